@@ -1,0 +1,74 @@
+"""Engines and sessions for SQLite and PostgreSQL. Nothing is created at import; nothing here knows a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+Item = TypeVar("Item")
+
+LOCK_TIMEOUT_S = 60
+INSERT_BATCH = 5_000
+
+
+def make_engine(url: str) -> Engine:
+    """Make an engine for a SQLite or PostgreSQL URL; the folder of a SQLite file is made.
+
+    SQLite runs in WAL mode with foreign keys on and waits up to a minute for a lock, so that readers and one writer
+    work side by side. Exceptions never print row contents.
+
+    Raises:
+        ValueError: If the URL names another database.
+        OSError: If the folder of a SQLite file cannot be made.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True, pool_pre_ping=True)
+    if parsed.get_backend_name() != "sqlite":
+        raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {parsed.drivername!r}")
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": LOCK_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def make_session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Make sessions whose records stay readable after the commit."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose natural key is not there yet and say how many were new; the others stay as they are."""
+    if not rows:
+        return 0
+    target: Table = table.__table__
+    dialect = session.get_bind().dialect.name
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(target).on_conflict_do_nothing()
+    count = 0
+    for batch in batches(rows, INSERT_BATCH):
+        # Core's executemany; without the option SQLAlchemy gives psycopg's row count up.
+        count += session.connection().execute(statement, batch, execution_options={"preserve_rowcount": True}).rowcount
+    return count
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Cut the items into lists of `size`; the last may be shorter. Keeps `IN` lists below SQLite's limit."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

@@ -1,0 +1,131 @@
+"""Pairs: store what was selected, read what users ask for. Sessions first, records in and out, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session, aliased
+
+from db import schema
+from db.engine import insert_new
+from models.records import Pair, VectorLocation
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedPair:
+    """One row of the view `selected_pairs`."""
+
+    pair_id: int
+    run_id: int
+    run: str
+    strategy: str
+    prompt_id: int
+    prompt: str
+    first_response_id: int
+    second_response_id: int
+    first_response: str
+    second_response: str
+    first_model: str | None
+    second_model: str | None
+    similarity: float
+    rank: int
+    pair_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePairLocations:
+    """A pair its source made, with where the vectors of its two responses lie; the lower response id is first."""
+
+    first: VectorLocation
+    second: VectorLocation
+
+
+def add_pairs(session: Session, run_id: int, pairs: Iterable[Pair]) -> int:
+    """Store selected pairs; one that is stored already stays as it is. Returns how many were new."""
+    return insert_new(session, schema.Pair, [{"run_id": run_id, **asdict(pair)} for pair in pairs])
+
+
+def selected_pairs(
+    session: Session, run_id: int, *, strategy: str | None = None, limit: int | None = None
+) -> Iterator[SelectedPair]:
+    """Stream the view `selected_pairs` of one run, by strategy and prompt, row by row."""
+    query = text(
+        "SELECT * FROM selected_pairs WHERE run_id = :run_id"
+        + (" AND strategy = :strategy" if strategy else "")
+        + " ORDER BY strategy, prompt_id, pair_id"
+        + (" LIMIT :limit" if limit is not None else "")
+    )
+    values = {"run_id": run_id, "strategy": strategy, "limit": limit}
+    rows = session.execute(query, {name: value for name, value in values.items() if f":{name}" in query.text})
+    for row in rows.yield_per(1_000).mappings():
+        yield SelectedPair(**row)
+
+
+def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
+    """Similarities of a run's pairs by strategy, in the order the strategies were configured to be stored."""
+    query = select(schema.Pair.strategy, schema.Pair.similarity).filter_by(run_id=run_id).order_by(schema.Pair.id)
+    by_strategy: dict[str, list[float]] = {}
+    for strategy, similarity in session.execute(query):
+        by_strategy.setdefault(strategy, []).append(similarity)
+    return by_strategy
+
+
+def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[int, dict[str, tuple[int, int]]]:
+    """The pairs of a run's first prompts: prompt id → strategy → the two response ids."""
+    first_prompts = (
+        select(schema.Pair.prompt_id)
+        .filter_by(run_id=run_id)
+        .distinct()
+        .order_by(schema.Pair.prompt_id)
+        .limit(prompt_count)
+    )
+    query = (
+        select(schema.Pair)
+        .where(schema.Pair.run_id == run_id, schema.Pair.prompt_id.in_(first_prompts))
+        .order_by(schema.Pair.prompt_id, schema.Pair.id)
+    )
+    found: dict[int, dict[str, tuple[int, int]]] = {}
+    for pair in session.scalars(query):
+        found.setdefault(pair.prompt_id, {})[pair.strategy] = (pair.first_response_id, pair.second_response_id)
+    return found
+
+
+def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> list[SourcePairLocations]:
+    """Pairs that sources made, both responses candidates of the run with a vector, and their texts different.
+
+    A response that repeats an earlier candidate's text has that one's vector.
+    """
+    first, second = aliased(schema.Candidate), aliased(schema.Candidate)
+    first_vector, second_vector = aliased(schema.Embedding), aliased(schema.Embedding)
+    first_text = func.coalesce(first.duplicate_of_id, first.response_id)
+    second_text = func.coalesce(second.duplicate_of_id, second.response_id)
+    query = (
+        select(
+            first.prompt_id, first.response_id, first_vector.shard, first_vector.row,
+            second.response_id, second_vector.shard, second_vector.row,
+        )
+        .select_from(schema.SourcePair)
+        .join(first, (first.response_id == schema.SourcePair.first_response_id) & (first.run_id == run_id))
+        .join(second, (second.response_id == schema.SourcePair.second_response_id) & (second.run_id == run_id))
+        .join(first_vector, first_vector.response_id == first_text)
+        .join(second_vector, second_vector.response_id == second_text)
+        .where(
+            first_vector.embedder_id == embedder_id,
+            second_vector.embedder_id == embedder_id,
+            first_vector.shard.is_not(None),
+            second_vector.shard.is_not(None),
+            first_text != second_text,
+        )
+        .distinct()
+        .order_by(first.prompt_id, first.response_id, second.response_id)
+    )  # fmt: skip
+    pairs = set()
+    for prompt_id, first_id, first_shard, first_row, second_id, second_shard, second_row in session.execute(query):
+        one = VectorLocation(prompt_id, first_id, first_shard, first_row)
+        other = VectorLocation(prompt_id, second_id, second_shard, second_row)
+        low, high = sorted((one, other), key=lambda location: location.response_id)
+        pairs.add((low, high))
+    ordered = sorted(pairs, key=lambda pair: (pair[0].prompt_id, pair[0].response_id, pair[1].response_id))
+    return [SourcePairLocations(low, high) for low, high in ordered]

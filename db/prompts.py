@@ -1,0 +1,183 @@
+"""Sources and prompts: import rows, read a run's prompts page by page. Sessions first, records out, no commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from db import schema
+from db.engine import batches, insert_new
+from models.records import GeneratorIdentity, ImportedRow, Message, Prompt, StoredPrompt, content_key
+
+LOOKUP_BATCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """How many rows of each kind an import added; what was there already does not count."""
+
+    prompts: int = 0
+    responses: int = 0
+    pairs: int = 0
+
+    def __add__(self, other: Added) -> Added:
+        """Sum of two parts of one import."""
+        return Added(self.prompts + other.prompts, self.responses + other.responses, self.pairs + other.pairs)
+
+
+def ensure_source(session: Session, *, name: str, location: str, format: str, content_hash: str) -> int:
+    """Return the id of the source with this name and content, made if it is new."""
+    row = {"name": name, "location": location, "format": format, "content_hash": content_hash}
+    insert_new(session, schema.Source, [row])
+    query = select(schema.Source.id).filter_by(name=name, content_hash=content_hash)
+    return session.scalars(query).one()
+
+
+def source_names(session: Session) -> list[str]:
+    """Names of all sources, sorted."""
+    return list(session.scalars(select(schema.Source.name).distinct().order_by(schema.Source.name)))
+
+
+def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> Added:
+    """Store the rows of one part of a source: prompts, where they came from, their responses and pairs."""
+    new_prompts = insert_new(
+        session,
+        schema.Prompt,
+        [{"key": row.prompt.key, "messages": messages_to_json(row.prompt), "text": row.prompt.text} for row in rows],
+    )
+    prompt_ids = _ids_by_key(session, schema.Prompt, [row.prompt.key for row in rows])
+    insert_new(
+        session,
+        schema.SourceRow,
+        [
+            {
+                "source_id": source_id,
+                "row_number": row.row_number,
+                "prompt_id": prompt_ids[row.prompt.key],
+                "split": row.split,
+            }
+            for row in rows
+        ],
+    )
+    new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
+    new_pairs = _add_source_pairs(session, source_id, rows, keys_by_row)
+    return Added(new_prompts, new_responses, new_pairs)
+
+
+def select_prompt_ids(session: Session, *, source: str | None, split: str | None, limit: int | None) -> list[int]:
+    """Ids of the prompts of a source (None: all), optionally of one split, in the order of import."""
+    query = select(schema.Prompt.id).order_by(schema.Prompt.id).limit(limit)
+    if source is not None or split is not None:
+        rows = select(schema.SourceRow.prompt_id).join(schema.Source, schema.Source.id == schema.SourceRow.source_id)
+        if source is not None:
+            rows = rows.where(schema.Source.name == source)
+        if split is not None:
+            rows = rows.where(schema.SourceRow.split == split)
+        query = query.where(schema.Prompt.id.in_(rows))
+    return list(session.scalars(query))
+
+
+def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> list[StoredPrompt]:
+    """The next `size` prompts of a run whose id is greater than `after`, by id: one page."""
+    query = _run_prompts(run_id).where(schema.Prompt.id > after).order_by(schema.Prompt.id).limit(size)
+    return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
+
+
+def count_run_prompts(session: Session, run_id: int) -> int:
+    """How many prompts a run works on."""
+    return session.scalar(select(func.count()).select_from(schema.RunPrompt).filter_by(run_id=run_id)) or 0
+
+
+def messages_to_json(prompt: Prompt) -> list[dict[str, str]]:
+    """A prompt's dialogue as it is stored."""
+    return [{"role": message.role, "content": message.content} for message in prompt.messages]
+
+
+def prompt_from_json(messages: list[Any]) -> Prompt:
+    """The prompt of a stored dialogue."""
+    return Prompt(tuple(Message(message["role"], message["content"]) for message in messages))
+
+
+def _run_prompts(run_id: int) -> Select[tuple[int, list[Any]]]:
+    return (
+        select(schema.Prompt.id, schema.Prompt.messages)
+        .join(schema.RunPrompt, schema.RunPrompt.prompt_id == schema.Prompt.id)
+        .where(schema.RunPrompt.run_id == run_id)
+    )
+
+
+def _add_responses(
+    session: Session, rows: Sequence[ImportedRow], prompt_ids: dict[str, int]
+) -> tuple[int, list[list[str]]]:
+    """Insert the rows' own responses; return how many were new and, per row, their keys in the row's order."""
+    generators = {model: GeneratorIdentity("imported", model) for row in rows for model in _models(row)}
+    insert_new(
+        session,
+        schema.Generator,
+        [{"key": g.key, "backend": g.backend, "model": g.model} for g in generators.values()],
+    )
+    generator_ids = _ids_by_key(session, schema.Generator, [g.key for g in generators.values()])
+    keys_by_row: list[list[str]] = []
+    values: list[dict[str, Any]] = []
+    for row in rows:
+        occurrences: Counter[tuple[str | None, str]] = Counter()
+        keys_by_row.append([])
+        for response in row.responses:
+            generator_key = generators[response.model].key
+            # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
+            occurrence = occurrences[response.model, response.text]
+            occurrences[response.model, response.text] += 1
+            key = content_key(row.prompt.key, generator_key, response.text, occurrence, response.is_reference)
+            keys_by_row[-1].append(key)
+            values.append(
+                {
+                    "key": key,
+                    "prompt_id": prompt_ids[row.prompt.key],
+                    "generator_id": generator_ids[generator_key],
+                    "text": response.text,
+                    "score": response.score,
+                    "is_reference": response.is_reference,
+                }
+            )
+    return insert_new(session, schema.Response, values), keys_by_row
+
+
+def _add_source_pairs(
+    session: Session, source_id: int, rows: Sequence[ImportedRow], keys_by_row: list[list[str]]
+) -> int:
+    paired = [(row, keys, row.pair) for row, keys in zip(rows, keys_by_row, strict=True) if row.pair]
+    ids = _ids_by_key(session, schema.Response, [key for _, keys, _ in paired for key in keys])
+    return insert_new(
+        session,
+        schema.SourcePair,
+        [
+            {
+                "source_id": source_id,
+                "row_number": row.row_number,
+                "first_response_id": ids[keys[pair.first]],
+                "second_response_id": ids[keys[pair.second]],
+                "preferred": pair.preferred,
+            }
+            for row, keys, pair in paired
+        ],
+    )
+
+
+def _models(row: ImportedRow) -> set[str | None]:
+    return {response.model for response in row.responses}
+
+
+def _ids_by_key(
+    session: Session, table: type[schema.Prompt | schema.Response | schema.Generator], keys: Sequence[str]
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for batch in batches(dict.fromkeys(keys), LOOKUP_BATCH):
+        found.update(
+            (key, id_) for key, id_ in session.execute(select(table.key, table.id).where(table.key.in_(batch)))
+        )
+    return found

@@ -1,0 +1,132 @@
+"""Runs: open, resume, finish, summarise. Sessions first, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.orm import Session
+
+from db import schema
+from db.engine import insert_new
+
+RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One row of the view `run_summary`."""
+
+    run_id: int
+    run: str
+    status: str
+    started_at: datetime | str
+    finished_at: datetime | str | None
+    prompts: int
+    skipped_prompts: int
+    responses: int
+    duplicates: int
+    empty_responses: int
+    truncated_responses: int
+    pairs: int
+
+
+def find_unfinished(session: Session, config_key: str) -> int | None:
+    """The newest run of this configuration that has not completed, if there is one."""
+    query = (
+        select(schema.Run.id)
+        .where(schema.Run.config_key == config_key, schema.Run.status != COMPLETED)
+        .order_by(schema.Run.id.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def open_run(
+    session: Session,
+    *,
+    name: str,
+    config: Mapping[str, Any],
+    config_key: str,
+    code_version: str,
+    prompt_ids: Sequence[int],
+) -> int:
+    """Store a new run and the prompts it works on; return its id."""
+    run = schema.Run(name=name, config=dict(config), config_key=config_key, status=RUNNING, code_version=code_version)
+    session.add(run)
+    session.flush()
+    insert_new(session, schema.RunPrompt, [{"run_id": run.id, "prompt_id": prompt_id} for prompt_id in prompt_ids])
+    return run.id
+
+
+def set_status(session: Session, run_id: int, status: str, *, error: str | None = None) -> None:
+    """Say how a run stands; a run that is not running gets its time of finishing."""
+    finished_at = None if status == RUNNING else schema.utc_now()
+    session.execute(update(schema.Run).filter_by(id=run_id).values(status=status, error=error, finished_at=finished_at))
+
+
+def set_embedder(session: Session, run_id: int, embedder_id: int) -> None:
+    """Say which embedder's vectors a run uses."""
+    session.execute(update(schema.Run).filter_by(id=run_id).values(embedder_id=embedder_id))
+
+
+def get_run(session: Session, run_id: int) -> schema.Run:
+    """The run of this id.
+
+    Raises:
+        LookupError: If there is none.
+    """
+    run = session.get(schema.Run, run_id)
+    if run is None:
+        raise LookupError(f"there is no run {run_id}; see: antipode runs")
+    return run
+
+
+def find_run(session: Session, run: str) -> int:
+    """The id of a run given as an id, a name (its newest run) or `last` (the newest run of all).
+
+    Raises:
+        LookupError: If there is none.
+    """
+    query = select(func.max(schema.Run.id))
+    if run.isdecimal():
+        query = query.where(schema.Run.id == int(run))
+    elif run != "last":
+        query = query.where(schema.Run.name == run)
+    run_id = session.scalar(query)
+    if run_id is None:
+        raise LookupError(f"there is no run {run!r}; see: antipode runs, or make one: antipode curate")
+    return run_id
+
+
+def summaries(session: Session, run_id: int | None = None) -> list[RunSummary]:
+    """The view `run_summary`, newest first, or one run of it."""
+    condition = "" if run_id is None else "WHERE run_id = :run_id"
+    query = text(f"SELECT * FROM run_summary {condition} ORDER BY run_id DESC")
+    return [RunSummary(**row) for row in session.execute(query, {"run_id": run_id}).mappings()]
+
+
+def set_skipped(session: Session, run_id: int, reasons: Mapping[int, str]) -> None:
+    """Store why prompts ended without a pair: prompt id → reason. The first reason stays."""
+    if reasons:
+        table = schema.RunPrompt.__table__
+        session.connection().execute(
+            update(schema.RunPrompt)
+            .where(table.c.run_id == run_id, table.c.prompt_id == bindparam("of_prompt"), table.c.skipped.is_(None))
+            .values(skipped=bindparam("reason")),
+            [{"of_prompt": prompt_id, "reason": reason} for prompt_id, reason in reasons.items()],
+        )
+
+
+def skip_counts(session: Session, run_id: int) -> dict[str, int]:
+    """How many prompts of a run ended without a pair, by reason."""
+    query = (
+        select(schema.RunPrompt.skipped, func.count())
+        .where(schema.RunPrompt.run_id == run_id, schema.RunPrompt.skipped.is_not(None))
+        .group_by(schema.RunPrompt.skipped)
+        .order_by(func.count().desc())
+    )
+    return {reason: count for reason, count in session.execute(query) if reason is not None}

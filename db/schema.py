@@ -1,0 +1,244 @@
+"""The tables, their natural keys, and the views that users query. SQL only: knows no engine, no model, no file.
+
+Lineage: pairs → candidates → responses → generators (model, sampling parameters, seed) and
+responses → prompts → source_rows → sources; pairs and candidates → runs (configuration, code version).
+Vectors are not here: `embeddings` says in which shard and row of the vector store they lie.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER PRIMARY KEY
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+KEY_LENGTH = 64
+
+
+def utc_now() -> datetime:
+    """The time now, with its time zone."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base; constraints get stable names, so that migrations can name them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: Json, list[Any]: Json, datetime: DateTime(timezone=True)}  # noqa: RUF012
+
+
+class Source(Base):
+    """One imported file or data set; `name` groups several imports. Natural key: name × content."""
+
+    __tablename__ = "sources"
+    __table_args__ = (UniqueConstraint("name", "content_hash"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    location: Mapped[str] = mapped_column(Text)
+    format: Mapped[str] = mapped_column(String(40))
+    content_hash: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Prompt(Base):
+    """A dialogue whose last turn is the user's. Natural key: `key`, the hash of its turns."""
+
+    __tablename__ = "prompts"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    messages: Mapped[list[Any]]
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SourceRow(Base):
+    """Which row of which source a prompt came from; one prompt may come from many."""
+
+    __tablename__ = "source_rows"
+
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+    split: Mapped[str | None] = mapped_column(String(40))
+
+
+class Generator(Base):
+    """What wrote a response: a model with its sampling parameters and run seed, or (backend `imported`) its source."""
+
+    __tablename__ = "generators"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    backend: Mapped[str] = mapped_column(String(40))
+    model: Mapped[str | None] = mapped_column(Text)
+    fingerprint: Mapped[str | None] = mapped_column(String(KEY_LENGTH))
+    parameters: Mapped[dict[str, Any] | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Response(Base):
+    """One response to a prompt. Natural key: prompt × generator × sample index (generated) or × text (imported)."""
+
+    __tablename__ = "responses"
+    __table_args__ = (Index(None, "prompt_id", "generator_id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
+    generator_id: Mapped[int] = mapped_column(ForeignKey("generators.id"))
+    sample_index: Mapped[int | None]
+    text: Mapped[str] = mapped_column(Text)
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    token_count: Mapped[int | None]
+    finish_reason: Mapped[str | None] = mapped_column(String(20))
+    score: Mapped[float | None]
+    is_reference: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SourcePair(Base):
+    """A pair its source already made (HH-RLHF, SHP-2), in the source's order, with the side it prefers, if any."""
+
+    __tablename__ = "source_pairs"
+
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    preferred: Mapped[str | None] = mapped_column(String(10))
+
+
+class Embedder(Base):
+    """How responses were embedded: model, context, cut. Its vectors lie in the store's folder of the same key."""
+
+    __tablename__ = "embedders"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    backend: Mapped[str] = mapped_column(String(40))
+    model: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    settings: Mapped[dict[str, Any]]
+
+
+class Embedding(Base):
+    """Where a response's vector lies. `shard` and `row` are NULL for a response without a token."""
+
+    __tablename__ = "embeddings"
+
+    embedder_id: Mapped[int] = mapped_column(ForeignKey("embedders.id"), primary_key=True)
+    response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    shard: Mapped[str | None] = mapped_column(String(80))
+    row: Mapped[int | None]
+    token_count: Mapped[int]
+    is_truncated: Mapped[bool]
+
+
+class Run(Base):
+    """One execution of a flow: its whole configuration, what code ran it, how it ended."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    config: Mapped[dict[str, Any]]
+    config_key: Mapped[str] = mapped_column(String(KEY_LENGTH), index=True)
+    status: Mapped[str] = mapped_column(String(20))
+    code_version: Mapped[str] = mapped_column(String(80))
+    embedder_id: Mapped[int | None] = mapped_column(ForeignKey("embedders.id"))
+    started_at: Mapped[datetime] = mapped_column(default=utc_now)
+    finished_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class RunPrompt(Base):
+    """A prompt a run works on, fixed when the run opens; `skipped` says why it ended without a pair."""
+
+    __tablename__ = "run_prompts"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
+    skipped: Mapped[str | None] = mapped_column(Text)
+
+
+class Candidate(Base):
+    """A response a run may pair. `duplicate_of_id`: the first candidate of the same prompt with the same text."""
+
+    __tablename__ = "candidates"
+    __table_args__ = (Index(None, "run_id", "prompt_id"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
+    duplicate_of_id: Mapped[int | None] = mapped_column(ForeignKey("responses.id"))
+
+
+class Pair(Base):
+    """Two responses of one prompt selected for a label. Natural key: ordered response ids × strategy × run."""
+
+    __tablename__ = "pairs"
+    __table_args__ = (
+        UniqueConstraint("run_id", "strategy", "first_response_id", "second_response_id"),
+        Index(None, "run_id", "strategy", "similarity"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    strategy: Mapped[str] = mapped_column(String(20))
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    similarity: Mapped[float]
+    rank: Mapped[int]
+    pair_count: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+# The stable interface for users, documented in docs/database.md. Dropped before every migration and made anew after it.
+VIEWS: dict[str, str] = {
+    "selected_pairs": """
+        SELECT pairs.id AS pair_id, pairs.run_id, runs.name AS run, pairs.strategy, pairs.prompt_id,
+               prompts.text AS prompt, pairs.first_response_id, pairs.second_response_id,
+               first.text AS first_response, second.text AS second_response,
+               first_generator.model AS first_model, second_generator.model AS second_model,
+               pairs.similarity, pairs.rank, pairs.pair_count
+        FROM pairs
+        JOIN runs ON runs.id = pairs.run_id
+        JOIN prompts ON prompts.id = pairs.prompt_id
+        JOIN responses AS first ON first.id = pairs.first_response_id
+        JOIN responses AS second ON second.id = pairs.second_response_id
+        JOIN generators AS first_generator ON first_generator.id = first.generator_id
+        JOIN generators AS second_generator ON second_generator.id = second.generator_id
+    """,
+    "run_summary": """
+        SELECT runs.id AS run_id, runs.name AS run, runs.status, runs.started_at, runs.finished_at,
+               (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id) AS prompts,
+               (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id AND run_prompts.skipped IS NOT NULL)
+                   AS skipped_prompts,
+               (SELECT count(*) FROM candidates WHERE candidates.run_id = runs.id) AS responses,
+               (SELECT count(*) FROM candidates WHERE candidates.run_id = runs.id
+                   AND candidates.duplicate_of_id IS NOT NULL) AS duplicates,
+               (SELECT count(*) FROM candidates JOIN embeddings ON embeddings.response_id = candidates.response_id
+                   AND embeddings.embedder_id = runs.embedder_id
+                   WHERE candidates.run_id = runs.id AND embeddings.shard IS NULL) AS empty_responses,
+               (SELECT count(*) FROM candidates JOIN embeddings ON embeddings.response_id = candidates.response_id
+                   AND embeddings.embedder_id = runs.embedder_id
+                   WHERE candidates.run_id = runs.id AND embeddings.is_truncated) AS truncated_responses,
+               (SELECT count(*) FROM pairs WHERE pairs.run_id = runs.id) AS pairs
+        FROM runs
+    """,
+}

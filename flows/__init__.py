@@ -1,0 +1,1 @@
+"""Order and names of the steps; the command line. No logic."""

@@ -1,0 +1,196 @@
+"""The command line `antipode …` (= `python -m flows …`), generated from the configuration that the flows take.
+
+Results go to stdout, progress and messages to stderr. A failure is one line and a non-zero exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliPositionalArg,
+    CliSubCommand,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from flows import terminal
+from models.selection import Strategy
+from tasks.config import CurateConfig, ImportConfig
+from tasks.settings import Settings
+
+Format = Literal["table", "jsonl", "csv", "parquet"]
+
+DEMO_PROMPTS = 256
+TABLE_ROWS = 20
+
+
+class Import(ImportConfig):
+    """Read prompts, or prompts with responses, from a file or a data set into the database."""
+
+    source: CliPositionalArg[str] = Field(description="JSONL, JSON, CSV or Parquet file (.gz too), folder or hub name.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.ingestion import import_source
+
+        config = ImportConfig.model_validate(self.model_dump(exclude={"source"}))
+        terminal.show_import(import_source(self.source, config, Settings()))
+
+
+class Curate(CurateConfig):
+    """Generate, embed, select: one curation run. The same command again goes on where a stopped run was."""
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        run_id = _curate(CurateConfig.model_validate(self.model_dump()))
+        terminal.show_run(run_id, Settings())
+
+
+class Pairs(BaseModel):
+    """Show or export the selected pairs of a run."""
+
+    run: str = Field("last", description="Id or name of a run, or `last`.")
+    strategy: Strategy | None = Field(None, description="Only this strategy's pairs.")
+    limit: int | None = Field(None, ge=1, description="At most so many. A table shows 20 unless told otherwise.")
+    format: Format = Field("table", description="How to write them.")
+    output: Path | None = Field(None, description="File to write; empty: the terminal.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.queries import selected_pairs
+
+        limit = TABLE_ROWS if self.limit is None and self.format == "table" and self.output is None else self.limit
+        found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
+        terminal.write_pairs(found, self.format, self.output)
+
+
+class Runs(BaseModel):
+    """List the runs, newest first."""
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.queries import run_summaries
+
+        terminal.show_runs(run_summaries(Settings()))
+
+
+class Similar(BaseModel):
+    """Show the responses most similar to one, over everything that was embedded like it."""
+
+    response_id: CliPositionalArg[int] = Field(description="Id of a response, as `antipode pairs` shows it.")
+    count: int = Field(10, ge=1, description="How many to show (1 or more).")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.queries import similar_responses
+
+        terminal.show_similar(similar_responses(self.response_id, self.count, Settings()))
+
+
+class Report(BaseModel):
+    """Write the report page of a run anew and print where it is."""
+
+    run: str = Field("last", description="Id or name of a run, or `last`.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.queries import find_run
+        from tasks.reporting import write_run_report
+
+        print(write_run_report(find_run(self.run, Settings()), Settings()))
+
+
+class Demo(BaseModel):
+    """Run the whole job on the demo world: train its small model, sample, embed, select, show."""
+
+    prompts: int = Field(DEMO_PROMPTS, ge=1, description="How many of the demo's prompts to use (1 or more).")
+    seed: int = Field(0, ge=0, description="Seed of the run; another one samples other responses.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.ingestion import import_demo_prompts
+
+        settings = Settings()
+        import_demo_prompts(settings)
+        config = CurateConfig.model_validate(
+            {
+                "name": "demo",
+                "seed": self.seed,
+                "source": {"name": "demo", "split": "train", "limit": self.prompts},
+                "generate": {"max_tokens": 96, "max_model_len": 512},
+            }
+        )
+        terminal.show_run(_curate(config), settings)
+
+
+class Upgrade(BaseModel):
+    """Bring a database that an older version made up to this version's schema. Make a backup first."""
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from db.engine import make_engine
+        from db.migrations import upgrade
+
+        upgrade(make_engine(Settings().database))
+
+
+class Antipode(BaseSettings):
+    """Spend preference labels where they teach most: generate, embed, select the pairs worth a label."""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="antipode", cli_hide_none_type=True, cli_avoid_json=True, cli_implicit_flags=True
+    )
+
+    demo: CliSubCommand[Demo]
+    import_: CliSubCommand[Import] = Field(alias="import")
+    curate: CliSubCommand[Curate]
+    pairs: CliSubCommand[Pairs]
+    runs: CliSubCommand[Runs]
+    similar: CliSubCommand[Similar]
+    report: CliSubCommand[Report]
+    upgrade: CliSubCommand[Upgrade]
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the command line alone: an environment variable called PAIRS is somebody else's."""
+        return (init_settings,)
+
+    def cli_cmd(self) -> None:
+        """Run the chosen command."""
+        CliApp.run_subcommand(self)
+
+
+def main() -> None:
+    """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
+    try:
+        CliApp.run(Antipode, cli_args=sys.argv[1:] or ["--help"])
+    except ValidationError as error:
+        sys.exit(terminal.fail(terminal.validation_line(error), status=2))
+    except KeyboardInterrupt:
+        sys.exit(terminal.fail("stopped; the same command again goes on where it was", status=130))
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 (the last place that can tell the user)
+        sys.exit(terminal.fail(terminal.error_line(error), status=1))
+
+
+def _curate(config: CurateConfig) -> int:
+    """Run the flow in this process; only a command that needs Prefect waits two seconds for its import."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # `main` tells a failure in one line
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    from flows.curate import curate
+
+    return curate(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The main job as a Prefect flow: prompts → responses → embeddings → pairs → report.
+
+antipode curate …                                  (command line)
+flows/curate.py:curate                             (entry point of a Prefect deployment)
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.config import CurateConfig
+from tasks.embedding import embed
+from tasks.generation import generate
+from tasks.publishing import publish
+from tasks.runs import open_run, recorded
+from tasks.selection import select
+
+
+@flow(name="curate", flow_run_name="curate {config.name}")
+def curate(config: CurateConfig) -> int:
+    """Select, for each prompt, the pairs of responses worth a label; return the run's id.
+
+    A run that was stopped anywhere and is started again with the same configuration goes on where it was.
+    """
+    run_id = open_run(config)
+    with recorded(run_id):
+        generate(run_id)
+        embed(run_id)
+        select(run_id)
+    publish(run_id)
+    return run_id

@@ -1,0 +1,196 @@
+"""What the command line prints: tables, exports, the end of a run, one-line errors. Decides nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from db.pairs import SelectedPair
+from db.runs import RunSummary
+from models.records import shortened
+from tasks.ingestion import ImportResult
+from tasks.queries import SimilarResponse, run_end
+from tasks.reporting import NEXT_STEPS
+from tasks.settings import Settings
+
+PROMPT_WIDTH, RESPONSE_WIDTH = 44, 60
+WIDTH_WITHOUT_TERMINAL = 200
+DEBUG_VARIABLE = "ANTIPODE_DEBUG"
+
+
+def show_run(run_id: int, settings: Settings) -> None:
+    """Print how a run ended: example pairs, figures, where things are, what to do next."""
+    console = _console()
+    end = run_end(run_id, settings)
+    console.print(_pair_table(end.examples))
+    console.print(_figures(end.summary), highlight=False)
+    for strategy, count in end.pair_counts.items():
+        console.print(
+            f"  {strategy:<9} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}", highlight=False
+        )
+    for reason, count in end.skipped.items():
+        console.print(f"  {count:,} prompts without a pair: {reason}", highlight=False)
+    console.print(
+        f"\nDatabase  {_shown_url(settings)}\nReport    {end.report.resolve()}", soft_wrap=True, highlight=False
+    )
+    console.print("\nNext:", highlight=False)
+    for step in NEXT_STEPS:
+        console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
+
+
+def show_import(result: ImportResult) -> None:
+    """Print what an import found, what was new, and where the rejected rows are."""
+    added = result.added
+    print(
+        f"{result.name}: {result.rows:,} rows read as {result.format}; new: {added.prompts:,} prompts, "
+        f"{added.responses:,} responses, {added.pairs:,} pairs"
+    )
+    if result.rejects_path is not None:
+        print(f"{result.rejected:,} rows rejected, with their reasons in {result.rejects_path}")
+    if result.rows:
+        print(f"Next: antipode curate --source.name {result.name}")
+
+
+def show_runs(summaries: Sequence[RunSummary]) -> None:
+    """Print the runs as a table."""
+    if not summaries:
+        print("no runs yet; make one: antipode demo, or antipode curate")
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("run", "name", "status", "started", "prompts", "skipped", "responses", "duplicates", "pairs"):
+        table.add_column(name, justify="left" if name in {"name", "status", "started"} else "right")
+    for run in summaries:
+        counts = (run.prompts, run.skipped_prompts, run.responses, run.duplicates, run.pairs)
+        table.add_row(
+            str(run.run_id), Text(run.run), run.status, str(run.started_at)[:16], *(f"{count:,}" for count in counts)
+        )
+    _console().print(table)
+
+
+def show_similar(found: Sequence[SimilarResponse]) -> None:
+    """Print a response and its nearest ones."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("similarity", justify="right")
+    table.add_column("response", justify="right")
+    table.add_column("prompt", max_width=PROMPT_WIDTH)
+    table.add_column("text", max_width=2 * RESPONSE_WIDTH)
+    for near in found:
+        table.add_row(
+            f"{near.similarity:.4f}",
+            str(near.response_id),
+            Text(shortened(near.prompt, PROMPT_WIDTH)),
+            Text(shortened(near.response, 2 * RESPONSE_WIDTH)),
+        )
+    _console().print(table)
+
+
+def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None) -> None:
+    """Write pairs to the terminal or a file.
+
+    Raises:
+        ValueError: If a table is asked for in a file, or Parquet on a terminal.
+    """
+    if (format == "table" and output is not None) or (format == "parquet" and output is None):
+        raise ValueError(f"format {format} {'needs an' if output is None else 'takes no'} --output file")
+    if format == "table":
+        _console().print(_pair_table(list(found)))
+    elif format == "parquet":
+        assert output is not None  # checked above
+        _write_parquet(found, output)
+    else:
+        with output.open("w", encoding="utf-8", newline="") if output else nullcontext(sys.stdout) as file:
+            rows = (asdict(pair) for pair in found)
+            if format == "jsonl":
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            else:
+                writer = csv.DictWriter(file, [field.name for field in fields(SelectedPair)])
+                writer.writeheader()
+                writer.writerows(rows)
+
+
+def fail(line: str, *, status: int) -> int:
+    """Print one line to stderr and return the exit status."""
+    print(f"antipode: {line}", file=sys.stderr)
+    return status
+
+
+def validation_line(error: ValidationError) -> str:
+    """The first fault of a configuration, by the name it has on the command line."""
+    fault = error.errors()[0]
+    name = ".".join(str(part) for part in fault["loc"][1:] if not str(part).startswith("Antipode"))
+    message = fault["msg"].removeprefix("Value error, ")
+    value = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+    return f"{'--' + name + ': ' if name else ''}{message}{value}"
+
+
+def error_line(error: Exception) -> str:
+    """An exception as one line that says what to do; with ANTIPODE_DEBUG=1 it is raised again, with its traceback."""
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    if isinstance(error, OperationalError):
+        reason = shortened(str(error.orig), 300)
+        return f"database {_shown_url(Settings())} cannot be used: {reason}; check ANTIPODE_DATABASE_URL"
+    if isinstance(error, DBAPIError):
+        return f"database {_shown_url(Settings())}: {shortened(str(error.orig), 300)}"
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    known = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
+    return message if known else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
+
+
+def _console() -> Console:
+    """Rich takes 80 columns where there is no terminal; a file or a log has room."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+
+
+def _pair_table(found: Sequence[SelectedPair]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("strategy")
+    table.add_column("similarity", justify="right")
+    table.add_column("rank", justify="right")
+    table.add_column("prompt", max_width=PROMPT_WIDTH)
+    table.add_column("first response", max_width=RESPONSE_WIDTH)
+    table.add_column("second response", max_width=RESPONSE_WIDTH)
+    for pair in found:
+        table.add_row(
+            pair.strategy,
+            f"{pair.similarity:.4f}",
+            f"{pair.rank}/{pair.pair_count}",
+            Text(shortened(pair.prompt, PROMPT_WIDTH)),
+            Text(shortened(f"{pair.first_response_id}: {pair.first_response}", RESPONSE_WIDTH)),
+            Text(shortened(f"{pair.second_response_id}: {pair.second_response}", RESPONSE_WIDTH)),
+        )
+    return table
+
+
+def _figures(summary: RunSummary) -> str:
+    return (
+        f"Run {summary.run_id} ({summary.run}, {summary.status}): {summary.prompts:,} prompts, "
+        f"{summary.responses:,} responses ({summary.duplicates:,} duplicates, {summary.empty_responses:,} empty, "
+        f"{summary.truncated_responses:,} truncated), {summary.pairs:,} pairs"
+    )
+
+
+def _write_parquet(found: Iterator[SelectedPair], output: Path) -> None:
+    import pandas
+
+    names = [field.name for field in fields(SelectedPair)]
+    pandas.DataFrame([asdict(pair) for pair in found], columns=names).to_parquet(output, index=False)
+
+
+def _shown_url(settings: Settings) -> str:
+    return make_url(settings.database).render_as_string(hide_password=True)

@@ -1,0 +1,44 @@
+"""What is in a model: a hash of a folder's files, or the commit of a hub model. Loads no weights."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from models.errors import ModelLoadError
+
+_IRRELEVANT_SUFFIXES = {".md", ".lock", ".png", ".bin.index", ".gitattributes"}
+
+
+def model_fingerprint(name: str, revision: str | None) -> str:
+    """Identify the content of a model, so that its responses and vectors are never taken for another's.
+
+    Args:
+        name: A local folder (its files are hashed) or a hub name (its commit is looked up, from the cache if offline).
+        revision: Hub revision; a folder has none.
+
+    Raises:
+        ModelLoadError: If there is neither such a folder nor such a hub model.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return _folder_hash(folder)
+    from transformers import AutoConfig
+
+    try:
+        commit: str | None = AutoConfig.from_pretrained(name, revision=revision)._commit_hash
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(name, " ".join(str(error).split())[:300]) from error
+    if commit is None:
+        raise ModelLoadError(name, "the hub gave no commit for it")
+    return commit
+
+
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix not in _IRRELEVANT_SUFFIXES:
+            digest.update(str(path.relative_to(folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

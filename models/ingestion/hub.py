@@ -1,0 +1,122 @@
+"""Data sets of the `datasets` library: a local directory (from `save_to_disk`, or of data files) or a name on the hub.
+
+Rows are streamed or read from memory-mapped files; a hub data set is not downloaded whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from models.ingestion.readers import file_hash
+from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow
+from models.records import content_key, shortened
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
+_SAVED_DATASET_FILES = ("dataset_dict.json", "state.json")
+
+_Splits = Mapping[str | None, Iterable[object]]
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether the hub could know a data set by this name: `name` or `owner/name`."""
+    return _HUB_NAME.fullmatch(name) is not None
+
+
+def open_directory(directory: Path, *, split: str | None, config: str | None) -> Source:
+    """Open a directory of `datasets`; without `split` the rows of all its splits follow each other.
+
+    Its content hash covers the relative name and the bytes of every file, whatever the split.
+
+    Raises:
+        SourceError: the directory holds no data set, or not that split or config.
+    """
+    is_saved = any((directory / name).is_file() for name in _SAVED_DATASET_FILES)
+    if is_saved and config is not None:
+        raise SourceError(f"{directory}: a data set saved to disk has no config, got config {config!r}; leave it out")
+    splits = _saved_splits(directory) if is_saved else _streamed_splits(_builder(str(directory.resolve()), config))
+    return _source(str(directory), _directory_hash(directory), splits, split)
+
+
+def open_hub(name: str, *, split: str | None, config: str | None) -> Source:
+    """Open a data set of the hub; without `split` the rows of all its splits follow each other.
+
+    Its content hash is made of the name, the config and the builder's hash, which holds the hub's revision.
+
+    Raises:
+        SourceError: the hub cannot be reached, or has no such data set, config or split.
+    """
+    builder = _builder(name, config)
+    content_hash = content_key(name, builder.config.name, builder.hash)
+    return _source(name, content_hash, _streamed_splits(builder), split)
+
+
+def _source(name: str, content_hash: str, splits: _Splits, split: str | None) -> Source:
+    if split is not None and split not in splits:
+        known = ", ".join(str(known) for known in splits if known is not None) or "none"
+        raise SourceError(f"{name}: no split {split!r}; the splits are: {known}")
+    wanted: _Splits = splits if split is None else {split: splits[split]}
+    return Source(name, content_hash, lambda: _rows(name, wanted))
+
+
+def _rows(name: str, splits: _Splits) -> Iterator[SourceRecord]:
+    row_number = 0
+    for split, rows in splits.items():
+        iterator = iter(rows)
+        while True:
+            try:
+                content = next(iterator)
+            except StopIteration:
+                break
+            except Exception as error:  # rows come over the network and through decoders of any library
+                raise _unreadable(f"{name}: reading stopped after {row_number} rows", error) from error
+            row_number += 1
+            yield SourceRow(row_number, content, split)
+
+
+def _builder(name: str, config: str | None) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset_builder(name, config)
+    except Exception as error:  # the library documents no common base of its own, the network's and the hub's errors
+        raise _unreadable(f"{name}: no such file, and not found as a data set", error) from error
+
+
+def _streamed_splits(builder: Any) -> _Splits:
+    try:
+        splits: dict[str | None, Iterable[object]] = {
+            str(key): rows for key, rows in builder.as_streaming_dataset().items()
+        }
+    except Exception as error:  # as in _builder
+        raise _unreadable(f"{builder.dataset_name}: cannot be opened", error) from error
+    return splits
+
+
+def _saved_splits(directory: Path) -> _Splits:
+    import datasets
+
+    try:
+        saved = datasets.load_from_disk(str(directory))
+    except Exception as error:  # as in _builder; a broken Arrow file has an error of its own again
+        raise _unreadable(f"{directory}: cannot be opened", error) from error
+    if isinstance(saved, datasets.DatasetDict):
+        return {str(key): rows for key, rows in saved.items()}
+    return {None if saved.split is None else str(saved.split): saved}
+
+
+def _unreadable(what: str, error: Exception) -> SourceError:
+    said = shortened(str(error) or type(error).__name__, 200)
+    return SourceError(f"{what} ({said}); check the name, the config and the connection, or save it to a file first")
+
+
+def _directory_hash(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        digest.update(
+            f"{path.relative_to(directory).as_posix()}\0{file_hash(path)}\n".encode("utf-8", "surrogateescape")
+        )
+    return digest.hexdigest()

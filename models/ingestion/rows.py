@@ -1,0 +1,51 @@
+"""What a reader hands on: one row as the source has it, or the problem that kept it from being read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from models.records import RejectedRow
+
+
+class SourceError(ValueError):
+    """A source cannot be read at all, or not to its end. The message is one line for the user and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One row as it was read, not yet checked. `row_number` counts from 1 (the line, for JSON Lines)."""
+
+    row_number: int
+    content: object
+    split: str | None = None
+
+
+SourceRecord = SourceRow | RejectedRow
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source that was found. Every call of `read` starts again at the first row; rows are streamed."""
+
+    name: str
+    content_hash: str
+    read: Callable[[], Iterator[SourceRecord]]
+
+
+def rejected(row: SourceRow, reason: str) -> RejectedRow:
+    """Set a row aside with its content as JSON, so that it can be mended and imported again."""
+    return RejectedRow(row.row_number, reason, _as_json(row.content))
+
+
+def encodable(text: str) -> str:
+    r"""The text with lone surrogates written as `\udc80`, so that any file can hold it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _as_json(content: object) -> str:
+    try:
+        return encodable(json.dumps(content, ensure_ascii=False, default=str))
+    except RecursionError:
+        return "(nested too deeply to be written)"

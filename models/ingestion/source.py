@@ -1,0 +1,178 @@
+"""The way in: a source's name to its rows, each imported or rejected. What is done with them is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from models.ingestion.fields import Row
+from models.ingestion.formats import (
+    FORMATS_WITH_PROMPT_COLUMN,
+    SOURCE_FORMATS,
+    SourceFormat,
+    parse_row,
+    recognised_format,
+)
+from models.ingestion.hub import is_hub_name, open_directory, open_hub
+from models.ingestion.readers import FILE_SUFFIXES, open_file
+from models.ingestion.rows import Source, SourceError, SourceRow, encodable
+from models.records import ImportedRow, RejectedRow, shortened
+
+_SAMPLED_ROWS = 20  # enough to see past rows that leave a column empty
+_MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of rows
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReader:
+    """The rows of a source in one format.
+
+    Iterating streams them from the first row, as often as wanted; it raises SourceError where the source breaks off.
+
+    Attributes:
+        name: the source as the user named it.
+        format: named by the user or recognised from the first rows.
+        content_hash: 64 hex digits that change with the source's content.
+    """
+
+    name: str
+    format: SourceFormat
+    content_hash: str
+    source: Source
+    prompt_column: str | None
+    limit: int | None
+
+    def __iter__(self) -> Iterator[ImportedRow | RejectedRow]:
+        """Yield every row in the source's order, imported or rejected; at most `limit` in all."""
+        for record in islice(self.source.read(), self.limit):
+            if isinstance(record, RejectedRow):
+                yield record
+            else:
+                yield parse_row(record, self.format, self.prompt_column)
+
+
+def read_source(
+    source: str,
+    *,
+    format: SourceFormat | None,
+    prompt_column: str | None,
+    split: str | None,
+    limit: int | None,
+    config: str | None = None,
+) -> SourceReader:
+    """Open a source and find out its format.
+
+    Args:
+        source: a file (.jsonl, .json, .csv, .parquet, each also with .gz), a directory of `datasets`, or a name on the
+            hub.
+        format: the rows' format; None recognises it from the first 20 rows.
+        prompt_column: the prompt's column where it has none of the usual names.
+        split: one split of a data set; None takes all, each row with its split. A file has none.
+        limit: the most rows to read, whether they fit or not; None for all.
+        config: the data set's config (subset) where it has several.
+
+    Raises:
+        SourceError: nothing can be read, there is no row, the format cannot be recognised, or a setting does not fit
+            the source. The message is one line that says what to do.
+    """
+    _check_settings(format, prompt_column, limit)
+    opened = open_source(source, split=split, config=config)
+    rows = _first_rows(opened)
+    if prompt_column is not None:
+        _check_column(source, rows, prompt_column)
+    found = format or recognised_format(rows, prompt_column)
+    if found is None:
+        raise SourceError(
+            f"{source}: cannot recognise the format of rows with {_columns(rows)}; name it with --format "
+            f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt-column"
+        )
+    return SourceReader(source, found, opened.content_hash, opened, prompt_column, limit)
+
+
+def open_source(source: str, *, split: str | None, config: str | None) -> Source:
+    """Find a source by its name: an existing file or directory first, a data set of the hub after that.
+
+    Raises:
+        SourceError: there is no such thing, or it cannot be read.
+    """
+    path = Path(source)
+    kind = _kind(path) if source else "missing"
+    if kind == "file":
+        if split is not None or config is not None:
+            raise SourceError(f"{source}: a file has no splits and no configs; leave --split and --config out")
+        return open_file(path)
+    if kind == "directory":
+        return open_directory(path, split=split, config=config)
+    if kind == "special" or not is_hub_name(source) or _looks_like_file(path):
+        raise SourceError(
+            f"{source}: no such file or directory, and no name of a data set (name or owner/name); check the path"
+        )
+    return open_hub(source, split=split, config=config)
+
+
+def source_content_hash(source: str, *, config: str | None = None) -> str:
+    """64 hex digits that change with the source's content: a file's SHA-256, or a data set's fingerprint.
+
+    Raises:
+        SourceError: the source cannot be found or read.
+    """
+    return open_source(source, split=None, config=config).content_hash
+
+
+def _kind(path: Path) -> Literal["file", "directory", "special", "missing"]:
+    try:
+        if path.is_file():
+            return "file"
+        if path.is_dir():
+            return "directory"
+        return "special" if path.exists() else "missing"
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be looked at ({error.strerror}); check the path and its rights") from error
+
+
+def _check_settings(format: SourceFormat | None, prompt_column: str | None, limit: int | None) -> None:
+    if format is not None and format not in SOURCE_FORMATS:
+        raise SourceError(f"unknown format {format!r}; expected one of {', '.join(SOURCE_FORMATS)}")
+    if prompt_column is not None and format is not None and format not in FORMATS_WITH_PROMPT_COLUMN:
+        raise SourceError(
+            f"--prompt-column {prompt_column!r} does not go with the format {format}, whose columns are fixed; "
+            f"it goes with {', '.join(FORMATS_WITH_PROMPT_COLUMN)}"
+        )
+    if limit is not None and limit < 1:
+        raise SourceError(f"limit must be at least 1, got {limit}; leave it out to read every row")
+
+
+def _first_rows(source: Source) -> list[Row]:
+    """The first rows that are objects, at most 20; the reader starts again afterwards."""
+    rows: list[Row] = []
+    problem = None
+    for record in islice(source.read(), _MOST_UNREADABLE_ROWS):
+        if isinstance(record, SourceRow) and isinstance(record.content, Mapping):
+            rows.append(record.content)
+        else:
+            reason = record.reason if isinstance(record, RejectedRow) else "not an object with columns"
+            problem = problem or f"row {record.row_number}: {reason}"
+        if len(rows) == _SAMPLED_ROWS:
+            break
+    if not rows and problem is None:
+        raise SourceError(f"{source.name}: holds no row; check that it is the right file or split")
+    if not rows:
+        raise SourceError(f"{source.name}: none of the first rows can be read ({problem}); check the file's kind")
+    return rows
+
+
+def _check_column(source: str, rows: list[Row], column: str) -> None:
+    if not any(column in row for row in rows):
+        raise SourceError(f"{source}: no column {column!r}; there is {_columns(rows)}")
+
+
+def _columns(rows: list[Row]) -> str:
+    names = dict.fromkeys(str(name) for row in rows for name in row)
+    listed = shortened(", ".join(names), 300) or "(none)"
+    return encodable(f"the column{'s' if len(names) != 1 else ''} {listed}")
+
+
+def _looks_like_file(path: Path) -> bool:
+    return path.suffix.lower() in (*FILE_SUFFIXES, ".gz")

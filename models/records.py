@@ -1,0 +1,207 @@
+"""Frozen records: the words every layer shares. Knows no database, no engine, no file format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+Side = Literal["first", "second"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a dialogue."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a response answers: a dialogue whose last turn is the user's. A plain prompt is a dialogue of one turn."""
+
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def from_text(cls, text: str) -> Prompt:
+        """Wrap a plain prompt text as the single user turn of a dialogue."""
+        return cls((Message("user", text),))
+
+    @property
+    def text(self) -> str:
+        """The prompt as a person reads it: the bare text of a single turn, else the turns with their roles."""
+        if len(self.messages) == 1:
+            return self.messages[0].content
+        return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in self.messages)
+
+    @property
+    def key(self) -> str:
+        """Content hash (64 hex digits): the prompt's natural key."""
+        return content_key([[message.role, message.content] for message in self.messages])
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedResponse:
+    """A response that came with its prompt. `model` and `score` are None where the source has none."""
+
+    text: str
+    model: str | None = None
+    score: float | None = None
+    is_reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedPair:
+    """A pair the source already made: positions of two responses of the row, and which one it prefers, if any."""
+
+    first: int
+    second: int
+    preferred: Side | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRow:
+    """One row of a source that fits: a prompt with the responses and the pair it brought, if any."""
+
+    row_number: int
+    prompt: Prompt
+    responses: tuple[ImportedResponse, ...] = ()
+    pair: ImportedPair | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """One row of a source that does not fit, and why. `row_number` counts from 1 (the line, for line-based files)."""
+
+    row_number: int
+    reason: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParameters:
+    """How a generator samples. `max_tokens` counts response tokens; `top_p` and `temperature` as in vLLM."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...]
+    system_prompt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """A prompt and one seed per response wanted."""
+
+    prompt: Prompt
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedResponse:
+    """One sampled response: its text without special tokens and stop strings, and how it came to an end."""
+
+    text: str
+    seed: int
+    token_count: int
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrompt:
+    """A prompt with its row's id."""
+
+    id: int
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """A response with its row's id and its prompt, as the embedding step reads it."""
+
+    id: int
+    prompt: Prompt
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorIdentity:
+    """What makes a generator the same: engine, model and its content, sampling, run seed. Hashed into its key."""
+
+    backend: str
+    model: str | None
+    fingerprint: str | None = None
+    parameters: SamplingParameters | None = None
+    seed: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Content hash: the generator's natural key."""
+        return content_key(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderIdentity:
+    """What makes an embedder the same: engine, model and its content, what it reads and where it cuts."""
+
+    backend: str
+    model: str
+    fingerprint: str
+    context: str
+    max_tokens: int
+    dtype: str
+
+    @property
+    def key(self) -> str:
+        """Content hash: the embedder's natural key, and the name of its folder of vectors."""
+        return content_key(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class VectorLocation:
+    """A candidate that can be paired, and where its vector lies in the vector store."""
+
+    prompt_id: int
+    response_id: int
+    shard: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two responses of one prompt selected for a label, `first_response_id < second_response_id`.
+
+    `rank` counts the prompt's pairs from the least similar (1) to the most similar (`pair_count`).
+    """
+
+    strategy: str
+    prompt_id: int
+    first_response_id: int
+    second_response_id: int
+    similarity: float
+    rank: int
+    pair_count: int
+
+
+def content_key(*parts: object) -> str:
+    """SHA-256 (64 hex digits) of the parts' canonical JSON: the one way natural keys are made."""
+    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def shortened(text: str, width: int) -> str:
+    """The text on one line, cut to `width` characters with an ellipsis."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def first_of_equals(texts: Sequence[str]) -> list[int]:
+    """For each text the position of the first equal one: its own position if it is no duplicate."""
+    seen: dict[str, int] = {}
+    return [seen.setdefault(text, position) for position, text in enumerate(texts)]

@@ -1,0 +1,22 @@
+"""One self-contained HTML page about a finished curation run. Knows no database: its caller fills `CurationReport`."""
+
+from models.report.contents import (
+    CurationReport,
+    NextStep,
+    PromptCandidates,
+    ResponseCounts,
+    ShownPair,
+    StrategyResult,
+)
+from models.report.page import render_report, write_report
+
+__all__ = [
+    "CurationReport",
+    "NextStep",
+    "PromptCandidates",
+    "ResponseCounts",
+    "ShownPair",
+    "StrategyResult",
+    "render_report",
+    "write_report",
+]

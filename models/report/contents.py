@@ -1,0 +1,171 @@
+"""What a report says: frozen records, checked when they are made. Knows nothing of HTML or pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in page.css.
+STRATEGY_MEANINGS: Mapping[str, str] = {
+    "easy": "The least similar pair of the prompt: the lowest cosine of two embeddings (REAL eq. 9).",
+    "hard": "The most similar pair of the prompt that is not identical: the highest cosine (REAL eq. 8).",
+    "centroid": "The prompt’s embeddings in two clusters: the response nearest each cluster’s mean (REAL eq. 12).",
+    "random": "Any two different responses, every pair equally likely: the baseline.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCounts:
+    """How much the run read and made.
+
+    Attributes:
+        prompts: prompts of the run, with or without a pair.
+        responses: their responses, duplicates and empty ones included.
+        duplicates: responses whose text equals an earlier response to the same prompt.
+        empty: responses without a token.
+        truncated: responses cut off at a token limit.
+    """
+
+    prompts: int
+    responses: int
+    duplicates: int
+    empty: int
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPair:
+    """A selected pair to show in full.
+
+    Attributes:
+        similarity: cosine of the two embeddings.
+        rank: 1 for the least similar valid pair of the prompt.
+        pair_count: the prompt's valid pairs.
+    """
+
+    prompt: str
+    first: str
+    second: str
+    similarity: float
+    rank: int
+    pair_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyResult:
+    """What one strategy selected.
+
+    Attributes:
+        similarities: (n,) float32, the cosine of each selected pair, one a pair; may be empty.
+        unpaired: reason -> number of prompts that got no pair for it.
+        examples: a few of the pairs, in the order to be shown.
+
+    Raises:
+        ValueError: on construction, if `similarities` is not one-dimensional or holds a value that is not finite.
+    """
+
+    similarities: NDArray[np.float32]
+    unpaired: Mapping[str, int]
+    examples: tuple[ShownPair, ...]
+
+    def __post_init__(self) -> None:
+        if self.similarities.ndim != 1:
+            raise ValueError(f"similarities must have shape (n,), got {self.similarities.shape}; pass one a pair")
+        if bad := np.count_nonzero(~np.isfinite(self.similarities)):
+            raise ValueError(
+                f"similarities must be finite, {bad} of {len(self.similarities)} are not; "
+                "pass selected pairs only and count the other prompts in `unpaired`"
+            )
+
+    @property
+    def unpaired_count(self) -> int:
+        """Prompts that got no pair, for whatever reason."""
+        return sum(self.unpaired.values())
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCandidates:
+    """One prompt with all its responses, for the map.
+
+    Attributes:
+        responses: k texts; they are numbered from 1 on the page.
+        embeddings: (k, d) float, raw or normalised; a row that is zero or not finite is left off the map.
+        pairs: strategy -> positions (from 0) of the two responses it chose; a strategy without a pair is left out.
+
+    Raises:
+        ValueError: on construction, if the numbers of rows and responses differ, a strategy is unknown or a position
+            is no response.
+    """
+
+    prompt: str
+    responses: tuple[str, ...]
+    embeddings: NDArray[np.floating]
+    pairs: Mapping[str, tuple[int, int]]
+
+    def __post_init__(self) -> None:
+        count = len(self.responses)
+        if self.embeddings.ndim != 2 or len(self.embeddings) != count:
+            raise ValueError(f"{count} responses need embeddings (k, d) of {count} rows, got {self.embeddings.shape}")
+        check_strategies(self.pairs)
+        for strategy, pair in self.pairs.items():
+            if not all(0 <= position < count for position in pair):
+                raise ValueError(f"the {strategy} pair is {pair}, but positions go from 0 to {count - 1}")
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """A command to run next and what it is good for, in a few words."""
+
+    purpose: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class CurationReport:
+    """Everything the page says.
+
+    Attributes:
+        title: the page's headline.
+        name: the run's name.
+        started_at: shown as given, with its time zone if it has one.
+        finished_at: not before `started_at`; both with a time zone or both without.
+        model: the model that answered and embedded.
+        settings: the run's settings, name -> value as text, in the order to be shown.
+        strategies: strategy -> what it selected; at least one. Shown in the order easy, hard, centroid, random.
+        candidates: prompts the map may show; it takes the first of those whose strategies differ most. May be empty.
+        next_steps: what to do next, in order.
+
+    Raises:
+        ValueError: on construction, if there is no strategy or an unknown one.
+    """
+
+    title: str
+    run_id: str
+    name: str
+    started_at: datetime
+    finished_at: datetime
+    model: str
+    settings: Mapping[str, str]
+    counts: ResponseCounts
+    strategies: Mapping[str, StrategyResult]
+    candidates: tuple[PromptCandidates, ...]
+    next_steps: tuple[NextStep, ...]
+
+    def __post_init__(self) -> None:
+        if not self.strategies:
+            raise ValueError("a report needs the result of at least 1 strategy, got none")
+        check_strategies(self.strategies)
+
+
+def check_strategies(strategies: Mapping[str, object]) -> None:
+    """Refuse a name that is no strategy: it would have neither a meaning nor a colour.
+
+    Raises:
+        ValueError: if a key is not one of easy, hard, centroid, random.
+    """
+    if unknown := [strategy for strategy in strategies if strategy not in STRATEGY_MEANINGS]:
+        raise ValueError(f"unknown strategy {unknown[0]!r}; expected one of {', '.join(STRATEGY_MEANINGS)}")

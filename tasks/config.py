@@ -1,0 +1,166 @@
+"""Configuration of the flows: frozen sections, one description a field, the one home of every default."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.embedding import Context
+from models.ingestion import SourceFormat
+from models.records import SamplingParameters, content_key
+from models.selection import Strategy
+
+MAX_CANDIDATES = 64
+
+GeneratorBackend = Literal["auto", "vllm", "transformers", "openai", "scripted"]
+EmbedderBackend = Literal["transformers", "vllm", "hashed"]
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown name is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceConfig(Section):
+    """Which prompts a run takes."""
+
+    name: str | None = Field(None, description="Name of an imported source. Empty: every prompt in the database.")
+    split: str | None = Field(None, description="Only rows of this split, where the source has splits.")
+    limit: int | None = Field(None, ge=1, description="At most so many prompts, in the order of import (1 or more).")
+
+
+class ModelConfig(Section):
+    """The base model: the one that is to be aligned. It embeds, and generates unless other generators are named."""
+
+    name: str = Field("demo", description="Hub name, local folder, or `demo`: the small model made on this machine.")
+    revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of the weights; `auto` takes the one they were saved in."
+    )
+
+
+class GenerateConfig(Section):
+    """How candidate responses are made."""
+
+    backend: GeneratorBackend = Field(
+        "auto", description="Engine. `auto`: vLLM where it is installed, else transformers. `openai`: any such server."
+    )
+    models: tuple[str, ...] = Field((), description="Generators, each gives its own responses. Empty: the base model.")
+    when: Literal["missing", "always", "never"] = Field(
+        "missing",
+        description="`missing`: for prompts that brought fewer than 2 responses of their own; `always`: for every "
+        "prompt, own responses stay candidates; `never`: own responses only.",
+    )
+    responses_per_prompt: int = Field(8, ge=1, le=MAX_CANDIDATES, description="K, per generator (1 to 64).")
+    temperature: float = Field(1.0, ge=0, le=2, description="Sampling temperature (0 to 2).")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling: the share of probability kept (0 to 1).")
+    max_tokens: int = Field(256, ge=1, description="A response is cut after so many tokens (1 or more).")
+    stop: tuple[str, ...] = Field((), description="Texts that end a response; they are not part of it.")
+    system_prompt: str | None = Field(None, description="System message before every prompt.")
+    extra_tries: int = Field(
+        0, ge=0, le=10, description="Times that duplicates among a prompt's responses are drawn anew (0 to 10)."
+    )
+    prompts_per_shard: int = Field(256, ge=1, description="Prompts generated for between two writes to the database.")
+    base_url: str | None = Field(None, description="Address of the OpenAI-compatible server, such as .../v1.")
+    concurrency: int = Field(16, ge=1, description="Requests under way at once to such a server.")
+    timeout_s: float = Field(3600, gt=0, description="Seconds one shard may take before the engine is given up.")
+    max_model_len: int | None = Field(None, ge=1, description="vLLM: longest prompt plus response, in tokens.")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="vLLM: share of the GPU's memory it may take.")
+
+    @model_validator(mode="after")
+    def _server_needs_an_address(self) -> Self:
+        if (self.backend == "openai") != (self.base_url is not None):
+            raise ValueError(
+                f"generate.base_url belongs to generate.backend openai, got backend {self.backend!r} and base_url "
+                f"{self.base_url!r}; set both or neither"
+            )
+        return self
+
+    def sampling(self) -> SamplingParameters:
+        """The part of the section that decides what a generator samples."""
+        return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt)
+
+
+class EmbedConfig(Section):
+    """How responses are embedded (REAL eq. 7)."""
+
+    backend: EmbedderBackend = Field(
+        "transformers", description="Engine. `hashed`: feature hashing, a dry run without a model."
+    )
+    model: str | None = Field(None, description="Model that embeds. Empty: the base model, as in the paper.")
+    context: Context = Field("response", description="What the model reads: the response alone, or after its prompt.")
+    max_tokens: int = Field(512, ge=1, description="A response is cut after so many tokens; cuts are counted.")
+    tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included.")
+    responses_per_shard: int = Field(4096, ge=1, description="Responses embedded between two writes.")
+    timeout_s: float = Field(3600, gt=0, description="Seconds one shard may take before the engine is given up.")
+
+
+class SelectConfig(Section):
+    """Which pairs are worth a label."""
+
+    scope: Literal["prompt", "source_pairs"] = Field(
+        "prompt",
+        description="`prompt`: one pair a prompt from its candidates. `source_pairs`: of the pairs the source made, "
+        "the least similar (easy), most similar (hard) or a random share.",
+    )
+    strategies: tuple[Strategy, ...] = Field(
+        ("easy", "hard", "centroid", "random"), min_length=1, description="Strategies; each selects its own pairs."
+    )
+    share: float = Field(0.5, gt=0, le=1, description="source_pairs: the share of pairs each strategy keeps (0 to 1).")
+
+    @model_validator(mode="after")
+    def _source_pairs_have_no_centroids(self) -> Self:
+        if self.scope == "source_pairs" and "centroid" in self.strategies:
+            raise ValueError(
+                "select.strategies: centroid needs several candidates a prompt, scope source_pairs has two; "
+                "give --select.strategies easy,hard,random"
+            )
+        return self
+
+
+class CurateConfig(Section):
+    """One curation run: prompts → responses → embeddings → selected pairs."""
+
+    name: str = Field("curation", min_length=1, max_length=200, description="Name of the run, for you.")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice in the run (0 or more).")
+    source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
+    model: ModelConfig = Field(ModelConfig(), description="The base model.")
+    generate: GenerateConfig = Field(GenerateConfig(), description="How responses are made.")
+    embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
+    select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
+
+    @property
+    def key(self) -> str:
+        """Content hash: an unfinished run of the same configuration is the same run."""
+        return content_key(self.model_dump(mode="json"))
+
+    @property
+    def generator_models(self) -> tuple[str, ...]:
+        """The models that generate."""
+        return self.generate.models or (self.model.name,)
+
+    @model_validator(mode="after")
+    def _candidates_can_be_paired(self) -> Self:
+        count = self.generate.responses_per_prompt * len(self.generator_models)
+        if len(set(self.generator_models)) < len(self.generator_models):
+            raise ValueError(f"generate.models: every model once, got {', '.join(self.generator_models)}")
+        if self.generate.when != "never" and not 2 <= count <= MAX_CANDIDATES:
+            raise ValueError(
+                f"selection needs 2 to {MAX_CANDIDATES} responses a prompt, "
+                f"{len(self.generator_models)} generator(s) × responses_per_prompt "
+                f"{self.generate.responses_per_prompt} give {count}; change --generate.responses_per_prompt"
+            )
+        return self
+
+
+class ImportConfig(Section):
+    """What to import, and how to read it."""
+
+    name: str | None = Field(None, description="Name of the source in the database. Empty: the file's name.")
+    format: SourceFormat | None = Field(None, description="Shape of the rows. Empty: recognised from the first rows.")
+    prompt_column: str | None = Field(None, description="Column that holds the prompt, if it has an unusual name.")
+    split: str | None = Field(None, description="Split of a data set, such as train; stored with every row.")
+    subset: str | None = Field(None, description="Subset (config) of a hub data set that has several.")
+    limit: int | None = Field(None, ge=1, description="Read at most so many rows (1 or more).")

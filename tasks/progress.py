@@ -1,0 +1,60 @@
+"""A progress bar per stage on the terminal and, under Prefect, a progress artifact. Knows nothing of the stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+ARTIFACT_INTERVAL_S = 5.0
+
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
+    """Show how far a stage is; call the yielded function with the number of items just done.
+
+    On a terminal the bar is live; elsewhere it is printed once, at the end.
+    """
+    publish = _artifact_publisher(stage, total)
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    done = 0
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(stage, total=total)
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            progress.advance(bar, count)
+            publish(done)
+
+        yield advance
+
+
+def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:
+    """Update the stage's artifact at most every few seconds, and at the end: each update is a call to the server."""
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+    from prefect.context import TaskRunContext
+
+    if TaskRunContext.get() is None or total == 0:
+        return lambda done: None
+    artifact = create_progress_artifact(0.0, key=stage, description=f"{stage}: {total} in all")
+    last = time.monotonic()
+
+    def publish(done: int) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last > ARTIFACT_INTERVAL_S:
+            last = time.monotonic()
+            update_progress_artifact(artifact, min(100.0, 100.0 * done / total))  # type: ignore[arg-type]
+
+    return publish

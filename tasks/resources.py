@@ -1,0 +1,205 @@
+"""Composition root: engines, stores and sessions from configuration and settings. No Prefect, no global instance."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import runs
+from db.engine import make_engine, make_session_factory
+from db.migrations import require_current
+from models.embedding import Embedder
+from models.embedding.hashed import HashedEmbedder
+from models.embedding.hidden_state import HiddenStateEmbedder
+from models.embedding.isolated import IsolatedEmbedder
+from models.embedding.vllm_pooling import VllmPoolingEmbedder
+from models.fingerprint import model_fingerprint
+from models.generation import Generator
+from models.generation.isolated import IsolatedGenerator
+from models.generation.openai_server import OpenAIGenerator
+from models.generation.scripted import ScriptedGenerator
+from models.generation.transformers_local import TransformersGenerator
+from models.generation.vllm_offline import VllmGenerator
+from models.records import EmbedderIdentity, GeneratorIdentity
+from models.vectors import VectorStore
+from tasks.config import CurateConfig, GenerateConfig, ModelConfig
+from tasks.progress import Advance, stage_progress
+from tasks.settings import Settings
+
+DEMO_MODEL = "demo"
+HASHED_DIMENSION = 512
+LOCAL_BATCH_TOKENS = 16_384
+REQUEST_TIMEOUT_S = 600.0
+REQUEST_RETRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model that was found: what to load, and what is in it."""
+
+    location: str
+    revision: str | None
+    fingerprint: str
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[sessionmaker[Session]]:
+    """Open the database, its schema made if it is empty; connections are closed at the end."""
+    engine = make_engine(settings.database)
+    try:
+        require_current(engine)
+        yield make_session_factory(engine)
+    finally:
+        engine.dispose()
+
+
+def load_config(session: Session, run_id: int) -> CurateConfig:
+    """The configuration a run was opened with."""
+    return CurateConfig.model_validate(runs.get_run(session, run_id).config)
+
+
+def resolve_model(name: str, base: ModelConfig, settings: Settings) -> ResolvedModel:
+    """Find a model and hash what is in it; the demo model is made on the spot where it is missing.
+
+    The revision of the configuration belongs to the base model; another model is taken at its newest.
+
+    Raises:
+        ModelLoadError: If there is no such folder or hub model.
+    """
+    revision = base.revision if name == base.name else None
+    location = str(ensure_demo_model(settings)) if name == DEMO_MODEL else name
+    return ResolvedModel(location, revision, model_fingerprint(location, revision))
+
+
+def ensure_demo_model(settings: Settings) -> Path:
+    """The demo model's folder; it is trained, with a progress bar, the first time."""
+    from models.demo.language_model import build_demo_model
+
+    with ExitStack() as stack:
+        advance: Advance | None = None
+
+        def on_step(_done: int, total: int) -> None:
+            nonlocal advance
+            if advance is None:
+                advance = stack.enter_context(stage_progress("demo model", total, "training steps"))
+            advance(1)
+
+        return build_demo_model(settings.artifact_root / "models", progress=on_step)
+
+
+def generator_backend(config: GenerateConfig) -> str:
+    """The engine that `auto` stands for on this machine, else the one that was named."""
+    if config.backend != "auto":
+        return config.backend
+    return "vllm" if importlib.util.find_spec("vllm") else "transformers"
+
+
+def generator_identity(config: CurateConfig, model: str, resolved: ResolvedModel | None) -> GeneratorIdentity:
+    """What makes a generator's responses its own; `resolved` is None for a model that a server holds."""
+    return GeneratorIdentity(
+        backend=generator_backend(config.generate),
+        model=model,
+        fingerprint=resolved.fingerprint if resolved else None,
+        parameters=config.generate.sampling(),
+        seed=config.seed,
+    )
+
+
+def resolve_generator(config: CurateConfig, model: str, settings: Settings) -> ResolvedModel | None:
+    """Find a generator's model where this machine loads it; None for a server's and for the scripted one."""
+    if generator_backend(config.generate) in {"openai", "scripted"}:
+        return None
+    return resolve_model(model, config.model, settings)
+
+
+def make_generator(config: CurateConfig, model: str, resolved: ResolvedModel | None, settings: Settings) -> Generator:
+    """Build a generator; engines that hold a model get a process of their own."""
+    generate, sampling = config.generate, config.generate.sampling()
+    backend = generator_backend(generate)
+    if backend == "scripted":
+        return ScriptedGenerator(sampling)
+    if backend == "openai":
+        assert generate.base_url is not None  # the configuration's own rule
+        key = settings.openai_api_key
+        return OpenAIGenerator(
+            model,
+            sampling,
+            base_url=generate.base_url,
+            api_key=key.get_secret_value() if key else None,
+            concurrency=generate.concurrency,
+            timeout_s=REQUEST_TIMEOUT_S,
+            max_retries=REQUEST_RETRIES,
+        )
+    assert resolved is not None
+    arguments: dict[str, Any] = {
+        "model": resolved.location,
+        "parameters": sampling,
+        "revision": resolved.revision,
+        "dtype": config.model.dtype,
+    }
+    if backend == "vllm":
+        arguments |= {
+            "max_model_len": generate.max_model_len,
+            "gpu_memory_utilization": generate.gpu_memory_utilization,
+        }
+    else:
+        arguments |= {"device": _torch_device(), "max_batch_tokens": LOCAL_BATCH_TOKENS}
+    return IsolatedGenerator(
+        VllmGenerator if backend == "vllm" else TransformersGenerator,
+        arguments,
+        log_path=settings.artifact_root / "logs" / f"generate-{backend}.log",
+        timeout_s=generate.timeout_s,
+    )
+
+
+def resolve_embedder(config: CurateConfig, settings: Settings) -> tuple[EmbedderIdentity, ResolvedModel | None]:
+    """Find the model that embeds, and say what makes its vectors its own."""
+    embed = config.embed
+    if embed.backend == "hashed":
+        return EmbedderIdentity("hashed", "hashed", "hashed", "response", HASHED_DIMENSION, "float32"), None
+    name = embed.model or config.model.name
+    resolved = resolve_model(name, config.model, settings)
+    identity = EmbedderIdentity(
+        embed.backend, name, resolved.fingerprint, embed.context, embed.max_tokens, config.model.dtype
+    )
+    return identity, resolved
+
+
+def make_embedder(config: CurateConfig, resolved: ResolvedModel | None, settings: Settings) -> Embedder:
+    """Build an embedder; engines that hold a model get a process of their own."""
+    embed = config.embed
+    if resolved is None:
+        return HashedEmbedder(dimension=HASHED_DIMENSION)
+    arguments: dict[str, Any] = {
+        "model": resolved.location,
+        "revision": resolved.revision,
+        "dtype": config.model.dtype,
+        "context": embed.context,
+        "max_tokens": embed.max_tokens,
+        "tokens_per_batch": embed.tokens_per_batch,
+    }
+    if embed.backend == "vllm":
+        arguments["gpu_memory_utilization"] = config.generate.gpu_memory_utilization
+    return IsolatedEmbedder(
+        VllmPoolingEmbedder if embed.backend == "vllm" else HiddenStateEmbedder,
+        arguments,
+        log_path=settings.artifact_root / "logs" / f"embed-{embed.backend}.log",
+        timeout_s=embed.timeout_s,
+    )
+
+
+def vector_store(embedder_key: str, settings: Settings) -> VectorStore:
+    """The shards of one embedder."""
+    return VectorStore(settings.artifact_root / "vectors" / embedder_key[:16])
+
+
+def _torch_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

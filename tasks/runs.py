@@ -1,0 +1,99 @@
+"""Runs: open or resume one, record how it ends. The database is the truth; Prefect only carries it out."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import runs
+from db.prompts import run_prompts_after, select_prompt_ids, source_names
+from models.records import StoredPrompt
+from tasks.config import CurateConfig, SourceConfig
+from tasks.resources import open_database
+from tasks.settings import Settings
+
+
+class NothingToDoError(ValueError):
+    """A run has no prompt to work on."""
+
+
+@task(name="open run", cache_policy=NO_CACHE)
+def open_run(config: CurateConfig) -> int:
+    """Store a new run and fix its prompts, or take up the unfinished run of the same configuration; return its id.
+
+    Raises:
+        NothingToDoError: If no prompt fits the source, its split, or the database is empty.
+    """
+    with open_database(Settings()) as sessions, sessions.begin() as session:
+        run_id = runs.find_unfinished(session, config.key)
+        if run_id is not None:
+            runs.set_status(session, run_id, runs.RUNNING)
+            return run_id
+        source = config.source
+        prompt_ids = select_prompt_ids(session, source=source.name, split=source.split, limit=source.limit)
+        if not prompt_ids:
+            raise NothingToDoError(_why_nothing(session, source))
+        return runs.open_run(
+            session,
+            name=config.name,
+            config=config.model_dump(mode="json"),
+            config_key=config.key,
+            code_version=code_version(),
+            prompt_ids=prompt_ids,
+        )
+
+
+@contextmanager
+def recorded(run_id: int) -> Iterator[None]:
+    """Record that the run completed, or with what error it failed. A run that is killed stays `running`: resumable."""
+    try:
+        yield
+    except Exception as error:
+        _finish(run_id, runs.FAILED, error=f"{type(error).__name__}: {error}")
+        raise
+    _finish(run_id, runs.COMPLETED)
+
+
+def prompt_pages(sessions: sessionmaker[Session], run_id: int, size: int) -> Iterator[list[StoredPrompt]]:
+    """The run's prompts, page by page in the order of their ids, with no transaction open in between."""
+    after = 0
+    while True:
+        with sessions() as session:
+            page = run_prompts_after(session, run_id, after, size)
+        if not page:
+            return
+        yield page
+        after = page[-1].id
+
+
+def code_version() -> str:
+    """The package's version and, in a git checkout, its commit."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return version("antipode")
+    return f"{version('antipode')}+{commit}"
+
+
+def _finish(run_id: int, status: str, *, error: str | None = None) -> None:
+    with open_database(Settings()) as sessions, sessions.begin() as session:
+        runs.set_status(session, run_id, status, error=error)
+
+
+def _why_nothing(session: Session, source: SourceConfig) -> str:
+    names = source_names(session)
+    if not names:
+        return "there are no prompts yet; import some: antipode import FILE, or try: antipode demo"
+    if source.name is not None and source.name not in names:
+        return f"there is no source {source.name!r}; there are: {', '.join(names)}"
+    return f"source {source.name or 'any'} has no prompt of split {source.split!r}"

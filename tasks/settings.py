@@ -1,0 +1,23 @@
+"""Where things are: addresses and folders from the environment. What a run does is in `config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from environment variables that begin with ANTIPODE_."""
+
+    model_config = SettingsConfigDict(env_prefix="ANTIPODE_", frozen=True)
+
+    artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and the demo model.")
+    database_url: str | None = Field(None, description="SQLite or PostgreSQL URL. Empty: a SQLite file in that folder.")
+    openai_api_key: SecretStr | None = Field(None, description="Key for generate.backend openai, where it wants one.")
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.artifact_root / 'antipode.db'}"

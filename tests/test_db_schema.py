@@ -1,0 +1,103 @@
+"""The schema: migrations up and down, their agreement with the tables, what constraints and pragmas refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from db import schema
+from db.engine import batches, insert_new, make_engine
+from db.migrations import DatabaseOutdatedError, downgrade, require_current, upgrade
+
+
+def test_migrations_make_exactly_the_tables_of_the_schema(database_url):
+    engine = make_engine(database_url)
+    upgrade(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.Base.metadata) == []
+        assert set(inspect(connection).get_view_names()) == set(schema.VIEWS)
+    engine.dispose()
+
+
+def test_migrations_go_down_to_nothing_and_up_again(database_url):
+    engine = make_engine(database_url)
+    upgrade(engine)
+    downgrade(engine, "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    assert inspect(engine).get_view_names() == []
+    upgrade(engine)
+    assert "pairs" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_an_empty_database_gets_its_schema_and_an_old_one_is_refused(database_url):
+    engine = make_engine(database_url)
+    require_current(engine)
+    require_current(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(DatabaseOutdatedError, match=r"revision 0000.*antipode upgrade"):
+        require_current(engine)
+    engine.dispose()
+
+
+def test_a_database_of_something_else_is_left_alone(database_url):
+    engine = make_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE customers (id INTEGER)"))
+    with pytest.raises(DatabaseOutdatedError):
+        require_current(engine)
+    assert inspect(engine).get_table_names() == ["customers"]
+    engine.dispose()
+
+
+def test_foreign_keys_are_enforced(sessions):
+    with pytest.raises(IntegrityError), sessions.begin() as session:
+        insert_new(session, schema.RunPrompt, [{"run_id": 99, "prompt_id": 99}])
+
+
+def test_insert_new_counts_only_new_rows_and_leaves_the_others(sessions):
+    rows = [{"key": f"{n:064}", "messages": [], "text": f"{n}"} for n in range(12_000)]
+    with sessions.begin() as session:
+        assert insert_new(session, schema.Prompt, rows[:7_000]) == 7_000
+        assert insert_new(session, schema.Prompt, rows) == 5_000
+        assert insert_new(session, schema.Prompt, [rows[0] | {"text": "changed"}]) == 0
+        assert insert_new(session, schema.Prompt, []) == 0
+    with sessions() as session:
+        assert session.query(schema.Prompt).count() == 12_000
+        assert session.query(schema.Prompt).filter_by(key=rows[0]["key"]).one().text == "0"
+
+
+def test_sqlite_files_are_opened_in_wal_mode(tmp_path):
+    engine = make_engine(f"sqlite:///{tmp_path}/a/b/c.db")
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    engine.dispose()
+
+
+def test_an_unknown_kind_of_database_is_refused():
+    with pytest.raises(ValueError, match="sqlite:/// or postgresql://, got 'mysql'"):
+        make_engine("mysql://localhost/x")
+
+
+def test_an_unreachable_database_says_so():
+    with pytest.raises(OperationalError), make_engine("postgresql://nobody@127.0.0.1:1/x").connect():
+        pass
+
+
+def test_batches_cut_without_loss():
+    assert list(batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(batches([], 2)) == []
+
+
+def test_nothing_but_the_database_file_is_written(tmp_path):
+    engine = make_engine(f"sqlite:///{tmp_path}/only.db")
+    require_current(engine)
+    engine.dispose()
+    assert [path.name for path in Path(tmp_path).iterdir() if path.suffix == ".db"] == ["only.db"]

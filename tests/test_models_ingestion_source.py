@@ -1,0 +1,233 @@
+"""Sources as a user names them: files, directories of data sets, names on the hub; and the real data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from models.ingestion import SourceError, SourceReader, read_source, source_content_hash
+from models.records import ImportedRow, Prompt, RejectedRow
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+needs_real_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no folder ../shared/data beside the project")
+
+
+def reader(source: str | Path, **settings: Any) -> SourceReader:
+    chosen = {"format": None, "prompt_column": None, "split": None, "limit": None, **settings}
+    return read_source(str(source), **chosen)
+
+
+def refusal(source: str | Path, **settings: Any) -> str:
+    with pytest.raises(SourceError) as caught:
+        list(reader(source, **settings))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def prompts(rows: SourceReader) -> list[tuple[int, str, str | None]]:
+    return [(row.row_number, row.prompt.text, row.split) for row in rows if isinstance(row, ImportedRow)]
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"ask": "a"}\n{"ask": ""}\nbroken\n{"ask": "b"}\n')
+    return path
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    splits = {"train": [{"prompt": "a"}, {"prompt": "b"}], "test": [{"prompt": "c"}]}
+    path = tmp_path / "saved"
+    datasets.DatasetDict({name: datasets.Dataset.from_list(rows) for name, rows in splits.items()}).save_to_disk(path)
+    return path
+
+
+@pytest.fixture
+def data_files(tmp_path: Path) -> Path:
+    directory = tmp_path / "files"
+    directory.mkdir()
+    (directory / "train.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    (directory / "test.jsonl").write_text('{"prompt": "c"}\n')
+    return directory
+
+
+def test_rows_are_imported_or_rejected_and_none_is_lost(jsonl: Path) -> None:
+    source = reader(jsonl, prompt_column="ask")
+    assert source.format == "prompts"
+    assert list(source) == [
+        ImportedRow(1, Prompt.from_text("a")),
+        RejectedRow(2, "column 'ask': the prompt is empty", '{"ask": ""}'),
+        RejectedRow(3, "not valid JSON: Expecting value (character 1)", "broken"),
+        ImportedRow(4, Prompt.from_text("b")),
+    ]
+    assert list(source) == list(source)
+
+
+def test_the_limit_counts_rejected_rows_too(jsonl: Path) -> None:
+    assert [row.row_number for row in reader(jsonl, prompt_column="ask", limit=3)] == [1, 2, 3]
+
+
+def test_a_named_format_is_kept_even_where_no_row_fits_it(jsonl: Path) -> None:
+    source = reader(jsonl, format="shp-2")
+    assert source.format == "shp-2"
+    assert all(isinstance(row, RejectedRow) for row in source)
+
+
+def test_the_content_hash_follows_the_content(jsonl: Path) -> None:
+    before = source_content_hash(str(jsonl))
+    assert reader(jsonl, prompt_column="ask").content_hash == before
+    jsonl.write_text(jsonl.read_text() + "\n")
+    assert source_content_hash(str(jsonl)) != before
+
+
+def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) -> None:
+    message = refusal(jsonl)
+    assert "cannot recognise the format of rows with the column ask" in message
+    assert "--format (prompts, responses, chat, hh-rlhf, preference, shp-2, ultrafeedback, sft)" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"prompt_column": "question"}, "no column 'question'; there is the column ask"),
+        ({"prompt_column": "ask", "format": "chat"}, "--prompt-column 'ask' does not go with the format chat"),
+        ({"format": "parquet"}, "unknown format 'parquet'; expected one of prompts"),
+        ({"limit": 0}, "limit must be at least 1, got 0"),
+        ({"split": "train"}, "a file has no splits and no configs"),
+        ({"config": "en"}, "a file has no splits and no configs"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused(jsonl: Path, settings: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(jsonl, **settings)
+
+
+@pytest.mark.parametrize("source", ["missing.jsonl", "missing.csv.gz", "no/such/folder", "", "a b", "./x", "../x"])
+def test_a_name_that_is_neither_path_nor_data_set_is_refused_without_asking_the_hub(source: str) -> None:
+    assert refusal(source).startswith(f"{source}: no such file or directory, and no name of a data set")
+
+
+def test_a_name_too_long_for_the_file_system_is_refused() -> None:
+    assert "check the path" in refusal("x" * 5000)
+
+
+def test_a_source_without_rows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,response\n")
+    assert "holds no row" in refusal(path)
+
+
+def test_a_source_of_broken_lines_only_is_refused_with_the_first_problem(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\nbroken\n[]\n")
+    assert "none of the first rows can be read (row 2: not valid JSON" in refusal(path)
+    path.write_text("[1]\n")
+    assert "(row 1: not an object with columns)" in refusal(path)
+
+
+def test_a_saved_data_set_gives_all_splits_or_the_one_asked_for(saved: Path) -> None:
+    assert prompts(reader(saved)) == [(1, "a", "train"), (2, "b", "train"), (3, "c", "test")]
+    assert prompts(reader(saved, split="test")) == [(1, "c", "test")]
+    assert prompts(reader(saved / "train")) == [(1, "a", None), (2, "b", None)]
+    assert "no split 'dev'; the splits are: train, test" in refusal(saved, split="dev")
+    assert "has no config, got config 'en'" in refusal(saved, config="en")
+
+
+def test_a_broken_saved_data_set_is_refused(saved: Path) -> None:
+    (saved / "test" / "state.json").write_text("{")
+    assert "cannot be opened" in refusal(saved)
+
+
+def test_a_directory_of_data_files_is_streamed_split_by_split(data_files: Path) -> None:
+    assert sorted(prompts(reader(data_files))) == [(1, "a", "train"), (2, "b", "train"), (3, "c", "test")]
+    assert prompts(reader(data_files, split="test")) == [(1, "c", "test")]
+    assert "no split 'dev'; the splits are: train, test" in refusal(data_files, split="dev")
+    assert "BuilderConfig 'en' not found" in refusal(data_files, config="en")
+
+
+def test_a_data_file_that_breaks_off_gives_one_line(data_files: Path) -> None:
+    (data_files / "test.jsonl").write_text('{"prompt": ')
+    assert "reading stopped after 2 rows" in refusal(data_files)
+
+
+def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
+    assert "not found as a data set" in refusal(tmp_path)
+
+
+def test_a_directory_hash_covers_names_and_bytes_of_its_files(data_files: Path) -> None:
+    before = source_content_hash(str(data_files))
+    assert source_content_hash(str(data_files)) == before
+    (data_files / "test.jsonl").rename(data_files / "dev.jsonl")
+    renamed = source_content_hash(str(data_files))
+    (data_files / "dev.jsonl").write_text('{"prompt": "d"}\n')
+    assert len({before, renamed, source_content_hash(str(data_files))}) == 3
+
+
+def test_a_hub_name_out_of_reach_gives_one_clear_line(tmp_path: Path) -> None:
+    # a process of its own, since the hub's library reads this variable at import; offline it does not retry for 20 s
+    program = (
+        "from models.ingestion import SourceError, read_source\n"
+        "try:\n    read_source('owner/name', format=None, prompt_column=None, split='train', limit=5)\n"
+        "except SourceError as error:\n    print(error)\n"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    (line,) = run.stdout.splitlines()
+    assert line.startswith("owner/name: no such file, and not found as a data set (Couldn't reach 'owner/name'")
+    assert line.endswith("check the name, the config and the connection, or save it to a file first")
+
+
+def test_reading_a_file_loads_no_heavy_library(jsonl: Path) -> None:
+    program = (
+        "import sys\nfrom models.ingestion import read_source\n"
+        f"list(read_source({str(jsonl)!r}, format=None, prompt_column='ask', split=None, limit=None))\n"
+        "print([name for name in ('datasets', 'pyarrow', 'pandas', 'torch', 'numpy') if name in sys.modules])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+@pytest.mark.real_data
+@needs_real_data
+def test_self_instruct_has_252_prompts_of_eight_responses_and_a_reference() -> None:
+    source = reader(REAL_DATA / "self_instruct_user_252.jsonl.gz")
+    rows = [row for row in source if isinstance(row, ImportedRow)]
+    sampled = [[response.text for response in row.responses if not response.is_reference] for row in rows]
+    assert source.format == "responses"
+    assert len(list(source)) == len(rows) == len({row.prompt.key for row in rows}) == 252
+    assert all(len(texts) == 8 and len(row.responses) == 9 for texts, row in zip(sampled, rows, strict=True))
+    assert all(row.responses[8].is_reference and row.responses[8].text for row in rows)
+    assert len({response.model for row in rows for response in row.responses[:8]}) == 8
+    assert sum(text == "" for texts in sampled for text in texts) == 51
+    assert sum(8 - len(set(texts)) for texts in sampled) == 199
+    assert sum(len(set(texts)) < 8 for texts in sampled) == 87
+
+
+@pytest.mark.real_data
+@needs_real_data
+def test_hh_rlhf_has_2312_rows_of_which_five_do_not_share_their_prompt() -> None:
+    source = reader(REAL_DATA / "hh_rlhf_harmless_base_test.jsonl.gz")
+    read = list(source)
+    rows = [row for row in read if isinstance(row, ImportedRow)]
+    rejected = [row for row in read if isinstance(row, RejectedRow)]
+    texts = Counter(response.text for row in rows for response in row.responses)
+    assert source.format == "hh-rlhf"
+    assert [row.row_number for row in read] == list(range(1, 2313))
+    assert [row.row_number for row in rejected] == [1255, 1689, 1951, 1953, 2037]
+    assert all("do not share their prompt: turn" in row.reason for row in rejected)
+    assert all(set(json.loads(row.content)) == {"chosen", "rejected"} for row in rejected)
+    assert len(rows) == 2307
+    assert len({row.prompt.key for row in rows}) == 2305
+    assert all(len(row.responses) == 2 and row.pair is not None and row.pair.preferred == "first" for row in rows)
+    assert texts[""] == 4
+    assert (texts.total(), len(texts)) == (4614, 4555)

@@ -1,0 +1,73 @@
+"""Configuration: what is refused and how, what makes two configurations the same."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from tasks.config import CurateConfig
+
+
+def refusal(**config):
+    with pytest.raises(ValidationError) as caught:
+        CurateConfig.model_validate(config)
+    return str(caught.value)
+
+
+def test_every_field_has_a_description_and_a_default_that_is_valid():
+    def check(model):
+        for name, field in model.model_fields.items():
+            assert field.description, name
+            assert not field.is_required(), name
+            if hasattr(field.annotation, "model_fields"):
+                check(field.annotation)
+
+    check(CurateConfig)
+    assert CurateConfig.model_validate(CurateConfig().model_dump()) == CurateConfig()
+
+
+def test_one_response_a_prompt_is_refused_with_what_to_change():
+    assert "needs 2 to 64 responses a prompt, 1 generator(s) × responses_per_prompt 1 give 1" in refusal(
+        generate={"responses_per_prompt": 1}
+    )
+
+
+def test_one_response_from_each_of_two_generators_is_enough():
+    config = CurateConfig.model_validate({"generate": {"responses_per_prompt": 1, "models": ["a", "b"]}})
+    assert config.generator_models == ("a", "b")
+
+
+def test_one_response_is_no_matter_where_nothing_is_generated():
+    CurateConfig.model_validate({"generate": {"responses_per_prompt": 1, "when": "never"}})
+
+
+def test_more_candidates_than_selection_takes_are_refused():
+    assert "give 80" in refusal(generate={"responses_per_prompt": 40, "models": ["a", "b"]})
+
+
+def test_a_generator_named_twice_is_refused():
+    assert "every model once" in refusal(generate={"models": ["a", "a"]})
+
+
+def test_a_server_without_address_and_an_address_without_server_are_refused():
+    assert "set both or neither" in refusal(generate={"backend": "openai"})
+    assert "set both or neither" in refusal(generate={"base_url": "http://127.0.0.1/v1"})
+
+
+def test_centroids_of_source_pairs_are_refused():
+    assert "--select.strategies easy,hard,random" in refusal(select={"scope": "source_pairs"})
+
+
+def test_unknown_names_are_refused():
+    assert "Extra inputs are not permitted" in refusal(generate={"temprature": 1})
+
+
+def test_the_key_depends_on_every_value_and_on_nothing_else():
+    keys = {
+        CurateConfig().key,
+        CurateConfig(seed=1).key,
+        CurateConfig(name="other").key,
+        CurateConfig.model_validate({"select": {"share": 0.25}}).key,
+    }
+    assert len(keys) == 4
+    assert CurateConfig().key == CurateConfig.model_validate({"seed": 0}).key
