@@ -1,0 +1,16 @@
+"""Selection: embeddings in, the pairs worth a label out (REAL). Pure arrays; no prompts, no text, no tables."""
+
+from models.selection.budget import rank_pairs
+from models.selection.pairs import MAX_CANDIDATES, Reason, SelectedPairs, Strategy, select_pairs
+from models.selection.similarity import TOLERANCE, pair_similarities
+
+__all__ = [
+    "MAX_CANDIDATES",
+    "TOLERANCE",
+    "Reason",
+    "SelectedPairs",
+    "Strategy",
+    "pair_similarities",
+    "rank_pairs",
+    "select_pairs",
+]
