@@ -27,7 +27,7 @@ from tasks.queries import SimilarResponse, run_end
 from tasks.reporting import NEXT_STEPS
 from tasks.settings import Settings
 
-PROMPT_WIDTH, RESPONSE_WIDTH = 44, 60
+PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WIDTH_WITHOUT_TERMINAL = 200
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
@@ -86,8 +86,8 @@ def show_similar(found: Sequence[SimilarResponse]) -> None:
     table = Table(box=SIMPLE_HEAD)
     table.add_column("similarity", justify="right")
     table.add_column("response", justify="right")
-    table.add_column("prompt", max_width=PROMPT_WIDTH)
-    table.add_column("text", max_width=2 * RESPONSE_WIDTH)
+    table.add_column("prompt", max_width=PROMPT_WIDTH, no_wrap=True)
+    table.add_column("text", max_width=2 * RESPONSE_WIDTH, no_wrap=True)
     for near in found:
         table.add_row(
             f"{near.similarity:.4f}",
@@ -162,9 +162,9 @@ def _pair_table(found: Sequence[SelectedPair]) -> Table:
     table.add_column("strategy")
     table.add_column("similarity", justify="right")
     table.add_column("rank", justify="right")
-    table.add_column("prompt", max_width=PROMPT_WIDTH)
-    table.add_column("first response", max_width=RESPONSE_WIDTH)
-    table.add_column("second response", max_width=RESPONSE_WIDTH)
+    table.add_column("prompt", max_width=PROMPT_WIDTH, no_wrap=True)
+    table.add_column("first response", max_width=RESPONSE_WIDTH, no_wrap=True)
+    table.add_column("second response", max_width=RESPONSE_WIDTH, no_wrap=True)
     for pair in found:
         table.add_row(
             pair.strategy,

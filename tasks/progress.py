@@ -30,11 +30,12 @@ def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
     )
     done = 0
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(stage, total=total)
+        bar = progress.add_task(stage, total=total, start=False)  # it pulses while an engine starts
 
         def advance(count: int) -> None:
             nonlocal done
             done += count
+            progress.start_task(bar)
             progress.advance(bar, count)
             publish(done)
 
@@ -48,7 +49,7 @@ def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:
 
     if TaskRunContext.get() is None or total == 0:
         return lambda done: None
-    artifact = create_progress_artifact(0.0, key=stage, description=f"{stage}: {total} in all")
+    artifact = create_progress_artifact(0.0, key=stage.replace(" ", "-"), description=f"{stage}: {total} in all")
     last = time.monotonic()
 
     def publish(done: int) -> None:

@@ -185,7 +185,10 @@ def make_embedder(config: CurateConfig, resolved: ResolvedModel | None, settings
         "tokens_per_batch": embed.tokens_per_batch,
     }
     if embed.backend == "vllm":
-        arguments["gpu_memory_utilization"] = config.generate.gpu_memory_utilization
+        arguments |= {
+            "max_model_len": config.generate.max_model_len,
+            "gpu_memory_utilization": config.generate.gpu_memory_utilization,
+        }
     return IsolatedEmbedder(
         VllmPoolingEmbedder if embed.backend == "vllm" else HiddenStateEmbedder,
         arguments,

@@ -16,6 +16,10 @@ class Generator(Protocol):
 
         The noise of a sample depends on its seed alone, never on what else is in the batch; floating-point rounding may
         still differ from batch to batch, as it does in every engine.
+
+        `token_count` counts every sampled token, the end token and those of a stop string included. Prompts that leave
+        no room for `max_tokens` raise PromptTooLongError with their positions before anything is sampled; only a
+        server's generator learns it too late.
         """
         ...
 

@@ -1,0 +1,51 @@
+"""Any embedder in a process of its own, so that ending it gives its whole memory back. Knows no particular backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from models.embedding import Embedder, EmbeddingRequest, Embeddings
+from models.isolation import IsolatedProcess
+
+
+class IsolatedEmbedder:
+    """An embedder that lives in a process of its own and answers as if it were here."""
+
+    def __init__(
+        self,
+        build: Callable[..., Embedder],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Start the process and build the embedder in it.
+
+        Args:
+            build: an embedder's class, or a function that an `import` finds and that returns an embedder.
+            arguments: keyword arguments of `build`.
+            log_path: where the process's output is appended; None keeps it for error messages only.
+            timeout_s: limit for the start and for each call to `embed`, in seconds; None waits for ever.
+
+        Raises:
+            ProcessDiedError: if the process ends while the embedder is built.
+            TimeoutError: if that takes longer than `timeout_s`.
+            Exception: what `build` raised, ModelLoadError for a model that does not load.
+        """
+        self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
+
+    def embed(self, requests: Sequence[EmbeddingRequest]) -> Embeddings:
+        """Embed every response, in the order given.
+
+        Raises:
+            ProcessDiedError: if the process is dead, closed, or dies on the way.
+            TimeoutError: if there is no answer in time; the process is ended.
+            Exception: what the embedder raised; it lives on.
+        """
+        return cast("Embeddings", self._process.call("embed", list(requests)))
+
+    def close(self) -> None:
+        """End the process. Safe to call twice."""
+        self._process.close()

@@ -1,0 +1,33 @@
+"""Failures that more than one kind of backend shares."""
+
+from __future__ import annotations
+
+
+class ModelLoadError(RuntimeError):
+    """A model or its tokenizer could not be loaded: wrong name, missing folder, no memory, unknown architecture."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model = model
+        self.reason = reason
+        super().__init__(
+            f"model {model!r} could not be loaded: {reason}; check the name or the folder "
+            "(a folder holds config.json, the weights and the tokenizer's files), its revision and the free memory"
+        )
+
+    def __reduce__(self) -> tuple[type[ModelLoadError], tuple[str, str]]:
+        return type(self), (self.model, self.reason)
+
+
+class PromptTooLongError(ValueError):
+    """Prompts that, together with the response's `max_tokens`, do not fit the model's context. Nothing was sampled.
+
+    Attributes:
+        positions: Positions of all such requests in the list given; leave them out and call again.
+    """
+
+    def __init__(self, message: str, positions: tuple[int, ...]) -> None:
+        self.positions = positions
+        super().__init__(message, positions)
+
+    def __str__(self) -> str:
+        return str(self.args[0])

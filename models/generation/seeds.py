@@ -1,0 +1,16 @@
+"""Where the seeds of samples come from: a hash, so that any one sample can be drawn again without the others."""
+
+from __future__ import annotations
+
+from models.records import content_key
+
+_SEED_COUNT = 1 << 53  # JSON numbers are exact up to 2**53; vLLM takes any int64 but reads -1 as "no seed"
+
+
+def sample_seed(run_seed: int, prompt_key: str, model: str, sample_index: int) -> int:
+    """The seed of one sample, in [0, 2**53), uniform over prompts, models and sample indices.
+
+    One seed for a whole batch would give every prompt the same noise, hence a seed per (run, prompt, model, sample).
+    """
+    digest = content_key("sample_seed", run_seed, prompt_key, model, sample_index)
+    return int(digest, 16) % _SEED_COUNT

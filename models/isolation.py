@@ -1,0 +1,260 @@
+"""A backend in a process of its own: built there, called over a pipe, ended with everything it started.
+
+GPU stages never share a process, since an engine gives its memory back reliably only by ending. This file knows no
+engine; it runs any class or function that can be imported by name, and forwards its methods.
+
+    with IsolatedProcess(VllmGenerator, {"model": "…", …}, log_path=Path("run.log"), timeout_s=3600) as process:
+        responses = process.call("generate", requests)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from models.isolation import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+)
+_POLL_S = 0.2  # a dead process is noticed at once by the end of its pipe, or after this time if a grandchild holds it
+_LOG_TAIL_BYTES = 8192
+_LOG_TAIL_LINES = 20
+
+
+class ProcessDiedError(RuntimeError):
+    """The process ended before it answered: killed, out of memory, or crashed inside native code.
+
+    Attributes:
+        exit_code: As in `subprocess`: a negative number is the signal that ended the process.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message, exit_code)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class IsolatedProcess:
+    """Builds `build(**arguments)` in a fresh Python process and forwards calls to it, one at a time.
+
+    The process has a session of its own: Ctrl-C in the terminal does not reach it, and `close` ends it together with
+    all it started. It also ends itself within a second when this process dies, even by SIGKILL.
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., object],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Start the process and wait until the backend is built.
+
+        Args:
+            build: A class or function that an `import` finds by name (not one defined in `__main__`).
+            arguments: Keyword arguments of `build`; they are pickled.
+            log_path: Where the process's stdout and stderr are appended; None keeps them only for error messages.
+            timeout_s: Limit for the start and for each call, in seconds; None waits for ever.
+
+        Raises:
+            ProcessDiedError: The process ended while it was building.
+            TimeoutError: It took longer than `timeout_s`; the process has been ended.
+            Exception: Whatever `build` raised, with its type where this process knows the type.
+        """
+        self._name = getattr(build, "__qualname__", repr(build))
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._log_path = log_path
+        self._log = _open_log(log_path)
+        self._log_start = self._log.seek(0, os.SEEK_END)
+        self._connection, far_end = Pipe()
+        self._process = _start(far_end, self._log)
+        far_end.close()
+        self._exchange((build, dict(arguments)), f"start {self._name}", ends_on_error=True)
+
+    @property
+    def process_id(self) -> int:
+        """The operating system's number of the process."""
+        return self._process.pid
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the backend and return what it returns; arguments and result are pickled.
+
+        Raises:
+            ProcessDiedError: The process is dead or closed, or died during the call.
+            TimeoutError: No answer within `timeout_s`; the process has been ended.
+            Exception: Whatever the method raised; the backend lives on.
+        """
+        with self._lock:
+            return self._exchange((method, arguments), f"answer {self._name}.{method}", ends_on_error=False)
+
+    def close(self) -> None:
+        """End the process and all it started, at once. Safe to call twice."""
+        # The group outlives its leader while a grandchild lives, hence the kill even when the leader is gone.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._connection.close()
+        self._log.close()
+
+    def __enter__(self) -> IsolatedProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _exchange(self, message: object, task: str, *, ends_on_error: bool) -> Any:
+        """Send a message and wait for its answer; an interruption ends the process, whose answer nobody awaits."""
+        if self._connection.closed:
+            raise ProcessDiedError(f"{self._name} cannot {task}: it was closed; start a new one", self._exit_code())
+        try:
+            answer = self._send_and_wait(message, task)
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(answer, _Failure):
+            if ends_on_error:
+                self.close()
+            raise answer.to_exception()
+        return answer
+
+    def _send_and_wait(self, message: object, task: str) -> Any:
+        deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        try:
+            self._connection.send(message)
+            while not self._connection.poll(_POLL_S):
+                if self._process.poll() is not None and not self._connection.poll():
+                    raise EOFError
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{self._name} did not {task} within {self._timeout_s:g} s and was ended; raise the time limit "
+                        f"or send less at once.{self._log_tail()}"
+                    )
+            return self._connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise self._death(task) from error
+
+    def _death(self, task: str) -> ProcessDiedError:
+        code = self._exit_code()
+        cause = f"exit code {code}" if code >= 0 else f"signal {-code}, {signal.Signals(-code).name}"
+        hint = "; out of memory is the usual cause" if code == -signal.SIGKILL else ""
+        return ProcessDiedError(
+            f"the process of {self._name} ended ({cause}{hint}) before it could {task}.{self._log_tail()}", code
+        )
+
+    def _exit_code(self) -> int:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout=5)
+        # The pipe ended but the process did not: it closed its own end and can never answer again.
+        self._process.kill()
+        return self._process.wait()
+
+    def _log_tail(self) -> str:
+        end = os.fstat(self._log.fileno()).st_size
+        start = max(self._log_start, end - _LOG_TAIL_BYTES)
+        text = os.pread(self._log.fileno(), end - start, start).decode("utf-8", "replace").strip()
+        lines = "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+        where = f" (whole log: {self._log_path})" if self._log_path is not None else ""
+        return f" The end of its log{where}:\n{lines}" if lines else " Its log is empty."
+
+
+class _Failure(NamedTuple):
+    """An exception on its way from the process to its parent."""
+
+    module: str
+    description: str
+    trace: str
+    pickled: bytes | None
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        kind = type(error)
+        return cls(kind.__module__, f"{kind.__qualname__}: {error}", traceback.format_exc(), _pickled(error))
+
+    def to_exception(self) -> Exception:
+        """The exception itself if its module is loaded here; a parent never imports an engine to raise its error."""
+        error: Exception = RuntimeError(self.description)
+        if self.pickled is not None and self.module in sys.modules:
+            error = pickle.loads(self.pickled)
+        error.add_note(f"raised in a process of its own:\n{self.trace}")
+        return error
+
+
+def _pickled(error: Exception) -> bytes | None:
+    """The exception as bytes, or None if it does not survive the round trip."""
+    try:
+        data = pickle.dumps(error)
+        return data if type(pickle.loads(data)) is type(error) else None
+    except Exception:  # noqa: BLE001 (an exception's own pickling may raise anything)
+        return None
+
+
+def _open_log(log_path: Path | None) -> IO[bytes]:
+    if log_path is None:
+        return tempfile.TemporaryFile()
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    return log_path.open("a+b")
+
+
+def _start(far_end: Connection, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """A fresh interpreter rather than `multiprocessing`: it imports no `__main__`, whoever started us."""
+    descriptor = far_end.fileno()
+    command = [sys.executable, "-u", "-c", _START, json.dumps(sys.path), str(descriptor), str(os.getpid())]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[descriptor], start_new_session=True
+    )
+
+
+def serve(descriptor: int, parent_id: int) -> None:
+    """The process's side: build the backend from the first message, then answer calls until the pipe ends."""
+    os.set_inheritable(descriptor, False)
+    threading.Thread(target=_end_with_parent, args=(parent_id,), daemon=True).start()
+    connection = Connection(descriptor)
+    with contextlib.suppress(EOFError, ConnectionError):
+        try:
+            build, arguments = connection.recv()
+            backend = build(**arguments)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the parent raises it)
+            connection.send(_Failure.of(error))
+            return
+        connection.send(None)
+        while True:
+            _answer(connection, backend)
+
+
+def _answer(connection: Connection, backend: object) -> None:
+    """Run one call. An answer that cannot be pickled comes back as the failure to pickle it."""
+    data = connection.recv_bytes()
+    try:
+        method, arguments = pickle.loads(data)
+        answer = pickle.dumps(getattr(backend, method)(*arguments))
+    except Exception as error:  # noqa: BLE001 (whatever it is, the parent raises it)
+        answer = pickle.dumps(_Failure.of(error))
+    connection.send_bytes(answer)
+
+
+def _end_with_parent(parent_id: int) -> None:
+    """Kill this process and its group once the parent is gone.
+
+    Not PR_SET_PDEATHSIG: that fires when the THREAD that started the process ends, and workflow engines run tasks in
+    threads.
+    """
+    while os.getppid() == parent_id:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)

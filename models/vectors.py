@@ -1,0 +1,238 @@
+"""Embeddings on disk: shards of unit vectors that are read by memory map. Knows no database, no model and no index.
+
+    <folder>/<shard>/vectors.npy   (n, d) float16, each row divided by its norm
+                     norms.npy     (n,)   float32, the norms divided by
+                     ids.npy       (n,)   int64, the responses' ids
+
+A shard's name is the hash of its content, so a shard is never changed: writing the same content again changes nothing,
+and other content is another shard. Folders whose name starts with a dot are unfinished; nothing reads them.
+
+float16 keeps 11 bits of a component above 6.1e-5 and steps of 6.0e-8 below (its subnormal numbers). Against float64,
+the cosine of two stored rows is off by less than 5e-4, mostly by 1e-5; the norm of a row likewise, so divide by it
+where that counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_DTYPES = {"vectors": np.float16, "norms": np.float32, "ids": np.int64}
+
+
+class BrokenShardError(RuntimeError):
+    """A shard that the caller names is missing or damaged; its responses must be embedded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard, mapped from disk and read-only.
+
+    Attributes:
+        ids: (n,) int64, the responses' ids.
+        vectors: (n, d) float16, unit vectors.
+        norms: (n,) float32, the raw embeddings' norms.
+    """
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float16]
+    norms: NDArray[np.float32]
+
+
+class VectorStore:
+    """The shards of one folder. Several processes may read and write it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; the first write creates it."""
+        self._folder = folder
+
+    def write_shard(self, ids: ArrayLike, vectors: ArrayLike) -> str:
+        """Store raw embeddings and return the shard's name; row i of the shard is row i of the input.
+
+        The shard is complete on disk when this returns, and absent if the process is killed before. The same input
+        gives the same name and changes nothing the second time.
+
+        Args:
+            ids: (n,) the responses' ids, all different, n >= 1.
+            vectors: (n, d) raw embeddings, d >= 1; each row finite and not zero.
+
+        Raises:
+            ValueError: if a row is NaN, infinite or zero, an id occurs twice, or the shapes do not fit.
+            OSError: if the disk is full or cannot be written; it names the path.
+        """
+        arrays = _checked(np.asarray(ids, dtype=np.int64), np.asarray(vectors, dtype=np.float32))
+        name = _content_name(arrays)
+        target = self._folder / name
+        if target.exists():
+            if self._holds(name, arrays):
+                return name
+            shutil.rmtree(target)
+        partial = self._folder / f".{name}.{uuid.uuid4().hex}"
+        partial.mkdir(parents=True)
+        try:
+            for part, array in arrays.items():
+                _write_array(partial / f"{part}.npy", array)
+            _sync_folder(partial)
+            self._publish(partial, name, arrays)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        _sync_folder(self._folder)
+        return name
+
+    def read_shard(self, name: str) -> Shard:
+        """Map a shard into memory; pages are read from disk when they are touched.
+
+        Raises:
+            BrokenShardError: if the shard is missing, cut short, or not what this store writes.
+        """
+        parts = {part: self._map(name, part) for part in _DTYPES}
+        shard = Shard(**parts)
+        count = len(shard.vectors)
+        if shard.vectors.ndim != 2 or shard.ids.shape != (count,) or shard.norms.shape != (count,):
+            shapes = ", ".join(f"{part} {array.shape}" for part, array in parts.items())
+            raise BrokenShardError(_advice(self._folder / name, f"its arrays do not fit together: {shapes}"))
+        return shard
+
+    def gather(self, shards: Sequence[str], rows: ArrayLike) -> NDArray[np.float16]:
+        """Read single rows of many shards, in the order asked for; every shard is opened once.
+
+        Args:
+            shards: (n,) the name of each row's shard.
+            rows: (n,) the row within that shard; a row may be asked for more than once.
+
+        Returns:
+            (n, d) float16 unit vectors in memory; (0, 0) for n = 0.
+
+        Raises:
+            BrokenShardError: if a shard is missing or damaged, or has no such row.
+            ValueError: if the shards differ in dimension, or `shards` and `rows` in length.
+        """
+        places = np.asarray(rows, dtype=np.int64)
+        if places.shape != (len(shards),):
+            raise ValueError(f"gather needs one row for each of the {len(shards)} shard names, got {places.shape}")
+        numbers: dict[str, int] = {}
+        owner = np.fromiter((numbers.setdefault(name, len(numbers)) for name in shards), np.int64, len(shards))
+        by_shard = np.split(
+            np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner, minlength=len(numbers)))[:-1]
+        )
+        gathered = np.empty((0, 0), dtype=np.float16)
+        for name, positions in zip(numbers, by_shard, strict=False):
+            vectors = self._map(name, "vectors")
+            self._check_rows(name, len(vectors), places[positions])
+            if not gathered.size:
+                gathered = np.empty((len(shards), vectors.shape[1]), dtype=np.float16)
+            if vectors.shape[1] != gathered.shape[1]:
+                raise ValueError(
+                    f"shard {name} has {vectors.shape[1]} dimensions, another {gathered.shape[1]}: "
+                    "rows of two embedding models cannot be gathered at once"
+                )
+            # Reading forward through the file lets the system read ahead.
+            ascending = positions[np.argsort(places[positions], kind="stable")]
+            gathered[ascending] = vectors[places[ascending]]
+        return gathered
+
+    def shards(self) -> list[str]:
+        """The names of all complete shards, sorted.
+
+        A run that was killed between writing a shard and recording it leaves a shard that nothing refers to, so this
+        may list more than the responses recorded.
+        """
+        if not self._folder.exists():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def _publish(self, partial: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        try:
+            partial.replace(self._folder / name)
+        except OSError:
+            # Another process may have put the same shard there a moment earlier.
+            if not self._holds(name, arrays):
+                raise
+
+    def _holds(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> bool:
+        with contextlib.suppress(BrokenShardError):
+            shard = self.read_shard(name)
+            return all(np.array_equal(getattr(shard, part), array) for part, array in arrays.items())
+        return False
+
+    def _map(self, name: str, part: str) -> NDArray[Any]:
+        path = self._folder / name / f"{part}.npy"
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (FileNotFoundError, NotADirectoryError, ValueError, EOFError) as error:
+            raise BrokenShardError(_advice(path, str(error))) from error
+        if array.dtype != _DTYPES[part]:
+            raise BrokenShardError(_advice(path, f"it holds {array.dtype}, not {np.dtype(_DTYPES[part])}"))
+        return array
+
+    def _check_rows(self, name: str, count: int, rows: NDArray[np.int64]) -> None:
+        outside = rows[(rows < 0) | (rows >= count)]
+        if outside.size:
+            raise BrokenShardError(
+                _advice(self._folder / name, f"row {outside[0]} was asked for and it has {count} rows")
+            )
+
+
+def _checked(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    if vectors.ndim != 2 or 0 in vectors.shape or ids.shape != (len(vectors),):
+        raise ValueError(
+            f"a shard needs (n, d) vectors and (n,) ids, n and d >= 1, got {vectors.shape} and {ids.shape}"
+        )
+    unique, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"response id {unique[counts > 1][0]} occurs more than once in the shard; give each id once")
+    # Squares are summed in float64: a large float32 component squared would overflow.
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)).astype(np.float32)
+    unusable = ~np.isfinite(norms) | (norms == 0)
+    if unusable.any():
+        row = int(np.flatnonzero(unusable)[0])
+        raise ValueError(
+            f"{int(unusable.sum())} of {len(ids)} embeddings have no direction, the first that of response {ids[row]} "
+            f"with norm {norms[row]}; leave out responses without tokens"
+        )
+    return {"vectors": (vectors / norms[:, None]).astype(np.float16), "norms": norms, "ids": ids}
+
+
+def _content_name(arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for part, array in arrays.items():
+        digest.update(f"{part} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:32]
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an .npy file through to the disk. `numpy.save` to a file tells neither path nor cause of a full disk."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    try:
+        with path.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}: free the disk and run again", str(path)) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, as fsync on a file makes its bytes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _advice(path: Path, reason: str) -> str:
+    return f"the vectors at {path} cannot be read: {reason}; delete that folder and run again, which embeds anew"

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_models_generation import CHAT_TEMPLATE, build_tiny_model, request, sampling
+from test_models_generation_openai import free_port
+
+from models.errors import ModelLoadError, PromptTooLongError
+from models.generation.isolated import IsolatedGenerator
+from models.generation.openai_server import OpenAIGenerator
+from models.generation.transformers_local import TransformersGenerator
+from models.generation.vllm_offline import VllmGenerator
+from models.records import GeneratedResponse, SamplingParameters
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed (extra cpu or gpu)"),
+]
+GREEDY_TEXTS = ["bread " * count for count in range(1, 21)]
+SEEDS = (11, 12, 13, 14)
+REQUESTS = [request("hello " * (at + 1), *SEEDS) for at in range(16)]
+
+
+def arguments(model: str, parameters: SamplingParameters) -> dict[str, Any]:
+    return {
+        "model": model,
+        "parameters": parameters,
+        "revision": None,
+        "dtype": "float32",
+        "max_model_len": None,
+        "gpu_memory_utilization": 0.2,
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_and_silent() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+        patch.setenv("VLLM_NO_USAGE_STATS", "1")
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def sampled(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedGenerator]:
+    log_path = tmp_path_factory.mktemp("logs") / "vllm.log"
+    parameters = sampling(max_tokens=20, stop=("q",))
+    own = IsolatedGenerator(VllmGenerator, arguments(folder, parameters), log_path=log_path, timeout_s=200)
+    yield own
+    own.close()
+
+
+def test_a_text_does_not_depend_on_its_batch_or_the_order(sampled: IsolatedGenerator) -> None:
+    forth = sampled.generate(REQUESTS)
+    back = sampled.generate(REQUESTS[::-1])[::-1]
+    alone = [sampled.generate([wanted])[0] for wanted in REQUESTS]
+    texts = [[response.text for row in run for response in row] for run in (forth, back, alone)]
+    for other in texts[1:]:
+        # Rounding may turn a close call in any engine; the noise never differs.
+        assert sum(a == b for a, b in zip(texts[0], other, strict=True)) >= 0.95 * len(texts[0])
+    assert [[response.seed for response in row] for row in forth] == [list(SEEDS)] * len(REQUESTS)
+
+
+def test_seeds_give_different_samples_and_equal_seeds_equal_ones(sampled: IsolatedGenerator) -> None:
+    (responses,) = sampled.generate([request("hello", *range(20), 3)])
+    assert len({response.text for response in responses}) >= 18
+    assert responses[-1].text == responses[3].text
+
+
+def test_prompts_with_seeds_of_their_own_share_no_noise(sampled: IsolatedGenerator) -> None:
+    # The same prompt under many seeds: the first characters spread as they would not if one noise served the batch.
+    rows = sampled.generate([request("hello", seed) for seed in range(40)])
+    assert len({row[0].text[:2] for row in rows}) > 15
+
+
+def test_lengths_reasons_and_stop_strings_are_right(sampled: IsolatedGenerator) -> None:
+    responses = [response for row in sampled.generate([request("bread", *range(200))]) for response in row]
+    assert all("q" not in response.text for response in responses)
+    assert all(response.token_count == 20 for response in responses if response.finish_reason == "length")
+    stopped = [response for response in responses if response.finish_reason == "stop"]
+    assert 5 < len(stopped) < 195
+    assert all(1 <= response.token_count <= 20 for response in stopped)
+
+
+def test_a_prompt_without_room_for_its_response_is_refused(sampled: IsolatedGenerator) -> None:
+    with pytest.raises(PromptTooLongError, match="context of 256 tokens; the first has 251 tokens") as caught:
+        sampled.generate([request("hello", 1), request("x" * 250, 1)])
+    assert caught.value.positions == (1,)
+
+
+@pytest.mark.slow
+def test_a_model_the_engine_cannot_load_gives_one_clear_error(tmp_path: Path) -> None:
+    model = build_tiny_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelLoadError, match=r"could not be loaded: .*check the name or the folder"):
+        IsolatedGenerator(VllmGenerator, arguments(model, sampling()), log_path=None, timeout_s=200)
+
+
+def test_a_temperature_the_engine_would_change_is_refused(folder: str) -> None:
+    with pytest.raises(ValueError, match=r"0 \(greedy\) or from 0.01 up, got 0.001"):
+        VllmGenerator(**arguments(folder, sampling(temperature=0.001)))
+
+
+@pytest.mark.slow
+def test_a_real_vllm_server_samples_by_seed_agrees_with_transformers_and_names_its_limits(tmp_path: Path) -> None:
+    port = free_port()
+    model = build_tiny_model(tmp_path / "tiny", chat_template=CHAT_TEMPLATE)
+    # `vllm serve` in words that vllm-cpu understands too: its script asks for the version of a package named vllm.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+    command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
+    command += ["--enforce-eager", "--generation-config", "vllm"]
+    url = f"http://127.0.0.1:{port}/v1"
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            assert answers_within(f"http://127.0.0.1:{port}/health", 150, process), (tmp_path / "log").read_text()[
+                -2000:
+            ]
+            requests = [request("hello", 1, 2, 3, 1), request("bread", 1, 2)]
+            forth = client(url, concurrency=4).generate(requests)
+            back = client(url, concurrency=1).generate(requests[::-1])[::-1]
+            assert forth == back
+            assert forth[0][0] == forth[0][3]
+            assert len({response.text for response in forth[0]}) == 3
+            same = [a == b for a, b in zip(greedy(url), greedy_local(model), strict=True)]
+            assert sum(same) >= 0.9 * len(same)
+            with pytest.raises(PromptTooLongError):
+                client(url, concurrency=4).generate([request("x" * 300, 1)])
+        finally:
+            process.terminate()
+
+
+def greedy(url: str) -> list[list[GeneratedResponse]]:
+    return client(url, concurrency=4, temperature=0.0).generate([request(text, 1) for text in GREEDY_TEXTS])
+
+
+def greedy_local(model: str) -> list[list[GeneratedResponse]]:
+    """The same by transformers: it also shows that both render the chat template to the same tokens."""
+    own = TransformersGenerator(
+        model,
+        sampling(temperature=0.0, max_tokens=12, system_prompt="Rhyme."),
+        revision=None,
+        dtype="float32",
+        device="cpu",
+        max_batch_tokens=4096,
+    )
+    return own.generate([request(text, 1) for text in GREEDY_TEXTS])
+
+
+def client(url: str, *, concurrency: int, temperature: float = 1.0) -> OpenAIGenerator:
+    return OpenAIGenerator(
+        "tiny",
+        sampling(max_tokens=12, temperature=temperature, system_prompt="Rhyme."),
+        base_url=url,
+        api_key=None,
+        concurrency=concurrency,
+        timeout_s=60,
+        max_retries=0,
+    )
+
+
+def answers_within(url: str, seconds: float, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return True
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.5)
+    return False

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.errors import ModelLoadError, PromptTooLongError
+from models.isolation import IsolatedProcess, ProcessDiedError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class UnpicklableError(Exception):
+    """Its constructor takes what its pickled form does not hold."""
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(left + right)
+
+
+class Backend:
+    """What a generator or an embedder is to the process: something with methods."""
+
+    def __init__(self, start: int) -> None:
+        if start < 0:
+            raise ModelLoadError("tiny", "no such folder")
+        self.total = start
+
+    def add(self, amount: int) -> int:
+        self.total += amount
+        sys.stderr.write(f"total is {self.total}\n")
+        return self.total
+
+    def double(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return vectors * 2
+
+    def process_id(self) -> int:
+        return os.getpid()
+
+    def refuse(self) -> None:
+        raise PromptTooLongError("too long", (1, 4))
+
+    def raise_unpicklable(self) -> None:
+        raise UnpicklableError("left", "right")
+
+    def raise_unknown(self) -> None:
+        import sqlite3
+
+        raise sqlite3.OperationalError("no such table")
+
+    def return_lock(self) -> object:
+        return threading.Lock()
+
+    def leave(self) -> None:
+        sys.stdout.write("last words\n")
+        os._exit(3)
+
+    def sleep(self) -> None:
+        time.sleep(600)
+
+    def start_grandchild(self) -> int:
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
+
+
+def isolated(start: int = 0, *, log_path: Path | None = None, timeout_s: float | None = 30) -> IsolatedProcess:
+    return IsolatedProcess(Backend, {"start": start}, log_path=log_path, timeout_s=timeout_s)
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether the process runs; a dead one that nobody has reaped yet counts as gone."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def is_gone_within(process_id: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_alive(process_id) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not is_alive(process_id)
+
+
+def test_the_backend_lives_in_another_process_and_keeps_its_state() -> None:
+    with isolated(start=1) as process:
+        assert process.call("process_id") == process.process_id != os.getpid()
+        assert [process.call("add", 2), process.call("add", 3)] == [3, 6]
+
+
+def test_arrays_come_back_unchanged() -> None:
+    vectors = np.arange(600_000, dtype=np.float32).reshape(600, 1000)
+    with isolated() as process:
+        doubled = process.call("double", vectors)
+    assert doubled.dtype == np.float32
+    np.testing.assert_array_equal(doubled, vectors * 2)
+
+
+def test_a_backend_that_cannot_be_built_raises_its_own_error_in_the_parent() -> None:
+    with pytest.raises(ModelLoadError, match="model 'tiny' could not be loaded: no such folder") as caught:
+        isolated(start=-1)
+    assert (caught.value.model, caught.value.reason) == ("tiny", "no such folder")
+    assert "in a process of its own" in caught.value.__notes__[0]
+
+
+def test_an_error_keeps_its_type_and_attributes_and_the_backend_lives_on() -> None:
+    with isolated() as process:
+        with pytest.raises(PromptTooLongError) as caught:
+            process.call("refuse")
+        assert caught.value.positions == (1, 4)
+        assert process.call("add", 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("raise_unpicklable", "UnpicklableError: leftright"), ("return_lock", "cannot pickle"), ("absent", "absent")],
+)
+def test_what_cannot_travel_comes_back_as_a_described_error(method: str, message: str) -> None:
+    with isolated() as process:
+        with pytest.raises((RuntimeError, TypeError, AttributeError), match=message):
+            process.call(method)
+        assert process.call("add", 1) == 1
+
+
+def test_the_parent_imports_no_module_to_raise_an_error_of_it() -> None:
+    # A fresh interpreter, since this one has imported sqlite3 long ago.
+    script = (
+        "import sys; from test_models_isolation import isolated\n"
+        "sys.modules.pop('sqlite3', None)\n"
+        "try: isolated().call('raise_unknown')\n"
+        "except RuntimeError as error: print('sqlite3' in sys.modules, error)\n"
+    )
+    result = run_script(script)
+    assert result.stdout == "False OperationalError: no such table\n", result.stderr
+
+
+def test_a_killed_backend_gives_a_clear_error_at_once_and_stays_dead() -> None:
+    with isolated() as process:
+        threading.Timer(0.5, os.kill, (process.process_id, signal.SIGKILL)).start()
+        with pytest.raises(ProcessDiedError, match=r"process of Backend ended \(signal 9, SIGKILL") as caught:
+            process.call("sleep")
+        assert caught.value.exit_code == -9
+        with pytest.raises(ProcessDiedError, match="start a new one"):
+            process.call("add", 1)
+
+
+def test_a_backend_that_exits_shows_its_exit_code_and_the_end_of_its_log(tmp_path: Path) -> None:
+    log_path = tmp_path / "logs" / "engine.log"
+    log_path.parent.mkdir()
+    log_path.write_text("of an earlier run\n")
+    with isolated(log_path=log_path) as process:
+        process.call("add", 7)
+        with pytest.raises(ProcessDiedError, match="exit code 3") as caught:
+            process.call("leave")
+    assert "total is 7\nlast words" in str(caught.value)
+    assert str(log_path) in str(caught.value)
+    assert "earlier" not in str(caught.value)
+    assert log_path.read_text() == "of an earlier run\ntotal is 7\nlast words\n"
+
+
+def test_a_call_that_takes_too_long_ends_the_process() -> None:
+    with isolated(timeout_s=3) as process:
+        with pytest.raises(TimeoutError, match=r"did not answer Backend.sleep within 3 s and was ended"):
+            process.call("sleep")
+        assert not is_alive(process.process_id)
+
+
+def test_close_ends_grandchildren_too_and_may_be_called_twice() -> None:
+    process = isolated()
+    grandchild = process.call("start_grandchild")
+    assert is_alive(grandchild)
+    process.close()
+    process.close()
+    assert not is_alive(process.process_id)
+    assert is_gone_within(grandchild, 5)
+
+
+def test_a_grandchild_that_outlives_a_killed_backend_hides_neither_the_death_nor_itself() -> None:
+    with isolated() as process:
+        grandchild = process.call("start_grandchild")
+        os.kill(process.process_id, signal.SIGKILL)
+        with pytest.raises(ProcessDiedError):
+            process.call("add", 1)
+    assert is_gone_within(grandchild, 5)
+
+
+def test_nothing_is_left_when_the_parent_is_killed() -> None:
+    script = (
+        "from test_models_isolation import isolated\n"
+        "process = isolated(); print(process.process_id, process.call('start_grandchild'), flush=True)\n"
+        "process.call('sleep')\n"
+    )
+    parent = start_script(script)
+    assert parent.stdout is not None
+    children = [int(word) for word in parent.stdout.readline().split()]
+    assert len(children) == 2
+    assert all(map(is_alive, children))
+    parent.kill()
+    parent.communicate()
+    assert all(is_gone_within(child, 5) for child in children)
+
+
+def test_a_thread_that_ends_does_not_take_its_backend_along() -> None:
+    started: list[IsolatedProcess] = []
+    thread = threading.Thread(target=lambda: started.append(isolated()))
+    thread.start()
+    thread.join()
+    time.sleep(1)
+    with started[0] as process:
+        assert process.call("add", 1) == 1
+
+
+def test_an_interrupt_from_the_terminal_reaches_only_the_parent() -> None:
+    script = (
+        "from test_models_isolation import isolated\n"
+        "with isolated() as process:\n"
+        "    print(process.process_id, flush=True)\n"
+        "    process.call('sleep')\n"
+    )
+    parent = start_script(script, start_new_session=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    os.killpg(parent.pid, signal.SIGINT)
+    _, errors = parent.communicate(timeout=20)
+    assert errors.count("Traceback") == 1
+    assert "KeyboardInterrupt" in errors
+    assert is_gone_within(child, 5)
+
+
+def test_calls_from_several_threads_take_turns() -> None:
+    with isolated() as process:
+        totals: list[int] = []
+        threads = [threading.Thread(target=lambda: totals.append(process.call("add", 1))) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(totals) == list(range(1, 21))
+
+
+def start_script(script: str, *, start_new_session: bool = False) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=start_new_session,
+    )
+
+
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    process = start_script(script)
+    output, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess([], process.returncode, output, errors)
