@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
 Item = TypeVar("Item")
@@ -28,7 +29,10 @@ def make_engine(url: str) -> Engine:
         ValueError: If the URL names another database.
         OSError: If the folder of a SQLite file cannot be made.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {url!r}") from error
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True, pool_pre_ping=True)
     if parsed.get_backend_name() != "sqlite":

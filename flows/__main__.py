@@ -5,6 +5,7 @@ Results go to stdout, progress and messages to stderr. A failure is one line and
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -171,6 +172,7 @@ class Antipode(BaseSettings):
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the failure itself is told below
     try:
         CliApp.run(Antipode, cli_args=sys.argv[1:] or ["--help"])
     except ValidationError as error:

@@ -10,7 +10,7 @@ class ModelLoadError(RuntimeError):
         self.model = model
         self.reason = reason
         super().__init__(
-            f"model {model!r} could not be loaded: {reason}; check the name or the folder "
+            f"model {model!r} could not be loaded: {reason.rstrip('. ')}; check the name or the folder "
             "(a folder holds config.json, the weights and the tokenizer's files), its revision and the free memory"
         )
 

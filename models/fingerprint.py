@@ -23,6 +23,8 @@ def model_fingerprint(name: str, revision: str | None) -> str:
     folder = Path(name)
     if folder.is_dir():
         return _folder_hash(folder)
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        raise ModelLoadError(name, "there is no such folder")
     from transformers import AutoConfig
 
     try:

@@ -79,7 +79,7 @@ def _is_generation_needed(sessions: sessionmaker[Session], run_id: int, config: 
 
 def _to_sample(sessions: sessionmaker[Session], config: CurateConfig, page: list[StoredPrompt]) -> list[StoredPrompt]:
     """Which of these prompts the configuration generates for."""
-    if config.generate.when == "never":
+    if config.generate.when == "never" or config.select.scope == "source_pairs":
         return []
     if config.generate.when == "always":
         return page
