@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.selection import Reason, SelectedPairs, Strategy, select_pairs
+from models.selection.similarity import as_float32
 
 Array = np.ndarray[Any, Any]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -180,6 +181,16 @@ def test_half_and_double_precision_select_as_the_same_numbers_in_float32(strateg
     assert_same(expected, select_pairs(mapped, offsets, strategy=strategy, seed=0))
 
 
+def test_every_half_becomes_the_float32_of_its_value() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = halves[np.isfinite(halves)]
+    assert as_float32(finite).tobytes() == finite.astype(np.float32).tobytes()  # −0 and the smallest ones included
+    np.testing.assert_array_equal(as_float32(halves), halves.astype(np.float32))
+    assert (
+        as_float32(finite.reshape(-1, 8)[::2, ::3]).tobytes() == finite.reshape(-1, 8)[::2, ::3].astype("f4").tobytes()
+    )
+
+
 def test_half_precision_storage_keeps_the_extreme_pairs_of_similar_responses() -> None:
     rng = np.random.default_rng(7)
     rows = rng.standard_normal((500, 8, 768)) + np.sqrt(99) * rng.standard_normal((500, 1, 768))  # mean cosine 0.99
@@ -235,6 +246,14 @@ def test_extra_memory_stays_bounded(strategy: Strategy) -> None:
         select_pairs(rows, np.arange(0, len(rows) + 1, size), strategy=strategy, seed=0)
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
         tracemalloc.stop()
+
+
+def test_memory_of_the_search_stays_bounded_where_many_small_groups_make_a_block() -> None:
+    rows = np.random.default_rng(0).standard_normal((17 * 4000, 8), dtype=np.float32)
+    tracemalloc.start()
+    select_pairs(rows, np.arange(0, len(rows) + 1, 17), strategy="centroid", seed=0)
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,13 @@ def random_signs(shape: tuple[int, int], *, seed: int) -> NDArray[np.float32]:
     return np.where(words >> np.uint64(63), np.float32(1), np.float32(-1)).reshape(shape)
 
 
+def random_subsets(shape: tuple[int, int], *, size: int, seed: int) -> NDArray[np.bool_]:
+    """Rows, (m, n) bool, of `size` True each at random places that depend on the shape and the seed alone."""
+    words = mixed(np.arange(shape[0] * shape[1], dtype=np.uint64) ^ mixed(seed_word(seed))).reshape(shape)
+    is_chosen: NDArray[np.bool_] = words.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") < size
+    return is_chosen
+
+
 def content_words(rows: NDArray[np.float32]) -> UInt64s:
     """Hash the bits of each row: (b, m) float32, C-contiguous, to (b,) uint64. Equal rows give equal words."""
     multipliers = mixed(np.arange(rows.shape[1], dtype=np.uint64)) | np.uint64(1)

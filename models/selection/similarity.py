@@ -15,6 +15,9 @@ TOLERANCE = np.float32(4e-6)
 # Squared norms below this count as zero: float32 starts to lose digits at 1.2e-38, half of them in the products.
 SMALLEST_SQUARED_NORM = np.float32(1e-30)
 
+HALF_EXPONENT = np.int16(0x7C00)
+SIGN_EXPONENT_AND_FRACTION = np.int32(0x0FFFE000 - (1 << 31))  # of a half, shifted left by 13 in 32 bits
+
 BLOCK_BYTES = 16 << 20  # float32 candidates held at a time; 4 and 8 MiB are up to 10 % slower for K = 4 and 8
 
 
@@ -35,6 +38,25 @@ def check_embeddings(embeddings: Floats) -> Floats:
             f"got shape {embeddings.shape} of {embeddings.dtype}; pass one row per response"
         )
     return np.asarray(embeddings)
+
+
+def as_float32(values: Floats) -> Float32s:
+    """The values as C-contiguous float32, exactly; the same array if they are that already.
+
+    numpy takes 1.4 ns to convert a half; shifting its bits into place and scaling by 2^112 takes 0.2 ns. A block with a
+    value that is not finite, whose exponent that does not move to where float32 has it, goes the slow way.
+    """
+    if values.dtype != np.float16:
+        return np.ascontiguousarray(values, dtype=np.float32)
+    halves = np.ascontiguousarray(values).view(np.int16)
+    if not halves.size or (halves & HALF_EXPONENT).max() == HALF_EXPONENT:
+        return values.astype(np.float32, order="C")
+    bits = halves.astype(np.int32)  # extends the sign: to be kept, unlike its copies between sign and exponent
+    bits <<= 13
+    bits &= SIGN_EXPONENT_AND_FRACTION
+    result: Float32s = bits.view(np.float32)
+    result *= np.float32(2**112)  # the exponents' biases differ by 127 − 15; halves below 6e-5 come out exact too
+    return result
 
 
 def group_similarities(candidates: Float32s) -> Float32s:
@@ -97,7 +119,7 @@ def pair_similarities(embeddings: Floats, first: NDArray[np.integer], second: ND
 
 
 def _cosines(left: Floats, right: Floats) -> Float32s:
-    left, right = left.astype(np.float32), right.astype(np.float32)
+    left, right = as_float32(left), as_float32(right)
     squared_norms = np.einsum("id,id->i", left, left), np.einsum("id,id->i", right, right)
     norms = [np.where(squared >= SMALLEST_SQUARED_NORM, np.sqrt(squared), np.nan) for squared in squared_norms]
     cosines = np.einsum("id,id->i", left, right) / norms[0] / norms[1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.selection.draws import random_signs
+from models.selection.draws import random_signs, random_subsets
 from models.selection.similarity import TOLERANCE, Float32s
 
 Positions = NDArray[np.intp]
@@ -19,12 +19,21 @@ Booleans = NDArray[np.bool_]
 EXACT_UP_TO = 16  # all 32,767 splits take about as long as Lloyd's iterations do at K = 16
 ENUMERATION_FLOATS = 1 << 21  # splits x groups held at a time (8 MiB): half of that is 1.5x slower at K = 16
 
-# 2,700 groups of K = 17, 24, 40, 64, nine kinds of data: 1 ends above scikit-learn's random_state=0 (2,017 below) and
-# 8 above its n_init=10 (1,321 below), by 0.5 % of the inertia at most. Starts from far pairs alone lose more often.
+# Above: starts, Lloyd's iterations, single moves, kicks and both again. Of 50,400 groups (K = 17 .. 64, 14 kinds of
+# data) none ends above scikit-learn's random_state=0 and 40,384 below; 3 of 28,000 ended above without its own starts.
+# 12 end above n_init=10, by 1.2 % of the inertia at most, and 28,775 below; 2 of 20,160 end above random_state=1.
+PEER_DRAWS = (0.5488135, 0.71518937, 0.60276338)  # numpy.random.RandomState(0).random_sample(3)
+PEER_STARTS = len(PEER_DRAWS) - 1
 FAR_STARTS = 8
-RANDOM_STARTS = 56
-KEPT_AFTER_TWO_ITERATIONS = 16
-REFINED_STARTS = 8
+RANDOM_STARTS = 88
+KEPT_AFTER_TWO_ITERATIONS = 24
+REFINED_STARTS = 6
+KICKED_SPLITS = 2  # of 22,400 groups 36 end above n_init=10 without kicks, 8 with them
+KICKS_AT_LARGEST = 4  # of each kicked split at K = 64, more where they cost less
+LARGEST = 64
+KICKED_SHARE = 3 / 8  # of the candidates change sides; 1/8 needs twice the kicks and 16 end above
+SEARCH_FLOATS = 1 << 19  # starts x K x groups held at a time (2 MiB)
+SAME = np.float32(1e-6)  # explained parts this close, relatively, are one split, so that no place is kept for it twice
 
 
 def nearest_to_centres(similarity: Float32s, *, seed: int) -> tuple[Positions, Positions]:
@@ -102,56 +111,104 @@ def _subset_sums(centred: Float32s) -> Float32s:
 
 
 def _lloyd_splits(similarity: Float32s, centred: Float32s, *, seed: int) -> Booleans:
-    """The best split found by Lloyd's iterations and single moves: (K, K, b) twice to (K, b), False for candidate 0."""
+    """The best split that the search finds: (K, K, b) cosines raw and centred to (K, b), False for candidate 0.
+
+    Splits equal within `SAME` go to the lowest number, candidate m counting 2^(m−1) if it is not with candidate 0.
+    """
+    size, _, groups = centred.shape
+    step = max(1, SEARCH_FLOATS // ((FAR_STARTS + RANDOM_STARTS) * size))
+    blocks = [slice(start, start + step) for start in range(0, groups, step)]
+    found = [_search(similarity[:, :, block], centred[:, :, block], seed=seed) for block in blocks]
+    return np.concatenate(found, axis=1)
+
+
+def _search(similarity: Float32s, centred: Float32s, *, seed: int) -> Booleans:
     matrices = np.ascontiguousarray(centred.transpose(2, 0, 1))
     splits = _starts(np.ascontiguousarray(similarity.transpose(2, 0, 1)), matrices, seed=seed)
     splits, _ = _lloyd_step(matrices, splits)
     splits, explained = _lloyd_step(matrices, splits)
-    splits, explained = _lloyd(matrices, _best_of(splits, explained, KEPT_AFTER_TWO_ITERATIONS))
-    sides, explained = _single_moves(matrices, _best_of(splits, explained, REFINED_STARTS))
-    side = sides[np.arange(len(sides)), first_smallest(-explained.T)].T
-    is_other: Booleans = side != side[0]
-    return is_other
+    kept = _best_of(splits[:, PEER_STARTS:], explained[:, PEER_STARTS:], KEPT_AFTER_TWO_ITERATIONS)
+    splits, explained = _lloyd(matrices, np.concatenate([splits[:, :PEER_STARTS], kept], axis=1))
+    splits, explained = _single_moves(matrices, _best_of(splits, explained, REFINED_STARTS))
+    kicked, _ = _lloyd(matrices, _kicked(_best_of(splits, explained, KICKED_SPLITS), seed=seed))
+    kicked, kicked_explained = _single_moves(matrices, kicked)
+    return _best_sides(
+        np.concatenate([splits, kicked], axis=1), np.concatenate([explained, kicked_explained], axis=1)
+    ).T
+
+
+def _best_sides(splits: Float32s, explained: Float32s) -> Booleans:
+    """The best of (b, s, K) splits, (b, K) and False for candidate 0; of equal ones the lowest number."""
+    is_other = splits != splits[:, :, :1]
+    numbers = is_other[:, :, 1:] @ (np.uint64(1) << np.arange(splits.shape[2] - 1, dtype=np.uint64))
+    is_best = explained >= explained.max(axis=1, keepdims=True) * (1 - SAME)
+    best = np.where(is_best, numbers, np.iinfo(np.uint64).max).argmin(axis=1)
+    sides: Booleans = is_other[np.arange(len(splits)), best]
+    return sides
 
 
 def _starts(similarity: Float32s, matrices: Float32s, *, seed: int) -> Float32s:
-    """Splits to start from, (b, K, K) twice to (b, K, starts) of 0 and 1.
+    """Splits to start from, (b, K, K) twice to (b, starts, K) of 0 and 1.
 
+    First those that scikit-learn's KMeans(2, random_state=0) chooses from, which the search then can never end above.
     Some split by the nearer of a candidate and its least similar one; the rest by a random direction, turned towards
     the main axes of the group by two multiplications with its matrix.
     """
     size = matrices.shape[1]
     seeds = np.arange(FAR_STARTS) * size // FAR_STARTS
-    farthest = similarity[:, seeds].argmin(axis=2)
-    by_far_pair = similarity[np.arange(len(matrices))[:, None], farthest] > similarity[:, seeds]
-    directions = matrices @ (matrices @ random_signs((size, RANDOM_STARTS), seed=seed))
-    splits = np.concatenate([by_far_pair.transpose(0, 2, 1), directions > 0], axis=2)
-    is_one_sided = splits.all(axis=1) | ~splits.any(axis=1)
-    splits[:, 0] ^= is_one_sided
-    starts: Float32s = splits.astype(np.float32)
-    return starts
+    to_seeds = similarity[:, seeds]
+    by_far_pair = similarity[np.arange(len(matrices))[:, None], to_seeds.argmin(axis=2)] > to_seeds
+    directions = random_signs((RANDOM_STARTS, size), seed=seed) @ matrices @ matrices
+    return _two_sided(np.concatenate([_peer_starts(similarity), by_far_pair, directions > 0], axis=1))
+
+
+def _peer_starts(similarity: Float32s) -> Booleans:
+    """(b, K, K) to (b, 2, K): k-means++ with scikit-learn's draws for random_state=0 and both seconds that it tries."""
+    groups, size, _ = similarity.shape
+    first = similarity[:, int(PEER_DRAWS[0] * size)]
+    sums = np.maximum(1 - first, 0).cumsum(axis=1)
+    second = (sums[:, None] < sums[:, None, -1:] * np.array(PEER_DRAWS[1:], np.float32)[:, None]).sum(axis=2)
+    is_nearer: Booleans = similarity[np.arange(groups)[:, None], second] > first[:, None]
+    return is_nearer
+
+
+def _kicked(splits: Float32s, *, seed: int) -> Float32s:
+    """Copies of (b, s, K) splits in which other candidates change sides: (b, s * kicks, K)."""
+    kicks = KICKS_AT_LARGEST * max(1, LARGEST // splits.shape[2])
+    copies = np.repeat(splits, kicks, axis=1)
+    is_flipped = random_subsets(copies.shape[1:], size=round(KICKED_SHARE * splits.shape[2]), seed=seed)
+    return _two_sided((copies > 0) ^ is_flipped)
+
+
+def _two_sided(splits: Booleans) -> Float32s:
+    """The (b, s, K) splits as 0 and 1, candidate 0 against the rest where a side was empty."""
+    result = splits.astype(np.float32)
+    counts = result.sum(axis=2)
+    is_one_sided = (counts == 0) | (counts == splits.shape[2])
+    result[:, :, 0] = np.where(is_one_sided, 1 - result[:, :, 0], result[:, :, 0])
+    return result
 
 
 def _lloyd_step(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
     """Every candidate to its nearer centre; a split that would leave a side empty stays.
 
-    Returns the (b, K, s) splits after the step and what the splits before it explained: trace(C) − inertia, (b, s).
+    Returns the (b, s, K) splits after the step and what the splits before it explained: trace(C) − inertia, (b, s).
     """
-    pull = matrices @ splits
-    counts = splits.sum(axis=1)
-    rest = np.float32(matrices.shape[1]) - counts
-    scatter = np.einsum("bks,bks->bs", splits, pull)
-    moved = pull > (scatter * (rest - counts) / (2 * rest * counts))[:, None]
-    after = moved.astype(np.float32)
-    is_one_sided = moved.all(axis=1) | ~moved.any(axis=1)
-    group, start = np.nonzero(is_one_sided)
-    after[group, :, start] = splits[group, :, start]
-    return after, scatter * (rest + counts) / (rest * counts)
+    pull = splits @ matrices
+    size = np.float32(matrices.shape[1])
+    counts = splits.sum(axis=2)
+    rest = size - counts
+    scatter = np.einsum("bsk,bsk->bs", splits, pull)
+    after = (pull > (scatter * (rest - counts) / (2 * rest * counts))[:, :, None]).astype(np.float32)
+    new_counts = after.sum(axis=2)
+    is_one_sided = (new_counts == 0) | (new_counts == size)
+    after[is_one_sided] = splits[is_one_sided]
+    return after, scatter * size / (rest * counts)
 
 
 def _lloyd(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
     """Lloyd's iterations until no split of a group changes; 100 at most, since rounding could make one swing."""
-    explained = np.empty((len(splits), splits.shape[2]), np.float32)
+    explained = np.empty(splits.shape[:2], np.float32)
     active = np.arange(len(splits))
     for _ in range(100):
         moved, explained[active] = _lloyd_step(matrices[active], splits[active])
@@ -164,33 +221,43 @@ def _lloyd(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
 
 
 def _best_of(splits: Float32s, explained: Float32s, kept: int) -> Float32s:
-    order = np.argsort(-explained, axis=1, kind="stable")[:, :kept]
-    return np.take_along_axis(splits, order[:, None, :], axis=2)
+    """The (b, kept, K) splits that explain most, those that repeat another after all others."""
+    group = np.arange(len(splits))[:, None]
+    order = np.argsort(-explained, axis=1, kind="stable")
+    falling = explained[group, order]
+    is_repeated = np.zeros(falling.shape, np.bool_)
+    is_repeated[:, 1:] = falling[:, :-1] - falling[:, 1:] <= SAME * falling[:, 1:]
+    first = np.argsort(is_repeated, axis=1, kind="stable")[:, :kept]
+    best: Float32s = splits[group, order[group, first]]
+    return best
 
 
-def _single_moves(matrices: Float32s, splits: Float32s) -> tuple[Booleans, Float32s]:
-    """Move one candidate at a time, the one that lowers the inertia most, while any lowers it by over `TOLERANCE`.
+def _single_moves(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
+    """Move one candidate at a time, the one that lowers the inertia most, while any lowers it by more than rounding.
 
-    Returns the (b, s, K) sides and what they explain, (b, s).
+    8 K moves at most, since rounding could make one swing. Returns the (b, s, K) splits and what they explain, (b, s).
     """
-    groups, size, starts = splits.shape
+    groups, starts, size = splits.shape
     weight = np.zeros(size + 1, np.float32)  # stays zero where a side is empty: such a move never gains
     weight[1:size] = size / (np.arange(1, size) * (size - np.arange(1, size, dtype=np.float32)))
-    pull = (matrices @ splits).transpose(0, 2, 1).reshape(-1, size)
-    sign = 1 - 2 * splits.transpose(0, 2, 1).reshape(-1, size)  # −1 for members, +1 for the others
-    scatter = np.einsum("bks,bks->bs", splits, matrices @ splits).ravel()
+    pull = splits @ matrices
+    scatter = np.einsum("bsk,bsk->bs", splits, pull).ravel()
+    sign = 1 - 2 * splits.reshape(-1, size)  # −1 for members, +1 for the others
     count = (sign < 0).sum(axis=1)
     group = np.repeat(np.arange(groups), starts)
+    own_norm = np.einsum("bii->bi", matrices)
+    least_gain = SAME * own_norm.sum(axis=1)
     # what moving each candidate adds to the scatter zᵀCz; kept up to date with one row of C a move
-    change = 2 * sign * pull + np.einsum("bii->bi", matrices)[group]
+    change = 2 * sign * pull.reshape(-1, size) + own_norm[group]
     row = np.arange(len(sign))
     final_sign, explained = sign.copy(), np.empty(len(sign), np.float32)
-    while len(row):
+    for move in range(8 * size + 1):
         after = scatter[:, None] + change
         fewer, more = weight[count - 1, None], weight[count + 1, None]
         after *= (more + fewer) / 2 + sign * ((more - fewer) / 2)  # np.where with a column takes five times as long
         best = after.argmax(axis=1)
-        is_moved = after[np.arange(len(row)), best] > scatter * weight[count] + TOLERANCE
+        is_moved = after[np.arange(len(row)), best] > scatter * weight[count] + least_gain[group]
+        is_moved &= move < 8 * size
         if not is_moved.all():
             is_done = ~is_moved
             final_sign[row[is_done]] = sign[is_done]
@@ -198,11 +265,16 @@ def _single_moves(matrices: Float32s, splits: Float32s) -> tuple[Booleans, Float
             change, sign, scatter, count, group, row, best = (
                 kept[is_moved] for kept in (change, sign, scatter, count, group, row, best)
             )
+        if not len(row):
+            break
         every = np.arange(len(row))
         own_sign, own_change = sign[every, best], change[every, best]
-        change += matrices[group, best] * sign * (2 * own_sign)[:, None]
+        added = matrices[group, best]
+        added *= sign
+        added *= (2 * own_sign)[:, None]
+        change += added
         scatter += own_change
         count += own_sign.astype(np.intp)
         change[every, best] = -own_change
         sign[every, best] = -own_sign
-    return final_sign.reshape(groups, starts, size) < 0, explained.reshape(groups, starts)
+    return (final_sign.reshape(groups, starts, size) < 0).astype(np.float32), explained.reshape(groups, starts)
