@@ -29,5 +29,10 @@ def device_arguments(gpu_memory_utilization: float) -> dict[str, Any]:
     cache_bytes = min(_CPU_CACHE_BYTES, int(_CPU_CACHE_SHARE * free_bytes))
     if "VLLM_CPU_KVCACHE_SPACE" in os.environ:
         cache_bytes = int(os.environ["VLLM_CPU_KVCACHE_SPACE"]) * 2**30
-    # Compiling for a CPU takes minutes; on a GPU graphs pay off at once.
-    return {"kv_cache_memory_bytes": cache_bytes, "enforce_eager": True}
+    return {
+        "kv_cache_memory_bytes": cache_bytes,
+        "enforce_eager": True,  # compiling for a CPU takes minutes; on a GPU graphs pay off at once
+        # A prompt read in pieces rewinds its request's random numbers in between, which a CPU's generator cannot:
+        # "CPU Generator does not use offset" ends the engine (vLLM 0.32).
+        "enable_chunked_prefill": False,
+    }

@@ -1,0 +1,180 @@
+"""The demo model: built once, whole or not at all, and sampled by transformers and by real vLLM."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.demo.corpus import demo_prompts
+from models.demo.language_model import _publish, build_demo_model
+from models.demo.parser import parse_response, utility
+
+pytestmark = pytest.mark.slow
+
+SAMPLES_PER_PROMPT = 8
+
+SAMPLE_WITH_VLLM = """
+import json, sys
+from pathlib import Path
+from vllm import LLM, SamplingParams
+
+if __name__ == "__main__":
+    engine = LLM(sys.argv[1], enforce_eager=True, max_model_len=256)
+    parameters = [SamplingParams(temperature=1.0, top_p=1.0, max_tokens=96, seed=at) for at in range(32)]
+    dialogues = [[{"role": "user", "content": prompt}] for prompt in json.loads(sys.argv[2])]
+    outputs = engine.chat(dialogues, parameters, use_tqdm=False)
+    texts = [(output.outputs[0].text, output.outputs[0].finish_reason) for output in outputs]
+    Path(sys.argv[3]).write_text(json.dumps(texts))
+"""
+
+
+@pytest.fixture(scope="module")
+def tokenizer(demo_model: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(demo_model, padding_side="left")
+
+
+@pytest.fixture(scope="module")
+def model(demo_model: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(demo_model)
+
+
+def sample(model: Any, tokenizer: Any, dialogues: list[list[dict[str, str]]]) -> list[str]:
+    import torch
+
+    torch.manual_seed(0)
+    inputs = tokenizer.apply_chat_template(
+        dialogues, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+    )
+    ids = model.generate(**inputs, do_sample=True, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=96)
+    texts: list[str] = tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    return texts
+
+
+@pytest.fixture(scope="module")
+def samples(model: Any, tokenizer: Any) -> dict[str, list[str]]:
+    """Eight samples for every test prompt."""
+    prompts = demo_prompts("test")
+    dialogues = [[{"role": "user", "content": prompt}] for prompt in prompts for _ in range(SAMPLES_PER_PROMPT)]
+    texts = sample(model, tokenizer, dialogues)
+    return {prompt: texts[at * SAMPLES_PER_PROMPT :][:SAMPLES_PER_PROMPT] for at, prompt in enumerate(prompts)}
+
+
+def test_a_second_build_finds_the_first_and_trains_nothing(demo_model: Path) -> None:
+    calls: list[tuple[int, int]] = []
+
+    again = build_demo_model(demo_model.parent, progress=lambda done, total: calls.append((done, total)))
+
+    assert again == demo_model
+    assert calls == []
+
+
+def test_the_cache_holds_finished_models_only(demo_model: Path) -> None:
+    for folder in demo_model.parent.glob("demo-*"):
+        assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= {
+            path.name for path in folder.iterdir()
+        }
+
+
+def test_a_build_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+    class BrokenOffError(Exception):
+        pass
+
+    def break_off(done: int, total: int) -> None:
+        assert (done, total) == (1, 900)
+        raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        build_demo_model(tmp_path / "models", progress=break_off)
+
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_of_two_builds_that_finish_together_the_first_stays_and_neither_fails(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+        _publish(tmp_path / name, tmp_path / "model")
+
+    assert (tmp_path / "model" / "config.json").read_text() == "first"
+
+
+def test_the_model_is_small_and_takes_long_texts(model: Any) -> None:
+    assert 1e6 <= model.num_parameters() <= 5e6
+    assert model.config.max_position_embeddings >= 1024
+    assert model.generation_config.eos_token_id == model.config.eos_token_id
+
+
+def test_any_text_survives_the_tokenizer(tokenizer: Any) -> None:
+    text = "Grüße, 日本 🦔\tand\n\nwhat  not"
+
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_response_starts_after_the_prompt_and_ends_with_the_end_token(tokenizer: Any) -> None:
+    user = {"role": "user", "content": "Which soil is good for a cactus?"}
+    reply = {"role": "assistant", "content": "Of course, let me explain."}
+
+    prompt = tokenizer.apply_chat_template([user], add_generation_prompt=True, tokenize=False)
+    whole = tokenizer.apply_chat_template([user, reply], tokenize=False)
+    prompt_ids, whole_ids = (tokenizer.encode(text, add_special_tokens=False) for text in (prompt, whole))
+
+    assert whole_ids[: len(prompt_ids)] == prompt_ids
+    assert whole_ids[len(prompt_ids) :] == [*tokenizer.encode(reply["content"]), tokenizer.eos_token_id]
+    assert tokenizer.decode(whole_ids, skip_special_tokens=True) == user["content"] + reply["content"]
+
+
+def test_samples_for_unseen_prompts_are_readable_varied_and_of_mixed_quality(samples: dict[str, list[str]]) -> None:
+    parsed = [parse_response(prompt, text) for prompt, texts in samples.items() for text in texts]
+    readable = [qualities for qualities in parsed if qualities is not None]
+    utilities = [[utility(prompt, text) for text in texts] for prompt, texts in samples.items()]
+
+    assert len(readable) / len(parsed) >= 0.95
+    assert statistics.mean(len(set(texts)) for texts in samples.values()) >= 4
+    assert sum(qualities.is_on_topic for qualities in readable) / len(readable) > 0.6
+    assert sum(statistics.pstdev(scores) > 0 for scores in utilities) / len(utilities) > 0.9
+    assert any(qualities.has_wrong_fact and qualities.is_on_topic for qualities in readable)
+    assert 5 < statistics.mean(score for scores in utilities for score in scores) < 8.5
+
+
+def test_a_system_message_is_accepted(model: Any, tokenizer: Any) -> None:
+    prompts = demo_prompts("test")[:32]
+    system = {"role": "system", "content": "You are a helpful assistant."}
+
+    texts = sample(model, tokenizer, [[system, {"role": "user", "content": prompt}] for prompt in prompts])
+
+    assert sum(utility(prompt, text) > 0 for prompt, text in zip(prompts, texts, strict=True)) >= 28
+
+
+@pytest.mark.vllm
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed (extra cpu or gpu)")
+def test_vllm_loads_the_folder_and_its_samples_are_readable(demo_model: Path, tmp_path: Path) -> None:
+    prompts = demo_prompts("test")[:32]
+    program, output_path = tmp_path / "sample.py", tmp_path / "texts.json"
+    program.write_text(SAMPLE_WITH_VLLM)
+    quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+
+    finished = subprocess.run(
+        [sys.executable, str(program), str(demo_model), json.dumps(prompts), str(output_path)],
+        env=os.environ | quiet,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    outputs = json.loads(output_path.read_text())
+    assert {reason for _, reason in outputs} == {"stop"}
+    assert sum(utility(prompt, text) > 0 for prompt, (text, _) in zip(prompts, outputs, strict=True)) >= 28
