@@ -67,6 +67,8 @@ def build_demo_model(cache_folder: Path, *, progress: Progress | None = None) ->
         cache_folder: where models are kept; made if missing.
         progress: called after every training step with the steps done and the steps in total; not called if cached.
     """
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar
+
     dialogues = list(training_dialogues(_DIALOGUES, seed=_SEED))
     folder = cache_folder / f"demo-{_key(dialogues)[:16]}"
     if folder.is_dir():
@@ -76,7 +78,9 @@ def build_demo_model(cache_folder: Path, *, progress: Progress | None = None) ->
     cache_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".demo-", dir=cache_folder) as scratch:
         finished = Path(scratch) / "model"
+        disable_progress_bar()  # of the writing, a line below ours that says nothing
         model.save_pretrained(finished)
+        enable_progress_bar()
         tokenizer.save_pretrained(finished)
         _publish(finished, folder)
     return folder
