@@ -121,6 +121,19 @@ def set_skipped(session: Session, run_id: int, reasons: Mapping[int, str]) -> No
         )
 
 
+def clear_skipped(session: Session, run_id: int, prompt_ids: Sequence[int]) -> None:
+    """Forget why these prompts had no pair: they have one after all."""
+    session.execute(
+        update(schema.RunPrompt)
+        .where(
+            schema.RunPrompt.run_id == run_id,
+            schema.RunPrompt.prompt_id.in_(prompt_ids),
+            schema.RunPrompt.skipped.is_not(None),
+        )
+        .values(skipped=None)
+    )
+
+
 def skip_counts(session: Session, run_id: int) -> dict[str, int]:
     """How many prompts of a run ended without a pair, by reason."""
     query = (

@@ -42,6 +42,11 @@ def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
         yield advance
 
 
+def say(line: str) -> None:
+    """Tell the user something between two bars."""
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:
     """Update the stage's artifact at most every few seconds, and at the end: each update is a call to the server."""
     from prefect.artifacts import create_progress_artifact, update_progress_artifact

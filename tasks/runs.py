@@ -16,6 +16,7 @@ from db import runs
 from db.prompts import run_prompts_after, select_prompt_ids, source_names
 from models.records import StoredPrompt
 from tasks.config import CurateConfig, SourceConfig
+from tasks.progress import say
 from tasks.resources import open_database
 from tasks.settings import Settings
 
@@ -35,6 +36,7 @@ def open_run(config: CurateConfig) -> int:
         run_id = runs.find_unfinished(session, config.key)
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)
+            say(f"taking up run {run_id}, which did not finish, with the prompts it began with")
             return run_id
         source = config.source
         prompt_ids = select_prompt_ids(session, source=source.name, split=source.split, limit=source.limit)

@@ -70,6 +70,8 @@ class _SelectionStage:
             with self._sessions.begin() as session:
                 pairs.add_pairs(session, self._run_id, selected)
                 runs.set_skipped(session, self._run_id, reasons)
+                # A prompt that was too long for a generator may have a pair of other responses.
+                runs.clear_skipped(session, self._run_id, sorted({pair.prompt_id for pair in selected}))
             advance(len(page))
 
     def run_over_source_pairs(self) -> None:

@@ -114,7 +114,8 @@ def test_a_run_killed_at_any_stage_goes_on_and_ends_as_if_it_had_not_been(
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     killed_at = counts(settings)
-    assert antipode("curate", *command).returncode == 0
+    resuming = antipode("curate", *command)
+    assert resuming.returncode == 0 and "taking up run 1" in resuming.stderr
     assert counts(settings)[5] == 1, "the killed run is taken up, not doubled"
     assert killed_at[3] > 0
     resumed = all_pairs(antipode)
