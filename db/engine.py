@@ -7,11 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Table, create_engine, event
+from sqlalchemy import Engine, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import NullPool
 
 Item = TypeVar("Item")
 
@@ -23,7 +24,8 @@ def make_engine(url: str) -> Engine:
     """Make an engine for a SQLite or PostgreSQL URL; the folder of a SQLite file is made.
 
     SQLite runs in WAL mode with foreign keys on and waits up to a minute for a lock, so that readers and one writer
-    work side by side. Exceptions never print row contents.
+    work side by side. A connection is closed with its session: a step that computes for hours holds none. Exceptions
+    never print row contents.
 
     Raises:
         ValueError: If the URL names another database.
@@ -34,12 +36,12 @@ def make_engine(url: str) -> Engine:
     except ArgumentError as error:
         raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {url!r}") from error
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True, pool_pre_ping=True)
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True, poolclass=NullPool)
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {parsed.drivername!r}")
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": LOCK_TIMEOUT_S})
+    engine = create_engine(parsed, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": LOCK_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
@@ -50,11 +52,17 @@ def make_session_factory(engine: Engine) -> sessionmaker[Session]:
 
 
 def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose natural key is not there yet and say how many were new; the others stay as they are."""
+    """Insert the rows whose natural key is not there yet and say how many were new; the others stay as they are.
+
+    On PostgreSQL the writers of one table take turns until they commit: two that insert the same new rows in another
+    order would wait for each other for ever.
+    """
     if not rows:
         return 0
     target: Table = table.__table__
     dialect = session.get_bind().dialect.name
+    if dialect == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(target.name))))
     statement = (postgresql if dialect == "postgresql" else sqlite).insert(target).on_conflict_do_nothing()
     count = 0
     for batch in batches(rows, INSERT_BATCH):

@@ -58,8 +58,9 @@ def selected_pairs(
         + (" LIMIT :limit" if limit is not None else "")
     )
     values = {"run_id": run_id, "strategy": strategy, "limit": limit}
-    rows = session.execute(query, {name: value for name, value in values.items() if f":{name}" in query.text})
-    for row in rows.yield_per(1_000).mappings():
+    used = {name: value for name, value in values.items() if f":{name}" in query.text}
+    # Only as an option of the execution does it make a server-side cursor on PostgreSQL.
+    for row in session.execute(query, used, execution_options={"yield_per": 1_000}).mappings():
         yield SelectedPair(**row)
 
 

@@ -65,7 +65,19 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
         ],
     )
     new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
-    new_pairs = _add_source_pairs(session, source_id, rows, keys_by_row)
+    response_ids = _ids_by_key(session, schema.Response, [key for keys in keys_by_row for key in keys])
+    insert_new(
+        session,
+        schema.SourceResponse,
+        [
+            {"source_id": source_id, "row_number": row.row_number, "response_id": response_ids[key]}
+            for row, keys in zip(rows, keys_by_row, strict=True)
+            for key in keys
+        ],
+    )
+    new_pairs = _add_source_pairs(
+        session, source_id, rows, [[response_ids[key] for key in keys] for keys in keys_by_row]
+    )
     return Added(new_prompts, new_responses, new_pairs)
 
 
@@ -84,7 +96,8 @@ def select_prompt_ids(session: Session, *, source: str | None, split: str | None
 
 def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> list[StoredPrompt]:
     """The next `size` prompts of a run whose id is greater than `after`, by id: one page."""
-    query = _run_prompts(run_id).where(schema.Prompt.id > after).order_by(schema.Prompt.id).limit(size)
+    joined = schema.RunPrompt.prompt_id
+    query = _run_prompts(run_id).where(joined > after).order_by(joined).limit(size)
     return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
 
 
@@ -132,7 +145,9 @@ def _add_responses(
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
             occurrence = occurrences[response.model, response.text]
             occurrences[response.model, response.text] += 1
-            key = content_key(row.prompt.key, generator_key, response.text, occurrence, response.is_reference)
+            key = content_key(
+                row.prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score
+            )
             keys_by_row[-1].append(key)
             values.append(
                 {
@@ -148,10 +163,9 @@ def _add_responses(
 
 
 def _add_source_pairs(
-    session: Session, source_id: int, rows: Sequence[ImportedRow], keys_by_row: list[list[str]]
+    session: Session, source_id: int, rows: Sequence[ImportedRow], ids_by_row: list[list[int]]
 ) -> int:
-    paired = [(row, keys, row.pair) for row, keys in zip(rows, keys_by_row, strict=True) if row.pair]
-    ids = _ids_by_key(session, schema.Response, [key for _, keys, _ in paired for key in keys])
+    paired = [(row, ids, row.pair) for row, ids in zip(rows, ids_by_row, strict=True) if row.pair]
     return insert_new(
         session,
         schema.SourcePair,
@@ -159,11 +173,11 @@ def _add_source_pairs(
             {
                 "source_id": source_id,
                 "row_number": row.row_number,
-                "first_response_id": ids[keys[pair.first]],
-                "second_response_id": ids[keys[pair.second]],
+                "first_response_id": ids[pair.first],
+                "second_response_id": ids[pair.second],
                 "preferred": pair.preferred,
             }
-            for row, keys, pair in paired
+            for row, ids, pair in paired
         ],
     )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from db import schema
@@ -148,6 +148,14 @@ def ensure_embedder(session: Session, embedder: EmbedderIdentity) -> int:
     return session.scalars(select(schema.Embedder.id).filter_by(key=embedder.key)).one()
 
 
+def forget_missing_shards(session: Session, embedder_id: int, shards: Collection[str]) -> None:
+    """Forget vectors whose shard is not in the store any more, so that they are embedded anew."""
+    of_embedder = schema.Embedding.embedder_id == embedder_id
+    known = set(session.scalars(select(schema.Embedding.shard).where(of_embedder).distinct())) - {None}
+    for missing in known - set(shards):
+        session.execute(delete(schema.Embedding).where(of_embedder, schema.Embedding.shard == missing))
+
+
 def responses_to_embed(
     session: Session, run_id: int, embedder_id: int, *, after: int, size: int
 ) -> list[StoredResponse]:
@@ -158,7 +166,7 @@ def responses_to_embed(
         .join(schema.Response, schema.Response.id == schema.Candidate.response_id)
         .join(schema.Prompt, schema.Prompt.id == schema.Response.prompt_id)
         .where(*_lacks_embedding(run_id, embedder_id), schema.Candidate.response_id > after)
-        .order_by(schema.Response.id)
+        .order_by(schema.Candidate.response_id)
         .limit(size)
     )
     return [StoredResponse(id_, prompt_from_json(messages), text) for id_, messages, text in session.execute(query)]
@@ -222,9 +230,16 @@ def newest_embedder_of(session: Session, response_id: int) -> schema.Embedder:
 
 
 def embedder_of_run(session: Session, run_id: int) -> schema.Embedder:
-    """The embedder whose vectors a run used."""
+    """The embedder whose vectors a run uses.
+
+    Raises:
+        LookupError: If the run did not get as far as embedding.
+    """
     query = select(schema.Embedder).join(schema.Run, schema.Run.embedder_id == schema.Embedder.id)
-    return session.scalars(query.where(schema.Run.id == run_id)).one()
+    embedder = session.scalar(query.where(schema.Run.id == run_id))
+    if embedder is None:
+        raise LookupError(f"run {run_id} has embedded nothing yet; give its command again, and it goes on")
+    return embedder
 
 
 def vector_of(session: Session, embedder_id: int, response_id: int) -> VectorLocation:
@@ -244,7 +259,8 @@ def embedded_rows(session: Session, embedder_id: int) -> Iterator[tuple[str, lis
         .where(schema.Embedding.embedder_id == embedder_id, schema.Embedding.shard.is_not(None))
         .order_by(schema.Embedding.shard, schema.Embedding.row)
     )
-    for shard, rows in groupby(session.execute(query).tuples(), key=lambda row: row[0] or ""):
+    found = session.execute(query, execution_options={"yield_per": 10_000})
+    for shard, rows in groupby(found.tuples(), key=lambda row: row[0] or ""):
         _, ids, places = zip(*rows, strict=True)
         yield shard, list(ids), list(places)
 

@@ -68,6 +68,11 @@ def set_status(session: Session, run_id: int, status: str, *, error: str | None 
     session.execute(update(schema.Run).filter_by(id=run_id).values(status=status, error=error, finished_at=finished_at))
 
 
+def fix_candidates(session: Session, run_id: int) -> None:
+    """Say that the run's candidates are complete; nothing is added to them any more."""
+    session.execute(update(schema.Run).filter_by(id=run_id).values(has_fixed_candidates=True))
+
+
 def set_embedder(session: Session, run_id: int, embedder_id: int) -> None:
     """Say which embedder's vectors a run uses."""
     session.execute(update(schema.Run).filter_by(id=run_id).values(embedder_id=embedder_id))

@@ -1,7 +1,7 @@
 """The tables, their natural keys, and the views that users query. SQL only: knows no engine, no model, no file.
 
 Lineage: pairs → candidates → responses → generators (model, sampling parameters, seed) and
-responses → prompts → source_rows → sources; pairs and candidates → runs (configuration, code version).
+responses → prompts → source_rows → sources (imported ones also → source_responses); pairs → runs (configuration).
 Vectors are not here: `embeddings` says in which shard and row of the vector store they lie.
 """
 
@@ -10,7 +10,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -73,11 +86,11 @@ class SourceRow(Base):
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
     row_number: Mapped[int] = mapped_column(primary_key=True)
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
-    split: Mapped[str | None] = mapped_column(String(40))
+    split: Mapped[str | None] = mapped_column(Text)
 
 
 class Generator(Base):
-    """What wrote a response: a model with its sampling parameters and run seed, or (backend `imported`) its source."""
+    """What wrote a response: a model with its sampling parameters and run seed, or an unknown hand (`imported`)."""
 
     __tablename__ = "generators"
 
@@ -88,6 +101,8 @@ class Generator(Base):
     fingerprint: Mapped[str | None] = mapped_column(String(KEY_LENGTH))
     parameters: Mapped[dict[str, Any] | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
+    dtype: Mapped[str | None] = mapped_column(String(20))
+    base_url: Mapped[str | None] = mapped_column(Text)
 
 
 class Response(Base):
@@ -108,6 +123,19 @@ class Response(Base):
     score: Mapped[float | None]
     is_reference: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SourceResponse(Base):
+    """Which row of which source a response came from; one response may come from many."""
+
+    __tablename__ = "source_responses"
+    __table_args__ = (
+        ForeignKeyConstraint(["source_id", "row_number"], ["source_rows.source_id", "source_rows.row_number"]),
+    )
+
+    source_id: Mapped[int] = mapped_column(primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True)
+    response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True, index=True)
 
 
 class SourcePair(Base):
@@ -149,17 +177,30 @@ class Embedding(Base):
 
 
 class Run(Base):
-    """One execution of a flow: its whole configuration, what code ran it, how it ended."""
+    """One execution of a flow: its whole configuration, what code ran it, how it ended.
+
+    Of one configuration at most one run is unfinished: the one that is taken up when it is started again.
+    """
 
     __tablename__ = "runs"
+    __table_args__ = (
+        Index(
+            "uq_runs_unfinished_config_key",
+            "config_key",
+            unique=True,
+            sqlite_where=text("status <> 'completed'"),
+            postgresql_where=text("status <> 'completed'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     config: Mapped[dict[str, Any]]
-    config_key: Mapped[str] = mapped_column(String(KEY_LENGTH), index=True)
+    config_key: Mapped[str] = mapped_column(String(KEY_LENGTH))
     status: Mapped[str] = mapped_column(String(20))
     code_version: Mapped[str] = mapped_column(String(80))
     embedder_id: Mapped[int | None] = mapped_column(ForeignKey("embedders.id"))
+    has_fixed_candidates: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
     finished_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
@@ -193,7 +234,7 @@ class Pair(Base):
     __tablename__ = "pairs"
     __table_args__ = (
         UniqueConstraint("run_id", "strategy", "first_response_id", "second_response_id"),
-        Index(None, "run_id", "strategy", "similarity"),
+        Index(None, "run_id", "strategy", "prompt_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -112,7 +112,7 @@ class Demo(BaseModel):
     """Run the whole job on the demo world: train its small model, sample, embed, select, show."""
 
     prompts: int = Field(DEMO_PROMPTS, ge=1, description="How many of the demo's prompts to use (1 or more).")
-    seed: int = Field(0, ge=0, description="Seed of the run; another one samples other responses.")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the run; another one samples other responses.")
 
     def cli_cmd(self) -> None:
         """Run the command."""
@@ -140,6 +140,7 @@ class Upgrade(BaseModel):
         from db.migrations import upgrade
 
         upgrade(make_engine(Settings().database))
+        print("the database is at the newest schema")
 
 
 class Antipode(BaseSettings):

@@ -27,5 +27,5 @@ def curate(config: CurateConfig) -> int:
         generate(run_id)
         embed(run_id)
         select(run_id)
-    publish(run_id)
+        publish(run_id)
     return run_id

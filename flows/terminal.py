@@ -7,9 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
@@ -19,6 +19,7 @@ from rich.text import Text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from db.engine import batches
 from db.pairs import SelectedPair
 from db.runs import RunSummary
 from models.records import shortened
@@ -29,6 +30,7 @@ from tasks.settings import Settings
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WIDTH_WITHOUT_TERMINAL = 200
+ROWS_PER_BATCH = 10_000
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
 
@@ -108,18 +110,20 @@ def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None)
         raise ValueError(f"format {format} {'needs an' if output is None else 'takes no'} --output file")
     if format == "table":
         _console().print(_pair_table(list(found)))
-    elif format == "parquet":
-        assert output is not None  # checked above
-        _write_parquet(found, output)
+    elif output is None:
+        _write_lines(found, format, sys.stdout)
     else:
-        with output.open("w", encoding="utf-8", newline="") if output else nullcontext(sys.stdout) as file:
-            rows = (asdict(pair) for pair in found)
-            if format == "jsonl":
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        # What an earlier export left is replaced only by a whole new one.
+        partial = output.with_name(f".{output.name}.partial")
+        try:
+            if format == "parquet":
+                _write_parquet(found, partial)
             else:
-                writer = csv.DictWriter(file, [field.name for field in fields(SelectedPair)])
-                writer.writeheader()
-                writer.writerows(rows)
+                with partial.open("w", encoding="utf-8", newline="") as file:
+                    _write_lines(found, format, file)
+            partial.replace(output)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def fail(line: str, *, status: int) -> int:
@@ -131,7 +135,9 @@ def fail(line: str, *, status: int) -> int:
 def validation_line(error: ValidationError) -> str:
     """The first fault of a configuration, by the name it has on the command line."""
     fault = error.errors()[0]
-    name = ".".join(str(part) for part in fault["loc"][1:] if not str(part).startswith("Antipode"))
+    path = [str(part) for part in fault["loc"]]
+    # Within the command line's own model the first part is the command.
+    name = ".".join(path[1:] if error.title.startswith("CliApp") else path)
     message = fault["msg"].removeprefix("Value error, ")
     value = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
     return f"{'--' + name + ': ' if name else ''}{message}{value}"
@@ -143,7 +149,8 @@ def error_line(error: Exception) -> str:
         raise error
     if isinstance(error, OperationalError):
         reason = shortened(str(error.orig), 300)
-        return f"database {_shown_url(Settings())} cannot be used: {reason}; check ANTIPODE_DATABASE_URL"
+        hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason or "unable to open" in reason else ""
+        return f"database {_shown_url(Settings())} cannot be used: {reason}{hint}"
     if isinstance(error, DBAPIError):
         return f"database {_shown_url(Settings())}: {shortened(str(error.orig), 300)}"
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -185,11 +192,26 @@ def _figures(summary: RunSummary) -> str:
     )
 
 
-def _write_parquet(found: Iterator[SelectedPair], output: Path) -> None:
-    import pandas
+def _write_lines(found: Iterator[SelectedPair], format: str, file: TextIO) -> None:
+    rows = (asdict(pair) for pair in found)
+    if format == "jsonl":
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return
+    writer = csv.DictWriter(file, [field.name for field in fields(SelectedPair)])
+    writer.writeheader()
+    writer.writerows(rows)
 
-    names = [field.name for field in fields(SelectedPair)]
-    pandas.DataFrame([asdict(pair) for pair in found], columns=names).to_parquet(output, index=False)
+
+def _write_parquet(found: Iterator[SelectedPair], path: Path) -> None:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    kinds = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
+    columns = [(field.name, kinds[str(field.type).removesuffix(" | None")]) for field in fields(SelectedPair)]
+    with ParquetWriter(path, pyarrow.schema(columns)) as writer:
+        for batch in batches(found, ROWS_PER_BATCH):
+            rows = [asdict(pair) for pair in batch]
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(rows, schema=writer.schema))
 
 
 def _shown_url(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.errors import ModelLoadError
 
-_IRRELEVANT_SUFFIXES = {".md", ".lock", ".png", ".bin.index", ".gitattributes"}
+_IRRELEVANT_SUFFIXES = {".md", ".lock", ".png"}
 
 
 def model_fingerprint(name: str, revision: str | None) -> str:

@@ -106,6 +106,8 @@ class IsolatedProcess:
 
     def close(self) -> None:
         """End the process and all it started, at once. Safe to call twice."""
+        if self._connection.closed:
+            return
         # The group outlives its leader while a grandchild lives, hence the kill even when the leader is gone.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Role = Literal["system", "user", "assistant"]
 Side = Literal["first", "second"]
@@ -132,13 +135,15 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorIdentity:
-    """What makes a generator the same: engine, model and its content, sampling, run seed. Hashed into its key."""
+    """What makes a generator the same: engine or server, model and its content, sampling, run seed."""
 
     backend: str
     model: str | None
     fingerprint: str | None = None
     parameters: SamplingParameters | None = None
     seed: int | None = None
+    dtype: str | None = None
+    base_url: str | None = None
 
     @property
     def key(self) -> str:
@@ -199,6 +204,11 @@ def shortened(text: str, width: int) -> str:
     """The text on one line, cut to `width` characters with an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD in place of what databases refuse: NUL characters and lone surrogates."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def first_of_equals(texts: Sequence[str]) -> list[int]:

@@ -65,7 +65,7 @@ class GenerateConfig(Section):
     prompts_per_shard: int = Field(256, ge=1, description="Prompts generated for between two writes to the database.")
     base_url: str | None = Field(None, description="Address of the OpenAI-compatible server, such as .../v1.")
     concurrency: int = Field(16, ge=1, description="Requests under way at once to such a server.")
-    timeout_s: float = Field(3600, gt=0, description="Seconds one shard may take before the engine is given up.")
+    timeout_s: float = Field(3600, gt=0, description="Seconds a shard (openai: a request) may take.")
     max_model_len: int | None = Field(None, ge=1, description="vLLM: longest prompt plus response, in tokens.")
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="vLLM: share of the GPU's memory it may take.")
 
@@ -158,7 +158,9 @@ class CurateConfig(Section):
 class ImportConfig(Section):
     """What to import, and how to read it."""
 
-    name: str | None = Field(None, description="Name of the source in the database. Empty: the file's name.")
+    name: str | None = Field(
+        None, min_length=1, max_length=200, description="Name of the source in the database. Empty: the file's name."
+    )
     format: SourceFormat | None = Field(None, description="Shape of the rows. Empty: recognised from the first rows.")
     prompt_column: str | None = Field(None, description="Column that holds the prompt, if it has an unusual name.")
     split: str | None = Field(None, description="Split of a data set, such as train; stored with every row.")

@@ -34,13 +34,16 @@ def embed(run_id: int) -> None:
         with sessions.begin() as session:
             embedder_id = responses.ensure_embedder(session, identity)
             runs.set_embedder(session, run_id, embedder_id)
+            # A shard that somebody deleted, because it was broken, is embedded anew.
+            store = vector_store(identity.key, settings)
+            responses.forget_missing_shards(session, embedder_id, store.shards())
             total = responses.count_to_embed(session, run_id, embedder_id)
         if total:
             with (
                 stage_progress("embed", total, f"responses, {identity.model}") as advance,
                 closing(make_embedder(config, resolved, settings)) as embedder,
             ):
-                stage = _EmbedderStage(sessions, run_id, embedder_id, vector_store(identity.key, settings))
+                stage = _EmbedderStage(sessions, run_id, embedder_id, store)
                 stage.run(embedder, config, advance)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,7 +15,7 @@ from models.errors import PromptTooLongError
 from models.generation import Generator
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
-from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt
+from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
 from tasks.config import CurateConfig
 from tasks.progress import Advance, stage_progress
 from tasks.resources import generator_identity, load_config, make_generator, open_database, resolve_generator
@@ -41,12 +41,14 @@ def generate(run_id: int) -> None:
     """Sample until every prompt of the run has its responses, each generator model after the other.
 
     Each shard is stored before the next is sampled, so that a run that was killed goes on where it was. An engine is
-    started only if something is missing.
+    started only if something is missing, and nothing is done once the run's candidates are fixed.
     """
     settings = Settings()
     with open_database(settings) as sessions:
         with sessions() as session:
             config = load_config(session, run_id)
+            if runs.get_run(session, run_id).has_fixed_candidates:
+                return
         identities: list[GeneratorIdentity] = []
         if _is_generation_needed(sessions, run_id, config):
             identities = [
@@ -135,7 +137,7 @@ class _GeneratorStage:
         except PromptTooLongError as error:
             return self._leave_out(backlog, error)
         new = [
-            responses.NewResponse(missing.prompt, sample_index, response)
+            responses.NewResponse(missing.prompt, sample_index, replace(response, text=storable(response.text)))
             for missing, row in zip(backlog, sampled, strict=True)
             for sample_index, response in zip(missing.samples, row, strict=True)
         ]
@@ -179,3 +181,5 @@ def _fix_candidates(
                     for id_ in texts
                 }
             responses.add_candidates(session, run_id, [prompt.id for prompt in page], sample_counts=counts)
+    with sessions.begin() as session:
+        runs.fix_candidates(session, run_id)

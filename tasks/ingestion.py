@@ -49,10 +49,12 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
         config=config.subset,
     )
     name = config.name or _plain_name(source)
+    # Another split, format or prompt column of the same file gives other rows of the same numbers: another source.
+    content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, config.split)
     with open_database(settings) as sessions, ExitStack() as files:
         with sessions.begin() as session:
             source_id = prompts.ensure_source(
-                session, name=name, location=source, format=reader.format, content_hash=reader.content_hash
+                session, name=name, location=source, format=reader.format, content_hash=content_hash
             )
         rejects = _Rejects(settings.artifact_root / "rejects" / f"{name}.jsonl", files)
         added, rows = prompts.Added(), 0

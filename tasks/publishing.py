@@ -17,7 +17,7 @@ from tasks.resources import open_database
 from tasks.settings import Settings
 
 TABLE_ROWS_PER_STRATEGY = 20
-CELL_WIDTH = 120
+CELL_WIDTH = 60
 
 
 @task(name="publish", task_run_name="publish run {run_id}", cache_policy=NO_CACHE)
@@ -29,12 +29,13 @@ def publish(run_id: int) -> None:
         return
     with open_database(settings) as sessions, sessions() as session:
         summary = runs.summaries(session, run_id)[0]
-        create_markdown_artifact(summary_markdown(summary, path), key=f"run-{run_id}", description=summary.run)
-        create_table_artifact(
-            [_table_row(pair) for pair in example_pairs(session, run_id, TABLE_ROWS_PER_STRATEGY)],
-            key="selected-pairs",
-            description=f"Some of the pairs of run {run_id}; all of them: antipode pairs --run {run_id}",
-        )
+        examples = example_pairs(session, run_id, TABLE_ROWS_PER_STRATEGY)
+    create_markdown_artifact(summary_markdown(summary, path), key=f"run-{run_id}", description=summary.run)
+    create_table_artifact(
+        [_table_row(pair) for pair in examples],
+        key="selected-pairs",
+        description=f"Some of the pairs of run {run_id}; all of them: antipode pairs --run {run_id}",
+    )
 
 
 def summary_markdown(summary: runs.RunSummary, report: Path) -> str:

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from db import pairs, responses, runs
 from models.index import VectorIndex
-from models.vectors import VectorStore
 from tasks.reporting import EXAMPLES_PER_STRATEGY, example_pairs, report_path
 from tasks.resources import open_database, vector_store
 from tasks.settings import Settings
@@ -92,21 +89,18 @@ def similar_responses(response_id: int, count: int, settings: Settings) -> list[
     Raises:
         LookupError: If there is no such response, or it has no vector.
     """
-    with open_database(settings) as sessions, sessions() as session:
-        embedder = responses.newest_embedder_of(session, response_id)
+    with open_database(settings) as sessions:
+        with sessions() as session:
+            embedder = responses.newest_embedder_of(session, response_id)
+            place = responses.vector_of(session, embedder.id, response_id)
+            shards = list(responses.embedded_rows(session, embedder.id))
         store = vector_store(embedder.key, settings)
-        index = VectorIndex.build(_blocks(session, embedder.id, store))
-        place = responses.vector_of(session, embedder.id, response_id)
+        index = VectorIndex.build(
+            (np.array(ids, dtype=np.int64), store.read_shard(shard).vectors[rows]) for shard, ids, rows in shards
+        )
         query = store.gather([place.shard], [place.row]).astype(np.float32)
         ids, similarities = index.search(query, count, exclude=[{response_id}])
         near = [(response_id, 1.0), *zip(ids[0].tolist(), similarities[0].tolist(), strict=True)]
-        shown = responses.shown_responses(session, [id_ for id_, _ in near])
-        return [SimilarResponse(id_, *shown[id_], similarity) for id_, similarity in near if id_ in shown]
-
-
-def _blocks(
-    session: Session, embedder_id: int, store: VectorStore
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
-    """Ids and vectors shard by shard: only rows the database knows, since a killed run may leave others behind."""
-    for shard, ids, rows in responses.embedded_rows(session, embedder_id):
-        yield np.array(ids, dtype=np.int64), store.read_shard(shard).vectors[rows]
+        with sessions() as session:
+            shown = responses.shown_responses(session, [id_ for id_, _ in near])
+    return [SimilarResponse(id_, *shown[id_], similarity) for id_, similarity in near if id_ in shown]

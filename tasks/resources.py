@@ -35,7 +35,6 @@ from tasks.settings import Settings
 DEMO_MODEL = "demo"
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
-REQUEST_TIMEOUT_S = 600.0
 REQUEST_RETRIES = 5
 
 
@@ -108,6 +107,8 @@ def generator_identity(config: CurateConfig, model: str, resolved: ResolvedModel
         fingerprint=resolved.fingerprint if resolved else None,
         parameters=config.generate.sampling(),
         seed=config.seed,
+        dtype=config.model.dtype if resolved else None,
+        base_url=config.generate.base_url,
     )
 
 
@@ -133,7 +134,7 @@ def make_generator(config: CurateConfig, model: str, resolved: ResolvedModel | N
             base_url=generate.base_url,
             api_key=key.get_secret_value() if key else None,
             concurrency=generate.concurrency,
-            timeout_s=REQUEST_TIMEOUT_S,
+            timeout_s=generate.timeout_s,
             max_retries=REQUEST_RETRIES,
         )
     assert resolved is not None
@@ -162,7 +163,8 @@ def resolve_embedder(config: CurateConfig, settings: Settings) -> tuple[Embedder
     """Find the model that embeds, and say what makes its vectors its own."""
     embed = config.embed
     if embed.backend == "hashed":
-        return EmbedderIdentity("hashed", "hashed", "hashed", "response", HASHED_DIMENSION, "float32"), None
+        # It reads every text whole, and no prompt.
+        return EmbedderIdentity("hashed", "hashed", f"{HASHED_DIMENSION} dimensions", "response", 0, "float32"), None
     name = embed.model or config.model.name
     resolved = resolve_model(name, config.model, settings)
     identity = EmbedderIdentity(
@@ -186,7 +188,7 @@ def make_embedder(config: CurateConfig, resolved: ResolvedModel | None, settings
     }
     if embed.backend == "vllm":
         arguments |= {
-            "max_model_len": config.generate.max_model_len,
+            "max_model_len": None,  # the generator's limit would cut what is embedded
             "gpu_memory_utilization": config.generate.gpu_memory_utilization,
         }
     return IsolatedEmbedder(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
@@ -32,7 +33,27 @@ def open_run(config: CurateConfig) -> int:
     Raises:
         NothingToDoError: If no prompt fits the source, its split, or the database is empty.
     """
-    with open_database(Settings()) as sessions, sessions.begin() as session:
+    version = code_version()
+    with open_database(Settings()) as sessions:
+        try:
+            return _open(sessions, config, version)
+        except IntegrityError:  # the same command was started at the same moment, and was first
+            return _open(sessions, config, version)
+
+
+@contextmanager
+def recorded(run_id: int) -> Iterator[None]:
+    """Record that the run completed, or with what error it failed. A run that is killed stays `running`: resumable."""
+    try:
+        yield
+    except Exception as error:
+        _finish(run_id, runs.FAILED, error=f"{type(error).__name__}: {error}")
+        raise
+    _finish(run_id, runs.COMPLETED)
+
+
+def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -> int:
+    with sessions.begin() as session:
         run_id = runs.find_unfinished(session, config.key)
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)
@@ -47,20 +68,9 @@ def open_run(config: CurateConfig) -> int:
             name=config.name,
             config=config.model_dump(mode="json"),
             config_key=config.key,
-            code_version=code_version(),
+            code_version=version,
             prompt_ids=prompt_ids,
         )
-
-
-@contextmanager
-def recorded(run_id: int) -> Iterator[None]:
-    """Record that the run completed, or with what error it failed. A run that is killed stays `running`: resumable."""
-    try:
-        yield
-    except Exception as error:
-        _finish(run_id, runs.FAILED, error=f"{type(error).__name__}: {error}")
-        raise
-    _finish(run_id, runs.COMPLETED)
 
 
 def prompt_pages(sessions: sessionmaker[Session], run_id: int, size: int) -> Iterator[list[StoredPrompt]]:

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import pairs, prompts, responses, runs
 from models.records import Pair, VectorLocation
-from models.selection import Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
+from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
 from models.vectors import VectorStore
 from tasks.config import CurateConfig
 from tasks.progress import Advance, stage_progress
-from tasks.resources import load_config, open_database, resolve_embedder, vector_store
+from tasks.resources import load_config, open_database, vector_store
 from tasks.runs import prompt_pages
 from tasks.settings import Settings
 
@@ -32,10 +32,8 @@ def select(run_id: int) -> None:
         with sessions() as session:
             config = load_config(session, run_id)
             total = prompts.count_run_prompts(session, run_id)
-        identity, _ = resolve_embedder(config, settings)
-        with sessions.begin() as session:
-            embedder_id = responses.ensure_embedder(session, identity)
-        stage = _SelectionStage(sessions, run_id, embedder_id, vector_store(identity.key, settings), config)
+            embedder = responses.embedder_of_run(session, run_id)
+        stage = _SelectionStage(sessions, run_id, embedder.id, vector_store(embedder.key, settings), config)
         with stage_progress("select", total, "prompts") as advance:
             if config.select.scope == "prompt":
                 stage.run_per_prompt(advance)
@@ -106,12 +104,16 @@ class _SelectionStage:
         self, prompt_ids: Sequence[int], locations: list[VectorLocation]
     ) -> tuple[list[Pair], dict[int, str]]:
         sizes = Counter(location.prompt_id for location in locations)
+        reasons = {
+            prompt_id: f"has {size} different responses, selection takes {MAX_CANDIDATES} at most"
+            for prompt_id, size in sizes.items()
+            if size > MAX_CANDIDATES
+        }
+        locations = [location for location in locations if location.prompt_id not in reasons]
+        prompt_ids = [prompt_id for prompt_id in prompt_ids if prompt_id not in reasons]
         offsets = np.cumsum([0, *(sizes[prompt_id] for prompt_id in prompt_ids)], dtype=np.int64)
-        if not locations:
-            return [], dict.fromkeys(prompt_ids, "no response with a token")
-        vectors = self._store.gather([x.shard for x in locations], [x.row for x in locations])
+        vectors = self._vectors(locations)
         selected: list[Pair] = []
-        reasons: dict[int, str] = {}
         for strategy in self._config.select.strategies:
             result = select_pairs(vectors, offsets, strategy=strategy, seed=self._config.seed)
             selected += _to_pairs(result, strategy, prompt_ids, locations)
@@ -125,11 +127,16 @@ class _SelectionStage:
         similarity = np.empty(len(located), dtype=np.float32)
         for start in range(0, len(located), PROMPTS_PER_PAGE):
             part = located[start : start + PROMPTS_PER_PAGE]
-            both = [pair[0] for pair in part] + [pair[1] for pair in part]
-            vectors = self._store.gather([x.shard for x in both], [x.row for x in both])
+            vectors = self._vectors([pair[0] for pair in part] + [pair[1] for pair in part])
             rows = np.arange(len(part))
             similarity[start : start + len(part)] = pair_similarities(vectors, rows, rows + len(part))
         return similarity
+
+    def _vectors(self, locations: Sequence[VectorLocation]) -> NDArray[np.float16]:
+        """(n, d); (0, 1) where there is nothing to read, since selection wants a dimension."""
+        if not locations:
+            return np.empty((0, 1), dtype=np.float16)
+        return self._store.gather([x.shard for x in locations], [x.row for x in locations])
 
 
 def _to_pairs(

@@ -271,7 +271,7 @@ def test_an_unfinished_run_is_found_by_its_configuration_and_a_completed_one_is_
 
 
 def test_runs_are_found_by_id_by_name_and_as_the_last(sessions):
-    first, second = open_run(sessions, []), open_run(sessions, [])
+    first, second = open_run(sessions, [], key="1" * 64), open_run(sessions, [], key="2" * 64)
     with sessions() as session:
         assert runs.find_run(session, str(first)) == first
         assert runs.find_run(session, "test") == runs.find_run(session, "last") == second

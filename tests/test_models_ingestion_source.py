@@ -101,7 +101,7 @@ def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) 
     ("settings", "expected"),
     [
         ({"prompt_column": "question"}, "no column 'question'; there is the column ask"),
-        ({"prompt_column": "ask", "format": "chat"}, "--prompt-column 'ask' does not go with the format chat"),
+        ({"prompt_column": "ask", "format": "chat"}, "--prompt_column 'ask' does not go with the format chat"),
         ({"format": "parquet"}, "unknown format 'parquet'; expected one of prompts"),
         ({"limit": 0}, "limit must be at least 1, got 0"),
         ({"split": "train"}, "a file has no splits and no configs"),

@@ -21,7 +21,7 @@ from tasks.generation import generate
 from tasks.ingestion import import_demo_prompts
 from tasks.queries import find_run, run_end, run_summaries, similar_responses
 from tasks.reporting import write_run_report
-from tasks.resources import vector_store
+from tasks.resources import HASHED_DIMENSION, vector_store
 from tasks.runs import NothingToDoError, open_run, recorded
 from tasks.selection import select
 
@@ -204,7 +204,7 @@ def test_vectors_in_the_store_are_those_of_the_texts(settings, sessions):
         summary = runs.summaries(session, run_id)[0]
     assert (summary.responses, summary.duplicates, summary.empty_responses, summary.pairs) == (4, 1, 1, 4)
     store = vector_store(embedder.key, settings)
-    twin = HashedEmbedder(dimension=embedder.settings["max_tokens"])
+    twin = HashedEmbedder(dimension=HASHED_DIMENSION)
     from models.embedding import EmbeddingRequest
 
     for text, shard, place in rows:

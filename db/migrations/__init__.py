@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Connection, Engine, func, inspect, select
 
 
 class DatabaseOutdatedError(RuntimeError):
@@ -16,14 +18,14 @@ class DatabaseOutdatedError(RuntimeError):
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, and the views with it. All in one transaction."""
-    with engine.begin() as connection:
+    """Bring the schema up to `revision`, and the views with it: all or nothing, one process at a time."""
+    with _locked(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Bring the schema down to `revision` ("base" removes every table)."""
-    with engine.begin() as connection:
+    with _locked(engine) as connection:
         command.downgrade(_config(connection), revision)
 
 
@@ -35,19 +37,38 @@ def require_current(engine: Engine) -> None:
     """
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-        is_empty = not inspect(connection).get_table_names()
-    if found == newest:
-        return
-    if not is_empty:
-        raise DatabaseOutdatedError(
-            f"the database is at schema revision {found}, this version of Antipode needs {newest}; "
-            "make a backup, then run: antipode upgrade"
-        )
-    upgrade(engine)
+        if _revision(connection) == newest:
+            return
+    with _locked(engine) as connection:
+        found = _revision(connection)
+        if not inspect(connection).get_table_names():
+            command.upgrade(_config(connection), "head")
+        elif found != newest:  # else another process has just made it
+            raise DatabaseOutdatedError(
+                f"the database is at schema revision {found}, this version of Antipode needs {newest}; "
+                "make a backup, then run: antipode upgrade"
+            )
 
 
-def _config(connection: object = None) -> Config:
+@contextmanager
+def _locked(engine: Engine) -> Iterator[Connection]:
+    """One transaction that no other migration runs beside, and that takes tables back if it does not end."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("antipode migrations"))))
+        else:
+            # Python's sqlite3 begins no transaction before CREATE TABLE unless it is told to.
+            connection.connection.dbapi_connection.isolation_level = None  # type: ignore[union-attr]
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+        connection.commit()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection

@@ -86,7 +86,7 @@ def read_source(
     if found is None:
         raise SourceError(
             f"{source}: cannot recognise the format of rows with {_columns(rows)}; name it with --format "
-            f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt-column"
+            f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt_column"
         )
     return SourceReader(source, found, opened.content_hash, opened, prompt_column, limit)
 
@@ -101,7 +101,7 @@ def open_source(source: str, *, split: str | None, config: str | None) -> Source
     kind = _kind(path) if source else "missing"
     if kind == "file":
         if split is not None or config is not None:
-            raise SourceError(f"{source}: a file has no splits and no configs; leave --split and --config out")
+            raise SourceError(f"{source}: a file has no splits and no configs; leave --split and --subset out")
         return open_file(path)
     if kind == "directory":
         return open_directory(path, split=split, config=config)
@@ -137,7 +137,7 @@ def _check_settings(format: SourceFormat | None, prompt_column: str | None, limi
         raise SourceError(f"unknown format {format!r}; expected one of {', '.join(SOURCE_FORMATS)}")
     if prompt_column is not None and format is not None and format not in FORMATS_WITH_PROMPT_COLUMN:
         raise SourceError(
-            f"--prompt-column {prompt_column!r} does not go with the format {format}, whose columns are fixed; "
+            f"--prompt_column {prompt_column!r} does not go with the format {format}, whose columns are fixed; "
             f"it goes with {', '.join(FORMATS_WITH_PROMPT_COLUMN)}"
         )
     if limit is not None and limit < 1:

@@ -22,11 +22,7 @@ def upgrade() -> None:
         sa.Column("backend", sa.String(length=40), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
-        sa.Column(
-            "settings",
-            JSON,
-            nullable=False,
-        ),
+        sa.Column("settings", JSON, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_embedders")),
         sa.UniqueConstraint("key", name=op.f("uq_embedders_key")),
     )
@@ -37,12 +33,10 @@ def upgrade() -> None:
         sa.Column("backend", sa.String(length=40), nullable=False),
         sa.Column("model", sa.Text(), nullable=True),
         sa.Column("fingerprint", sa.String(length=64), nullable=True),
-        sa.Column(
-            "parameters",
-            JSON,
-            nullable=True,
-        ),
+        sa.Column("parameters", JSON, nullable=True),
         sa.Column("seed", sa.BigInteger(), nullable=True),
+        sa.Column("dtype", sa.String(length=20), nullable=True),
+        sa.Column("base_url", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generators")),
         sa.UniqueConstraint("key", name=op.f("uq_generators_key")),
     )
@@ -50,11 +44,7 @@ def upgrade() -> None:
         "prompts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
-        sa.Column(
-            "messages",
-            JSON,
-            nullable=False,
-        ),
+        sa.Column("messages", JSON, nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_prompts")),
@@ -99,15 +89,12 @@ def upgrade() -> None:
         "runs",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column(
-            "config",
-            JSON,
-            nullable=False,
-        ),
+        sa.Column("config", JSON, nullable=False),
         sa.Column("config_key", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("code_version", sa.String(length=80), nullable=False),
         sa.Column("embedder_id", sa.Integer(), nullable=True),
+        sa.Column("has_fixed_candidates", sa.Boolean(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
@@ -115,14 +102,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_runs_config_key"), ["config_key"], unique=False)
+        batch_op.create_index(
+            "uq_runs_unfinished_config_key",
+            ["config_key"],
+            unique=True,
+            sqlite_where=sa.text("status <> 'completed'"),
+            postgresql_where=sa.text("status <> 'completed'"),
+        )
 
     op.create_table(
         "source_rows",
         sa.Column("source_id", sa.Integer(), nullable=False),
         sa.Column("row_number", sa.Integer(), nullable=False),
         sa.Column("prompt_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("split", sa.String(length=40), nullable=True),
+        sa.Column("split", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["prompt_id"], ["prompts.id"], name=op.f("fk_source_rows_prompt_id_prompts")),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name=op.f("fk_source_rows_source_id_sources")),
         sa.PrimaryKeyConstraint("source_id", "row_number", name=op.f("pk_source_rows")),
@@ -191,7 +184,7 @@ def upgrade() -> None:
     with op.batch_alter_table("pairs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_pairs_prompt_id"), ["prompt_id"], unique=False)
         batch_op.create_index(
-            batch_op.f("ix_pairs_run_id_strategy_similarity"), ["run_id", "strategy", "similarity"], unique=False
+            batch_op.f("ix_pairs_run_id_strategy_prompt_id_id"), ["run_id", "strategy", "prompt_id", "id"], unique=False
         )
 
     op.create_table(
@@ -219,13 +212,34 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name=op.f("fk_source_pairs_source_id_sources")),
         sa.PrimaryKeyConstraint("source_id", "row_number", name=op.f("pk_source_pairs")),
     )
+    op.create_table(
+        "source_responses",
+        sa.Column("source_id", sa.Integer(), nullable=False),
+        sa.Column("row_number", sa.Integer(), nullable=False),
+        sa.Column("response_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["response_id"], ["responses.id"], name=op.f("fk_source_responses_response_id_responses")
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_id", "row_number"],
+            ["source_rows.source_id", "source_rows.row_number"],
+            name=op.f("fk_source_responses_source_id_source_rows"),
+        ),
+        sa.PrimaryKeyConstraint("source_id", "row_number", "response_id", name=op.f("pk_source_responses")),
+    )
+    with op.batch_alter_table("source_responses", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_source_responses_response_id"), ["response_id"], unique=False)
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("source_responses", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_source_responses_response_id"))
+
+    op.drop_table("source_responses")
     op.drop_table("source_pairs")
     op.drop_table("run_prompts")
     with op.batch_alter_table("pairs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_pairs_run_id_strategy_similarity"))
+        batch_op.drop_index(batch_op.f("ix_pairs_run_id_strategy_prompt_id_id"))
         batch_op.drop_index(batch_op.f("ix_pairs_prompt_id"))
 
     op.drop_table("pairs")
@@ -239,7 +253,11 @@ def downgrade() -> None:
 
     op.drop_table("source_rows")
     with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_runs_config_key"))
+        batch_op.drop_index(
+            "uq_runs_unfinished_config_key",
+            sqlite_where=sa.text("status <> 'completed'"),
+            postgresql_where=sa.text("status <> 'completed'"),
+        )
 
     op.drop_table("runs")
     with op.batch_alter_table("responses", schema=None) as batch_op:
