@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from conftest import ROOT
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -101,3 +106,47 @@ def test_nothing_but_the_database_file_is_written(tmp_path):
     require_current(engine)
     engine.dispose()
     assert [path.name for path in Path(tmp_path).iterdir() if path.suffix == ".db"] == ["only.db"]
+
+
+def test_a_first_use_that_is_killed_leaves_an_empty_database(database_url):
+    killed = """
+import os, sys
+from sqlalchemy import event
+from db.engine import make_engine
+from db.migrations import require_current
+engine, tables = make_engine(sys.argv[1]), []
+@event.listens_for(engine, "before_cursor_execute")
+def count(connection, cursor, statement, *_):
+    tables.append(statement) if "CREATE TABLE" in statement else None
+    len(tables) == 6 and os._exit(9)
+require_current(engine)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", killed, database_url], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert done.returncode == 9
+    engine = make_engine(database_url)
+    assert inspect(engine).get_table_names() == []
+    require_current(engine)
+    engine.dispose()
+
+
+def test_first_uses_at_once_make_one_schema(database_url):
+    def use(_):
+        engine = make_engine(database_url)
+        require_current(engine)
+        engine.dispose()
+
+    with ThreadPoolExecutor(4) as at_once:
+        list(at_once.map(use, range(4)))
+
+
+def test_writers_of_the_same_rows_in_another_order_do_not_wait_for_each_other_for_ever(sessions):
+    rows = [{"key": f"{n:064}", "messages": [], "text": f"{n}"} for n in range(2_000)]
+
+    def write(ordered):
+        with sessions.begin() as session:
+            return insert_new(session, schema.Prompt, ordered)
+
+    with ThreadPoolExecutor(2) as at_once:
+        assert sum(at_once.map(write, (rows, rows[::-1]))) == 2_000

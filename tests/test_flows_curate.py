@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pandas
@@ -37,8 +38,8 @@ def counts(settings):
     return found
 
 
-def all_pairs(antipode, *arguments):
-    result = antipode("pairs", "--format", "jsonl", *arguments)
+def all_pairs(antipode, *arguments, **environment):
+    result = antipode("pairs", "--format", "jsonl", *arguments, **environment)
     assert result.returncode == 0, result.stderr
     pairs = [json.loads(line) for line in result.stdout.splitlines()]
     return [{name: value for name, value in pair.items() if name not in {"pair_id", "run_id"}} for pair in pairs]
@@ -99,7 +100,7 @@ def test_a_run_killed_at_any_stage_goes_on_and_ends_as_if_it_had_not_been(
     antipode("import", str(prompts_file))
     command = (*SCRIPTED, "--generate.prompts_per_shard", "1", "--embed.responses_per_shard", "5", "--name", "killed")
     environment = os.environ | {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT)}
-    for table_number, enough in ((1, 30), (3, 40), (3, 120)):
+    for table_number, enough in ((1, 30), (3, 40), (3, 120), (4, 1)):
         process = subprocess.Popen(
             [sys.executable, "-m", "flows", "curate", *command],
             cwd=tmp_path,
@@ -110,21 +111,48 @@ def test_a_run_killed_at_any_stage_goes_on_and_ends_as_if_it_had_not_been(
         )
         deadline = time.monotonic() + 60
         while process.poll() is None and counts(settings)[table_number] < enough and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    killed_at = counts(settings)
-    resuming = antipode("curate", *command)
-    assert resuming.returncode == 0 and "taking up run 1" in resuming.stderr
+        assert counts(settings)[table_number] >= enough
     assert counts(settings)[5] == 1, "the killed run is taken up, not doubled"
-    assert killed_at[3] > 0
-    resumed = all_pairs(antipode)
-    assert antipode("curate", *SCRIPTED, "--name", "whole").returncode == 0
-    whole = all_pairs(antipode)
-    for pair in (*resumed, *whole):
-        del pair["run"]
-    assert resumed == whole
+    assert antipode("curate", *command).returncode == 0
     assert counts(settings)[1] == 40 * 8
+    assert counts(settings)[4] == 4 * 40 * counts(settings)[5]
+
+    # The twin that nobody killed, with a database and vectors of its own.
+    elsewhere = {
+        "ANTIPODE_DATABASE_URL": f"sqlite:///{tmp_path}/elsewhere.db",
+        "ANTIPODE_ARTIFACT_ROOT": str(tmp_path / "elsewhere"),
+    }
+    assert antipode("import", str(prompts_file), **elsewhere).returncode == 0
+    assert antipode("curate", *command, **elsewhere).returncode == 0
+    assert texts_of(all_pairs(antipode)) == texts_of(all_pairs(antipode, **elsewhere))
+
+
+def texts_of(pairs):
+    return [(p["strategy"], p["prompt"], p["first_response"], p["second_response"]) for p in pairs]
+
+
+def test_four_starts_at_once_on_an_empty_database_make_one_run(antipode, prompts_file, settings):
+    with ThreadPoolExecutor(4) as at_once:
+        imports = list(at_once.map(lambda _: antipode("import", str(prompts_file)), range(4)))
+        assert [done.returncode for done in imports] == [0] * 4, [done.stderr for done in imports]
+        runs = list(at_once.map(lambda _: antipode("curate", *SCRIPTED, "--name", "at once"), range(4)))
+    assert [done.returncode for done in runs] == [0] * 4, [done.stderr for done in runs]
+    prompts, responses, candidates, embeddings, pairs, run_count = counts(settings)
+    assert (prompts, responses) == (40, 320)
+    assert embeddings <= 320 and candidates == 320 * run_count and pairs == 160 * run_count
+
+
+def test_an_export_that_fails_leaves_the_old_file(antipode, prompts_file, tmp_path):
+    antipode("import", str(prompts_file))
+    antipode("curate", *SCRIPTED)
+    output = tmp_path / "pairs.jsonl"
+    assert antipode("pairs", "--format", "jsonl", "--output", str(output)).returncode == 0
+    before = output.read_text()
+    assert antipode("pairs", "--run", "typo", "--format", "jsonl", "--output", str(output)).returncode == 1
+    assert output.read_text() == before and list(tmp_path.glob(".*partial")) == []
 
 
 def test_pairs_are_exported_in_every_format(antipode, prompts_file, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import shutil
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from models.embedding.hashed import HashedEmbedder
 from models.errors import PromptTooLongError
 from models.generation.scripted import ScriptedGenerator
 from models.records import ImportedResponse, ImportedRow, Prompt
+from models.vectors import BrokenShardError
 from tasks import embedding, generation
-from tasks.config import CurateConfig
+from tasks.config import CurateConfig, ImportConfig
 from tasks.embedding import embed
 from tasks.generation import generate
-from tasks.ingestion import import_demo_prompts
+from tasks.ingestion import import_demo_prompts, import_source
 from tasks.queries import find_run, run_end, run_summaries, similar_responses
 from tasks.reporting import write_run_report
 from tasks.resources import HASHED_DIMENSION, vector_store
@@ -126,8 +129,6 @@ class Repeating:
         self._inner = ScriptedGenerator(parameters)
 
     def generate(self, requests):
-        from dataclasses import replace
-
         responses = self._inner.generate(requests)
         return [
             [replace(r, text="the same") if r.seed % 2 else replace(r, text=f"{r.seed}") for r in row]
@@ -247,3 +248,94 @@ def test_figures_report_and_neighbours_of_a_run(settings, sessions):
 def test_a_run_without_prompts_is_refused(settings, sessions):
     with pytest.raises(NothingToDoError, match="there are no prompts yet"):
         open_run.fn(configured())
+
+
+def test_what_is_imported_later_does_not_change_an_unfinished_run(settings, sessions):
+    add(sessions, *(row(number, f"Prompt {number}?") for number in range(1, 6)))
+    run_id = open_run.fn(configured())
+    for step in (generate, embed, select):
+        step.fn(run_id)
+    with sessions() as session:
+        before = session.execute(query(schema.Pair.strategy, schema.Pair.prompt_id)).tuples().all()
+    add(
+        sessions,
+        *(row(number, f"Prompt {number}?", "a late response") for number in range(1, 6)),
+        content_hash="2" * 64,
+    )
+    assert open_run.fn(configured()) == run_id
+    for step in (generate, embed, select):
+        step.fn(run_id)
+    with sessions() as session:
+        assert session.execute(query(schema.Pair.strategy, schema.Pair.prompt_id)).tuples().all() == before
+        assert len(before) == len(set(before)) == 20
+
+
+def test_a_prompt_with_more_responses_than_selection_takes_is_left_out_with_its_reason(settings, sessions):
+    add(sessions, row(1, "many", *(f"text {n}" for n in range(65))), row(2, "most", *(f"text {n}" for n in range(64))))
+    run_id = curate(configured())
+    with sessions() as session:
+        assert runs.skip_counts(session, run_id) == {"has 65 different responses, selection takes 64 at most": 1}
+        assert runs.summaries(session, run_id)[0].pairs == 4
+
+
+def test_a_deleted_shard_is_embedded_anew(settings, sessions):
+    add(sessions, *(row(number, f"Prompt {number}?") for number in range(1, 6)))
+    curate(configured())
+    with sessions() as session:
+        embedder = session.scalars(query(schema.Embedder)).one()
+    (shard,) = vector_store(embedder.key, settings).shards()
+    folder = settings.artifact_root / "vectors" / embedder.key[:16] / shard
+    (folder / "vectors.npy").unlink()
+    with pytest.raises(BrokenShardError, match="run again"):
+        curate(configured())
+    shutil.rmtree(folder)
+    again = curate(configured())
+    with sessions() as session:
+        assert runs.summaries(session, again)[0].pairs == 20
+
+
+class Unstorable:
+    """A generator whose texts hold what no database stores."""
+
+    def __init__(self, parameters):
+        self._inner = ScriptedGenerator(parameters)
+
+    def generate(self, requests):
+        return [[replace(r, text=f"{r.text}\x00\ud83d!") for r in row] for row in self._inner.generate(requests)]
+
+    def close(self):
+        self._inner.close()
+
+
+def test_characters_that_no_database_stores_are_replaced(settings, sessions, monkeypatch):
+    with_generator(monkeypatch, Unstorable)
+    add(sessions, row(1, "Why?"))
+    curate(configured())
+    with sessions() as session:
+        texts = session.scalars(query(schema.Response.text)).all()
+    assert len(texts) == 4 and all(text.endswith("\ufffd\ufffd!") for text in texts)
+
+
+def test_another_split_of_the_same_data_set_is_another_source(settings, sessions, tmp_path):
+    from datasets import Dataset, DatasetDict
+
+    splits = {name: Dataset.from_list([{"prompt": f"{name} {n}"} for n in range(5)]) for name in ("train", "test")}
+    DatasetDict(splits).save_to_disk(tmp_path / "both")
+    for split in ("train", "test"):
+        config = ImportConfig(name="both", split=split)
+        assert import_source(str(tmp_path / "both"), config, settings).added.prompts == 5
+        assert import_source(str(tmp_path / "both"), config, settings).added.prompts == 0
+    for split in ("train", "test"):
+        assert open_run.fn(configured(source={"name": "both", "split": split}, name=split))
+    with sessions() as session:
+        assert session.query(schema.SourceRow).count() == session.query(schema.RunPrompt).count() == 10
+
+
+def test_rows_rejected_are_kept_with_number_and_reason(settings, sessions, tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    path.write_text('{"prompt": "good"}\n{"prompt": ""}\n{"prompt": 5}\nnot json\n')
+    result = import_source(str(path), ImportConfig(), settings)
+    assert (result.rows, result.rejected, result.added.prompts) == (1, 3, 1)
+    rejects = [json.loads(line) for line in result.rejects_path.read_text().splitlines()]
+    assert [reject["row_number"] for reject in rejects] == [2, 3, 4]
+    assert all(reject["reason"] for reject in rejects)
