@@ -84,6 +84,7 @@ def test_the_same_command_again_generates_nothing_and_selects_the_same(antipode,
     assert counts(settings) == [prompts, responses, 2 * candidates, embeddings, 2 * pairs, 2 * runs]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_more_responses_are_added_to_those_that_are_stored(antipode, prompts_file, settings):
     antipode("import", str(prompts_file))
     assert antipode("curate", *SCRIPTED, "--generate.responses_per_prompt", "3").returncode == 0
@@ -184,6 +185,7 @@ def test_similar_shows_the_response_itself_and_then_its_nearest(antipode, prompt
     assert missing.returncode == 1 and missing.stderr.count("\n") == 1 and "no response 99999" in missing.stderr
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_two_generators_give_each_prompt_their_own_responses(antipode, prompts_file):
     antipode("import", str(prompts_file))
     models = ("--generate.models", "small,large", "--generate.responses_per_prompt", "2")
