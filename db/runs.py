@@ -63,9 +63,13 @@ def open_run(
 
 
 def set_status(session: Session, run_id: int, status: str, *, error: str | None = None) -> None:
-    """Say how a run stands; a run that is not running gets its time of finishing."""
+    """Say how a run stands; a run that is not running gets its time of finishing. A completed run stays completed."""
     finished_at = None if status == RUNNING else schema.utc_now()
-    session.execute(update(schema.Run).filter_by(id=run_id).values(status=status, error=error, finished_at=finished_at))
+    session.execute(
+        update(schema.Run)
+        .where(schema.Run.id == run_id, schema.Run.status != COMPLETED)
+        .values(status=status, error=error, finished_at=finished_at)
+    )
 
 
 def fix_candidates(session: Session, run_id: int) -> None:

@@ -150,14 +150,14 @@ class Antipode(BaseSettings):
         cli_prog_name="antipode", cli_hide_none_type=True, cli_avoid_json=True, cli_implicit_flags=True
     )
 
-    demo: CliSubCommand[Demo]
-    import_: CliSubCommand[Import] = Field(alias="import")
-    curate: CliSubCommand[Curate]
-    pairs: CliSubCommand[Pairs]
-    runs: CliSubCommand[Runs]
-    similar: CliSubCommand[Similar]
-    report: CliSubCommand[Report]
-    upgrade: CliSubCommand[Upgrade]
+    demo: CliSubCommand[Demo] = Field(description="the whole job on a small world made here")
+    import_: CliSubCommand[Import] = Field(alias="import", description="prompts and responses into the database")
+    curate: CliSubCommand[Curate] = Field(description="generate, embed, select: one run")
+    pairs: CliSubCommand[Pairs] = Field(description="show or export the selected pairs of a run")
+    runs: CliSubCommand[Runs] = Field(description="list the runs")
+    similar: CliSubCommand[Similar] = Field(description="the responses most similar to one")
+    report: CliSubCommand[Report] = Field(description="write the report page of a run anew")
+    upgrade: CliSubCommand[Upgrade] = Field(description="bring an older database to this version")
 
     @classmethod
     def settings_customise_sources(

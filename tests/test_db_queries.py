@@ -267,6 +267,8 @@ def test_an_unfinished_run_is_found_by_its_configuration_and_a_completed_one_is_
         assert runs.find_unfinished(session, "a" * 64) == run
         runs.set_status(session, run, runs.COMPLETED)
         assert runs.find_unfinished(session, "a" * 64) is None
+        runs.set_status(session, run, runs.FAILED, error="a second process of the same run ended later")
+        assert runs.find_unfinished(session, "a" * 64) is None
         assert runs.get_run(session, run).error is None
 
 
