@@ -31,6 +31,7 @@ from tasks.settings import Settings
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WIDTH_WITHOUT_TERMINAL = 200
 ROWS_PER_BATCH = 10_000
+COMMAND_LINE_MODEL = "Antipode"
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
 
@@ -136,8 +137,8 @@ def validation_line(error: ValidationError) -> str:
     """The first fault of a configuration, by the name it has on the command line."""
     fault = error.errors()[0]
     path = [str(part) for part in fault["loc"]]
-    # Within the command line's own model the first part is the command.
-    name = ".".join(path[1:] if error.title.startswith("CliApp") else path)
+    # In the command line's own model the first part is the command; a configuration made by a command has none.
+    name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
     message = fault["msg"].removeprefix("Value error, ")
     value = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
     return f"{'--' + name + ': ' if name else ''}{message}{value}"

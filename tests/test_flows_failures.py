@@ -43,14 +43,17 @@ def test_what_cannot_be_read_is_one_line(antipode, tmp_path):
     assert_one_line(antipode("import", "table.csv", "--prompt_column", "prompt"), 1, "question_text", "answer")
     assert_one_line(antipode("import", "broken.parquet"), 1, "broken.parquet")
     assert_one_line(antipode("import", "empty.jsonl"), 1, "empty.jsonl")
-    assert_one_line(antipode("import", "table.csv", "--limit", "0"), 2, "--limit", "got '0'")
+    assert_one_line(antipode("import", "table.csv", "--limit", "0"), 2, "antipode: --limit: ", "got '0'")
 
 
 @on_sqlite
 def test_settings_that_make_no_sense_are_one_line_that_names_the_option(antipode):
     assert_one_line(antipode("curate", "--generate.responses_per_prompt", "1"), 2, "responses_per_prompt 1 give 1")
-    assert_one_line(antipode("curate", "--generate.temperature", "5"), 2, "--generate.temperature", "got '5'")
+    assert_one_line(
+        antipode("curate", "--generate.temperature", "5"), 2, "antipode: --generate.temperature: ", "got '5'"
+    )
     assert_one_line(antipode("pairs", "--strategy", "best"), 2, "--strategy", "'centroid'", "got 'best'")
+    assert_one_line(antipode("demo", "--seed", "-1"), 2, "--seed: ", "got '-1'")
     unknown = antipode("curate", "--generate.temprature", "1")
     assert unknown.returncode == 2 and "unrecognized arguments: --generate.temprature" in unknown.stderr
 
