@@ -125,7 +125,9 @@ class Demo(BaseModel):
                 "name": "demo",
                 "seed": self.seed,
                 "source": {"name": "demo", "split": "train", "limit": self.prompts},
-                "generate": {"max_tokens": 96, "max_model_len": 512},
+                # Small shards, so that the bars move.
+                "generate": {"max_tokens": 96, "max_model_len": 512, "prompts_per_shard": 32},
+                "embed": {"responses_per_shard": 256},
             }
         )
         terminal.show_run(_curate(config), settings)

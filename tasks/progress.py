@@ -30,12 +30,11 @@ def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
     )
     done = 0
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(stage, total=total, start=False)  # it pulses while an engine starts
+        bar = progress.add_task(stage, total=total)
 
         def advance(count: int) -> None:
             nonlocal done
             done += count
-            progress.start_task(bar)
             progress.advance(bar, count)
             publish(done)
 
