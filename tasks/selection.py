@@ -60,6 +60,7 @@ class _SelectionStage:
         self._config = config
 
     def run_per_prompt(self, advance: Advance) -> None:
+        """Select one pair a prompt and strategy, a page of prompts at a time (REAL's SHP-2 setting)."""
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             ids = [prompt.id for prompt in page]
             with self._sessions() as session:
