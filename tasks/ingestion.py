@@ -56,7 +56,7 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
             source_id = prompts.ensure_source(
                 session, name=name, location=source, format=reader.format, content_hash=content_hash
             )
-        rejects = _Rejects(settings.artifact_root / "rejects" / f"{name}.jsonl", files)
+        rejects = _Rejects(settings.artifact_root / "rejects" / f"{name}-{content_hash[:8]}.jsonl", files)
         added, rows = prompts.Added(), 0
         for batch in _batches(reader, rejects):
             added += _store(sessions, source_id, batch)

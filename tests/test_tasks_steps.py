@@ -339,3 +339,8 @@ def test_rows_rejected_are_kept_with_number_and_reason(settings, sessions, tmp_p
     rejects = [json.loads(line) for line in result.rejects_path.read_text().splitlines()]
     assert [reject["row_number"] for reject in rejects] == [2, 3, 4]
     assert all(reject["reason"] for reject in rejects)
+
+    path.write_text('{"prompt": ""}\n')
+    other = import_source(str(path), ImportConfig(limit=1), settings)
+    assert other.name == result.name and other.rejected == 1
+    assert len(result.rejects_path.read_text().splitlines()) == 3, "another import's rejects stay"
