@@ -94,7 +94,12 @@ def own_response_counts(session: Session, prompt_ids: Sequence[int]) -> dict[int
 
 
 def add_candidates(
-    session: Session, run_id: int, prompt_ids: Sequence[int], *, sample_counts: dict[int, dict[int, int]]
+    session: Session,
+    run_id: int,
+    prompt_ids: Sequence[int],
+    *,
+    sample_counts: dict[int, dict[int, int]],
+    has_references: bool = False,
 ) -> int:
     """Fix which responses of these prompts a run may pair, and which of them repeat an earlier one's text.
 
@@ -104,6 +109,7 @@ def add_candidates(
         prompt_ids: Prompts of the run.
         sample_counts: generator id → prompt id → how many of the generator's samples count (indices below it).
             A prompt's own responses always count.
+        has_references: Whether reference responses count too.
     """
     generators = list(sample_counts)
     query = (
@@ -111,7 +117,7 @@ def add_candidates(
         .join(schema.Generator, schema.Generator.id == schema.Response.generator_id)
         .where(
             schema.Response.prompt_id.in_(prompt_ids),
-            and_(*_IS_OWN) | schema.Response.generator_id.in_(generators),
+            (_IS_IMPORTED if has_references else and_(*_IS_OWN)) | schema.Response.generator_id.in_(generators),
         )
         .order_by(schema.Response.prompt_id, schema.Response.id)
     )
@@ -276,7 +282,8 @@ def shown_responses(session: Session, response_ids: Sequence[int]) -> dict[int, 
     return {id_: (prompt, text, model) for id_, prompt, text, model in session.execute(query)}
 
 
-_IS_OWN = (schema.Generator.backend == "imported", schema.Response.is_reference.is_(False))
+_IS_IMPORTED = schema.Generator.backend == "imported"
+_IS_OWN = (_IS_IMPORTED, schema.Response.is_reference.is_(False))
 
 
 def _lacks_embedding(run_id: int, embedder_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -14,6 +14,7 @@ from db import schema
 from db.engine import insert_new
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
+CURATE, LABEL = "curate", "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class RunSummary:
 
     run_id: int
     run: str
+    kind: str
+    labelled_run_id: int | None
     status: str
     started_at: datetime | str
     finished_at: datetime | str | None
@@ -32,6 +35,7 @@ class RunSummary:
     empty_responses: int
     truncated_responses: int
     pairs: int
+    judgements: int
 
 
 def find_unfinished(session: Session, config_key: str) -> int | None:
@@ -52,10 +56,19 @@ def open_run(
     config: Mapping[str, Any],
     config_key: str,
     code_version: str,
-    prompt_ids: Sequence[int],
+    prompt_ids: Sequence[int] = (),
+    labelled_run_id: int | None = None,
 ) -> int:
-    """Store a new run and the prompts it works on; return its id."""
-    run = schema.Run(name=name, config=dict(config), config_key=config_key, status=RUNNING, code_version=code_version)
+    """Store a new run, and the prompts it curates or the run whose pairs it labels; return its id."""
+    run = schema.Run(
+        name=name,
+        kind=CURATE if labelled_run_id is None else LABEL,
+        config=dict(config),
+        config_key=config_key,
+        status=RUNNING,
+        code_version=code_version,
+        labelled_run_id=labelled_run_id,
+    )
     session.add(run)
     session.flush()
     insert_new(session, schema.RunPrompt, [{"run_id": run.id, "prompt_id": prompt_id} for prompt_id in prompt_ids])
@@ -95,12 +108,12 @@ def get_run(session: Session, run_id: int) -> schema.Run:
 
 
 def find_run(session: Session, run: str) -> int:
-    """The id of a run given as an id, a name (its newest run) or `last` (the newest run of all).
+    """The id of a curation run given as an id, a name (its newest run) or `last` (the newest of all).
 
     Raises:
         LookupError: If there is none.
     """
-    query = select(func.max(schema.Run.id))
+    query = select(func.max(schema.Run.id)).where(schema.Run.kind == CURATE)
     if run.isdecimal():
         query = query.where(schema.Run.id == int(run))
     elif run != "last":

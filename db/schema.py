@@ -1,8 +1,9 @@
-"""The tables, their natural keys, and the views that users query. SQL only: knows no engine, no model, no file.
+"""The tables of curation and their natural keys. SQL only: knows no engine, no model, no file.
 
 Lineage: pairs → candidates → responses → generators (model, sampling parameters, seed) and
 responses → prompts → source_rows → sources (imported ones also → source_responses); pairs → runs (configuration).
 Vectors are not here: `embeddings` says in which shard and row of the vector store they lie.
+Tables of labels are in `label_schema`, views in `views`.
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ class SourcePair(Base):
     """A pair its source already made (HH-RLHF, SHP-2), in the source's order, with the side it prefers, if any."""
 
     __tablename__ = "source_pairs"
+    __table_args__ = (Index(None, "first_response_id", "second_response_id"),)
 
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
     row_number: Mapped[int] = mapped_column(primary_key=True)
@@ -180,6 +182,7 @@ class Run(Base):
     """One execution of a flow: its whole configuration, what code ran it, how it ended.
 
     Of one configuration at most one run is unfinished: the one that is taken up when it is started again.
+    `kind`: `curate` or `label`; a run that labels names the run whose pairs it labels.
     """
 
     __tablename__ = "runs"
@@ -204,6 +207,8 @@ class Run(Base):
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
     finished_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(20), default="curate", server_default="curate")
+    labelled_run_id: Mapped[int | None]
 
 
 class RunPrompt(Base):
@@ -235,6 +240,7 @@ class Pair(Base):
     __table_args__ = (
         UniqueConstraint("run_id", "strategy", "first_response_id", "second_response_id"),
         Index(None, "run_id", "strategy", "prompt_id", "id"),
+        Index(None, "first_response_id", "second_response_id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -247,39 +253,3 @@ class Pair(Base):
     rank: Mapped[int]
     pair_count: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-
-
-# The stable interface for users, documented in docs/database.md. Dropped before every migration and made anew after it.
-VIEWS: dict[str, str] = {
-    "selected_pairs": """
-        SELECT pairs.id AS pair_id, pairs.run_id, runs.name AS run, pairs.strategy, pairs.prompt_id,
-               prompts.text AS prompt, pairs.first_response_id, pairs.second_response_id,
-               first.text AS first_response, second.text AS second_response,
-               first_generator.model AS first_model, second_generator.model AS second_model,
-               pairs.similarity, pairs.rank, pairs.pair_count
-        FROM pairs
-        JOIN runs ON runs.id = pairs.run_id
-        JOIN prompts ON prompts.id = pairs.prompt_id
-        JOIN responses AS first ON first.id = pairs.first_response_id
-        JOIN responses AS second ON second.id = pairs.second_response_id
-        JOIN generators AS first_generator ON first_generator.id = first.generator_id
-        JOIN generators AS second_generator ON second_generator.id = second.generator_id
-    """,
-    "run_summary": """
-        SELECT runs.id AS run_id, runs.name AS run, runs.status, runs.started_at, runs.finished_at,
-               (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id) AS prompts,
-               (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id AND run_prompts.skipped IS NOT NULL)
-                   AS skipped_prompts,
-               (SELECT count(*) FROM candidates WHERE candidates.run_id = runs.id) AS responses,
-               (SELECT count(*) FROM candidates WHERE candidates.run_id = runs.id
-                   AND candidates.duplicate_of_id IS NOT NULL) AS duplicates,
-               (SELECT count(*) FROM candidates JOIN embeddings ON embeddings.response_id = candidates.response_id
-                   AND embeddings.embedder_id = runs.embedder_id
-                   WHERE candidates.run_id = runs.id AND embeddings.shard IS NULL) AS empty_responses,
-               (SELECT count(*) FROM candidates JOIN embeddings ON embeddings.response_id = candidates.response_id
-                   AND embeddings.embedder_id = runs.embedder_id
-                   WHERE candidates.run_id = runs.id AND embeddings.is_truncated) AS truncated_responses,
-               (SELECT count(*) FROM pairs WHERE pairs.run_id = runs.id) AS pairs
-        FROM runs
-    """,
-}

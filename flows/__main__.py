@@ -6,7 +6,6 @@ Results go to stdout, progress and messages to stderr. A failure is one line and
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -21,14 +20,17 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from flows import terminal
+from flows import quality_terminal, terminal
+from flows.label_commands import Export, ExportPairs, ImportLabels, Label, Quality, Web
 from models.selection import Strategy
-from tasks.config import CurateConfig, ImportConfig
+from tasks.config import CurateConfig, ImportConfig, LabelConfig
 from tasks.settings import Settings
 
 Format = Literal["table", "jsonl", "csv", "parquet"]
 
 DEMO_PROMPTS = 256
+DEMO_ANNOTATORS = 2
+DEMO_NOISE = 1.0
 TABLE_ROWS = 20
 
 
@@ -109,7 +111,7 @@ class Report(BaseModel):
 
 
 class Demo(BaseModel):
-    """Run the whole job on the demo world: train its small model, sample, embed, select, show."""
+    """Run the whole job on the demo world: train its small model, sample, embed, select, label twice, show."""
 
     prompts: int = Field(DEMO_PROMPTS, ge=1, description="How many of the demo's prompts to use (1 or more).")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the run; another one samples other responses.")
@@ -117,6 +119,7 @@ class Demo(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.ingestion import import_demo_prompts
+        from tasks.quality import quality_of_run
 
         settings = Settings()
         import_demo_prompts(settings)
@@ -130,7 +133,12 @@ class Demo(BaseModel):
                 "embed": {"responses_per_shard": 256},
             }
         )
-        terminal.show_run(_curate(config), settings)
+        run_id = _curate(config)
+        for seed in range(DEMO_ANNOTATORS):
+            _label(run_id, seed)
+        terminal.show_pairs_of(run_id, settings)
+        quality_terminal.show_agreement(quality_of_run(str(run_id), strategies=(), settings=settings))
+        terminal.show_next(run_id, settings)
 
 
 class Upgrade(BaseModel):
@@ -146,7 +154,7 @@ class Upgrade(BaseModel):
 
 
 class Antipode(BaseSettings):
-    """Spend preference labels where they teach most: generate, embed, select the pairs worth a label."""
+    """Spend preference labels where they teach most: generate, embed, select the pairs worth a label, label them."""
 
     model_config = SettingsConfigDict(
         cli_prog_name="antipode", cli_hide_none_type=True, cli_avoid_json=True, cli_implicit_flags=True
@@ -157,6 +165,14 @@ class Antipode(BaseSettings):
     curate: CliSubCommand[Curate] = Field(description="generate, embed, select: one run")
     pairs: CliSubCommand[Pairs] = Field(description="show or export the selected pairs of a run")
     runs: CliSubCommand[Runs] = Field(description="list the runs")
+    label: CliSubCommand[Label] = Field(description="judges, reward models, data sets: labels for selected pairs")
+    web: CliSubCommand[Web] = Field(description="the labelling page for people")
+    quality: CliSubCommand[Quality] = Field(description="how far the labels can be trusted")
+    export: CliSubCommand[Export] = Field(description="preferences for a trainer, as a snapshot")
+    export_pairs: CliSubCommand[ExportPairs] = Field(
+        alias="export-pairs", description="pairs for Label Studio, Argilla or a file to fill in"
+    )
+    import_labels: CliSubCommand[ImportLabels] = Field(alias="import-labels", description="labels made elsewhere")
     similar: CliSubCommand[Similar] = Field(description="the responses most similar to one")
     report: CliSubCommand[Report] = Field(description="write the report page of a run anew")
     upgrade: CliSubCommand[Upgrade] = Field(description="bring an older database to this version")
@@ -190,11 +206,27 @@ def main() -> None:
 
 def _curate(config: CurateConfig) -> int:
     """Run the flow in this process; only a command that needs Prefect waits two seconds for its import."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # `main` tells a failure in one line
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    terminal.quiet_prefect()
     from flows.curate import curate
 
     return curate(config)
+
+
+def _label(run_id: int, seed: int) -> None:
+    """Let one of the demo's annotators, who all see its truth through noise, judge every pair."""
+    from flows.label import label
+
+    label(
+        LabelConfig.model_validate(
+            {
+                "name": f"demo annotator {seed + 1}",
+                "pairs": {"run": str(run_id)},
+                "annotator": "rubric",
+                "rubric": {"temperature": DEMO_NOISE, "seed": seed},
+                "pairs_per_shard": 256,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from db.runs import RunSummary
 from models.records import shortened
 from tasks.ingestion import ImportResult
 from tasks.queries import SimilarResponse, run_end
-from tasks.reporting import NEXT_STEPS
+from tasks.reporting import NEXT_STEPS, report_path
 from tasks.settings import Settings
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
@@ -37,7 +37,13 @@ DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
 def show_run(run_id: int, settings: Settings) -> None:
     """Print how a run ended: example pairs, figures, where things are, what to do next."""
-    console = _console()
+    show_pairs_of(run_id, settings)
+    show_next(run_id, settings)
+
+
+def show_pairs_of(run_id: int, settings: Settings) -> None:
+    """Print example pairs of a run and its figures."""
+    console = make_console()
     end = run_end(run_id, settings)
     console.print(_pair_table(end.examples))
     console.print(_figures(end.summary), highlight=False)
@@ -47,12 +53,22 @@ def show_run(run_id: int, settings: Settings) -> None:
         )
     for reason, count in end.skipped.items():
         console.print(f"  {count:,} prompts without a pair: {reason}", highlight=False)
-    console.print(
-        f"\nDatabase  {_shown_url(settings)}\nReport    {end.report.resolve()}", soft_wrap=True, highlight=False
-    )
+
+
+def show_next(run_id: int, settings: Settings) -> None:
+    """Print where things are and what to do next."""
+    console = make_console()
+    report = report_path(run_id, settings).resolve()
+    console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True, highlight=False)
     console.print("\nNext:", highlight=False)
     for step in NEXT_STEPS:
         console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
+
+
+def quiet_prefect() -> None:
+    """Before Prefect is imported: `main` tells a failure in one line, and nothing is sent to anybody."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 
 def show_import(result: ImportResult) -> None:
@@ -74,14 +90,23 @@ def show_runs(summaries: Sequence[RunSummary]) -> None:
         print("no runs yet; make one: antipode demo, or antipode curate")
         return
     table = Table(box=SIMPLE_HEAD)
-    for name in ("run", "name", "status", "started", "prompts", "skipped", "responses", "duplicates", "pairs"):
-        table.add_column(name, justify="left" if name in {"name", "status", "started"} else "right")
+    words = ("name", "status", "kind", "started")
+    counts = ("prompts", "skipped", "responses", "duplicates", "pairs", "judgements")
+    for name in ("run", *words, *counts):
+        table.add_column(name, justify="left" if name in words else "right")
     for run in summaries:
-        counts = (run.prompts, run.skipped_prompts, run.responses, run.duplicates, run.pairs)
+        kind = run.kind if run.labelled_run_id is None else f"{run.kind} run {run.labelled_run_id}"
+        figures = (run.prompts, run.skipped_prompts, run.responses, run.duplicates, run.pairs, run.judgements)
+        started = str(run.started_at)[:16]
         table.add_row(
-            str(run.run_id), Text(run.run), run.status, str(run.started_at)[:16], *(f"{count:,}" for count in counts)
+            str(run.run_id),
+            Text(run.run),
+            run.status,
+            kind,
+            started,
+            *(f"{figure:,}" if figure else "" for figure in figures),
         )
-    _console().print(table)
+    make_console().print(table)
 
 
 def show_similar(found: Sequence[SimilarResponse]) -> None:
@@ -98,7 +123,7 @@ def show_similar(found: Sequence[SimilarResponse]) -> None:
             Text(shortened(near.prompt, PROMPT_WIDTH)),
             Text(shortened(near.response, 2 * RESPONSE_WIDTH)),
         )
-    _console().print(table)
+    make_console().print(table)
 
 
 def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None) -> None:
@@ -110,7 +135,7 @@ def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None)
     if (format == "table" and output is not None) or (format == "parquet" and output is None):
         raise ValueError(f"format {format} {'needs an' if output is None else 'takes no'} --output file")
     if format == "table":
-        _console().print(_pair_table(list(found)))
+        make_console().print(_pair_table(list(found)))
     elif output is None:
         _write_lines(found, format, sys.stdout)
     else:
@@ -151,15 +176,15 @@ def error_line(error: Exception) -> str:
     if isinstance(error, OperationalError):
         reason = shortened(str(error.orig), 300)
         hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason or "unable to open" in reason else ""
-        return f"database {_shown_url(Settings())} cannot be used: {reason}{hint}"
+        return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
     if isinstance(error, DBAPIError):
-        return f"database {_shown_url(Settings())}: {shortened(str(error.orig), 300)}"
+        return f"database {shown_url(Settings())}: {shortened(str(error.orig), 300)}"
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     known = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
     return message if known else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
 
 
-def _console() -> Console:
+def make_console() -> Console:
     """Rich takes 80 columns where there is no terminal; a file or a log has room."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
@@ -215,5 +240,6 @@ def _write_parquet(found: Iterator[SelectedPair], path: Path) -> None:
             writer.write_batch(pyarrow.RecordBatch.from_pylist(rows, schema=writer.schema))
 
 
-def _shown_url(settings: Settings) -> str:
+def shown_url(settings: Settings) -> str:
+    """The database's address without its password."""
     return make_url(settings.database).render_as_string(hide_password=True)

@@ -180,6 +180,12 @@ def _fix_candidates(
                     )
                     for id_ in texts
                 }
-            responses.add_candidates(session, run_id, [prompt.id for prompt in page], sample_counts=counts)
+            responses.add_candidates(
+                session,
+                run_id,
+                [prompt.id for prompt in page],
+                sample_counts=counts,
+                has_references=config.source.has_references,
+            )
     with sessions.begin() as session:
         runs.fix_candidates(session, run_id)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -15,6 +13,7 @@ from db import prompts
 from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config import ImportConfig
+from tasks.rejects import Rejects
 from tasks.resources import open_database
 from tasks.settings import Settings
 
@@ -51,12 +50,12 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
     name = config.name or _plain_name(source)
     # Another split, format or prompt column of the same file gives other rows of the same numbers: another source.
     content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, config.split)
-    with open_database(settings) as sessions, ExitStack() as files:
+    rejects_path = settings.artifact_root / "rejects" / f"{name}-{content_hash[:8]}.jsonl"
+    with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
         with sessions.begin() as session:
             source_id = prompts.ensure_source(
                 session, name=name, location=source, format=reader.format, content_hash=content_hash
             )
-        rejects = _Rejects(settings.artifact_root / "rejects" / f"{name}-{content_hash[:8]}.jsonl", files)
         added, rows = prompts.Added(), 0
         for batch in _batches(reader, rejects):
             added += _store(sessions, source_id, batch)
@@ -87,24 +86,7 @@ def import_demo_prompts(settings: Settings) -> None:
         prompts.add_rows(session, source_id, rows)
 
 
-class _Rejects:
-    """The rejects file, made at the first rejected row."""
-
-    def __init__(self, path: Path, files: ExitStack) -> None:
-        self.path = path
-        self.count = 0
-        self._files = files
-        self._file: IO[str] | None = None
-
-    def write(self, row: RejectedRow) -> None:
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._files.enter_context(self.path.open("w", encoding="utf-8"))
-        self.count += 1
-        self._file.write(json.dumps(asdict(row)) + "\n")
-
-
-def _batches(reader: Iterable[ImportedRow | RejectedRow], rejects: _Rejects) -> Iterator[list[ImportedRow]]:
+def _batches(reader: Iterable[ImportedRow | RejectedRow], rejects: Rejects) -> Iterator[list[ImportedRow]]:
     batch: list[ImportedRow] = []
     for row in reader:
         if isinstance(row, RejectedRow):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from db import pairs, responses, runs
+from db import judgements, labelling, pairs, preferences, responses, runs
 from models.index import VectorIndex
-from tasks.reporting import EXAMPLES_PER_STRATEGY, example_pairs, report_path
+from tasks.config import LabelConfig
+from tasks.reporting import EXAMPLES_PER_STRATEGY, example_pairs
 from tasks.resources import open_database, vector_store
 from tasks.settings import Settings
 
@@ -54,7 +54,6 @@ class RunEnd:
     pair_counts: dict[str, int]
     medians: dict[str, float]
     skipped: dict[str, int]
-    report: Path
 
 
 def run_end(run_id: int, settings: Settings) -> RunEnd:
@@ -67,7 +66,6 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
             pair_counts={strategy: len(values) for strategy, values in similarities.items()},
             medians={strategy: float(np.median(values)) for strategy, values in similarities.items()},
             skipped=runs.skip_counts(session, run_id),
-            report=report_path(run_id, settings),
         )
 
 
@@ -104,3 +102,41 @@ def similar_responses(response_id: int, count: int, settings: Settings) -> list[
         with sessions() as session:
             shown = responses.shown_responses(session, [id_ for id_, _ in near])
     return [SimilarResponse(id_, *shown[id_], similarity) for id_, similarity in near if id_ in shown]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEnd:
+    """What the end of a run that labels is told with. `annotator` is None for people: their queue is open."""
+
+    labelled_run_id: int
+    annotator: str | None
+    pairs: int
+    judged: int
+    verdicts: dict[str, int]
+    requests: int
+    cost: float
+    outcomes: dict[str, int]
+
+
+def label_end(run_id: int, settings: Settings) -> LabelEnd:
+    """Figures of a run that labels."""
+    with open_database(settings) as sessions, sessions() as session:
+        run = runs.get_run(session, run_id)
+        assert run.labelled_run_id is not None  # every run that labels has one
+        config = LabelConfig.model_validate(run.config)
+        chosen = labelling.pair_keys(
+            session, run.labelled_run_id, strategies=config.pairs.strategies, limit=config.pairs.limit
+        )
+        annotator = judgements.annotator_of_run(session, run_id)
+        judged = judgements.judged_showings(session, annotator.id, chosen) if annotator else set()
+        requests, cost = judgements.spent(session, run_id)
+        return LabelEnd(
+            labelled_run_id=run.labelled_run_id,
+            annotator=annotator.name if annotator else None,
+            pairs=len(chosen),
+            judged=len({pair for pair, _ in judged}),
+            verdicts=dict(judgements.verdict_counts(session, run_id)),
+            requests=requests,
+            cost=cost,
+            outcomes=preferences.outcome_counts(session, preferences.STANDING_RULE, chosen),
+        )

@@ -19,6 +19,7 @@ from models.report import (
     write_report,
 )
 from tasks.config import CurateConfig
+from tasks.quality import read_quality
 from tasks.resources import load_config, open_database, vector_store
 from tasks.settings import Settings
 
@@ -27,7 +28,10 @@ PROMPTS_FOR_THE_MAP = 200
 
 NEXT_STEPS = (
     NextStep("read the pairs", "antipode pairs --strategy centroid --run last"),
-    NextStep("take them elsewhere", "antipode pairs --run last --format jsonl --output pairs.jsonl"),
+    NextStep("label pairs yourself, in the browser", "antipode web --run last"),
+    NextStep("have a language model label them", "antipode label --judge.base_url URL --judge.model NAME"),
+    NextStep("see how far annotators agree", "antipode quality --run last"),
+    NextStep("take the preferences to a trainer", "antipode export preferences.jsonl --run last"),
     NextStep("curate prompts of your own", "antipode import YOUR_FILE.jsonl --name mine"),
 )
 
@@ -77,6 +81,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         ),
         strategies=_strategy_results(session, run_id, config),
         candidates=_candidates(session, run_id, settings),
+        labels=read_quality(session, run_id),
         next_steps=NEXT_STEPS,
     )
 

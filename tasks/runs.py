@@ -17,13 +17,10 @@ from db import runs
 from db.prompts import run_prompts_after, select_prompt_ids, source_names
 from models.records import StoredPrompt
 from tasks.config import CurateConfig, SourceConfig
+from tasks.errors import NothingToDoError
 from tasks.progress import say
 from tasks.resources import open_database
 from tasks.settings import Settings
-
-
-class NothingToDoError(ValueError):
-    """A run has no prompt to work on."""
 
 
 @task(name="open run", cache_policy=NO_CACHE)

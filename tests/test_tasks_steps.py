@@ -20,12 +20,13 @@ from models.vectors import BrokenShardError
 from tasks import embedding, generation
 from tasks.config import CurateConfig, ImportConfig
 from tasks.embedding import embed
+from tasks.errors import NothingToDoError
 from tasks.generation import generate
 from tasks.ingestion import import_demo_prompts, import_source
 from tasks.queries import find_run, run_end, run_summaries, similar_responses
 from tasks.reporting import write_run_report
 from tasks.resources import HASHED_DIMENSION, vector_store
-from tasks.runs import NothingToDoError, open_run, recorded
+from tasks.runs import open_run, recorded
 from tasks.selection import select
 
 DRY = {"generate": {"backend": "scripted", "responses_per_prompt": 4}, "embed": {"backend": "hashed"}}

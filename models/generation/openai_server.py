@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-_TOO_LONG_MARKS = ("context length", "context_length", "context size")  # OpenAI and vLLM; OpenAI's code; llama.cpp
-_NO_KEY = "none"  # the library wants a key, a local server does not; a key from the environment would be a surprise
+TOO_LONG_MARKS = ("context length", "context_length", "context size")  # OpenAI and vLLM; OpenAI's code; llama.cpp
+NO_KEY = "none"  # the library wants a key, a local server does not; a key from the environment would be a surprise
 
 
 class GenerationServerError(RuntimeError):
@@ -72,7 +72,7 @@ class OpenAIGenerator:
         self._model = model
         self._parameters = parameters
         self._base_url = base_url
-        self._api_key = api_key or _NO_KEY
+        self._api_key = api_key or NO_KEY
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._max_retries = max_retries
@@ -84,7 +84,7 @@ class OpenAIGenerator:
             GenerationServerError: The server cannot be reached, refuses, or answers nonsense.
             PromptTooLongError: The server says so of some prompts; the other samples are lost.
         """
-        return _run(self._generate(requests))
+        return run_blocking(self._generate(requests))
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -138,7 +138,7 @@ class OpenAIGenerator:
                     stop=list(self._parameters.stop) or openai.omit,
                 )
         except openai.BadRequestError as error:
-            if any(mark in str(error).lower() for mark in _TOO_LONG_MARKS):
+            if any(mark in str(error).lower() for mark in TOO_LONG_MARKS):
                 return None
             raise self._failure(error) from error
         except (openai.OpenAIError, ValueError) as error:  # ValueError: the body is no JSON
@@ -180,7 +180,7 @@ class OpenAIGenerator:
         return GenerationServerError(f"the server {self._base_url} {cause}", is_temporary)
 
 
-def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
+def run_blocking(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Run to the end from synchronous code, also where the caller's thread already runs an event loop."""
     try:
         asyncio.get_running_loop()

@@ -8,6 +8,7 @@ from models.report.contents import (
     ShownPair,
     StrategyResult,
 )
+from models.report.labels import labels_markdown, labels_svg
 from models.report.page import render_report, write_report
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "ResponseCounts",
     "ShownPair",
     "StrategyResult",
+    "labels_markdown",
+    "labels_svg",
     "render_report",
     "write_report",
 ]

@@ -9,7 +9,9 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-# Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in page.css.
+from models.labelling.quality import LabelQuality
+
+# Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in colours.css.
 STRATEGY_MEANINGS: Mapping[str, str] = {
     "easy": "The least similar pair of the prompt: the lowest cosine of two embeddings (REAL eq. 9).",
     "hard": "The most similar pair of the prompt that is not identical: the highest cosine (REAL eq. 8).",
@@ -138,6 +140,7 @@ class CurationReport:
         strategies: strategy -> what it selected; at least one. Shown in the order easy, hard, centroid, random.
         candidates: prompts the map may show; it takes the first of those whose strategies differ most. May be empty.
         next_steps: what to do next, in order.
+        labels: how far the pairs' labels can be trusted; shown if there is a judgement.
 
     Raises:
         ValueError: on construction, if there is no strategy or an unknown one.
@@ -154,6 +157,7 @@ class CurationReport:
     strategies: Mapping[str, StrategyResult]
     candidates: tuple[PromptCandidates, ...]
     next_steps: tuple[NextStep, ...]
+    labels: LabelQuality | None = None
 
     def __post_init__(self) -> None:
         if not self.strategies:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from datetime import timedelta
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from models.records import first_of_equals, shortened
+from models.records import first_of_equals
 from models.report.candidate_map import HEIGHT, WIDTH, CandidateMap, draw_map, most_telling
 from models.report.contents import STRATEGY_MEANINGS, CurationReport, PromptCandidates, StrategyResult
 from models.report.histograms import draw_histograms
+from models.report.labels import label_words
+from models.report.templates import make_environment
 
 
 def write_report(report: CurationReport, path: Path) -> None:
@@ -37,7 +36,7 @@ def render_report(report: CurationReport) -> str:
     strategies = {name: report.strategies[name] for name in STRATEGY_MEANINGS if name in report.strategies}
     shown = most_telling(report.candidates)
     on_map = draw_map(shown) if shown else None
-    template = _environment().get_template("page.html")
+    template = make_environment().get_template("page.html")
     return template.render(
         report=report,
         strategies=strategies,
@@ -48,26 +47,8 @@ def render_report(report: CurationReport) -> str:
         map=on_map,
         map_size=(WIDTH, HEIGHT),
         candidates=_listed(shown, on_map) if shown and on_map else [],
+        labels=label_words(report.labels) if report.labels and report.labels.judgement_count else None,
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "shortened": shortened,
-        "count": lambda number: f"{number:,}",
-        "cosine": _cosine,
-        "share": _share,
-        "duration": _duration,
-        "moment": lambda time: f"{time:%Y-%m-%d %H:%M %Z}".strip(),
-    }
-    return environment
 
 
 def _reasons(results: Iterable[StrategyResult]) -> list[str]:
@@ -86,21 +67,3 @@ def _listed(candidates: PromptCandidates, on_map: CandidateMap) -> list[dict[str
         text = candidates.responses[position]
         listed.append({"number": position + 1, "text": text, "strategies": chosen_by, "notes": notes})
     return listed
-
-
-def _cosine(similarity: float) -> str:
-    return f"{similarity:.3f}".replace("-0.000", "0.000").replace("-", "−")
-
-
-def _share(part: int, whole: int) -> str:
-    """A percentage; a part that is there is never rounded to none."""
-    percent = 100 * part / whole if whole else 0.0
-    return "< 0.1 %" if 0 < percent < 0.1 else f"{percent:.1f} %"
-
-
-def _duration(length: timedelta) -> str:
-    seconds = round(length.total_seconds())
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    if hours:
-        return f"{hours:,} h {minutes:02d} min"
-    return f"{minutes} min {seconds % 60:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,161 @@
+"""Judgements and who made them. Sessions first, records in and out, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
+from itertools import chain
+
+from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy.orm import Session
+
+from db import label_schema, schema
+from db.engine import batches, insert_new
+from models.labelling.quality_records import Annotator, AnnotatorJudgement
+from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
+
+LOOKUP_BATCH = 5_000
+
+Showings = dict[int, dict[int, Verdict]]  # annotator id → left response id → verdict
+
+
+def add_annotator(session: Session, identity: AnnotatorIdentity) -> int:
+    """Store an annotator if there is none of its key; return its id."""
+    insert_new(
+        session,
+        label_schema.Annotator,
+        [
+            {
+                "key": identity.key,
+                "kind": identity.kind,
+                "name": identity.name,
+                "settings": dict(identity.settings),
+                "has_both_orders": identity.has_both_orders,
+            }
+        ],
+    )
+    return session.scalars(select(label_schema.Annotator.id).filter_by(key=identity.key)).one()
+
+
+def find_person(session: Session, name: str) -> int | None:
+    """The id of the person of this name, if they have ever been let in or imported."""
+    return session.scalar(select(label_schema.Annotator.id).filter_by(key=AnnotatorIdentity("person", name).key))
+
+
+def annotators(session: Session, ids: Collection[int] | None = None) -> dict[int, Annotator]:
+    """Annotators by id, all of them unless ids are given."""
+    query = select(label_schema.Annotator).order_by(label_schema.Annotator.id)
+    return {
+        row.id: Annotator(row.id, row.name, row.kind, row.has_both_orders)  # type: ignore[arg-type]
+        for row in session.scalars(query)
+        if ids is None or row.id in ids
+    }
+
+
+def find_annotators(session: Session, names: Sequence[str]) -> list[int]:
+    """The ids of the annotators of these names, of every kind and settings.
+
+    Raises:
+        LookupError: If a name is unknown; the message lists those there are.
+    """
+    known = annotators(session).values()
+    for name in names:
+        if name not in {annotator.name for annotator in known}:
+            there_are = ", ".join(sorted({repr(annotator.name) for annotator in known})) or "none yet"
+            raise LookupError(f"there is no annotator {name!r}; there are: {there_are}")
+    return [annotator.id for annotator in known if annotator.name in names]
+
+
+def add_judgements(
+    session: Session,
+    annotator_id: int,
+    judgements: Iterable[Judgement],
+    *,
+    run_id: int | None = None,
+    queue_id: int | None = None,
+) -> int:
+    """Store judgements; one of the same annotator, pair and left side stays as it is. Returns how many were new."""
+    rows = []
+    for judgement in judgements:
+        row = asdict(judgement)
+        first_id, second_id = row.pop("pair")
+        row |= {"first_response_id": first_id, "second_response_id": second_id}
+        rows.append(row | {"annotator_id": annotator_id, "run_id": run_id, "queue_id": queue_id})
+    return insert_new(session, label_schema.Judgement, rows)
+
+
+def remove_judgement(session: Session, judgement_id: int) -> PairKey:
+    """Take a judgement back; return its pair, whose preference is to be recomputed."""
+    judgement = session.get_one(label_schema.Judgement, judgement_id)
+    session.delete(judgement)
+    session.flush()
+    return PairKey(judgement.first_response_id, judgement.second_response_id)
+
+
+def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> set[tuple[PairKey, int]]:
+    """What an annotator has judged already of these pairs: (pair, left response id)."""
+    table = label_schema.Judgement
+    columns = (table.first_response_id, table.second_response_id, table.left_response_id)
+    return {
+        (PairKey(first_id, second_id), left_id)
+        for batch in batches(pairs, LOOKUP_BATCH)
+        for first_id, second_id, left_id in session.execute(
+            select(*columns).where(table.annotator_id == annotator_id, of_pairs(table, batch))
+        )
+    }
+
+
+def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showings]:
+    """Every verdict on these pairs: pair → annotator → left response → verdict. Pairs without one are left out."""
+    found: dict[PairKey, Showings] = {}
+    for judgement in judgements_on(session, pairs):
+        by_annotator = found.setdefault(judgement.pair, {})
+        by_annotator.setdefault(judgement.annotator_id, {})[judgement.left_response_id] = judgement.verdict
+    return found
+
+
+def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
+    """Every judgement on these pairs, oldest first within a batch of pairs."""
+    table = label_schema.Judgement
+    columns = (
+        table.annotator_id, table.first_response_id, table.second_response_id, table.left_response_id, table.verdict,
+        table.margin, table.seconds,
+    )  # fmt: skip
+    rows = chain.from_iterable(
+        session.execute(select(*columns).where(of_pairs(table, batch)).order_by(table.id))
+        for batch in batches(pairs, LOOKUP_BATCH)
+    )
+    return [
+        AnnotatorJudgement(annotator_id, PairKey(first_id, second_id), left_id, verdict, margin, seconds)
+        for annotator_id, first_id, second_id, left_id, verdict, margin, seconds in rows
+    ]
+
+
+def verdict_counts(session: Session, run_id: int) -> dict[str, int]:
+    """How often a run that labels got each verdict."""
+    table = label_schema.Judgement
+    query = select(table.verdict, func.count()).where(table.run_id == run_id).group_by(table.verdict)
+    return dict(session.execute(query.order_by(func.count().desc())).all())  # type: ignore[arg-type]
+
+
+def annotator_of_run(session: Session, run_id: int) -> Annotator | None:
+    """Who judged in a run that labels; None if nobody has yet."""
+    query = select(label_schema.Judgement.annotator_id).filter_by(run_id=run_id).limit(1)
+    found = session.scalar(query)
+    return None if found is None else annotators(session, {found})[found]
+
+
+def spent(session: Session, run_id: int) -> tuple[int, float]:
+    """What a run that labels has paid for replies so far: requests and money."""
+    table = label_schema.Reply
+    query = select(func.coalesce(func.sum(table.requests), 0), func.coalesce(func.sum(table.cost), 0.0))
+    requests, cost = session.execute(query.where(table.run_id == run_id)).one()
+    return int(requests), float(cost)
+
+
+def of_pairs(
+    table: type[label_schema.Judgement | label_schema.Preference | schema.Pair | schema.SourcePair],
+    pairs: Sequence[PairKey],
+) -> ColumnElement[bool]:
+    """The condition that a row is about one of these pairs."""
+    return tuple_(table.first_response_id, table.second_response_id).in_([tuple(pair) for pair in pairs])

@@ -1,0 +1,190 @@
+"""The tables of labels: who judged which pair how, what a rule makes of it, what waits for people, what was exported.
+
+judgements → annotators, and → the two responses they are about; preferences are what a rule makes of judgements;
+snapshots hold preferences that never change. A queue's pairs are given to people one by one, on a lease.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema import KEY_LENGTH, Base, BigId, utc_now
+
+
+class Annotator(Base):
+    """Who judges: a person, a judge model, a reward model, a data set. A machine's settings are part of its key."""
+
+    __tablename__ = "annotators"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    name: Mapped[str] = mapped_column(String(200))
+    settings: Mapped[dict[str, Any]]
+    has_both_orders: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Judgement(Base):
+    """One annotator's verdict on one pair as shown. Natural key: pair × annotator × response on the left."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (
+        UniqueConstraint(
+            "first_response_id", "second_response_id", "annotator_id", "left_response_id", name="uq_judgements_showing"
+        ),
+        Index(None, "annotator_id", "id"),
+        Index(None, "run_id"),
+        CheckConstraint("first_response_id < second_response_id", name="ordered"),
+        CheckConstraint("left_response_id IN (first_response_id, second_response_id)", name="left_is_of_the_pair"),
+        CheckConstraint("verdict IN ('first', 'second', 'tie', 'both_bad', 'skip', 'unparsed')", name="verdict"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"))
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    left_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    verdict: Mapped[str] = mapped_column(String(20))
+    probability: Mapped[float | None]
+    margin: Mapped[float | None]
+    rationale: Mapped[str | None] = mapped_column(Text)
+    raw_reply: Mapped[str | None] = mapped_column(Text)
+    seconds: Mapped[float | None]
+    requests: Mapped[int] = mapped_column(default=0)
+    input_tokens: Mapped[int] = mapped_column(default=0)
+    output_tokens: Mapped[int] = mapped_column(default=0)
+    cost: Mapped[float] = mapped_column(default=0.0)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
+    queue_id: Mapped[int | None] = mapped_column(ForeignKey("queues.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Preference(Base):
+    """What a rule makes of a pair's judgements. Recomputed whenever a judgement comes or goes; never a snapshot."""
+
+    __tablename__ = "preferences"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('first', 'second', 'tie', 'both_bad', 'contradiction')", name="outcome"),
+    )
+
+    rule: Mapped[str] = mapped_column(String(200), primary_key=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(20))
+    support: Mapped[float]
+    vote_count: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Reply(Base):
+    """A judge model's reply to a request, kept by the request's content: the same question is paid for once."""
+
+    __tablename__ = "replies"
+
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+    requests: Mapped[int]
+    input_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    cost: Mapped[float]
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Queue(Base):
+    """Pairs that people label, each until `judgements_per_pair` people have judged it. Natural key: what it holds."""
+
+    __tablename__ = "queues"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    judgements_per_pair: Mapped[int]
+    pair_count: Mapped[int]
+    done_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class QueuePair(Base):
+    """A pair's place in a queue. `judgement_count`: how many people have judged it, skips left out."""
+
+    __tablename__ = "queue_pairs"
+    __table_args__ = (
+        UniqueConstraint("queue_id", "first_response_id", "second_response_id"),
+        Index(
+            "ix_queue_pairs_open",
+            "queue_id",
+            "position",
+            sqlite_where=text("is_done = 0"),
+            postgresql_where=text("NOT is_done"),
+        ),
+    )
+
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    judgement_count: Mapped[int] = mapped_column(default=0)
+    is_done: Mapped[bool] = mapped_column(default=False)
+
+
+class QueueMember(Base):
+    """How far an annotator has come in a queue: pairs up to `position` were offered to them or were not free."""
+
+    __tablename__ = "queue_members"
+
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(default=0)
+
+
+class Lease(Base):
+    """A pair that lies before an annotator now: nobody else gets it until it is judged or the lease expires."""
+
+    __tablename__ = "leases"
+    __table_args__ = (UniqueConstraint("queue_id", "annotator_id"),)
+
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"))
+    left_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    shown_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class Snapshot(Base):
+    """A data set of preferences that never changes (triggers refuse it). Natural key: the hash of its texts."""
+
+    __tablename__ = "snapshots"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    content_hash: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    query: Mapped[dict[str, Any]]
+    row_count: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SnapshotRow(Base):
+    """One preference of a snapshot, with what it was made of at that time."""
+
+    __tablename__ = "snapshot_rows"
+
+    snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
+    chosen_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    rejected_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
+    strategies: Mapped[list[Any]]
+    similarity: Mapped[float | None]
+    rule: Mapped[str] = mapped_column(String(200))
+    support: Mapped[float]
+    vote_count: Mapped[int]
+    split: Mapped[str | None] = mapped_column(Text)

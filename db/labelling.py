@@ -1,0 +1,154 @@
+"""What is to be labelled, as annotators get to see it. Sessions first, records out, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from db import schema
+from db.engine import batches
+from db.judgements import of_pairs
+from db.prompts import prompt_from_json
+from models.exchange import ExportedPair
+from models.labelling.quality_records import LabelledPair
+from models.labelling.records import PairKey, ShownPair, ShownResponse
+from models.records import Prompt, Side, content_key
+
+BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class PairText:
+    """A pair with everything an annotator may need; `preferred`: what the pair's source said, if it said one thing."""
+
+    pair: PairKey
+    prompt: Prompt
+    first: ShownResponse
+    second: ShownResponse
+    preferred: Side | None
+
+    def shown(self, left_response_id: int) -> ShownPair:
+        """The pair with one of its responses on the left."""
+        verdict = {"first": "left", "second": "right", None: None}[self.preferred]
+        as_stored = ShownPair(self.prompt, self.first, self.second, verdict)  # type: ignore[arg-type]
+        return as_stored if left_response_id == self.pair.first_response_id else as_stored.swapped
+
+
+def pair_keys(
+    session: Session, run_id: int | None, *, strategies: Sequence[str] = (), limit: int | None = None
+) -> list[PairKey]:
+    """The different pairs of a run (None: of all) by prompt, of all strategies unless some are named, or the first."""
+    columns = (schema.Pair.prompt_id, schema.Pair.first_response_id, schema.Pair.second_response_id)
+    query = select(*columns).distinct().order_by(*columns).limit(limit)
+    if run_id is not None:
+        query = query.where(schema.Pair.run_id == run_id)
+    if strategies:
+        query = query.where(schema.Pair.strategy.in_(strategies))
+    return [PairKey(first_id, second_id) for _, first_id, second_id in session.execute(query)]
+
+
+def pair_texts(session: Session, pairs: Sequence[PairKey]) -> list[PairText]:
+    """Prompt and responses of these pairs, in the order given."""
+    ids = sorted({response_id for pair in pairs for response_id in pair})
+    texts: dict[int, tuple[int, ShownResponse]] = {}
+    prompts: dict[int, Prompt] = {}
+    table = schema.Response
+    for batch in batches(ids, BATCH):
+        query = select(table.id, table.prompt_id, table.text, table.score, table.is_reference).where(
+            table.id.in_(batch)
+        )
+        for id_, prompt_id, text, score, is_reference in session.execute(query):
+            texts[id_] = (prompt_id, ShownResponse(text, score, is_reference))
+    for batch in batches(sorted({prompt_id for prompt_id, _ in texts.values()}), BATCH):
+        found = session.execute(select(schema.Prompt.id, schema.Prompt.messages).where(schema.Prompt.id.in_(batch)))
+        prompts |= {id_: prompt_from_json(messages) for id_, messages in found}
+    preferred = _source_verdicts(session, pairs)
+    return [
+        PairText(pair, prompts[texts[pair[0]][0]], texts[pair[0]][1], texts[pair[1]][1], preferred.get(pair))
+        for pair in pairs
+    ]
+
+
+def left_side(pair: PairKey, *seeds: object) -> int:
+    """Which response is shown on the left: a coin that always falls the same way for the same pair and seeds."""
+    return pair[int(content_key(list(pair), *seeds)[:8], 16) % 2]
+
+
+def find_pairs(session: Session, pair_ids: Sequence[int]) -> dict[int, PairKey]:
+    """The responses of these selected pairs, by pair id; unknown ids are left out."""
+    table = schema.Pair
+    return {
+        id_: PairKey(first_id, second_id)
+        for batch in batches(pair_ids, BATCH)
+        for id_, first_id, second_id in session.execute(
+            select(table.id, table.first_response_id, table.second_response_id).where(table.id.in_(batch))
+        )
+    }
+
+
+def selected_among(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]:
+    """Those of these pairs that a run has selected."""
+    table = schema.Pair
+    return {
+        PairKey(first_id, second_id)
+        for batch in batches(pairs, BATCH)
+        for first_id, second_id in session.execute(
+            select(table.first_response_id, table.second_response_id).where(of_pairs(table, batch))
+        )
+    }
+
+
+def exported_pairs(
+    session: Session, run_id: int, *, strategies: Sequence[str], limit: int | None, seed: int
+) -> Iterator[ExportedPair]:
+    """The pairs of a run for a labelling tool, each under its first pair id, its sides shuffled."""
+    ids: dict[PairKey, int] = {}
+    query = select(schema.Pair.id, schema.Pair.first_response_id, schema.Pair.second_response_id)
+    for id_, first_id, second_id in session.execute(query.where(schema.Pair.run_id == run_id).order_by(schema.Pair.id)):
+        ids.setdefault(PairKey(first_id, second_id), id_)
+    for batch in batches(pair_keys(session, run_id, strategies=strategies, limit=limit), BATCH):
+        for text in pair_texts(session, batch):
+            left_id = left_side(text.pair, seed)
+            shown = text.shown(left_id)
+            yield ExportedPair(ids[text.pair], text.pair, text.prompt, left_id, shown.left.text, shown.right.text)
+
+
+def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] = ()) -> list[LabelledPair]:
+    """The different pairs of a run as the figures of quality need them."""
+    first, second = aliased(schema.Response), aliased(schema.Response)
+    query = (
+        select(schema.Pair.first_response_id, schema.Pair.second_response_id, schema.Pair.strategy,
+               schema.Pair.similarity, schema.Prompt.text, first.text, second.text)
+        .join(schema.Prompt, schema.Prompt.id == schema.Pair.prompt_id)
+        .join(first, first.id == schema.Pair.first_response_id)
+        .join(second, second.id == schema.Pair.second_response_id)
+        .where(schema.Pair.run_id == run_id)
+        .order_by(schema.Pair.id)
+    )  # fmt: skip
+    if strategies:
+        query = query.where(schema.Pair.strategy.in_(strategies))
+    found: dict[PairKey, LabelledPair] = {}
+    for first_id, second_id, strategy, similarity, prompt, first_text, second_text in session.execute(query):
+        pair = PairKey(first_id, second_id)
+        before = found[pair].strategies if pair in found else ()
+        found[pair] = LabelledPair(pair, prompt, (*before, strategy), similarity, len(first_text), len(second_text))
+    return list(found.values())
+
+
+def _source_verdicts(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Side]:
+    """What sources say of these pairs; sources that contradict each other say nothing."""
+    said: dict[PairKey, set[Side]] = {}
+    table = schema.SourcePair
+    both_ways = list(pairs) + [PairKey(second, first) for first, second in pairs]
+    for batch in batches(both_ways, BATCH):
+        query = select(table.first_response_id, table.second_response_id, table.preferred).where(
+            of_pairs(table, batch), table.preferred.is_not(None)
+        )
+        for first_id, second_id, preferred in session.execute(query):
+            pair = PairKey(min(first_id, second_id), max(first_id, second_id))
+            is_first = (preferred == "first") == (first_id < second_id)
+            said.setdefault(pair, set()).add("first" if is_first else "second")
+    return {pair: next(iter(sides)) for pair, sides in said.items() if len(sides) == 1}

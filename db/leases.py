@@ -1,0 +1,171 @@
+"""Leases: which pair of a queue lies before whom, and which side it shows. Sessions first, no commit.
+
+Whoever gives out, judges or takes back a pair takes a turn first, so that nothing here is ever decided on what another
+transaction is about to change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, false, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from db import label_schema
+from models.labelling.records import PairKey
+from models.records import content_key
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A pair as it lies before the annotator who holds it; `shown_at` has its time zone."""
+
+    pair: PairKey
+    left_response_id: int
+    shown_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OwnJudgement:
+    """An annotator's judgement in a queue, as undoing it needs to know it."""
+
+    id: int
+    pair: PairKey
+    left_response_id: int
+
+
+def take_turn(session: Session) -> None:
+    """Wait until no other transaction works on queues, and let none begin before this one ends.
+
+    Call it before anything else is written: SQLite lets a transaction that has only read fail when it comes to write,
+    PostgreSQL lets two that take the same locks in another order wait for each other until one fails.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(label_schema.Lease.__tablename__))))
+    else:  # a statement that writes takes SQLite's write lock, whatever it finds
+        session.connection().execute(delete(label_schema.Lease.__table__).where(false()))  # type: ignore[arg-type]
+
+
+def held_by(session: Session, queue_id: int, annotator_id: int) -> Lease | None:
+    """The pair that an annotator holds in a queue, expired or not, as long as nobody took it over."""
+    table = label_schema.Lease
+    columns = (table.first_response_id, table.second_response_id, table.left_response_id, table.shown_at)
+    row = session.execute(select(*columns).filter_by(queue_id=queue_id, annotator_id=annotator_id)).one_or_none()
+    if row is None:
+        return None
+    first_id, second_id, left_id, shown_at = row
+    # SQLite keeps no time zone; what was stored is UTC.
+    aware = shown_at.astimezone(UTC) if shown_at.tzinfo else shown_at.replace(tzinfo=UTC)
+    return Lease(PairKey(first_id, second_id), left_id, aware)
+
+
+def grant(session: Session, queue_id: int, annotator_id: int, lease: Lease, *, expires_at: datetime) -> None:
+    """Lease a pair to an annotator, whoever held it; they must hold no other of the queue."""
+    free(session, lease.pair)
+    first_id, second_id = lease.pair
+    session.execute(
+        insert(label_schema.Lease).values(
+            first_response_id=first_id,
+            second_response_id=second_id,
+            queue_id=queue_id,
+            annotator_id=annotator_id,
+            left_response_id=lease.left_response_id,
+            shown_at=lease.shown_at,
+            expires_at=expires_at,
+        )
+    )
+
+
+def renew(session: Session, pair: PairKey, *, expires_at: datetime) -> None:
+    """Let the lease of a pair last until then."""
+    session.execute(update(label_schema.Lease).where(of_pair(label_schema.Lease, pair)).values(expires_at=expires_at))
+
+
+def free(session: Session, pair: PairKey, *, annotator_id: int | None = None) -> None:
+    """End the lease of a pair, if there is one; with an annotator, only theirs."""
+    ended = delete(label_schema.Lease).where(of_pair(label_schema.Lease, pair))
+    session.execute(ended if annotator_id is None else ended.filter_by(annotator_id=annotator_id))
+
+
+def next_free(
+    session: Session, queue_id: int, annotator_id: int, *, after: int, now: datetime
+) -> tuple[int, PairKey] | None:
+    """The first open pair beyond a position that the annotator has not judged and no one else holds; its position."""
+    table, lease = label_schema.QueuePair, label_schema.Lease
+    is_held = (
+        select(lease.annotator_id)
+        .where(
+            lease.first_response_id == table.first_response_id,
+            lease.second_response_id == table.second_response_id,
+            lease.annotator_id != annotator_id,
+            lease.expires_at > now,
+        )
+        .exists()
+    )
+    query = (
+        select(table.position, table.first_response_id, table.second_response_id)
+        .where(table.queue_id == queue_id, table.position > after, ~table.is_done)
+        .where(~_judgement_of(annotator_id, table.first_response_id, table.second_response_id).exists(), ~is_held)
+        .order_by(table.position)
+        .limit(1)
+    )
+    row = session.execute(query).one_or_none()
+    return None if row is None else (row[0], PairKey(row[1], row[2]))
+
+
+def has_judged(session: Session, annotator_id: int, pair: PairKey) -> bool:
+    """Whether an annotator has judged or skipped a pair, in whatever queue, or by an import."""
+    return session.execute(_judgement_of(annotator_id, *pair).limit(1)).first() is not None
+
+
+def newest_judgement(session: Session, queue_id: int, annotator_id: int) -> OwnJudgement | None:
+    """The judgement that an annotator gave last in a queue, a skip too."""
+    table = label_schema.Judgement
+    query = (
+        select(table.id, table.first_response_id, table.second_response_id, table.left_response_id)
+        .filter_by(annotator_id=annotator_id, queue_id=queue_id)
+        .order_by(table.id.desc())
+        .limit(1)
+    )
+    row = session.execute(query).one_or_none()
+    return None if row is None else OwnJudgement(row[0], PairKey(row[1], row[2]), row[3])
+
+
+def cursor(session: Session, queue_id: int, annotator_id: int) -> int:
+    """The position up to which an annotator has come in a queue; 0 before the first pair."""
+    query = select(label_schema.QueueMember.position).filter_by(queue_id=queue_id, annotator_id=annotator_id)
+    return session.scalar(query) or 0
+
+
+def set_cursor(session: Session, queue_id: int, annotator_id: int, position: int) -> None:
+    """Remember how far an annotator has come in a queue."""
+    table = label_schema.QueueMember
+    moved = update(table).filter_by(queue_id=queue_id, annotator_id=annotator_id).values(position=position)
+    if session.connection().execute(moved).rowcount == 0:
+        session.execute(insert(table).values(queue_id=queue_id, annotator_id=annotator_id, position=position))
+
+
+def left_side(queue_key: str, pair: PairKey, annotator_id: int) -> int:
+    """The response an annotator sees on the left: a coin that falls the same way whenever it is thrown."""
+    return pair[int(content_key("left side", queue_key, pair, annotator_id), 16) % 2]
+
+
+def until(now: datetime, lease_s: float) -> datetime:
+    """When a lease given now expires, in UTC, the one time zone that is stored."""
+    return now.astimezone(UTC) + timedelta(seconds=lease_s)
+
+
+def of_pair(
+    table: type[label_schema.Lease | label_schema.QueuePair | label_schema.Judgement], pair: PairKey
+) -> ColumnElement[bool]:
+    """The condition that a row is about this pair."""
+    return (table.first_response_id == pair.first_response_id) & (table.second_response_id == pair.second_response_id)
+
+
+def _judgement_of(annotator_id: int, first: Any, second: Any) -> Select[tuple[str]]:
+    table = label_schema.Judgement
+    return select(table.verdict).where(
+        table.first_response_id == first, table.second_response_id == second, table.annotator_id == annotator_id
+    )

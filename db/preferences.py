@@ -1,0 +1,143 @@
+"""Preferences: what a rule makes of the judgements on a pair, kept up to date. Sessions first, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from db import label_schema
+from db.engine import batches
+from db.judgements import annotators, of_pairs, showings
+from db.schema import utc_now
+from models.labelling.records import PairKey, Preference
+from models.labelling.votes import Rule, Vote, annotator_vote, resolve
+
+STANDING_RULE: Rule = "majority"  # the one that every stored judgement updates at once
+BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How many preferences a recomputation made, changed and took away."""
+
+    new: int = 0
+    changed: int = 0
+    removed: int = 0
+
+    def __add__(self, other: Changes) -> Changes:
+        """The sum of two recomputations."""
+        return Changes(self.new + other.new, self.changed + other.changed, self.removed + other.removed)
+
+
+def votes(
+    session: Session, pairs: Sequence[PairKey], *, of: Sequence[int] | None = None
+) -> dict[PairKey, dict[int, Vote]]:
+    """The votes on these pairs by annotator, of all annotators unless ids are given; pairs without a vote left out."""
+    known = annotators(session, None if of is None else set(of))
+    found: dict[PairKey, dict[int, Vote]] = {}
+    for pair, by_annotator in showings(session, pairs).items():
+        for annotator_id, verdicts in by_annotator.items():
+            if annotator_id not in known:
+                continue
+            vote = annotator_vote(verdicts, has_both_orders=known[annotator_id].has_both_orders)
+            if vote is not None:
+                found.setdefault(pair, {})[annotator_id] = vote
+    return found
+
+
+def recompute(
+    session: Session,
+    pairs: Sequence[PairKey],
+    *,
+    rule: Rule = STANDING_RULE,
+    of: Sequence[int] | None = None,
+    weights: Mapping[int, float] | None = None,
+    name: str | None = None,
+) -> Changes:
+    """Bring the preferences of these pairs up to date with their judgements.
+
+    Args:
+        session: The transaction that stored or took back judgements.
+        pairs: Whose judgements came or went.
+        rule: How votes become a preference.
+        of: The annotators whose votes count; None: all.
+        weights: An accuracy (0 to 1) per annotator, for the rule `weighted`.
+        name: What the preferences are stored under; None: the rule's own name.
+    """
+    total = Changes()
+    for batch in batches(dict.fromkeys(pairs), BATCH):
+        made = []
+        for pair, by_annotator in votes(session, batch, of=of).items():
+            resolved = resolve(by_annotator, rule, weights=weights)
+            if resolved is not None:
+                outcome, support = resolved
+                made.append(Preference(pair, outcome, support, len(by_annotator)))
+        total += _store(session, name or rule, batch, made)
+    return total
+
+
+def preferences_of(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[PairKey, Preference]:
+    """The stored preferences of these pairs under a rule."""
+    table = label_schema.Preference
+    return {
+        PairKey(row.first_response_id, row.second_response_id): Preference(
+            PairKey(row.first_response_id, row.second_response_id),
+            row.outcome,  # type: ignore[arg-type]
+            row.support,
+            row.vote_count,
+        )
+        for batch in batches(pairs, BATCH)
+        for row in session.scalars(select(table).where(table.rule == rule, of_pairs(table, batch)))
+    }
+
+
+def outcome_counts(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[str, int]:
+    """How many of these pairs have which outcome under a rule."""
+    table = label_schema.Preference
+    counts: dict[str, int] = {}
+    for batch in batches(pairs, BATCH):
+        query = (
+            select(table.outcome, func.count())
+            .where(table.rule == rule, of_pairs(table, batch))
+            .group_by(table.outcome)
+        )
+        for outcome, count in session.execute(query):
+            counts[outcome] = counts.get(outcome, 0) + count
+    return counts
+
+
+def _store(session: Session, rule: str, pairs: Sequence[PairKey], made: Sequence[Preference]) -> Changes:
+    before = preferences_of(session, rule, pairs)
+    now = {preference.pair: preference for preference in made}
+    vanished = [tuple(pair) for pair in before if pair not in now]
+    table = label_schema.Preference
+    if vanished:
+        keys = tuple_(table.first_response_id, table.second_response_id)
+        session.execute(delete(table).where(table.rule == rule, keys.in_(vanished)))
+    different = [preference for preference in made if before.get(preference.pair) != preference]
+    if different:
+        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table.__table__)  # type: ignore[arg-type]
+        fresh = {name: statement.excluded[name] for name in ("outcome", "support", "vote_count", "updated_at")}
+        key = ["rule", "first_response_id", "second_response_id"]
+        session.connection().execute(
+            statement.on_conflict_do_update(index_elements=key, set_=fresh),
+            [
+                {
+                    "rule": rule,
+                    "first_response_id": preference.pair.first_response_id,
+                    "second_response_id": preference.pair.second_response_id,
+                    "outcome": preference.outcome,
+                    "support": preference.support,
+                    "vote_count": preference.vote_count,
+                    "updated_at": utc_now(),
+                }
+                for preference in different
+            ],
+        )
+    known = sum(preference.pair in before for preference in different)
+    return Changes(len(different) - known, known, len(vanished))

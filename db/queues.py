@@ -1,0 +1,299 @@
+"""Queues of pairs that people label, one pair at a time each. Sessions first, records in and out, no commit.
+
+A pair is given on a lease to one person at a time and is done when enough different people have judged it. Functions
+that change a queue take turns until their transaction ends: call them first in it, and keep it short.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import get_args
+
+from sqlalchemy import ColumnElement, Select, case, distinct, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from db import label_schema, leases, schema
+from db.engine import INSERT_BATCH, batches, insert_new
+from db.judgements import add_judgements, remove_judgement
+from db.preferences import recompute
+from db.prompts import prompt_from_json
+from models.labelling import as_judgement
+from models.labelling.records import Opinion, PairKey, ShownVerdict
+from models.records import Prompt, content_key
+
+PERSON_VERDICTS: tuple[ShownVerdict, ...] = tuple(v for v in get_args(ShownVerdict) if v != "unparsed")
+RECENT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """A queue and how far it has come: `done_count` of `pair_count` pairs are judged by enough people."""
+
+    id: int
+    name: str
+    judgements_per_pair: int
+    pair_count: int
+    done_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedPair:
+    """A pair as one person is to see it. `shown_at`: when they were first given it (UTC)."""
+
+    queue_id: int
+    pair: PairKey
+    left_response_id: int
+    prompt: Prompt
+    left: str
+    right: str
+    shown_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueProgress:
+    """How far a queue has come, and one annotator in it.
+
+    `own_count`: their judgements in this queue without the skips; `recent_seconds`: the time each of their last 20
+    judgements took, skips too, newest first, those without a time left out.
+    """
+
+    pair_count: int
+    done_count: int
+    own_count: int
+    own_skips: int
+    recent_seconds: tuple[float, ...]
+
+
+def open_queue(session: Session, *, name: str, pairs: Iterable[PairKey], judgements_per_pair: int, seed: int) -> int:
+    """Store a queue of the distinct pairs in an order drawn from the seed; return its id.
+
+    A queue that holds the same pairs for as many people is there already and keeps its name and order. Either way
+    people's judgements that are stored already count: nobody is asked for them again.
+
+    Raises:
+        ValueError: If there is no pair, a pair is out of order, or fewer than one judgement a pair is wanted.
+    """
+    ordered = sorted(set(pairs))
+    if not ordered or judgements_per_pair < 1:
+        raise ValueError(
+            "a queue needs at least 1 pair and 1 judgement per pair, "
+            f"got {len(ordered)} pairs and judgements_per_pair = {judgements_per_pair}; select pairs first"
+        )
+    for pair in ordered:
+        if pair[0] >= pair[1]:
+            raise ValueError(f"a pair's first response id must be the lower one, got {tuple(pair)}")
+    key = content_key(ordered, judgements_per_pair)
+    row = {"key": key, "name": name, "judgements_per_pair": judgements_per_pair, "pair_count": len(ordered)}
+    is_new = insert_new(session, label_schema.Queue, [{**row, "done_count": 0, "created_at": schema.utc_now()}])
+    queue_id = session.scalars(select(label_schema.Queue.id).filter_by(key=key)).one()
+    if is_new:
+        random.Random(seed).shuffle(ordered)
+        _add_pairs(session, queue_id, ordered)
+    leases.take_turn(session)  # after the long part, and before counting what others may be about to add
+    _recount(session, label_schema.QueuePair.queue_id == queue_id)
+    return queue_id
+
+
+def list_queues(session: Session) -> list[QueueInfo]:
+    """All queues, newest first."""
+    return [QueueInfo(*row) for row in session.execute(_infos().order_by(label_schema.Queue.id.desc()))]
+
+
+def get_queue(session: Session, queue_id: int) -> QueueInfo:
+    """The queue of this id.
+
+    Raises:
+        LookupError: If there is none.
+    """
+    row = session.execute(_infos().filter_by(id=queue_id)).one_or_none()
+    if row is None:
+        known = ", ".join(f"{queue.id} ({queue.name})" for queue in list_queues(session)) or "none yet"
+        raise LookupError(f"there is no queue {queue_id}; there are: {known}")
+    return QueueInfo(*row)
+
+
+def take_next(
+    session: Session, queue_id: int, annotator_id: int, *, now: datetime, lease_s: float
+) -> QueuedPair | None:
+    """Give an annotator the pair they hold, or lease them the next for `lease_s` seconds; None if nothing is left.
+
+    They meet the open pairs by position, from the start again once they are through: what others held then may be
+    free now. A pair that they have judged or skipped, in this queue or elsewhere, is never given again; one whose
+    lease has expired may be taken over.
+
+    Raises:
+        LookupError: If there is no such queue.
+    """
+    leases.take_turn(session)
+    get_queue(session, queue_id)
+    held = leases.held_by(session, queue_id, annotator_id)
+    if held is not None and not leases.has_judged(session, annotator_id, held.pair):
+        leases.renew(session, held.pair, expires_at=leases.until(now, lease_s))
+        return _queued_pair(session, queue_id, held)
+    if held is not None:
+        leases.free(session, held.pair)
+    position = leases.cursor(session, queue_id, annotator_id)
+    utc = now.astimezone(UTC)
+    found = leases.next_free(session, queue_id, annotator_id, after=position, now=utc)
+    if found is None and position > 0:
+        found = leases.next_free(session, queue_id, annotator_id, after=0, now=utc)
+    if found is None:
+        return None
+    position, pair = found
+    leases.set_cursor(session, queue_id, annotator_id, position)
+    key = session.scalars(select(label_schema.Queue.key).filter_by(id=queue_id)).one()
+    lease = leases.Lease(pair, leases.left_side(key, pair, annotator_id), utc)
+    leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
+    return _queued_pair(session, queue_id, lease)
+
+
+def record_verdict(
+    session: Session,
+    queue_id: int,
+    annotator_id: int,
+    *,
+    pair: PairKey,
+    left_response_id: int,
+    verdict: ShownVerdict,
+    seconds: float | None,
+    now: datetime,
+) -> bool:
+    """Store a person's verdict on a pair as they saw it and end their lease, which may have expired.
+
+    Every queue that holds the pair counts it; `seconds` count at most since they were given the pair. Returns False if
+    they have judged or skipped it already (a double click, another queue): what they said first stays.
+
+    Raises:
+        LookupError: If there is no such queue, or the pair is not in it.
+        ValueError: If no person can give this verdict, or the response on the left is none of the pair.
+    """
+    if verdict not in PERSON_VERDICTS:
+        raise ValueError(f"a person's verdict must be one of {', '.join(PERSON_VERDICTS)}, got {verdict!r}")
+    judgement = as_judgement(pair, left_response_id, Opinion(verdict), seconds=seconds)
+    leases.take_turn(session)
+    _position(session, queue_id, pair)
+    held = leases.held_by(session, queue_id, annotator_id)
+    if held is not None and held.pair == pair and seconds is not None:
+        since_shown_s = max((now - held.shown_at).total_seconds(), 0.0)
+        judgement = replace(judgement, seconds=min(seconds, since_shown_s))
+    leases.free(session, pair, annotator_id=annotator_id)
+    if leases.has_judged(session, annotator_id, pair):
+        return False
+    add_judgements(session, annotator_id, [judgement], queue_id=queue_id)
+    _pair_changed(session, pair)
+    return True
+
+
+def undo_last(
+    session: Session, queue_id: int, annotator_id: int, *, now: datetime, lease_s: float
+) -> QueuedPair | None:
+    """Take back the annotator's newest judgement in this queue and lease them its pair as they saw it.
+
+    The pair they hold is freed and comes next. Another who holds the pair taken back loses the lease, not the verdict
+    they are about to give. None if there is nothing to undo.
+
+    Raises:
+        LookupError: If there is no such queue.
+    """
+    leases.take_turn(session)
+    get_queue(session, queue_id)
+    judged = leases.newest_judgement(session, queue_id, annotator_id)
+    if judged is None:
+        return None
+    pair = remove_judgement(session, judged.id)
+    _pair_changed(session, pair)
+    held = leases.held_by(session, queue_id, annotator_id)
+    if held is not None:
+        leases.free(session, held.pair)
+        leases.set_cursor(session, queue_id, annotator_id, _position(session, queue_id, held.pair) - 1)
+    lease = leases.Lease(pair, judged.left_response_id, now.astimezone(UTC))
+    leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
+    return _queued_pair(session, queue_id, lease)
+
+
+def queue_progress(session: Session, queue_id: int, annotator_id: int) -> QueueProgress:
+    """How far a queue has come, and what the annotator did in it.
+
+    Raises:
+        LookupError: If there is no such queue.
+    """
+    queue, table = get_queue(session, queue_id), label_schema.Judgement
+    own = {"annotator_id": annotator_id, "queue_id": queue_id}
+    counted = select(func.count(), func.count().filter(table.verdict == "skip")).select_from(table).filter_by(**own)
+    count, skips = session.execute(counted).one()
+    recent = session.scalars(select(table.seconds).filter_by(**own).order_by(table.id.desc()).limit(RECENT))
+    seconds = tuple(taken for taken in recent if taken is not None)
+    return QueueProgress(queue.pair_count, queue.done_count, count - skips, skips, seconds)
+
+
+def _infos() -> Select[tuple[int, str, int, int, int]]:
+    table = label_schema.Queue
+    return select(table.id, table.name, table.judgements_per_pair, table.pair_count, table.done_count)
+
+
+def _add_pairs(session: Session, queue_id: int, ordered: list[PairKey]) -> None:
+    # Positions begin at 1: a cursor at 0 has passed nothing.
+    rows = (
+        {"queue_id": queue_id, "position": at, "first_response_id": first_id, "second_response_id": second_id}
+        for at, (first_id, second_id) in enumerate(ordered, 1)
+    )
+    for batch in batches(rows, INSERT_BATCH):
+        session.connection().execute(insert(label_schema.QueuePair), batch)
+
+
+def _position(session: Session, queue_id: int, pair: PairKey) -> int:
+    table = label_schema.QueuePair
+    position = session.scalar(select(table.position).where(table.queue_id == queue_id, leases.of_pair(table, pair)))
+    if position is None:
+        name = get_queue(session, queue_id).name
+        raise LookupError(f"pair {tuple(pair)} is not in queue {queue_id} ({name}); ask for the next pair")
+    return position
+
+
+def _queued_pair(session: Session, queue_id: int, lease: leases.Lease) -> QueuedPair:
+    query = (
+        select(schema.Response.id, schema.Response.text, schema.Prompt.messages)
+        .join(schema.Prompt, schema.Prompt.id == schema.Response.prompt_id)
+        .where(schema.Response.id.in_(lease.pair))
+        .order_by(schema.Response.id != lease.left_response_id)
+    )
+    (_, left, messages), (_, right, _) = session.execute(query).all()
+    prompt = prompt_from_json(messages)
+    return QueuedPair(queue_id, lease.pair, lease.left_response_id, prompt, left, right, lease.shown_at)
+
+
+def _pair_changed(session: Session, pair: PairKey) -> None:
+    # With the queues named, the index on (queue_id, first, second) finds the pair in each of them.
+    table = label_schema.QueuePair
+    _recount(session, table.queue_id.in_(select(label_schema.Queue.id)) & leases.of_pair(table, pair))
+    recompute(session, [pair])
+
+
+def _recount(session: Session, which: ColumnElement[bool]) -> None:
+    """Bring the counts of these places in queues up to date with the judgements, and their queues' too."""
+    table, queue, judgement = label_schema.QueuePair, label_schema.Queue, label_schema.Judgement
+    people = (
+        select(func.count(distinct(judgement.annotator_id)))
+        .join(label_schema.Annotator, label_schema.Annotator.id == judgement.annotator_id)
+        .where(
+            judgement.first_response_id == table.first_response_id,
+            judgement.second_response_id == table.second_response_id,
+            judgement.verdict != "skip",
+            label_schema.Annotator.kind == "person",
+        )
+        .scalar_subquery()
+    )
+    connection = session.connection()
+    connection.execute(update(table).where(which, table.judgement_count != people).values(judgement_count=people))
+    wanted = select(queue.judgements_per_pair).where(queue.id == table.queue_id).scalar_subquery()
+    has_changed = table.is_done != (table.judgement_count >= wanted)
+    change = func.sum(case((table.is_done, -1), else_=1))
+    changes = connection.execute(
+        select(table.queue_id, change).where(which, has_changed).group_by(table.queue_id)
+    ).all()
+    connection.execute(update(table).where(which, has_changed).values(is_done=~table.is_done))
+    for queue_id, difference in changes:
+        connection.execute(update(queue).where(queue.id == queue_id).values(done_count=queue.done_count + difference))

@@ -1,0 +1,31 @@
+"""A judge's replies, kept by what was asked. Sessions first, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import label_schema
+from db.engine import batches, insert_new
+from models.labelling.replies import StoredReply
+
+LOOKUP_BATCH = 5_000
+
+
+def find_replies(session: Session, keys: Sequence[str]) -> dict[str, StoredReply]:
+    """The stored replies among these keys."""
+    table = label_schema.Reply
+    return {
+        row.key: StoredReply(row.text, row.requests, row.input_tokens, row.output_tokens, row.cost)
+        for batch in batches(keys, LOOKUP_BATCH)
+        for row in session.scalars(select(table).where(table.key.in_(batch)))
+    }
+
+
+def add_replies(session: Session, run_id: int, replies: Mapping[str, StoredReply]) -> int:
+    """Store replies that a run has paid for; one whose key is there stays as it is."""
+    rows = [{"key": key, "run_id": run_id, **asdict(reply)} for key, reply in replies.items()]
+    return insert_new(session, label_schema.Reply, rows)

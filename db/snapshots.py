@@ -1,0 +1,179 @@
+"""Preferences with a chosen and a rejected response, and snapshots of them. Sessions first, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import label_schema, schema
+from db.engine import batches, insert_new
+from db.prompts import prompt_from_json
+from models.exchange import PreferenceRow
+from models.records import Prompt
+
+BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """A snapshot without its rows."""
+
+    id: int
+    name: str
+    content_hash: str
+    row_count: int
+    created_at: datetime
+
+
+def preference_rows(
+    session: Session, rule: str, *, run_id: int | None, strategies: Sequence[str], min_support: float
+) -> Iterator[PreferenceRow]:
+    """Stream the decisive preferences under a rule, once a pair, by prompt; ties and contradictions are no rows.
+
+    Of pairs that several runs have selected the newest run is named; `strategies` are all that selected the pair there.
+    """
+    pair, preference = schema.Pair, label_schema.Preference
+    same_pair = (preference.first_response_id == pair.first_response_id) & (
+        preference.second_response_id == pair.second_response_id
+    )
+    query = (
+        select(pair.prompt_id, preference.first_response_id, preference.second_response_id, pair.run_id, pair.strategy,
+               pair.similarity, preference.outcome, preference.support, preference.vote_count)
+        .join(preference, same_pair)
+        .where(preference.rule == rule, preference.outcome.in_(["first", "second"]), preference.support >= min_support)
+        .order_by(pair.prompt_id, preference.first_response_id, preference.second_response_id,
+                  pair.run_id.desc(), pair.id)
+    )  # fmt: skip
+    if run_id is not None:
+        query = query.where(pair.run_id == run_id)
+    if strategies:
+        query = query.where(pair.strategy.in_(strategies))
+    selected = session.execute(query, execution_options={"yield_per": BATCH})
+    merged = (list(rows) for _, rows in groupby(selected, key=lambda row: row[:3]))
+    for batch in batches(merged, BATCH):
+        splits = _splits(session, {rows[0].prompt_id for rows in batch})
+        yield from _with_texts(session, [_lineage(rows, rule, splits) for rows in batch])
+
+
+def add_snapshot(
+    session: Session,
+    rows: Iterable[PreferenceRow],
+    *,
+    name: str,
+    content_hash: str,
+    query: Mapping[str, Any],
+    row_count: int,
+) -> int:
+    """Store preferences as they are now, or find the snapshot of the same texts; return its id."""
+    found = session.scalar(select(label_schema.Snapshot.id).filter_by(content_hash=content_hash))
+    if found is not None:
+        return found
+    snapshot = label_schema.Snapshot(name=name, content_hash=content_hash, query=dict(query), row_count=row_count)
+    session.add(snapshot)
+    session.flush()
+    for number, batch in enumerate(batches(rows, BATCH)):
+        insert_new(
+            session,
+            label_schema.SnapshotRow,
+            [
+                {
+                    "snapshot_id": snapshot.id,
+                    "position": number * BATCH + at,
+                    "prompt_id": row.prompt_id,
+                    "chosen_response_id": row.chosen_response_id,
+                    "rejected_response_id": row.rejected_response_id,
+                    "run_id": row.run_id,
+                    "strategies": list(row.strategies),
+                    "similarity": row.similarity,
+                    "rule": row.rule,
+                    "support": row.support,
+                    "vote_count": row.vote_count,
+                    "split": row.split,
+                }
+                for at, row in enumerate(batch)
+            ],
+        )
+    return snapshot.id
+
+
+def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
+    """A snapshot's name, hash and size.
+
+    Raises:
+        LookupError: If there is none of this id.
+    """
+    row = session.get(label_schema.Snapshot, snapshot_id)
+    if row is None:
+        newest = session.scalar(select(func.max(label_schema.Snapshot.id)))
+        raise LookupError(f"there is no snapshot {snapshot_id}; the newest is {newest or 'none: antipode export'}")
+    return SnapshotInfo(row.id, row.name, row.content_hash, row.row_count, row.created_at)
+
+
+def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]:
+    """Stream the preferences of a snapshot in its order."""
+    table = label_schema.SnapshotRow.__table__
+    kept = [column for column in table.columns if column.name not in {"snapshot_id", "position"}]
+    query = select(*kept).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position)
+    stored = session.execute(query, execution_options={"yield_per": BATCH}).mappings()
+    for batch in batches(stored, BATCH):
+        yield from _with_texts(session, [dict(row) for row in batch])
+
+
+def _lineage(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> dict[str, Any]:
+    """What is kept of the selected rows that name one pair, newest run first."""
+    prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count = rows[0]
+    chosen_id, rejected_id = (first_id, second_id) if outcome == "first" else (second_id, first_id)
+    return {
+        "prompt_id": prompt_id,
+        "chosen_response_id": chosen_id,
+        "rejected_response_id": rejected_id,
+        "run_id": run_id,
+        "strategies": list(dict.fromkeys(row[4] for row in rows if row[3] == run_id)),
+        "similarity": similarity,
+        "rule": rule,
+        "support": support,
+        "vote_count": vote_count,
+        "split": splits.get(prompt_id),
+    }
+
+
+def _splits(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
+    """The split of the source row each prompt came from; of several the first by name."""
+    table = schema.SourceRow
+    query = select(table.prompt_id, func.min(table.split)).where(table.prompt_id.in_(prompt_ids))
+    return dict(session.execute(query.group_by(table.prompt_id)).all())  # type: ignore[arg-type]
+
+
+def _with_texts(session: Session, rows: Sequence[dict[str, Any]]) -> Iterator[PreferenceRow]:
+    """The rows with prompt, texts and models."""
+    ids = {row[name] for row in rows for name in ("chosen_response_id", "rejected_response_id")}
+    response, generator = schema.Response, schema.Generator
+    texts: dict[int, tuple[str, str | None]] = {}
+    prompts: dict[int, Prompt] = {}
+    for batch in batches(sorted(ids), BATCH):
+        query = select(response.id, response.text, generator.model).join(
+            generator, generator.id == response.generator_id
+        )
+        texts |= {id_: (text, model) for id_, text, model in session.execute(query.where(response.id.in_(batch)))}
+    for batch in batches(sorted({row["prompt_id"] for row in rows}), BATCH):
+        found = session.execute(select(schema.Prompt.id, schema.Prompt.messages).where(schema.Prompt.id.in_(batch)))
+        prompts |= {id_: prompt_from_json(messages) for id_, messages in found}
+    for row in rows:
+        (chosen, chosen_model), (rejected, rejected_model) = (
+            texts[row["chosen_response_id"]],
+            texts[row["rejected_response_id"]],
+        )
+        yield PreferenceRow(
+            prompt=prompts[row["prompt_id"]],
+            chosen=chosen,
+            rejected=rejected,
+            chosen_model=chosen_model,
+            rejected_model=rejected_model,
+            **(row | {"strategies": tuple(row["strategies"])}),
+        )

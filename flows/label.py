@@ -1,0 +1,28 @@
+"""Labelling as a Prefect flow: selected pairs → judgements → preferences.
+
+antipode label …                                   (command line)
+flows/label.py:label                               (entry point of a Prefect deployment)
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.config import LabelConfig
+from tasks.labelling import judge_pairs, open_label_run
+from tasks.publishing import publish_labels
+from tasks.runs import recorded
+
+
+@flow(name="label", flow_run_name="label {config.name}")
+def label(config: LabelConfig) -> int:
+    """Have an annotator judge the pairs of a curation run; return the labelling run's id.
+
+    A run that was stopped anywhere and is started again with the same configuration goes on where it was. When the
+    labels are stored, the event `antipode.preferences.added` says how many there are.
+    """
+    run_id = open_label_run(config)
+    with recorded(run_id):
+        judge_pairs(run_id)
+        publish_labels(run_id)
+    return run_id

@@ -1,0 +1,120 @@
+"""The commands of labelling: label, web, quality, export, import-labels. What they print is in `label_terminal`."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from pydantic_settings import CliPositionalArg
+
+from flows import label_terminal, quality_terminal, terminal
+from models.exchange.label_files import LabelFormat
+from models.selection import Strategy
+from tasks.config import ExportConfig, LabelConfig, PairsConfig, PeopleConfig
+from tasks.settings import Settings
+
+
+class Label(LabelConfig):
+    """Have a judge, a reward model, a data set or the demo's rubric label selected pairs. Resumes where it stopped."""
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        terminal.quiet_prefect()
+        from flows.label import label
+
+        label_terminal.show_labels(label(LabelConfig.model_validate(self.model_dump())), Settings())
+
+
+class Web(BaseModel):
+    """Serve the labelling page for people, until Ctrl-C."""
+
+    run: str = Field("last", description="Id or name of the curation run whose pairs are labelled, or `last`.")
+    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    limit: int | None = Field(None, ge=1, description="At most so many pairs (1 or more).")
+    judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the order in which pairs come (0 or more).")
+    host: str = Field("127.0.0.1", description="Address to listen on. Beyond this machine, put a TLS proxy before it.")
+    port: int = Field(4300, ge=1, le=65535, description="Port to listen on.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.labelling import open_people_queue
+        from tasks.people import page_secret, person
+
+        settings = Settings()
+        config = LabelConfig(
+            seed=self.seed,
+            annotator="people",
+            pairs=PairsConfig(run=self.run, strategies=self.strategies, limit=self.limit),
+            people=PeopleConfig(judgements_per_pair=self.judgements_per_pair),
+        )
+        queue_id = open_people_queue(config, settings)
+        people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
+        label_terminal.serve_page(queue_id, people, self.host, self.port, secret=page_secret(settings))
+
+
+class Quality(BaseModel):
+    """Show how far labels can be trusted: agreement, biases of annotators, suspect pairs."""
+
+    run: str = Field("last", description="Id or name of a curation run, or `last`.")
+    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    format: Literal["table", "json"] = Field("table", description="How to write it.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.quality import quality_of_run
+
+        quality = quality_of_run(self.run, strategies=self.strategies, settings=Settings())
+        if self.format == "json":
+            label_terminal.print_json(quality)
+        else:
+            quality_terminal.show_quality(quality)
+
+
+class Export(ExportConfig):
+    """Write preferences for a trainer (TRL's columns), as a snapshot that never changes."""
+
+    output: CliPositionalArg[Path] = Field(description="File or folder to write.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.exchange import export_preferences
+
+        config = ExportConfig.model_validate(self.model_dump(exclude={"output"}))
+        label_terminal.show_export(export_preferences(self.output, config, Settings()))
+
+
+class ExportPairs(BaseModel):
+    """Write pairs for a labelling tool: Label Studio, Argilla, or a plain file to fill in."""
+
+    output: CliPositionalArg[Path] = Field(description="File to write; the tool's configuration is put beside it.")
+    tool: LabelFormat = Field("labels", description="Whom it is for.")
+    run: str = Field("last", description="Id or name of a curation run, or `last`.")
+    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    limit: int | None = Field(None, ge=1, description="At most so many pairs (1 or more).")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.exchange import export_pairs
+
+        pairs = PairsConfig(run=self.run, strategies=self.strategies, limit=self.limit)
+        label_terminal.show_exported_pairs(
+            export_pairs(self.output, self.tool, pairs, seed=self.seed, settings=Settings()), self.tool
+        )
+
+
+class ImportLabels(BaseModel):
+    """Read labels that were made elsewhere: Label Studio, Argilla, or a file of labels."""
+
+    file: CliPositionalArg[Path] = Field(description="JSON, JSONL or CSV file (.gz too).")
+    format: LabelFormat | None = Field(None, description="Whose file it is. Empty: recognised.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.label_import import import_labels
+
+        label_terminal.show_label_import(import_labels(self.file, self.format, Settings()))

@@ -1,0 +1,72 @@
+"""What `antipode quality` prints: agreement, annotators, suspect pairs, and what is missing. No maths."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.terminal import make_console
+from models.labelling.quality import LabelQuality
+from models.report.labels import (
+    QualityTable,
+    agreement_table,
+    annotator_table,
+    couple_table,
+    has_agreement,
+    headline,
+    suspect_table,
+    trend,
+)
+
+NO_PAIRS = "no pairs yet; make some: antipode demo, or antipode curate"
+NO_JUDGEMENTS = "no judgements yet; make some: antipode web, or antipode label"
+NO_SECOND_ANNOTATOR = (
+    "no pair has two judgements yet; ask a second annotator: antipode label, or antipode web --judgements_per_pair 2"
+)
+NO_SUSPECTS = "no suspect pairs: annotators and their margins do not contradict each other"
+
+
+def show_quality(quality: LabelQuality) -> None:
+    """Print how far the labels can be trusted; what is not there yet is a line that says what makes it."""
+    show_agreement(quality)
+    if not quality.judgement_count:
+        return
+    console = make_console()
+    _show(console, annotator_table(quality))
+    _show(console, couple_table(quality))
+    if quality.suspects:
+        _show(console, suspect_table(quality))
+    elif has_agreement(quality):
+        _say(console, NO_SUSPECTS)
+
+
+def show_agreement(quality: LabelQuality) -> None:
+    """Print agreement by strategy and by similarity, and what it says, or what is missing."""
+    console = make_console()
+    if not quality.judgement_count:
+        _say(console, NO_JUDGEMENTS if quality.pair_count else NO_PAIRS)
+        return
+    _say(console, headline(quality))
+    if has_agreement(quality):
+        _show(console, agreement_table(quality))
+        _say(console, trend(quality))
+    else:
+        _say(console, NO_SECOND_ANNOTATOR)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(line))
+
+
+def _show(console: Console, shown: QualityTable) -> None:
+    """Print a table; one without a row is left out."""
+    if not shown.rows:
+        return
+    table = Table(box=SIMPLE_HEAD, title=Text(shown.title), title_justify="left", title_style="bold")
+    for position, column in enumerate(shown.columns):
+        table.add_column(column, justify="left" if position < shown.text_columns else "right")
+    for row in shown.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)

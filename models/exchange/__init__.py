@@ -1,0 +1,66 @@
+"""What leaves and enters as files: preferences for trainers, pairs for labelling tools, labels from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.labelling.records import PairKey
+from models.records import Prompt
+
+__all__ = ["ExportedPair", "ImportedJudgement", "PreferenceRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """A preference with a chosen and a rejected response, as trainers take it, and where it comes from."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    prompt_id: int
+    chosen_response_id: int
+    rejected_response_id: int
+    chosen_model: str | None
+    rejected_model: str | None
+    run_id: int | None
+    strategies: tuple[str, ...]
+    similarity: float | None
+    rule: str
+    support: float
+    vote_count: int
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedPair:
+    """A pair on its way to a labelling tool, with the side each response is to be shown on."""
+
+    pair_id: int
+    pair: PairKey
+    prompt: Prompt
+    left_response_id: int
+    left: str
+    right: str
+
+    @property
+    def right_response_id(self) -> int:
+        """The pair's other response."""
+        return sum(self.pair) - self.left_response_id
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedJudgement:
+    """A label from a file, read but not yet checked against the database.
+
+    The pair is named by `pair_id`, by the two response ids, or by both; `left`/`right` verdicts need the response ids.
+    """
+
+    row_number: int
+    annotator: str
+    verdict: Literal["first", "second", "left", "right", "tie", "both_bad", "skip"]
+    pair_id: int | None = None
+    left_response_id: int | None = None
+    right_response_id: int | None = None
+    seconds: float | None = None
+    rationale: str | None = None

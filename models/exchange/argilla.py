@@ -1,0 +1,130 @@
+"""Argilla 2: the data set's settings, pairs as its records, and what people answered in exports of its records.
+
+Translates only: what a label must be is checked in `label_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from models.exchange import ExportedPair
+from models.ingestion.fields import Row, RowError, described
+
+_QUESTION = "preference"
+_PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")
+_LABELS = {
+    "left": "Left is better",
+    "right": "Right is better",
+    "tie": "Equally good",
+    "both_bad": "Both bad",
+}
+_FLAT = f"{_QUESTION}.responses"
+_WITH_STATUS = "dataset.records(with_responses=True).to_datasets().to_json('labels.jsonl')"
+
+
+def argilla_settings() -> dict[str, object]:
+    """The settings of a data set for `argilla_records`, in the form of `rg.Settings.from_json`.
+
+    Ids are metadata that annotators do not see. Whoever cannot say discards the record: that is the verdict `skip`.
+    """
+    options = [{"value": value, "text": text, "description": None} for value, text in _LABELS.items()]
+    question = {"type": "label_selection", "options": options, "visible_options": len(options)}
+    return {
+        "guidelines": "Which response answers the prompt better? Discard the record if you cannot say.",
+        "allow_extra_metadata": False,
+        "distribution": {"strategy": "overlap", "min_submitted": 1},
+        "fields": [
+            {"name": name, "title": title, "required": True, "settings": {"type": "text", "use_markdown": True}}
+            for name, title in (("prompt", "Prompt"), ("left", "Left"), ("right", "Right"))
+        ],
+        "questions": [{"name": _QUESTION, "title": "Which is better?", "required": True, "settings": question}],
+        "metadata": [
+            {"name": name, "title": name, "settings": {"type": "integer"}, "visible_for_annotators": False}
+            for name in _PAIR_COLUMNS
+        ],
+        "vectors": [],
+    }
+
+
+def argilla_records(pairs: Iterable[ExportedPair]) -> Iterator[dict[str, object]]:
+    """Yield one record a pair in the form of `dataset.records.from_json`; its id is `<pair id>-<left response id>`."""
+    for pair in pairs:
+        yield {
+            "id": f"{pair.pair_id}-{pair.left_response_id}",
+            "fields": {"prompt": pair.prompt.text, "left": pair.left, "right": pair.right},
+            "metadata": {
+                "pair_id": pair.pair_id,
+                "left_response_id": pair.left_response_id,
+                "right_response_id": pair.right_response_id,
+            },
+            "suggestions": {},
+            "responses": {},
+            "vectors": {},
+        }
+
+
+def is_argilla(row: Row) -> bool:
+    """Whether this is an exported record, nested or flat."""
+    return isinstance(row.get("fields"), Mapping) or _FLAT in row or "_server_id" in row
+
+
+def argilla_labels(row: Row) -> Iterator[Row | RowError]:
+    """Yield a label in our own columns, or what is wrong with it, for every response of a record.
+
+    Submitted responses count, discarded ones are the verdict `skip`, drafts are passed over, and so is a record without
+    responses. `records.to_json` (Argilla 2.8) writes no status: a draft would look like an answer, so a response
+    without one is refused; `to_list(flatten=True)` and `to_datasets` write it. The annotator is the user's id.
+    """
+    metadata = row.get("metadata")
+    pair = metadata if isinstance(metadata, Mapping) else row
+    for response in _responses(row):
+        if isinstance(response, RowError):
+            yield response
+            continue
+        status = response.get("status")
+        if status == "draft":
+            continue
+        if status not in ("submitted", "discarded"):
+            yield RowError(
+                f"response status: expected submitted, discarded or draft, got {described(status)}; drafts cannot be "
+                f"told from answers without it; export with {_WITH_STATUS}"
+            )
+            continue
+        if status == "submitted" and response.get("value") is None:
+            yield RowError(f"response: submitted without a value for the question {_QUESTION!r}")
+            continue
+        yield {name: pair[name] for name in _PAIR_COLUMNS if name in pair} | {
+            "verdict": "skip" if status == "discarded" else response.get("value"),
+            "annotator": response.get("user_id"),
+        }
+
+
+def _responses(row: Row) -> Iterator[Row | RowError]:
+    """The responses to our question with `value`, `user_id` and `status`, from either form of a record."""
+    if _FLAT in row:
+        yield from _flat_responses(row)
+        return
+    by_question = row.get("responses")
+    responses = by_question.get(_QUESTION) if isinstance(by_question, Mapping) else by_question
+    if responses is None:
+        return
+    if not isinstance(responses, list):
+        yield RowError(f"responses: expected a list for the question {_QUESTION!r}, got {described(responses)}")
+        return
+    for response in responses:
+        yield response if isinstance(response, Mapping) else RowError(f"response: got {described(response)}")
+
+
+def _flat_responses(row: Row) -> Iterator[Row | RowError]:
+    columns = {"value": row.get(_FLAT), "user_id": row.get(f"{_FLAT}.users"), "status": row.get(f"{_FLAT}.status")}
+    if all(column is None for column in columns.values()):
+        return
+    lists = {name: column for name, column in columns.items() if isinstance(column, list)}
+    if lists.keys() != columns.keys() or len({len(column) for column in lists.values()}) > 1:
+        yield RowError(
+            f"{_FLAT}: expected three lists of one length ({_FLAT}, {_FLAT}.users, {_FLAT}.status), got "
+            f"{described(list(columns.values()))}; export with {_WITH_STATUS}"
+        )
+        return
+    for value, user_id, status in zip(*lists.values(), strict=True):
+        yield {"value": value, "user_id": user_id, "status": status}

@@ -1,0 +1,241 @@
+"""Preferences as files that trainers load: TRL's columns in JSON Lines, Parquet or a directory of `datasets`.
+
+A row that no trainer could learn from is refused here. Which preferences leave is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from models.exchange import PreferenceRow
+from models.records import content_key
+
+if TYPE_CHECKING:
+    import pyarrow
+
+TrainerFormat = Literal["jsonl", "parquet", "datasets"]
+TrainerShape = Literal["standard", "conversational"]
+Record = dict[str, object]
+
+_BATCH_ROWS = 1024
+_METADATA_KEY = b"antipode"
+_LINEAGE = (
+    "prompt_id",
+    "chosen_response_id",
+    "rejected_response_id",
+    "chosen_model",
+    "rejected_model",
+    "run_id",
+    "similarity",
+    "rule",
+    "support",
+    "vote_count",
+    "split",
+)
+
+
+def as_record(row: PreferenceRow, shape: TrainerShape) -> Record:
+    """Give a preference as TRL takes it: `prompt`, `chosen` and `rejected`, and the columns of where it comes from.
+
+    Standard: three texts, which a trainer joins as they are; the prompt of several turns names their roles.
+    Conversational: lists of messages with `role` and `content`, to which the model's chat template is applied; the
+    prompt is always a column of its own, never a part of `chosen` and `rejected`.
+
+    Raises:
+        ValueError: If both responses are the same text, one is empty, or the prompt's last turn is not the user's.
+    """
+    fault = unfit(row)
+    if fault is not None:
+        raise ValueError(
+            f"prompt {row.prompt_id}, chosen response {row.chosen_response_id}, rejected response "
+            f"{row.rejected_response_id}: {fault}; leave the pair out"
+        )
+    texts: Record = {"prompt": row.prompt.text, "chosen": row.chosen, "rejected": row.rejected}
+    if shape == "conversational":
+        texts = {
+            "prompt": [{"role": message.role, "content": message.content} for message in row.prompt.messages],
+            "chosen": [{"role": "assistant", "content": row.chosen}],
+            "rejected": [{"role": "assistant", "content": row.rejected}],
+        }
+    return texts | {name: getattr(row, name) for name in _LINEAGE} | {"strategies": list(row.strategies)}
+
+
+def unfit(row: PreferenceRow) -> str | None:
+    """Why no trainer can learn from a preference; None if one can."""
+    last = row.prompt.messages[-1].role if row.prompt.messages else "no turn"
+    if last != "user":
+        return f"the prompt's last turn must be the user's, not {last!r}"
+    for name, text in (("chosen", row.chosen), ("rejected", row.rejected)):
+        if not text.strip():
+            return f"the {name} response is empty"
+    return "both responses are the same text" if row.chosen == row.rejected else None
+
+
+def write_preferences(
+    rows: Iterable[PreferenceRow],
+    path: Path,
+    *,
+    format: TrainerFormat,
+    shape: TrainerShape,
+    metadata: Mapping[str, object],
+) -> int:
+    """Write the rows in their order, and what they are beside them; the same rows give the same bytes.
+
+    Nothing appears at `path` before everything is written, what was there is replaced, and memory holds one batch of
+    rows at a time. The metadata lies in `<path>.meta.json` (jsonl), in the schema's metadata under `antipode`
+    (parquet), or in the data set's description and its `meta.json` (datasets).
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ValueError: If a row cannot be learnt from; nothing is written.
+        FileExistsError: If `path` is a folder that is no saved data set.
+    """
+    records = (as_record(row, shape) for row in rows)
+    about = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
+    with replacing(path) as unfinished:
+        return _WRITERS[format](records, unfinished, shape, about)
+
+
+def content_hash(rows: Iterable[PreferenceRow]) -> str:
+    """Name a data set by its texts (64 hex digits): SHA-256 over the sorted SHA-256 of every row.
+
+    A row counts with its prompt's turns, its chosen and its rejected text, as often as it occurs. Ids, models, rules
+    and the order of the rows do not count, so the same texts in another database have the same hash. Memory: about
+    75 bytes a row.
+    """
+    digests = [bytes.fromhex(_row_key(row)) for row in rows]
+    digests.sort()
+    digest = hashlib.sha256()
+    for row_digest in digests:
+        digest.update(row_digest)
+    return digest.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name to write a file or a folder under; it takes the place of `path` at the end, or vanishes on failure.
+
+    A metadata file `<name>.meta.json` beside the unfinished one moves along, after it.
+
+    Raises:
+        FileExistsError: If `path` is a folder that is no saved data set.
+    """
+    if path.is_dir() and not (path / "dataset_info.json").is_file():
+        raise FileExistsError(f"{path} is a folder, but no data set that may be replaced; name a file or a new folder")
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    about = meta_path(unfinished)
+    try:
+        yield unfinished
+        if path.is_dir():
+            _remove(path)  # a folder cannot be replaced in one step
+        unfinished.replace(path)
+        if about.is_file():
+            about.replace(meta_path(path))
+    finally:
+        _remove(unfinished)
+        _remove(about)
+
+
+def write_lines(records: Iterable[Mapping[str, object]], path: Path) -> int:
+    """Write one JSON object a line (UTF-8), and return how many."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def meta_path(path: Path) -> Path:
+    """The file that tells what a JSON Lines file holds."""
+    return path.with_name(f"{path.name}.meta.json")
+
+
+def _row_key(row: PreferenceRow) -> str:
+    turns = [[message.role, message.content] for message in row.prompt.messages]
+    return content_key(turns, row.chosen, row.rejected)
+
+
+def _write_jsonl(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
+    meta_path(path).write_text(about + "\n", encoding="utf-8")
+    return write_lines(records, path)
+
+
+def _write_parquet(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
+    from pyarrow import parquet
+
+    schema = _schema(shape).with_metadata({_METADATA_KEY: about.encode()})
+    count = 0
+    with parquet.ParquetWriter(path, schema) as writer:
+        for batch in _batches(records, schema):
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count
+
+
+def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
+    from datasets import Dataset, DatasetInfo
+    from datasets.table import MemoryMappedTable
+    from pyarrow import ipc
+
+    schema = _schema(shape)
+    stream = path / "unsaved" / "rows.arrow"  # a folder of its own: save_to_disk refuses the one it reads from
+    stream.parent.mkdir(parents=True)
+    with ipc.new_stream(stream, schema) as writer:
+        for batch in _batches(records, schema):
+            writer.write_batch(batch)
+    with stream.open("rb") as file:
+        # without it the data set is given a random fingerprint, and the folder is never twice the same
+        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    rows = Dataset(
+        MemoryMappedTable.from_file(str(stream)), info=DatasetInfo(description=about), fingerprint=fingerprint
+    )
+    rows.save_to_disk(str(path), num_shards=None if len(rows) else 1)  # no shard at all could not be loaded
+    count = len(rows)
+    _remove(stream.parent)
+    (path / "meta.json").write_text(about + "\n", encoding="utf-8")
+    return count
+
+
+_WRITERS: dict[TrainerFormat, Callable[[Iterator[Record], Path, TrainerShape, str], int]] = {
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+    "datasets": _write_datasets,
+}
+
+
+def _schema(shape: TrainerShape) -> pyarrow.Schema:
+    import pyarrow
+
+    text, number, identifier = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
+    message = pyarrow.struct([("role", text), ("content", text)])
+    texts = pyarrow.list_(message) if shape == "conversational" else text
+    lineage = dict.fromkeys(_LINEAGE, text)
+    lineage |= dict.fromkeys(("similarity", "support"), number)
+    lineage |= {name: identifier for name in _LINEAGE if name.endswith("_id") or name == "vote_count"}
+    columns = {"prompt": texts, "chosen": texts, "rejected": texts} | lineage | {"strategies": pyarrow.list_(text)}
+    return pyarrow.schema(list(columns.items()))
+
+
+def _batches(records: Iterator[Record], schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
+    import pyarrow
+
+    while batch := list(islice(records, _BATCH_ROWS)):
+        yield pyarrow.RecordBatch.from_pylist(batch, schema=schema)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,58 @@
+"""What a judge may spend: requests and money, counted before they are spent."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+
+class Budget:
+    """A hard limit that several labellers may share; None is no limit.
+
+    A request is counted, and the most it can cost is set aside, before it is sent; when its reply is in, what it did
+    cost takes the place of what was set aside.
+
+    Attributes:
+        max_requests: HTTP requests that may be sent, retries included.
+        max_cost: Money that may be spent, in the currency of the prices.
+        spent_requests: Requests counted so far.
+        spent_cost: Money spent so far, without what is set aside for requests under way.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_requests: int | None,
+        max_cost: float | None,
+        spent_requests: int = 0,
+        spent_cost: float = 0.0,
+    ) -> None:
+        """Begin where an earlier run of the same budget ended: with what is spent already."""
+        self.max_requests = max_requests
+        self.max_cost = max_cost
+        self.spent_requests = spent_requests
+        self.spent_cost = spent_cost
+        self._set_aside: list[float] = []
+        self._lock = Lock()
+
+    def reserve(self, most: float) -> bool:
+        """Count one request and set `most` aside for it; False, and nothing done, if a limit would be exceeded."""
+        with self._lock:
+            if self.max_requests is not None and self.spent_requests >= self.max_requests:
+                return False
+            # Summed anew each time: running sums would drift by rounding.
+            if self.max_cost is not None and self.spent_cost + sum(self._set_aside) + most > self.max_cost:
+                return False
+            self.spent_requests += 1
+            self._set_aside.append(most)
+            return True
+
+    def settle(self, most: float, cost: float) -> None:
+        """Spend `cost` in place of the `most` that was set aside."""
+        with self._lock:
+            self._set_aside.remove(most)
+            self.spent_cost += cost
+
+    def __str__(self) -> str:
+        requests = "any number of" if self.max_requests is None else str(self.max_requests)
+        money = "any sum" if self.max_cost is None else f"{self.max_cost:g}"
+        return f"{self.spent_requests} of {requests} requests sent, {self.spent_cost:g} of {money} spent"

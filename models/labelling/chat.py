@@ -1,0 +1,277 @@
+"""Questions to an OpenAI-compatible chat server within limits of pace, patience and money. Knows nothing of pairs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from models.generation.openai_server import NO_KEY, TOO_LONG_MARKS
+from models.labelling.budget import Budget
+from models.labelling.replies import StoredReply
+from models.records import Message, shortened, storable
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+_TEMPLATE_TOKENS = 256  # a chat template's own: role marks, dates, a default system prompt; Llama 3's adds about 40
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
+_REFUSES_ALL = {401, 403, 404}  # the key, or the model's name: no other question would fare better
+
+
+class OutOfBudgetError(Exception):
+    """The budget allows no further request."""
+
+
+class ChatError(Exception):
+    """A question got no reply.
+
+    Attributes:
+        is_temporary: Whether the same question may get one later.
+        is_hopeless: Whether every other question would fail in the same way (key, model's name).
+        is_too_long: Whether the question does not fit the model's context.
+        requests: Requests sent for it.
+        cost: What they cost, or may have cost where the reply was lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        is_temporary: bool,
+        is_hopeless: bool = False,
+        is_too_long: bool = False,
+        pause_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.is_temporary = is_temporary
+        self.is_hopeless = is_hopeless
+        self.is_too_long = is_too_long
+        self.pause_s = pause_s
+        self.requests = 1
+        self.cost = 0.0
+
+
+class Pace:
+    """Lets requests begin one by one, `60 / requests_per_minute` seconds apart, or at once if there is no limit."""
+
+    def __init__(self, requests_per_minute: float | None) -> None:
+        self._interval_s = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._free_at = 0.0
+
+    async def turn(self) -> None:
+        """Wait until the next request may begin."""
+        while (wait_s := self._free_at - time.monotonic()) > 0:
+            await asyncio.sleep(wait_s)
+        self._free_at = time.monotonic() + self._interval_s
+
+    def hold(self, seconds: float) -> None:
+        """Let no request begin for so long."""
+        self._free_at = max(self._free_at, time.monotonic() + seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTerms:
+    """How one model on one server is asked: see `JudgeLabeller`. `choices`: the only replies allowed, None for any."""
+
+    base_url: str
+    api_key: str | None = field(repr=False)
+    model: str
+    temperature: float
+    max_tokens: int
+    choices: tuple[str, ...] | None
+    timeout_s: float
+    max_retries: int
+    input_price: float
+    output_price: float
+
+    def cost(self, input_tokens: int, output_tokens: int) -> float:
+        """The price of so many tokens."""
+        return (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
+
+    def most_cost(self, messages: Sequence[Message]) -> float:
+        """The most a question can cost: no tokenizer makes more than one token of a byte."""
+        content = json.dumps([asdict(message) for message in messages], ensure_ascii=False)
+        return self.cost(len(content.encode("utf-8", "surrogatepass")) + _TEMPLATE_TOKENS, self.max_tokens)
+
+
+class ChatClient:
+    """Asks questions in one event loop; use as an async context manager."""
+
+    def __init__(self, terms: ChatTerms, budget: Budget, pace: Pace) -> None:
+        from openai import AsyncOpenAI
+
+        self._terms = terms
+        self._budget = budget
+        self._pace = pace
+        self._under_way = 0
+        self._one_came_in = asyncio.Event()
+        # The library's own retries would escape the budget.
+        self._client: AsyncOpenAI = AsyncOpenAI(
+            base_url=terms.base_url, api_key=terms.api_key or NO_KEY, max_retries=0, timeout=terms.timeout_s
+        )
+
+    async def __aenter__(self) -> ChatClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def ask(self, messages: Sequence[Message], seed: int) -> StoredReply:
+        """The model's reply, after as many attempts as it takes and the terms allow.
+
+        Raises:
+            ChatError: There is none.
+            OutOfBudgetError: The next request would exceed the budget, and none is under way that could free some of
+                it.
+        """
+        wasted = 0.0
+        for attempt in range(1, self._terms.max_retries + 2):
+            try:
+                reply = await self._attempt(messages, seed)
+            except ChatError as error:
+                wasted += error.cost
+                error.requests, error.cost = attempt, wasted
+                is_last = attempt > self._terms.max_retries or (error.pause_s or 0) > _LONGEST_PAUSE_S
+                if is_last or not error.is_temporary:
+                    raise
+                if error.pause_s is None:
+                    await asyncio.sleep(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S))
+                else:
+                    self._pace.hold(error.pause_s)
+            else:
+                return replace(reply, requests=attempt, cost=reply.cost + wasted)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, messages: Sequence[Message], seed: int) -> StoredReply:
+        import openai
+
+        await self._pace.turn()
+        most = self._terms.most_cost(messages)
+        await self._reserve(most)
+        cost = most  # if the reply is lost on its way the server may still charge it
+        try:
+            async with asyncio.timeout(self._terms.timeout_s):  # the library's limit starts anew with every byte
+                completion = await self._send(messages, seed)
+            reply = self._read(completion, most)
+            cost = reply.cost
+            return reply
+        except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: the body is no JSON
+            failure = self._failure(error)
+            failure.cost = cost = 0.0 if _is_free(error) else most
+            raise failure from error
+        finally:
+            self._settle(most, cost)
+
+    async def _reserve(self, most: float) -> None:
+        while not self._budget.reserve(most):
+            if not self._under_way:
+                raise OutOfBudgetError
+            # A reply mostly costs far less than was set aside for it.
+            await self._one_came_in.wait()
+        self._under_way += 1
+
+    def _settle(self, most: float, cost: float) -> None:
+        self._budget.settle(most, cost)
+        self._under_way -= 1
+        self._one_came_in.set()
+        self._one_came_in = asyncio.Event()
+
+    async def _send(self, messages: Sequence[Message], seed: int) -> Any:
+        terms = self._terms
+        # vLLM's name for it since 0.12; servers that do not know it ignore or refuse it.
+        extra = None if terms.choices is None else {"structured_outputs": {"choice": list(terms.choices)}}
+        return await self._client.chat.completions.create(
+            model=terms.model,
+            messages=[{"role": message.role, "content": message.content} for message in messages],
+            temperature=terms.temperature,
+            max_tokens=terms.max_tokens,
+            seed=seed,
+            extra_body=extra,
+        )
+
+    def _read(self, completion: Any, most: float) -> StoredReply:
+        """The reply. One that does not say how many tokens it took is charged the most it can have cost."""
+        try:
+            text = completion.choices[0].message.content or ""
+            is_text = isinstance(text, str)
+        except (AttributeError, IndexError, TypeError, KeyError):
+            is_text = False
+        if not is_text:
+            error = ChatError(
+                f"answered without a choice: {shortened(str(completion), 200)}; check that the address is that of an "
+                "OpenAI-compatible API",
+                is_temporary=False,
+            )
+            error.cost = most
+            raise error
+        usage = getattr(completion, "usage", None)
+        counts = (getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None))
+        match counts:
+            case (int(input_tokens), int(output_tokens)) if min(input_tokens, output_tokens) >= 0:
+                cost = self._terms.cost(input_tokens, output_tokens)
+                return StoredReply(storable(text), 1, input_tokens, output_tokens, cost)
+        return StoredReply(storable(text), 1, 0, 0, most)
+
+    def _failure(self, error: Exception) -> ChatError:
+        import openai
+
+        says = shortened(str(error), 300)
+        if isinstance(error, openai.APIStatusError):
+            return self._refusal(error, says)
+        if isinstance(error, TimeoutError | openai.APITimeoutError):
+            limit = f"{self._terms.timeout_s:g} s"
+            says = f"gave no answer within {limit}; raise the time limit or lower the concurrency"
+        elif isinstance(error, openai.APIConnectionError):
+            says = f"cannot be reached or broke off ({says}); check the address and that the server runs"
+        else:
+            says = f"answered something that is no JSON: {says}"
+        return ChatError(says, is_temporary=True)
+
+    def _refusal(self, error: APIStatusError, says: str) -> ChatError:
+        status = error.status_code
+        if status == 404:
+            cause = f"has no model {self._terms.model!r}, or is no OpenAI-compatible API ({says}); check both names"
+        elif status in _REFUSES_ALL:
+            cause = "refuses the API key; set the right one"
+        else:
+            cause = f"refused the request: {says}"
+        return ChatError(
+            cause,
+            is_temporary=status in {408, 409, 429} or status >= 500,
+            is_hopeless=status in _REFUSES_ALL,
+            is_too_long=status == 400 and any(mark in says.lower() for mark in TOO_LONG_MARKS),
+            pause_s=_asked_pause_s(error.response.headers),
+        )
+
+
+def _is_free(error: Exception) -> bool:
+    """Whether the request cannot have been charged: it was refused, or no connection came about."""
+    import openai
+
+    # By name: which HTTP library lies below is the client library's affair.
+    is_unsent = type(error.__cause__).__name__ in {"ConnectError", "ConnectTimeout"}
+    return isinstance(error, openai.APIStatusError) or is_unsent
+
+
+def _asked_pause_s(headers: Any) -> float | None:
+    """The pause a server asks for, in seconds: milliseconds, seconds or a date; None if it asks for none."""
+    for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            pause_s = float(headers[name]) * unit_s
+        except (KeyError, ValueError):
+            continue
+        if pause_s >= 0:  # not NaN either
+            return pause_s
+    try:
+        moment = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,267 @@
+"""How far labels can be trusted: agreement by strategy and by similarity, biases of annotators, suspect pairs."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.labelling.agreement import cohen_kappa, equal_couples, nominal_alpha, wilson_interval
+from models.labelling.quality_records import (
+    Annotator,
+    AnnotatorAgreement,
+    AnnotatorJudgement,
+    AnnotatorQuality,
+    GroupAgreement,
+    LabelledPair,
+    LabelQuality,
+    Share,
+    Suspect,
+)
+from models.labelling.records import PairKey, Verdict
+from models.labelling.suspects import disagreement_weights, worst_contradictions
+from models.labelling.votes import VOTES, VoteTable, annotator_accuracies, annotator_vote
+
+__all__ = [
+    "Annotator",
+    "AnnotatorAgreement",
+    "AnnotatorJudgement",
+    "AnnotatorQuality",
+    "GroupAgreement",
+    "LabelQuality",
+    "LabelledPair",
+    "Share",
+    "Suspect",
+    "label_quality",
+]
+
+_Counts = NDArray[np.int64]  # (pairs, 4) votes by verdict
+_Showings = dict[int, dict[int, Verdict]]  # one annotator's verdicts by the place of the pair and the left response
+
+
+def label_quality(
+    pairs: Sequence[LabelledPair],
+    judgements: Sequence[AnnotatorJudgement],
+    annotators: Sequence[Annotator],
+    *,
+    bins: int,
+    suspect_count: int,
+) -> LabelQuality:
+    """Measure how far the labels of these pairs can be trusted. Judgements on other pairs are ignored.
+
+    A labelled pair has a vote; a group's `pair_count` counts those. The bins hold about equally many of them (REAL
+    fig. 3: does agreement fall as similarity rises?); equal similarities share a bin, so there may be fewer. `left`
+    counts single showings, `longer` votes on responses of different lengths, a flip is any two answers that differ.
+    Ties and both bad count votes, skips and unparsed judgements. Every annotator is listed, couples only if they share
+    a pair. A pair is suspect by the sum of `disagreement_weights` and the largest `contradiction_weights` of an
+    annotator (whose margin is the mean of the showings); the lower ids come first among equals.
+
+    Raises:
+        ValueError: If bins is below 1, suspect_count below 0, a pair comes twice, or an annotator is not listed.
+    """
+    if bins < 1 or suspect_count < 0:
+        raise ValueError(f"bins must be at least 1 and suspect_count at least 0, got {bins} and {suspect_count}")
+    places = {pair.pair: place for place, pair in enumerate(pairs)}
+    if len(places) < len(pairs):
+        raise ValueError(f"each pair must come once, got {len(pairs)} pairs, {len(places)} different; join strategies")
+    own = _by_annotator(judgements, places, annotators)
+    showings = [_showings(mine, places) for mine in own]
+    table = VoteTable(tuple(annotator.id for annotator in annotators), _codes(showings, annotators, len(pairs)))
+    counts = table.counts
+    margins = {row: _margins(mine, places) for row, mine in enumerate(own)}
+    return LabelQuality(
+        pair_count=len(pairs),
+        labelled_count=int(counts.any(axis=1).sum()),
+        judgement_count=sum(map(len, own)),
+        alpha=nominal_alpha(counts),
+        by_strategy=_by_strategy(pairs, counts),
+        by_similarity=_by_similarity(pairs, counts, bins),
+        annotators=_annotators(annotators, own, showings, table, pairs),
+        agreements=_agreements(annotators, table),
+        suspects=_suspects(pairs, annotators, table, margins, suspect_count),
+    )
+
+
+def _by_annotator(
+    judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey, int], annotators: Sequence[Annotator]
+) -> list[list[AnnotatorJudgement]]:
+    own: dict[int, list[AnnotatorJudgement]] = {annotator.id: [] for annotator in annotators}
+    for judgement in judgements:
+        if judgement.annotator_id not in own:
+            raise ValueError(f"the annotators must include {judgement.annotator_id}, who judged; got {sorted(own)}")
+        if judgement.pair in places:
+            own[judgement.annotator_id].append(judgement)
+    return list(own.values())
+
+
+def _showings(judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey, int]) -> _Showings:
+    showings: _Showings = defaultdict(dict)
+    for judgement in judgements:
+        showings[places[judgement.pair]][judgement.left_response_id] = judgement.verdict
+    return showings
+
+
+def _codes(showings: Sequence[_Showings], annotators: Sequence[Annotator], size: int) -> NDArray[np.int8]:
+    codes = np.full((len(annotators), size), -1, dtype=np.int8)
+    for row, annotator in enumerate(annotators):
+        for place, shown in showings[row].items():
+            vote = annotator_vote(shown, has_both_orders=annotator.has_both_orders)
+            codes[row, place] = -1 if vote is None else VOTES.index(vote)
+    return codes
+
+
+def _margins(judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey, int]) -> NDArray[np.float64]:
+    """(pairs,) float64 mean margin of the showings, NaN without one."""
+    given = [(places[judgement.pair], judgement.margin) for judgement in judgements if judgement.margin is not None]
+    place = np.array([place for place, _ in given], dtype=np.int64)
+    count = np.bincount(place, minlength=len(places))
+    total = np.bincount(place, weights=[margin for _, margin in given], minlength=len(places))
+    means = np.full(len(places), np.nan)
+    means[count > 0] = total[count > 0] / count[count > 0]
+    return means
+
+
+def _by_strategy(pairs: Sequence[LabelledPair], counts: _Counts) -> tuple[GroupAgreement, ...]:
+    members: dict[str, list[int]] = defaultdict(list)
+    for place, pair in enumerate(pairs):
+        for strategy in pair.strategies:
+            members[strategy].append(place)
+    return tuple(_group(strategy, None, None, counts[members[strategy]]) for strategy in sorted(members))
+
+
+def _by_similarity(pairs: Sequence[LabelledPair], counts: _Counts, bins: int) -> tuple[GroupAgreement, ...]:
+    similarity = np.array([np.nan if pair.similarity is None else pair.similarity for pair in pairs], dtype=np.float64)
+    order = np.argsort(similarity, kind="stable")
+    order = order[counts[order].any(axis=1) & ~np.isnan(similarity[order])]
+    ranked = similarity[order]
+    # A bin starts at the first of the values that are equal to the one where equal counts would cut.
+    bins = min(bins, len(ranked))
+    starts: list[int] = np.unique(np.searchsorted(ranked, ranked[np.arange(bins) * len(ranked) // bins])).tolist()
+    spans = list(pairwise([*starts, len(ranked)]))
+    bounds = [(float(ranked[start]), float(ranked[end - 1])) for start, end in spans]
+    return tuple(
+        _group(text, low, high, counts[order[start:end]])
+        for text, (low, high), (start, end) in zip(_bin_texts(bounds), bounds, spans, strict=True)
+    )
+
+
+def _bin_texts(bounds: Sequence[tuple[float, float]]) -> list[str]:
+    """The bins as text, with two decimals or as many more as it takes to tell them apart."""
+    for decimals in range(2, 18):
+        texts = [f"{low:.{decimals}f} to {high:.{decimals}f}" for low, high in bounds]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
+
+
+def _group(group: str, low: float | None, high: float | None, counts: _Counts) -> GroupAgreement:
+    labelled = int(counts.any(axis=1).sum())
+    return GroupAgreement(group, low, high, labelled, _share(*equal_couples(counts)), nominal_alpha(counts))
+
+
+def _share(successes: int, count: int) -> Share:
+    return Share(successes / count if count else None, *wilson_interval(successes, count), count)
+
+
+def _annotators(
+    annotators: Sequence[Annotator],
+    own: Sequence[Sequence[AnnotatorJudgement]],
+    showings: Sequence[_Showings],
+    table: VoteTable,
+    pairs: Sequence[LabelledPair],
+) -> tuple[AnnotatorQuality, ...]:
+    accuracies = annotator_accuracies(table.by_pair)
+    counts = table.counts
+    longer = np.array([pair.first_length - pair.second_length for pair in pairs], dtype=np.int64)
+    qualities = []
+    for row, annotator in enumerate(annotators):
+        verdicts = Counter(judgement.verdict for judgement in own[row])
+        seconds = [judgement.seconds for judgement in own[row] if judgement.seconds is not None]
+        codes = table.codes[row]
+        agreement = _agreement_with_others(codes, counts)
+        quality = AnnotatorQuality(
+            annotator=annotator,
+            judgement_count=len(own[row]),
+            vote_count=int((codes >= 0).sum()),
+            ties=int((codes == VOTES.index("tie")).sum()),
+            both_bad=int((codes == VOTES.index("both_bad")).sum()),
+            skips=verdicts["skip"],
+            unparsed=verdicts["unparsed"],
+            agreement_with_others=agreement,
+            left=_left(own[row]),
+            longer=_longer(codes, longer),
+            flips=_flips(showings[row]) if annotator.has_both_orders else _share(0, 0),
+            accuracy=accuracies[annotator.id] if agreement.count else None,
+            median_seconds=statistics.median(seconds) if seconds else None,
+        )
+        qualities.append(quality)
+    return tuple(qualities)
+
+
+def _agreement_with_others(codes: NDArray[np.int8], counts: _Counts) -> Share:
+    places = np.flatnonzero(codes >= 0)
+    equal = counts[places, codes[places]].sum() - len(places)
+    return _share(int(equal), int(counts[places].sum()) - len(places))
+
+
+def _left(judgements: Sequence[AnnotatorJudgement]) -> Share:
+    decisive = [judgement for judgement in judgements if judgement.verdict in ("first", "second")]
+    left = sum((one.verdict == "first") == (one.left_response_id == one.pair.first_response_id) for one in decisive)
+    return _share(left, len(decisive))
+
+
+def _longer(codes: NDArray[np.int8], difference: NDArray[np.int64]) -> Share:
+    """`difference`: (pairs,) length of the first response less that of the second."""
+    is_counted = ((codes == VOTES.index("first")) | (codes == VOTES.index("second"))) & (difference != 0)
+    takes_longer = (codes == VOTES.index("first")) == (difference > 0)
+    return _share(int((takes_longer & is_counted).sum()), int(is_counted.sum()))
+
+
+def _flips(showings: _Showings) -> Share:
+    answers = [set(shown.values()) for shown in showings.values() if len(shown) > 1]
+    answered = [verdicts for verdicts in answers if not verdicts & {"skip", "unparsed"}]
+    return _share(sum(len(verdicts) > 1 for verdicts in answered), len(answered))
+
+
+def _agreements(annotators: Sequence[Annotator], table: VoteTable) -> tuple[AnnotatorAgreement, ...]:
+    agreements = []
+    for (one, first), (other, second) in combinations(zip(annotators, table.codes, strict=True), 2):
+        has_both = (first >= 0) & (second >= 0)
+        if count := int(has_both.sum()):
+            equal = int((first == second)[has_both].sum())
+            agreements.append(AnnotatorAgreement(one, other, count, _share(equal, count), cohen_kappa(first, second)))
+    return tuple(agreements)
+
+
+def _suspects(
+    pairs: Sequence[LabelledPair],
+    annotators: Sequence[Annotator],
+    table: VoteTable,
+    margins: Mapping[int, NDArray[np.float64]],
+    limit: int,
+) -> tuple[Suspect, ...]:
+    counts = table.counts
+    differing = disagreement_weights(counts)
+    contradicted, rows = worst_contradictions(margins, table.codes, counts)
+    weights = differing + contradicted
+    ranked = sorted(np.flatnonzero(weights).tolist(), key=lambda place: (-weights[place], pairs[place].pair))
+    suspects = []
+    for place in ranked[:limit]:
+        reasons = [_differing_text(counts[place])] if differing[place] else []
+        if (row := int(rows[place])) >= 0:
+            reasons.append(f"others contradict the margin of {annotators[row].name} ({margins[row][place]:+.3g})")
+        codes = table.codes[:, place].tolist()
+        verdicts = tuple((one.name, VOTES[code]) for one, code in zip(annotators, codes, strict=True) if code >= 0)
+        pair = pairs[place]
+        suspect = Suspect(pair.pair, pair.prompt, "; ".join(reasons), float(weights[place]), verdicts, pair.similarity)
+        suspects.append(suspect)
+    return tuple(suspects)
+
+
+def _differing_text(counts: NDArray[np.int64]) -> str:
+    given = [f"{count} {vote.replace('_', ' ')}" for vote, count in zip(VOTES, counts.tolist(), strict=True) if count]
+    return "votes differ: " + ", ".join(given)

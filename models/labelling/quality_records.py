@@ -1,0 +1,127 @@
+"""Records of how far labels can be trusted: what the figures read, and the figures that are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.labelling.records import AnnotatorKind, PairKey, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPair:
+    """What the figures need to know of a pair. Lengths in characters; `similarity` None where it was never embedded."""
+
+    pair: PairKey
+    prompt: str
+    strategies: tuple[str, ...]
+    similarity: float | None
+    first_length: int
+    second_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorJudgement:
+    """One stored judgement, with who made it."""
+
+    annotator_id: int
+    pair: PairKey
+    left_response_id: int
+    verdict: Verdict
+    margin: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """An annotator as the figures name them."""
+
+    id: int
+    name: str
+    kind: AnnotatorKind
+    has_both_orders: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of `count` observations with its 95 % Wilson interval; `value` None where there is nothing to count."""
+
+    value: float | None
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAgreement:
+    """Agreement within a strategy or a bin of similarity: over all two annotators who both judged a pair.
+
+    `group` is the strategy, or the bin as text ("0.40 to 0.60"); `low` and `high` bound a bin, None for a strategy.
+    """
+
+    group: str
+    low: float | None
+    high: float | None
+    pair_count: int
+    agreement: Share
+    alpha: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorQuality:
+    """One annotator in figures. Shares count decisive verdicts; `left` and `longer` are 0.5 without a bias.
+
+    `flips`: of the pairs asked in both orders, the share whose two answers contradict each other; nothing to count for
+    an annotator who is asked once. `accuracy`: by Dawid and Skene's model with one parameter an annotator.
+    """
+
+    annotator: Annotator
+    judgement_count: int
+    vote_count: int
+    ties: int
+    both_bad: int
+    skips: int
+    unparsed: int
+    agreement_with_others: Share
+    left: Share
+    longer: Share
+    flips: Share
+    accuracy: float | None
+    median_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorAgreement:
+    """Two annotators on the pairs that both judged."""
+
+    first: Annotator
+    second: Annotator
+    pair_count: int
+    agreement: Share
+    kappa: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A pair worth another look, and why. The larger `weight`, the more."""
+
+    pair: PairKey
+    prompt: str
+    reason: str
+    weight: float
+    verdicts: tuple[tuple[str, Verdict], ...]
+    similarity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelQuality:
+    """Everything `antipode quality` shows. `alpha`: Krippendorff's, nominal, over all annotators and pairs."""
+
+    pair_count: int
+    labelled_count: int
+    judgement_count: int
+    alpha: float | None
+    by_strategy: tuple[GroupAgreement, ...]
+    by_similarity: tuple[GroupAgreement, ...]
+    annotators: tuple[AnnotatorQuality, ...]
+    agreements: tuple[AnnotatorAgreement, ...]
+    suspects: tuple[Suspect, ...]

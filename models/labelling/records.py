@@ -1,0 +1,120 @@
+"""Frozen records of labelling: the words that labellers, rules, the database and the page share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, NamedTuple
+
+from models.records import Prompt, content_key
+
+ShownVerdict = Literal["left", "right", "tie", "both_bad", "skip", "unparsed"]
+Verdict = Literal["first", "second", "tie", "both_bad", "skip", "unparsed"]
+Outcome = Literal["first", "second", "tie", "both_bad", "contradiction"]
+AnnotatorKind = Literal["gold", "source", "scores", "rubric", "judge", "reward_model", "person"]
+
+
+class PairKey(NamedTuple):
+    """The two responses of a pair, `first_response_id < second_response_id`: what a judgement is about.
+
+    Strategies and runs that select the same two responses share their judgements.
+    """
+
+    first_response_id: int
+    second_response_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownResponse:
+    """A response as an annotator may see it: its text, and what a data set said of it."""
+
+    text: str
+    score: float | None = None
+    is_reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPair:
+    """A pair as it is shown to an annotator. `source_verdict`: the side its source prefers, if it said so."""
+
+    prompt: Prompt
+    left: ShownResponse
+    right: ShownResponse
+    source_verdict: Literal["left", "right"] | None = None
+
+    @property
+    def swapped(self) -> ShownPair:
+        """The same pair with its sides exchanged."""
+        side: dict[str | None, Literal["left", "right"] | None] = {"left": "right", "right": "left", None: None}
+        return ShownPair(self.prompt, self.right, self.left, side[self.source_verdict])
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What an annotator says of a pair as shown, and what it took.
+
+    `probability`: that the left response is the better one (0 to 1); `margin`: the annotator's score of the left less
+    that of the right; both None where the annotator gives none. `cost` in the currency of the configured prices.
+    `requests` and tokens count what was sent for this opinion, 0 where a stored reply was used.
+    """
+
+    verdict: ShownVerdict
+    probability: float | None = None
+    margin: float | None = None
+    rationale: str | None = None
+    raw_reply: str | None = None
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorIdentity:
+    """What makes an annotator the same: its kind, its name, and every setting that can change a verdict.
+
+    `has_both_orders`: it is asked twice, once with each response on the left, and only equal answers are a verdict.
+    """
+
+    kind: AnnotatorKind
+    name: str
+    settings: tuple[tuple[str, str | int | float | bool | None], ...] = ()
+    has_both_orders: bool = False
+
+    @property
+    def key(self) -> str:
+        """Content hash: the annotator's natural key."""
+        return content_key(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One annotator's verdict on one pair as shown.
+
+    `probability` and `margin` are of the first response against the second; `seconds`: the time a person took.
+    """
+
+    pair: PairKey
+    left_response_id: int
+    verdict: Verdict
+    probability: float | None = None
+    margin: float | None = None
+    rationale: str | None = None
+    raw_reply: str | None = None
+    seconds: float | None = None
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a rule makes of a pair's judgements; it has a chosen and a rejected response only if one side won.
+
+    `support`: the share (or weight) of the votes that agree with the outcome, 0 to 1.
+    """
+
+    pair: PairKey
+    outcome: Outcome
+    support: float
+    vote_count: int

@@ -1,0 +1,243 @@
+"""What the report says of labels: words and tables for the page, for Markdown and for the terminal."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.labelling.quality import AnnotatorQuality, GroupAgreement, LabelQuality, Share, Suspect
+from models.labelling.records import Verdict
+from models.records import shortened
+from models.report.agreement_picture import HEIGHT, WIDTH, draw_panels, group_name, ordered_bins, ordered_strategies
+from models.report.templates import cosine, make_environment
+
+# Krippendorff, Content Analysis (2004), p. 241: rely on 0.800 and more, below 0.667 on nothing.
+RELIABLE_ALPHA, TENTATIVE_ALPHA = 0.8, 0.667
+
+AGREEMENT_TITLE = "Agreement of two annotators on a pair"
+NO_AGREEMENT = "No pair has votes of two annotators yet, so there is no agreement to show."
+
+_PROMPT_WIDTH = 80
+_CAPTION_WIDTH = 62  # letters that fit a line under one panel of the standalone picture
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+_MARKUP = re.compile(r"[&<>|\\`*_\[\]~:.@!#$^=+-]")
+
+
+@dataclass(frozen=True, slots=True)
+class QualityTable:
+    """A table as text. The first `text_columns` columns hold words, the others numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: int
+
+
+def labels_svg(quality: LabelQuality) -> str:
+    """The picture of agreement as an SVG document of its own, on a sheet of its own: for a white page or a dark one.
+
+    It is dark where the viewer prefers dark. Without any agreement it says so in words.
+    """
+    panels = draw_panels(quality)
+    caption = trend(quality) if panels else NO_AGREEMENT
+    return (
+        make_environment()
+        .get_template("agreement_sheet.html")
+        .render(
+            panels=panels, caption=textwrap.wrap(caption, _CAPTION_WIDTH * max(1, len(panels))), size=(WIDTH, HEIGHT)
+        )
+    )
+
+
+def labels_markdown(quality: LabelQuality) -> str:
+    """The tables as Markdown (GFM): whatever a prompt or a name holds is shown as it is and marks nothing up."""
+    parts = [f"# Labels\n\n{escaped(headline(quality))}"]
+    for table in (agreement_table(quality), annotator_table(quality), couple_table(quality), suspect_table(quality)):
+        if table.rows:
+            parts.append(f"## {escaped(table.title)}\n\n{_markdown_table(table)}")
+        if table.rows and table.title == AGREEMENT_TITLE:
+            parts.append(escaped(trend(quality)))
+    return "\n\n".join(parts) + "\n"
+
+
+def label_words(quality: LabelQuality) -> dict[str, object]:
+    """What the page's section reads and calls: the figures, the picture and the words for them."""
+    words = (alpha_meaning, interval, lean, number, percent, seconds, trend, verdict_word)
+    return {each.__name__: each for each in words} | {
+        "quality": quality,
+        "panels": draw_panels(quality),
+        "agreement": agreement_table(quality),
+        "no_agreement": NO_AGREEMENT,
+    }
+
+
+def headline(quality: LabelQuality) -> str:
+    """The counts and Krippendorff's alpha, in a sentence or two."""
+    return (
+        f"{quality.labelled_count:,} of {quality.pair_count:,} pairs labelled, {quality.judgement_count:,} judgements "
+        f"by {len(quality.annotators):,} {'annotator' if len(quality.annotators) == 1 else 'annotators'}. "
+        f"Krippendorff’s α: {number(quality.alpha)} ({alpha_meaning(quality)})."
+    )
+
+
+def alpha_meaning(quality: LabelQuality) -> str:
+    """What Krippendorff's alpha of all annotators says, in a few words."""
+    if quality.alpha is None:
+        return "undefined: all votes are the same" if has_agreement(quality) else "needs two annotators a pair"
+    if quality.alpha >= RELIABLE_ALPHA:
+        return "reliable"
+    if quality.alpha >= TENTATIVE_ALPHA:
+        return "enough for tentative conclusions"
+    return "too low to rely on one label a pair" if quality.alpha > 0 else "no better than chance"
+
+
+def has_agreement(quality: LabelQuality) -> bool:
+    """Whether two annotators have a vote on the same pair anywhere."""
+    return any(each.agreement.count for each in quality.agreements)
+
+
+def trend(quality: LabelQuality) -> str:
+    """Does agreement fall as similarity rises (REAL fig. 3)? Decided only where the outermost intervals are apart.
+
+    One comparison, of the least with the most similar bin that has a count; intervals that touch decide nothing.
+    """
+    bins = [each for each in ordered_bins(quality) if each.agreement.count]
+    question = "Does agreement fall as similarity rises (REAL fig. 3)?"
+    if len(bins) < 2:
+        return f"{question} Not to be said yet: that takes two bins of similarity with votes of two annotators."
+    first, last = bins[0].agreement, bins[-1].agreement
+    figures = f"{percent(first)} among the least similar pairs, {percent(last)} among the most similar"
+    if last.high < first.low:
+        return f"{question} Here it does: {figures}, and the two intervals do not overlap."
+    if last.low > first.high:
+        return f"{question} Here it rises: {figures}, and the two intervals do not overlap."
+    return f"{question} These labels do not decide it: {figures}, but the two intervals overlap."
+
+
+def agreement_table(quality: LabelQuality) -> QualityTable:
+    """Agreement by strategy, then by similarity; a row a group."""
+    rows = [_group_row("strategy", each) for each in ordered_strategies(quality)]
+    rows += [_group_row("similarity", each) for each in ordered_bins(quality)]
+    columns = ("by", "group", "pairs", "comparisons", "agreement", "95 % interval", "α")
+    return QualityTable(AGREEMENT_TITLE, columns, tuple(rows), 2)
+
+
+def annotator_table(quality: LabelQuality) -> QualityTable:
+    """One row an annotator; a bias is named only where its interval excludes one half."""
+    counts = ("judgements", "votes", "ties", "both bad", "skips", "unparsed")
+    shares = ("agrees with others", "prefers left", "prefers longer", "flips", "accuracy", "median s")
+    columns = ("annotator", "kind", *counts, *shares)
+    return QualityTable("Annotators", columns, tuple(_annotator_row(each) for each in quality.annotators), 2)
+
+
+def couple_table(quality: LabelQuality) -> QualityTable:
+    """One row two annotators that judged a pair in common."""
+    rows = tuple(
+        (
+            each.first.name,
+            each.second.name,
+            f"{each.pair_count:,}",
+            percent(each.agreement),
+            interval(each.agreement),
+            number(each.kappa),
+        )
+        for each in quality.agreements
+    )
+    return QualityTable(
+        "Two annotators at a time", ("first", "second", "pairs", "agreement", "95 % interval", "Cohen’s κ"), rows, 2
+    )
+
+
+def suspect_table(quality: LabelQuality) -> QualityTable:
+    """One row a pair worth another look, the weightiest first."""
+    rows = tuple(_suspect_row(each) for each in quality.suspects)
+    columns = ("prompt", "responses", "verdicts", "why", "similarity")
+    return QualityTable("Pairs worth another look", columns, rows, 4)
+
+
+def percent(share: Share) -> str:
+    """The share in whole percent, a dash where there is nothing to count."""
+    return "–" if share.value is None else f"{100 * share.value:.0f} %"
+
+
+def interval(share: Share) -> str:
+    """Its 95 % interval, nothing where there is nothing to count."""
+    return "" if share.value is None else f"{100 * share.low:.0f}–{100 * share.high:.0f} %"
+
+
+def lean(share: Share, below: str, above: str) -> str:
+    """`below` or `above`, if the interval excludes one half on that side; nothing otherwise."""
+    if share.value is None or share.low <= 0.5 <= share.high:
+        return ""
+    return above if share.low > 0.5 else below
+
+
+def number(value: float | None) -> str:
+    """Two digits, with a true minus sign and no negative zero; a dash for None."""
+    return "–" if value is None else f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def verdict_word(verdict: Verdict) -> str:
+    """The verdict in words."""
+    return verdict.replace("_", " ")
+
+
+def escaped(text: str) -> str:
+    """Text on one line as Markdown that shows it letter by letter, in a table's cell too."""
+    line = " ".join(text.split())
+    return _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), line)
+
+
+def _group_row(by: str, group: GroupAgreement) -> tuple[str, ...]:
+    share = group.agreement
+    counts = (f"{group.pair_count:,}", f"{share.count:,}")
+    return (by, group_name(group), *counts, percent(share), interval(share), number(group.alpha))
+
+
+def _annotator_row(row: AnnotatorQuality) -> tuple[str, ...]:
+    counts = (row.judgement_count, row.vote_count, row.ties, row.both_bad, row.skips, row.unparsed)
+    return (
+        row.annotator.name,
+        row.annotator.kind.replace("_", " "),
+        *(f"{count:,}" for count in counts),
+        _with_interval(row.agreement_with_others),
+        _with_interval(row.left, lean(row.left, "favours right", "favours left")),
+        _with_interval(row.longer, lean(row.longer, "favours shorter", "favours longer")),
+        _with_interval(row.flips),
+        "–" if row.accuracy is None else f"{100 * row.accuracy:.0f} %",
+        seconds(row.median_seconds),
+    )
+
+
+def seconds(value: float | None) -> str:
+    """Seconds with as many digits as they can mean; a dash for None."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def _with_interval(share: Share, remark: str = "") -> str:
+    found = interval(share)
+    return " ".join(part for part in (percent(share), found and f"({found})", remark) if part)
+
+
+def _suspect_row(suspect: Suspect) -> tuple[str, ...]:
+    return (
+        shortened(suspect.prompt, _PROMPT_WIDTH) or "(empty)",
+        f"{suspect.pair.first_response_id}, {suspect.pair.second_response_id}",
+        ", ".join(f"{name}: {verdict_word(verdict)}" for name, verdict in suspect.verdicts),
+        suspect.reason,
+        "–" if suspect.similarity is None else cosine(suspect.similarity),
+    )
+
+
+def _markdown_table(table: QualityTable) -> str:
+    rule = ["--" if column < table.text_columns else "--:" for column in range(len(table.columns))]
+    return "\n".join([_markdown_row(table.columns), f"|{'|'.join(rule)}|", *map(_markdown_row, table.rows)])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(escaped, cells))} |"

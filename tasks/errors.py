@@ -1,0 +1,11 @@
+"""Failures that a caller of the steps can act on."""
+
+from __future__ import annotations
+
+
+class NothingToDoError(ValueError):
+    """A run has no prompt, or no pair, to work on."""
+
+
+class NoPreferencesError(ValueError):
+    """There is no decisive preference to export."""

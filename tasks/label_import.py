@@ -1,0 +1,127 @@
+"""Labels that were made elsewhere: checked row by row, stored, or refused with a reason. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db import judgements, labelling, preferences
+from db.engine import batches
+from models.exchange import ImportedJudgement
+from models.exchange.label_files import LabelFormat, read_labels
+from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
+from models.records import RejectedRow
+from tasks.people import person
+from tasks.rejects import Rejects
+from tasks.resources import open_database
+from tasks.settings import Settings
+
+ROWS_PER_TRANSACTION = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LabelImport:
+    """What an import of labels found."""
+
+    rows: int
+    added: int
+    rejected: int
+    rejects_path: Path | None
+    by_annotator: dict[str, int]
+
+
+def import_labels(path: Path, format: LabelFormat | None, settings: Settings) -> LabelImport:
+    """Read a file of labels into the database; the annotators in it are people.
+
+    A row is refused if its pair is unknown, its verdict is none, or its annotator has judged the pair already.
+
+    Raises:
+        SourceError: If the file cannot be read at all.
+    """
+    read = added = 0
+    by_annotator: Counter[str] = Counter()
+    rejects_path = settings.artifact_root / "rejects" / f"labels-{path.name}.jsonl"
+    with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
+        for batch in batches(read_labels(path, format), ROWS_PER_TRANSACTION):
+            read += len(batch)
+            with sessions.begin() as session:
+                checker = _Checker(session, [row for row in batch if isinstance(row, ImportedJudgement)])
+                for row in batch:
+                    checked = row if isinstance(row, RejectedRow) else checker.check(row)
+                    if isinstance(checked, RejectedRow):
+                        rejects.write(checked)
+                for identity, made in checker.accepted.items():
+                    annotator_id = judgements.add_annotator(session, identity)
+                    count = judgements.add_judgements(session, annotator_id, made)
+                    by_annotator[identity.name] += count
+                    added += count
+                preferences.recompute(session, checker.pairs)
+    return LabelImport(read, added, rejects.count, rejects.path if rejects.count else None, dict(by_annotator))
+
+
+class _Checker:
+    """Checks the rows of a batch against the database and against each other."""
+
+    def __init__(self, session: Session, rows: list[ImportedJudgement]) -> None:
+        self._by_id = labelling.find_pairs(session, sorted({row.pair_id for row in rows if row.pair_id is not None}))
+        named = {pair for row in rows if (pair := _named_pair(row)) is not None}
+        self._selected = labelling.selected_among(session, sorted(named)) | set(self._by_id.values())
+        self._judged: set[tuple[AnnotatorIdentity, PairKey]] = set()
+        for name in {row.annotator for row in rows}:
+            annotator_id = judgements.find_person(session, " ".join(name.split()))
+            if annotator_id is not None:
+                found = judgements.judged_showings(session, annotator_id, sorted(self._selected))
+                self._judged |= {(person(name), pair) for pair, _ in found}
+        self.accepted: dict[AnnotatorIdentity, list[Judgement]] = {}
+
+    @property
+    def pairs(self) -> list[PairKey]:
+        """The pairs that have new judgements."""
+        return [judgement.pair for made in self.accepted.values() for judgement in made]
+
+    def check(self, row: ImportedJudgement) -> RejectedRow | None:
+        """Accept a row, or say why not."""
+        try:
+            identity = person(row.annotator)
+            judgement = self._judgement(row)
+            if (identity, judgement.pair) in self._judged:
+                raise ValueError(f"{identity.name} has judged this pair already")
+        except ValueError as error:
+            return RejectedRow(row.row_number, str(error), repr(asdict(row)))
+        self._judged.add((identity, judgement.pair))
+        self.accepted.setdefault(identity, []).append(judgement)
+        return None
+
+    def _judgement(self, row: ImportedJudgement) -> Judgement:
+        named = _named_pair(row)
+        pair = named if row.pair_id is None else self._by_id.get(row.pair_id)
+        if pair is None:
+            what = "no pair is named" if row.pair_id is None else f"there is no pair {row.pair_id}"
+            raise ValueError(f"{what}; give a pair_id as `antipode pairs` shows it, or both response ids")
+        if pair not in self._selected:
+            raise ValueError(f"no run has selected the responses {pair[0]} and {pair[1]} as a pair")
+        if named is not None and named != pair:
+            raise ValueError(
+                f"pair {row.pair_id} is of the responses {pair[0]} and {pair[1]}, not {named[0]} and {named[1]}"
+            )
+        left = row.left_response_id if row.left_response_id is not None else pair.first_response_id
+        if left not in pair:
+            raise ValueError(f"the left response {left} is none of the pair's, {pair[0]} and {pair[1]}")
+        is_first_left = left == pair.first_response_id
+        sides: dict[str, Verdict] = {
+            "left": "first" if is_first_left else "second",
+            "right": "second" if is_first_left else "first",
+        }
+        verdict: Verdict = sides.get(row.verdict, row.verdict)  # type: ignore[arg-type]
+        return Judgement(pair, left, verdict, rationale=row.rationale, seconds=row.seconds)
+
+
+def _named_pair(row: ImportedJudgement) -> PairKey | None:
+    """The pair of the two response ids, if both are given and differ."""
+    ids = (row.left_response_id, row.right_response_id)
+    if ids[0] is None or ids[1] is None or ids[0] == ids[1]:
+        return None
+    return PairKey(min(ids[0], ids[1]), max(ids[0], ids[1]))

@@ -1,0 +1,77 @@
+"""Composition root of labelling: an annotator from configuration and settings. No Prefect, no database."""
+
+from __future__ import annotations
+
+from models.fingerprint import model_fingerprint
+from models.labelling import Labeller
+from models.labelling.budget import Budget
+from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
+from models.labelling.judge import JudgeLabeller
+from models.labelling.replies import ReplyStore
+from models.labelling.reward_model import IsolatedRewardModel
+from models.labelling.rubric import RubricLabeller
+from tasks.config import JudgeConfig, LabelConfig, RewardModelConfig
+from tasks.settings import Settings
+
+_NEVER_SENT = {"max_requests", "max_cost"}  # of the configuration: they make the budget
+
+
+def make_labeller(
+    config: LabelConfig, settings: Settings, *, replies: ReplyStore, spent: tuple[int, float]
+) -> Labeller:
+    """Build the annotator; one that holds a model gets a process of its own.
+
+    Args:
+        config: Its section says which annotator; people have none.
+        settings: Where logs go, and the judge's key.
+        replies: Where a judge's replies are kept.
+        spent: Requests and money of the budget that are spent already.
+
+    Raises:
+        ModelLoadError: If there is no such reward model.
+    """
+    match config.annotator:
+        case "gold":
+            return GoldLabeller()
+        case "source":
+            return SourceLabeller()
+        case "scores":
+            return ScoresLabeller(min_ratio=config.scores.min_ratio)
+        case "rubric":
+            return RubricLabeller(temperature=config.rubric.temperature, seed=config.rubric.seed)
+        case "reward_model":
+            return _reward_model(config.reward_model, settings)
+        case "judge":
+            return _judge(config.judge, settings, replies, spent)
+        case "people":
+            raise ValueError("people label at the page, not here; see: antipode web --help")
+
+
+def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewardModel:
+    assert config.name is not None  # the configuration's own rule
+    arguments = {
+        "model": config.name,
+        "revision": config.revision,
+        "fingerprint": model_fingerprint(config.name, config.revision),
+        "dtype": config.dtype,
+        "device": None,
+        "max_tokens": config.max_tokens,
+        "tokens_per_batch": config.tokens_per_batch,
+        "tie_margin": config.tie_margin,
+    }
+    log_path = settings.artifact_root / "logs" / "reward-model.log"
+    return IsolatedRewardModel(arguments, log_path=log_path, timeout_s=config.timeout_s)
+
+
+def _judge(config: JudgeConfig, settings: Settings, replies: ReplyStore, spent: tuple[int, float]) -> JudgeLabeller:
+    key = settings.openai_api_key
+    requests, cost = spent
+    budget = Budget(
+        max_requests=config.max_requests, max_cost=config.max_cost, spent_requests=requests, spent_cost=cost
+    )
+    return JudgeLabeller(
+        **config.model_dump(exclude=_NEVER_SENT),
+        api_key=key.get_secret_value() if key else None,
+        budget=budget,
+        replies=replies,
+    )

@@ -1,0 +1,33 @@
+"""How far the labels of a run can be trusted, read from the database. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from db import judgements, labelling, runs
+from models.labelling.quality import LabelQuality, label_quality
+from tasks.resources import open_database
+from tasks.settings import Settings
+
+SIMILARITY_BINS = 4
+SUSPECTS = 20
+
+
+def quality_of_run(run: str, *, strategies: Sequence[str], settings: Settings) -> LabelQuality:
+    """Agreement, biases and suspects over the pairs of a run, given as an id, a name or `last`.
+
+    Raises:
+        LookupError: If there is no such run.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        return read_quality(session, runs.find_run(session, run), strategies=strategies)
+
+
+def read_quality(session: Session, run_id: int, *, strategies: Sequence[str] = ()) -> LabelQuality:
+    """The same within a session."""
+    pairs = labelling.labelled_pairs(session, run_id, strategies=strategies)
+    found = judgements.judgements_on(session, [pair.pair for pair in pairs])
+    known = judgements.annotators(session, {judgement.annotator_id for judgement in found})
+    return label_quality(pairs, found, list(known.values()), bins=SIMILARITY_BINS, suspect_count=SUSPECTS)

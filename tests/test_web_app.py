@@ -1,0 +1,289 @@
+"""The labelling page's requests on both databases: sign-in, verdicts, undo, what is refused and what is never shown."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+from test_db_queries import add, ids_by_text, row
+
+from db import label_schema, queues
+from models.labelling.records import PairKey
+from models.records import ImportedResponse, ImportedRow, Message, Prompt
+from web.app import create_app
+from web.sign_in import sign_in_token, signed_in_name
+
+SECRET = b"sixteen bytes it"
+HTML = {"accept": "text/html"}
+HERE = {"sec-fetch-site": "same-origin"}
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def open_queue(sessions, *texts, name="a queue", judgements_per_pair=1, prompt="why?"):
+    """A queue of one pair for each two texts, each pair with a prompt of its own; the pairs in the order given."""
+    texts = texts or ("first text", "second text")
+    rows = [row(at, f"{prompt} {at}", *texts[at : at + 2]) for at in range(0, len(texts), 2)]
+    return open_queue_of(sessions, rows, name=name, judgements_per_pair=judgements_per_pair)
+
+
+def open_queue_of(sessions, rows, *, name="a queue", judgements_per_pair=1):
+    add(sessions, *rows, name=name)
+    ids = ids_by_text(sessions)
+    pairs = [PairKey(*sorted(ids[response.text] for response in each.responses)) for each in rows]
+    with sessions.begin() as session:
+        return queues.open_queue(session, name=name, pairs=pairs, judgements_per_pair=judgements_per_pair, seed=0)
+
+
+def stored(sessions):
+    with sessions() as session:
+        return list(session.scalars(select(label_schema.Judgement).order_by(label_schema.Judgement.id)))
+
+
+class Visitor:
+    """A person's browser as far as requests go."""
+
+    def __init__(self, sessions, name="Ana"):
+        self.name = name
+        self.http = TestClient(create_app(sessions, secret=SECRET, lease_s=600))
+        assert self.http.get("/sign-in", params={"token": sign_in_token(SECRET, name)}).status_code == 200
+
+    def pair(self, queue_id):
+        return self.http.get(f"/queues/{queue_id}/pair").json()["pair"]
+
+    def post(self, path, **body):
+        return self.http.post(path, json={"person": self.name, **body}, headers=HERE)
+
+    def judge(self, queue_id, pair, verdict="left", seconds=0.0):
+        sides = {side: pair[side] for side in ("left_id", "right_id")}
+        return self.post(f"/queues/{queue_id}/verdicts", **sides, verdict=verdict, seconds=seconds)
+
+
+@pytest.mark.parametrize("verdict", ["left", "right", "tie", "both_bad", "skip"])
+def test_a_verdict_is_stored_as_shown_and_answered_with_the_next_pair(sessions, verdict):
+    queue_id = open_queue(sessions, "a", "b", "c", "d")
+    ana = Visitor(sessions)
+    pair = ana.pair(queue_id)
+    answer = ana.judge(queue_id, pair, verdict).json()
+    [judgement] = stored(sessions)
+    ids = (judgement.first_response_id, judgement.second_response_id)
+    sides = {"left": pair["left_id"], "right": pair["right_id"]}
+    expected = ("first", "second")[ids.index(sides[verdict])] if verdict in sides else verdict
+    assert (judgement.verdict, judgement.left_response_id, judgement.queue_id) == (expected, pair["left_id"], queue_id)
+    assert answer["pair"]["left_id"] not in ids
+    assert answer["progress"]["own_count"] == answer["progress"]["done_count"] == (verdict != "skip")
+    texts = {at: text for text, at in ids_by_text(sessions).items()}
+    assert (pair["left"], pair["right"]) == tuple(f"<p>{texts[pair[side]]}</p>\n" for side in ("left_id", "right_id"))
+
+
+def test_a_verdict_sent_twice_is_stored_once_and_does_not_label_the_next_pair(sessions):
+    queue_id = open_queue(sessions, "a", "b", "c", "d")
+    ana = Visitor(sessions)
+    pair = ana.pair(queue_id)
+    first, second = ana.judge(queue_id, pair), ana.judge(queue_id, pair, "right")
+    assert first.json() == second.json()
+    assert len(stored(sessions)) == 1
+
+
+def test_undo_brings_back_the_pair_on_the_same_sides_and_then_nothing(sessions):
+    queue_id = open_queue(sessions, "a", "b", "c", "d")
+    ana = Visitor(sessions)
+    pair = ana.pair(queue_id)
+    following = ana.judge(queue_id, pair).json()["pair"]
+    undo = f"/queues/{queue_id}/undo"
+    assert ana.post(undo).json()["pair"] == pair
+    assert stored(sessions) == []
+    assert ana.post(undo).json()["pair"] == pair
+    assert ana.judge(queue_id, pair).json()["pair"] == following
+
+
+def test_a_reload_shows_the_same_pair_and_another_person_gets_another(sessions):
+    queue_id = open_queue(sessions, "a", "b", "c", "d")
+    ana, ben = Visitor(sessions), Visitor(sessions, "Бен 🦊")
+    mine = ana.pair(queue_id)
+    other = ben.pair(queue_id)
+    assert ana.pair(queue_id) == mine
+    assert {mine["left_id"], mine["right_id"]}.isdisjoint({other["left_id"], other["right_id"]})
+    assert Visitor(sessions, "Cy").pair(queue_id) is None
+
+
+@on_sqlite
+def test_seconds_are_at_most_those_since_the_pair_was_given_out(sessions):
+    queue_id = open_queue(sessions, "a", "b", "c", "d")
+    ana = Visitor(sessions)
+    answer = ana.judge(queue_id, ana.pair(queue_id), seconds=0.0).json()
+    ana.judge(queue_id, answer["pair"], seconds=1e9)
+    least, bounded = (judgement.seconds for judgement in stored(sessions))
+    assert least == 0.0
+    assert 0.0 < bounded < 100
+
+
+@on_sqlite
+def test_a_verdict_on_a_pair_that_was_never_given_out_has_no_time(sessions):
+    queue_id = open_queue(sessions, "a", "b")
+    ids = ids_by_text(sessions)
+    Visitor(sessions).judge(queue_id, {"left_id": ids["a"], "right_id": ids["b"]}, seconds=3.0)
+    assert [judgement.seconds for judgement in stored(sessions)] == [None]
+
+
+@on_sqlite
+def test_pace_is_the_median_and_what_is_left_is_counted_at_it(sessions):
+    queue_id = open_queue(sessions, *(str(at) for at in range(12)))
+    ana = Visitor(sessions)
+    for _ in range(3):
+        answer = ana.judge(queue_id, ana.pair(queue_id), seconds=0.0).json()
+    assert answer["progress"] == {"pair_count": 6, "done_count": 3, "own_count": 3, "pace_s": 0.0, "left_s": 0.0}
+
+
+@on_sqlite
+def test_nothing_says_which_model_or_source_wrote_a_response(sessions):
+    responses = (
+        ImportedResponse("a", model="secret-model", score=0.123),
+        ImportedResponse("b", model="other-secret", is_reference=True),
+    )
+    prompt = Prompt((Message("system", "Be brief."), Message("user", "why?")))
+    queue_id = open_queue_of(sessions, [ImportedRow(1, prompt, responses, split="secret-split")])
+    ana = Visitor(sessions)
+    answer = ana.http.get(f"/queues/{queue_id}/pair")
+    assert set(answer.json()["pair"]) == {"left_id", "right_id", "prompt", "left", "right", "has_marks"}
+    assert [turn["role"] for turn in answer.json()["pair"]["prompt"]] == ["system", "user"]
+    for text in (answer.text, ana.http.get(f"/queues/{queue_id}").text):
+        assert not any(word in text for word in ("secret", "0.123", "reference", "strategy"))
+
+
+@on_sqlite
+def test_without_a_valid_link_nothing_is_shown_or_stored(sessions):
+    queue_id = open_queue(sessions)
+    stranger = TestClient(create_app(sessions, secret=SECRET, lease_s=600))
+    forged = sign_in_token(b"another sixteen b", "Ana")
+    for path in ("/", f"/queues/{queue_id}", "/queues/99", f"/queues/{queue_id}/pair", f"/sign-in?token={forged}"):
+        answer = stranger.get(path, headers=HTML)
+        assert answer.status_code == 401
+        assert "Ask the person who runs Antipode" in answer.text
+        assert "set-cookie" not in answer.headers
+    stranger.cookies["antipode"] = forged
+    body = {"person": "Ana", "left_id": 1, "right_id": 2, "verdict": "tie", "seconds": 1}
+    assert stranger.post(f"/queues/{queue_id}/verdicts", json=body, headers=HERE).status_code == 401
+    assert stored(sessions) == []
+
+
+@on_sqlite
+def test_a_page_left_open_by_one_person_stores_nothing_under_the_name_of_another(sessions):
+    queue_id = open_queue(sessions)
+    ana = Visitor(sessions)
+    pair = ana.pair(queue_id)
+    ana.http.get("/sign-in", params={"token": sign_in_token(SECRET, "Ben")})
+    assert ana.judge(queue_id, pair).status_code == 401
+    assert ana.post(f"/queues/{queue_id}/undo").status_code == 401
+    assert stored(sessions) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site", "origin": "http://testserver"}, 403),
+        ({"origin": "http://elsewhere"}, 403),
+        ({"origin": "null"}, 403),
+        ({}, 403),
+        ({**HERE, "content-type": "text/plain"}, 415),
+        ({"origin": "http://testserver"}, 200),
+        (HERE, 200),
+    ],
+)
+def test_a_change_is_taken_only_as_json_from_this_site(sessions, headers, status):
+    queue_id = open_queue(sessions)
+    ana = Visitor(sessions)
+    ana.pair(queue_id)
+    sent = {"content-type": "application/json", **headers}
+    assert ana.http.post(f"/queues/{queue_id}/undo", content='{"person": "Ana"}', headers=sent).status_code == status
+
+
+@on_sqlite
+def test_a_verdict_that_does_not_fit_is_refused_with_a_reason_and_stores_nothing(sessions):
+    queue_id = open_queue(sessions)
+    ana = Visitor(sessions)
+    pair = ana.pair(queue_id)
+    good = {"left_id": pair["left_id"], "right_id": pair["right_id"], "verdict": "tie", "seconds": 1.0}
+    verdicts = f"/queues/{queue_id}/verdicts"
+    for wrong in ({"verdict": "unparsed"}, {"seconds": -1.0}, {"left_id": 2**63}, {"left_id": "1"}, {"more": 1}):
+        assert ana.post(verdicts, **{**good, **wrong}).status_code == 422
+    assert ana.post(verdicts, **{**good, "left_id": 77}).status_code == 404
+    assert "not in queue" in ana.post(verdicts, **{**good, "left_id": 77}).json()["detail"]
+    assert ana.post("/queues/99/verdicts", **good).status_code == 404
+    assert ana.http.get("/queues/99/pair").status_code == 404
+    assert ana.http.get("/queues/99999999999/pair").status_code == 422
+    assert stored(sessions) == []
+
+
+@on_sqlite
+def test_every_answer_forbids_foreign_and_inline_script(sessions):
+    queue_id = open_queue(sessions)
+    ana = Visitor(sessions)
+    paths = ("/", f"/queues/{queue_id}", f"/queues/{queue_id}/pair", "/static/page.js", "/health", "/nowhere")
+    for path in paths:
+        headers = ana.http.get(path, headers=HTML).headers
+        policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+        assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == "'self'"
+        assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+        assert headers["cache-control"] == "no-store"
+    page = ana.http.get(f"/queues/{queue_id}").text
+    assert "<style" not in page
+    assert "style=" not in page
+    assert page.count("<script") == page.count('<script src="/static/') == 1
+
+
+@on_sqlite
+def test_the_first_page_leads_to_the_only_queue_or_offers_a_choice_or_says_what_to_do(sessions):
+    ana = Visitor(sessions)
+    assert "there is no queue yet" in ana.http.get("/").text
+    only = open_queue(sessions, "a", "b", name="<b>one</b>")
+    assert ana.http.get("/", follow_redirects=False).headers["location"] == f"/queues/{only}"
+    open_queue(sessions, "c", "d", name="two", prompt="other")
+    choice = ana.http.get("/").text
+    assert "&lt;b&gt;one&lt;/b&gt;" in choice
+    assert "two" in choice
+
+
+@on_sqlite
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(sessions):
+    client = TestClient(create_app(sessions, secret=SECRET, lease_s=600), base_url="https://label.example")
+    cookie = client.get("/sign-in", params={"token": sign_in_token(SECRET, "Ana")}).headers["set-cookie"]
+    assert all(word in cookie.lower() for word in ("httponly", "samesite=strict", "secure", "path=/"))
+
+
+@on_sqlite
+def test_health_answers_without_a_link(sessions):
+    assert TestClient(create_app(sessions, secret=SECRET, lease_s=1)).get("/health").json() == {"status": "ok"}
+
+
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200).filter(lambda n: n == n.strip())
+)
+def test_a_token_proves_its_name_and_no_other_secret_or_change_does(name):
+    token = sign_in_token(SECRET, name)
+    assert signed_in_name(SECRET, token) == name
+    assert token == token.strip() and all(c.isascii() and (c.isalnum() or c in "-_.") for c in token)
+    assert signed_in_name(SECRET + b"x", token) is None
+    other = sign_in_token(SECRET, name + "x" if len(name) < 200 else "x")
+    assert signed_in_name(SECRET, other.split(".")[0] + "." + token.split(".")[1]) is None
+
+
+@given(token=st.text())
+def test_no_text_that_was_not_signed_is_a_token(token):
+    assert signed_in_name(SECRET, token) is None
+
+
+@pytest.mark.parametrize("name", ["", " Ana", "Ana\n", "x" * 201])
+def test_a_name_that_cannot_be_told_apart_or_stored_gets_no_link(name):
+    with pytest.raises(ValueError, match="a name must be 1 to 200 characters"):
+        sign_in_token(SECRET, name)
+
+
+@on_sqlite
+def test_a_short_secret_is_refused_at_once(sessions):
+    with pytest.raises(ValueError, match="at least 16 bytes, got 5"):
+        create_app(sessions, secret=b"short", lease_s=1)

@@ -1,0 +1,415 @@
+"""The labelling page in a real browser on a real server: keys, undo, reloads, broken connections, hostile texts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, update
+from test_db_queries import row
+from test_models_generation_openai import free_port
+from test_web_app import SECRET, Visitor, open_queue, open_queue_of, stored
+
+from db import label_schema
+from models.records import ImportedResponse, ImportedRow, Prompt
+from web.app import create_app
+from web.server import make_server
+from web.sign_in import sign_in_token
+
+pytestmark = [pytest.mark.browser, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "labelling-page.png"
+KEY_PAUSE_MS = 170  # the page ignores keys in the first 150 ms of a pair
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 780}
+
+COFFEE = Prompt.from_text("How do I keep coffee beans fresh, and how many grams do I need for two cups?")
+COFFEE_TEXTS = (
+    """Keep the beans **airtight, dark and cool**:
+
+- Leave them whole and grind them just before brewing.
+- Use an opaque tin with a tight lid.
+- Do not put them in the fridge: they take on moisture and smells.
+
+For two cups of 250 ml, take about 60 g per litre:
+
+```python
+grams = 2 * 0.250 * 60
+print(round(grams))  # 30
+```
+
+So weigh out **30 g**, and use the beans within three weeks.""",
+    """Keep the beans **airtight, dark and cool**:
+
+- Buy them ground, which saves time in the morning.
+- Use an opaque tin with a tight lid.
+- Put them in the fridge: the cold keeps the smells in.
+
+For two cups of 250 ml, take about 60 g per litre:
+
+```python
+grams = 2 * 250 * 60
+print(grams)  # 30000
+```
+
+So weigh out **30,000 g**, and use the beans within three weeks.""",
+)
+HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
+
+[click](javascript:window.hacked=3) ![picture](http://127.0.0.1/x.png)"""
+
+
+class Site:
+    """The page on a server of its own, which can be stopped and started again on the same port."""
+
+    def __init__(self, sessions):
+        self.app = create_app(sessions, secret=SECRET, lease_s=600)
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        self.server = make_server(self.app, host="127.0.0.1", port=self.port)
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+        wait_for(lambda: self.server.started)
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join()
+
+    def link(self, name):
+        return f"{self.address}/sign-in?token={sign_in_token(SECRET, name)}"
+
+
+def wait_for(is_ready):
+    deadline = time.monotonic() + 20
+    while not is_ready():
+        assert time.monotonic() < deadline, "waited 20 s"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(sessions):
+    site = Site(sessions)
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Open the page in a browser of one's own; anything it loads from elsewhere or logs as an error fails the test."""
+    contexts, faults = [], []
+
+    def open_page(name="Ana", viewport=DESKTOP, **options):
+        contexts.append(browser.new_context(viewport=viewport, **options))
+        page = contexts[-1].new_page()
+        page.on("request", lambda sent: sent.url.startswith(site.address) or faults.append(sent.url))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(site.link(name))
+        page.wait_for_url(re.compile(r"/(queues/\d+)?$"))
+        page.wait_for_load_state("load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def settle(page):
+    """Wait until the page shows what the server answered and listens to keys."""
+    page.wait_for_selector("#work:not([aria-busy])", state="attached")
+    page.wait_for_timeout(KEY_PAUSE_MS)
+
+
+def press(page, key):
+    settle(page)
+    page.keyboard.press(key)
+
+
+def texts(page):
+    settle(page)
+    return page.inner_text("#left-text"), page.inner_text("#right-text")
+
+
+def test_a_key_stores_the_side_that_was_shown_and_undo_brings_the_pair_back(visit, sessions):
+    open_queue(sessions, "a", "b", "c", "d")
+    page = visit()
+    shown = texts(page)
+    press(page, "1")
+    following = texts(page)
+    assert set(following).isdisjoint(shown)
+    [judgement] = stored(sessions)
+    left_is_first = judgement.left_response_id == judgement.first_response_id
+    assert judgement.verdict == ("first" if left_is_first else "second")
+    assert judgement.seconds > KEY_PAUSE_MS / 1000
+    press(page, "u")
+    assert texts(page) == shown
+    assert stored(sessions) == []
+    press(page, "2")
+    assert texts(page) == following
+    assert stored(sessions)[0].verdict == ("second" if left_is_first else "first")
+
+
+def test_every_key_and_button_gives_its_verdict_and_the_end_says_so(visit, sessions):
+    open_queue(sessions, *"abcdefgh")
+    page = visit()
+    for key in "0xs":
+        press(page, key)
+    settle(page)
+    page.click("button[data-action=tie]")
+    page.wait_for_selector("#finished:not([hidden])")
+    assert [judgement.verdict for judgement in stored(sessions)] == ["tie", "both_bad", "skip", "tie"]
+    assert "1 of 4 still wait" in page.inner_text("#finished-text")
+    assert page.is_disabled("button[data-action=left]")
+    press(page, "u")
+    page.wait_for_selector("#work:not([hidden])")
+    press(page, "1")
+    page.wait_for_selector("#finished:not([hidden])")
+    assert len(stored(sessions)) == 4
+
+
+def test_a_key_pressed_twice_or_held_labels_one_pair(visit, sessions):
+    open_queue(sessions, *"abcdefgh")
+    page = visit()
+    settle(page)
+    page.keyboard.press("1")
+    page.keyboard.press("1")
+    settle(page)
+    for _ in range(3):  # pressed again before it is let go: the browser repeats it
+        page.keyboard.down("2")
+        page.wait_for_timeout(KEY_PAUSE_MS)
+    page.keyboard.up("2")
+    settle(page)
+    assert len(stored(sessions)) == 2
+
+
+def test_a_key_meant_for_the_last_pair_does_not_label_the_next_one_unseen(visit, sessions):
+    open_queue(sessions, *"abcdef")
+    page = visit()
+    settle(page)
+    page.evaluate("""() => {
+        const work = document.getElementById("work");
+        const key = () => new KeyboardEvent("keydown", {key: "2", bubbles: true});
+        new MutationObserver(() => work.hasAttribute("aria-busy") || document.body.dispatchEvent(key()))
+            .observe(work, {attributes: true});
+    }""")
+    page.keyboard.press("1")  # and 2 at the moment the next pair appears
+    settle(page)
+    assert len(stored(sessions)) == 1
+
+
+def test_markup_in_a_text_stays_text_and_the_policy_stops_what_would_run(visit, sessions):
+    open_queue_of(sessions, [row(1, HOSTILE, HOSTILE, f"{HOSTILE} b")], name=HOSTILE[:40])
+    page = visit()
+    assert all("<script>window.hacked = 1</script>" in text for text in texts(page))
+    assert page.locator("#work :is(script, img, [onerror])").count() == 0
+    for link in page.locator("#work a").all():
+        assert link.get_attribute("href") in (None, "http://127.0.0.1/x.png")
+    page.evaluate("""() => {
+        const script = document.createElement("script");
+        script.textContent = "window.hacked = 4";
+        document.body.append(script);
+        document.querySelector("#left-text").innerHTML = '<img src="/none" onerror="window.hacked = 5">';
+    }""")
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_two_people_at_once_never_see_the_same_pair_and_together_finish_the_queue(visit, sessions):
+    open_queue(sessions, *(f"text {at}" for at in range(12)))
+    pages = [visit("Ana"), visit("Ben")]
+    seen = []
+    for _ in range(3):
+        shown = [frozenset(texts(page)) for page in pages]
+        assert shown[0].isdisjoint(shown[1])
+        seen += shown
+        for page in pages:
+            press(page, "0")
+            settle(page)
+    for page in pages:
+        page.wait_for_selector("#finished:not([hidden])")
+    assert len(set(seen)) == len(stored(sessions)) == 6
+    with sessions() as session:
+        per_person = session.execute(
+            select(func.count()).select_from(label_schema.Judgement).group_by(label_schema.Judgement.annotator_id)
+        ).scalars()
+        assert list(per_person) == [3, 3]
+
+
+def test_a_reload_shows_the_same_pair(visit, sessions):
+    open_queue(sessions, *"abcdef")
+    page = visit()
+    press(page, "1")
+    shown = texts(page)
+    page.reload()
+    assert texts(page) == shown
+    assert len(stored(sessions)) == 1
+
+
+def test_a_verdict_given_while_the_server_is_down_is_kept_over_a_reload_and_stored(visit, site, sessions):
+    open_queue(sessions, *"abcdef")
+    page = visit()
+    shown = texts(page)
+    site.stop()
+    page.keyboard.press("1")
+    page.wait_for_selector("#notice.alarm:not([hidden])")
+    assert "“Response 1 is better” is kept" in page.inner_text("#notice")
+    page.keyboard.press("2")  # one verdict is under way: this is not a second
+    site.start()
+    page.reload()
+    assert texts(page) != shown
+    [judgement] = stored(sessions)
+    assert (judgement.verdict == "first") == (judgement.left_response_id == judgement.first_response_id)
+
+
+def test_the_page_goes_on_by_itself_when_the_server_is_back(visit, site, sessions):
+    open_queue(sessions, *"abcd")
+    page = visit()
+    texts(page)
+    site.stop()
+    page.keyboard.press("0")
+    page.wait_for_selector("#notice.alarm:not([hidden])")
+    site.start()
+    settle(page)
+    assert [judgement.verdict for judgement in stored(sessions)] == ["tie"]
+    assert page.inner_text("#count") == "1 of 2 done · 1 by you"
+
+
+def test_a_link_opened_from_another_site_signs_in(visit, browser, site, sessions):
+    open_queue(sessions)
+    page = browser.new_context().new_page()
+    page.goto(f"http://localhost:{site.port}/health")  # another site than 127.0.0.1
+    page.evaluate("address => { location.href = address }", site.link("Zoë"))
+    page.wait_for_selector("#left-text p")
+    assert page.locator("body").get_attribute("data-person") == "Zoë"
+    page.context.close()
+
+
+def test_differences_are_marked_until_they_are_switched_off(visit, sessions):
+    open_queue(sessions, "The cat sat on the mat.", "The dog sat on the mat.")
+    page = visit()
+    assert set(texts(page)) == {"The cat sat on the mat.", "The dog sat on the mat."}
+    assert set(page.locator("mark").all_inner_texts()) == {"cat", "dog"}
+    background = "getComputedStyle(document.querySelector('mark')).backgroundColor"
+    is_on = page.evaluate(background)
+    press(page, "d")
+    assert page.evaluate(background) == "rgba(0, 0, 0, 0)" != is_on
+    page.reload()
+    settle(page)
+    assert page.evaluate(background) == "rgba(0, 0, 0, 0)"
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways_and_with_targets_a_thumb_hits(visit, sessions):
+    wide = "```\n" + "x" * 300 + "\n```\n\n|a|b|\n|-|-|\n|" + "y" * 200 + "|z|\n\n" + "w" * 300
+    open_queue(sessions, wide, wide + " b")
+    page = visit(viewport=PHONE, has_touch=True, is_mobile=True)
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    for button in page.locator("footer button, header button").all():
+        box = button.bounding_box()
+        assert box["height"] >= 44
+        assert box["width"] >= 44
+        assert box["y"] + box["height"] <= PHONE["height"]
+
+
+def test_light_and_dark_have_legible_contrast(visit, sessions):
+    open_queue(sessions)
+    page = visit()
+    settle(page)
+    for scheme, is_dark in (("light", False), ("dark", True)):
+        page.emulate_media(color_scheme=scheme)
+        colours = page.evaluate("""() => ["#left-text", "#left-title", "button.main", "[data-action=undo]", "#count"]
+            .map(name => {
+                let ground = document.querySelector(name);
+                const ink = getComputedStyle(ground).color;
+                while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
+                return [ink, getComputedStyle(ground).backgroundColor];
+            })""")
+        for ink, ground in colours:
+            assert contrast(ink, ground) >= 4.5, (scheme, ink, ground)
+        assert (luminance(colours[0][1]) < 0.1) == is_dark
+
+
+def contrast(ink, ground):
+    """The contrast ratio of WCAG 2.2, 1 to 21."""
+    low, high = sorted((luminance(ink), luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour):
+    channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_a_key_counts_by_its_place_where_the_layout_has_no_such_letter(visit, sessions):
+    open_queue(sessions, *"abcd")
+    page = visit()
+    settle(page)
+    for key, code in (("f", "KeyS"), ("ы", "KeyS")):  # on Dvorak the place of s has another letter of the alphabet
+        page.evaluate(
+            "sent => document.body.dispatchEvent(new KeyboardEvent('keydown', {...sent, bubbles: true}))",
+            {"key": key, "code": code},
+        )
+        settle(page)
+        assert [judgement.verdict for judgement in stored(sessions)] == (["skip"] if key == "ы" else [])
+
+
+def test_the_help_opens_and_closes_by_key_and_takes_no_verdict(visit, sessions):
+    open_queue(sessions)
+    page = visit()
+    press(page, "?")
+    assert page.is_visible("#help")
+    page.keyboard.press("1")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#help")
+    assert stored(sessions) == []
+
+
+def test_responses_have_equal_heights_and_the_controls_stay_where_they_are(visit, sessions):
+    open_queue(sessions, "short", "long\n\n" * 200, "x", "y", prompt="A prompt of several lines.\n" * 30)
+    page = visit()
+    tops = []
+    for _ in range(2):
+        settle(page)
+        left, right = (page.locator(f"#{side}").bounding_box() for side in ("left", "right"))
+        assert (left["y"], left["height"]) == (right["y"], right["height"])
+        tops.append(page.locator("footer").bounding_box())
+        press(page, "s")
+    assert tops[0] == tops[1]
+    assert tops[0]["y"] + tops[0]["height"] <= DESKTOP["height"]
+
+
+def test_the_picture_of_the_documents_is_taken(visit, sessions, tmp_path):
+    coffee = ImportedRow(1, COFFEE, tuple(map(ImportedResponse, COFFEE_TEXTS)))
+    others = [row(at, f"Question {at}?", f"a {at}", f"b {at}") for at in range(2, 60)]
+    queue_id = open_queue_of(sessions, [coffee, *others], name="Everyday questions")
+    ana = Visitor(sessions)
+    while "coffee" not in (pair := ana.pair(queue_id))["prompt"][0]["html"]:
+        ana.judge(queue_id, pair, "tie")
+    with sessions.begin() as session:
+        session.execute(update(label_schema.Judgement).values(seconds=9.0))
+    page = visit()
+    settle(page)
+    path = PICTURE if os.environ.get("WRITE_PICTURES") else tmp_path / PICTURE.name
+    page.screenshot(path=path)
+    assert page.locator("mark").count() > 5
+    assert page.inner_text("#pace").startswith("9 s a pair")
+    assert path.read_bytes().startswith(b"\x89PNG")

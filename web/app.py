@@ -1,0 +1,114 @@
+"""The labelling page's web application: sign-in, the pages, and what a person reads when something is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from db import queues
+from web import labelling
+from web.access import CurrentPerson, CurrentSite, Site
+from web.guard import guard
+from web.labelling import QueueId
+from web.sign_in import sign_in_token, signed_in_name
+
+FOLDER = Path(__file__).parent
+COOKIE_AGE_S = 90 * 24 * 3600
+EXPLANATIONS = {
+    401: (
+        "Open this page with your own link",
+        "Labels are kept under a name, so everyone signs in with a link of their own. "
+        "Ask the person who runs Antipode for yours and open it in this browser.",
+    ),
+    404: ("There is nothing here", "No queue has this address. It may have been mistyped, or belong to another site."),
+}
+TEMPLATES = Jinja2Templates(
+    env=Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
+)
+
+
+def create_app(sessions: sessionmaker[Session], *, secret: bytes, lease_s: float) -> FastAPI:
+    """Make the application on a database with the current schema.
+
+    `secret` proves people's links (`sign_in_token`); `lease_s`: for how many seconds a pair is kept for its person.
+
+    Raises:
+        ValueError: If the secret is too short.
+    """
+    sign_in_token(secret, "anyone")  # says so now, not at the first request
+    # FastAPI's own pages would need scripts from elsewhere.
+    app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.site = Site(sessions, secret, lease_s)
+    app.middleware("http")(guard)
+    app.add_exception_handler(StarletteHTTPException, _refuse)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+    app.get("/health")(show_health)
+    app.get("/sign-in")(sign_in)
+    app.get("/")(show_home)
+    app.get("/queues/{queue_id}")(show_queue)
+    app.include_router(labelling.router)
+    return app
+
+
+def show_health(site: CurrentSite) -> dict[str, str]:
+    """Say that the site answers and reaches its database."""
+    with site.sessions() as session:
+        session.execute(text("SELECT 1"))
+    return {"status": "ok"}
+
+
+def sign_in(request: Request, site: CurrentSite, token: str = "") -> Response:
+    """Take a person's link, give their browser a cookie, and move on to the first page."""
+    name = signed_in_name(site.secret, token)
+    if name is None:
+        raise HTTPException(401, "this link is not valid; ask for a new one")
+    # A page that moves on by itself, not a redirect: after a click in a mail or a chat, browsers leave strict cookies
+    # out on redirects, and the first page would greet the person as unknown.
+    response = _page(request, "signed_in.html", person=name)
+    is_secure = request.url.scheme == "https"
+    response.set_cookie("antipode", token, COOKIE_AGE_S, httponly=True, samesite="strict", secure=is_secure)
+    return response
+
+
+def show_home(request: Request, site: CurrentSite, person: CurrentPerson) -> Response:
+    """The only queue, or a choice of queues, or what to do without one."""
+    with site.sessions() as session:
+        found = queues.list_queues(session)
+    if len(found) == 1:
+        return RedirectResponse(f"/queues/{found[0].id}", 303)
+    return _page(request, "home.html", person=person.name, queues=found)
+
+
+def show_queue(request: Request, queue_id: QueueId, site: CurrentSite, person: CurrentPerson) -> Response:
+    """The page on which a queue is labelled; its script asks for the pair."""
+    with site.sessions() as session:
+        try:
+            queue = queues.get_queue(session, queue_id)
+        except LookupError as error:
+            raise HTTPException(404, str(error)) from error
+        has_others = len(queues.list_queues(session)) > 1
+    return _page(request, "queue.html", person=person.name, queue=queue, has_others=has_others)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    """Answer a person with a page, and the page's script with JSON."""
+    assert isinstance(error, StarletteHTTPException)
+    if error.status_code in EXPLANATIONS and "text/html" in request.headers.get("accept", ""):
+        title, explanation = EXPLANATIONS[error.status_code]
+        response = _page(request, "message.html", title=title, explanation=explanation)
+        response.status_code = error.status_code
+        return response
+    return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
+
+
+def _page(request: Request, template: str, **content: Any) -> Response:
+    return TEMPLATES.TemplateResponse(request, template, content)

@@ -1,0 +1,97 @@
+"""What the page is told of a pair and a queue, as JSON: never a strategy, a similarity or a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from db.queues import QueuedPair, QueueProgress
+from models.labelling.records import PairKey
+from web.rendering import RenderedTurn, render_pair, render_prompt
+
+MAX_ID = 2**63 - 1  # what the databases hold
+
+
+class PersonBody(BaseModel):
+    """Whose page a change comes from: in a browser that two people share, the cookie may be the other's by now."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    person: str
+
+
+class VerdictBody(PersonBody):
+    """A person's verdict on a pair as it lay before them. `seconds`: how long the page was looked at."""
+
+    left_id: int = Field(ge=1, le=MAX_ID)
+    right_id: int = Field(ge=1, le=MAX_ID)
+    verdict: Literal["left", "right", "tie", "both_bad", "skip"]
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+
+    @property
+    def pair(self) -> PairKey:
+        """The pair as it is stored."""
+        return PairKey(min(self.left_id, self.right_id), max(self.left_id, self.right_id))
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressContent:
+    """How far the queue is. `pace_s`: median seconds of the person's recent pairs; `left_s`: what is left at it."""
+
+    pair_count: int
+    done_count: int
+    own_count: int
+    pace_s: float | None
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairContent:
+    """A pair as it is shown: ids to answer with, and HTML. `has_marks`: whether differing words are marked."""
+
+    left_id: int
+    right_id: int
+    prompt: list[RenderedTurn]
+    left: str
+    right: str
+    has_marks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueueContent:
+    """The pair that lies before the person, None where none is left for them, and how far the queue is."""
+
+    pair: PairContent | None
+    progress: ProgressContent
+
+
+def queue_content(queued: QueuedPair | None, progress: QueueProgress) -> QueueContent:
+    """Put together what the page shows next."""
+    return QueueContent(None if queued is None else _pair_content(queued), _progress_content(progress))
+
+
+def _pair_content(queued: QueuedPair) -> PairContent:
+    rendered = render_pair(queued.left, queued.right)
+    return PairContent(
+        left_id=queued.left_response_id,
+        right_id=sum(queued.pair) - queued.left_response_id,
+        prompt=render_prompt(queued.prompt),
+        left=rendered.left,
+        right=rendered.right,
+        has_marks=rendered.has_marks,
+    )
+
+
+def _progress_content(progress: QueueProgress) -> ProgressContent:
+    pace_s = median(progress.recent_seconds) if progress.recent_seconds else None
+    seen = max(progress.done_count, progress.own_count + progress.own_skips)
+    return ProgressContent(
+        pair_count=progress.pair_count,
+        done_count=progress.done_count,
+        own_count=progress.own_count,
+        pace_s=pace_s,
+        left_s=None if pace_s is None else pace_s * (progress.pair_count - seen),
+    )

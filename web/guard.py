@@ -1,0 +1,46 @@
+"""What holds for every request: headers that keep texts from running, and changes from this page only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Refuse a change that comes from elsewhere, and give every answer the headers."""
+    fault = None if request.method in ("GET", "HEAD") else _fault(request)
+    response = await call_next(request) if fault is None else JSONResponse({"detail": fault[1]}, fault[0])
+    response.headers.update(HEADERS)
+    return response
+
+
+def _fault(request: Request) -> tuple[int, str] | None:
+    """The status and reason to refuse a change, or None. A browser always says where a change comes from."""
+    if not _is_same_origin(request):
+        return 403, "a change must come from the labelling page itself; open the page and label there"
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        return 415, f"a change must be application/json, got {content_type!r}"
+    return None
+
+
+def _is_same_origin(request: Request) -> bool:
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    # Browsers leave Sec-Fetch-Site out on plain http beyond this machine, but send Origin.
+    origin = urlsplit(request.headers.get("origin", ""))
+    return bool(origin.netloc) and origin.netloc.lower() == request.headers.get("host", "").lower()

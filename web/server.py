@@ -1,0 +1,30 @@
+"""Serves the labelling page with uvicorn."""
+
+from __future__ import annotations
+
+import uvicorn
+from fastapi import FastAPI
+
+STOP_S = 5
+
+
+def make_server(app: FastAPI, *, host: str, port: int) -> uvicorn.Server:
+    """Make the server; `run()` serves until it is interrupted.
+
+    It keeps no access log: the lines would hold people's sign-in links. Requests under way are finished when it stops.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=STOP_S,
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve the page until it is interrupted."""
+    make_server(app, host=host, port=port).run()
