@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/antipode demo
 
 test: $(READY) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -54,21 +54,33 @@ def make_session_factory(engine: Engine) -> sessionmaker[Session]:
 def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows whose natural key is not there yet and say how many were new; the others stay as they are.
 
-    On PostgreSQL the writers of one table take turns until they commit: two that insert the same new rows in another
-    order would wait for each other for ever.
+    The writers of one table take turns: two that insert the same new rows in another order would wait for each other
+    for ever.
     """
     if not rows:
         return 0
     target: Table = table.__table__
+    take_turn(session, target.name)
     dialect = session.get_bind().dialect.name
-    if dialect == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(target.name))))
     statement = (postgresql if dialect == "postgresql" else sqlite).insert(target).on_conflict_do_nothing()
     count = 0
     for batch in batches(rows, INSERT_BATCH):
         # Core's executemany; without the option SQLAlchemy gives psycopg's row count up.
         count += session.connection().execute(statement, batch, execution_options={"preserve_rowcount": True}).rowcount
     return count
+
+
+def take_turn(session: Session, name: str) -> None:
+    """Wait until no other transaction holds the turn of this name, and hold it until this one ends.
+
+    What is read after it stays true until then, as far as all who change it take the same turn. On SQLite there is one
+    turn, the write lock: a transaction that has only read may fail when it comes to write.
+    """
+    connection = session.connection()
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
+    elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

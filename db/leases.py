@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, false, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from db import label_schema
+from db import engine, label_schema
 from models.labelling.records import PairKey
 from models.records import content_key
 
@@ -42,10 +42,7 @@ def take_turn(session: Session) -> None:
     Call it before anything else is written: SQLite lets a transaction that has only read fail when it comes to write,
     PostgreSQL lets two that take the same locks in another order wait for each other until one fails.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(label_schema.Lease.__tablename__))))
-    else:  # a statement that writes takes SQLite's write lock, whatever it finds
-        session.connection().execute(delete(label_schema.Lease.__table__).where(false()))  # type: ignore[arg-type]
+    engine.take_turn(session, label_schema.Lease.__tablename__)
 
 
 def held_by(session: Session, queue_id: int, annotator_id: int) -> Lease | None:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db import label_schema
-from db.engine import batches
+from db.engine import batches, take_turn
 from db.judgements import annotators, of_pairs, showings
 from db.schema import utc_now
 from models.labelling.records import PairKey, Preference
@@ -68,6 +68,7 @@ def recompute(
         weights: An accuracy (0 to 1) per annotator, for the rule `weighted`.
         name: What the preferences are stored under; None: the rule's own name.
     """
+    take_turn(session, label_schema.Preference.__tablename__)  # another's labels on the same pair are seen, or see ours
     total = Changes()
     for batch in batches(dict.fromkeys(pairs), BATCH):
         made = []

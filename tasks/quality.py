@@ -12,7 +12,7 @@ from tasks.resources import open_database
 from tasks.settings import Settings
 
 SIMILARITY_BINS = 4
-SUSPECTS = 20
+SUSPECTS = 10
 
 
 def quality_of_run(run: str, *, strategies: Sequence[str], settings: Settings) -> LabelQuality:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -14,6 +15,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before anything is imported that reads them: no telemetry, no hub, no Prefect server but the tests' own.
 os.environ |= {
@@ -25,10 +27,14 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "VLLM_NO_USAGE_STATS": "1",
 }
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: two threads of torch that wait for each other there cost five times their work.
+    os.environ["OMP_NUM_THREADS"] = "1"
 for _name in [name for name in os.environ if name.startswith("ANTIPODE_") or name == "PREFECT_API_URL"]:
     del os.environ[_name]
 
 import pytest
+from command_line import ForkServer
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
@@ -39,16 +45,19 @@ from tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
+DEMO_MODEL_TESTS = "test_models_demo_language_model.py"
 SERVER_START_S = 90
+COMMAND_TIMEOUT_S = 280
 
 hypothesis_settings.register_profile("antipode", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("antipode")
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
+_STARTED_FRESH: set[str] = set()  # the commands this process has started in a fresh interpreter
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine lacks, and say so."""
+    """Skip what this machine lacks, and say so; put first what takes long, where workers share it out."""
     missing = {
         "real_data": None if REAL_DATA.is_dir() else f"no real data sets at {REAL_DATA}",
         "browser": None if shutil.which("chromium") else "chromium is not installed (Debian package chromium)",
@@ -59,6 +68,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let a worker take one test of the flows, or a file of others, whose fixtures may serve a module.
+
+    The groups of xdist 3.8 (`--dist loadgroup`) are ignored without a word under pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FlowsApart(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if Path(file).name.startswith("test_flows_") else file
+
+    config.option.loadscopereorder = False
+    return FlowsApart(config, log)
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing."""
+    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +170,11 @@ def demo_model() -> Path:
     """The demo model's folder, trained once and kept beside the project's other artifacts."""
     from models.demo.language_model import build_demo_model
 
-    return build_demo_model(ROOT / ".antipode" / "models")
+    folder = ROOT / ".antipode" / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:  # one worker trains, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return build_demo_model(folder)
 
 
 @pytest.fixture(scope="session")
@@ -162,24 +199,48 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             server.wait(timeout=30)
 
 
+@pytest.fixture(scope="session")
+def fork_server(prefect_server: str) -> Iterator[ForkServer]:
+    """Starts commands without the seconds that their imports take."""
+    server = ForkServer(os.environ | {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT)})
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def antipode(settings: Settings, prefect_server: str, tmp_path: Path) -> CommandLine:
-    """Run the command line in a process of its own, as a user would, in an empty folder."""
+def antipode(settings: Settings, prefect_server: str, fork_server: ForkServer, tmp_path: Path) -> CommandLine:
+    """Run the command line in a process of its own, as a user would, in an empty folder.
+
+    The first call of each command takes a fresh interpreter, the others a fork of one that has the libraries.
+    """
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        variables = os.environ | variables | environment
+        if arguments[0] in _STARTED_FRESH:
+            return fork_server.run(arguments, cwd=tmp_path, env=variables, timeout_s=COMMAND_TIMEOUT_S)
+        _STARTED_FRESH.add(arguments[0])
         return subprocess.run(
             [sys.executable, "-m", "flows", *arguments],
             cwd=tmp_path,
-            env=os.environ
-            | {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-            | environment,
+            env=variables,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
 
     return run
+
+
+def _rank(item: pytest.Item) -> int:
+    """The demo model's file trains it, meanwhile others run, then those that want it, then what is quick."""
+    fixtures = getattr(item, "fixturenames", ())
+    if item.path.name == DEMO_MODEL_TESTS:
+        return 0
+    if "demo_model" in fixtures:
+        return 2
+    return 1 if "antipode" in fixtures else 3
 
 
 def _has_module(name: str) -> bool:

@@ -9,10 +9,16 @@ import pytest
 from conftest import ROOT
 from sqlalchemy import inspect, text
 
-from tasks.config import CurateConfig
+from db import judgements, labelling
+from models.labelling.records import Judgement
+from tasks.config import CurateConfig, ExportConfig, LabelConfig
 from tasks.embedding import embed
+from tasks.exchange import export_preferences
 from tasks.generation import generate
 from tasks.ingestion import import_demo_prompts
+from tasks.labelling import judge_pairs, open_label_run
+from tasks.people import person
+from tasks.resources import open_database
 from tasks.runs import open_run
 from tasks.selection import select
 
@@ -34,8 +40,20 @@ def curate_in_this_process(settings):
     return run_id
 
 
+def label_and_export_in_this_process(settings):
+    pairs = {"limit": 50}  # so that some stay without a label
+    judge_pairs.fn(open_label_run.fn(LabelConfig.model_validate({"annotator": "rubric", "pairs": pairs})))
+    # Scripted replies are nothing of the demo world: to the rubric both are bad. A person decides.
+    with open_database(settings) as sessions, sessions.begin() as session:
+        keys = labelling.pair_keys(session, 1, limit=5)
+        anna = judgements.add_annotator(session, person("anna"))
+        judgements.add_judgements(session, anna, [Judgement(key, key.first_response_id, "first") for key in keys])
+    export_preferences(settings.artifact_root / "out.jsonl", ExportConfig(annotators=("anna",)), settings)
+
+
 def test_every_documented_query_runs(settings, sessions):
     curate_in_this_process(settings)
+    label_and_export_in_this_process(settings)
     queries = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
     assert len(queries) >= 6
     with sessions() as session:
@@ -47,7 +65,10 @@ def test_every_documented_query_runs(settings, sessions):
 @pytest.mark.parametrize(
     ("view", "begin", "end"),
     [
-        ("selected_pairs", "`selected_pairs`, one row", "`run_summary`, one row"),
+        ("selected_pairs", "`selected_pairs`, one row", "`labelled_pairs`, one row"),
+        ("labelled_pairs", "`labelled_pairs`, one row", "`judged_pairs`, one row"),
+        ("judged_pairs", "`judged_pairs`, one row", "`annotator_summary`, one row"),
+        ("annotator_summary", "`annotator_summary`, one row", "`run_summary`, one row"),
         ("run_summary", "`run_summary`, one row", "## Tables"),
     ],
 )

@@ -192,15 +192,8 @@ def test_an_encoder_scores_as_plain_transformers_does(demo_model: Path, tmp_path
         pair="<|begin|> $A <|end|> $B:1 <|end|>:1", special_tokens=[("<|begin|>", 1), ("<|end|>", 2)]
     )
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        initializer_range=0.5,
-        num_labels=1,
-    )
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(tokenizer), **sizes, initializer_range=0.5, num_labels=1)
     network = BertForSequenceClassification(config).eval()
     network.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)

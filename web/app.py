@@ -27,7 +27,7 @@ EXPLANATIONS = {
     401: (
         "Open this page with your own link",
         "Labels are kept under a name, so everyone signs in with a link of their own. "
-        "Ask the person who runs Antipode for yours and open it in this browser.",
+        "Ask the person who runs Antipode for yours (antipode web --annotators NAME prints it) and open it here.",
     ),
     404: ("There is nothing here", "No queue has this address. It may have been mistyped, or belong to another site."),
 }

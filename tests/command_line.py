@@ -1,0 +1,118 @@
+"""The command line in a process of its own, forked from a server that has imported the libraries.
+
+A command's own work takes tenths of a second, the import of its libraries one (`runs`) or two (`curate`). No module of
+the project is imported ahead: every command executes those itself, `flows/__main__.py` as `__main__`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+LIBRARIES = (
+    "alembic.command",
+    "pandas",
+    "prefect.artifacts",
+    "prefect.flow_engine",
+    "prefect.task_engine",
+    "psycopg",
+    "pydantic_settings",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "sqlalchemy.orm",
+)
+MESSAGE_BYTES = 2**17
+
+
+class ForkServer:
+    """Runs commands as `subprocess.run([python, "-m", "flows", …])` does; several threads may ask at once."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Start the server with the environment of the commands: Prefect reads its settings when it is imported."""
+        self._socket, far_end = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with far_end:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(far_end.fileno())], env=environment, pass_fds=[far_end.fileno()]
+            )
+
+    def run(
+        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        message = json.dumps({"arguments": arguments, "folder": str(cwd), "environment": dict(env)}).encode()
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            status, far_status = os.pipe()
+            with os.fdopen(status) as answers:
+                socket.send_fds(self._socket, [message], [output.fileno(), errors.fileno(), far_status])
+                os.close(far_status)
+                process_id = int(answers.readline())
+                if not select.select([answers], [], [], timeout_s)[0]:
+                    os.kill(process_id, signal.SIGKILL)
+                    raise subprocess.TimeoutExpired(list(arguments), timeout_s)
+                status_code = int(answers.readline())
+            texts = [(file.seek(0), file.read())[1] for file in (output, errors)]
+        return subprocess.CompletedProcess(list(arguments), status_code, *texts)
+
+    def close(self) -> None:
+        """End the server."""
+        self._socket.close()
+        self._process.wait(timeout=30)
+
+
+def serve(requests: socket.socket) -> list[str]:
+    """Answer requests until the other end is closed; returns only in a forked command, with its arguments."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the keepers below leave nothing to wait for
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 3)
+        if not message:
+            sys.exit()
+        if os.fork() == 0:
+            requests.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if process_id := os.fork():
+                keep(process_id, descriptors[2])
+            return become(json.loads(message), descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def keep(process_id: int, status: int) -> NoReturn:
+    """Tell the command's process id, wait for its end, tell its exit status."""
+    os.write(status, f"{process_id}\n".encode())
+    ended = os.waitpid(process_id, 0)[1]
+    os.write(status, f"{os.waitstatus_to_exitcode(ended)}\n".encode())
+    os._exit(0)
+
+
+def become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
+    """Stand where a fresh interpreter would: its streams, environment, folder and path."""
+    for target, descriptor in enumerate(descriptors[:2], start=1):
+        os.dup2(descriptor, target)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.path[0] = request["folder"]
+    arguments: list[str] = request["arguments"]
+    return arguments
+
+
+if __name__ == "__main__":
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    gc.freeze()  # or the first collection in a command, its exit's at the latest, would copy all that was imported
+    sys.argv[1:] = serve(socket.socket(fileno=int(sys.argv[1])))
+    runpy.run_module("flows", run_name="__main__", alter_sys=True)
