@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from db import schema
@@ -121,7 +121,7 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
     first, second = aliased(schema.Response), aliased(schema.Response)
     query = (
         select(schema.Pair.first_response_id, schema.Pair.second_response_id, schema.Pair.strategy,
-               schema.Pair.similarity, schema.Prompt.text, first.text, second.text)
+               schema.Pair.similarity, schema.Prompt.text, func.length(first.text), func.length(second.text))
         .join(schema.Prompt, schema.Prompt.id == schema.Pair.prompt_id)
         .join(first, first.id == schema.Pair.first_response_id)
         .join(second, second.id == schema.Pair.second_response_id)
@@ -131,10 +131,10 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
     if strategies:
         query = query.where(schema.Pair.strategy.in_(strategies))
     found: dict[PairKey, LabelledPair] = {}
-    for first_id, second_id, strategy, similarity, prompt, first_text, second_text in session.execute(query):
+    for first_id, second_id, strategy, similarity, prompt, first_length, second_length in session.execute(query):
         pair = PairKey(first_id, second_id)
         before = found[pair].strategies if pair in found else ()
-        found[pair] = LabelledPair(pair, prompt, (*before, strategy), similarity, len(first_text), len(second_text))
+        found[pair] = LabelledPair(pair, prompt, (*before, strategy), similarity, first_length, second_length)
     return list(found.values())
 
 
