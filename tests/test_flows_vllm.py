@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def test_the_demo_shows_pairs_figures_a_report_and_what_to_do_next(antipode, wit
     assert "24 prompts, 192 responses" in shown.stdout
     report = Path(next(line.split()[1] for line in shown.stdout.splitlines() if line.startswith("Report")))
     assert report.is_file() and "<svg" in report.read_text()
-    assert sum("antipode " in line for line in shown.stdout.splitlines()) == 3
+    assert sum("antipode " in line for line in shown.stdout.splitlines()) == 6
+    assert "judgements by 2 annotators" in shown.stdout
+    for strategy in ("easy", "hard", "centroid", "random"):
+        assert re.search(rf"strategy +{strategy} +24 +24 +\d+ %", shown.stdout), shown.stdout
 
     utilities = [
         (utility(pair["prompt"], pair["first_response"]), utility(pair["prompt"], pair["second_response"]))
