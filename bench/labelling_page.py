@@ -3,8 +3,8 @@
     python -m bench.labelling_page     # some two minutes; writes bench/labelling_page.json
 
 A SQLite file of 1,000 prompts with 46 responses of 150 words each, all 1,035,000 pairs of them stored and queued for
-two people each; one person has judged 30,000. A real uvicorn server in a process of its own, one client, one request at a
-time.
+two people each; one person has judged 30,000. A real uvicorn server in a process of its own, one client, one request
+at a time.
 """
 
 from __future__ import annotations

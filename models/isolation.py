@@ -238,6 +238,7 @@ def serve(descriptor: int, parent_id: int) -> None:
         connection.send(None)
         while True:
             _answer(connection, backend)
+    os.killpg(0, signal.SIGKILL)  # the parent is gone: nobody else ends what the backend has started
 
 
 def _answer(connection: Connection, backend: object) -> None:

@@ -58,9 +58,12 @@ class ForkServer:
                 socket.send_fds(self._socket, [message], [output.fileno(), errors.fileno(), far_status])
                 os.close(far_status)
                 process_id = int(answers.readline())
-                if not select.select([answers], [], [], timeout_s)[0]:
+                try:
+                    if not select.select([answers], [], [], timeout_s)[0]:
+                        raise subprocess.TimeoutExpired(list(arguments), timeout_s)
+                except BaseException:
                     os.kill(process_id, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(list(arguments), timeout_s)
+                    raise
                 status_code = int(answers.readline())
             texts = [(file.seek(0), file.read())[1] for file in (output, errors)]
         return subprocess.CompletedProcess(list(arguments), status_code, *texts)
@@ -74,6 +77,7 @@ class ForkServer:
 def serve(requests: socket.socket) -> list[str]:
     """Answer requests until the other end is closed; returns only in a forked command, with its arguments."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the keepers below leave nothing to wait for
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest and for the commands
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 3)
         if not message:
@@ -102,6 +106,7 @@ def become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
         os.dup2(descriptor, target)
     for descriptor in descriptors:
         os.close(descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])

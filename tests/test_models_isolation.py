@@ -190,17 +190,18 @@ def test_a_grandchild_that_outlives_a_killed_backend_hides_neither_the_death_nor
     assert is_gone_within(grandchild, 5)
 
 
-def test_nothing_is_left_when_the_parent_is_killed() -> None:
+@pytest.mark.parametrize("backend_is", ["busy", "idle"])
+def test_nothing_is_left_when_the_parent_is_killed(backend_is: str) -> None:
     script = (
-        "from test_models_isolation import isolated\n"
+        "import time; from test_models_isolation import isolated\n"
         "process = isolated(); print(process.process_id, process.call('start_grandchild'), flush=True)\n"
-        "process.call('sleep')\n"
-    )
+    ) + {"busy": "process.call('sleep')\n", "idle": "time.sleep(600)\n"}[backend_is]
     parent = start_script(script)
     assert parent.stdout is not None
     children = [int(word) for word in parent.stdout.readline().split()]
     assert len(children) == 2
     assert all(map(is_alive, children))
+    time.sleep(0.5)  # until the call has arrived
     parent.kill()
     parent.communicate()
     assert all(is_gone_within(child, 5) for child in children)
