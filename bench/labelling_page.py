@@ -107,10 +107,9 @@ def measure(port: int, queue_id: int) -> dict[str, dict[str, float]]:
         for _ in range(REPEATS):
             _timed(times, "page", partial(client.get, queue))
             pair = _timed(times, "reload of the pair", partial(client.get, f"{queue}/pair"))["pair"]
-            sides = {"left_id": pair["left_id"], "right_id": pair["right_id"]}
-            verdict = partial(
-                client.post, f"{queue}/verdicts", json=sides | {"person": "ada", "verdict": "left", "seconds": 2.0}
-            )
+            shown = {name: pair[name] for name in ("left_id", "right_id", "shown_at")}
+            body = shown | {"person": "ada", "verdict": "left", "seconds": 2.0}
+            verdict = partial(client.post, f"{queue}/verdicts", json=body)
             _timed(times, "verdict and next pair", verdict)
             _timed(times, "undo", partial(client.post, f"{queue}/undo", json={"person": "ada"}))
             _timed(times, "verdict and next pair", verdict)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import label_schema, schema
 from db.engine import batches, insert_new
 from models.labelling.quality_records import Annotator, AnnotatorJudgement
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
+from models.records import shortened
 
 LOOKUP_BATCH = 5_000
+LONGEST_SHOWN_NAME = 200  # of `annotators.name`; the key has the whole
 
 Showings = dict[int, dict[int, Verdict]]  # annotator id → left response id → verdict
 
@@ -28,7 +30,7 @@ def add_annotator(session: Session, identity: AnnotatorIdentity) -> int:
             {
                 "key": identity.key,
                 "kind": identity.kind,
-                "name": identity.name,
+                "name": shortened(identity.name, LONGEST_SHOWN_NAME),
                 "settings": dict(identity.settings),
                 "has_both_orders": identity.has_both_orders,
             }
@@ -95,14 +97,8 @@ def remove_judgement(session: Session, judgement_id: int) -> PairKey:
 def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> set[tuple[PairKey, int]]:
     """What an annotator has judged already of these pairs: (pair, left response id)."""
     table = label_schema.Judgement
-    columns = (table.first_response_id, table.second_response_id, table.left_response_id)
-    return {
-        (PairKey(first_id, second_id), left_id)
-        for batch in batches(pairs, LOOKUP_BATCH)
-        for first_id, second_id, left_id in session.execute(
-            select(*columns).where(table.annotator_id == annotator_id, of_pairs(table, batch))
-        )
-    }
+    found = rows_about(session, table, pairs, table.left_response_id, table.annotator_id)
+    return {(pair, left_id) for pair, left_id, judged_by in found if judged_by == annotator_id}
 
 
 def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showings]:
@@ -115,19 +111,13 @@ def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showin
 
 
 def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
-    """Every judgement on these pairs, oldest first within a batch of pairs."""
+    """Every judgement on these pairs, oldest first."""
     table = label_schema.Judgement
-    columns = (
-        table.annotator_id, table.first_response_id, table.second_response_id, table.left_response_id, table.verdict,
-        table.margin, table.seconds,
-    )  # fmt: skip
-    rows = chain.from_iterable(
-        session.execute(select(*columns).where(of_pairs(table, batch)).order_by(table.id))
-        for batch in batches(pairs, LOOKUP_BATCH)
-    )
+    columns = (table.id, table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds)
+    rows = sorted(rows_about(session, table, pairs, *columns), key=lambda row: row[1])
     return [
-        AnnotatorJudgement(annotator_id, PairKey(first_id, second_id), left_id, verdict, margin, seconds)
-        for annotator_id, first_id, second_id, left_id, verdict, margin, seconds in rows
+        AnnotatorJudgement(annotator_id, pair, left_id, verdict, margin, seconds)
+        for pair, _, annotator_id, left_id, verdict, margin, seconds in rows
     ]
 
 
@@ -138,24 +128,33 @@ def verdict_counts(session: Session, run_id: int) -> dict[str, int]:
     return dict(session.execute(query.order_by(func.count().desc())).all())  # type: ignore[arg-type]
 
 
+def unparsed_reply(session: Session, run_id: int) -> str | None:
+    """A reply of a run that labels in which no verdict was found, if there is one."""
+    query = select(label_schema.Judgement.raw_reply).filter_by(run_id=run_id, verdict="unparsed").limit(1)
+    return session.scalar(query)
+
+
 def annotator_of_run(session: Session, run_id: int) -> Annotator | None:
-    """Who judged in a run that labels; None if nobody has yet."""
-    query = select(label_schema.Judgement.annotator_id).filter_by(run_id=run_id).limit(1)
-    found = session.scalar(query)
-    return None if found is None else annotators(session, {found})[found]
+    """Who judges in a run that labels; None for people, and before the run has begun."""
+    annotator_id = session.scalar(select(schema.Run.annotator_id).filter_by(id=run_id))
+    return None if annotator_id is None else annotators(session, {annotator_id})[annotator_id]
 
 
-def spent(session: Session, run_id: int) -> tuple[int, float]:
-    """What a run that labels has paid for replies so far: requests and money."""
-    table = label_schema.Reply
-    query = select(func.coalesce(func.sum(table.requests), 0), func.coalesce(func.sum(table.cost), 0.0))
-    requests, cost = session.execute(query.where(table.run_id == run_id)).one()
-    return int(requests), float(cost)
-
-
-def of_pairs(
+def rows_about(
+    session: Session,
     table: type[label_schema.Judgement | label_schema.Preference | schema.Pair | schema.SourcePair],
     pairs: Sequence[PairKey],
-) -> ColumnElement[bool]:
-    """The condition that a row is about one of these pairs."""
-    return tuple_(table.first_response_id, table.second_response_id).in_([tuple(pair) for pair in pairs])
+    *columns: Any,
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table that are about these pairs: (pair, *columns).
+
+    The second response is compared here: given both, SQLite looks through the whole table rather than use the index.
+    """
+    first, second = table.first_response_id, table.second_response_id
+    for batch in batches(pairs, LOOKUP_BATCH):
+        wanted = set(batch)
+        query = select(first, second, *columns).where(first.in_({pair.first_response_id for pair in batch}))
+        for first_id, second_id, *values in session.execute(query):
+            pair = PairKey(first_id, second_id)
+            if pair in wanted:
+                yield pair, *values

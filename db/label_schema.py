@@ -159,12 +159,16 @@ class Lease(Base):
 
 
 class Snapshot(Base):
-    """A data set of preferences that never changes (triggers refuse it). Natural key: the hash of its texts."""
+    """A data set of preferences that never changes (triggers refuse it).
+
+    Natural key: name, query, texts and lineage. `content_hash` is of the texts alone, the same in every database.
+    """
 
     __tablename__ = "snapshots"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    content_hash: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    content_hash: Mapped[str] = mapped_column(String(KEY_LENGTH), index=True)
     name: Mapped[str] = mapped_column(String(200))
     query: Mapped[dict[str, Any]]
     row_count: Mapped[int]

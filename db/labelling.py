@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db import schema
 from db.engine import batches
-from db.judgements import of_pairs
+from db.judgements import rows_about
 from db.prompts import prompt_from_json
 from models.exchange import ExportedPair
 from models.labelling.quality_records import LabelledPair
@@ -91,14 +91,7 @@ def find_pairs(session: Session, pair_ids: Sequence[int]) -> dict[int, PairKey]:
 
 def selected_among(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]:
     """Those of these pairs that a run has selected."""
-    table = schema.Pair
-    return {
-        PairKey(first_id, second_id)
-        for batch in batches(pairs, BATCH)
-        for first_id, second_id in session.execute(
-            select(table.first_response_id, table.second_response_id).where(of_pairs(table, batch))
-        )
-    }
+    return {pair for (pair,) in rows_about(session, schema.Pair, pairs)}
 
 
 def exported_pairs(
@@ -143,11 +136,8 @@ def _source_verdicts(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey
     said: dict[PairKey, set[Side]] = {}
     table = schema.SourcePair
     both_ways = list(pairs) + [PairKey(second, first) for first, second in pairs]
-    for batch in batches(both_ways, BATCH):
-        query = select(table.first_response_id, table.second_response_id, table.preferred).where(
-            of_pairs(table, batch), table.preferred.is_not(None)
-        )
-        for first_id, second_id, preferred in session.execute(query):
+    for (first_id, second_id), preferred in rows_about(session, table, both_ways, table.preferred):
+        if preferred is not None:
             pair = PairKey(min(first_id, second_id), max(first_id, second_id))
             is_first = (preferred == "first") == (first_id < second_id)
             said.setdefault(pair, set()).add("first" if is_first else "second")

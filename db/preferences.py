@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db import label_schema
 from db.engine import batches, take_turn
-from db.judgements import annotators, of_pairs, showings
+from db.judgements import annotators, rows_about, showings
 from db.schema import utc_now
 from models.labelling.records import PairKey, Preference
 from models.labelling.votes import Rule, Vote, annotator_vote, resolve
@@ -84,41 +85,22 @@ def recompute(
 def preferences_of(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[PairKey, Preference]:
     """The stored preferences of these pairs under a rule."""
     table = label_schema.Preference
-    return {
-        PairKey(row.first_response_id, row.second_response_id): Preference(
-            PairKey(row.first_response_id, row.second_response_id),
-            row.outcome,  # type: ignore[arg-type]
-            row.support,
-            row.vote_count,
-        )
-        for batch in batches(pairs, BATCH)
-        for row in session.scalars(select(table).where(table.rule == rule, of_pairs(table, batch)))
-    }
+    rows = rows_about(session, table, pairs, table.rule, table.outcome, table.support, table.vote_count)
+    return {pair: Preference(pair, outcome, support, count) for pair, of, outcome, support, count in rows if of == rule}
 
 
 def outcome_counts(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[str, int]:
     """How many of these pairs have which outcome under a rule."""
-    table = label_schema.Preference
-    counts: dict[str, int] = {}
-    for batch in batches(pairs, BATCH):
-        query = (
-            select(table.outcome, func.count())
-            .where(table.rule == rule, of_pairs(table, batch))
-            .group_by(table.outcome)
-        )
-        for outcome, count in session.execute(query):
-            counts[outcome] = counts.get(outcome, 0) + count
-    return counts
+    return dict(Counter(preference.outcome for preference in preferences_of(session, rule, pairs).values()))
 
 
 def _store(session: Session, rule: str, pairs: Sequence[PairKey], made: Sequence[Preference]) -> Changes:
     before = preferences_of(session, rule, pairs)
     now = {preference.pair: preference for preference in made}
-    vanished = [tuple(pair) for pair in before if pair not in now]
+    vanished = [pair for pair in before if pair not in now]
     table = label_schema.Preference
-    if vanished:
-        keys = tuple_(table.first_response_id, table.second_response_id)
-        session.execute(delete(table).where(table.rule == rule, keys.in_(vanished)))
+    for first_id, second_id in vanished:
+        session.execute(delete(table).filter_by(rule=rule, first_response_id=first_id, second_response_id=second_id))
     different = [preference for preference in made if before.get(preference.pair) != preference]
     if different:
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert

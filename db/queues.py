@@ -7,7 +7,7 @@ that change a queue take turns until their transaction ends: call them first in 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import get_args
@@ -95,6 +95,14 @@ def open_queue(session: Session, *, name: str, pairs: Iterable[PairKey], judgeme
     leases.take_turn(session)  # after the long part, and before counting what others may be about to add
     _recount(session, label_schema.QueuePair.queue_id == queue_id)
     return queue_id
+
+
+def labels_came(session: Session, pairs: Sequence[PairKey]) -> None:
+    """Count people's judgements on these pairs that came another way than through a queue: from a file, say."""
+    table = label_schema.QueuePair
+    for batch in batches(sorted({pair.first_response_id for pair in pairs}), INSERT_BATCH):
+        of_queues = table.queue_id.in_(select(label_schema.Queue.id))  # makes the index by queue and pair usable
+        _recount(session, of_queues & table.first_response_id.in_(batch))
 
 
 def list_queues(session: Session) -> list[QueueInfo]:

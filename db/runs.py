@@ -14,6 +14,7 @@ from db import schema
 from db.engine import insert_new
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
+LARGEST_ID = 2**31
 CURATE, LABEL = "curate", "label"
 
 
@@ -25,6 +26,7 @@ class RunSummary:
     run: str
     kind: str
     labelled_run_id: int | None
+    annotator: str | None
     status: str
     started_at: datetime | str
     finished_at: datetime | str | None
@@ -95,6 +97,17 @@ def set_embedder(session: Session, run_id: int, embedder_id: int) -> None:
     session.execute(update(schema.Run).filter_by(id=run_id).values(embedder_id=embedder_id))
 
 
+def set_annotator(session: Session, run_id: int, annotator_id: int) -> None:
+    """Say who judges in a run that labels."""
+    session.execute(update(schema.Run).filter_by(id=run_id).values(annotator_id=annotator_id))
+
+
+def spend(session: Session, run_id: int, requests: int, cost: float) -> None:
+    """Add to what a run has spent."""
+    values = {"requests": schema.Run.requests + requests, "cost": schema.Run.cost + cost}
+    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+
+
 def get_run(session: Session, run_id: int) -> schema.Run:
     """The run of this id.
 
@@ -114,13 +127,13 @@ def find_run(session: Session, run: str) -> int:
         LookupError: If there is none.
     """
     query = select(func.max(schema.Run.id)).where(schema.Run.kind == CURATE)
-    if run.isdecimal():
+    if run.isdecimal() and int(run) < LARGEST_ID:
         query = query.where(schema.Run.id == int(run))
     elif run != "last":
         query = query.where(schema.Run.name == run)
     run_id = session.scalar(query)
     if run_id is None:
-        raise LookupError(f"there is no run {run!r}; see: antipode runs, or make one: antipode curate")
+        raise LookupError(_why_no_run(session, run))
     return run_id
 
 
@@ -165,3 +178,12 @@ def skip_counts(session: Session, run_id: int) -> dict[str, int]:
         .order_by(func.count().desc())
     )
     return {reason: count for reason, count in session.execute(query) if reason is not None}
+
+
+def _why_no_run(session: Session, run: str) -> str:
+    if run == "last":
+        return "there is no run yet; make one: antipode demo, or antipode curate"
+    labelling = session.get(schema.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
+    if labelling is not None:
+        return f"run {run} labels the pairs of run {labelling.labelled_run_id}; name that one"
+    return f"there is no run {run!r}; see: antipode runs, or make one: antipode curate"

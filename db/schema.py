@@ -182,7 +182,8 @@ class Run(Base):
     """One execution of a flow: its whole configuration, what code ran it, how it ended.
 
     Of one configuration at most one run is unfinished: the one that is taken up when it is started again.
-    `kind`: `curate` or `label`; a run that labels names the run whose pairs it labels.
+    `kind`: `curate` or `label`; a run that labels names the run whose pairs it labels, who judges, and what was spent:
+    requests sent, and their cost, of those without an answer the most they can have cost.
     """
 
     __tablename__ = "runs"
@@ -209,6 +210,9 @@ class Run(Base):
     error: Mapped[str | None] = mapped_column(Text)
     kind: Mapped[str] = mapped_column(String(20), default="curate", server_default="curate")
     labelled_run_id: Mapped[int | None]
+    annotator_id: Mapped[int | None]
+    requests: Mapped[int] = mapped_column(default=0, server_default="0")
+    cost: Mapped[float] = mapped_column(default=0.0, server_default="0")
 
 
 class RunPrompt(Base):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import label_schema, schema
-from db.engine import batches, insert_new
+from db.engine import batches, insert_new, take_turn
 from db.prompts import prompt_from_json
 from models.exchange import PreferenceRow
-from models.records import Prompt
+from models.records import Prompt, content_key
 
 BATCH = 5_000
 
@@ -58,48 +58,43 @@ def preference_rows(
     merged = (list(rows) for _, rows in groupby(selected, key=lambda row: row[:3]))
     for batch in batches(merged, BATCH):
         splits = _splits(session, {rows[0].prompt_id for rows in batch})
-        yield from _with_texts(session, [_lineage(rows, rule, splits) for rows in batch])
+        yield from _with_texts(session, [_merged(rows, rule, splits) for rows in batch])
 
 
 def add_snapshot(
-    session: Session,
-    rows: Iterable[PreferenceRow],
-    *,
-    name: str,
-    content_hash: str,
-    query: Mapping[str, Any],
-    row_count: int,
+    session: Session, rows: Sequence[Mapping[str, Any]], *, name: str, content_hash: str, query: Mapping[str, Any]
 ) -> int:
-    """Store preferences as they are now, or find the snapshot of the same texts; return its id."""
-    found = session.scalar(select(label_schema.Snapshot.id).filter_by(content_hash=content_hash))
+    """Store a snapshot, or find the same one (same name, query, texts and lineage); return its id.
+
+    Args:
+        session: An open session.
+        rows: What `lineage` gives of each preference, in order.
+        name: For its user.
+        content_hash: Of the texts.
+        query: What chose the rows.
+    """
+    take_turn(session, label_schema.Snapshot.__tablename__)  # of two equal exports at once the second finds the first
+    key = content_key(name, dict(query), content_hash, content_key([dict(row) for row in rows]))
+    found = session.scalar(select(label_schema.Snapshot.id).filter_by(key=key))
     if found is not None:
         return found
-    snapshot = label_schema.Snapshot(name=name, content_hash=content_hash, query=dict(query), row_count=row_count)
+    snapshot = label_schema.Snapshot(
+        key=key, name=name, content_hash=content_hash, query=dict(query), row_count=len(rows)
+    )
     session.add(snapshot)
     session.flush()
-    for number, batch in enumerate(batches(rows, BATCH)):
-        insert_new(
-            session,
-            label_schema.SnapshotRow,
-            [
-                {
-                    "snapshot_id": snapshot.id,
-                    "position": number * BATCH + at,
-                    "prompt_id": row.prompt_id,
-                    "chosen_response_id": row.chosen_response_id,
-                    "rejected_response_id": row.rejected_response_id,
-                    "run_id": row.run_id,
-                    "strategies": list(row.strategies),
-                    "similarity": row.similarity,
-                    "rule": row.rule,
-                    "support": row.support,
-                    "vote_count": row.vote_count,
-                    "split": row.split,
-                }
-                for at, row in enumerate(batch)
-            ],
-        )
+    insert_new(
+        session,
+        label_schema.SnapshotRow,
+        [{"snapshot_id": snapshot.id, "position": position, **row} for position, row in enumerate(rows)],
+    )
     return snapshot.id
+
+
+def lineage(row: PreferenceRow) -> dict[str, Any]:
+    """What a snapshot keeps of a preference: everything but the texts, which never change."""
+    kept = {name: getattr(row, name) for name in _LINEAGE}
+    return kept | {"strategies": list(row.strategies)}
 
 
 def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
@@ -125,7 +120,13 @@ def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]
         yield from _with_texts(session, [dict(row) for row in batch])
 
 
-def _lineage(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> dict[str, Any]:
+_LINEAGE = (
+    "prompt_id", "chosen_response_id", "rejected_response_id", "run_id", "similarity", "rule", "support", "vote_count",
+    "split",
+)  # fmt: skip
+
+
+def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> dict[str, Any]:
     """What is kept of the selected rows that name one pair, newest run first."""
     prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count = rows[0]
     chosen_id, rejected_id = (first_id, second_id) if outcome == "first" else (second_id, first_id)

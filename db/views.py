@@ -19,8 +19,9 @@ VIEWS: dict[str, str] = {
         JOIN generators AS second_generator ON second_generator.id = second.generator_id
     """,
     "run_summary": """
-        SELECT runs.id AS run_id, runs.name AS run, runs.kind, runs.labelled_run_id, runs.status,
-               runs.started_at, runs.finished_at,
+        SELECT runs.id AS run_id, runs.name AS run, runs.kind, runs.labelled_run_id,
+               (SELECT annotators.name FROM annotators WHERE annotators.id = runs.annotator_id) AS annotator,
+               runs.status, runs.started_at, runs.finished_at,
                (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id) AS prompts,
                (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id AND run_prompts.skipped IS NOT NULL)
                    AS skipped_prompts,

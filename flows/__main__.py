@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from flows import quality_terminal, terminal
+from flows.engine import prepare_prefect
 from flows.label_commands import Export, ExportPairs, ImportLabels, Label, Quality, Web
 from models.selection import Strategy
 from tasks.config import CurateConfig, ImportConfig, LabelConfig
@@ -206,7 +207,7 @@ def main() -> None:
 
 def _curate(config: CurateConfig) -> int:
     """Run the flow in this process; only a command that needs Prefect waits two seconds for its import."""
-    terminal.quiet_prefect()
+    prepare_prefect()
     from flows.curate import curate
 
     return curate(config)

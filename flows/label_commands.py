@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from flows import label_terminal, quality_terminal, terminal
+from flows import label_terminal, quality_terminal
+from flows.engine import prepare_prefect
 from models.exchange.label_files import LabelFormat
 from models.selection import Strategy
 from tasks.config import ExportConfig, LabelConfig, PairsConfig, PeopleConfig
@@ -21,7 +22,7 @@ class Label(LabelConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        terminal.quiet_prefect()
+        prepare_prefect()
         from flows.label import label
 
         label_terminal.show_labels(label(LabelConfig.model_validate(self.model_dump())), Settings())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
 from models.exchange.label_files import WrittenPairs
 from models.labelling.quality import LabelQuality
+from models.records import shortened
 from tasks.exchange import ExportResult
 from tasks.label_import import LabelImport
 from tasks.queries import label_end
@@ -18,25 +19,30 @@ from tasks.resources import open_database
 from tasks.settings import Settings
 
 LEASE_S = 15 * 60.0
+WIDTH_OF_A_REPLY = 80
+EVERY_ADDRESS = ("0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def show_labels(run_id: int, settings: Settings) -> None:
     """Print how a run that labels ended: what was judged, what it cost, what the preferences are, what to do next."""
     end = label_end(run_id, settings)
-    print(f"{end.annotator or 'people'}: {end.judged:,} of {end.pairs:,} pairs of run {end.labelled_run_id} judged")
-    if end.verdicts:
-        print("  verdicts of this run: " + ", ".join(f"{count:,} {name}" for name, count in end.verdicts.items()))
-    if end.requests:
-        cost = f", cost {end.cost:,.4f}" if end.cost else ""
-        print(f"  {end.requests:,} requests{cost}")
-    if end.outcomes:
-        print("  preferences by majority: " + ", ".join(f"{count:,} {name}" for name, count in end.outcomes.items()))
     run = f"--run {end.labelled_run_id}"
-    next_steps = [f"antipode quality {run}", f"antipode export preferences.jsonl {run}"]
     if end.annotator is None:
-        next_steps.insert(0, f"antipode web {run}")
-    print("Next: " + "\n      ".join(next_steps))
+        print(f"{end.pairs:,} different pairs of run {end.labelled_run_id} wait for people\nNext: antipode web {run}")
+        return
+    print(f"{end.annotator}: {end.judged:,} of {end.pairs:,} different pairs of run {end.labelled_run_id} judged")
+    print(f"  new verdicts: {_counts(end.verdicts)}")
+    if end.requests:
+        print(f"  {end.requests:,} requests" + (f", cost {end.cost:,.4f}" if end.cost else ""))
+    if end.unparsed_reply is not None:
+        reply = shortened(end.unparsed_reply, WIDTH_OF_A_REPLY)
+        print(f"  a reply without a verdict: {reply!r}; raise --judge.max_tokens, or for vLLM --judge.is_constrained")
+    print(f"  preferences by majority of all annotators: {_counts(end.outcomes)}")
+    if end.outcomes:
+        print(f"Next: antipode quality {run}\n      antipode export preferences.jsonl {run}")
+    else:
+        print("Next: another annotator, see antipode label --help")
 
 
 def serve_page(queue_id: int, people: Sequence[str], host: str, port: int, *, secret: bytes) -> None:
@@ -48,7 +54,8 @@ def serve_page(queue_id: int, people: Sequence[str], host: str, port: int, *, se
     with open_database(Settings()) as sessions:
         app = create_app(sessions, secret=secret, lease_s=LEASE_S)
         listening = _listen(host, port)
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        shown = socket.getfqdn() if host in EVERY_ADDRESS else host
+        address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
         print("Labelling page; each link is one person's, who opens it signs in by it:")
         for name in people:
             print(f"  {name}: {address}/sign-in?token={sign_in_token(secret, name)}")
@@ -67,11 +74,11 @@ def print_json(quality: LabelQuality) -> None:
 
 def show_export(result: ExportResult) -> None:
     """Print what was exported and what made no row."""
-    print(f"{result.snapshot.row_count:,} preferences in {result.path} (snapshot {result.snapshot.id})")
-    print(f"  content hash {result.snapshot.content_hash}")
-    undecided = {name: count for name, count in result.outcomes.items() if name not in {"first", "second"}}
-    for name, count in (undecided | result.left_out).items():
-        print(f"  not in it: {count:,} {name.replace('_', ' ')}")
+    snapshot = result.snapshot
+    print(f"{snapshot.row_count:,} of {result.pair_count:,} pairs in {result.path} (snapshot {snapshot.id})")
+    for reason, count in result.left_out.items():
+        print(f"  not in it: {count:,} {reason}")
+    print(f"  content hash {snapshot.content_hash}")
 
 
 def show_exported_pairs(written: WrittenPairs, tool: str) -> None:
@@ -83,14 +90,27 @@ def show_exported_pairs(written: WrittenPairs, tool: str) -> None:
 
 
 def show_label_import(result: LabelImport) -> None:
-    """Print what an import of labels found, and where the rejected rows are."""
+    """Print what an import of labels found, why rows were refused, and where those are."""
+    if not result.rows:
+        print("no label in the file: every verdict is empty, or it is another tool's file (--format)")
+        return
     print(f"{result.rows:,} rows read, {result.added:,} labels stored")
     for name, count in result.by_annotator.items():
         print(f"  {name}: {count:,}")
+    for reason, count in result.reasons.items():
+        print(f"  refused, {count:,} like: {reason}")
     if result.rejects_path is not None:
         print(f"{result.rejected:,} rows refused, with their reasons in {result.rejects_path}")
     if result.added:
         print("Next: antipode quality")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    """Counts in words. Which response is stored as the first says nothing, so both sides are one word."""
+    decided = counts.get("first", 0) + counts.get("second", 0)
+    others = {name.replace("_", " "): count for name, count in counts.items() if name not in {"first", "second"}}
+    shown = {"decided": decided} | others if decided else others
+    return ", ".join(f"{count:,} {name}" for name, count in shown.items()) or "none"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from flows.terminal import make_console
+from flows.terminal import make_console, print_rows
 from models.labelling.quality import LabelQuality
 from models.report.labels import (
     QualityTable,
@@ -62,11 +60,5 @@ def _say(console: Console, line: str) -> None:
 
 def _show(console: Console, shown: QualityTable) -> None:
     """Print a table; one without a row is left out."""
-    if not shown.rows:
-        return
-    table = Table(box=SIMPLE_HEAD, title=Text(shown.title), title_justify="left", title_style="bold")
-    for position, column in enumerate(shown.columns):
-        table.add_column(column, justify="left" if position < shown.text_columns else "right")
-    for row in shown.rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    if shown.rows:
+        print_rows(console, shown.columns, shown.rows, text_columns=shown.text_columns, title=shown.title)

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +30,7 @@ from tasks.reporting import NEXT_STEPS, report_path
 from tasks.settings import Settings
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
+WRAPPED_WIDTH, CELL_PADDING = 40, 3
 WIDTH_WITHOUT_TERMINAL = 200
 ROWS_PER_BATCH = 10_000
 COMMAND_LINE_MODEL = "Antipode"
@@ -65,12 +67,6 @@ def show_next(run_id: int, settings: Settings) -> None:
         console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
 
 
-def quiet_prefect() -> None:
-    """Before Prefect is imported: `main` tells a failure in one line, and nothing is sent to anybody."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-
-
 def show_import(result: ImportResult) -> None:
     """Print what an import found, what was new, and where the rejected rows are."""
     added = result.added
@@ -89,24 +85,39 @@ def show_runs(summaries: Sequence[RunSummary]) -> None:
     if not summaries:
         print("no runs yet; make one: antipode demo, or antipode curate")
         return
-    table = Table(box=SIMPLE_HEAD)
     words = ("name", "status", "kind", "started")
     counts = ("prompts", "skipped", "responses", "duplicates", "pairs", "judgements")
-    for name in ("run", *words, *counts):
-        table.add_column(name, justify="left" if name in words else "right")
+    rows = []
     for run in summaries:
         kind = run.kind if run.labelled_run_id is None else f"{run.kind} run {run.labelled_run_id}"
+        kind += f" by {run.annotator}" if run.annotator else ""
         figures = (run.prompts, run.skipped_prompts, run.responses, run.duplicates, run.pairs, run.judgements)
-        started = str(run.started_at)[:16]
-        table.add_row(
-            str(run.run_id),
-            Text(run.run),
-            run.status,
-            kind,
-            started,
-            *(f"{figure:,}" if figure else "" for figure in figures),
-        )
-    make_console().print(table)
+        shown = (f"{figure:,}" if figure else "" for figure in figures)
+        rows.append((str(run.run_id), run.run, run.status, kind, str(run.started_at)[:16], *shown))
+    print_rows(make_console(), ("run", *words, *counts), rows, text_columns=1 + len(words))
+
+
+def print_rows(
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int, title: str = ""
+) -> None:
+    """Print a table whose first columns are text, the rest figures; one that is too wide as a paragraph a row."""
+    widths = [max(cell_len(row[at]) for row in (columns, *rows)) for at in range(len(columns))]
+    widths[:text_columns] = [min(width, WRAPPED_WIDTH) for width in widths[:text_columns]]
+    if sum(widths) + CELL_PADDING * len(columns) > console.width:
+        if title:
+            console.print(Text(title, style="bold"))
+        for row in rows:
+            named = (f"{column} {cell}" for column, cell in zip(columns, row, strict=True) if cell not in {"", "–"})
+            console.print(Text(" · ".join(named)))
+        console.print()
+        return
+    table = Table(box=SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", title_style="bold")
+    for position, column in enumerate(columns):
+        is_text = position < text_columns
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def show_similar(found: Sequence[SimilarResponse]) -> None:
@@ -175,7 +186,9 @@ def error_line(error: Exception) -> str:
         raise error
     if isinstance(error, OperationalError):
         reason = shortened(str(error.orig), 300)
-        hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason or "unable to open" in reason else ""
+        hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
+        if "unable to open" in reason or "readonly" in reason:
+            hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
         return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
     if isinstance(error, DBAPIError):
         return f"database {shown_url(Settings())}: {shortened(str(error.orig), 300)}"
@@ -191,15 +204,21 @@ def make_console() -> Console:
 
 
 def _pair_table(found: Sequence[SelectedPair]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("strategy")
-    table.add_column("similarity", justify="right")
-    table.add_column("rank", justify="right")
-    table.add_column("prompt", max_width=PROMPT_WIDTH, no_wrap=True)
-    table.add_column("first response", max_width=RESPONSE_WIDTH, no_wrap=True)
-    table.add_column("second response", max_width=RESPONSE_WIDTH, no_wrap=True)
+    """Figures whole; the texts share what room is left."""
+    table = Table(box=SIMPLE_HEAD, expand=True)
+    table.add_column("pair", justify="right", no_wrap=True)
+    table.add_column("strategy", no_wrap=True)
+    table.add_column("similarity", justify="right", no_wrap=True)
+    table.add_column("rank", justify="right", no_wrap=True)
+    for name, ratio in (
+        ("prompt", PROMPT_WIDTH),
+        ("first response", RESPONSE_WIDTH),
+        ("second response", RESPONSE_WIDTH),
+    ):
+        table.add_column(name, ratio=ratio, no_wrap=True, overflow="ellipsis")
     for pair in found:
         table.add_row(
+            str(pair.pair_id),
             pair.strategy,
             f"{pair.similarity:.4f}",
             f"{pair.rank}/{pair.pair_count}",

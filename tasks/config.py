@@ -23,7 +23,7 @@ EmbedderBackend = Literal["transformers", "vllm", "hashed"]
 class Section(BaseModel):
     """A frozen group of settings; an unknown name is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SourceConfig(Section):
@@ -220,6 +220,12 @@ class JudgeConfig(Section):
     output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens.")
 
     @model_validator(mode="after")
+    def _a_bare_verdict_has_no_reason(self) -> Self:
+        if self.is_constrained and self.has_rationale:
+            raise ValueError("a constrained judge says nothing but a verdict; unset is_constrained or has_rationale")
+        return self
+
+    @model_validator(mode="after")
     def _a_cost_needs_prices(self) -> Self:
         if self.max_cost is not None and not self.input_price + self.output_price:
             raise ValueError("judge.max_cost needs judge.input_price and judge.output_price, both are 0")
@@ -295,7 +301,9 @@ class ExportConfig(Section):
     annotators: tuple[str, ...] = Field((), description="Only votes of these annotators. Empty: of all.")
     min_support: float = Field(0.0, ge=0, le=1, description="Least share of the votes behind a preference (0 to 1).")
     shape: TrainerShape = Field("conversational", description="`conversational`: messages; `standard`: plain texts.")
-    format: TrainerFormat = Field("jsonl", description="File of JSON lines, Parquet file, or folder of `datasets`.")
+    format: TrainerFormat | None = Field(
+        None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
+    )
 
 
 class ImportConfig(Section):

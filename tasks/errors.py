@@ -7,5 +7,9 @@ class NothingToDoError(ValueError):
     """A run has no prompt, or no pair, to work on."""
 
 
+class RunBusyError(RuntimeError):
+    """Another process works on the run."""
+
+
 class NoPreferencesError(ValueError):
     """There is no decisive preference to export."""

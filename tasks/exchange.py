@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,21 @@ from typing import Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import judgements, labelling, preferences, runs, snapshots
+from db.engine import batches
 from models.exchange import PreferenceRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
-from models.exchange.trainers import content_hash, unfit, write_preferences
+from models.exchange.trainers import content_hash, file_format, unfit, write_preferences
 from models.labelling.records import PairKey
 from models.labelling.votes import annotator_accuracies
+from models.records import content_key
 from tasks.config import ExportConfig, PairsConfig
-from tasks.errors import NoPreferencesError, NothingToDoError
+from tasks.errors import NoPreferencesError
+from tasks.pairs import chosen_pairs
 from tasks.resources import open_database
 from tasks.settings import Settings
 
-SNAPSHOT_TRIES = 3
+PAIRS_PER_TRANSACTION = 5_000
+LONGEST_RULE_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,8 @@ class ExportResult:
 
     snapshot: snapshots.SnapshotInfo
     path: Path
-    outcomes: dict[str, int]
+    pair_count: int
     left_out: dict[str, int]
-
-
-class _ChangedMeanwhileError(Exception):
-    """Labels came in between two readings."""
 
 
 def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> ExportResult:
@@ -45,22 +44,26 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
         LookupError: If there is no such run or annotator.
+        ValueError: If the file's ending is that of another format.
+        FileNotFoundError: If the folder to write to is missing.
     """
+    format = config.format or file_format(path)
+    if not path.resolve().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
     with open_database(settings) as sessions:
-        with sessions.begin() as session:
+        with sessions() as session:
             run_id = None if config.run == "all" else runs.find_run(session, config.run)
             pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
-            rule = _apply_rule(session, config, pairs)
-            outcomes = preferences.outcome_counts(session, rule, pairs)
+        rule = _apply_rule(sessions, config, pairs)
         query = config.model_dump(mode="json", exclude={"shape", "format", "name"}) | {"run": run_id or "all"}
-        left_out: Counter[str] = Counter()
-        snapshot_id = _take_snapshot(sessions, _Selection(config, rule, run_id, query, outcomes, left_out))
+        snapshot_id, left_out = _take_snapshot(sessions, config, rule, run_id, query)
         with sessions() as session:
             snapshot = snapshots.snapshot_info(session, snapshot_id)
+            left_out += _undecided(session, rule, pairs, config)
             metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": query}
             rows = snapshots.snapshot_rows(session, snapshot_id)
-            write_preferences(rows, path, format=config.format, shape=config.shape, metadata=metadata)
-    return ExportResult(snapshot, path, outcomes, dict(left_out))
+            write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
+    return ExportResult(snapshot, path, len(pairs), dict(left_out))
 
 
 def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int, settings: Settings) -> WrittenPairs:
@@ -71,90 +74,82 @@ def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int
         NothingToDoError: If it has no pair that fits.
     """
     with open_database(settings) as sessions, sessions() as session:
-        run_id = runs.find_run(session, pairs.run)
-        if not labelling.pair_keys(session, run_id, strategies=pairs.strategies, limit=1):
-            raise NothingToDoError(f"run {run_id} has no pair of {' or '.join(pairs.strategies) or 'any strategy'}")
+        run_id, _ = chosen_pairs(session, pairs)
         rows = labelling.exported_pairs(session, run_id, strategies=pairs.strategies, limit=pairs.limit, seed=seed)
         return write_pairs(rows, path, tool)
 
 
-@dataclass(frozen=True, slots=True)
-class _Selection:
-    """Which preferences a snapshot takes; counts what it leaves out."""
+def _take_snapshot(
+    sessions: sessionmaker[Session], config: ExportConfig, rule: str, run_id: int | None, query: dict[str, Any]
+) -> tuple[int, Counter[str]]:
+    """Read the preferences in one statement, which sees them as they are at one moment, then store what they were.
 
-    config: ExportConfig
-    rule: str
-    run_id: int | None
-    query: dict[str, Any]
-    outcomes: dict[str, int]
-    left_out: Counter[str]
+    Texts never change, so that only their lineage is kept meanwhile: some 500 bytes a row.
+    """
+    left_out: Counter[str] = Counter()
+    lineage: list[dict[str, Any]] = []
 
-    def rows(self, session: Session) -> Iterator[PreferenceRow]:
-        self.left_out.clear()
-        for row in snapshots.preference_rows(
-            session,
-            self.rule,
-            run_id=self.run_id,
-            strategies=self.config.strategies,
-            min_support=self.config.min_support,
-        ):
+    def fit(rows: Iterable[PreferenceRow]) -> Iterator[PreferenceRow]:
+        for row in rows:
             reason = unfit(row)
             if reason is None:
+                lineage.append(snapshots.lineage(row))
                 yield row
             else:
-                self.left_out[reason] += 1
+                left_out[reason] += 1
+
+    with sessions() as session:
+        found = snapshots.preference_rows(
+            session, rule, run_id=run_id, strategies=config.strategies, min_support=config.min_support
+        )
+        digest = content_hash(fit(found))
+    with sessions.begin() as session:
+        if not lineage:
+            pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
+            raise NoPreferencesError(_why_none(_undecided(session, rule, pairs, config) + left_out, config))
+        snapshot_id = snapshots.add_snapshot(session, lineage, name=config.name, content_hash=digest, query=query)
+    return snapshot_id, left_out
 
 
-def _take_snapshot(sessions: sessionmaker[Session], selection: _Selection) -> int:
-    """Hash the preferences, then store them; if labels come in between, the hash is wrong and all is done anew."""
-    for _ in range(SNAPSHOT_TRIES):
-        with suppress(_ChangedMeanwhileError), sessions.begin() as session:
-            count, digest = _measured(selection.rows(session))
-            if count == 0:
-                raise NoPreferencesError(_why_none(selection))
-            snapshot_id = snapshots.add_snapshot(
-                session,
-                selection.rows(session),
-                name=selection.config.name,
-                content_hash=digest,
-                query=selection.query,
-                row_count=count,
-            )
-            if _measured(snapshots.snapshot_rows(session, snapshot_id)) != (count, digest):
-                raise _ChangedMeanwhileError
-            return snapshot_id
-    raise RuntimeError(f"labels came in {SNAPSHOT_TRIES} times while they were exported; try when labelling rests")
+def _apply_rule(sessions: sessionmaker[Session], config: ExportConfig, pairs: Sequence[PairKey]) -> str:
+    """Recompute the preferences of these pairs under the configured rule; return what they are stored under.
 
-
-def _measured(rows: Iterable[PreferenceRow]) -> tuple[int, str]:
-    count = 0
-
-    def counted() -> Iterator[PreferenceRow]:
-        nonlocal count
-        for row in rows:
-            count += 1
-            yield row
-
-    digest = content_hash(counted())
-    return count, digest
-
-
-def _apply_rule(session: Session, config: ExportConfig, pairs: Sequence[PairKey]) -> str:
-    """Recompute the preferences of these pairs under the configured rule; return what they are stored under."""
-    of = judgements.find_annotators(session, config.annotators) if config.annotators else None
-    name = config.rule + (f" of {', '.join(sorted(config.annotators))}" if config.annotators else "")
-    weights = None
-    if config.rule == "weighted":
-        weights = annotator_accuracies(list(preferences.votes(session, pairs, of=of).values()))
-    preferences.recompute(session, pairs, rule=config.rule, of=of, weights=weights, name=name)
+    In short transactions: people go on labelling meanwhile.
+    """
+    with sessions() as session:
+        of = judgements.find_annotators(session, config.annotators) if config.annotators else None
+        weights = None
+        if config.rule == "weighted":
+            weights = annotator_accuracies(list(preferences.votes(session, pairs, of=of).values()))
+    name = config.rule if of is None else f"{config.rule} of annotators {','.join(map(str, sorted(of)))}"
+    if len(name) > LONGEST_RULE_NAME:
+        name = f"{config.rule} of annotators {content_key(sorted(of or ()))[:16]}"
+    for batch in batches(pairs, PAIRS_PER_TRANSACTION):
+        with sessions.begin() as session:
+            preferences.recompute(session, batch, rule=config.rule, of=of, weights=weights, name=name)
     return name
 
 
-def _why_none(selection: _Selection) -> str:
-    found = ", ".join(f"{count} {outcome}" for outcome, count in selection.outcomes.items())
-    if not found:
+def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: ExportConfig) -> Counter[str]:
+    """The pairs that make no row, by the reason."""
+    found = preferences.preferences_of(session, rule, pairs)
+    by_whom = " by these annotators" if config.annotators else ""
+    counts: Counter[str] = Counter()
+    for pair in pairs:
+        preference = found.get(pair)
+        if preference is None:
+            counts[f"without a vote{by_whom}"] += 1
+        elif preference.outcome not in {"first", "second"}:
+            counts[preference.outcome.replace("_", " ")] += 1
+        elif preference.support < config.min_support:
+            counts[f"with less support than {config.min_support:g}"] += 1
+    return counts
+
+
+def _why_none(left_out: Counter[str], config: ExportConfig) -> str:
+    if not left_out:
+        return "there are no pairs to export; make some: antipode curate"
+    if not config.annotators and set(left_out) == {"without a vote"}:
         return "no pair is labelled yet; label some: antipode web, or antipode label"
-    return (
-        f"no preference has a chosen and a rejected response with the support asked for; there are: {found}; "
-        "label more pairs, or lower --min_support"
-    )
+    found = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return f"no pair has a chosen and a rejected response; there are: {found}; label more pairs, or ask for less"

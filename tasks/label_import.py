@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import judgements, labelling, preferences
-from db.engine import batches
+from db import judgements, label_schema, labelling, leases, preferences, queues
+from db.engine import batches, take_turn
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import LabelFormat, read_labels
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
@@ -20,6 +21,8 @@ from tasks.resources import open_database
 from tasks.settings import Settings
 
 ROWS_PER_TRANSACTION = 1_000
+MOST_REASONS = 3
+OTHER_REASONS = "other reasons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class LabelImport:
     rejected: int
     rejects_path: Path | None
     by_annotator: dict[str, int]
+    reasons: dict[str, int]
 
 
 def import_labels(path: Path, format: LabelFormat | None, settings: Settings) -> LabelImport:
@@ -43,23 +47,34 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
     """
     read = added = 0
     by_annotator: Counter[str] = Counter()
-    rejects_path = settings.artifact_root / "rejects" / f"labels-{path.name}.jsonl"
+    reasons: Counter[str] = Counter()
+    rows = read_labels(path, format)
+    with path.open("rb") as file:
+        content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    rejects_path = settings.artifact_root / "rejects" / f"{path.name.split('.')[0]}-{content_hash[:8]}.jsonl"
     with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
-        for batch in batches(read_labels(path, format), ROWS_PER_TRANSACTION):
+        for batch in batches(rows, ROWS_PER_TRANSACTION):
             read += len(batch)
             with sessions.begin() as session:
+                # Before anything is read: another import, or the page, may be about to store the same labels.
+                leases.take_turn(session)
+                take_turn(session, label_schema.Judgement.__tablename__)
                 checker = _Checker(session, [row for row in batch if isinstance(row, ImportedJudgement)])
                 for row in batch:
                     checked = row if isinstance(row, RejectedRow) else checker.check(row)
                     if isinstance(checked, RejectedRow):
                         rejects.write(checked)
+                        reasons[checked.reason if len(reasons) < MOST_REASONS else OTHER_REASONS] += 1
                 for identity, made in checker.accepted.items():
                     annotator_id = judgements.add_annotator(session, identity)
                     count = judgements.add_judgements(session, annotator_id, made)
                     by_annotator[identity.name] += count
                     added += count
                 preferences.recompute(session, checker.pairs)
-    return LabelImport(read, added, rejects.count, rejects.path if rejects.count else None, dict(by_annotator))
+                queues.labels_came(session, checker.pairs)
+    return LabelImport(
+        read, added, rejects.count, rejects.path if rejects.count else None, dict(by_annotator), dict(reasons)
+    )
 
 
 class _Checker:
@@ -71,7 +86,7 @@ class _Checker:
         self._selected = labelling.selected_among(session, sorted(named)) | set(self._by_id.values())
         self._judged: set[tuple[AnnotatorIdentity, PairKey]] = set()
         for name in {row.annotator for row in rows}:
-            annotator_id = judgements.find_person(session, " ".join(name.split()))
+            annotator_id = judgements.find_person(session, person(name).name)
             if annotator_id is not None:
                 found = judgements.judged_showings(session, annotator_id, sorted(self._selected))
                 self._judged |= {(person(name), pair) for pair, _ in found}

@@ -13,19 +13,17 @@ from models.labelling.rubric import RubricLabeller
 from tasks.config import JudgeConfig, LabelConfig, RewardModelConfig
 from tasks.settings import Settings
 
-_NEVER_SENT = {"max_requests", "max_cost"}  # of the configuration: they make the budget
+_OF_THE_BUDGET = {"max_requests", "max_cost"}
 
 
-def make_labeller(
-    config: LabelConfig, settings: Settings, *, replies: ReplyStore, spent: tuple[int, float]
-) -> Labeller:
+def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Labeller:
     """Build the annotator; one that holds a model gets a process of its own.
 
     Args:
         config: Its section says which annotator; people have none.
         settings: Where logs go, and the judge's key.
         replies: Where a judge's replies are kept.
-        spent: Requests and money of the budget that are spent already.
+        budget: What a judge may spend.
 
     Raises:
         ModelLoadError: If there is no such reward model.
@@ -42,7 +40,7 @@ def make_labeller(
         case "reward_model":
             return _reward_model(config.reward_model, settings)
         case "judge":
-            return _judge(config.judge, settings, replies, spent)
+            return _judge(config.judge, settings, replies, budget)
         case "people":
             raise ValueError("people label at the page, not here; see: antipode web --help")
 
@@ -63,14 +61,10 @@ def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewa
     return IsolatedRewardModel(arguments, log_path=log_path, timeout_s=config.timeout_s)
 
 
-def _judge(config: JudgeConfig, settings: Settings, replies: ReplyStore, spent: tuple[int, float]) -> JudgeLabeller:
+def _judge(config: JudgeConfig, settings: Settings, replies: ReplyStore, budget: Budget) -> JudgeLabeller:
     key = settings.openai_api_key
-    requests, cost = spent
-    budget = Budget(
-        max_requests=config.max_requests, max_cost=config.max_cost, spent_requests=requests, spent_cost=cost
-    )
     return JudgeLabeller(
-        **config.model_dump(exclude=_NEVER_SENT),
+        **config.model_dump(exclude=_OF_THE_BUDGET),
         api_key=key.get_secret_value() if key else None,
         budget=budget,
         replies=replies,

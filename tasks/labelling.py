@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from prefect import task
@@ -11,19 +12,31 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import judgements, labelling, preferences, queues, replies, runs
-from db.engine import batches
+from db.engine import alone, batches
 from db.labelling import PairText
 from models.labelling import Labeller, as_judgement
+from models.labelling.budget import Budget
 from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
 from models.labelling.replies import StoredReply
+from models.records import shortened
 from tasks.config import LabelConfig
-from tasks.errors import NothingToDoError
+from tasks.errors import RunBusyError
 from tasks.labellers import make_labeller
-from tasks.progress import say, stage_progress
+from tasks.pairs import chosen_pairs
+from tasks.progress import Advance, say, stage_progress
 from tasks.resources import open_database
 from tasks.runs import code_version
 from tasks.settings import Settings
+
+LONGEST_QUEUE_NAME = 200
+
+_WHY_SKIPPED = {
+    "gold": "neither response, or both, is a reference; curate with --source.has_references",
+    "source": "their source prefers none of the two; import rows with a preference",
+    "scores": "a score is missing, or neither is positive; import responses with scores",
+    "reward_model": "they are longer than reward_model.max_tokens or the model's context",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,19 @@ def open_label_run(config: LabelConfig) -> int:
             return _open(sessions, config, version)
 
 
+@contextmanager
+def alone_on(run_id: int) -> Iterator[None]:
+    """Let one process at a time label for a run: two would pay for the same answers, and each spend the budget.
+
+    Raises:
+        RunBusyError: If another process does.
+    """
+    with open_database(Settings()) as sessions, alone(sessions.kw["bind"], f"label run {run_id}") as is_alone:
+        if not is_alone:
+            raise RunBusyError(f"run {run_id} is being labelled by another process; wait for its end, or stop it")
+        yield
+
+
 @task(name="label", task_run_name="label for run {run_id}", cache_policy=NO_CACHE)
 def judge_pairs(run_id: int) -> None:
     """Have the run's annotator judge its pairs, and keep the preferences up to date."""
@@ -57,15 +83,14 @@ def judge_pairs(run_id: int) -> None:
     with open_database(settings) as sessions:
         with sessions() as session:
             config = load_label_config(session, run_id)
-            pairs = run_pairs(session, config)
+            _, pairs = chosen_pairs(session, config.pairs)
         if config.annotator == "people":
             open_people_queue(config, settings)
             return
-        with sessions() as session:
-            spent = judgements.spent(session, run_id)
-        labeller = make_labeller(config, settings, replies=DatabaseReplies(sessions, run_id), spent=spent)
+        replies, budget = DatabaseReplies(sessions, run_id), _budget(sessions, run_id, config)
+        labeller = make_labeller(config, settings, replies=replies, budget=budget)
         try:
-            _LabelStage(sessions, run_id, labeller, config).run(pairs)
+            _LabelStage(sessions, run_id, labeller, config).run(pairs, replies)
         finally:
             labeller.close()
 
@@ -73,12 +98,13 @@ def judge_pairs(run_id: int) -> None:
 def open_people_queue(config: LabelConfig, settings: Settings) -> int:
     """Put pairs into a queue for the labelling page; the same pairs and overlap are the same queue. Returns its id."""
     with open_database(settings) as sessions, sessions.begin() as session:
-        run = runs.get_run(session, runs.find_run(session, config.pairs.run))
-        name = ", ".join([f"{run.name} (run {run.id})", *config.pairs.strategies])
+        run_id, pairs = chosen_pairs(session, config.pairs)
+        run = runs.get_run(session, run_id)
+        # Without the strategies: who labels must not know them.
         return queues.open_queue(
             session,
-            name=name,
-            pairs=run_pairs(session, config),
+            name=shortened(f"{run.name} (run {run.id})", LONGEST_QUEUE_NAME),
+            pairs=pairs,
             judgements_per_pair=config.people.judgements_per_pair,
             seed=config.seed,
         )
@@ -89,27 +115,13 @@ def load_label_config(session: Session, run_id: int) -> LabelConfig:
     return LabelConfig.model_validate(runs.get_run(session, run_id).config)
 
 
-def run_pairs(session: Session, config: LabelConfig) -> list[PairKey]:
-    """The pairs a configuration names.
-
-    Raises:
-        LookupError: If there is no such curation run.
-        NothingToDoError: If it has no pair that fits.
-    """
-    run_id = runs.find_run(session, config.pairs.run)
-    pairs = labelling.pair_keys(session, run_id, strategies=config.pairs.strategies, limit=config.pairs.limit)
-    if not pairs:
-        of = " or ".join(config.pairs.strategies) or "any strategy"
-        raise NothingToDoError(f"run {run_id} has no pair of {of}; see: antipode runs")
-    return pairs
-
-
 class DatabaseReplies:
     """The judge's replies in the database: a question that was answered once is never paid for again."""
 
     def __init__(self, sessions: sessionmaker[Session], run_id: int) -> None:
         self._sessions = sessions
         self._run_id = run_id
+        self.on_reply: Callable[[], None] = lambda: None
 
     def get(self, keys: Sequence[str]) -> dict[str, StoredReply]:
         """The stored replies among these keys."""
@@ -120,6 +132,26 @@ class DatabaseReplies:
         """Store a reply in a transaction of its own."""
         with self._sessions.begin() as session:
             replies.add_replies(session, self._run_id, {key: reply})
+        self.on_reply()
+
+
+class _Counted:
+    """Moves a bar for a shard: with every reply, and to the shard's end when it is done."""
+
+    def __init__(self, total: int, advance: Advance) -> None:
+        self._left = total
+        self._advance = advance
+
+    def add(self, count: int = 1) -> None:
+        """Count, but no more than the shard has: a reply without a verdict is asked for again."""
+        count = min(count, self._left)
+        self._left -= count
+        if count:
+            self._advance(count)
+
+    def finish(self) -> None:
+        """Count what is left."""
+        self.add(self._left)
 
 
 class _LabelStage:
@@ -132,26 +164,41 @@ class _LabelStage:
         self._config = config
         with sessions.begin() as session:
             self._annotator_id = judgements.add_annotator(session, labeller.identity)
+            runs.set_annotator(session, run_id, self._annotator_id)
 
-    def run(self, pairs: Sequence[PairKey]) -> None:
+    def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> None:
         """Label all pairs, or as many as the budget pays for."""
-        skipped = 0
-        with stage_progress("label", len(pairs), "pairs") as advance:
+        skipped, is_out_of_budget = 0, False
+        per_pair = 2 if self._labeller.identity.has_both_orders else 1
+        with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
             for shard in batches(pairs, self._config.pairs_per_shard):
+                counted = _Counted(per_pair * len(shard), advance)
                 showings = self._open_showings(shard)
-                try:
-                    opinions: Sequence[Opinion | None] = self._labeller.label([_shown(one) for one in showings])
-                except (BudgetExhaustedError, JudgeServerError) as error:
-                    self._store(showings, error.opinions)
-                    if isinstance(error, JudgeServerError):
-                        raise
-                    say(f"{error}; the same command again spends as much on the pairs that are left")
-                    break
+                counted.add(per_pair * len(shard) - len(showings))
+                replies.on_reply = counted.add
+                opinions, is_out_of_budget = self._ask(showings)
                 self._store(showings, opinions)
                 skipped += sum(opinion is not None and opinion.verdict == "skip" for opinion in opinions)
-                advance(len(shard))
+                if is_out_of_budget:
+                    break
+                counted.finish()
+        if is_out_of_budget:
+            say(
+                "the budget is used up, since a request is sent only if the most it can cost still fits; "
+                "the same command again spends as much on what is left"
+            )
         if skipped:
-            say(f"{skipped:,} pairs have nothing that {self._labeller.identity.name} could go by")
+            say(f"{skipped:,} pairs are skipped: {_WHY_SKIPPED.get(self._config.annotator, 'see their raw replies')}")
+
+    def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
+        """The opinions on these showings, and whether the budget is used up."""
+        try:
+            return self._labeller.label([_shown(one) for one in showings]), False
+        except BudgetExhaustedError as error:
+            return error.opinions, True
+        except JudgeServerError as error:
+            self._store(showings, error.opinions)
+            raise
 
     def _open_showings(self, pairs: Sequence[PairKey]) -> list[Showing]:
         """What the annotator has not judged yet: both orders, or one whose side is a coin."""
@@ -184,17 +231,34 @@ class _LabelStage:
                 preferences.recompute(session, [judgement.pair for judgement in made])
 
 
+def _budget(sessions: sessionmaker[Session], run_id: int, config: LabelConfig) -> Budget:
+    """What the run may spend still; all that is spent goes to its row first."""
+
+    def spend(requests: int, cost: float) -> None:
+        with sessions.begin() as session:
+            runs.spend(session, run_id, requests, cost)
+
+    with sessions() as session:
+        run = runs.get_run(session, run_id)
+        return Budget(
+            max_requests=config.judge.max_requests,
+            max_cost=config.judge.max_cost,
+            spent_requests=run.requests,
+            spent_cost=run.cost,
+            ledger=spend,
+        )
+
+
 def _shown(showing: Showing) -> ShownPair:
     return showing.text.shown(showing.left_response_id)
 
 
 def _open(sessions: sessionmaker[Session], config: LabelConfig, version: str) -> int:
     with sessions.begin() as session:
-        labelled_run_id = runs.find_run(session, config.pairs.run)
+        labelled_run_id, _ = chosen_pairs(session, config.pairs)
         # `last` is another run tomorrow: what is stored and taken up again names the run.
-        pairs = config.pairs.model_copy(update={"run": str(labelled_run_id)})
-        config = config.model_copy(update={"pairs": pairs})
-        run_pairs(session, config)
+        named = config.pairs.model_copy(update={"run": str(labelled_run_id)})
+        config = config.model_copy(update={"pairs": named})
         run_id = runs.find_unfinished(session, config.key)
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)

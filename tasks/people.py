@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
-from models.labelling.records import AnnotatorIdentity
+from models.labelling.records import LONGEST_NAME, AnnotatorIdentity
 from tasks.settings import Settings
 
 SECRET_BYTES = 32
-LONGEST_NAME = 100
 
 
 def person(name: str) -> AnnotatorIdentity:
@@ -19,7 +19,7 @@ def person(name: str) -> AnnotatorIdentity:
     Raises:
         ValueError: If the name is empty or too long.
     """
-    plain = " ".join(name.split())
+    plain = " ".join(unicodedata.normalize("NFC", name).split())
     if not 0 < len(plain) <= LONGEST_NAME:
         raise ValueError(f"an annotator's name has 1 to {LONGEST_NAME} characters, got {name!r}")
     return AnnotatorIdentity("person", plain)

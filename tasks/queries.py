@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from db import judgements, labelling, pairs, preferences, responses, runs
+from db import judgements, pairs, preferences, responses, runs
 from models.index import VectorIndex
 from tasks.config import LabelConfig
+from tasks.pairs import chosen_pairs
 from tasks.reporting import EXAMPLES_PER_STRATEGY, example_pairs
 from tasks.resources import open_database, vector_store
 from tasks.settings import Settings
@@ -113,6 +115,7 @@ class LabelEnd:
     pairs: int
     judged: int
     verdicts: dict[str, int]
+    unparsed_reply: str | None
     requests: int
     cost: float
     outcomes: dict[str, int]
@@ -124,19 +127,19 @@ def label_end(run_id: int, settings: Settings) -> LabelEnd:
         run = runs.get_run(session, run_id)
         assert run.labelled_run_id is not None  # every run that labels has one
         config = LabelConfig.model_validate(run.config)
-        chosen = labelling.pair_keys(
-            session, run.labelled_run_id, strategies=config.pairs.strategies, limit=config.pairs.limit
-        )
+        _, chosen = chosen_pairs(session, config.pairs)
         annotator = judgements.annotator_of_run(session, run_id)
         judged = judgements.judged_showings(session, annotator.id, chosen) if annotator else set()
-        requests, cost = judgements.spent(session, run_id)
+        showings = Counter(pair for pair, _ in judged)
+        needed = 2 if annotator and annotator.has_both_orders else 1
         return LabelEnd(
             labelled_run_id=run.labelled_run_id,
             annotator=annotator.name if annotator else None,
             pairs=len(chosen),
-            judged=len({pair for pair, _ in judged}),
-            verdicts=dict(judgements.verdict_counts(session, run_id)),
-            requests=requests,
-            cost=cost,
+            judged=sum(count >= needed for count in showings.values()),
+            verdicts=judgements.verdict_counts(session, run_id),
+            unparsed_reply=judgements.unparsed_reply(session, run_id),
+            requests=run.requests,
+            cost=run.cost,
             outcomes=preferences.outcome_counts(session, preferences.STANDING_RULE, chosen),
         )

@@ -43,8 +43,9 @@ def recorded(run_id: int) -> Iterator[None]:
     """Record that the run completed, or with what error it failed. A run that is killed stays `running`: resumable."""
     try:
         yield
-    except Exception as error:
-        _finish(run_id, runs.FAILED, error=f"{type(error).__name__}: {error}")
+    except (Exception, KeyboardInterrupt) as error:
+        reason = "stopped" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        _finish(run_id, runs.FAILED, error=reason)
         raise
     _finish(run_id, runs.COMPLETED)
 

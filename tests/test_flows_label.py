@@ -90,7 +90,7 @@ def test_a_judge_run_killed_midway_asks_nothing_twice_and_loses_nothing(
     assert 40 <= len(before) < 2 * PAIRS
     ended = antipode(*command)
     assert ended.returncode == 0, ended.stderr
-    assert "60 of 60 pairs of run 1 judged" in ended.stdout
+    assert "60 of 60 different pairs of run 1 judged" in ended.stdout
     after = judged_texts(sessions)
     assert len(after) == len(set(after)) == 2 * PAIRS
     assert not {sides(body) for body in judge.bodies[asked:]} & set(before), "a stored verdict was paid for again"
@@ -100,6 +100,32 @@ def test_a_judge_run_killed_midway_asks_nothing_twice_and_loses_nothing(
         outcomes = session.execute(text("SELECT outcome, count(*) FROM preferences GROUP BY outcome")).all()
         runs = session.execute(text("SELECT status FROM runs WHERE kind = 'label'")).all()
     assert [tuple(row) for row in outcomes] == [("first", PAIRS)] and [row.status for row in runs] == ["completed"]
+
+
+@on_sqlite
+def test_ctrl_c_in_a_terminal_stops_a_judge_at_once_and_its_run_is_not_running(
+    antipode, curated, judge, sessions, tmp_path
+):
+    """A terminal sends it to every process, the temporary Prefect server's too."""
+    command = ("label", "--judge.base_url", judge.url, "--judge.model", "tiny", "--judge.concurrency", "1")
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows", *command],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    eventually(lambda: len(judge.bodies) >= 4, "four requests")
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "antipode: stopped; the same command again goes on" in said
+    with sessions() as session:
+        assert session.execute(text("SELECT status, error FROM runs WHERE kind = 'label'")).all() == [
+            ("failed", "stopped")
+        ]
 
 
 @on_sqlite
@@ -140,7 +166,7 @@ def test_the_page_is_served_until_ctrl_c_and_its_labels_are_exported(antipode, c
             assert anna.get("/queues/1/pair").status_code == 401
             assert anna.get(links[0][1]).status_code == 200
             pair = anna.get("/queues/1/pair").json()["pair"]
-            verdict = {"person": "anna", "left_id": pair["left_id"], "right_id": pair["right_id"]}
+            verdict = {name: pair[name] for name in ("left_id", "right_id", "shown_at")} | {"person": "anna"}
             posted = anna.post("/queues/1/verdicts", json=verdict | {"verdict": "left", "seconds": 2.0})
             assert posted.status_code == 200 and posted.json()["progress"]["done_count"] == 1
         assert_one_line(antipode(*command), 1, "cannot listen on 127.0.0.1, port 4377", "--port")
@@ -151,7 +177,7 @@ def test_the_page_is_served_until_ctrl_c_and_its_labels_are_exported(antipode, c
         process.kill()
         process.stdout.close()
     exported = antipode("export", "out.jsonl")
-    assert exported.returncode == 0 and "1 preferences in out.jsonl (snapshot 1)" in exported.stdout, exported.stderr
+    assert exported.returncode == 0 and "1 of 60 pairs in out.jsonl (snapshot 1)" in exported.stdout, exported.stderr
     (row,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert row["chosen_response_id"] == pair["left_id"]
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from test_models_generation_openai import Answer, ChatServer, completion
 
 from models.labelling import as_judgement
-from models.labelling.judge import Budget, JudgeLabeller, MemoryReplies, StoredReply
+from models.labelling.budget import Budget
+from models.labelling.judge import JudgeLabeller
 from models.labelling.records import Opinion, PairKey, ShownPair, ShownResponse
+from models.labelling.replies import MemoryReplies, StoredReply
 from models.labelling.votes import annotator_vote
 from models.records import Prompt
 

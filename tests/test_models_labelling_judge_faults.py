@@ -13,8 +13,10 @@ import pytest
 from test_models_generation_openai import Answer, ChatHandler, ChatServer, free_port, refusal
 from test_models_labelling_judge import judge, many, prefers, shown
 
+from models.labelling.budget import Budget
 from models.labelling.chat import Pace, _asked_pause_s
-from models.labelling.judge import Budget, JudgeServerError, MemoryReplies, StoredReply
+from models.labelling.judge_errors import JudgeServerError
+from models.labelling.replies import MemoryReplies, StoredReply
 
 
 class FaultyServer(ChatServer):
@@ -195,6 +197,46 @@ def test_a_store_that_fails_ends_the_call_but_keeps_what_was_under_way(server: F
     assert len(server.bodies) == 4
     again = judge(server.url, replies=replies).label(many(9))
     assert sum(opinion.requests for opinion in again) == 9 - 3
+
+
+def pause() -> None:
+    time.sleep(0.8)
+
+
+class SlowReplies(MemoryReplies):
+    """A store that takes its time, and notices if it is called twice at once."""
+
+    busy = threading.Lock()
+
+    def put(self, key: str, reply: StoredReply) -> None:
+        assert self.busy.acquire(blocking=False)
+        pause()
+        super().put(key, reply)
+        self.busy.release()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"replies": SlowReplies()},
+        {
+            "budget": Budget(max_requests=None, max_cost=9.0, ledger=lambda requests, _: None if requests else pause()),
+            "input_price": 1.0,
+        },
+    ],
+    ids=["store", "ledger"],
+)
+def test_a_slow_store_or_ledger_lets_no_reply_time_out(server: FaultyServer, changes: dict[str, Any]) -> None:
+    everyone = threading.Barrier(4)
+
+    def together(body: dict[str, Any], _: int) -> Answer:
+        everyone.wait(10)
+        return prefers(body)
+
+    server.reply = together
+    opinions = judge(server.url, timeout_s=1.5, concurrency=4, **changes).label(many(4))
+    assert [opinion.verdict for opinion in opinions] == ["right"] * 4
+    assert len(server.bodies) == 4
 
 
 def test_no_more_than_the_allowed_requests_are_in_flight(server: FaultyServer) -> None:

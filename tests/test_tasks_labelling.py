@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from conftest import REAL_DATA
@@ -22,11 +23,11 @@ from models.labelling.judge_errors import JudgeServerError
 from models.labelling.records import PairKey
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
 from tasks.config import ExportConfig, ImportConfig, LabelConfig, PairsConfig
-from tasks.errors import NoPreferencesError, NothingToDoError
+from tasks.errors import NoPreferencesError, NothingToDoError, RunBusyError
 from tasks.exchange import export_pairs, export_preferences
 from tasks.ingestion import import_demo_prompts, import_source
 from tasks.label_import import import_labels
-from tasks.labelling import judge_pairs, open_label_run
+from tasks.labelling import alone_on, judge_pairs, open_label_run
 from tasks.publishing import publish_labels
 from tasks.quality import quality_of_run
 from tasks.queries import label_end
@@ -141,8 +142,70 @@ def test_what_a_killed_run_spent_counts_when_it_is_taken_up(settings, sessions, 
     server.reply = prefers
     assert open_label_run.fn(config) == taken
     judge_pairs.fn(taken)
-    answered = len(stored(sessions))
-    assert answered == 7, "4 replies were paid for before, 3 after"
+    assert len(server.bodies) == 7
+    assert len(stored(sessions)) == 6, "4 replies and a refusal before, 2 replies after"
+
+
+def test_a_run_never_sends_more_than_its_budget_however_often_it_fails(settings, sessions, run_id, server):
+    server.reply = lambda _body, _number: refusal(500, "broken")
+    config = LabelConfig.model_validate(judge_config(server, max_requests=6))
+    for _ in range(4):
+        taken = open_label_run.fn(config)
+        with suppress(JudgeServerError):
+            judge_pairs.fn(taken)
+    assert len(server.bodies) == 6
+    with sessions() as session:
+        assert session.execute(text("SELECT id, requests FROM runs WHERE kind = 'label'")).all() == [(taken, 6)]
+
+
+def test_two_processes_do_not_label_for_the_same_run(settings, sessions, run_id, server):
+    taken = open_label_run.fn(LabelConfig.model_validate(judge_config(server)))
+    with alone_on(taken):
+        with pytest.raises(RunBusyError, match=f"run {taken} is being labelled by another process"), alone_on(taken):
+            pass
+        with alone_on(taken + 1):
+            pass
+
+
+def test_a_pair_the_server_refuses_is_skipped_and_the_rest_is_labelled(settings, sessions, run_id, server):
+    server.reply = lambda body, _number: refusal(400, "content policy") if "rye bread 1" in str(body) else prefers(body)
+    end = label_end(label(**judge_config(server, concurrency=1)), settings)
+    assert end.verdicts == {"first": 10, "skip": 2} and end.outcomes == {"first": 5}
+    label(**judge_config(server, concurrency=1))
+    assert len(server.bodies) == 12, "what was refused is not asked, and paid, again"
+
+
+def test_an_answer_without_a_verdict_is_shown(settings, sessions, run_id, server):
+    server.reply = lambda _body, _number: completion("I like turtles")
+    end = label_end(label(**judge_config(server)), settings)
+    assert end.verdicts == {"unparsed": 12} and end.unparsed_reply == "I like turtles" and end.outcomes == {}
+
+
+def test_the_end_of_a_run_that_found_all_judged_names_its_annotator(settings, sessions, run_id, server):
+    label(**judge_config(server))
+    end = label_end(label(**judge_config(server)), settings)
+    assert (end.annotator, end.judged, end.verdicts) == ("tiny (alpaca_eval)", 6, {})
+    half = label_end(label(**judge_config(server, model="other", max_requests=3, concurrency=1)), settings)
+    assert half.judged == 1, "a pair that was asked in one order alone is not judged"
+
+
+def test_imported_labels_count_in_queues_that_are_open(settings, sessions, run_id, tmp_path):
+    label(annotator="people")
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    with sessions() as session:
+        (queue,) = session.scalars(query(label_schema.Queue)).all()
+    assert queue.done_count == queue.pair_count == 6
+    assert "easy" not in queue.name and "hard" not in queue.name
+
+
+def test_a_name_is_one_person_however_it_is_typed(settings, sessions, run_id, tmp_path):
+    write_labels(tmp_path / "a.jsonl", sessions, run_id, {"Jos\u00e9": "first"})
+    write_labels(tmp_path / "b.jsonl", sessions, run_id, {"Jose\u0301 ": "second"})
+    assert import_labels(tmp_path / "a.jsonl", None, settings).added == 6
+    again = import_labels(tmp_path / "b.jsonl", None, settings)
+    assert (again.added, again.rejected) == (0, 6)
+    assert any("has judged this pair already" in reason for reason in again.reasons)
 
 
 def test_gold_scores_and_sources_label_what_they_know_and_skip_the_rest(settings, sessions):
@@ -220,7 +283,9 @@ def test_an_export_is_a_snapshot_that_later_labels_do_not_change(settings, sessi
     again = export_preferences(tmp_path / "again.jsonl", ExportConfig(), settings)
     assert again.snapshot.id != result.snapshot.id
     same = export_preferences(tmp_path / "judge.jsonl", ExportConfig(annotators=("tiny (alpaca_eval)",)), settings)
-    assert same.snapshot.id == result.snapshot.id, "the same texts are the same snapshot"
+    assert same.snapshot.content_hash == result.snapshot.content_hash, "the same texts"
+    assert same.snapshot.id != result.snapshot.id, "another question"
+    assert export_preferences(tmp_path / "x.jsonl", ExportConfig(name="x"), settings).snapshot.name == "x"
     assert [json.loads(line)["chosen"] for line in (tmp_path / "judge.jsonl").read_text().splitlines()] == [
         row["chosen"] for row in rows
     ]
@@ -232,6 +297,24 @@ def test_weighted_and_unanimous_rules_export_too(settings, sessions, run_id, tmp
     assert export_preferences(tmp_path / "w.jsonl", ExportConfig(rule="weighted"), settings).snapshot.row_count == 6
     with pytest.raises(NoPreferencesError, match="6 contradiction"):
         export_preferences(tmp_path / "u.jsonl", ExportConfig(rule="unanimous"), settings)
+    with pytest.raises(NoPreferencesError, match=r"6 with less support than 0\.9"):
+        export_preferences(tmp_path / "u.jsonl", ExportConfig(min_support=0.9), settings)
+    with pytest.raises(LookupError, match="no annotator 'zoe'"):
+        export_preferences(tmp_path / "u.jsonl", ExportConfig(annotators=("zoe",)), settings)
+
+
+def test_a_file_is_written_in_the_format_of_its_ending(settings, sessions, run_id, tmp_path):
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"a": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    for name, magic in (("p.parquet", b"PAR1"), ("p.jsonl", b'{"pr')):
+        export_preferences(tmp_path / name, ExportConfig(), settings)
+        assert (tmp_path / name).read_bytes()[:4] == magic
+    export_preferences(tmp_path / "folder", ExportConfig(), settings)
+    assert (tmp_path / "folder" / "dataset_info.json").is_file()
+    with pytest.raises(ValueError, match=r"\.jsonl, \.parquet, or a folder"):
+        export_preferences(tmp_path / "p.csv", ExportConfig(), settings)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        export_preferences(tmp_path / "nowhere" / "p.jsonl", ExportConfig(), settings)
 
 
 def test_no_label_yet_is_said(settings, sessions, run_id, tmp_path):

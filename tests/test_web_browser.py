@@ -292,6 +292,96 @@ def test_the_page_goes_on_by_itself_when_the_server_is_back(visit, site, session
     assert page.inner_text("#count") == "1 of 2 done · 1 by you"
 
 
+def test_a_second_tab_is_told_that_the_verdict_of_the_first_stays(visit, sessions):
+    open_queue(sessions, *"abcd")
+    page = visit()
+    shown = texts(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    assert texts(other) == shown
+    press(page, "1")
+    settle(page)
+    press(other, "2")
+    assert texts(other) == texts(page) != shown
+    assert "You had judged this pair already; that verdict stays" in other.inner_text("#notice")
+    assert "Not stored." in other.inner_text("#announcement")
+    [judgement] = stored(sessions)
+    assert (judgement.verdict == "first") == (judgement.left_response_id == judgement.first_response_id)
+
+
+def test_a_tab_cannot_judge_a_pair_that_was_taken_back_in_another_without_looking_again(visit, sessions):
+    open_queue(sessions, *"abcd")
+    page = visit()
+    shown = texts(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    for key in "1u":
+        press(other, key)
+    settle(other)
+    press(page, "0")
+    assert texts(page) == shown
+    assert page.inner_text("#notice").startswith("Not stored: the verdict is not on this pair as it lies before you")
+    assert stored(sessions) == []
+    press(page, "0")
+    settle(page)
+    assert not page.is_visible("#notice")
+    assert [judgement.verdict for judgement in stored(sessions)] == ["tie"]
+
+
+def test_who_is_signed_out_is_told_once_and_the_verdict_is_sent_after_signing_in(visit, site, sessions):
+    open_queue(sessions, *"abcd")
+    page = visit()
+    settle(page)
+    page.context.clear_cookies()
+    sent = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.keyboard.press("0")
+    page.wait_for_selector("#notice.alarm:not([hidden])")
+    page.wait_for_timeout(1500)  # a retry would come after a second
+    assert page.inner_text("#notice") == "You are not signed in; open your own link again. “Tie” is kept."
+    assert len(sent) == 1
+    assert stored(sessions) == []
+    page.goto(site.link("Ana"))
+    page.wait_for_url(re.compile(r"/queues/\d+$"))
+    settle(page)
+    assert [judgement.verdict for judgement in stored(sessions)] == ["tie"]
+
+
+def test_a_verdict_that_was_kept_for_another_database_is_not_sent_to_this_one(visit, site, sessions):
+    open_queue(sessions, *"abcd")
+    page = visit()
+    settle(page)
+    site.stop()
+    page.keyboard.press("1")
+    page.wait_for_selector("#notice.alarm:not([hidden])")
+    page.goto("about:blank")  # the page itself would go on sending it
+    with sessions.begin() as session:
+        session.execute(update(label_schema.Queue).values(created_at=label_schema.utc_now()))
+    site.start()
+    page.goto(site.address)
+    settle(page)
+    assert page.evaluate("localStorage.length") == 2  # the choice about marks and the verdict
+    assert stored(sessions) == []
+
+
+def test_a_kept_verdict_that_does_not_fit_is_refused_once_and_the_pair_is_shown(visit, sessions):
+    open_queue(sessions)
+    page = visit()
+    shown = texts(page)
+    page.evaluate("""() => {
+        const key = `antipode verdict ${document.body.dataset.mark} ${document.body.dataset.person}`;
+        localStorage.setItem(key, JSON.stringify({person: "Ana", verdict: "tie", left_id: "?"}));
+    }""")
+    page.reload()
+    assert texts(page) == shown
+    assert page.inner_text("#notice").startswith("Not stored: body.left_id: ")
+    page.reload()
+    assert texts(page) == shown
+    assert not page.is_visible("#notice")
+    press(page, "0")
+    page.wait_for_selector("#finished:not([hidden])")
+
+
 def test_a_link_opened_from_another_site_signs_in(visit, browser, site, sessions):
     open_queue(sessions)
     page = browser.new_context().new_page()

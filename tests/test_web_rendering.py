@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.records import Message, Prompt
 from web.differences import MAX_WORDS, WORD, _bit_parallel, differing_words
-from web.rendering import MAX_COLOURED, RenderedTurn, render_pair, render_prompt, render_text
+from web.rendering import MAX_COLOURED, RenderedTurn, render_pair, render_prompt
 
 PIECES = [
     *"abc \n\n\t*_`~#>-+|:[]()!<>&\"'\\=1.",
@@ -60,6 +60,10 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def render_text(text):
+    return render_prompt(Prompt.from_text(text))[0].html
 
 
 def read(html):
@@ -158,9 +162,36 @@ def test_columns_keep_their_alignment_without_inline_style():
     assert "style" not in html
 
 
-def test_code_too_long_to_colour_is_shown_plain():
-    assert "<span" in render_text("```python\nx = 1\n```")
-    assert "<span" not in render_text("```python\n" + "x = 1\n" * (MAX_COLOURED // 6 + 1) + "```")
+def coloured(*htmls):
+    """How many characters stand in colour."""
+    return sum(len(read(piece)) for html in htmls for piece in re.findall("<span class.*?</span>", html, re.DOTALL))
+
+
+def fences(code, count=1, language="perl"):
+    return f"```{language}\n{code}\n```\n\n" * count
+
+
+def test_the_code_of_a_pair_has_one_allowance_of_colour_whatever_its_fences():
+    hostile = fences("m{" * 9_000, 6)
+    pair = render_pair(hostile, hostile)
+    turns = render_prompt(Prompt(tuple(Message("user", fences("m{" * 400)) for _ in range(20))))
+    assert coloured(pair.left, pair.right, *(turn.html for turn in turns)) == 0
+    assert read(pair.left).count("m{") == 6 * 9_000
+    half = fences("x" * (MAX_COLOURED // 4 - 1), 2)  # the line's end counts too
+    pair = render_pair(half, half)
+    assert coloured(pair.left) == coloured(pair.right) == MAX_COLOURED // 2
+
+
+def test_code_is_in_colour_on_both_sides_or_on_neither():
+    pair = render_pair(fences("x = 1"), fences("x = 1\n" * (MAX_COLOURED // 6)))
+    assert coloured(pair.left) == coloured(pair.right) == 0
+    plain = render_pair(fences("x = 1"), fences("x = 1\n" * MAX_COLOURED, language=""))
+    assert coloured(plain.left) > 0
+
+
+@pytest.mark.parametrize("language", ["rst", "autohotkey", "gherkin", "md"])
+def test_a_language_whose_lexer_takes_minutes_on_bad_will_or_calls_another_is_shown_plain(language):
+    assert coloured(render_text(fences("# Feature: a\n    `b <c>`_", language=language))) == 0
 
 
 def test_words_that_differ_are_marked_and_neighbours_share_a_mark():

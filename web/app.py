@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hmac
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from db import queues
+from db import label_schema, queues
 from web import labelling
 from web.access import CurrentPerson, CurrentSite, Site
 from web.guard import guard
@@ -50,6 +53,7 @@ def create_app(sessions: sessionmaker[Session], *, secret: bytes, lease_s: float
     app.state.site = Site(sessions, secret, lease_s)
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_unfit)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     app.get("/health")(show_health)
     app.get("/sign-in")(sign_in)
@@ -96,7 +100,8 @@ def show_queue(request: Request, queue_id: QueueId, site: CurrentSite, person: C
         except LookupError as error:
             raise HTTPException(404, str(error)) from error
         has_others = len(queues.list_queues(session)) > 1
-    return _page(request, "queue.html", person=person.name, queue=queue, has_others=has_others)
+        mark = _queue_mark(session, site.secret, queue_id)
+    return _page(request, "queue.html", person=person.name, queue=queue, has_others=has_others, mark=mark)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -108,6 +113,25 @@ def _refuse(request: Request, error: Exception) -> Response:
         response.status_code = error.status_code
         return response
     return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
+
+
+def _refuse_unfit(request: Request, error: Exception) -> Response:
+    """Say what does not fit without repeating it: what came may be long, or no text that an answer can hold."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["loc"][0] == "path" and "text/html" in request.headers.get("accept", ""):
+        return _refuse(request, HTTPException(404))
+    # The name of what is one too many came with the request.
+    place = "body" if first["type"] == "extra_forbidden" else ".".join(map(str, first["loc"]))
+    return JSONResponse({"detail": f"{place}: {first['msg']}; reload the page"}, 422)
+
+
+def _queue_mark(session: Session, secret: bytes, queue_id: int) -> str:
+    """What tells a queue from those of other sites and databases that have its number, for what a browser keeps."""
+    opened_at = session.scalars(select(label_schema.Queue.created_at).filter_by(id=queue_id)).one()
+    # SQLite keeps no time zone; what was stored is UTC.
+    utc = opened_at.astimezone(UTC) if opened_at.tzinfo else opened_at.replace(tzinfo=UTC)
+    return hmac.digest(secret, f"antipode queue\n{queue_id} {utc.isoformat()}".encode(), "sha256").hex()[:16]
 
 
 def _page(request: Request, template: str, **content: Any) -> Response:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from db.queues import QueuedPair, QueueProgress
-from models.labelling.records import PairKey
+from models.labelling.records import LONGEST_NAME, PairKey
 from web.rendering import RenderedTurn, render_pair, render_prompt
 
 MAX_ID = 2**63 - 1  # what the databases hold
@@ -20,14 +21,19 @@ class PersonBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    person: str
+    person: str = Field(max_length=LONGEST_NAME)
 
 
 class VerdictBody(PersonBody):
-    """A person's verdict on a pair as it lay before them. `seconds`: how long the page was looked at."""
+    """A person's verdict on a pair as it lay before them.
+
+    `shown_at`: as the pair's content had it, which tells this showing from one before an undo; `seconds`: how long the
+    page was looked at.
+    """
 
     left_id: int = Field(ge=1, le=MAX_ID)
     right_id: int = Field(ge=1, le=MAX_ID)
+    shown_at: AwareDatetime = Field(strict=False)  # JSON has no times of its own
     verdict: Literal["left", "right", "tie", "both_bad", "skip"]
     seconds: float = Field(ge=0, allow_inf_nan=False)
 
@@ -50,10 +56,11 @@ class ProgressContent:
 
 @dataclass(frozen=True, slots=True)
 class PairContent:
-    """A pair as it is shown: ids to answer with, and HTML. `has_marks`: whether differing words are marked."""
+    """A pair as it is shown: what to answer with, and HTML. `has_marks`: whether differing words are marked."""
 
     left_id: int
     right_id: int
+    shown_at: datetime
     prompt: list[RenderedTurn]
     left: str
     right: str
@@ -68,6 +75,13 @@ class QueueContent:
     progress: ProgressContent
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictContent(QueueContent):
+    """What the page shows after a verdict. `is_stored`: whether this verdict is the stored one, or an earlier stays."""
+
+    is_stored: bool
+
+
 def queue_content(queued: QueuedPair | None, progress: QueueProgress) -> QueueContent:
     """Put together what the page shows next."""
     return QueueContent(None if queued is None else _pair_content(queued), _progress_content(progress))
@@ -78,6 +92,7 @@ def _pair_content(queued: QueuedPair) -> PairContent:
     return PairContent(
         left_id=queued.left_response_id,
         right_id=sum(queued.pair) - queued.left_response_id,
+        shown_at=queued.shown_at,
         prompt=render_prompt(queued.prompt),
         left=rendered.left,
         right=rendered.right,

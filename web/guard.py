@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+MAX_BODY_BYTES = 64 * 1024  # a verdict takes 200; a body is in memory several times over before anyone is asked for
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -28,12 +29,19 @@ async def guard(request: Request, call_next: Callable[[Request], Awaitable[Respo
 
 
 def _fault(request: Request) -> tuple[int, str] | None:
-    """The status and reason to refuse a change, or None. A browser always says where a change comes from."""
+    """The status and reason to refuse a change, or None; its body is not read for it.
+
+    A browser always says where a change comes from and how long it is.
+    """
     if not _is_same_origin(request):
         return 403, "a change must come from the labelling page itself; open the page and label there"
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         return 415, f"a change must be application/json, got {content_type!r}"
+    # Where both are given, the length is not what counts.
+    length = "" if "transfer-encoding" in request.headers else request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        return 413, f"a change must say its Content-Length, at most {MAX_BODY_BYTES} bytes, got {length or 'none'}"
     return None
 
 

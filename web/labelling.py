@@ -14,8 +14,11 @@ from fastapi import APIRouter, HTTPException, Path
 from sqlalchemy.orm import Session
 
 from db import leases, queues
+from db.judgements import judgements_on
+from models.labelling import as_judgement
+from models.labelling.records import Opinion
 from web.access import CurrentPerson, CurrentSite, Person, Site
-from web.contents import PersonBody, QueueContent, VerdictBody, queue_content
+from web.contents import PersonBody, QueueContent, VerdictBody, VerdictContent, queue_content
 
 QueueId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 router = APIRouter(prefix="/queues/{queue_id}")
@@ -31,24 +34,31 @@ def show_pair(queue_id: QueueId, site: CurrentSite, person: CurrentPerson) -> Qu
 
 
 @router.post("/verdicts")
-def add_verdict(queue_id: QueueId, body: VerdictBody, site: CurrentSite, person: CurrentPerson) -> QueueContent:
-    """Store a verdict and answer with the next pair. The same verdict sent again changes nothing."""
+def add_verdict(queue_id: QueueId, body: VerdictBody, site: CurrentSite, person: CurrentPerson) -> VerdictContent:
+    """Store a verdict and answer with the next pair; the same verdict sent again changes nothing.
+
+    A verdict on the pair that the person holds must be of its present showing: the same sides, and given out since the
+    last undo. Of a pair that they do not hold (any more) the first verdict is stored, without a time.
+    """
     _require_own_page(body, person)
     now = _now()
     with _changes(site) as session:
-        queues.record_verdict(
+        is_held = _is_held(session, queue_id, person, body)
+        is_new = queues.record_verdict(
             session,
             queue_id,
             person.annotator_id,
             pair=body.pair,
             left_response_id=body.left_id,
             verdict=body.verdict,
-            seconds=_believable_seconds(session, queue_id, person.annotator_id, body, now),
+            seconds=body.seconds if is_held else None,
             now=now,
         )
+        is_stored = is_new or _has_given(session, person, body)
         queued = queues.take_next(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
         progress = queues.queue_progress(session, queue_id, person.annotator_id)
-    return queue_content(queued, progress)
+    content = queue_content(queued, progress)
+    return VerdictContent(content.pair, content.progress, is_stored)
 
 
 @router.post("/undo")
@@ -83,15 +93,22 @@ def _changes(site: Site) -> Iterator[Session]:
         raise HTTPException(409, str(error)) from error
 
 
-def _believable_seconds(
-    session: Session, queue_id: int, annotator_id: int, body: VerdictBody, now: datetime
-) -> float | None:
-    """The seconds the browser counted, at most those since the pair was given out; None if it was not theirs."""
+def _is_held(session: Session, queue_id: int, person: Person, body: VerdictBody) -> bool:
+    """Whether the pair lies before the person; a verdict on another showing of it is refused."""
     leases.take_turn(session)
-    held = leases.held_by(session, queue_id, annotator_id)
+    held = leases.held_by(session, queue_id, person.annotator_id)
     if held is None or held.pair != body.pair:
-        return None
-    return min(body.seconds, max((now - held.shown_at).total_seconds(), 0.0))
+        return False
+    if (held.left_response_id, held.shown_at) != (body.left_id, body.shown_at):
+        raise HTTPException(409, "the verdict is not on this pair as it lies before you now; look at it again")
+    return True
+
+
+def _has_given(session: Session, person: Person, body: VerdictBody) -> bool:
+    """Whether the person's stored verdict on the pair says the same."""
+    verdict = as_judgement(body.pair, body.left_id, Opinion(body.verdict)).verdict
+    stored = judgements_on(session, [body.pair])
+    return any(each.annotator_id == person.annotator_id and each.verdict == verdict for each in stored)
 
 
 def _now() -> datetime:

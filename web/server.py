@@ -12,6 +12,7 @@ def make_server(app: FastAPI, *, host: str, port: int) -> uvicorn.Server:
     """Make the server; `run()` serves until it is interrupted.
 
     It keeps no access log: the lines would hold people's sign-in links. Requests under way are finished when it stops.
+    Behind a TLS proxy on this machine its X-Forwarded-Proto makes the cookie Secure; nobody else's is believed.
     """
     config = uvicorn.Config(
         app,
@@ -21,6 +22,7 @@ def make_server(app: FastAPI, *, host: str, port: int) -> uvicorn.Server:
         log_level="warning",
         timeout_graceful_shutdown=STOP_S,
         server_header=False,
+        forwarded_allow_ips=["127.0.0.1", "::1"],
     )
     return uvicorn.Server(config)
 

@@ -19,6 +19,7 @@ from models.exchange.trainers import replacing, write_lines
 from models.ingestion.fields import Row, RowError, described, is_missing, optional_number, optional_text
 from models.ingestion.readers import open_file
 from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow, encodable, rejected
+from models.labelling.records import LONGEST_NAME
 from models.records import RejectedRow, shortened
 
 LabelFormat = Literal["labels", "label-studio", "argilla"]
@@ -28,7 +29,6 @@ _LABEL_COLUMNS = ("pair_id", "left_response_id", "right_response_id", "verdict",
 _TEXT_COLUMNS = ("prompt", "left", "right")  # go out with the pairs for those who label, and are not read again
 _MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of labels
 _LARGEST_ID = 2**63 - 1
-_LONGEST_ANNOTATOR = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudg
         SourceError: the file cannot be read, holds no row, is of no known format, or its first row has a column that
             our own format does not know. All but a break further on is raised before the first label is asked for.
     """
+    if not path.is_file():
+        raise SourceError(f"there is no file {path}")
     source = open_file(path)
     first = _first_row(source)
     found = format or _recognised(first, source.name)
@@ -221,17 +223,18 @@ def _verdict(row: Row) -> FileVerdict | None:
     value = row["verdict"]
     if is_missing(value) or value == "":
         return None
-    if value not in get_args(FileVerdict):
+    plain = "_".join(value.lower().split()) if isinstance(value, str) else value  # people write "Both bad"
+    if plain not in get_args(FileVerdict):
         raise RowError(f"verdict: expected one of {', '.join(get_args(FileVerdict))}, got {described(value)}")
-    return cast(FileVerdict, value)
+    return cast(FileVerdict, plain)
 
 
 def _annotator(row: Row) -> str:
     name = optional_text(row, "annotator", "annotator")
     if name is None or not name.strip():
         raise RowError("annotator: expected who gave the label, got nothing")
-    if len(name) > _LONGEST_ANNOTATOR:
-        raise RowError(f"annotator: expected at most {_LONGEST_ANNOTATOR} characters, got {len(name)}")
+    if len(name) > LONGEST_NAME:
+        raise RowError(f"annotator: expected at most {LONGEST_NAME} characters, got {len(name)}")
     return name
 
 

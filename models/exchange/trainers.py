@@ -68,6 +68,18 @@ def as_record(row: PreferenceRow, shape: TrainerShape) -> Record:
     return texts | {name: getattr(row, name) for name in _LINEAGE} | {"strategies": list(row.strategies)}
 
 
+def file_format(path: Path) -> TrainerFormat:
+    """The format that a file's ending asks for; a name without an ending is a folder of `datasets`.
+
+    Raises:
+        ValueError: If it has another ending.
+    """
+    formats: dict[str, TrainerFormat] = {".jsonl": "jsonl", ".parquet": "parquet", "": "datasets"}
+    if path.suffix not in formats:
+        raise ValueError(f"preferences are written to .jsonl, .parquet, or a folder (no ending), got {str(path)!r}")
+    return formats[path.suffix]
+
+
 def unfit(row: PreferenceRow) -> str | None:
     """Why no trainer can learn from a preference; None if one can."""
     last = row.prompt.messages[-1].role if row.prompt.messages else "no turn"
@@ -184,7 +196,7 @@ def _write_parquet(records: Iterator[Record], path: Path, shape: TrainerShape, a
 
 
 def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
-    from datasets import Dataset, DatasetInfo
+    from datasets import Dataset, DatasetInfo, disable_progress_bars
     from datasets.table import MemoryMappedTable
     from pyarrow import ipc
 
@@ -200,6 +212,7 @@ def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, 
     rows = Dataset(
         MemoryMappedTable.from_file(str(stream)), info=DatasetInfo(description=about), fingerprint=fingerprint
     )
+    disable_progress_bars()
     rows.save_to_disk(str(path), num_shards=None if len(rows) else 1)  # no shard at all could not be loaded
     count = len(rows)
     _remove(stream.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 
 
@@ -9,7 +10,8 @@ class Budget:
     """A hard limit that several labellers may share; None is no limit.
 
     A request is counted, and the most it can cost is set aside, before it is sent; when its reply is in, what it did
-    cost takes the place of what was set aside.
+    cost takes the place of what was set aside. A ledger that outlives the process is told of both in time: wherever
+    the process is killed, its sums are never less than what is spent.
 
     Attributes:
         max_requests: HTTP requests that may be sent, retries included.
@@ -25,12 +27,24 @@ class Budget:
         max_cost: float | None,
         spent_requests: int = 0,
         spent_cost: float = 0.0,
+        ledger: Callable[[int, float], None] | None = None,
     ) -> None:
-        """Begin where an earlier run of the same budget ended: with what is spent already."""
+        """Begin where an earlier run of the same budget ended: with what is spent already.
+
+        Args:
+            max_requests: See above.
+            max_cost: See above.
+            spent_requests: What earlier runs spent.
+            spent_cost: What earlier runs spent.
+            ledger: Told of everything that is spent, as requests and money to add, before it is spent: (1, the most it
+                can cost) before a request is sent, and (0, the difference) when its cost is known, mostly negative.
+                By one thread at a time; it may block. If it raises, so does what called it.
+        """
         self.max_requests = max_requests
         self.max_cost = max_cost
         self.spent_requests = spent_requests
         self.spent_cost = spent_cost
+        self._ledger = ledger
         self._set_aside: list[float] = []
         self._lock = Lock()
 
@@ -42,6 +56,8 @@ class Budget:
             # Summed anew each time: running sums would drift by rounding.
             if self.max_cost is not None and self.spent_cost + sum(self._set_aside) + most > self.max_cost:
                 return False
+            if self._ledger:
+                self._ledger(1, most)
             self.spent_requests += 1
             self._set_aside.append(most)
             return True
@@ -51,6 +67,8 @@ class Budget:
         with self._lock:
             self._set_aside.remove(most)
             self.spent_cost += cost
+            if self._ledger and cost != most:
+                self._ledger(0, cost - most)
 
     def __str__(self) -> str:
         requests = "any number of" if self.max_requests is None else str(self.max_requests)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from models.generation.openai_server import NO_KEY, TOO_LONG_MARKS
 from models.labelling.budget import Budget
+from models.labelling.judge_errors import ChatError, OutOfBudgetError
 from models.labelling.replies import StoredReply
 from models.records import Message, shortened, storable
 
@@ -22,39 +25,11 @@ if TYPE_CHECKING:
 _TEMPLATE_TOKENS = 256  # a chat template's own: role marks, dates, a default system prompt; Llama 3's adds about 40
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
 _REFUSES_ALL = {401, 403, 404}  # the key, or the model's name: no other question would fare better
+_REFUSES_ONE = {400, 413, 422}  # what is in this question: its length, what a content policy forbids
+_MOST_TOKENS = 10_000_000  # no model reads or writes so many; beyond 2**31 the databases' integers end
 
-
-class OutOfBudgetError(Exception):
-    """The budget allows no further request."""
-
-
-class ChatError(Exception):
-    """A question got no reply.
-
-    Attributes:
-        is_temporary: Whether the same question may get one later.
-        is_hopeless: Whether every other question would fail in the same way (key, model's name).
-        is_too_long: Whether the question does not fit the model's context.
-        requests: Requests sent for it.
-        cost: What they cost, or may have cost where the reply was lost.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        is_temporary: bool,
-        is_hopeless: bool = False,
-        is_too_long: bool = False,
-        pause_s: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.is_temporary = is_temporary
-        self.is_hopeless = is_hopeless
-        self.is_too_long = is_too_long
-        self.pause_s = pause_s
-        self.requests = 1
-        self.cost = 0.0
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 class Pace:
@@ -101,7 +76,11 @@ class ChatTerms:
 
 
 class ChatClient:
-    """Asks questions in one event loop; use as an async context manager."""
+    """Asks questions in one event loop; use as an async context manager.
+
+    A budget whose ledger fails when a reply is settled does not cost the reply: the error is raised in place of the
+    next request, and at the end.
+    """
 
     def __init__(self, terms: ChatTerms, budget: Budget, pace: Pace) -> None:
         from openai import AsyncOpenAI
@@ -111,6 +90,9 @@ class ChatClient:
         self._pace = pace
         self._under_way = 0
         self._one_came_in = asyncio.Event()
+        self._one_reserves = asyncio.Lock()
+        self._ledger_error: BaseException | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1)
         # The library's own retries would escape the budget.
         self._client: AsyncOpenAI = AsyncOpenAI(
             base_url=terms.base_url, api_key=terms.api_key or NO_KEY, max_retries=0, timeout=terms.timeout_s
@@ -119,8 +101,21 @@ class ChatClient:
     async def __aenter__(self) -> ChatClient:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, error: object, *_: object) -> None:
         await self._client.close()
+        self._thread.shutdown()
+        if self._ledger_error and error is None:
+            raise self._ledger_error
+
+    async def aside(
+        self, work: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Result:
+        """Do what may block, in the one thread kept for it, so that no reply under way times out meanwhile.
+
+        One after the other, in the order of the calls; what was called for is done even if its caller is cancelled.
+        """
+        done = asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
+        return await asyncio.shield(done)
 
     async def ask(self, messages: Sequence[Message], seed: int) -> StoredReply:
         """The model's reply, after as many attempts as it takes and the terms allow.
@@ -166,18 +161,27 @@ class ChatClient:
             failure.cost = cost = 0.0 if _is_free(error) else most
             raise failure from error
         finally:
-            self._settle(most, cost)
+            await self._settle(most, cost)
 
     async def _reserve(self, most: float) -> None:
-        while not self._budget.reserve(most):
-            if not self._under_way:
-                raise OutOfBudgetError
-            # A reply mostly costs far less than was set aside for it.
-            await self._one_came_in.wait()
-        self._under_way += 1
+        async with self._one_reserves:
+            while True:
+                if self._ledger_error:
+                    raise self._ledger_error
+                # As it is before the budget is asked: a reply may come in meanwhile.
+                under_way, one_came_in = self._under_way, self._one_came_in
+                if await self.aside(self._budget.reserve, most):
+                    break
+                if not under_way:
+                    raise OutOfBudgetError
+                # A reply mostly costs far less than was set aside for it.
+                await one_came_in.wait()
+            self._under_way += 1
 
-    def _settle(self, most: float, cost: float) -> None:
-        self._budget.settle(most, cost)
+    async def _settle(self, most: float, cost: float) -> None:
+        # The ledger's error, raised here, would cost the reply.
+        (error,) = await asyncio.gather(self.aside(self._budget.settle, most, cost), return_exceptions=True)
+        self._ledger_error = self._ledger_error or error
         self._under_way -= 1
         self._one_came_in.set()
         self._one_came_in = asyncio.Event()
@@ -196,7 +200,7 @@ class ChatClient:
         )
 
     def _read(self, completion: Any, most: float) -> StoredReply:
-        """The reply. One that does not say how many tokens it took is charged the most it can have cost."""
+        """The reply. One without a credible number of tokens is charged the most it can have cost."""
         try:
             text = completion.choices[0].message.content or ""
             is_text = isinstance(text, str)
@@ -211,12 +215,10 @@ class ChatClient:
             error.cost = most
             raise error
         usage = getattr(completion, "usage", None)
-        counts = (getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None))
-        match counts:
-            case (int(input_tokens), int(output_tokens)) if min(input_tokens, output_tokens) >= 0:
-                cost = self._terms.cost(input_tokens, output_tokens)
-                return StoredReply(storable(text), 1, input_tokens, output_tokens, cost)
-        return StoredReply(storable(text), 1, 0, 0, most)
+        counts: tuple[Any, Any] = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+        if not all(type(count) is int and 0 <= count <= _MOST_TOKENS for count in counts):
+            return StoredReply(storable(text), 1, 0, 0, most)
+        return StoredReply(storable(text), 1, *counts, self._terms.cost(*counts))
 
     def _failure(self, error: Exception) -> ChatError:
         import openai
@@ -245,7 +247,8 @@ class ChatClient:
             cause,
             is_temporary=status in {408, 409, 429} or status >= 500,
             is_hopeless=status in _REFUSES_ALL,
-            is_too_long=status == 400 and any(mark in says.lower() for mark in TOO_LONG_MARKS),
+            is_refused=status in _REFUSES_ONE,
+            is_too_long=status == 413 or any(mark in says.lower() for mark in TOO_LONG_MARKS),
             pause_s=_asked_pause_s(error.response.headers),
         )
 

@@ -10,68 +10,28 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from threading import Event
 
 from models.generation.openai_server import run_blocking
 from models.labelling.budget import Budget
-from models.labelling.chat import ChatClient, ChatError, ChatTerms, OutOfBudgetError, Pace
-from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
+from models.labelling.chat import ChatClient, ChatTerms, Pace
+from models.labelling.judge_errors import BudgetExhaustedError, ChatError, JudgeServerError, OutOfBudgetError
+from models.labelling.judge_progress import Progress, Question
 from models.labelling.judge_prompts import (
     JudgePrompt,
-    Messages,
     allowed_answers,
     judge_messages,
     parse_reply,
     prompt_version,
 )
 from models.labelling.records import AnnotatorIdentity, Opinion, ShownPair
-from models.labelling.replies import MemoryReplies, ReplyStore, StoredReply
+from models.labelling.replies import ReplyStore, StoredReply
 from models.records import content_key
-
-__all__ = [
-    "Budget",
-    "BudgetExhaustedError",
-    "JudgeLabeller",
-    "JudgePrompt",
-    "JudgeServerError",
-    "MemoryReplies",
-    "ReplyStore",
-    "StoredReply",
-]
-
-_FAILURES_IN_A_ROW = 5  # showings without a reply, each after its retries, before the others are not even tried
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked for a pair as shown, and the key of each attempt to get a reply that can be read."""
-
-    messages: Messages
-    keys: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What a call has so far: opinions by the question's first key, failures, and whether to ask on."""
-
-    opinions: dict[str, Opinion] = field(default_factory=dict)
-    failures: list[ChatError] = field(default_factory=list)
-    failures_in_a_row: int = 0
-    is_out_of_budget: bool = False
-    is_over: bool = False
-
-    def add(self, key: str, opinion: Opinion) -> None:
-        self.opinions[key] = opinion
-        self.failures_in_a_row = 0
-
-    def fail(self, error: ChatError) -> None:
-        self.failures.append(error)
-        self.failures_in_a_row += 1
-        self.is_over |= error.is_hopeless or self.failures_in_a_row >= _FAILURES_IN_A_ROW
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JudgeLabeller:
-    """Asks a model which response is better. One whose pair does not fit its context answers `skip`.
+    """Asks a model which response is better. A pair that its server refuses (length, content policy) is a `skip`.
 
     Attributes:
         model: The model's name on the server.
@@ -114,6 +74,7 @@ class JudgeLabeller:
     budget: Budget
     replies: ReplyStore
     _pace: Pace = field(init=False, repr=False)
+    _has_answered: Event = field(init=False, repr=False, default_factory=Event)
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.
@@ -157,12 +118,12 @@ class JudgeLabeller:
 
         Raises:
             BudgetExhaustedError: Some are missing for want of budget; replies under way have come in.
-            JudgeServerError: Some are missing since the server gave no reply.
+            JudgeServerError: Some are missing since the server gave no reply, or refused the first five asked.
         """
         questions = [None if pair.left.text == pair.right.text else self._question(pair) for pair in pairs]
         distinct = list({question.keys[0]: question for question in questions if question}.values())
         known = self.replies.get([key for question in distinct for key in question.keys])
-        progress = _Progress()
+        progress = Progress(self._has_answered)
         missing = []
         for question in distinct:
             opinion = self._final_opinion(_texts(question, known))
@@ -171,28 +132,31 @@ class JudgeLabeller:
             else:
                 progress.add(question.keys[0], opinion)
         if missing:
+            progress.prompt_count = len({question.prompt for question in missing})
             run_blocking(self._ask_all(missing, known, progress))
-        opinions = _in_order(questions, progress.opinions)
+            if progress.is_all_refused:
+                progress.take_back_refusals()
+        opinions = progress.in_order(questions)
         self._raise_for(progress, opinions)
         return [opinion for opinion in opinions if opinion is not None]
 
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def _question(self, pair: ShownPair) -> _Question:
+    def _question(self, pair: ShownPair) -> Question:
         messages = judge_messages(pair, self.prompt, has_rationale=self.has_rationale)
         content = [[message.role, message.content] for message in messages]
         sampling = [self.temperature, self.max_tokens, self.seed, self._choices]
         attempts = range(self.parse_retries + 1)
         keys = (content_key(self.base_url, self.model, content, sampling, attempt) for attempt in attempts)
-        return _Question(messages, tuple(keys))
+        return Question(pair.prompt, messages, tuple(keys))
 
     @property
     def _choices(self) -> tuple[str, ...] | None:
         return allowed_answers(self.prompt) if self.is_constrained else None
 
     async def _ask_all(
-        self, questions: Iterable[_Question], known: Mapping[str, StoredReply], progress: _Progress
+        self, questions: Iterable[Question], known: Mapping[str, StoredReply], progress: Progress
     ) -> None:
         terms = ChatTerms(
             base_url=self.base_url,
@@ -216,12 +180,12 @@ class JudgeLabeller:
                 raise end
 
     async def _work(
-        self, chat: ChatClient, waiting: Iterable[_Question], known: Mapping[str, StoredReply], progress: _Progress
+        self, chat: ChatClient, waiting: Iterable[Question], known: Mapping[str, StoredReply], progress: Progress
     ) -> None:
         """Answer questions until none waits or the call is over; all workers draw from the same ones."""
         for question in waiting:
             try:
-                progress.add(question.keys[0], await self._ask(chat, question, _texts(question, known)))
+                progress.add(question.keys[0], await self._ask(chat, question, _texts(question, known), progress))
             except ChatError as error:
                 progress.fail(error)
             except OutOfBudgetError:
@@ -229,10 +193,10 @@ class JudgeLabeller:
             except BaseException:
                 progress.is_over = True
                 raise
-            if progress.is_over:
+            if progress.is_over or progress.is_all_refused:
                 return
 
-    async def _ask(self, chat: ChatClient, question: _Question, texts: list[str]) -> Opinion:
+    async def _ask(self, chat: ChatClient, question: Question, texts: list[str], progress: Progress) -> Opinion:
         """Ask until a reply can be read or the attempts are used up; `texts`: what earlier calls were replied."""
         fresh: list[StoredReply] = []
         while (opinion := self._final_opinion(texts)) is None:
@@ -240,18 +204,22 @@ class JudgeLabeller:
             try:
                 reply = await chat.ask(question.messages, self.seed + attempt)
             except ChatError as error:
-                if not error.is_too_long:
+                if not error.is_refused:
                     raise
-                return Opinion("skip", raw_reply=f"the server {error}", requests=error.requests, cost=error.cost)
-            self.replies.put(question.keys[attempt], reply)
+                if not error.is_too_long:
+                    progress.refusals[question] = error
+                opinion = Opinion("skip", raw_reply=f"the server {error}", requests=error.requests, cost=error.cost)
+                break
+            self._has_answered.set()
+            await chat.aside(self.replies.put, question.keys[attempt], reply)
             fresh.append(reply)
             texts.append(reply.text)
         return replace(
             opinion,
-            requests=sum(reply.requests for reply in fresh),
+            requests=opinion.requests + sum(reply.requests for reply in fresh),
             input_tokens=sum(reply.input_tokens for reply in fresh),
             output_tokens=sum(reply.output_tokens for reply in fresh),
-            cost=sum(reply.cost for reply in fresh),
+            cost=opinion.cost + sum(reply.cost for reply in fresh),
         )
 
     def _final_opinion(self, texts: Sequence[str]) -> Opinion | None:
@@ -263,7 +231,7 @@ class JudgeLabeller:
             return None
         return Opinion(verdict, rationale=reason, raw_reply=texts[-1])
 
-    def _raise_for(self, progress: _Progress, opinions: list[Opinion | None]) -> None:
+    def _raise_for(self, progress: Progress, opinions: list[Opinion | None]) -> None:
         if None not in opinions:
             return
         missing = f"{opinions.count(None)} of {len(opinions)} pairs as shown have no verdict of {self.model}"
@@ -276,20 +244,5 @@ class JudgeLabeller:
         raise JudgeServerError(f"{missing}: the server {self.base_url} {error}", tuple(opinions), is_temporary)
 
 
-def _texts(question: _Question, known: Mapping[str, StoredReply]) -> list[str]:
+def _texts(question: Question, known: Mapping[str, StoredReply]) -> list[str]:
     return [known[key].text for key in takewhile(known.__contains__, question.keys)]
-
-
-def _in_order(questions: Sequence[_Question | None], opinions: Mapping[str, Opinion]) -> list[Opinion | None]:
-    seen: set[str] = set()
-    ordered: list[Opinion | None] = []
-    for question in questions:
-        if question is None:
-            ordered.append(Opinion("tie"))
-            continue
-        opinion = opinions.get(question.keys[0])
-        if opinion is not None and question.keys[0] in seen:
-            opinion = replace(opinion, requests=0, input_tokens=0, output_tokens=0, cost=0.0)
-        seen.add(question.keys[0])
-        ordered.append(opinion)
-    return ordered

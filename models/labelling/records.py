@@ -12,6 +12,8 @@ Verdict = Literal["first", "second", "tie", "both_bad", "skip", "unparsed"]
 Outcome = Literal["first", "second", "tie", "both_bad", "contradiction"]
 AnnotatorKind = Literal["gold", "source", "scores", "rubric", "judge", "reward_model", "person"]
 
+LONGEST_NAME = 100  # characters of a person's name
+
 
 class PairKey(NamedTuple):
     """The two responses of a pair, `first_response_id < second_response_id`: what a judgement is about.

@@ -19,7 +19,10 @@ class StoredReply:
 
 
 class ReplyStore(Protocol):
-    """Keeps replies by the content of their question. Called by one thread at a time, not always the same one."""
+    """Keeps replies by the content of their question. Called by one thread at a time, not always the same one.
+
+    It may block: replies under way do not time out meanwhile. If it raises, the call ends once they are in.
+    """
 
     def get(self, keys: Sequence[str]) -> Mapping[str, StoredReply]:
         """Those of the keys that have a reply."""

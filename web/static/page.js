@@ -3,7 +3,8 @@
 
 const QUEUE = `/queues/${document.body.dataset.queue}`;
 const PERSON = document.body.dataset.person;
-const PENDING = `antipode verdict ${document.body.dataset.queue} ${PERSON}`;
+// The mark tells this queue from another site's that was at the same address before.
+const PENDING = `antipode verdict ${document.body.dataset.mark} ${PERSON}`;
 const MARKS = "antipode marks";
 const UNSEEN_MS = 150; // nobody judges a pair this fast: a key in this time was meant for the one before
 const PATIENCE_MS = 20_000;
@@ -24,6 +25,7 @@ let visibleSince = null;
 let noticeTimer = 0;
 
 class Refused extends Error {}
+class SignedOut extends Refused {}
 class Unanswered extends Error {}
 
 /* Requests */
@@ -32,10 +34,9 @@ async function request(path, body) {
   const sent = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const answer = await fetch(QUEUE + path, { ...sent, signal: AbortSignal.timeout(PATIENCE_MS) });
   if (answer.ok) return answer.json();
-  if (answer.status === 401) throw new Unanswered("You are signed out. Open your link again in another tab.");
-  if (answer.status >= 500 || answer.status === 429) throw new Unanswered("The server has a problem.");
+  if (answer.status >= 500) throw new Unanswered("The server has a problem.");
   const { detail } = await answer.json().catch(() => ({}));
-  throw new Refused(typeof detail === "string" ? detail : `the server answered ${answer.status}`);
+  throw new (answer.status === 401 ? SignedOut : Refused)(detail || `the server answered ${answer.status}`);
 }
 
 /** Ask until the server answers: a refusal is an answer, silence is not. */
@@ -81,13 +82,14 @@ function kept(key) {
 
 async function exclusively(work) {
   isBusy = true;
+  at("notice").hidden = true;
   at("work").setAttribute("aria-busy", "true");
   try {
     show(await work());
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    notify(`Not stored: ${error.message}`, true);
-    show(await persistently("/pair", null, "Trying again."));
+    notify(`${error.message[0].toUpperCase()}${error.message.slice(1)}.`, true);
+    await showAfter(error);
   } finally {
     delete document.body.dataset.verdict;
     at("work").removeAttribute("aria-busy");
@@ -95,21 +97,36 @@ async function exclusively(work) {
   }
 }
 
+/** After a refusal the pair is asked for once more; who is signed out, or refused that too, sees what was there. */
+async function showAfter(refusal) {
+  if (refusal instanceof SignedOut) return;
+  try {
+    show(await persistently("/pair", null, "Trying again."));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+  }
+}
+
 function judge(verdict) {
-  const { left_id, right_id } = pair;
-  return deliver({ person: PERSON, left_id, right_id, verdict, seconds: visibleSeconds() });
+  const { left_id, right_id, shown_at } = pair;
+  return deliver({ person: PERSON, left_id, right_id, shown_at, verdict, seconds: visibleSeconds() });
 }
 
 function deliver(verdict) {
+  const said = SAID[verdict.verdict];
   document.body.dataset.verdict = verdict.verdict;
   keep(PENDING, verdict);
   return exclusively(async () => {
     try {
-      const content = await persistently("/verdicts", verdict, `“${SAID[verdict.verdict]}” is kept and sent again.`);
-      announce(`Stored: ${SAID[verdict.verdict]}.`);
-      return content;
-    } finally {
+      const content = await persistently("/verdicts", verdict, `“${said}” is kept and sent again.`);
       keep(PENDING, null);
+      announce(content.is_stored ? `Stored: ${said}.` : "Not stored.");
+      if (!content.is_stored) notify("You had judged this pair already; that verdict stays. Undo takes your last one back.");
+      return content;
+    } catch (error) {
+      if (error instanceof SignedOut) throw new SignedOut(`${error.message}. “${said}” is kept`);
+      keep(PENDING, null);
+      throw error instanceof Refused ? new Refused(`Not stored: ${error.message}`) : error;
     }
   });
 }

@@ -14,33 +14,57 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_REFUSED = "a snapshot never changes"
-_LATE_ROW = "NEW.position >= (SELECT row_count FROM snapshots WHERE id = NEW.snapshot_id)"
-SNAPSHOTS_NEVER_CHANGE = {
-    "sqlite": [
-        f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{_REFUSED}'); END"
-        for table in ("snapshots", "snapshot_rows")
-        for action in ("UPDATE", "DELETE")
+# What trainers were given must stay what it was: snapshots, their rows, and the texts that the rows name.
+_TEXTS = {"responses": "text", "prompts": "messages"}
+_KNOWN_ROW = "EXISTS (SELECT 1 FROM snapshot_rows WHERE snapshot_id = NEW.snapshot_id AND position = NEW.position)"
+_LATE_ROW = f"NEW.position >= (SELECT row_count FROM snapshots WHERE id = NEW.snapshot_id) OR {_KNOWN_ROW}"
+_REFUSED = "{} never change"
+_SNAPSHOTS = ("snapshots", "snapshot_rows")
+
+
+def _sqlite_triggers() -> list[str]:
+    """On SQLite an insert that replaces deletes without a trigger: known rows are refused before."""
+    refuse = "BEGIN SELECT RAISE(ABORT, '{}'); END"
+    snapshots, texts = refuse.format(_REFUSED.format("snapshots")), refuse.format(_REFUSED.format("texts"))
+    known_snapshot = "EXISTS (SELECT 1 FROM snapshots WHERE id = NEW.id OR key = NEW.key)"
+    return [
+        *(
+            f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} {snapshots}"
+            for table in _SNAPSHOTS
+            for action in ("UPDATE", "DELETE")
+        ),
+        f"CREATE TRIGGER snapshots_no_replace BEFORE INSERT ON snapshots WHEN {known_snapshot} {snapshots}",
+        f"CREATE TRIGGER snapshot_rows_no_late BEFORE INSERT ON snapshot_rows WHEN {_LATE_ROW} {snapshots}",
+        *(
+            f"CREATE TRIGGER {table}_no_new_{column} BEFORE UPDATE OF {column} ON {table} {texts}"
+            for table, column in _TEXTS.items()
+        ),
     ]
-    + [
-        f"CREATE TRIGGER snapshot_rows_no_late BEFORE INSERT ON snapshot_rows WHEN {_LATE_ROW} "
-        f"BEGIN SELECT RAISE(ABORT, '{_REFUSED}'); END"
-    ],
-    "postgresql": [
-        "CREATE FUNCTION snapshots_never_change() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{_REFUSED}'; END $$",
-        "CREATE FUNCTION snapshot_rows_in_time() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN IF {_LATE_ROW} THEN RAISE EXCEPTION '{_REFUSED}'; END IF; RETURN NEW; END $$",
+
+
+def _postgresql_triggers() -> list[str]:
+    function = "CREATE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} END $$"
+    refuse = f"RAISE EXCEPTION '{_REFUSED}';"
+    return [
+        function.format("snapshots_never_change", refuse.format("snapshots")),
+        function.format("texts_never_change", refuse.format("texts")),
+        function.format(
+            "snapshot_rows_in_time", f"IF {_LATE_ROW} THEN {refuse.format('snapshots')} END IF; RETURN NEW;"
+        ),
         "CREATE TRIGGER snapshot_rows_no_late BEFORE INSERT ON snapshot_rows "
         "FOR EACH ROW EXECUTE FUNCTION snapshot_rows_in_time()",
+        *(
+            f"CREATE TRIGGER {table}_no_{name} BEFORE {actions} ON {table} "
+            f"FOR EACH {each} EXECUTE FUNCTION snapshots_never_change()"
+            for table in _SNAPSHOTS
+            for name, actions, each in (("change", "UPDATE OR DELETE", "ROW"), ("truncate", "TRUNCATE", "STATEMENT"))
+        ),
+        *(
+            f"CREATE TRIGGER {table}_no_new_{column} BEFORE UPDATE OF {column} ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION texts_never_change()"
+            for table, column in _TEXTS.items()
+        ),
     ]
-    + [
-        f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} "
-        "FOR EACH ROW EXECUTE FUNCTION snapshots_never_change()"
-        for table in ("snapshots", "snapshot_rows")
-    ],
-}
 
 
 def upgrade() -> None:
@@ -71,13 +95,14 @@ def upgrade() -> None:
     op.create_table(
         "snapshots",
         sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("query", JSON, nullable=False),
         sa.Column("row_count", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshots")),
-        sa.UniqueConstraint("content_hash", name=op.f("uq_snapshots_content_hash")),
+        sa.UniqueConstraint("key", name=op.f("uq_snapshots_key")),
     )
     op.create_table(
         "queue_members",
@@ -254,20 +279,29 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["snapshot_id"], ["snapshots.id"], name=op.f("fk_snapshot_rows_snapshot_id_snapshots")),
         sa.PrimaryKeyConstraint("snapshot_id", "position", name=op.f("pk_snapshot_rows")),
     )
+    op.create_index("ix_snapshots_content_hash", "snapshots", ["content_hash"])
     op.create_index("ix_judgements_run_id", "judgements", ["run_id"])
     for table in ("pairs", "source_pairs"):
         index = f"ix_{table}_first_response_id_second_response_id"
         op.create_index(index, table, ["first_response_id", "second_response_id"])
     op.add_column("runs", sa.Column("kind", sa.String(length=20), server_default="curate", nullable=False))
     op.add_column("runs", sa.Column("labelled_run_id", sa.Integer(), nullable=True))
-    for statement in SNAPSHOTS_NEVER_CHANGE[op.get_bind().dialect.name]:
+    op.add_column("runs", sa.Column("annotator_id", sa.Integer(), nullable=True))
+    op.add_column("runs", sa.Column("requests", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("runs", sa.Column("cost", sa.Float(), server_default="0", nullable=False))
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for statement in _sqlite_triggers() if is_sqlite else _postgresql_triggers():
         op.execute(statement)
 
 
 def downgrade() -> None:
+    for table, column in _TEXTS.items():
+        on = "" if op.get_bind().dialect.name == "sqlite" else f" ON {table}"
+        op.execute(f"DROP TRIGGER {table}_no_new_{column}{on}")
     for table in ("pairs", "source_pairs"):
         op.drop_index(f"ix_{table}_first_response_id_second_response_id", table)
-    op.drop_column("runs", "labelled_run_id")
+    for column in ("cost", "requests", "annotator_id", "labelled_run_id"):
+        op.drop_column("runs", column)
     op.drop_column("runs", "kind")
     op.drop_table("snapshot_rows")
     op.drop_table("replies")
@@ -283,3 +317,4 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION snapshots_never_change")
         op.execute("DROP FUNCTION snapshot_rows_in_time")
+        op.execute("DROP FUNCTION texts_never_change")
