@@ -107,12 +107,9 @@ def measure(port: int, queue_id: int) -> dict[str, dict[str, float]]:
         for _ in range(REPEATS):
             _timed(times, "page", partial(client.get, queue))
             pair = _timed(times, "reload of the pair", partial(client.get, f"{queue}/pair"))["pair"]
-            shown = {name: pair[name] for name in ("left_id", "right_id", "shown_at")}
-            body = shown | {"person": "ada", "verdict": "left", "seconds": 2.0}
-            verdict = partial(client.post, f"{queue}/verdicts", json=body)
-            _timed(times, "verdict and next pair", verdict)
-            _timed(times, "undo", partial(client.post, f"{queue}/undo", json={"person": "ada"}))
-            _timed(times, "verdict and next pair", verdict)
+            _timed(times, "verdict and next pair", partial(client.post, f"{queue}/verdicts", json=_verdict_on(pair)))
+            pair = _timed(times, "undo", partial(client.post, f"{queue}/undo", json={"person": "ada"}))["pair"]
+            _timed(times, "verdict and next pair", partial(client.post, f"{queue}/verdicts", json=_verdict_on(pair)))
     return {
         name: {
             "median_ms": round(statistics.median(found), 1),
@@ -156,6 +153,11 @@ def main() -> None:
 def _row(number: int, draw: random.Random) -> ImportedRow:
     answers = (" ".join(draw.choices(WORDS, k=WORDS_PER_RESPONSE)) for _ in range(RESPONSES_PER_PROMPT))
     return ImportedRow(number, Prompt.from_text(f"How is bread {number} made?"), tuple(map(ImportedResponse, answers)))
+
+
+def _verdict_on(pair: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: pair[name] for name in ("left_id", "right_id", "shown_at")}
+    return shown | {"person": "ada", "verdict": "left", "seconds": 2.0}
 
 
 def _timed(times: dict[str, list[float]], name: str, request: Callable[[], httpx.Response]) -> Any:

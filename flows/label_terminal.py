@@ -58,7 +58,7 @@ def serve_page(queue_id: int, people: Sequence[str], host: str, port: int, *, se
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
         print("Labelling page; each link is one person's, who opens it signs in by it:")
         for name in people:
-            print(f"  {name}: {address}/sign-in?token={sign_in_token(secret, name)}")
+            print(f"  {name}: {address}/sign-in?token={sign_in_token(secret, name)}&queue={queue_id}")
         if host not in LOOPBACK:
             print("The page answers other machines, without encryption: put a TLS proxy before it.", file=sys.stderr)
         print("Ctrl-C stops it; nothing is lost.", flush=True)

@@ -238,7 +238,10 @@ def test_budgets_made_from_a_ledger_never_send_more_in_all(server: FaultyServer)
 def test_a_ledger_that_fails_ends_the_call_but_keeps_what_was_under_way(
     server: FaultyServer, fails_with_requests: int
 ) -> None:
+    everyone = threading.Barrier(4)
+
     def first_at_once(body: dict[str, Any], number: int) -> Answer:
+        everyone.wait(10)
         time.sleep(0 if number == 1 else 0.3)
         return prefers(body)
 

@@ -281,3 +281,12 @@ def test_a_name_that_cannot_be_told_apart_or_stored_gets_no_link(name):
 def test_a_short_secret_is_refused_at_once(sessions):
     with pytest.raises(ValueError, match="at least 16 bytes, got 5"):
         create_app(sessions, secret=b"short", lease_s=1)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_link_moves_on_to_its_queue_and_without_one_to_the_choice(sessions):
+    client = TestClient(create_app(sessions, secret=SECRET, lease_s=600))
+    link = {"token": sign_in_token(SECRET, "Ana")}
+    assert 'content="0;url=/queues/7"' in client.get("/sign-in", params=link | {"queue": 7}).text
+    assert 'content="0;url=/"' in client.get("/sign-in", params=link).text
+    assert client.get("/sign-in", params=link | {"queue": "//elsewhere"}).status_code == 422

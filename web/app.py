@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -70,14 +70,16 @@ def show_health(site: CurrentSite) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def sign_in(request: Request, site: CurrentSite, token: str = "") -> Response:
-    """Take a person's link, give their browser a cookie, and move on to the first page."""
+def sign_in(
+    request: Request, site: CurrentSite, token: str = "", queue: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+) -> Response:
+    """Take a person's link, give their browser a cookie, and move on to the link's queue, or to the choice of them."""
     name = signed_in_name(site.secret, token)
     if name is None:
         raise HTTPException(401, "this link is not valid; ask for a new one")
     # A page that moves on by itself, not a redirect: after a click in a mail or a chat, browsers leave strict cookies
     # out on redirects, and the first page would greet the person as unknown.
-    response = _page(request, "signed_in.html", person=name)
+    response = _page(request, "signed_in.html", person=name, next_page=f"/queues/{queue}" if queue else "/")
     is_secure = request.url.scheme == "https"
     response.set_cookie("antipode", token, COOKIE_AGE_S, httponly=True, samesite="strict", secure=is_secure)
     return response
