@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import judgements, labelling, preferences, queues, replies, runs
@@ -26,7 +25,7 @@ from tasks.labellers import make_labeller
 from tasks.pairs import chosen_pairs
 from tasks.progress import Advance, say, stage_progress
 from tasks.resources import open_database
-from tasks.runs import code_version
+from tasks.runs import opened
 from tasks.settings import Settings
 
 LONGEST_QUEUE_NAME = 200
@@ -55,12 +54,7 @@ def open_label_run(config: LabelConfig) -> int:
         LookupError: If there is no such curation run.
         NothingToDoError: If it has no pair that fits.
     """
-    version = code_version()
-    with open_database(Settings()) as sessions:
-        try:
-            return _open(sessions, config, version)
-        except IntegrityError:  # the same command was started at the same moment, and was first
-            return _open(sessions, config, version)
+    return opened(lambda sessions, version: _open(sessions, config, version))
 
 
 @contextmanager

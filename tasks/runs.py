@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -30,12 +30,17 @@ def open_run(config: CurateConfig) -> int:
     Raises:
         NothingToDoError: If no prompt fits the source, its split, or the database is empty.
     """
+    return opened(lambda sessions, version: _open(sessions, config, version))
+
+
+def opened(open_once: Callable[[sessionmaker[Session], str], int]) -> int:
+    """Open a run by a function of the sessions and the code's version, or take up the one that was opened meanwhile."""
     version = code_version()
     with open_database(Settings()) as sessions:
         try:
-            return _open(sessions, config, version)
+            return open_once(sessions, version)
         except IntegrityError:  # the same command was started at the same moment, and was first
-            return _open(sessions, config, version)
+            return open_once(sessions, version)
 
 
 @contextmanager
