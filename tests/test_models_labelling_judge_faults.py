@@ -255,7 +255,7 @@ def test_requests_begin_no_faster_than_allowed(server: FaultyServer) -> None:
     asked.label(many(5))  # two of them new
     gaps = [after - before for before, after in zip(server.arrivals, server.arrivals[1:], strict=False)]
     assert len(server.arrivals) == 5
-    assert sum(gaps) >= 0.1 * 4 * 0.95
+    assert sum(gaps) >= 0.1 * 4 * 0.75  # the first may take its time to arrive
 
 
 def test_without_a_limit_of_pace_nobody_waits() -> None:

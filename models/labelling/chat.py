@@ -137,8 +137,6 @@ class ChatClient:
                     raise
                 if error.pause_s is None:
                     await asyncio.sleep(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S))
-                else:
-                    self._pace.hold(error.pause_s)
             else:
                 return replace(reply, requests=attempt, cost=reply.cost + wasted)
         raise AssertionError("the last attempt returns or raises")
@@ -146,11 +144,11 @@ class ChatClient:
     async def _attempt(self, messages: Sequence[Message], seed: int) -> StoredReply:
         import openai
 
-        await self._pace.turn()
-        most = self._terms.most_cost(messages)
+        most, cost = self._terms.most_cost(messages), 0.0
         await self._reserve(most)
-        cost = most  # if the reply is lost on its way the server may still charge it
         try:
+            await self._pace.turn()  # last: while the ledger is told, a pause may begin
+            cost = most  # if the reply is lost on its way the server may still charge it
             async with asyncio.timeout(self._terms.timeout_s):  # the library's limit starts anew with every byte
                 completion = await self._send(messages, seed)
             reply = self._read(completion, most)
@@ -159,6 +157,8 @@ class ChatClient:
         except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: the body is no JSON
             failure = self._failure(error)
             failure.cost = cost = 0.0 if _is_free(error) else most
+            if failure.is_temporary and (failure.pause_s or 0) <= _LONGEST_PAUSE_S:
+                self._pace.hold(failure.pause_s or 0)
             raise failure from error
         finally:
             await self._settle(most, cost)
