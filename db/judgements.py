@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db import label_schema, schema
@@ -145,8 +145,9 @@ def rows_about(
     table: type[label_schema.Judgement | label_schema.Preference | schema.Pair | schema.SourcePair],
     pairs: Sequence[PairKey],
     *columns: Any,
+    where: ColumnElement[bool] | None = None,
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table that are about these pairs: (pair, *columns).
+    """The rows of a table that are about these pairs, and for which `where` holds: (pair, *columns).
 
     The second response is compared here: given both, SQLite looks through the whole table rather than use the index.
     """
@@ -154,6 +155,8 @@ def rows_about(
     for batch in batches(pairs, LOOKUP_BATCH):
         wanted = set(batch)
         query = select(first, second, *columns).where(first.in_({pair.first_response_id for pair in batch}))
+        if where is not None:
+            query = query.where(where)
         for first_id, second_id, *values in session.execute(query):
             pair = PairKey(first_id, second_id)
             if pair in wanted:

@@ -85,8 +85,9 @@ def recompute(
 def preferences_of(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[PairKey, Preference]:
     """The stored preferences of these pairs under a rule."""
     table = label_schema.Preference
-    rows = rows_about(session, table, pairs, table.rule, table.outcome, table.support, table.vote_count)
-    return {pair: Preference(pair, outcome, support, count) for pair, of, outcome, support, count in rows if of == rule}
+    columns = (table.outcome, table.support, table.vote_count)
+    rows = rows_about(session, table, pairs, *columns, where=table.rule == rule)
+    return {pair: Preference(pair, *values) for pair, *values in rows}
 
 
 def outcome_counts(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[str, int]:

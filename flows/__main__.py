@@ -192,7 +192,9 @@ class Antipode(BaseSettings):
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the failure itself is told below
+    # The first tells its retries, the second that Ctrl-C hit a connection's end; what matters is told below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
         CliApp.run(Antipode, cli_args=sys.argv[1:] or ["--help"])
     except ValidationError as error:

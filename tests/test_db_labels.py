@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
 
@@ -326,23 +326,31 @@ def test_one_process_at_a_time_holds_a_name(settings, sessions):
         assert again
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_lookups_by_pair_use_an_index(sessions, world):
     """A million judgements make a scan an hour's work."""
-    _, xy, _ = world
-    queries = (
-        "SELECT * FROM judgements WHERE first_response_id IN (1, 2)",
-        "SELECT * FROM preferences WHERE rule = 'majority' AND first_response_id IN (1, 2)",
-        "SELECT * FROM pairs WHERE first_response_id IN (1, 2)",
-        "SELECT * FROM source_pairs WHERE first_response_id IN (1, 2)",
-    )
+    _, xy, vw = world
+    judge(sessions, ANNA, xy, "first")
+    asked = []
+    engine = sessions.kw["bind"]
+
+    def note(_connection, _cursor, statement, values, *_):
+        asked.append((statement, values))
+
+    event.listen(engine, "before_cursor_execute", note)
     with sessions() as session:
-        if session.get_bind().dialect.name == "sqlite":
-            for query in queries:
-                plan = str(session.execute(text(f"EXPLAIN QUERY PLAN {query}")).all())
-                assert "SEARCH" in plan and "SCAN" not in plan, plan
-        wrong_partner = PairKey(xy[0], xy[1] + 1)
-        judge(sessions, ANNA, xy, "first")
-        assert judgements.showings(session, [wrong_partner]) == {}
+        judgements.judged_showings(session, 1, [xy, vw])
+        judgements.judgements_on(session, [xy, vw])
+        preferences.preferences_of(session, "majority", [xy, vw])
+        labelling.selected_among(session, [xy, vw])
+        labelling.pair_texts(session, [xy, vw])
+        assert judgements.showings(session, [PairKey(xy[0], xy[1] + 1)]) == {}
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(asked) >= 7
+    with engine.connect() as connection:
+        for statement, values in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            assert not any("SCAN" in step.detail for step in plan), (statement, plan)
 
 
 def test_the_views_tell_labels_with_their_words(sessions, world):

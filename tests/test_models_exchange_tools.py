@@ -334,11 +334,11 @@ def test_argillas_flat_lists_must_fit_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"verdict": "Left"}, "verdict: expected one of .*, got text 'Left'"),
+        ({"verdict": "Lift"}, "verdict: expected one of .*, got text 'Lift'"),
         ({"verdict": ["left"]}, "verdict: expected one of .*, got list"),
         ({"annotator": ""}, "annotator: expected who gave the label, got nothing"),
         ({"annotator": " "}, "annotator: expected who"),
-        ({"annotator": "x" * 201}, "annotator: expected at most 200 characters, got 201"),
+        ({"annotator": "x" * 101}, "annotator: expected at most 100 characters, got 101"),
         ({"annotator": 5}, "annotator: expected text, got number 5"),
         ({"annotator": "a\0"}, "annotator: .* cannot be stored"),
         ({"seconds": "soon"}, "seconds: expected a finite number, got text 'soon'"),
@@ -413,7 +413,7 @@ def test_csv_parquet_and_gzip_hold_the_same_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.jsonl", None, "cannot be read"),
+        ("none.jsonl", None, "there is no such file"),
         ("empty.jsonl", b"", "holds no row"),
         ("empty.json", b"[]", "holds no row"),
         ("empty.csv", b"verdict,annotator\n", "holds no row"),
@@ -451,3 +451,9 @@ def read_back(path: Path) -> tuple[list[ImportedJudgement], list[RejectedRow]]:
     read = list(read_labels(path, None))
     labels = [one for one in read if isinstance(one, ImportedJudgement)]
     return labels, [one for one in read if isinstance(one, RejectedRow)]
+
+
+@pytest.mark.parametrize(("written", "verdict"), [("Left", "left"), (" RIGHT ", "right"), ("both bad", "both_bad")])
+def test_a_verdict_is_understood_however_people_write_it(tmp_path: Path, written: str, verdict: str) -> None:
+    ((read,), rejected) = read_back(saved(tmp_path, label(verdict=written)))
+    assert read.verdict == verdict and not rejected

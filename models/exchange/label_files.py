@@ -56,7 +56,7 @@ def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudg
             our own format does not know. All but a break further on is raised before the first label is asked for.
     """
     if not path.is_file():
-        raise SourceError(f"there is no file {path}")
+        raise SourceError(f"{path}: there is no such file")
     source = open_file(path)
     first = _first_row(source)
     found = format or _recognised(first, source.name)
