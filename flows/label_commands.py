@@ -44,6 +44,7 @@ class Web(BaseModel):
         """Run the command."""
         from tasks.labelling import open_people_queue
         from tasks.people import page_secret, person
+        from tasks.progress import say
 
         settings = Settings()
         config = LabelConfig(
@@ -54,6 +55,8 @@ class Web(BaseModel):
         )
         queue_id = open_people_queue(config, settings)
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
+        if len(people) < self.judgements_per_pair:
+            say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")
         label_terminal.serve_page(queue_id, people, self.host, self.port, secret=page_secret(settings))
 
 
