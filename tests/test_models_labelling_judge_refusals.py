@@ -76,6 +76,20 @@ def test_no_refusal_under_way_counts_as_a_skip_either(server: ChatServer) -> Non
     assert 5 <= len(server.bodies) <= 9
 
 
+@pytest.mark.parametrize(
+    ("status", "words"), [(400, "Your credit balance is too low"), (402, "pay first"), (400, "billing is not active")]
+)
+def test_an_account_that_runs_empty_midway_ends_the_call_and_skips_nothing(
+    server: ChatServer, status: int, words: str
+) -> None:
+    server.reply = lambda body, number: completion("m") if number <= 4 else refusal(status, words)
+    with pytest.raises(JudgeServerError, match=words) as caught:
+        judge(server.url, concurrency=1).label(many(12))
+    assert verdicts(caught.value.opinions[:4]) == ["left"] * 4
+    assert caught.value.opinions[4:] == (None,) * 8
+    assert len(server.bodies) == 5
+
+
 def test_fewer_than_five_refusals_are_skips(server: ChatServer) -> None:
     assert verdicts(judge(server.url).label(many(4))) == ["skip"] * 4
     with pytest.raises(BudgetExhaustedError) as caught:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TEMPLATE_TOKENS = 256  # a chat template's own: role marks, dates, a default system prompt; Llama 3's adds about 40
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
+_UNPAID_MARKS = ("credit", "billing", "quota")
 _REFUSES_ALL = {401, 403, 404}  # the key, or the model's name: no other question would fare better
 _REFUSES_ONE = {400, 413, 422}  # what is in this question: its length, what a content policy forbids
 _MOST_TOKENS = 10_000_000  # no model reads or writes so many; beyond 2**31 the databases' integers end
@@ -237,7 +238,11 @@ class ChatClient:
 
     def _refusal(self, error: APIStatusError, says: str) -> ChatError:
         status = error.status_code
-        if status == 404:
+        # Some hosts say so with the status of a bad request; as that pair's refusal it would skip all that follow.
+        is_unpaid = status == 402 or (status == 400 and any(mark in says.lower() for mark in _UNPAID_MARKS))
+        if is_unpaid:
+            cause = f"wants its account filled: {says}"
+        elif status == 404:
             cause = f"has no model {self._terms.model!r}, or is no OpenAI-compatible API ({says}); check both names"
         elif status in _REFUSES_ALL:
             cause = "refuses the API key; set the right one"
@@ -246,8 +251,8 @@ class ChatClient:
         return ChatError(
             cause,
             is_temporary=status in {408, 409, 429} or status >= 500,
-            is_hopeless=status in _REFUSES_ALL,
-            is_refused=status in _REFUSES_ONE,
+            is_hopeless=is_unpaid or status in _REFUSES_ALL,
+            is_refused=not is_unpaid and status in _REFUSES_ONE,
             is_too_long=status == 413 or any(mark in says.lower() for mark in TOO_LONG_MARKS),
             pause_s=_asked_pause_s(error.response.headers),
         )
