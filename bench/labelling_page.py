@@ -36,7 +36,7 @@ from db.schema import Pair
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import ImportedResponse, ImportedRow, Prompt
 from web.app import create_app
-from web.server import serve
+from web.server import make_server
 from web.sign_in import sign_in_token
 
 PROMPTS, RESPONSES_PER_PROMPT = 1_000, 46
@@ -92,7 +92,8 @@ def judge_some(sessions: sessionmaker[Session], queue_id: int) -> None:
 
 def run_server(url: str, port: int) -> None:
     """Serve the page; the process is ended from outside."""
-    serve(create_app(make_session_factory(make_engine(url)), secret=SECRET, lease_s=600), "127.0.0.1", port)
+    app = create_app(make_session_factory(make_engine(url)), secret=SECRET, lease_s=600)
+    make_server(app, host="127.0.0.1", port=port).run()
 
 
 def measure(port: int, queue_id: int) -> dict[str, dict[str, float]]:

@@ -97,6 +97,7 @@ def remove_judgement(session: Session, judgement_id: int) -> PairKey:
 def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> set[tuple[PairKey, int]]:
     """What an annotator has judged already of these pairs: (pair, left response id)."""
     table = label_schema.Judgement
+    # The annotator is compared here: given one, SQLite walks through all that they ever judged.
     found = rows_about(session, table, pairs, table.left_response_id, table.annotator_id)
     return {(pair, left_id) for pair, left_id, judged_by in found if judged_by == annotator_id}
 

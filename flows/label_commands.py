@@ -28,12 +28,9 @@ class Label(LabelConfig):
         label_terminal.show_labels(label(LabelConfig.model_validate(self.model_dump())), Settings())
 
 
-class Web(BaseModel):
+class Web(PairsConfig):
     """Serve the labelling page for people, until Ctrl-C."""
 
-    run: str = Field("last", description="Id or name of the curation run whose pairs are labelled, or `last`.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
-    limit: int | None = Field(None, ge=1, description="At most so many pairs (1 or more).")
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the order in which pairs come (0 or more).")
@@ -42,15 +39,14 @@ class Web(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.labelling import open_people_queue
-        from tasks.people import page_secret, person
+        from tasks.people import open_people_queue, page_secret, person
         from tasks.progress import say
 
         settings = Settings()
         config = LabelConfig(
             seed=self.seed,
             annotator="people",
-            pairs=PairsConfig(run=self.run, strategies=self.strategies, limit=self.limit),
+            pairs=_pairs_of(self),
             people=PeopleConfig(judgements_per_pair=self.judgements_per_pair),
         )
         queue_id = open_people_queue(config, settings)
@@ -91,24 +87,19 @@ class Export(ExportConfig):
         label_terminal.show_export(export_preferences(self.output, config, Settings()))
 
 
-class ExportPairs(BaseModel):
+class ExportPairs(PairsConfig):
     """Write pairs for a labelling tool: Label Studio, Argilla, or a plain file to fill in."""
 
     output: CliPositionalArg[Path] = Field(description="File to write; the tool's configuration is put beside it.")
     tool: LabelFormat = Field("labels", description="Whom it is for.")
-    run: str = Field("last", description="Id or name of a curation run, or `last`.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
-    limit: int | None = Field(None, ge=1, description="At most so many pairs (1 or more).")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.exchange import export_pairs
 
-        pairs = PairsConfig(run=self.run, strategies=self.strategies, limit=self.limit)
-        label_terminal.show_exported_pairs(
-            export_pairs(self.output, self.tool, pairs, seed=self.seed, settings=Settings()), self.tool
-        )
+        written = export_pairs(self.output, self.tool, _pairs_of(self), seed=self.seed, settings=Settings())
+        label_terminal.show_exported_pairs(written, self.tool)
 
 
 class ImportLabels(BaseModel):
@@ -122,3 +113,8 @@ class ImportLabels(BaseModel):
         from tasks.label_import import import_labels
 
         label_terminal.show_label_import(import_labels(self.file, self.format, Settings()))
+
+
+def _pairs_of(command: PairsConfig) -> PairsConfig:
+    """The section alone, without the command's own settings."""
+    return PairsConfig.model_validate(command.model_dump(include=set(PairsConfig.model_fields)))

@@ -1,4 +1,4 @@
-"""Export of preferences and pairs, import of labels. Nothing is dropped in silence. Knows no Prefect."""
+"""Export of preferences and of pairs to label. Nothing is dropped in silence. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -56,10 +56,15 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
         rule = _apply_rule(sessions, config, pairs)
         query = config.model_dump(mode="json", exclude={"shape", "format", "name"}) | {"run": run_id or "all"}
-        snapshot_id, left_out = _take_snapshot(sessions, config, rule, run_id, query)
+        digest, lineage, left_out = _decided(sessions, config, rule, run_id)
+        with sessions() as session:
+            left_out += _undecided(session, rule, pairs, config)
+        if not lineage:
+            raise NoPreferencesError(_why_none(left_out, config))
+        with sessions.begin() as session:
+            snapshot_id = snapshots.add_snapshot(session, lineage, name=config.name, content_hash=digest, query=query)
         with sessions() as session:
             snapshot = snapshots.snapshot_info(session, snapshot_id)
-            left_out += _undecided(session, rule, pairs, config)
             metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": query}
             rows = snapshots.snapshot_rows(session, snapshot_id)
             write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
@@ -79,12 +84,13 @@ def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int
         return write_pairs(rows, path, tool)
 
 
-def _take_snapshot(
-    sessions: sessionmaker[Session], config: ExportConfig, rule: str, run_id: int | None, query: dict[str, Any]
-) -> tuple[int, Counter[str]]:
-    """Read the preferences in one statement, which sees them as they are at one moment, then store what they were.
+def _decided(
+    sessions: sessionmaker[Session], config: ExportConfig, rule: str, run_id: int | None
+) -> tuple[str, list[dict[str, Any]], Counter[str]]:
+    """The content hash and the lineage of the decisive preferences, and what of them no trainer could learn from.
 
-    Texts never change, so that only their lineage is kept meanwhile: some 500 bytes a row.
+    They are read in one statement, which sees them as they are at one moment. Texts never change, so that their lineage
+    is enough to store them afterwards: some 500 bytes a row.
     """
     left_out: Counter[str] = Counter()
     lineage: list[dict[str, Any]] = []
@@ -103,12 +109,7 @@ def _take_snapshot(
             session, rule, run_id=run_id, strategies=config.strategies, min_support=config.min_support
         )
         digest = content_hash(fit(found))
-    with sessions.begin() as session:
-        if not lineage:
-            pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
-            raise NoPreferencesError(_why_none(_undecided(session, rule, pairs, config) + left_out, config))
-        snapshot_id = snapshots.add_snapshot(session, lineage, name=config.name, content_hash=digest, query=query)
-    return snapshot_id, left_out
+    return digest, lineage, left_out
 
 
 def _apply_rule(sessions: sessionmaker[Session], config: ExportConfig, pairs: Sequence[PairKey]) -> str:

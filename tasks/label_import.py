@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from db import judgements, label_schema, labelling, leases, preferences, queues
 from db.engine import batches, take_turn
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import LabelFormat, read_labels
-from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
+from models.labelling import as_judgement
+from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, PairKey
 from models.records import RejectedRow
 from tasks.people import person
 from tasks.rejects import Rejects
@@ -64,7 +66,8 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
                     checked = row if isinstance(row, RejectedRow) else checker.check(row)
                     if isinstance(checked, RejectedRow):
                         rejects.write(checked)
-                        reasons[checked.reason if len(reasons) < MOST_REASONS else OTHER_REASONS] += 1
+                        is_named = checked.reason in reasons or len(reasons) < MOST_REASONS
+                        reasons[checked.reason if is_named else OTHER_REASONS] += 1
                 for identity, made in checker.accepted.items():
                     annotator_id = judgements.add_annotator(session, identity)
                     count = judgements.add_judgements(session, annotator_id, made)
@@ -105,7 +108,7 @@ class _Checker:
             if (identity, judgement.pair) in self._judged:
                 raise ValueError(f"{identity.name} has judged this pair already")
         except ValueError as error:
-            return RejectedRow(row.row_number, str(error), repr(asdict(row)))
+            return RejectedRow(row.row_number, str(error), json.dumps(asdict(row), ensure_ascii=False))
         self._judged.add((identity, judgement.pair))
         self.accepted.setdefault(identity, []).append(judgement)
         return None
@@ -123,15 +126,11 @@ class _Checker:
                 f"pair {row.pair_id} is of the responses {pair[0]} and {pair[1]}, not {named[0]} and {named[1]}"
             )
         left = row.left_response_id if row.left_response_id is not None else pair.first_response_id
-        if left not in pair:
-            raise ValueError(f"the left response {left} is none of the pair's, {pair[0]} and {pair[1]}")
-        is_first_left = left == pair.first_response_id
-        sides: dict[str, Verdict] = {
-            "left": "first" if is_first_left else "second",
-            "right": "second" if is_first_left else "first",
-        }
-        verdict: Verdict = sides.get(row.verdict, row.verdict)  # type: ignore[arg-type]
-        return Judgement(pair, left, verdict, rationale=row.rationale, seconds=row.seconds)
+        match row.verdict:
+            case "first" | "second" as verdict:
+                return Judgement(pair, left, verdict, rationale=row.rationale, seconds=row.seconds)
+            case shown:
+                return as_judgement(pair, left, Opinion(shown, rationale=row.rationale), seconds=row.seconds)
 
 
 def _named_pair(row: ImportedJudgement) -> PairKey | None:

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import judgements, labelling, preferences, queues, replies, runs
+from db import judgements, labelling, preferences, replies, runs
 from db.engine import alone, batches
 from db.labelling import PairText
 from models.labelling import Labeller, as_judgement
@@ -18,17 +18,15 @@ from models.labelling.budget import Budget
 from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
 from models.labelling.replies import StoredReply
-from models.records import shortened
 from tasks.config import LabelConfig
 from tasks.errors import RunBusyError
 from tasks.labellers import make_labeller
 from tasks.pairs import chosen_pairs
+from tasks.people import open_people_queue
 from tasks.progress import Advance, say, stage_progress
 from tasks.resources import open_database
 from tasks.runs import opened
 from tasks.settings import Settings
-
-LONGEST_QUEUE_NAME = 200
 
 _WHY_SKIPPED = {
     "gold": "neither response, or both, is a reference; curate with --source.has_references",
@@ -89,21 +87,6 @@ def judge_pairs(run_id: int) -> None:
             labeller.close()
 
 
-def open_people_queue(config: LabelConfig, settings: Settings) -> int:
-    """Put pairs into a queue for the labelling page; the same pairs and overlap are the same queue. Returns its id."""
-    with open_database(settings) as sessions, sessions.begin() as session:
-        run_id, pairs = chosen_pairs(session, config.pairs)
-        run = runs.get_run(session, run_id)
-        # Without the strategies: who labels must not know them.
-        return queues.open_queue(
-            session,
-            name=shortened(f"{run.name} (run {run.id})", LONGEST_QUEUE_NAME),
-            pairs=pairs,
-            judgements_per_pair=config.people.judgements_per_pair,
-            seed=config.seed,
-        )
-
-
 def load_label_config(session: Session, run_id: int) -> LabelConfig:
     """The configuration a run that labels was opened with."""
     return LabelConfig.model_validate(runs.get_run(session, run_id).config)
@@ -162,7 +145,8 @@ class _LabelStage:
 
     def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> None:
         """Label all pairs, or as many as the budget pays for."""
-        skipped, is_out_of_budget = 0, False
+        skipped: set[PairKey] = set()
+        is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
         with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
             for shard in batches(pairs, self._config.pairs_per_shard):
@@ -172,7 +156,11 @@ class _LabelStage:
                 replies.on_reply = counted.add
                 opinions, is_out_of_budget = self._ask(showings)
                 self._store(showings, opinions)
-                skipped += sum(opinion is not None and opinion.verdict == "skip" for opinion in opinions)
+                skipped |= {
+                    one.text.pair
+                    for one, opinion in zip(showings, opinions, strict=True)
+                    if opinion is not None and opinion.verdict == "skip"
+                }
                 if is_out_of_budget:
                     break
                 counted.finish()
@@ -182,7 +170,8 @@ class _LabelStage:
                 "the same command again spends as much on what is left"
             )
         if skipped:
-            say(f"{skipped:,} pairs are skipped: {_WHY_SKIPPED.get(self._config.annotator, 'see their raw replies')}")
+            why = _WHY_SKIPPED.get(self._config.annotator, "see their raw replies")
+            say(f"{len(skipped):,} pairs are skipped: {why}")
 
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
         """The opinions on these showings, and whether the budget is used up."""

@@ -1,4 +1,4 @@
-"""People who label: their names, and the secret that their sign-in links are made with. Knows no database."""
+"""People who label: their names, their queues, the secret of their sign-in links. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import unicodedata
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
+from db import queues, runs
 from models.labelling.records import LONGEST_NAME, AnnotatorIdentity
+from models.records import shortened
+from tasks.config import LabelConfig
+from tasks.pairs import chosen_pairs
+from tasks.resources import open_database
 from tasks.settings import Settings
 
 SECRET_BYTES = 32
+LONGEST_QUEUE_NAME = 200
 
 
 def person(name: str) -> AnnotatorIdentity:
@@ -37,3 +43,18 @@ def page_secret(settings: Settings) -> bytes:
             with suppress(FileExistsError):
                 path.hardlink_to(file.name)
     return path.read_bytes()
+
+
+def open_people_queue(config: LabelConfig, settings: Settings) -> int:
+    """Put pairs into a queue for the labelling page; the same pairs and overlap are the same queue. Returns its id."""
+    with open_database(settings) as sessions, sessions.begin() as session:
+        run_id, pairs = chosen_pairs(session, config.pairs)
+        run = runs.get_run(session, run_id)
+        # Without the strategies: who labels must not know them.
+        return queues.open_queue(
+            session,
+            name=shortened(f"{run.name} (run {run.id})", LONGEST_QUEUE_NAME),
+            pairs=pairs,
+            judgements_per_pair=config.people.judgements_per_pair,
+            seed=config.seed,
+        )

@@ -25,8 +25,3 @@ def make_server(app: FastAPI, *, host: str, port: int) -> uvicorn.Server:
         forwarded_allow_ips=["127.0.0.1", "::1"],
     )
     return uvicorn.Server(config)
-
-
-def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serve the page until it is interrupted."""
-    make_server(app, host=host, port=port).run()
