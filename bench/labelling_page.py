@@ -62,7 +62,9 @@ def store_pairs(sessions: sessionmaker[Session]) -> int:
             prompts.add_rows(session, source, rows)
     with sessions.begin() as session:
         ids = prompts.select_prompt_ids(session, source=None, split=None, limit=None)
-        run_id = runs.open_run(session, name="bench", config={}, config_key="0" * 64, code_version="0", prompt_ids=ids)
+        run_id = runs.open_run(
+            session, kind=runs.CURATE, name="bench", config={}, config_key="0" * 64, code_version="0", prompt_ids=ids
+        )
         session.execute(text(ALL_PAIRS), {"run": run_id, "now": datetime.now(UTC).replace(tzinfo=None)})
         pairs = labelling.pair_keys(session, run_id)
         return queues.open_queue(session, name="bench", pairs=pairs, judgements_per_pair=2, seed=0)

@@ -101,6 +101,15 @@ def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> l
     return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
 
 
+def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPrompt]:
+    """These prompts, in the order given."""
+    found: dict[int, StoredPrompt] = {}
+    for batch in batches(prompt_ids, LOOKUP_BATCH):
+        query = select(schema.Prompt.id, schema.Prompt.messages).where(schema.Prompt.id.in_(batch))
+        found |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)}
+    return [found[id_] for id_ in prompt_ids]
+
+
 def count_run_prompts(session: Session, run_id: int) -> int:
     """How many prompts a run works on."""
     return session.scalar(select(func.count()).select_from(schema.RunPrompt).filter_by(run_id=run_id)) or 0

@@ -15,7 +15,7 @@ from db.engine import insert_new
 
 RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
 LARGEST_ID = 2**31
-CURATE, LABEL = "curate", "label"
+CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE = "curate", "label", "align", "ld-align", "evaluate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def find_unfinished(session: Session, config_key: str) -> int | None:
 def open_run(
     session: Session,
     *,
+    kind: str,
     name: str,
     config: Mapping[str, Any],
     config_key: str,
@@ -61,10 +62,10 @@ def open_run(
     prompt_ids: Sequence[int] = (),
     labelled_run_id: int | None = None,
 ) -> int:
-    """Store a new run, and the prompts it curates or the run whose pairs it labels; return its id."""
+    """Store a new run, and the prompts it works on or the run whose pairs it labels; return its id."""
     run = schema.Run(
         name=name,
-        kind=CURATE if labelled_run_id is None else LABEL,
+        kind=kind,
         config=dict(config),
         config_key=config_key,
         status=RUNNING,
@@ -183,7 +184,9 @@ def skip_counts(session: Session, run_id: int) -> dict[str, int]:
 def _why_no_run(session: Session, run: str) -> str:
     if run == "last":
         return "there is no run yet; make one: antipode demo, or antipode curate"
-    labelling = session.get(schema.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
-    if labelling is not None:
-        return f"run {run} labels the pairs of run {labelling.labelled_run_id}; name that one"
+    other = session.get(schema.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
+    if other is not None and other.kind == LABEL:
+        return f"run {run} labels the pairs of run {other.labelled_run_id}; name that one"
+    if other is not None:
+        return f"run {run} selected no pairs: its kind is {other.kind}; name a run that did, see: antipode runs"
     return f"there is no run {run!r}; see: antipode runs, or make one: antipode curate"

@@ -3,7 +3,7 @@
 Lineage: pairs → candidates → responses → generators (model, sampling parameters, seed) and
 responses → prompts → source_rows → sources (imported ones also → source_responses); pairs → runs (configuration).
 Vectors are not here: `embeddings` says in which shard and row of the vector store they lie.
-Tables of labels are in `label_schema`, views in `views`.
+Tables of labels are in `label_schema`, those of policies in `policy_schema`, views in `views`.
 """
 
 from __future__ import annotations
@@ -182,8 +182,9 @@ class Run(Base):
     """One execution of a flow: its whole configuration, what code ran it, how it ended.
 
     Of one configuration at most one run is unfinished: the one that is taken up when it is started again.
-    `kind`: `curate` or `label`; a run that labels names the run whose pairs it labels, who judges, and what was spent:
-    requests sent, and their cost, of those without an answer the most they can have cost.
+    `kind`: `curate`, `label`, `align`, `ld-align` or `evaluate`; a run that labels names the run whose pairs it labels
+    and who judges. What was spent: requests sent, and their cost, of those without an answer the most they can have
+    cost.
     """
 
     __tablename__ = "runs"

@@ -84,4 +84,61 @@ VIEWS: dict[str, str] = {
         JOIN judgements ON judgements.annotator_id = annotators.id
         GROUP BY annotators.id, annotators.name, annotators.kind
     """,
+    "policy_summary": """
+        SELECT policies.id AS policy_id, policies.name AS policy, policies.method, policies.round, policies.status,
+               policies.run_id, policies.snapshot_id, policies.start_model, policies.parent_id,
+               CASE WHEN policies.id = (SELECT promotions.policy_id FROM promotions ORDER BY promotions.id DESC LIMIT 1)
+                   THEN TRUE ELSE FALSE END AS is_in_use,
+               (SELECT training_metrics.value FROM training_metrics WHERE training_metrics.policy_id = policies.id
+                   AND training_metrics.split = 'held_out' AND training_metrics.name = 'margin'
+                   ORDER BY training_metrics.step DESC LIMIT 1) AS held_out_margin,
+               (SELECT training_metrics.value FROM training_metrics WHERE training_metrics.policy_id = policies.id
+                   AND training_metrics.split = 'held_out' AND training_metrics.name = 'loss'
+                   ORDER BY training_metrics.step DESC LIMIT 1) AS held_out_loss,
+               (SELECT training_metrics.value FROM training_metrics WHERE training_metrics.policy_id = policies.id
+                   AND training_metrics.split = 'held_out' AND training_metrics.name = 'accuracy'
+                   ORDER BY training_metrics.step DESC LIMIT 1) AS held_out_accuracy,
+               policies.seconds, policies.peak_memory_bytes, policies.folder, policies.error,
+               policies.created_at, policies.finished_at
+        FROM policies
+    """,
+    "training_curves": """
+        SELECT training_metrics.policy_id, policies.name AS policy, policies.method, policies.round,
+               training_metrics.split, training_metrics.step, training_metrics.name, training_metrics.value
+        FROM training_metrics
+        JOIN policies ON policies.id = training_metrics.policy_id
+    """,
+    "policy_evaluations": """
+        SELECT evaluations.id AS evaluation_id, evaluations.run_id, evaluations.policy_id, policies.name AS policy,
+               COALESCE(evaluations.baseline_model, 'policy:' || CAST(evaluations.baseline_id AS text)) AS baseline,
+               annotators.name AS annotator,
+               (SELECT count(*) FROM evaluation_pairs WHERE evaluation_pairs.evaluation_id = evaluations.id) AS pairs,
+               COALESCE(judged.wins, 0) AS wins, COALESCE(judged.ties, 0) AS ties, COALESCE(judged.losses, 0) AS losses,
+               evaluations.created_at, evaluations.finished_at
+        FROM evaluations
+        JOIN policies ON policies.id = evaluations.policy_id
+        LEFT JOIN annotators ON annotators.id = evaluations.annotator_id
+        LEFT JOIN (
+            SELECT evaluation_pairs.evaluation_id,
+                   sum(CASE WHEN evaluation_pairs.policy_response_id = CASE judgements.verdict
+                       WHEN 'first' THEN judgements.first_response_id
+                       WHEN 'second' THEN judgements.second_response_id END THEN 1 ELSE 0 END) AS wins,
+                   sum(CASE WHEN judgements.verdict IN ('tie', 'both_bad') THEN 1 ELSE 0 END) AS ties,
+                   sum(CASE WHEN evaluation_pairs.baseline_response_id = CASE judgements.verdict
+                       WHEN 'first' THEN judgements.first_response_id
+                       WHEN 'second' THEN judgements.second_response_id END THEN 1 ELSE 0 END) AS losses
+            FROM evaluation_pairs
+            JOIN evaluations AS compared ON compared.id = evaluation_pairs.evaluation_id
+            JOIN judgements ON judgements.first_response_id = CASE
+                    WHEN evaluation_pairs.policy_response_id < evaluation_pairs.baseline_response_id
+                    THEN evaluation_pairs.policy_response_id ELSE evaluation_pairs.baseline_response_id END
+                AND judgements.second_response_id = CASE
+                    WHEN evaluation_pairs.policy_response_id < evaluation_pairs.baseline_response_id
+                    THEN evaluation_pairs.baseline_response_id ELSE evaluation_pairs.policy_response_id END
+            JOIN annotators ON annotators.id = judgements.annotator_id
+            WHERE judgements.annotator_id = compared.annotator_id
+                OR compared.annotator_id IS NULL AND annotators.kind = 'person'
+            GROUP BY evaluation_pairs.evaluation_id
+        ) AS judged ON judged.evaluation_id = evaluations.id
+    """,
 }

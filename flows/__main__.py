@@ -23,6 +23,7 @@ from pydantic_settings import (
 from flows import quality_terminal, terminal
 from flows.engine import prepare_prefect
 from flows.label_commands import Export, ExportPairs, ImportLabels, Label, Quality, Web
+from flows.policy_commands import Align, Benchmarks, Evaluate, LdAlign, Policies, Promote, Questions, Rollback
 from models.selection import Strategy
 from tasks.config import CurateConfig, ImportConfig, LabelConfig
 from tasks.settings import Settings
@@ -174,6 +175,14 @@ class Antipode(BaseSettings):
         alias="export-pairs", description="pairs for Label Studio, Argilla or a file to fill in"
     )
     import_labels: CliSubCommand[ImportLabels] = Field(alias="import-labels", description="labels made elsewhere")
+    align: CliSubCommand[Align] = Field(description="preferences to an aligned policy")
+    ld_align: CliSubCommand[LdAlign] = Field(alias="ld-align", description="LD-Align or SPIN: rounds without labels")
+    evaluate: CliSubCommand[Evaluate] = Field(description="compare a policy with another model")
+    questions: CliSubCommand[Questions] = Field(description="MT-Bench's or Arena-Hard's protocol on your questions")
+    benchmarks: CliSubCommand[Benchmarks] = Field(description="lm-eval on a policy")
+    policies: CliSubCommand[Policies] = Field(description="list the trained policies")
+    promote: CliSubCommand[Promote] = Field(description="put a policy into use")
+    rollback: CliSubCommand[Rollback] = Field(description="take the policy in use out of it")
     similar: CliSubCommand[Similar] = Field(description="the responses most similar to one")
     report: CliSubCommand[Report] = Field(description="write the report page of a run anew")
     upgrade: CliSubCommand[Upgrade] = Field(description="bring an older database to this version")

@@ -32,6 +32,7 @@ class Web(PairsConfig):
     """Serve the labelling page for people, until Ctrl-C."""
 
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    evaluation: int | None = Field(None, ge=1, description="Instead of a run's pairs, those that compare a policy.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the order in which pairs come (0 or more).")
     host: str = Field("127.0.0.1", description="Address to listen on. Beyond this machine, put a TLS proxy before it.")
@@ -39,17 +40,22 @@ class Web(PairsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.people import open_people_queue, page_secret, person
+        from tasks.people import open_evaluation_queue, open_people_queue, page_secret, person
         from tasks.progress import say
 
         settings = Settings()
-        config = LabelConfig(
-            seed=self.seed,
-            annotator="people",
-            pairs=_pairs_of(self),
-            people=PeopleConfig(judgements_per_pair=self.judgements_per_pair),
-        )
-        queue_id = open_people_queue(config, settings)
+        if self.evaluation is not None:
+            queue_id = open_evaluation_queue(
+                self.evaluation, judgements_per_pair=self.judgements_per_pair, seed=self.seed, settings=settings
+            )
+        else:
+            config = LabelConfig(
+                seed=self.seed,
+                annotator="people",
+                pairs=_pairs_of(self),
+                people=PeopleConfig(judgements_per_pair=self.judgements_per_pair),
+            )
+            queue_id = open_people_queue(config, settings)
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         if len(people) < self.judgements_per_pair:
             say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")

@@ -38,7 +38,12 @@ class SourceConfig(Section):
 class ModelConfig(Section):
     """The base model: the one that is to be aligned. It embeds, and generates unless other generators are named."""
 
-    name: str = Field("demo", description="Hub name, local folder, or `demo`: the small model made on this machine.")
+    name: str = Field(
+        "demo",
+        min_length=1,
+        description="Hub name, local folder, `demo`: the small model made on this machine, `policy:ID`: a trained "
+        "policy, or `promoted`: the policy in use.",
+    )
     revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the weights; `auto` takes the one they were saved in."
@@ -124,14 +129,19 @@ class SelectConfig(Section):
         return self
 
 
-class CurateConfig(Section):
+class SampleConfig(Section):
+    """What sampling needs: which model, how, under which seed."""
+
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice in the run (0 or more).")
+    model: ModelConfig = Field(ModelConfig(), description="The base model.")
+    generate: GenerateConfig = Field(GenerateConfig(), description="How responses are made.")
+
+
+class CurateConfig(SampleConfig):
     """One curation run: prompts → responses → embeddings → selected pairs."""
 
     name: str = Field("curation", min_length=1, max_length=200, description="Name of the run, for you.")
-    seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice in the run (0 or more).")
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
-    model: ModelConfig = Field(ModelConfig(), description="The base model.")
-    generate: GenerateConfig = Field(GenerateConfig(), description="How responses are made.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
 
@@ -287,10 +297,9 @@ class LabelConfig(Section):
         return self
 
 
-class ExportConfig(Section):
-    """Which preferences leave, and in what form."""
+class PreferencesConfig(Section):
+    """Which preferences."""
 
-    name: str = Field("preferences", min_length=1, max_length=200, description="Name of the snapshot, for you.")
     run: str = Field("last", description="Id or name of a curation run, `last`, or `all`: of every run.")
     strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
     rule: Rule = Field(
@@ -300,6 +309,12 @@ class ExportConfig(Section):
     )
     annotators: tuple[str, ...] = Field((), description="Only votes of these annotators. Empty: of all.")
     min_support: float = Field(0.0, ge=0, le=1, description="Least share of the votes behind a preference (0 to 1).")
+
+
+class ExportConfig(PreferencesConfig):
+    """Which preferences leave, and in what form."""
+
+    name: str = Field("preferences", min_length=1, max_length=200, description="Name of the snapshot, for you.")
     shape: TrainerShape = Field("conversational", description="`conversational`: messages; `standard`: plain texts.")
     format: TrainerFormat | None = Field(
         None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."

@@ -13,3 +13,7 @@ class RunBusyError(RuntimeError):
 
 class NoPreferencesError(ValueError):
     """There is no decisive preference to export."""
+
+
+class GateError(ValueError):
+    """A policy does not beat the one in use by more than the noise of the measurement."""

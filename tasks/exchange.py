@@ -18,7 +18,7 @@ from models.exchange.trainers import content_hash, file_format, unfit, write_pre
 from models.labelling.records import PairKey
 from models.labelling.votes import annotator_accuracies
 from models.records import content_key
-from tasks.config import ExportConfig, PairsConfig
+from tasks.config import ExportConfig, PairsConfig, PreferencesConfig
 from tasks.errors import NoPreferencesError
 from tasks.pairs import chosen_pairs
 from tasks.resources import open_database
@@ -38,6 +38,16 @@ class ExportResult:
     left_out: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class TakenSnapshot:
+    """A snapshot, what chose its rows, and what made no row."""
+
+    snapshot: snapshots.SnapshotInfo
+    query: dict[str, Any]
+    pair_count: int
+    left_out: dict[str, int]
+
+
 def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> ExportResult:
     """Store the preferences as they are now as a snapshot that never changes, and write it to a file.
 
@@ -51,24 +61,37 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
     with open_database(settings) as sessions:
+        taken = take_snapshot(sessions, config, name=config.name)
+        snapshot = taken.snapshot
         with sessions() as session:
-            run_id = None if config.run == "all" else runs.find_run(session, config.run)
-            pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
-        rule = _apply_rule(sessions, config, pairs)
-        query = config.model_dump(mode="json", exclude={"shape", "format", "name"}) | {"run": run_id or "all"}
-        digest, lineage, left_out = _decided(sessions, config, rule, run_id)
-        with sessions() as session:
-            left_out += _undecided(session, rule, pairs, config)
-        if not lineage:
-            raise NoPreferencesError(_why_none(left_out, config))
-        with sessions.begin() as session:
-            snapshot_id = snapshots.add_snapshot(session, lineage, name=config.name, content_hash=digest, query=query)
-        with sessions() as session:
-            snapshot = snapshots.snapshot_info(session, snapshot_id)
-            metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": query}
-            rows = snapshots.snapshot_rows(session, snapshot_id)
+            metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
+            rows = snapshots.snapshot_rows(session, snapshot.id)
             write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
-    return ExportResult(snapshot, path, len(pairs), dict(left_out))
+    return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+
+
+def take_snapshot(sessions: sessionmaker[Session], config: PreferencesConfig, *, name: str) -> TakenSnapshot:
+    """Store the preferences as they are now as a snapshot; the same ones under the same name are found again.
+
+    Raises:
+        NoPreferencesError: If no preference has a chosen and a rejected response.
+        LookupError: If there is no such run or annotator.
+    """
+    with sessions() as session:
+        run_id = None if config.run == "all" else runs.find_run(session, config.run)
+        pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
+    rule = _apply_rule(sessions, config, pairs)
+    asked = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
+    query = PreferencesConfig(**asked).model_dump(mode="json") | {"run": run_id or "all"}
+    digest, lineage, left_out = _decided(sessions, config, rule, run_id)
+    with sessions() as session:
+        left_out += _undecided(session, rule, pairs, config)
+    if not lineage:
+        raise NoPreferencesError(_why_none(left_out, config))
+    with sessions.begin() as session:
+        snapshot_id = snapshots.add_snapshot(session, lineage, name=name, content_hash=digest, query=query)
+    with sessions() as session:
+        return TakenSnapshot(snapshots.snapshot_info(session, snapshot_id), query, len(pairs), dict(left_out))
 
 
 def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int, settings: Settings) -> WrittenPairs:
@@ -85,7 +108,7 @@ def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int
 
 
 def _decided(
-    sessions: sessionmaker[Session], config: ExportConfig, rule: str, run_id: int | None
+    sessions: sessionmaker[Session], config: PreferencesConfig, rule: str, run_id: int | None
 ) -> tuple[str, list[dict[str, Any]], Counter[str]]:
     """The content hash and the lineage of the decisive preferences, and what of them no trainer could learn from.
 
@@ -112,7 +135,7 @@ def _decided(
     return digest, lineage, left_out
 
 
-def _apply_rule(sessions: sessionmaker[Session], config: ExportConfig, pairs: Sequence[PairKey]) -> str:
+def _apply_rule(sessions: sessionmaker[Session], config: PreferencesConfig, pairs: Sequence[PairKey]) -> str:
     """Recompute the preferences of these pairs under the configured rule; return what they are stored under.
 
     In short transactions: people go on labelling meanwhile.
@@ -131,7 +154,7 @@ def _apply_rule(sessions: sessionmaker[Session], config: ExportConfig, pairs: Se
     return name
 
 
-def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: ExportConfig) -> Counter[str]:
+def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: PreferencesConfig) -> Counter[str]:
     """The pairs that make no row, by the reason."""
     found = preferences.preferences_of(session, rule, pairs)
     by_whom = " by these annotators" if config.annotators else ""
@@ -147,7 +170,7 @@ def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: Ex
     return counts
 
 
-def _why_none(left_out: Counter[str], config: ExportConfig) -> str:
+def _why_none(left_out: Counter[str], config: PreferencesConfig) -> str:
     if not left_out:
         return "there are no pairs to export; make some: antipode curate"
     if not config.annotators and set(left_out) == {"without a vote"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from models.generation import Generator
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
-from tasks.config import CurateConfig
+from tasks.config import CurateConfig, SampleConfig
 from tasks.progress import Advance, stage_progress
 from tasks.resources import generator_identity, load_config, make_generator, open_database, resolve_generator
 from tasks.runs import prompt_pages
@@ -50,20 +51,32 @@ def generate(run_id: int) -> None:
             if runs.get_run(session, run_id).has_fixed_candidates:
                 return
         identities: list[GeneratorIdentity] = []
-        if _is_generation_needed(sessions, run_id, config):
+
+        def chosen(page: list[StoredPrompt]) -> list[StoredPrompt]:
+            return _to_sample(sessions, config, page)
+
+        # If nothing is to be sampled, no model is even looked for.
+        if any(chosen(page) for page in prompt_pages(sessions, run_id, PROMPTS_PER_PAGE)):
             identities = [
-                _generate_with(sessions, run_id, config, model, settings) for model in config.generator_models
+                sample_with(sessions, run_id, config, model, chosen=chosen, settings=settings)
+                for model in config.generator_models
             ]
         _fix_candidates(sessions, run_id, config, identities)
 
 
-def _generate_with(
-    sessions: sessionmaker[Session], run_id: int, config: CurateConfig, model: str, settings: Settings
+def sample_with(
+    sessions: sessionmaker[Session],
+    run_id: int,
+    config: SampleConfig,
+    model: str,
+    *,
+    chosen: Callable[[list[StoredPrompt]], list[StoredPrompt]],
+    settings: Settings,
 ) -> GeneratorIdentity:
-    """Run one generator model over the run's prompts."""
+    """Sample with one model what the chosen ones of the run's prompts lack; return whose responses they are."""
     resolved = resolve_generator(config, model, settings)
     identity = generator_identity(config, model, resolved)
-    stage = _GeneratorStage(sessions, run_id, config, identity)
+    stage = _GeneratorStage(sessions, run_id, config, identity, chosen)
     if total := stage.count_missing():
         with (
             stage_progress("generate", total, f"responses, {model}") as advance,
@@ -71,12 +84,6 @@ def _generate_with(
         ):
             stage.run(generator, advance)
     return identity
-
-
-def _is_generation_needed(sessions: sessionmaker[Session], run_id: int, config: CurateConfig) -> bool:
-    """Whether any prompt is to be sampled for; if none is, no model is even looked for."""
-    pages = prompt_pages(sessions, run_id, PROMPTS_PER_PAGE)
-    return any(_to_sample(sessions, config, page) for page in pages)
 
 
 def _to_sample(sessions: sessionmaker[Session], config: CurateConfig, page: list[StoredPrompt]) -> list[StoredPrompt]:
@@ -94,9 +101,15 @@ class _GeneratorStage:
     """One generator's part of the step."""
 
     def __init__(
-        self, sessions: sessionmaker[Session], run_id: int, config: CurateConfig, identity: GeneratorIdentity
+        self,
+        sessions: sessionmaker[Session],
+        run_id: int,
+        config: SampleConfig,
+        identity: GeneratorIdentity,
+        chosen: Callable[[list[StoredPrompt]], list[StoredPrompt]],
     ) -> None:
         self._sessions = sessions
+        self._chosen = chosen
         self._run_id = run_id
         self._config = config
         self._identity = identity
@@ -116,7 +129,7 @@ class _GeneratorStage:
 
     def _missing(self, page: list[StoredPrompt]) -> list[_Missing]:
         generate = self._config.generate
-        wanted = _to_sample(self._sessions, self._config, page)
+        wanted = self._chosen(page)
         with self._sessions() as session:
             texts = responses.generated_texts(session, self._generator_id, [prompt.id for prompt in wanted])
         backlog = [

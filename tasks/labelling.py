@@ -18,7 +18,7 @@ from models.labelling.budget import Budget
 from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
 from models.labelling.replies import StoredReply
-from tasks.config import LabelConfig
+from tasks.config import JudgeConfig, LabelConfig
 from tasks.errors import RunBusyError
 from tasks.labellers import make_labeller
 from tasks.pairs import chosen_pairs
@@ -57,14 +57,14 @@ def open_label_run(config: LabelConfig) -> int:
 
 @contextmanager
 def alone_on(run_id: int) -> Iterator[None]:
-    """Let one process at a time label for a run: two would pay for the same answers, and each spend the budget.
+    """Let one process at a time work on a run: two would pay for the same answers, and each spend the budget.
 
     Raises:
         RunBusyError: If another process does.
     """
-    with open_database(Settings()) as sessions, alone(sessions.kw["bind"], f"label run {run_id}") as is_alone:
+    with open_database(Settings()) as sessions, alone(sessions.kw["bind"], f"run {run_id}") as is_alone:
         if not is_alone:
-            raise RunBusyError(f"run {run_id} is being labelled by another process; wait for its end, or stop it")
+            raise RunBusyError(f"run {run_id} is being worked on by another process; wait for its end, or stop it")
         yield
 
 
@@ -79,10 +79,10 @@ def judge_pairs(run_id: int) -> None:
         if config.annotator == "people":
             open_people_queue(config, settings)
             return
-        replies, budget = DatabaseReplies(sessions, run_id), _budget(sessions, run_id, config)
+        replies, budget = DatabaseReplies(sessions, run_id), budget_of(sessions, run_id, config.judge)
         labeller = make_labeller(config, settings, replies=replies, budget=budget)
         try:
-            _LabelStage(sessions, run_id, labeller, config).run(pairs, replies)
+            LabelStage(sessions, run_id, labeller, config).run(pairs, replies)
         finally:
             labeller.close()
 
@@ -131,7 +131,7 @@ class _Counted:
         self.add(self._left)
 
 
-class _LabelStage:
+class LabelStage:
     """Reads pairs, asks the annotator, stores, shard by shard."""
 
     def __init__(self, sessions: sessionmaker[Session], run_id: int, labeller: Labeller, config: LabelConfig) -> None:
@@ -214,7 +214,7 @@ class _LabelStage:
                 preferences.recompute(session, [judgement.pair for judgement in made])
 
 
-def _budget(sessions: sessionmaker[Session], run_id: int, config: LabelConfig) -> Budget:
+def budget_of(sessions: sessionmaker[Session], run_id: int, judge: JudgeConfig) -> Budget:
     """What the run may spend still; all that is spent goes to its row first."""
 
     def spend(requests: int, cost: float) -> None:
@@ -224,8 +224,8 @@ def _budget(sessions: sessionmaker[Session], run_id: int, config: LabelConfig) -
     with sessions() as session:
         run = runs.get_run(session, run_id)
         return Budget(
-            max_requests=config.judge.max_requests,
-            max_cost=config.judge.max_cost,
+            max_requests=judge.max_requests,
+            max_cost=judge.max_cost,
             spent_requests=run.requests,
             spent_cost=run.cost,
             ledger=spend,
@@ -249,6 +249,7 @@ def _open(sessions: sessionmaker[Session], config: LabelConfig, version: str) ->
             return run_id
         return runs.open_run(
             session,
+            kind=runs.LABEL,
             name=config.name,
             config=config.model_dump(mode="json"),
             config_key=config.key,

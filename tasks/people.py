@@ -7,10 +7,11 @@ import unicodedata
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
-from db import queues, runs
-from models.labelling.records import LONGEST_NAME, AnnotatorIdentity
+from db import evaluations, queues, runs
+from models.labelling.records import LONGEST_NAME, AnnotatorIdentity, PairKey
 from models.records import shortened
 from tasks.config import LabelConfig
+from tasks.errors import NothingToDoError
 from tasks.pairs import chosen_pairs
 from tasks.resources import open_database
 from tasks.settings import Settings
@@ -43,6 +44,22 @@ def page_secret(settings: Settings) -> bytes:
             with suppress(FileExistsError):
                 path.hardlink_to(file.name)
     return path.read_bytes()
+
+
+def open_evaluation_queue(evaluation_id: int, *, judgements_per_pair: int, seed: int, settings: Settings) -> int:
+    """Put the pairs of an evaluation into a queue for the labelling page; returns its id.
+
+    Raises:
+        LookupError: If there is no such evaluation.
+        NothingToDoError: If it has no pair.
+    """
+    with open_database(settings) as sessions, sessions.begin() as session:
+        rows = evaluations.evaluation_pairs(session, evaluations.get_evaluation(session, evaluation_id).id)
+        pairs = dict.fromkeys(PairKey(min(own, other), max(own, other)) for _, own, other in rows)
+        if not pairs:
+            raise NothingToDoError(f"evaluation {evaluation_id} has no pair to compare")
+        name = f"evaluation {evaluation_id}"
+        return queues.open_queue(session, name=name, pairs=pairs, judgements_per_pair=judgements_per_pair, seed=seed)
 
 
 def open_people_queue(config: LabelConfig, settings: Settings) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -39,6 +39,23 @@ def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
             publish(done)
 
         yield advance
+
+
+@contextmanager
+def step_progress(stage: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """The same for work that tells how far it is as (done, total); no bar is shown if it never does."""
+    with ExitStack() as stack:
+        advance: Advance | None = None
+        shown = 0
+
+        def on_step(done: int, total: int) -> None:
+            nonlocal advance, shown
+            if advance is None:
+                advance = stack.enter_context(stage_progress(stage, total, unit))
+            advance(done - shown)
+            shown = done
+
+        yield on_step
 
 
 def say(line: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import runs
+from db import policies, runs
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
 from models.embedding import Embedder
@@ -28,11 +28,12 @@ from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
 from models.records import EmbedderIdentity, GeneratorIdentity
 from models.vectors import VectorStore
-from tasks.config import CurateConfig, GenerateConfig, ModelConfig
-from tasks.progress import Advance, stage_progress
+from tasks.config import CurateConfig, GenerateConfig, ModelConfig, SampleConfig
+from tasks.progress import step_progress
 from tasks.settings import Settings
 
 DEMO_MODEL = "demo"
+POLICY_PREFIX = "policy:"
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
 REQUEST_RETRIES = 5
@@ -64,31 +65,45 @@ def load_config(session: Session, run_id: int) -> CurateConfig:
 
 
 def resolve_model(name: str, base: ModelConfig, settings: Settings) -> ResolvedModel:
-    """Find a model and hash what is in it; the demo model is made on the spot where it is missing.
+    """Find a model and hash what is in it; the demo model is made on the spot, `policy:ID` is a trained one.
 
     The revision of the configuration belongs to the base model; another model is taken at its newest.
 
     Raises:
         ModelLoadError: If there is no such folder or hub model.
+        LookupError: If there is no such policy.
     """
     revision = base.revision if name == base.name else None
-    location = str(ensure_demo_model(settings)) if name == DEMO_MODEL else name
+    if name == DEMO_MODEL:
+        location = str(ensure_demo_model(settings))
+    elif name.startswith(POLICY_PREFIX):
+        location = str(policy_folder(name, settings))
+    else:
+        location = name
     return ResolvedModel(location, revision, model_fingerprint(location, revision))
+
+
+def policy_folder(name: str, settings: Settings) -> Path:
+    """Where the model of `policy:ID` lies.
+
+    Raises:
+        LookupError: If there is no such policy, or it is not trained.
+    """
+    number = name.removeprefix(POLICY_PREFIX)
+    if not number.isdecimal():
+        raise LookupError(f"a policy is named like policy:3, got {name!r}; see: antipode policies")
+    with open_database(settings) as sessions, sessions() as session:
+        policy = policies.get_policy(session, int(number))
+    if policy.folder is None:
+        raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
+    return settings.artifact_root / policy.folder
 
 
 def ensure_demo_model(settings: Settings) -> Path:
     """The demo model's folder; it is trained, with a progress bar, the first time."""
     from models.demo.language_model import build_demo_model
 
-    with ExitStack() as stack:
-        advance: Advance | None = None
-
-        def on_step(_done: int, total: int) -> None:
-            nonlocal advance
-            if advance is None:
-                advance = stack.enter_context(stage_progress("demo model", total, "training steps"))
-            advance(1)
-
+    with step_progress("demo model", "training steps") as on_step:
         return build_demo_model(settings.artifact_root / "models", progress=on_step)
 
 
@@ -99,7 +114,7 @@ def generator_backend(config: GenerateConfig) -> str:
     return "vllm" if importlib.util.find_spec("vllm") else "transformers"
 
 
-def generator_identity(config: CurateConfig, model: str, resolved: ResolvedModel | None) -> GeneratorIdentity:
+def generator_identity(config: SampleConfig, model: str, resolved: ResolvedModel | None) -> GeneratorIdentity:
     """What makes a generator's responses its own; `resolved` is None for a model that a server holds."""
     return GeneratorIdentity(
         backend=generator_backend(config.generate),
@@ -112,14 +127,14 @@ def generator_identity(config: CurateConfig, model: str, resolved: ResolvedModel
     )
 
 
-def resolve_generator(config: CurateConfig, model: str, settings: Settings) -> ResolvedModel | None:
+def resolve_generator(config: SampleConfig, model: str, settings: Settings) -> ResolvedModel | None:
     """Find a generator's model where this machine loads it; None for a server's and for the scripted one."""
     if generator_backend(config.generate) in {"openai", "scripted"}:
         return None
     return resolve_model(model, config.model, settings)
 
 
-def make_generator(config: CurateConfig, model: str, resolved: ResolvedModel | None, settings: Settings) -> Generator:
+def make_generator(config: SampleConfig, model: str, resolved: ResolvedModel | None, settings: Settings) -> Generator:
     """Build a generator; engines that hold a model get a process of their own."""
     generate, sampling = config.generate, config.generate.sampling()
     backend = generator_backend(generate)
@@ -150,7 +165,7 @@ def make_generator(config: CurateConfig, model: str, resolved: ResolvedModel | N
             "gpu_memory_utilization": generate.gpu_memory_utilization,
         }
     else:
-        arguments |= {"device": _torch_device(), "max_batch_tokens": LOCAL_BATCH_TOKENS}
+        arguments |= {"device": torch_device(), "max_batch_tokens": LOCAL_BATCH_TOKENS}
     return IsolatedGenerator(
         VllmGenerator if backend == "vllm" else TransformersGenerator,
         arguments,
@@ -204,7 +219,8 @@ def vector_store(embedder_key: str, settings: Settings) -> VectorStore:
     return VectorStore(settings.artifact_root / "vectors" / embedder_key[:16])
 
 
-def _torch_device() -> str:
+def torch_device() -> str:
+    """The device that models are loaded on."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -19,6 +19,7 @@ from models.records import StoredPrompt
 from tasks.config import CurateConfig, SourceConfig
 from tasks.errors import NothingToDoError
 from tasks.progress import say
+from tasks.promotion import fixed_model
 from tasks.resources import open_database
 from tasks.settings import Settings
 
@@ -29,6 +30,7 @@ def open_run(config: CurateConfig) -> int:
 
     Raises:
         NothingToDoError: If no prompt fits the source, its split, or the database is empty.
+        LookupError: If the policy in use is to sample, and there is none.
     """
     return opened(lambda sessions, version: _open(sessions, config, version))
 
@@ -57,6 +59,7 @@ def recorded(run_id: int) -> Iterator[None]:
 
 def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -> int:
     with sessions.begin() as session:
+        config = config.model_copy(update={"model": fixed_model(session, config.model)})
         run_id = runs.find_unfinished(session, config.key)
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)
@@ -68,6 +71,7 @@ def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -
             raise NothingToDoError(_why_nothing(session, source))
         return runs.open_run(
             session,
+            kind=runs.CURATE,
             name=config.name,
             config=config.model_dump(mode="json"),
             config_key=config.key,

@@ -290,7 +290,13 @@ def test_a_run_that_labels_is_never_the_last_run(sessions, world):
     run_id, _, _ = world
     with sessions.begin() as session:
         label_run = runs.open_run(
-            session, name="labels", config={}, config_key="l" * 64, code_version="0", labelled_run_id=run_id
+            session,
+            kind=runs.LABEL,
+            name="labels",
+            config={},
+            config_key="l" * 64,
+            code_version="0",
+            labelled_run_id=run_id,
         )
         assert label_run > run_id
         assert runs.find_run(session, "last") == run_id
@@ -318,11 +324,11 @@ def test_what_a_run_spends_adds_up(sessions, world):
 
 def test_one_process_at_a_time_holds_a_name(settings, sessions):
     engine = sessions.kw["bind"]
-    with alone(engine, "label run 1") as first, alone(engine, "label run 1") as second:
+    with alone(engine, "run 1") as first, alone(engine, "run 1") as second:
         assert (first, second) == (True, False)
-        with alone(engine, "label run 2") as other:
+        with alone(engine, "run 2") as other:
             assert other
-    with alone(engine, "label run 1") as again:
+    with alone(engine, "run 1") as again:
         assert again
 
 

@@ -39,7 +39,15 @@ def add(sessions, *rows, name="source", content_hash="0" * 64):
 
 def open_run(sessions, prompt_ids, key="k" * 64):
     with sessions.begin() as session:
-        return runs.open_run(session, name="test", config={}, config_key=key, code_version="0", prompt_ids=prompt_ids)
+        return runs.open_run(
+            session,
+            kind=runs.CURATE,
+            name="test",
+            config={},
+            config_key=key,
+            code_version="0",
+            prompt_ids=prompt_ids,
+        )
 
 
 def all_prompt_ids(sessions):

@@ -41,6 +41,31 @@ def test_migrations_go_down_to_nothing_and_up_again(database_url):
     engine.dispose()
 
 
+def test_a_database_with_labels_gets_the_tables_of_policies_and_keeps_what_it_has(database_url):
+    engine = make_engine(database_url)
+    upgrade(engine, "0002")
+    now = "2026-01-01 00:00:00"
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO runs (name, config, config_key, status, code_version, has_fixed_candidates, started_at, "
+                f"kind, labelled_run_id) VALUES ('old', '{{}}', 'k', 'completed', '0', false, '{now}', 'label', 1)"
+            )
+        )
+    upgrade(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.Base.metadata) == []
+        assert set(inspect(connection).get_view_names()) == set(VIEWS)
+        assert connection.execute(text("SELECT run, kind, labelled_run_id FROM run_summary")).all() == [
+            ("old", "label", 1)
+        ]
+    downgrade(engine, "0002")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT name FROM runs")).scalar() == "old"
+        assert "policies" not in inspect(connection).get_table_names()
+    engine.dispose()
+
+
 def test_an_empty_database_gets_its_schema_and_an_old_one_is_refused(database_url):
     engine = make_engine(database_url)
     require_current(engine)

@@ -8,8 +8,10 @@ import pandas
 import pytest
 from conftest import ROOT
 from sqlalchemy import inspect, text
+from test_db_policies import finish, open_align_run, open_policy
 
-from db import judgements, labelling
+from db import evaluations, judgements, labelling, policies, promotions
+from models.alignment.records import MetricPoint
 from models.labelling.records import Judgement
 from tasks.config import CurateConfig, ExportConfig, LabelConfig
 from tasks.embedding import embed
@@ -51,11 +53,31 @@ def label_and_export_in_this_process(settings):
     export_preferences(settings.artifact_root / "out.jsonl", ExportConfig(annotators=("anna",)), settings)
 
 
+def compare_and_promote(sessions):
+    """A policy of the exported snapshot, as if trained, beside its start model on the pairs that anna judged."""
+    policy_id = open_policy(sessions, open_align_run(sessions), "a", snapshot_id=1).id
+    finish(sessions, policy_id)
+    with sessions.begin() as session:
+        policies.add_metrics(session, policy_id, [MetricPoint(10, "held_out", "margin", 0.5)])
+        evaluation_id = evaluations.open_evaluation(
+            session, key="e" * 64, run_id=None, policy_id=policy_id, baseline_id=None, baseline_model="demo",
+            annotator_id=None, settings={},
+        )  # fmt: skip
+        query = """
+            SELECT DISTINCT prompt_id, first_response_id, second_response_id
+            FROM selected_pairs JOIN judged_pairs USING (first_response_id, second_response_id) WHERE kind = 'person'
+        """
+        rows = [(row[0], row[1], row[2]) for row in session.execute(text(query))]
+        evaluations.add_evaluation_pairs(session, evaluation_id, rows)
+        promotions.promote(session, policy_id, evaluation_id=evaluation_id, is_forced=False, reason="better")
+
+
 def test_every_documented_query_runs(settings, sessions):
     curate_in_this_process(settings)
     label_and_export_in_this_process(settings)
+    compare_and_promote(sessions)
     queries = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
-    assert len(queries) >= 6
+    assert len(queries) >= 10
     with sessions() as session:
         for query in queries:
             rows = session.execute(text(query)).all()
@@ -69,7 +91,10 @@ def test_every_documented_query_runs(settings, sessions):
         ("labelled_pairs", "`labelled_pairs`, one row", "`judged_pairs`, one row"),
         ("judged_pairs", "`judged_pairs`, one row", "`annotator_summary`, one row"),
         ("annotator_summary", "`annotator_summary`, one row", "`run_summary`, one row"),
-        ("run_summary", "`run_summary`, one row", "## Tables"),
+        ("run_summary", "`run_summary`, one row", "`policy_summary`, one row"),
+        ("policy_summary", "`policy_summary`, one row", "`training_curves`, one row"),
+        ("training_curves", "`training_curves`, one row", "`policy_evaluations`, one row"),
+        ("policy_evaluations", "`policy_evaluations`, one row", "## Tables"),
     ],
 )
 def test_every_column_of_a_view_is_documented(sessions, view, begin, end):

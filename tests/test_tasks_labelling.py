@@ -161,7 +161,7 @@ def test_a_run_never_sends_more_than_its_budget_however_often_it_fails(settings,
 def test_two_processes_do_not_label_for_the_same_run(settings, sessions, run_id, server):
     taken = open_label_run.fn(LabelConfig.model_validate(judge_config(server)))
     with alone_on(taken):
-        with pytest.raises(RunBusyError, match=f"run {taken} is being labelled by another process"), alone_on(taken):
+        with pytest.raises(RunBusyError, match=f"run {taken} is being worked on by another process"), alone_on(taken):
             pass
         with alone_on(taken + 1):
             pass

@@ -5,14 +5,14 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection, text
 
-from db.label_schema import Judgement
+from db.policy_schema import Policy
 from db.views import VIEWS
 
 
 def _migrate(connection: Connection) -> None:
     for name in VIEWS:
         connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
-    context.configure(connection=connection, target_metadata=Judgement.metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=Policy.metadata, render_as_batch=True)
     context.run_migrations()
     newest = context.get_head_revision()
     if context.get_context().get_current_revision() == newest:

@@ -67,7 +67,7 @@ def judge_messages(pair: ShownPair, prompt: JudgePrompt, *, has_rationale: bool)
     """The chat that asks which side is better; swapping the sides exchanges the two responses and nothing else."""
     form = _FORMS[prompt]
     texts = (pair.prompt.text, pair.left.text, pair.right.text)
-    fence = _fence(*texts)
+    fence = fence_around(*texts)
     instruction, left, right = (f"{fence}\n{text}\n{fence}" for text in texts)
     parts = [
         f"The instruction that both models were given:\n{instruction}",
@@ -120,6 +120,7 @@ def _verdict(text: str, form: _Form) -> ShownVerdict | None:
     return {name.casefold(): verdict for name, verdict in form.answers.items()}.get(answer.casefold())
 
 
-def _fence(*texts: str) -> str:
+def fence_around(*texts: str) -> str:
+    """The line of tildes between which none of these texts can end its own quotation."""
     longest = max((len(run) for text in texts for run in re.findall("~+", text)), default=0)
     return "~" * max(4, longest + 1)

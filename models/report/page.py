@@ -15,9 +15,18 @@ from models.report.templates import make_environment
 
 
 def write_report(report: CurationReport, path: Path) -> None:
-    """Write the report as one self-contained HTML file, whole or not at all; folders on the way are made.
+    """Write the report as one self-contained HTML file; the same report gives the same bytes.
 
-    The same report gives the same bytes. Text that is no valid Unicode (lone surrogates) is shown as its escape.
+    Raises:
+        OSError: as `write_page`.
+    """
+    write_page(render_report(report), path)
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page, whole or not at all; folders on the way are made.
+
+    Text that is no valid Unicode (lone surrogates) is shown as its escape.
 
     Raises:
         OSError: if the folder cannot be made or written to; a file already at `path` is then left as it was.
@@ -25,7 +34,7 @@ def write_report(report: CurationReport, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        unfinished.write_bytes(render_report(report).encode("utf-8", "backslashreplace"))
+        unfinished.write_bytes(page.encode("utf-8", "backslashreplace"))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+"""Evaluations: a policy beside a baseline, pair by pair. Sessions first, records in and out, no commit.
+
+Who judged the pairs how is in `judgements`, as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import Session
+
+from db.engine import insert_new
+from db.label_schema import Annotator
+from db.policy_schema import Evaluation, EvaluationPair
+from db.schema import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRecord:
+    """One evaluation. `annotator` is who compares by name, None where nobody, people, or not yet."""
+
+    id: int
+    run_id: int | None
+    policy_id: int
+    baseline_id: int | None
+    baseline_model: str | None
+    annotator_id: int | None
+    settings: dict[str, Any]
+    metrics: dict[str, Any] | None
+    created_at: datetime
+    finished_at: datetime | None
+    annotator: str | None
+
+    @property
+    def baseline(self) -> str:
+        """What the policy is compared with: `policy:ID`, or the model's name."""
+        return self.baseline_model or f"policy:{self.baseline_id}"
+
+
+def open_evaluation(
+    session: Session,
+    *,
+    key: str,
+    run_id: int | None,
+    policy_id: int,
+    baseline_id: int | None,
+    baseline_model: str | None,
+    annotator_id: int | None,
+    settings: Mapping[str, Any],
+) -> int:
+    """The id of the evaluation of this key, stored if it is new. One of `baseline_id` and `baseline_model` is None."""
+    row = {
+        "key": key,
+        "run_id": run_id,
+        "policy_id": policy_id,
+        "baseline_id": baseline_id,
+        "baseline_model": baseline_model,
+        "annotator_id": annotator_id,
+        "settings": dict(settings),
+    }
+    insert_new(session, Evaluation, [row])
+    return session.scalars(select(Evaluation.id).filter_by(key=key)).one()
+
+
+def set_annotator(session: Session, evaluation_id: int, annotator_id: int) -> None:
+    """Say who compares in an evaluation."""
+    session.execute(update(Evaluation).filter_by(id=evaluation_id).values(annotator_id=annotator_id))
+
+
+def add_evaluation_pairs(session: Session, evaluation_id: int, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Store an evaluation's pairs: (prompt id, the policy's response id, the baseline's); known ones stay."""
+    names = ("prompt_id", "policy_response_id", "baseline_response_id")
+    insert_new(
+        session,
+        EvaluationPair,
+        [{"evaluation_id": evaluation_id, **dict(zip(names, row, strict=True))} for row in rows],
+    )
+
+
+def evaluation_pairs(session: Session, evaluation_id: int) -> list[tuple[int, int, int]]:
+    """An evaluation's pairs as they were given, in the order of their ids."""
+    table = EvaluationPair
+    columns = (table.prompt_id, table.policy_response_id, table.baseline_response_id)
+    query = select(*columns).where(table.evaluation_id == evaluation_id).order_by(*columns)
+    return [(prompt_id, policy_id, baseline_id) for prompt_id, policy_id, baseline_id in session.execute(query)]
+
+
+def finish_evaluation(session: Session, evaluation_id: int, metrics: Mapping[str, Any]) -> None:
+    """Store what an evaluation came to, instead of what it came to before. Numbers are finite: JSONB has no NaN."""
+    values = {"metrics": dict(metrics), "finished_at": utc_now()}
+    session.execute(update(Evaluation).filter_by(id=evaluation_id).values(values))
+
+
+def get_evaluation(session: Session, evaluation_id: int) -> EvaluationRecord:
+    """The evaluation of this id.
+
+    Raises:
+        LookupError: If there is none.
+    """
+    found = _read(session, _query().where(Evaluation.id == evaluation_id))
+    if not found:
+        raise LookupError(f"there is no evaluation {evaluation_id}; see: antipode policies")
+    return found[0]
+
+
+def evaluations_of(session: Session, policy_id: int) -> list[EvaluationRecord]:
+    """A policy's evaluations, newest first."""
+    return _read(session, _query().where(Evaluation.policy_id == policy_id).order_by(Evaluation.id.desc()))
+
+
+def latest_comparison(session: Session, policy_id: int, *, against: int | None) -> EvaluationRecord | None:
+    """The comparison of a policy that was finished last, against a policy or, where None is given, against anything."""
+    query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
+    if against is not None:
+        query = query.where(Evaluation.baseline_id == against)
+    found = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
+    return next((one for one in found if "comparison" in (one.metrics or {})), None)
+
+
+def _query() -> Select[tuple[Evaluation, str]]:
+    return select(Evaluation, Annotator.name).outerjoin(Annotator, Annotator.id == Evaluation.annotator_id)
+
+
+def _read(session: Session, query: Select[tuple[Evaluation, str]]) -> list[EvaluationRecord]:
+    return [
+        EvaluationRecord(
+            id=row.id,
+            run_id=row.run_id,
+            policy_id=row.policy_id,
+            baseline_id=row.baseline_id,
+            baseline_model=row.baseline_model,
+            annotator_id=row.annotator_id,
+            settings=row.settings,
+            metrics=row.metrics,
+            created_at=row.created_at,
+            finished_at=row.finished_at,
+            annotator=name,
+        )
+        for row, name in session.execute(query)
+    ]

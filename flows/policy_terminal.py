@@ -1,0 +1,105 @@
+"""What the commands of alignment print. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flows.terminal import make_console, print_rows
+from models.labelling.protocol_scores import ArenaHardSummary, MtBenchSummary
+from models.report.policy_contents import EvaluationFigures, Rate
+from tasks.policy_queries import PolicyLine, evaluation_figures, policy_contents, policy_page_path
+from tasks.settings import Settings
+
+
+def show_policy(policy_id: int, settings: Settings) -> None:
+    """Print how an alignment ended: what the policy was measured at, who won, what the gate says, what to do next."""
+    contents = policy_contents(policy_id, settings)
+    print(f"policy {policy_id}: {contents.name}, {contents.method}, from {contents.base_model}")
+    held_out = contents.metrics
+    if "margin" in held_out:
+        shown = (f"{name} {_with_interval(held_out, name)}" for name in ("margin", "loss", "accuracy", "perplexity"))
+        print(f"  held out: {', '.join(shown)}")
+    for figures in contents.evaluations[:1]:
+        print(f"  {_rate_line(figures)}")
+    for score in contents.text_scores:
+        print(f"  {score.name} {score.policy:.1f}", end="")
+    if contents.text_scores:
+        print(" against the chosen responses")
+    if contents.cost is not None:
+        cost = contents.cost
+        print(f"  trained in {cost.seconds:,.0f} s, peak memory {cost.peak_memory_mb:,.0f} MB")
+    if contents.gate:
+        print(f"  gate: {contents.gate}")
+    print(f"Page  {policy_page_path(policy_id, settings).resolve()}")
+    print(f"Next: antipode promote {policy_id}\n      antipode curate --model.name policy:{policy_id}")
+
+
+def show_evaluation(evaluation_id: int, settings: Settings) -> None:
+    """Print what came of a comparison."""
+    found, figures = evaluation_figures(evaluation_id, settings)
+    if figures is None:
+        print(f"evaluation {evaluation_id} of policy {found.policy_id} against {found.baseline}: nobody compared yet")
+        print(f"Next: antipode web --evaluation {evaluation_id}, then the same command again")
+        return
+    print(f"policy {found.policy_id}: {_rate_line(figures)}")
+    print(f"Next: antipode promote {found.policy_id}")
+
+
+def show_policies(lines: Sequence[PolicyLine]) -> None:
+    """Print the policies as a table."""
+    if not lines:
+        print("no policies yet; train one: antipode align --help")
+        return
+    rows = []
+    for line in lines:
+        policy = line.policy
+        comparison = (line.comparison.metrics or {})["comparison"] if line.comparison else None
+        rate = "" if comparison is None else _interval(Rate(*comparison["rate"]))
+        against = line.comparison.baseline if line.comparison else ""
+        status = "in use" if line.is_in_use else policy.status
+        rows.append((
+            str(policy.id), policy.name, policy.method, str(policy.round), status, policy.start_model,
+            "" if policy.snapshot_id is None else str(policy.snapshot_id), str(policy.created_at)[:16], against, rate,
+        ))  # fmt: skip
+    columns = ("policy", "name", "method", "round", "status", "from", "snapshot", "created", "against", "win rate")
+    print_rows(make_console(), columns, rows, text_columns=9)
+
+
+def show_protocol(summary: MtBenchSummary | ArenaHardSummary) -> None:
+    """Print what a question file came to."""
+    if isinstance(summary, ArenaHardSummary):
+        score = "none" if summary.score is None else _interval(Rate(*summary.score))
+        print(f"win rate by Arena-Hard's protocol: {score} %; games without a verdict: {summary.unread_games}")
+        print("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in summary.verdicts.items()))
+        return
+    overall = "none" if summary.overall is None else _interval(Rate(*summary.overall))
+    print(f"grade by MT-Bench's protocol: {overall}; answers without a grade: {summary.unread_grades}")
+    named = [(f"turn {number}", found) for number, found in enumerate(summary.turns, start=1)]
+    for name, found in [*named, *summary.categories.items()]:
+        print(f"  {name}: {'none' if found is None else _interval(Rate(*found))}")
+
+
+def show_benchmarks(found: Mapping[str, Mapping[str, float]]) -> None:
+    """Print what lm-eval measured."""
+    for task, metrics in found.items():
+        print(f"{task}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+
+
+def _rate_line(figures: EvaluationFigures) -> str:
+    line = (
+        f"against {figures.baseline} by {figures.annotator}: win {figures.win}, tie {figures.tie}, lose {figures.lose} "
+        f"on {figures.prompt_count} prompts, win rate {_interval(figures.rate)}"
+    )
+    if figures.length_controlled is not None:
+        line += f", at equal length {_interval(figures.length_controlled)}"
+    return line
+
+
+def _interval(rate: Rate) -> str:
+    return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
+
+
+def _with_interval(metrics: Mapping[str, float], name: str) -> str:
+    if f"{name}_low" not in metrics:
+        return f"{metrics[name]:.3f}"
+    return _interval(Rate(metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"]))

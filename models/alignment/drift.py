@@ -1,0 +1,176 @@
+"""How far a policy's embeddings of the same responses moved from the base model's (REAL appendix B.1).
+
+Arrays in, figures out: whoever asks embeds the responses, once alone and once after their prompts. The question behind
+it is whether pairs selected by the base model's embeddings would still be selected by the policy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.selection import pair_similarities, select_pairs
+
+Floats = NDArray[np.floating]
+_QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and the 5 %, 50 % and 95 % quantiles of one figure over responses (no interval of the mean)."""
+
+    mean: float
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What the embeddings of n responses of g prompts changed by; None where there is nothing to measure.
+
+    Attributes:
+        response_count: responses measured.
+        left_out_count: responses without a usable embedding (not finite or zero) under one model or both.
+        correlation: Pearson's r over the d entries of a response's two embeddings.
+        cosine: of a response's two embeddings.
+        pair_count: pairs of two responses to one prompt.
+        similarity_edges: (bins + 1) edges that both histograms share; empty without a pair.
+        base_counts: pairs a bin, by their cosine under the base model.
+        policy_counts: the same under the policy.
+        base_similarity: mean cosine of the pairs under the base model.
+        policy_similarity: the same under the policy.
+        rank_correlation: Spearman's ρ of the pairs' two cosines over all prompts, ties at their mean rank; None below
+            2 pairs and where one side's cosines are all equal.
+        easy_prompt_count: prompts that have an `easy` pair (REAL eq. 9) under both models.
+        same_easy_share: the share of them whose two pairs are the same.
+    """
+
+    response_count: int
+    left_out_count: int
+    correlation: Spread | None
+    cosine: Spread | None
+    pair_count: int
+    similarity_edges: tuple[float, ...]
+    base_counts: tuple[int, ...]
+    policy_counts: tuple[int, ...]
+    base_similarity: float | None
+    policy_similarity: float | None
+    rank_correlation: float | None
+    easy_prompt_count: int
+    same_easy_share: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON takes them; `from_dict` reads them back, from JSON too."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Drift:
+        """The record of which `as_dict` wrote the figures."""
+        spreads = {name: stored[name] and Spread(**stored[name]) for name in ("correlation", "cosine")}
+        lists = {name: tuple(stored[name]) for name in ("similarity_edges", "base_counts", "policy_counts")}
+        return cls(**{**stored, **spreads, **lists})
+
+
+def embedding_drift(base: Floats, policy: Floats, offsets: NDArray[np.integer], *, bins: int) -> Drift:
+    """Compare the embeddings of the same responses by the base model and by the policy.
+
+    A response that lacks a usable embedding under either model is left out under both, so both are measured on the
+    same pairs. A response whose entries are all equal has no correlation but counts in all else.
+
+    Args:
+        base: (n, d) float, row i the base model's embedding of response i.
+        policy: (n, d) float, row i the policy's embedding of the same response.
+        offsets: (g + 1,) integers; rows offsets[i] up to offsets[i + 1] answer prompt i, 64 at most.
+        bins: of the histograms, 1 or more.
+
+    Raises:
+        ValueError: if the two differ in shape or are no embeddings, the offsets do not fit, or `bins` is below 1.
+    """
+    if base.shape != policy.shape:
+        raise ValueError(
+            f"both models must embed the same responses, got {base.shape} by the base model and {policy.shape} by the "
+            "policy; embed with models of one width and pass rows in one order"
+        )
+    rows = np.arange(len(base))
+    is_usable = np.isfinite(pair_similarities(base, rows, rows)) & np.isfinite(pair_similarities(policy, rows, rows))
+    kept = [np.where(is_usable[:, None], each, np.nan).astype(np.float64) for each in (base, policy)]
+    easy = [select_pairs(each, offsets, strategy="easy", seed=0) for each in kept]
+    has_both = easy[0].has_pair & easy[1].has_pair
+    is_same = (easy[0].first == easy[1].first) & (easy[0].second == easy[1].second)
+    first, second = _pairs(offsets, is_usable)
+    pairs = [pair_similarities(each, first, second).astype(np.float64) for each in kept]
+    edges = np.histogram_bin_edges(np.concatenate(pairs), bins) if first.size else np.zeros(0)
+    counts = [np.histogram(each, edges)[0] if first.size else np.zeros(0, int) for each in pairs]
+    return Drift(
+        response_count=int(is_usable.sum()),
+        left_out_count=int((~is_usable).sum()),
+        correlation=_spread(row_correlations(kept[0][is_usable], kept[1][is_usable])),
+        cosine=_spread(_row_cosines(kept[0][is_usable], kept[1][is_usable])),
+        pair_count=first.size,
+        similarity_edges=tuple(edges.tolist()),
+        base_counts=tuple(counts[0].tolist()),
+        policy_counts=tuple(counts[1].tolist()),
+        base_similarity=_mean(pairs[0]),
+        policy_similarity=_mean(pairs[1]),
+        rank_correlation=rank_correlation(*pairs),
+        easy_prompt_count=int(has_both.sum()),
+        same_easy_share=_mean(is_same[has_both].astype(np.float64)),
+    )
+
+
+def row_correlations(left: Floats, right: Floats) -> Floats:
+    """Pearson's r of row i of `left` with row i of `right`: (n, d) and (n, d) to (n,), NaN where a row is constant."""
+    return _row_cosines(_centred(left), _centred(right))
+
+
+def rank_correlation(left: Floats, right: Floats) -> float | None:
+    """Spearman's ρ of two (m,) arrays, ties at their mean rank; None if m < 2 or one side is constant."""
+    if len(left) < 2:
+        return None
+    found = float(row_correlations(_ranks(left)[None], _ranks(right)[None])[0])
+    return found if np.isfinite(found) else None
+
+
+def _centred(rows: Floats) -> Floats:
+    # A constant row less its mean leaves a rest of rounding in place of zeros.
+    return np.where(np.ptp(rows, axis=1, keepdims=True) > 0, rows - rows.mean(axis=1, keepdims=True), 0.0)
+
+
+def _ranks(values: Floats) -> Floats:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return ranks
+
+
+def _row_cosines(left: Floats, right: Floats) -> Floats:
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    products = np.einsum("id,id->i", left, right)
+    return np.where(norms > 0, np.clip(products / np.where(norms > 0, norms, 1), -1, 1), np.nan)
+
+
+def _pairs(offsets: NDArray[np.integer], is_usable: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers of every two usable responses of one prompt."""
+    found = [np.zeros((2, 0), np.int64)]
+    for start, stop in pairwise(offsets):
+        rows = start + np.flatnonzero(is_usable[start:stop])
+        found.append(rows[np.stack(np.triu_indices(len(rows), 1))])
+    first, second = np.concatenate(found, axis=1)
+    return first, second
+
+
+def _spread(values: Floats) -> Spread | None:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    low, median, high = np.quantile(finite, _QUANTILES).tolist()
+    return Spread(float(finite.mean()), low, median, high)
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if values.size else None

@@ -1,0 +1,91 @@
+"""The folder of a training: what is to be done, and how it ended.
+
+`job.json` is for people; `job.pickle` is what the training's own process reads, the examples included.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from models.alignment.errors import FolderInUseError
+from models.alignment.records import Example, TrainingResult, TrainingSettings, UnfitExample
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """A training to do in a folder of its own, which appears if missing.
+
+    `kl_examples`: samples of the reference with its log-probabilities, rejected None; may be empty.
+    `accelerate_config`: path of a configuration file; then `accelerate launch` starts the work.
+    """
+
+    folder: Path
+    model: str
+    revision: str | None
+    settings: TrainingSettings
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    kl_examples: tuple[Example, ...]
+    accelerate_config: str | None
+
+
+def write_job(job: TrainingJob) -> None:
+    """Write the job into its folder, in place of an earlier one."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    summary = {"model": job.model, "revision": job.revision, "settings": asdict(job.settings)}
+    _replace(job.folder / "job.json", json.dumps(summary, indent=2).encode())
+    _replace(job.folder / "job.pickle", pickle.dumps(job))
+
+
+def read_job(folder: Path) -> TrainingJob:
+    """The job that `write_job` left in the folder; only for folders this program wrote, since it unpickles."""
+    job: TrainingJob = pickle.loads((folder / "job.pickle").read_bytes())
+    return job
+
+
+def write_result(folder: Path, result: TrainingResult, unfit: tuple[UnfitExample, ...]) -> None:
+    """Write how the training ended; to be called last, when `model/` is whole."""
+    content = {"result": asdict(result), "unfit": [asdict(row) for row in unfit]}
+    _replace(folder / "result.json", json.dumps(content, indent=2).encode())
+
+
+def read_result(folder: Path) -> tuple[TrainingResult, tuple[UnfitExample, ...]] | None:
+    """How the training ended, or None unless both result.json and model/ are there."""
+    path = folder / "result.json"
+    if not (path.is_file() and (folder / "model").is_dir()):
+        return None
+    content = json.loads(path.read_text())
+    return TrainingResult(**content["result"]), tuple(UnfitExample(**row) for row in content["unfit"])
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system releases it when the process ends, however it ends.
+
+    Raises:
+        FolderInUseError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(str(folder)) from None
+        yield
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(path.name + ".draft")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

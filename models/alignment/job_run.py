@@ -1,0 +1,269 @@
+"""A job done in this process: model loaded, examples tokenised, trained, saved. Everything heavy is imported here."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback, TrainingArguments
+
+from models.alignment.errors import DeviceMemoryError, DiskFullError, NothingToTrainError
+from models.alignment.job import TrainingJob, write_result
+from models.alignment.loading import DRAFT, load_policy, save_policy
+from models.alignment.logps import sharing_obstacle
+from models.alignment.memory import PeakMemory
+from models.alignment.records import (
+    METHODS_WITH_REFERENCE,
+    Method,
+    MetricPoint,
+    TrainingResult,
+    TrainingSettings,
+    UnfitExample,
+)
+from models.alignment.tokens import tokenize_examples
+from models.alignment.trainer import HeldOutCallback, PolicyTrainer, Row, RowDataset
+from models.prompting import load_tokenizer
+
+_CHECKPOINTS, _METRICS, _TENSORBOARD = "checkpoints", "metrics.jsonl", "tensorboard"
+_KEPT_CHECKPOINTS = 2
+_SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+_OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM_WORDS = ("No space left", "File too large", "quota exceeded", "PytorchStreamWriter failed", "write failed")
+
+
+def run_job(job: TrainingJob, folder: Path) -> None:
+    """Train, from the newest whole checkpoint if there is one; the result is written last.
+
+    Raises:
+        NothingToTrainError: No example fits.
+        TrainingDivergedError: A loss or gradient was not finite.
+        DiskFullError: There is no room for a checkpoint or the model.
+        DeviceMemoryError: The device's memory does not suffice.
+        ModelLoadError: The start model does not load.
+        ValueError: The settings cannot be kept, or the examples lack what the method needs.
+    """
+    arguments = _arguments(job.settings, folder)
+    _check(job.settings, arguments.world_size)
+    with _told(folder):
+        _train_and_save(job, folder, arguments)
+
+
+def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments) -> None:
+    settings = job.settings
+    tokenizer = load_tokenizer(job.model, revision=job.revision)
+    train, held_out, kl_rows, unfit = _rows(job, tokenizer)
+    model = load_policy(job.model, revision=job.revision, settings=settings)
+    is_main = arguments.process_index == 0
+    if is_main:
+        _remove_torn(folder)
+    checkpoint = _newest(folder / _CHECKPOINTS)
+    with PeakMemory() as memory, _Sink(folder, is_main=is_main, checkpoint=checkpoint) as sink:
+        callback = HeldOutCallback(settings.evaluate_every, sink.write_step)
+        trainer = PolicyTrainer(
+            settings=settings,
+            held_out=held_out,
+            kl_rows=kl_rows,
+            pad_token_id=tokenizer.pad_token_id or 0,
+            shares_prompt=sharing_obstacle(model) is None,
+            on_points=sink.write_points,
+            model=model,
+            args=arguments,
+            train_dataset=RowDataset(train),
+            callbacks=[callback],
+        )
+        trainer.remove_callback(PrinterCallback)  # a line of the log for every step
+        callback.trainer = trainer
+        start = time.monotonic()
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        seconds, peak_bytes = time.monotonic() - start, memory.peak_bytes
+    response_tokens = trainer.total_response_tokens()
+    save_policy(trainer, tokenizer, job, folder)
+    if is_main:
+        result = TrainingResult(
+            model_folder=str(folder / "model"),
+            steps=trainer.state.global_step,
+            seconds=seconds,
+            peak_memory_bytes=peak_bytes,
+            response_tokens=response_tokens,
+            metrics=sink.last_held_out,
+        )
+        write_result(folder, result, tuple(unfit))
+        shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+
+
+def _rows(job: TrainingJob, tokenizer: Any) -> tuple[list[Row], list[Row], list[Row], list[UnfitExample]]:
+    """What is trained on, measured on, and sampled by the reference; unfit positions count over the first two."""
+    limit, method = job.settings.max_length, job.settings.method
+    # SFT reads the chosen response alone; what is held out is measured as pairs all the same.
+    train = [replace(one, rejected=None) for one in job.train] if method == "sft" else list(job.train)
+    fitting, unfit = tokenize_examples(tokenizer, train, max_length=limit)
+    if not fitting:
+        common = Counter(one.reason for one in unfit).most_common(3)
+        reasons = "; ".join(f"{count} × {reason}" for reason, count in common)
+        raise NothingToTrainError(f"none of {len(train)} examples can be trained on: {reasons or 'there are none'}")
+    rows = [Row(train[at], tokens) for at, tokens in fitting.items()]
+    _check_rows(method, rows)
+    measured, unfit_held_out = tokenize_examples(tokenizer, list(job.held_out), max_length=limit)
+    unfit += [UnfitExample(one.position + len(train), one.reason) for one in unfit_held_out]
+    held_out = _alike([Row(job.held_out[at], tokens) for at, tokens in measured.items()])
+    sampled, _ = tokenize_examples(tokenizer, list(job.kl_examples), max_length=limit)
+    return rows, held_out, [Row(job.kl_examples[at], tokens) for at, tokens in sampled.items()], unfit
+
+
+def _check_rows(method: Method, rows: list[Row]) -> None:
+    alone = sum(row.example.rejected is None for row in rows)
+    if method != "sft" and alone:
+        raise ValueError(f"{method} compares two responses, {alone} of {len(rows)} examples have none that is rejected")
+    examples = [row.example for row in rows]
+    missing = sum(None in (one.reference_chosen_logps, one.reference_rejected_logps) for one in examples)
+    if method in METHODS_WITH_REFERENCE and missing:
+        raise ValueError(
+            f"{method} needs the reference's log-probabilities, {missing} of {len(rows)} examples lack them; "
+            "compute them first"
+        )
+
+
+def _alike(rows: list[Row]) -> list[Row]:
+    """Only the pairs, if there are any: a forward pass takes rows of one kind."""
+    pairs = [row for row in rows if row.tokens.rejected_ids is not None]
+    return pairs or rows
+
+
+def _arguments(settings: TrainingSettings, folder: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder / _CHECKPOINTS),
+        per_device_train_batch_size=settings.examples_per_device,
+        gradient_accumulation_steps=max(1, settings.batch_size // (settings.examples_per_device * _world_size())),
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=_SCHEDULERS[settings.schedule],
+        warmup_steps=settings.warmup_share,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim=_OPTIMIZERS[settings.optimizer],
+        bf16=settings.dtype == "bfloat16",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        save_strategy="steps" if settings.save_every else "no",
+        save_steps=settings.save_every or 1,
+        save_total_limit=_KEPT_CHECKPOINTS,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=[],
+        seed=settings.seed % 2**32,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _check(settings: TrainingSettings, world_size: int) -> None:
+    """Refuse settings that cannot be kept.
+
+    Raises:
+        ValueError: The batch does not divide into the devices' passes, or the GPU has no bfloat16.
+    """
+    at_once = settings.examples_per_device * world_size
+    if settings.batch_size % at_once:
+        raise ValueError(
+            f"batch_size {settings.batch_size} must be a multiple of examples_per_device "
+            f"{settings.examples_per_device} × {world_size} devices; change one of them"
+        )
+    if settings.dtype == "bfloat16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+        raise ValueError("this GPU has no bfloat16; set dtype float32")
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+
+
+def _newest(folder: Path) -> Path | None:
+    return next(reversed(_checkpoints(folder)), None)
+
+
+def _remove_torn(folder: Path) -> None:
+    """Remove a model and checkpoints that were cut off: a checkpoint's state is written last."""
+    shutil.rmtree(folder / DRAFT, ignore_errors=True)
+    for path in _checkpoints(folder / _CHECKPOINTS):
+        try:
+            json.loads((path / "trainer_state.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Turn what libraries raise for want of room or memory into errors that say what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"the device's memory does not suffice: {str(error).splitlines()[0]}; lower examples_per_device or "
+            "max_length, or set gradient_checkpointing or lora.rank"
+        ) from error
+    except Exception as error:
+        has_no_room = getattr(error, "errno", None) in _NO_ROOM or any(word in str(error) for word in _NO_ROOM_WORDS)
+        if not has_no_room:
+            raise
+        _remove_torn(folder)
+        raise DiskFullError(str(folder), shutil.disk_usage(folder).free) from error
+
+
+class _Sink:
+    """Writes what is measured to the metrics' file and to TensorBoard; only the main process writes."""
+
+    def __init__(self, folder: Path, *, is_main: bool, checkpoint: Path | None) -> None:
+        self._folder = folder
+        self._is_main = is_main
+        self._step = 0 if checkpoint is None else int(checkpoint.name.partition("-")[2])
+        self.last_held_out: dict[str, float] = {}
+
+    def __enter__(self) -> _Sink:
+        if self._is_main:
+            from torch.utils.tensorboard import SummaryWriter
+
+            path = self._folder / _METRICS
+            path.touch()
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)  # a line that was cut off would spoil the next
+            self._file = path.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(self._folder / _TENSORBOARD), purge_step=self._step)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_main:
+            self._file.close()
+            self._board.close()
+
+    def write_points(self, points: Sequence[MetricPoint]) -> None:
+        """Write points; those that are not finite are left out of the file, which is JSON."""
+        self.last_held_out |= {point.name: point.value for point in points if point.split == "held_out"}
+        for point in points if self._is_main else ():
+            self._board.add_scalar(f"{point.split}/{point.name}", point.value, point.step)
+            if math.isfinite(point.value):
+                self._file.write(json.dumps(asdict(point)) + "\n")
+        if self._is_main:
+            self._file.flush()
+
+    def write_step(self, done: int, total: int) -> None:
+        """Tell how far it is."""
+        if self._is_main:
+            self._file.write(json.dumps({"done": done, "total": total}) + "\n")
+            self._file.flush()

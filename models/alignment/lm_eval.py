@@ -1,0 +1,120 @@
+"""Benchmarks of EleutherAI's lm-eval (extra `lm-eval`) on a model folder, in a process of its own.
+
+Chat templates are not applied, as on the Open LLM Leaderboard, version 1.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.isolation import IsolatedProcess
+
+# Task to few-shot examples. ARC, HellaSwag, TruthfulQA (mc2) and GSM8K: the Open LLM Leaderboard, version 1
+# (huggingface.co/docs/leaderboards/open_llm_leaderboard/archive). PIQA and OpenBookQA were not on it: none, lm-eval's
+# own default.
+DEFAULT_TASKS: dict[str, int] = {
+    "truthfulqa_mc2": 0,
+    "piqa": 0,
+    "hellaswag": 10,
+    "arc_challenge": 25,
+    "openbookqa": 0,
+    "gsm8k": 5,
+}
+
+
+class LmEvalMissingError(ImportError):
+    """The optional package is not installed."""
+
+
+class LmEvalHarness:
+    """lm-eval itself, imported when called: build it in a process of its own, see `run_lm_eval`."""
+
+    def evaluate(
+        self,
+        model_folder: str,
+        tasks: Sequence[str],
+        limit: int | None,
+        batch_size: str,
+        options: Mapping[str, str | None],
+    ) -> dict[str, dict[str, float]]:
+        """Run the tasks; `options` holds `device` and `include_path`."""
+        from lm_eval import simple_evaluate
+        from lm_eval.tasks import TaskManager
+
+        manager = TaskManager(include_path=options["include_path"])
+        results: Any = simple_evaluate(
+            model="hf",
+            model_args={"pretrained": model_folder},
+            tasks=[_with_examples(manager, task) if task in DEFAULT_TASKS else task for task in tasks],
+            limit=limit,
+            batch_size=batch_size,
+            device=options["device"],
+            task_manager=manager,
+            log_samples=False,
+        )
+        return {task: _numbers(metrics) for task, metrics in results["results"].items()}
+
+
+def run_lm_eval(
+    model_folder: str,
+    tasks: Sequence[str],
+    *,
+    limit: int | None,
+    batch_size: str,
+    device: str | None,
+    include_path: str | None,
+    log_path: Path,
+    timeout_s: float | None,
+) -> dict[str, dict[str, float]]:
+    """Measure a model; task to metric to value, with standard errors, as lm-eval names them without its filter "none".
+
+    So "acc" and "acc_stderr", but "exact_match,strict-match". Tasks of `DEFAULT_TASKS` get the few-shot examples it
+    names, others what their own files say. A standard error that lm-eval cannot tell (fewer than two questions) is
+    left out.
+
+    Args:
+        model_folder: Weights, configuration and tokenizer.
+        tasks: lm-eval's names of tasks or groups.
+        limit: Questions of each task, the first ones; None for all.
+        batch_size: A number, or "auto".
+        device: As PyTorch names it; None for lm-eval's own choice.
+        include_path: A folder with further task files.
+        log_path: Where what lm-eval prints is appended.
+        timeout_s: Limit for all tasks together, in seconds; None for none.
+
+    Raises:
+        LmEvalMissingError: lm-eval is not installed.
+        ValueError: There is no task to run.
+        ProcessDiedError: The process ended early, for want of memory say.
+        TimeoutError: It took longer than `timeout_s`.
+        Exception: Whatever lm-eval raised (an unknown task, a data set that cannot be fetched).
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        raise LmEvalMissingError("benchmarks need the package lm-eval; install it: pip install -e '.[lm-eval]'")
+    if not tasks:
+        raise ValueError("expected at least one task of lm-eval, got none; name some, such as arc_challenge")
+    options = {"device": device, "include_path": include_path}
+    with IsolatedProcess(LmEvalHarness, {}, log_path=log_path, timeout_s=timeout_s) as process:
+        result: dict[str, dict[str, float]] = process.call(
+            "evaluate", model_folder, list(tasks), limit, batch_size, options
+        )
+    return result
+
+
+def _with_examples(manager: Any, name: str) -> Any:
+    """A task with our number of examples. By name and number alone, lm-eval 0.4.13 would lose the task's own file."""
+    task = manager.load([name])["tasks"][name]
+    task.set_config(key="num_fewshot", value=DEFAULT_TASKS[name])
+    return task
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Of "acc,none": 0.5, "alias": "…", "acc_stderr,none": "N/A" only the number, as "acc"."""
+    return {
+        name.removesuffix(",none"): float(value)
+        for name, value in metrics.items()
+        if "," in name and isinstance(value, int | float)
+    }

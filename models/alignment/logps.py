@@ -1,0 +1,240 @@
+"""Summed log-probabilities of responses under a causal model, differentiable, without the full logits.
+
+Only the states that predict a response token reach the head, and the head's logits exist a chunk at a time. The whole
+computation runs inside the model's own forward, which gets its ordinary arguments: so wrappers (PEFT, DDP, FSDP,
+autocast) keep working, and no model is changed once the call is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from models.alignment.pair_batches import collate_groups, model_inputs
+
+# A sixteenth of the positions at a time keeps the peak, with its float32 copy, below an eighth of the full logits.
+# Fewer than 64 rows would leave the matrix product waiting for the head's weight.
+_CHUNKS = 16
+_LEAST_ROWS = 64
+
+_IS_PLAIN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+class PairLogps(NamedTuple):
+    """Log-probabilities of a batch's responses, summed over their tokens in nats, float32; counts int64, all (b,).
+
+    Both rejected fields are None for a batch without rejected responses.
+    """
+
+    chosen_logps: Tensor
+    rejected_logps: Tensor | None
+    chosen_token_counts: Tensor
+    rejected_token_counts: Tensor | None
+
+
+def response_logps(model: Any, batch: dict[str, Tensor]) -> PairLogps:
+    """The summed log-probabilities of chosen and rejected given their prompt: log π(y|x) (REAL eq. 5).
+
+    Args:
+        model: a transformers causal model, bare or wrapped (PEFT, DistributedDataParallel, FSDP); the batch's device.
+        batch: what `collate` makes.
+    """
+    sums, counts = summed_logps(model, batch), batch["token_counts"]
+    if counts.shape[1] == 1:
+        return PairLogps(sums[:, 0], None, counts[:, 0], None)
+    return PairLogps(sums[:, 0], sums[:, 1], counts[:, 0], counts[:, 1])
+
+
+def summed_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """The summed log-probabilities, float32, in the shape of the batch's `token_counts`."""
+    counts = batch["token_counts"]
+    logps = _token_logps(model, batch)
+    owners = torch.arange(counts.numel(), device=counts.device).repeat_interleave(
+        counts.flatten(), output_size=len(logps)
+    )
+    return logps.new_zeros(counts.numel()).index_add(0, owners, logps).view(counts.shape)
+
+
+def sharing_obstacle(model: Any) -> str | None:
+    """Why the responses of a prompt cannot share its computation in this model, None if they can.
+
+    They can where every layer has plain full attention that takes a mask and positions of ours. Windows are read from
+    the configuration, since they show on long texts only; all else is measured on a few tokens.
+    """
+    config = _unwrapped(model).config.get_text_config()
+    if config._attn_implementation not in ("sdpa", "eager"):
+        return f"attention of the kind {config._attn_implementation!r} takes no mask of one's own"
+    kinds = sorted(set(getattr(config, "layer_types", None) or []) - {"full_attention"})
+    if kinds:
+        return f"it has layers of the kind {', '.join(kinds)}"
+    for name in () if getattr(config, "layer_types", None) else ("sliding_window", "window_size"):
+        if (window := getattr(config, name, None)) is not None:
+            return f"its configuration has {name} {window}"
+    return _measured_obstacle(model, config.vocab_size)
+
+
+def chunked_logps(states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The targets' log softmax(states · weightᵀ + bias), (n,) float32, with a sixteenth of the logits alive at a time.
+
+    The softmax is taken in float32 for every dtype. The backward pass computes the logits again and adds up the
+    weight's gradient in place, in the weight's dtype; it makes none for a frozen weight.
+
+    Args:
+        states: (n, d); n may be 0.
+        weight: (v, d).
+        bias: (v,) or None.
+        targets: (n,) int64.
+    """
+    kind = states.device.type
+    if torch.is_autocast_enabled(kind):
+        # Autocast does not reach into the function below; this is what it does to a linear layer.
+        dtype = torch.get_autocast_dtype(kind)
+        states, weight, bias = states.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        logps: Tensor = _ChunkedLogps.apply(states, weight, bias, targets)
+    return logps
+
+
+class _ChunkedLogps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        logps, normalisers = (torch.empty(len(states), device=states.device) for _ in range(2))
+        for rows in _chunks(len(states)):
+            logits = functional.linear(states[rows], weight, bias).float()
+            # log-sum-exp in the logits' own memory: torch's makes a second copy of them.
+            highest = logits.amax(dim=1)
+            taken = logits.sub_(highest[:, None]).gather(1, targets[rows, None])[:, 0]
+            normaliser = logits.exp_().sum(dim=1).log()
+            logps[rows] = taken - normaliser
+            normalisers[rows] = normaliser + highest
+            del logits
+        ctx.save_for_backward(states, weight, bias, targets, normalisers)
+        return logps
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, bias, targets, normalisers = ctx.saved_tensors
+        d_states, d_weight, d_bias = (
+            torch.zeros_like(value) if is_needed else None
+            for value, is_needed in zip((states, weight, bias), ctx.needs_input_grad, strict=False)
+        )
+        with torch.autocast(states.device.type, enabled=False):
+            for rows in _chunks(len(states)):
+                slope = gradient[rows, None]
+                # ∂ log p(t) / ∂ logits = onehot(t) − softmax, in the logits' own memory.
+                softmax = functional.linear(states[rows], weight, bias).float()
+                softmax.sub_(normalisers[rows, None]).exp_()
+                d_logits = softmax.mul_(-slope).scatter_add_(1, targets[rows, None], slope).to(weight.dtype)
+                del softmax
+                if d_states is not None:
+                    d_states[rows] = d_logits @ weight
+                if d_weight is not None:
+                    d_weight.addmm_(d_logits.T, states[rows])
+                if d_bias is not None:
+                    d_bias += d_logits.sum(dim=0)
+        return d_states, d_weight, d_bias, None
+
+
+def _chunks(count: int) -> list[slice]:
+    rows = max(_LEAST_ROWS, -(-count // _CHUNKS))
+    return [slice(start, start + rows) for start in range(0, count, rows)]
+
+
+def _token_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """The log-probability (n,) float32 of every response token, in the batch's order."""
+    network = _unwrapped(model)
+    head = network.get_output_embeddings()
+    is_plain = _is_plain(model, head, batch["input_ids"][:1, :2])
+    inputs = model_inputs(
+        batch,
+        takes_bool_mask=network.config.get_text_config()._attn_implementation == "sdpa",
+        dtype=network.dtype,
+    )
+    places, targets = batch["state_places"], batch["targets"]
+
+    def at_places(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
+        return (arguments[0].flatten(0, 1)[None, places],)
+
+    def plain_head(states: Tensor) -> Tensor:
+        return chunked_logps(states[0], head.weight, head.bias, targets)[None]
+
+    with head.register_forward_pre_hook(at_places):
+        if not is_plain:
+            return _logps_of_logits(model(**inputs, use_cache=False).logits[0], targets)
+        head.forward = plain_head
+        try:
+            return model(**inputs, use_cache=False).logits[0]
+        finally:
+            del head.forward
+
+
+def _logps_of_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    def chunk_logps(chunk: Tensor, chunk_targets: Tensor) -> Tensor:
+        return chunk.float().log_softmax(dim=1).gather(1, chunk_targets[:, None])[:, 0]
+
+    chunks = [
+        checkpoint(chunk_logps, logits[rows], targets[rows], use_reentrant=False) for rows in _chunks(len(logits))
+    ]
+    return torch.cat(chunks)
+
+
+def _is_plain(model: Any, head: nn.Module, ids: Tensor) -> bool:
+    """Whether the model's logits are the head's linear layer and nothing else: no soft cap, no scale, no adapter.
+
+    Measured once: numbers put in the head's place must come out of the model as they are.
+    """
+    if type(head) is not nn.Linear or "forward" in vars(head):
+        return False
+    if head not in _IS_PLAIN:
+        marks = torch.linspace(-200.0, 200.0, ids.numel(), device=ids.device).view(*ids.shape, 1)
+        head.forward = lambda _: marks
+        try:
+            with torch.no_grad():
+                _IS_PLAIN[head] = torch.equal(model(input_ids=ids, use_cache=False).logits, marks)
+        finally:
+            del head.forward
+    return _IS_PLAIN[head]
+
+
+def _measured_obstacle(model: Any, vocabulary_size: int) -> str | None:
+    ids = [place % vocabulary_size for place in range(1, 25)]
+    groups: list[tuple[Sequence[int], Sequence[Sequence[int]]]] = [
+        (ids[:4], [ids[4:12], ids[12:]]),
+        (ids[9:], [ids[:3]]),
+    ]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            shared, apart = (
+                summed_logps(
+                    model,
+                    {
+                        key: value.to(_unwrapped(model).device)
+                        for key, value in collate_groups(groups, pad_token_id=0, shares_prompt=shares_prompt).items()
+                    },
+                )
+                for shares_prompt in (True, False)
+            )
+    except (ValueError, RuntimeError, TypeError, IndexError, AttributeError) as error:
+        return f"it refuses a mask or positions of one's own: {type(error).__name__}: {error}"
+    finally:
+        model.train(was_training)
+    difference = float((shared - apart).abs().max() / apart.abs().max())
+    # bfloat16 rounds at 4e-3; a model that ignores the mask or the positions is off by far more once it is trained.
+    limit = 1e-4 if _unwrapped(model).dtype == torch.float32 else 1e-2
+    return None if difference <= limit else f"sharing changes its log-probabilities by {difference:.1e} of their size"
+
+
+def _unwrapped(model: Any) -> Any:
+    """The model inside data-parallel wrappers."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model

@@ -1,0 +1,180 @@
+"""Log-probabilities of responses under a frozen model, as the trainer computes them. Knows no store and no method."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from models.alignment.records import Example, ResponseLogps, UnfitExample
+from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples
+from models.embedding.tokens import token_budget_batches
+from models.errors import ModelLoadError
+from models.isolation import IsolatedProcess
+from models.prompting import load_tokenizer
+from models.records import Prompt
+
+ScoreRequest = tuple[Prompt, str]
+
+
+class LogpScorer:
+    """log π(y|x) summed over the response's tokens, without gradients; a prompt's responses share its computation."""
+
+    def __init__(
+        self, model: str, *, revision: str | None, dtype: str, device: str | None, tokens_per_batch: int
+    ) -> None:
+        """Load the model and its tokenizer.
+
+        Args:
+            model: a hub name or a folder made by `save_pretrained`.
+            revision: the hub revision, None for the newest.
+            dtype: "float32", "bfloat16", "float16", or "auto" for the checkpoint's own.
+            device: as torch names it; None takes the GPU if there is one.
+            tokens_per_batch: padded tokens in one forward pass, at most, unless one sequence alone is longer.
+
+        Raises:
+            ModelLoadError: The model or the tokenizer does not load, or weights are missing from the checkpoint.
+            ValueError: `tokens_per_batch` is below 1, or the tokenizer has no token that ends a response.
+        """
+        if tokens_per_batch < 1:
+            raise ValueError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
+        from models.alignment.logps import sharing_obstacle
+
+        self._tokenizer = load_tokenizer(model, revision=revision)
+        self.template_key = template_key(self._tokenizer)
+        self._network = _load(model, revision=revision, dtype=dtype, device=device)
+        self._tokens_per_batch = tokens_per_batch
+        self._shares_prompt = sharing_obstacle(self._network) is None
+
+    def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
+        """The log-probability of every (prompt, response text), in the order given; None where it does not fit.
+
+        Args:
+            requests: the more a call brings, the less of each batch is padding.
+            max_length: tokens of prompt and response together, at most; also of responses that share a prompt.
+
+        Raises:
+            RuntimeError: The scorer is closed.
+        """
+        if self._network is None:
+            raise RuntimeError("the scorer is closed; make a new one")
+        fitting, _ = self._tokenized(requests, max_length)
+        groups = _groups(fitting, max_length=max_length if self._shares_prompt else 0)
+        lengths = [_length(fitting, group) for group in groups]
+        results: list[ResponseLogps | None] = [None] * len(requests)
+        for batch in token_budget_batches(lengths, self._tokens_per_batch):
+            batch_groups = [groups[place] for place in batch]
+            positions = [position for group in batch_groups for position in group]
+            for position, logps in zip(positions, self._sums(fitting, batch_groups), strict=True):
+                results[position] = ResponseLogps(logps, len(fitting[position].chosen_ids))
+        return results
+
+    def unfit(self, requests: Sequence[ScoreRequest], max_length: int) -> list[UnfitExample]:
+        """Which requests `score` answers with None, and why."""
+        return self._tokenized(requests, max_length)[1]
+
+    def close(self) -> None:
+        """Give the model's memory back, on the GPU too. Safe to call twice."""
+        import torch
+
+        self._network = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _tokenized(
+        self, requests: Sequence[ScoreRequest], max_length: int
+    ) -> tuple[dict[int, TokenizedExample], list[UnfitExample]]:
+        return tokenize_examples(
+            self._tokenizer, [Example(prompt, text) for prompt, text in requests], max_length=max_length
+        )
+
+    def _sums(self, fitting: dict[int, TokenizedExample], groups: list[list[int]]) -> list[float]:
+        import torch
+
+        from models.alignment.logps import summed_logps
+        from models.alignment.pair_batches import collate_groups
+
+        batch = collate_groups(
+            [(fitting[group[0]].prompt_ids, [fitting[place].chosen_ids for place in group]) for group in groups],
+            pad_token_id=0,  # masked, so any id will do
+            shares_prompt=self._shares_prompt,
+        )
+        with torch.no_grad():
+            sums = summed_logps(self._network, {name: value.to(self._network.device) for name, value in batch.items()})
+        return cast("list[float]", sums.tolist())
+
+
+class IsolatedScorer:
+    """A `LogpScorer` that lives in a process of its own and answers as if it were here."""
+
+    def __init__(self, arguments: Mapping[str, Any], *, log_path: Path | None, timeout_s: float | None) -> None:
+        """Start the process and build the scorer in it.
+
+        Args:
+            arguments: keyword arguments of `LogpScorer`.
+            log_path: where the process's output is appended; None keeps it for error messages only.
+            timeout_s: limit for the start and for each call, in seconds; None waits for ever.
+
+        Raises:
+            ProcessDiedError: The process ends while the scorer is built.
+            TimeoutError: That takes longer than `timeout_s`.
+            Exception: What `LogpScorer` raises, ModelLoadError for a model that does not load.
+        """
+        self.template_key = template_key(load_tokenizer(arguments["model"], revision=arguments["revision"]))
+        self._process = IsolatedProcess(LogpScorer, arguments, log_path=log_path, timeout_s=timeout_s)
+
+    def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
+        """As `LogpScorer.score`.
+
+        Raises:
+            ProcessDiedError: The process is dead, closed, or dies on the way.
+            TimeoutError: There is no answer in time; the process is ended.
+            Exception: What the scorer raised; it lives on.
+        """
+        return cast("list[ResponseLogps | None]", self._process.call("score", list(requests), max_length))
+
+    def unfit(self, requests: Sequence[ScoreRequest], max_length: int) -> list[UnfitExample]:
+        """As `LogpScorer.unfit`, with the errors of `score`."""
+        return cast("list[UnfitExample]", self._process.call("unfit", list(requests), max_length))
+
+    def close(self) -> None:
+        """End the process. Safe to call twice."""
+        self._process.close()
+
+
+def _groups(fitting: dict[int, TokenizedExample], *, max_length: int) -> list[list[int]]:
+    """Positions of responses that share a sequence: one prompt's, as long as the sequence has `max_length` tokens."""
+    groups: list[list[int]] = []
+    open_group: dict[tuple[int, ...], tuple[list[int], int]] = {}
+    for position, example in fitting.items():
+        prompt = tuple(example.prompt_ids)
+        group, length = open_group.get(prompt, ([], len(prompt)))
+        if not group or length + len(example.chosen_ids) > max_length:
+            group, length = [], len(prompt)
+            groups.append(group)
+        group.append(position)
+        open_group[prompt] = (group, length + len(example.chosen_ids))
+    return groups
+
+
+def _length(fitting: dict[int, TokenizedExample], group: list[int]) -> int:
+    return len(fitting[group[0]].prompt_ids) + sum(len(fitting[position].chosen_ids) for position in group)
+
+
+def _load(model: str, *, revision: str | None, dtype: str, device: str | None) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        network, report = AutoModelForCausalLM.from_pretrained(
+            model, revision=revision, dtype=dtype, output_loading_info=True
+        )
+        network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError) as error:
+        raise ModelLoadError(model, f"{type(error).__name__}: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        # transformers would fill them with random numbers and only log it.
+        raise ModelLoadError(model, f"the checkpoint lacks {len(missing)} weights, {missing[0]} among them")
+    return network.eval()

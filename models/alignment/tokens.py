@@ -1,0 +1,157 @@
+"""Examples to token ids: the prompt as it is generated from, each response with its one end. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.alignment.records import Example, UnfitExample
+from models.prompting import render_prompt
+from models.records import Prompt, content_key, shortened
+
+# A turn the template is asked to write, to see what it puts after it; no template changes a plain word.
+_TURN = "antipode"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedExample:
+    """The ids of one example: the prompt's, and each response's with its end; no rejected ids for SFT."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int] | None
+
+
+def tokenize_examples(
+    tokenizer: Any, examples: Sequence[Example], *, max_length: int
+) -> tuple[dict[int, TokenizedExample], list[UnfitExample]]:
+    """Tokenise examples: those that fit by their position in the list given, and those that do not, with the reason.
+
+    The prompt is `render_prompt`'s. A response is encoded on its own, a special token written out in its text as the
+    plain characters it is, and followed by `end_ids`. Nothing is cut. An example does not fit if the chat template
+    refuses its prompt, a response is empty, chosen and rejected are the same, or prompt and response together have more
+    than `max_length` tokens.
+
+    Raises:
+        ValueError: The tokenizer has no token that ends a response.
+    """
+    end = end_ids(tokenizer)
+    special = _special_ids(tokenizer)
+    prompts = {prompt: _prompt_ids(tokenizer, prompt) for prompt in {example.prompt for example in examples}}
+    responses = _response_ids(tokenizer, [text for example in examples for text in _texts(example).values()])
+    fitting: dict[int, TokenizedExample] = {}
+    unfit: list[UnfitExample] = []
+    for position, example in enumerate(examples):
+        prompt = prompts[example.prompt]
+        texts = _texts(example)
+        sides = {side: [*responses[text], *end] for side, text in texts.items()}
+        reason = (
+            prompt
+            if isinstance(prompt, str)
+            else _response_fault(tokenizer, texts, sides, end=end, special=special)
+            or _length_fault(len(prompt), sides, max_length=max_length)
+        )
+        if isinstance(prompt, str) or reason is not None:
+            unfit.append(UnfitExample(position, str(reason)))
+        else:
+            fitting[position] = TokenizedExample(prompt, sides["chosen"], sides.get("rejected"))
+    return fitting, unfit
+
+
+def end_ids(tokenizer: Any) -> list[int]:
+    """What ends a response: what the chat template writes after an assistant's turn, up to its first special token.
+
+    That is <|im_end|> for Qwen and <|eot_id|> for Llama 3, which need not be the tokenizer's `eos_token`. Without a
+    template, or if it ends the turn with no special token, it is `eos_token`.
+
+    Raises:
+        ValueError: There is no such token either, or the template does not write the assistant's turn.
+    """
+    special = _special_ids(tokenizer)
+    tail = [] if tokenizer.chat_template is None else _turn_end(tokenizer)
+    first = next((place for place, token in enumerate(tail) if token in special), None)
+    if first is not None:
+        return tail[: first + 1]
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            "training needs a token that ends a response; this tokenizer has no eos_token and its chat template "
+            f"{'is not set' if tokenizer.chat_template is None else 'ends a turn without a special token'}; "
+            "set tokenizer.eos_token or a chat template and save the tokenizer"
+        )
+    return [tokenizer.eos_token_id]
+
+
+def template_key(tokenizer: Any) -> str:
+    """Content hash of what surrounds a text in training: chat template, BOS and end; the key of stored log-probs.
+
+    Raises:
+        ValueError: As `end_ids`.
+    """
+    return content_key(tokenizer.chat_template, tokenizer.bos_token_id, end_ids(tokenizer))
+
+
+def _texts(example: Example) -> dict[str, str]:
+    return {"chosen": example.chosen} | ({} if example.rejected is None else {"rejected": example.rejected})
+
+
+def _prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int] | str:
+    """The prompt's ids, or why there are none."""
+    try:
+        return render_prompt(tokenizer, prompt, system_prompt=None)
+    except ValueError as error:
+        return str(error)
+
+
+def _response_ids(tokenizer: Any, texts: list[str]) -> dict[str, list[int]]:
+    if not texts:
+        return {}
+    unique = list(dict.fromkeys(texts))
+    encoded = tokenizer(
+        unique, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
+    )
+    return dict(zip(unique, encoded["input_ids"], strict=True))
+
+
+def _response_fault(
+    tokenizer: Any, texts: dict[str, str], sides: dict[str, list[int]], *, end: list[int], special: set[int]
+) -> str | None:
+    for side, text in texts.items():
+        ids = sides[side][: -len(end)]
+        if not ids or not text.strip():
+            return f"the {side} response is empty ({len(text)} characters, {len(ids)} tokens)"
+        if found := [token for token in ids if token in special]:
+            # Some vocabularies (unigram) can spell a special token from plain text; a second end would teach to stop.
+            return (
+                f"the {side} response's text is encoded with {len(found)} special tokens, "
+                f"{tokenizer.convert_ids_to_tokens(found[0])!r} first; take them out of the text"
+            )
+    if len(sides) == 2 and sides["chosen"] == sides["rejected"]:
+        return f"chosen and rejected are the same {len(sides['chosen'])} tokens: {shortened(texts['chosen'], 60)!r}"
+    return None
+
+
+def _length_fault(prompt_length: int, sides: dict[str, list[int]], *, max_length: int) -> str | None:
+    side = max(sides, key=lambda name: len(sides[name]))
+    total = prompt_length + len(sides[side])
+    if total <= max_length:
+        return None
+    return f"prompt ({prompt_length}) and {side} response ({len(sides[side])}) have {total} tokens, over {max_length}"
+
+
+def _turn_end(tokenizer: Any) -> list[int]:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": _TURN}]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    _, mark, tail = text.rpartition(_TURN)
+    if not mark:
+        raise ValueError(
+            f"the chat template does not write an assistant's turn: {_TURN!r} became {shortened(text, 200)!r}; "
+            "give the tokenizer a chat template that does"
+        )
+    return list(tokenizer(tail, add_special_tokens=False)["input_ids"])
+
+
+def _special_ids(tokenizer: Any) -> set[int]:
+    """Every special token but the one for unknown characters, which is text."""
+    added = {token for token, content in tokenizer.added_tokens_decoder.items() if content.special}
+    return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}

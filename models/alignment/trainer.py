@@ -1,0 +1,284 @@
+"""The trainer: transformers' own, with our losses over response log-probabilities. Runs in the training's process.
+
+Reference log-probabilities and weights come with the examples, so that one model is in memory. The loss of an
+optimizer step is the mean over all its examples, however they are spread over devices and forward passes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+from transformers import Trainer, TrainerCallback
+
+from models.alignment.errors import TrainingDivergedError
+from models.alignment.logps import response_logps
+from models.alignment.losses import PairLogps, PairwiseLosses, pairwise_losses
+from models.alignment.pair_batches import collate
+from models.alignment.records import METHODS_WITH_REFERENCE, Example, MetricPoint, MetricSplit, TrainingSettings
+from models.alignment.tokens import TokenizedExample
+
+_LARGEST_EXPONENT = 700.0  # of a float64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An example and its tokens."""
+
+    example: Example
+    tokens: TokenizedExample
+
+
+class RowDataset(torch.utils.data.Dataset[Row]):
+    """The rows by position."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._rows)
+
+    def __getitem__(self, position: int) -> Row:
+        """One of them."""
+        return self._rows[position]
+
+
+class PolicyTrainer(Trainer):
+    """Trains a policy by `settings.method`, and tells `on_points` what it measures."""
+
+    def __init__(
+        self,
+        *,
+        settings: TrainingSettings,
+        held_out: Sequence[Row],
+        kl_rows: Sequence[Row],
+        pad_token_id: int,
+        shares_prompt: bool,
+        on_points: Callable[[Sequence[MetricPoint]], None],
+        **arguments: Any,
+    ) -> None:
+        """Take transformers' own arguments beside ours."""
+        self._settings = settings
+        self._held_out = held_out
+        self._kl_rows = kl_rows
+        self._pad_token_id = pad_token_id
+        self._shares_prompt = shares_prompt
+        self._on_points = on_points
+        self._sums: dict[str, float] = defaultdict(float)
+        self._response_tokens = 0
+        super().__init__(**arguments, data_collator=self._collate)
+        self.loss_is_scaled_for_ga = True  # by the number of a step's examples, below
+        self.model_accepts_loss_kwargs = False
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """The forward passes of one optimizer step, and how many examples they hold over all devices."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = torch.tensor(sum(len(batch["token_counts"]) for batch in batches), device=device)
+        return batches, self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """This forward pass's share of the step's mean loss."""
+        logps = self._logps(model, inputs)
+        losses = self._losses(logps, inputs["weights"])
+        total = losses.losses.sum()
+        if not torch.isfinite(total):
+            raise TrainingDivergedError(self.state.global_step + 1, f"a loss of {total.item()}")
+        self._count(logps, losses)
+        self._response_tokens += int(inputs["token_counts"].sum())
+        assert num_items_in_batch is not None
+        # Data-parallel wrappers take the mean of the devices' gradients, ours is the sum over them.
+        return total * self.args.world_size / num_items_in_batch
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Take transformers' learning rate and gradient norm, and our sums since the last log, as points."""
+        if "learning_rate" in logs:
+            sums = self._over_devices(self._sums)
+            self._sums.clear()
+            means = {name: value / sums["count"] for name, value in sums.items() if name != "count"}
+            means |= {name: logs[name] for name in ("learning_rate", "grad_norm") if name in logs}
+            self._add_points("train", means)
+        super().log(logs, start_time)
+
+    def measure_held_out(self) -> None:
+        """Measure the held-out examples as the policy is now (REAL eq. 10, 11), and KL(reference ‖ policy)."""
+        with_reference = [row for row in self._held_out if row.example.reference_chosen_logps is not None]
+        without = [row for row in self._held_out if row.example.reference_chosen_logps is None]
+        parts = [part for part in (self._measure(with_reference), self._measure(without)) if part]
+        if not parts:
+            return
+        means = {name: _ratio(parts, name, "count") for part in parts for name in part}
+        means["perplexity"] = math.exp(min(-_ratio(parts, "chosen_logps", "chosen_tokens"), _LARGEST_EXPONENT))
+        if kl := self._measure(self._kl_rows):
+            means["kl"] = kl["log_ratio"] / kl["count"]
+        for name in ("count", "chosen_tokens", "log_ratio"):
+            means.pop(name, None)
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise TrainingDivergedError(self.state.global_step, f"a held-out {name} of {value}")
+        self._add_points("held_out", means)
+
+    def total_response_tokens(self) -> int:
+        """The response tokens trained on since this process began, over all devices."""
+        return int(self._over_devices({"response_tokens": self._response_tokens})["response_tokens"])
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        # The last thing before the optimizer's step, with clipping or without.
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is not None and not math.isfinite(float(norm)):
+            raise TrainingDivergedError(self.state.global_step + 1, f"a gradient of norm {float(norm)}")
+        return norm
+
+    def _measure(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Sums over the rows. Each device measures its part, in equally many forward passes, as FSDP needs it."""
+        if not rows:
+            return {}
+        found: dict[str, float] = defaultdict(float)
+        size, world = self.args.per_device_train_batch_size, self.args.world_size
+        mine = rows[self.args.process_index :: world]
+        self.model.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for start in range(0, math.ceil(len(rows) / world), size):
+                part = mine[start : start + size]
+                batch = self._prepare_inputs(self._collate(part or rows[:1]))
+                sums = self._held_out_sums(batch)
+                for name, value in sums.items() if part else ():
+                    found[name] += value
+        return self._over_devices(found)
+
+    def _held_out_sums(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        logps = self._logps(self.model_wrapped, batch)
+        sums = {
+            "count": len(logps.policy_chosen),
+            "chosen_tokens": logps.chosen_token_counts.sum(),
+            "chosen_logps": logps.policy_chosen.sum(),
+        }
+        if logps.policy_rejected is None:
+            if logps.reference_chosen is not None:
+                sums["log_ratio"] = (logps.reference_chosen - logps.policy_chosen).sum()
+            if self._settings.method == "sft":
+                sums["objective"] = self._losses(logps, None).losses.sum()
+            return {name: float(value) for name, value in sums.items()}
+        sums["rejected_logps"] = logps.policy_rejected.sum()
+        if logps.reference_chosen is not None or self._settings.method not in METHODS_WITH_REFERENCE:
+            sums["objective"] = self._losses(logps, torch.ones_like(logps.policy_chosen)).losses.sum()
+        if logps.reference_chosen is not None:
+            margins = self._settings.reward_beta * _log_ratio_margins(logps)  # REAL eq. 10
+            sums |= {
+                "margin": margins.sum(),
+                "loss": -logsigmoid(margins).sum(),  # REAL eq. 11
+                "accuracy": ((margins.sign() + 1) / 2).sum(),
+            }
+        return {name: float(value) for name, value in sums.items()}
+
+    def _logps(self, model: Any, batch: dict[str, Tensor]) -> PairLogps:
+        found = response_logps(model, batch)
+        return PairLogps(
+            policy_chosen=found.chosen_logps,
+            policy_rejected=found.rejected_logps,
+            chosen_token_counts=found.chosen_token_counts,
+            rejected_token_counts=found.rejected_token_counts,
+            reference_chosen=batch.get("reference_chosen"),
+            reference_rejected=batch.get("reference_rejected"),
+        )
+
+    def _losses(self, logps: PairLogps, weights: Tensor | None) -> PairwiseLosses:
+        return pairwise_losses(self._settings.method, logps, beta=self._settings.beta, weights=weights)
+
+    def _count(self, logps: PairLogps, losses: PairwiseLosses) -> None:
+        """Add a forward pass to the sums of the step's metrics."""
+        sums = {"count": torch.tensor(len(losses.losses)), "loss": losses.losses.sum()}
+        sums["chosen_logps"] = logps.policy_chosen.sum()
+        if logps.policy_rejected is not None:
+            margins = losses.chosen_rewards - losses.rejected_rewards
+            sums |= {
+                "rejected_logps": logps.policy_rejected.sum(),
+                "chosen_rewards": losses.chosen_rewards.sum(),
+                "rejected_rewards": losses.rejected_rewards.sum(),
+                "margin": margins.sum(),
+                "accuracy": ((margins.sign() + 1) / 2).sum(),
+            }
+        for name, value in sums.items():
+            self._sums[name] += float(value.detach())
+
+    def _over_devices(self, sums: dict[str, float]) -> dict[str, float]:
+        if self.args.world_size == 1:
+            return dict(sums)
+        names = sorted(sums)
+        values = torch.tensor([sums[name] for name in names], dtype=torch.float64, device=self.args.device)
+        total = self.accelerator.reduce(values, reduction="sum")
+        return dict(zip(names, total.tolist(), strict=True))
+
+    def _add_points(self, split: MetricSplit, values: dict[str, float]) -> None:
+        step = self.state.global_step
+        self._on_points([MetricPoint(step, split, name, float(value)) for name, value in values.items()])
+
+    def _collate(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """The batch of some rows, with what comes with their examples; a field that one of them lacks is left out."""
+        batch = collate(
+            [row.tokens for row in rows], pad_token_id=self._pad_token_id, shares_prompt=self._shares_prompt
+        )
+        values: dict[str, list[float | None]] = {
+            "weights": [row.example.weight for row in rows],
+            "reference_chosen": [row.example.reference_chosen_logps for row in rows],
+            "reference_rejected": [row.example.reference_rejected_logps for row in rows],
+        }
+        return batch | {name: torch.tensor(column) for name, column in values.items() if None not in column}
+
+
+def _ratio(parts: Sequence[dict[str, float]], name: str, per: str) -> float:
+    """What was summed under one name per what was under another, over the parts that have it."""
+    return sum(part.get(name, 0.0) for part in parts) / sum(part[per] for part in parts if name in part)
+
+
+def _log_ratio_margins(logps: PairLogps) -> Tensor:
+    """Log π(y_w)/π_ref(y_w) − log π(y_l)/π_ref(y_l)."""
+    assert logps.policy_rejected is not None
+    assert logps.reference_chosen is not None and logps.reference_rejected is not None
+    return (logps.policy_chosen - logps.reference_chosen) - (logps.policy_rejected - logps.reference_rejected)
+
+
+class HeldOutCallback(TrainerCallback):
+    """Measures what is held out before the first step, every so many, and after the last; tells how far it is."""
+
+    def __init__(self, evaluate_every: int, on_step: Callable[[int, int], None]) -> None:
+        self._evaluate_every = evaluate_every
+        self._on_step = on_step
+        self._measured_at = -1
+        self.trainer: PolicyTrainer | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Before the first step; a training that is taken up has been measured."""
+        self._on_step(state.global_step, state.max_steps)
+        if state.global_step == 0:
+            self._measure(state)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Every so many steps."""
+        self._on_step(state.global_step, state.max_steps)
+        if self._evaluate_every and state.global_step % self._evaluate_every == 0:
+            self._measure(state)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """After the last one."""
+        self._measure(state)
+
+    def _measure(self, state: Any) -> None:
+        assert self.trainer is not None
+        if state.global_step != self._measured_at:
+            self._measured_at = state.global_step
+            self.trainer.measure_held_out()

@@ -1,0 +1,146 @@
+"""One training, from its job's folder to its model, in a process of its own.
+
+    python -m models.alignment.training FOLDER                                           (by hand)
+    accelerate launch --config_file FILE -m models.alignment.training FOLDER             (several devices)
+
+`train` writes the folder, starts the process and passes on what it measures. A training that was killed goes on from
+its newest whole checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from models.alignment.errors import TrainingFailedError
+from models.alignment.job import TrainingJob, only_process, read_job, read_result, write_job
+from models.alignment.records import MetricPoint, TrainingResult, UnfitExample
+from models.isolation import IsolatedProcess
+
+METRICS = "metrics.jsonl"
+FAILURE = "failure.txt"
+_POLL_S = 0.5
+
+
+def train(
+    job: TrainingJob,
+    *,
+    log_path: Path,
+    on_metrics: Callable[[Sequence[MetricPoint]], None],
+    on_step: Callable[[int, int], None],
+    timeout_s: float | None,
+) -> tuple[TrainingResult, tuple[UnfitExample, ...]]:
+    """Do the training, or find it done; return how it ended and which examples could not be trained on.
+
+    Args:
+        job: What is to be done, in a folder of its own.
+        log_path: Where the process's own output is appended.
+        on_metrics: Called with new points while it trains. Of a folder that was worked in before, all come again, since
+            who began it may have been killed before it had them.
+        on_step: Called with the optimizer steps done and in total.
+        timeout_s: Limit for the whole training, in seconds; None waits for ever.
+
+    Raises:
+        NothingToTrainError: No example fits.
+        TrainingDivergedError: A loss or gradient was not finite.
+        DiskFullError: There is no room for a checkpoint or the model.
+        DeviceMemoryError: The device's memory does not suffice.
+        FolderInUseError: Another process trains in the folder.
+        ModelLoadError: The start model does not load.
+    """
+    done = read_result(job.folder)
+    metrics = _Tail(job.folder / METRICS)
+    if done is None:
+        with (
+            IsolatedProcess(TrainingProcess, {"job": job}, log_path=log_path, timeout_s=timeout_s) as process,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            running = pool.submit(process.call, "run")
+            try:
+                while not wait([running], timeout=_POLL_S).done:
+                    metrics.pass_on(on_metrics, on_step)
+            except BaseException:
+                process.close()
+                raise
+            metrics.pass_on(on_metrics, on_step)
+            running.result()
+        done = read_result(job.folder)
+    else:
+        metrics.pass_on(on_metrics, on_step)
+    if done is None:
+        raise TrainingFailedError(str(job.folder), "it ended without a result")
+    return done
+
+
+class TrainingProcess:
+    """What runs in the process: the training itself, or the launcher that starts it on several devices."""
+
+    def __init__(self, *, job: TrainingJob) -> None:
+        self._job = job
+
+    def run(self) -> None:
+        """Train until the result is written."""
+        folder, config = self._job.folder, self._job.accelerate_config
+        with only_process(folder):
+            write_job(self._job)
+            if config is None:
+                run_folder(folder)
+                return
+            (folder / FAILURE).unlink(missing_ok=True)
+            launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
+            ended = subprocess.run([*launcher, "-m", "models.alignment.training", str(folder)], check=False)
+            if ended.returncode:
+                raise TrainingFailedError(str(folder), _failure(folder, ended.returncode))
+
+
+def run_folder(folder: Path) -> None:
+    """Do the training of a folder in this process, which may be one of several that were launched together."""
+    from models.alignment.job_run import run_job
+
+    run_job(read_job(folder), folder)
+
+
+class _Tail:
+    """Reads the metrics' file: all of it, then what was added since the last time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def pass_on(self, on_metrics: Callable[[Sequence[MetricPoint]], None], on_step: Callable[[int, int], None]) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            whole = file.read().rpartition(b"\n")[0]
+        self._offset += len(whole) + 1 if whole else 0
+        lines: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        points = [MetricPoint(**line) for line in lines if "name" in line]
+        if points:
+            on_metrics(points)
+        steps = [line for line in lines if "done" in line]
+        if steps:
+            on_step(steps[-1]["done"], steps[-1]["total"])
+
+
+def _failure(folder: Path, code: int) -> str:
+    """What a launched process wrote of its failure."""
+    path = folder / FAILURE
+    return path.read_text("utf-8") if path.exists() else f"the launcher ended with code {code}; see the log"
+
+
+if __name__ == "__main__":
+    job_folder = Path(sys.argv[1])
+    try:
+        run_folder(job_folder)
+    except Exception as error:
+        # The first to fail says why; the other processes fail since it is gone.
+        with suppress(FileExistsError), (job_folder / FAILURE).open("x", encoding="utf-8") as file:
+            file.write(f"{type(error).__name__}: {error}")
+        raise

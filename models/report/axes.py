@@ -1,0 +1,81 @@
+"""Axes of a picture: round ticks, places on a scale, numbers of three digits. Knows no colours and no HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Beyond it a value counts as not finite: differences of two must not overflow.
+LARGEST = 1e100
+_SMALLEST = 1e-100
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A scale from `low` to `high` drawn from `start` to `stop`; `ticks` are (label, place)."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    ticks: tuple[tuple[str, float], ...]
+
+    def place(self, value: float) -> float:
+        """Where a value is drawn, to a tenth of a unit."""
+        return _place(value, self.low, self.high, self.start, self.stop)
+
+
+def round_axis(values: Sequence[float], *, start: float, stop: float, most_ticks: int) -> Axis:
+    """An axis of round ticks that begins and ends on one and holds every value, all finite, one or more.
+
+    Values that are all but equal get room on both sides.
+    """
+    low, high = min(values), max(values)
+    largest = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * largest, _SMALLEST):
+        room = 0.05 * largest if largest > 100 * _SMALLEST else 1.0
+        low, high = low - room, high + room
+    raw = (high - low) / (most_ticks - 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor >= raw * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    low, high = min(low, first * step), max(high, last * step)
+    ticks = [
+        (_tick(multiple * step, step), _place(multiple * step, low, high, start, stop))
+        for multiple in range(first, last + 1)
+    ]
+    return Axis(low, high, start, stop, tuple(ticks))
+
+
+def step_axis(last: int, *, start: float, stop: float, most_ticks: int) -> Axis:
+    """An axis of whole steps from 0 to `last` (to 1 where that is 0); ticks are round numbers."""
+    last = max(1, last)
+    power = 10 ** math.floor(math.log10(last))
+    steps = [max(1, power * factor // 10) for factor in (1, 2, 5, 10, 20)]
+    step = next(step for step in steps if last / step < most_ticks)
+    ticks = [(f"{tick:,}", _place(tick, 0, last, start, stop)) for tick in range(0, last + 1, step)]
+    return Axis(0, last, start, stop, tuple(ticks))
+
+
+def digits(value: float) -> str:
+    """Three significant digits with a true minus sign, whole from 100 on; a dash where the value is not finite."""
+    if not math.isfinite(value):
+        return "–"
+    # Rounded first: 9.996 has three digits as 10.0, not as 10.00.
+    value = float(f"{value:.3g}") if abs(value) < 1000 else value
+    size = abs(value)
+    if size and (size < 1e-4 or size >= 1e7):
+        return f"{value:.2e}".replace("-", "−")
+    decimals = 2 if not size else max(0, 2 - math.floor(math.log10(size)))
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def _tick(value: float, step: float) -> str:
+    if abs(value) >= 1e5 or step < 1e-4:
+        return f"{value:.3g}".replace("e+0", "e").replace("e+", "e").replace("-", "−")
+    return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}".replace("-", "−")
+
+
+def _place(value: float, low: float, high: float, start: float, stop: float) -> float:
+    return round(start + (stop - start) * (value - low) / (high - low), 1)

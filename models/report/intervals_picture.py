@@ -1,0 +1,96 @@
+"""Win, tie and lose as one bar with the win rates and their 95 % intervals under it. Knows no colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.records import shortened
+from models.report.axes import digits
+from models.report.policy_contents import EvaluationFigures, Rate
+
+WIDTH, ROW_HEIGHT = 460, 132  # SVG units, about one CSS pixel on a wide screen
+LEFT, RIGHT = 12, 448
+_LETTERS = 58  # that fit the width as a heading
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the bar; `label` is empty where it would not fit."""
+
+    mark: str
+    x: float
+    width: float
+    label: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A rate's place between those of its low and its high end, all clipped to the scale."""
+
+    mark: str
+    y: float
+    low: float
+    x: float
+    high: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One evaluation: heading, bar and one or two rates, in a frame of its own that begins at `top`."""
+
+    title: str
+    top: float
+    parts: tuple[Part, ...]
+    intervals: tuple[Interval, ...]
+
+
+def draw_comparisons(evaluations: Sequence[EvaluationFigures]) -> tuple[Comparison, ...]:
+    """One row an evaluation, in the order given; one without a comparison is left out."""
+    compared = [each for each in evaluations if each.win + each.tie + each.lose]
+    return tuple(_comparison(each, ROW_HEIGHT * row) for row, each in enumerate(compared))
+
+
+def percent(share: float) -> str:
+    """A share as a percentage of three digits."""
+    return f"{digits(100 * share)} %"
+
+
+def rate_words(rate: Rate) -> str:
+    """A rate with its 95 % interval in words."""
+    return f"{percent(rate.value)} ({digits(100 * rate.low)} to {percent(rate.high)})"
+
+
+def _comparison(figures: EvaluationFigures, top: float) -> Comparison:
+    rates = [("rate", "win rate", figures.rate)]
+    if figures.length_controlled:
+        rates.append(("controlled", "length-controlled win rate", figures.length_controlled))
+    return Comparison(
+        shortened(f"{figures.annotator}: policy against {figures.baseline}", _LETTERS),
+        top,
+        _parts(figures),
+        tuple(_interval(mark, words, rate, 78 + 18 * row) for row, (mark, words, rate) in enumerate(rates)),
+    )
+
+
+def _interval(mark: str, words: str, rate: Rate, y: float) -> Interval:
+    low, x, high = (_place(share) for share in (rate.low, rate.value, rate.high))
+    return Interval(mark, y, low, x, high, f"{words} {rate_words(rate)}")
+
+
+def _parts(figures: EvaluationFigures) -> tuple[Part, ...]:
+    whole, done, parts = figures.win + figures.tie + figures.lose, 0, []
+    for mark, count in (("win", figures.win), ("tie", figures.tie), ("lose", figures.lose)):
+        x, width = _place(done / whole), (RIGHT - LEFT) * count / whole
+        words = f"{mark} {percent(count / whole)}"
+        fits = next((label for label in (words, mark) if 7.4 * len(label) + 8 < width), "")
+        if count:
+            parts.append(Part(mark, x, round(width, 1), fits, f"{words}, {count:,} of {whole:,}"))
+        done += count
+    return tuple(parts)
+
+
+def _place(share: float) -> float:
+    return round(LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, share)), 1)

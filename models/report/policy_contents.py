@@ -1,0 +1,103 @@
+"""What the page of a policy says: frozen records of plain data. Knows nothing of HTML, pictures or tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from models.alignment.drift import Drift
+from models.alignment.records import MetricPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share between 0 and 1 with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFigures:
+    """One annotator's verdicts on a policy's responses against a baseline's.
+
+    Attributes:
+        win: comparisons the policy won; with `tie` and `lose` all that count.
+        rate: the policy's win rate as the caller counts ties.
+        length_controlled: the win rate with the responses' lengths held equal, None where it was not measured.
+    """
+
+    annotator: str
+    baseline: str
+    win: int
+    tie: int
+    lose: int
+    rate: Rate
+    length_controlled: Rate | None
+    prompt_count: int
+    comparison_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextScore:
+    """A figure of the responses as texts, such as BLEU; `baseline` None where only the policy was measured."""
+
+    name: str
+    policy: float
+    baseline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the training took; `tokens_per_second` counts response tokens."""
+
+    seconds: float
+    tokens_per_second: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseExample:
+    """One prompt answered by both, and the verdict in words, seen from the policy: "win", "tie", "lose"."""
+
+    prompt: str
+    baseline: str
+    policy: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyContents:
+    """Everything the page says. A section whose data are empty or None is left out.
+
+    Attributes:
+        round: of curation, labels and alignment; 0 where the policy belongs to none.
+        snapshot: name or number of the preferences trained on, None where there are none.
+        content_hash: of the snapshot's content, its first 12 digits are shown.
+        config: (name, value) in the order to be shown.
+        points: metrics along training; values that are not finite are counted, not drawn.
+        metrics: name -> value at the end of training.
+        drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
+        latent_distances: round -> distances of the guide's latents (LD-Align), one a response.
+        gate: the verdict of the gate as one line.
+    """
+
+    policy_id: int
+    name: str
+    method: str
+    round: int
+    base_model: str
+    baseline: str | None = None
+    snapshot: str | None = None
+    content_hash: str | None = None
+    config: Sequence[tuple[str, str]] = ()
+    points: Sequence[MetricPoint] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evaluations: Sequence[EvaluationFigures] = ()
+    text_scores: Sequence[TextScore] = ()
+    drift: Mapping[str, Drift] = field(default_factory=dict)
+    latent_distances: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    gate: str | None = None
+    cost: Cost | None = None
+    examples: Sequence[ResponseExample] = ()

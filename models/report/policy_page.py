@@ -1,0 +1,174 @@
+"""The page of a policy as HTML and its summary as Markdown. Knows no database and no picture's geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from models.alignment.drift import Drift, Spread
+from models.report import curves_picture, intervals_picture
+from models.report.axes import digits
+from models.report.curves_picture import draw_curves, draw_drift, draw_latent_distances, last_value, unfinished_count
+from models.report.intervals_picture import draw_comparisons, percent, rate_words
+from models.report.labels import escaped
+from models.report.policy_contents import EvaluationFigures, PolicyContents, TextScore
+from models.report.templates import duration, make_environment
+
+Table = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+
+_HASH_DIGITS = 12
+_CONTEXTS = {"response": "response alone", "prompt_and_response": "response after its prompt"}
+_DRIFT_FIGURES = (
+    "correlation with the base model’s, mean (5 to 95 % of responses)",
+    "cosine with the base model’s, mean (5 to 95 % of responses)",
+    "pairs’ mean cosine, base → policy",
+    "pairs’ rank correlation, base and policy",
+    "prompts with the same easy pair",
+    "responses",
+)
+# Metric, label, what the number is; all on the held-out split.
+_TILES = (
+    ("margin", "Margin", "nats, held out"),
+    ("accuracy", "Reward accuracy", "held out"),
+    ("loss", "Loss", "nats, held out"),
+    ("kl", "KL from reference", "nats a response"),
+)
+
+
+def policy_page(contents: PolicyContents) -> str:
+    """The page as the text of an HTML file: no script, nothing loaded from elsewhere, every text escaped."""
+    drift_panels = [
+        draw_drift(f"Cosines of pairs: {context_words(context)}", drift) for context, drift in contents.drift.items()
+    ]
+    return (
+        make_environment()
+        .get_template("policy.html")
+        .render(
+            contents=contents,
+            digits=digits,
+            facts=facts(contents),
+            tiles=_tiles(contents),
+            size=(curves_picture.WIDTH, curves_picture.HEIGHT),
+            versus_size=(intervals_picture.WIDTH, intervals_picture.ROW_HEIGHT),
+            comparisons=draw_comparisons(contents.evaluations),
+            has_controlled=any(each.length_controlled for each in contents.evaluations),
+            evaluation_table=evaluation_table(contents.evaluations),
+            curves=draw_curves(contents.points),
+            unfinished=unfinished_count(contents.points),
+            score_table=score_table(contents.text_scores),
+            drift_panels=[panel for panel in drift_panels if panel],
+            drift_table=drift_table(contents),
+            latent_panel=draw_latent_distances(contents.latent_distances),
+        )
+    )
+
+
+def policy_markdown(contents: PolicyContents) -> str:
+    """A short summary as Markdown (GFM): whatever a name holds is shown as it is and marks nothing up."""
+    parts = [f"# Policy {contents.policy_id}: {escaped(contents.name)}"]
+    parts.append("\n".join(f"- {label}: {escaped(value)}" for label, value in facts(contents)))
+    if contents.gate:
+        parts.append(f"**{escaped(contents.gate)}**")
+    if contents.evaluations:
+        parts.append(f"## Against the baseline\n\n{_markdown_table(evaluation_table(contents.evaluations))}")
+    ends = tuple((label, figure, note) for label, figure, note in _tiles(contents) if note != "win rate")
+    if ends:
+        parts.append(f"## At the end of training\n\n{_markdown_table((('figure', 'value', 'of'), ends))}")
+    for title, table in (("Texts", score_table(contents.text_scores)), ("Embedding drift", drift_table(contents))):
+        if table[1]:
+            parts.append(f"## {title}\n\n{_markdown_table(table)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def facts(contents: PolicyContents) -> tuple[tuple[str, str], ...]:
+    """Who the policy is and what it took, as (label, value); what is not known is left out."""
+    snapshot = (contents.snapshot, contents.content_hash and contents.content_hash[:_HASH_DIGITS])
+    found = [
+        ("Policy", f"{contents.policy_id}"),
+        ("Method", contents.method),
+        ("Round", f"{contents.round}" if contents.round else ""),
+        ("Base model", contents.base_model),
+        ("Baseline", contents.baseline or ""),
+        ("Snapshot", " · ".join(part for part in snapshot if part)),
+    ]
+    if contents.cost:
+        found += [
+            ("Training took", duration(timedelta(seconds=contents.cost.seconds))),
+            ("Speed", f"{digits(contents.cost.tokens_per_second)} tokens/s"),
+            ("Peak memory", f"{digits(contents.cost.peak_memory_mb)} MB"),
+        ]
+    return tuple((label, value) for label, value in found if value)
+
+
+def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
+    """One row an evaluation."""
+    columns = ("annotator", "against", "win", "tie", "lose", "win rate (95 %)", "length-controlled (95 %)", "prompts")
+    rows = tuple(
+        (
+            each.annotator,
+            each.baseline,
+            *(f"{count:,}" for count in (each.win, each.tie, each.lose)),
+            rate_words(each.rate),
+            rate_words(each.length_controlled) if each.length_controlled else "–",
+            f"{each.prompt_count:,} ({each.comparison_count:,} comparisons)",
+        )
+        for each in evaluations
+    )
+    return columns, rows
+
+
+def score_table(scores: Sequence[TextScore]) -> Table:
+    """One row a score; the baseline's column is there if any score has one."""
+    has_baseline = any(each.baseline is not None for each in scores)
+    rows = tuple((each.name, digits(each.policy), *([_digits(each.baseline)] * has_baseline)) for each in scores)
+    return ("score", "policy", *(["baseline"] * has_baseline)), rows
+
+
+def drift_table(contents: PolicyContents) -> Table:
+    """One row a figure, one column a context of the embeddings; no row without a context."""
+    if not contents.drift:
+        return (), ()
+    cells = zip(_DRIFT_FIGURES, *map(_drift_cells, contents.drift.values()), strict=True)
+    return ("figure", *map(context_words, contents.drift)), tuple(cells)
+
+
+def context_words(context: str) -> str:
+    """The context of an embedding in words."""
+    return _CONTEXTS.get(context, context)
+
+
+def _drift_cells(drift: Drift) -> tuple[str, ...]:
+    same, left_out = drift.same_easy_share, drift.left_out_count
+    return (
+        _spread(drift.correlation),
+        _spread(drift.cosine),
+        f"{_digits(drift.base_similarity)} → {_digits(drift.policy_similarity)}",
+        _digits(drift.rank_correlation),
+        "–" if same is None else f"{percent(same)} of {drift.easy_prompt_count:,} prompts",
+        f"{drift.response_count:,}" + (f" ({left_out:,} without an embedding left out)" if left_out else ""),
+    )
+
+
+def _spread(spread: Spread | None) -> str:
+    return f"{digits(spread.mean)} ({digits(spread.low)} to {digits(spread.high)})" if spread else "–"
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else digits(value)
+
+
+def _tiles(contents: PolicyContents) -> tuple[tuple[str, str, str], ...]:
+    """The figures to see first, as (label, value, note)."""
+    found = [(f"Against {each.baseline}", percent(each.rate.value), "win rate") for each in contents.evaluations[:1]]
+    for name, label, note in _TILES:
+        value = last_value(contents.points, name)
+        if value is not None:
+            found.append((label, percent(value) if name == "accuracy" else digits(value), note))
+    return tuple(found)
+
+
+def _markdown_table(table: Table) -> str:
+    columns, rows = table
+    lines = [columns, *rows]
+    text = [f"| {' | '.join(map(escaped, line))} |" for line in lines]
+    return "\n".join([text[0], f"|--{'|--:' * (len(columns) - 1)}|", *text[1:]])

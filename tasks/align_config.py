@@ -1,0 +1,276 @@
+"""Configuration of alignment: frozen sections, one description a field, the one home of every default."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from models.alignment.records import LoraSettings, Method, Optimizer, Schedule
+from models.records import content_key
+from tasks.config import (
+    GenerateConfig,
+    GeneratorBackend,
+    JudgeConfig,
+    LabelConfig,
+    ModelConfig,
+    PreferencesConfig,
+    RewardModelConfig,
+    RubricConfig,
+    SampleConfig,
+    Section,
+    SourceConfig,
+)
+
+PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
+EvaluationAnnotator = Literal["none", "judge", "reward_model", "rubric", "people"]
+_ANNOTATOR_SECTIONS = ("rubric", "reward_model", "judge")
+
+
+class MethodDefaults(NamedTuple):
+    """What a method is trained with unless told otherwise: the settings of the paper it comes from."""
+
+    beta: float
+    learning_rate: float
+
+
+METHOD_DEFAULTS: dict[Method, MethodDefaults] = {
+    "sft": MethodDefaults(0.0, 1e-5),  # LD-Align's continual SFT
+    "dpo": MethodDefaults(0.1, 5e-7),  # REAL
+    "ipo": MethodDefaults(0.1, 5e-7),  # as DPO: it shares DPO's reference and its sensitivity
+    "orpo": MethodDefaults(0.1, 8e-6),  # ORPO (arXiv 2403.07691), appendix: β 0.1, 8e-6
+    "asft": MethodDefaults(0.1, 1e-5),  # ASFT
+    "ld_align": MethodDefaults(0.1, 5e-7),  # LD-Align names none of its own: SPIN's, whose loop it shares
+    "spin": MethodDefaults(0.1, 5e-7),  # SPIN, iterations 0 and 1
+}
+
+
+class DataConfig(PreferencesConfig):
+    """Which preferences are trained on."""
+
+    snapshot: int | None = Field(
+        None, ge=1, description="Snapshot, as `antipode export` prints it. Empty: the preferences as they are now."
+    )
+    limit: int | None = Field(None, ge=1, description="At most so many preferences, by prompt (1 or more).")
+    held_out_share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the prompts that is only measured on, unless rows are of a split test or validation. "
+        "Chosen by the prompt's hash: a prompt once held out is never trained on later (0 to 1).",
+    )
+
+    @model_validator(mode="after")
+    def _a_snapshot_is_already_chosen(self) -> Self:
+        asked = [name for name in PreferencesConfig.model_fields if getattr(self, name) != _field_default(name)]
+        if self.snapshot is not None and asked:
+            raise ValueError(
+                f"data.snapshot {self.snapshot} says which preferences; leave out data.{', data.'.join(asked)}"
+            )
+        return self
+
+
+def _field_default(name: str) -> Any:
+    return PreferencesConfig.model_fields[name].default
+
+
+class LoraConfig(Section):
+    """Low-rank adaptation: small matrices are trained, the model's own weights stay."""
+
+    rank: int = Field(0, ge=0, le=1024, description="Rank of the adapters (0: train all weights).")
+    alpha: int = Field(16, ge=1, description="Scale of the adapters (1 or more).")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters (0 to 1).")
+    target_modules: tuple[str, ...] = Field((), description="Layers with adapters. Empty: every linear one.")
+    is_quantized: bool = Field(False, description="QLoRA: the model's own weights in 4 bit (extra qlora, a GPU).")
+
+    def settings(self) -> LoraSettings | None:
+        """As the trainer takes it; None for rank 0."""
+        return LoraSettings(**self.model_dump()) if self.rank else None
+
+
+class OptimizeConfig(Section):
+    """How weights are trained, whatever the loss."""
+
+    epochs: float = Field(2.0, gt=0, description="Passes over the examples.")
+    batch_size: int = Field(32, ge=1, description="Examples per optimizer step, over all devices.")
+    examples_per_device: int = Field(4, ge=1, description="Examples in one forward pass of a device.")
+    max_length: int = Field(1024, ge=8, description="Tokens of prompt and response; longer rows are left out, counted.")
+    optimizer: Optimizer = Field("adamw", description="`rmsprop` as REAL and SPIN.")
+    schedule: Schedule = Field("cosine", description="Learning rate after the warm-up.")
+    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps over which the learning rate rises.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Format of the computation; `auto`: bfloat16 on a GPU, else float32."
+    )
+    gradient_checkpointing: bool = Field(False, description="Less memory for a third more time.")
+    lora: LoraConfig = Field(LoraConfig(), description="Low-rank adaptation.")
+    evaluate_every: int = Field(25, ge=0, description="Steps between two measurements on held-out examples (0: ends).")
+    save_every: int = Field(100, ge=0, description="Steps between two checkpoints to resume from (0: none).")
+    accelerate_config: str | None = Field(
+        None, description="File that `accelerate config` wrote: several GPUs, FSDP, DeepSpeed."
+    )
+    timeout_s: float | None = Field(None, gt=0, description="Seconds a training may take. Empty: any time.")
+
+
+class TrainConfig(OptimizeConfig):
+    """How the policy is trained."""
+
+    method: PairwiseMethod = Field(
+        "dpo",
+        description="`dpo`, `ipo`: against the start model as reference; `orpo`, `asft` (aligned SFT): without one; "
+        "`sft`: on the chosen responses alone.",
+    )
+    beta: float | None = Field(None, gt=0, description="β of the method. Empty: its paper's (0.1).")
+    learning_rate: float | None = Field(None, gt=0, description="Peak. Empty: its paper's, for full training.")
+
+
+class SftConfig(Section):
+    """Supervised fine-tuning on the chosen responses first, as REAL does; its result is the reference."""
+
+    epochs: float = Field(1.0, ge=0, description="Passes over the chosen responses (0: none, the model as it is).")
+    learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate.")
+
+
+class EvaluateConfig(Section):
+    """What a policy is measured by."""
+
+    annotator: EvaluationAnnotator = Field(
+        "none",
+        description="Who compares the policy's responses with the start model's: `judge`, `reward_model`, `rubric` "
+        "(the demo world's truth), `people` (a queue for the labelling page), or `none`.",
+    )
+    rubric: RubricConfig = Field(RubricConfig(temperature=0), description="For `rubric`.")
+    reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
+    judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`, asked in both orders.")
+    source: SourceConfig = Field(
+        SourceConfig(), description="Prompts to sample for. Empty: those of the held-out preferences."
+    )
+    responses_per_prompt: int = Field(1, ge=1, le=32, description="Responses of each model a prompt (1 to 32).")
+    temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature (0 to 2).")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling (0 to 1).")
+    max_tokens: int = Field(256, ge=1, description="A response is cut after so many tokens (1 or more).")
+    max_model_len: int | None = Field(None, ge=1, description="vLLM: longest prompt plus response, in tokens.")
+    backend: GeneratorBackend = Field("auto", description="Engine, as for generate.backend; no server's.")
+    reward_beta: float = Field(
+        0.1, gt=0, description="β of the implicit reward (REAL eq. 10), the same for every method."
+    )
+    has_drift: bool = Field(True, description="How far embeddings moved (REAL appendix B.1).")
+
+    @model_validator(mode="after")
+    def _the_annotator_is_configured(self) -> Self:
+        if self.backend in {"openai", "scripted"}:
+            raise ValueError(f"evaluate.backend loads a folder: auto, vllm or transformers, not {self.backend}")
+        if self.annotator in _ANNOTATOR_SECTIONS:
+            self.labelling(0)
+        for section in _ANNOTATOR_SECTIONS:
+            if section != self.annotator and getattr(self, section) != type(self).model_fields[section].default:
+                raise ValueError(f"evaluate.{section} is set, but evaluate.annotator is {self.annotator}")
+        return self
+
+    def labelling(self, seed: int) -> LabelConfig:
+        """The annotator as a labelling run would be configured."""
+        section = {self.annotator: getattr(self, self.annotator)} if self.annotator in _ANNOTATOR_SECTIONS else {}
+        return LabelConfig.model_validate({"seed": seed, "annotator": self.annotator, **section})
+
+    def generate(self) -> GenerateConfig:
+        """How the compared responses are sampled."""
+        names = ("backend", "responses_per_prompt", "temperature", "top_p", "max_tokens", "max_model_len")
+        return GenerateConfig(when="always", **{name: getattr(self, name) for name in names})
+
+
+class GateConfig(Section):
+    """Whether a policy that beats the one in use takes its place."""
+
+    promote: bool = Field(
+        False,
+        description="Promote the policy if the 95 % interval of its win rate against the policy in use (before the "
+        "first: the start model) lies above one half.",
+    )
+
+
+class AlignmentSection(Section):
+    """What every alignment has."""
+
+    name: str = Field("alignment", min_length=1, max_length=200, description="Name of the run, for you.")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice in the run (0 or more).")
+    data: DataConfig = Field(DataConfig(), description="Which preferences.")
+    model: ModelConfig = Field(ModelConfig(), description="The model to align.")
+    sft: SftConfig = Field(SftConfig(), description="Supervised fine-tuning first.")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="What the policy is measured by.")
+    gate: GateConfig = Field(GateConfig(), description="What becomes of it.")
+
+    @property
+    def key(self) -> str:
+        """Content hash: an unfinished run of the same configuration is the same run."""
+        return content_key(type(self).__name__, self.model_dump(mode="json"))
+
+    @model_validator(mode="after")
+    def _a_gate_needs_a_measurement(self) -> Self:
+        if self.gate.promote and self.evaluate.annotator in {"none", "people"}:
+            raise ValueError(
+                "gate.promote needs a win rate, and evaluate.annotator is "
+                f"{self.evaluate.annotator}; name a judge, a reward model or the rubric, or promote by hand: "
+                "antipode promote"
+            )
+        return self
+
+
+class AlignConfig(AlignmentSection):
+    """One alignment: preferences → SFT → policy, measured, gated."""
+
+    train: TrainConfig = Field(TrainConfig(), description="How the policy is trained.")
+
+
+class EvaluationConfig(Section):
+    """A policy compared with another model, on the prompts that its own run holds out."""
+
+    policy: int = Field(ge=1, description="The policy's id, as `antipode policies` shows it.")
+    against: str = Field(
+        "start",
+        min_length=1,
+        description="`start`: the fine-tuned model its run began with; `promoted`: the policy in use; `policy:ID`; "
+        "or a model's name.",
+    )
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sampling (0 or more).")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Who compares, on what.")
+
+    @model_validator(mode="after")
+    def _somebody_compares(self) -> Self:
+        if self.evaluate.annotator == "none":
+            raise ValueError("nobody compares; give --evaluate.annotator judge, reward_model, rubric or people")
+        return self
+
+
+class QuestionsConfig(Section):
+    """A question file answered by a policy and graded by a judge, as MT-Bench and Arena-Hard do."""
+
+    protocol: Literal["mt_bench", "arena_hard"] = Field(
+        "mt_bench",
+        description="`mt_bench`: each answer a grade of 1 to 10; `arena_hard`: two games against a baseline.",
+    )
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the answers and of the interval (0 or more).")
+    model: ModelConfig = Field(ModelConfig(), description="Who answers, such as `policy:3`.")
+    against: str | None = Field(None, description="arena_hard: the baseline, a model's name or `policy:ID`.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the answers (0 to 2).")
+    max_tokens: int = Field(1024, ge=1, description="An answer is cut after so many tokens (1 or more).")
+    max_model_len: int | None = Field(None, ge=1, description="vLLM: longest dialogue plus answer, in tokens.")
+    backend: GeneratorBackend = Field("auto", description="Engine that answers, as for generate.backend.")
+    base_url: str | None = Field(None, description="For backend openai: address of the server.")
+    judge: JudgeConfig = Field(JudgeConfig(max_tokens=2048), description="The judge.")
+    strong_weight: float = Field(3.0, ge=1, description="arena_hard: how often a much better answer counts.")
+    resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval.")
+
+    @model_validator(mode="after")
+    def _everybody_is_named(self) -> Self:
+        if not (self.judge.base_url and self.judge.model):
+            raise ValueError("a judge needs an address and a model; set judge.base_url and judge.model")
+        if (self.protocol == "arena_hard") != (self.against is not None):
+            raise ValueError("arena_hard compares with a baseline and mt_bench does not: give `against` for arena_hard")
+        return self
+
+    def sampling(self) -> SampleConfig:
+        """How the answers are made."""
+        names = ("backend", "temperature", "max_tokens", "max_model_len", "base_url")
+        generate = GenerateConfig(when="always", responses_per_prompt=1, **{n: getattr(self, n) for n in names})
+        return SampleConfig(seed=self.seed, model=self.model, generate=generate)

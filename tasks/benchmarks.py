@@ -1,0 +1,36 @@
+"""lm-eval's benchmarks on a model of ours. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.alignment.lm_eval import DEFAULT_TASKS, run_lm_eval
+from tasks.config import ModelConfig
+from tasks.resources import resolve_model, torch_device
+from tasks.settings import Settings
+
+
+def run_benchmarks(
+    model: str,
+    tasks: Sequence[str],
+    limit: int | None,
+    batch_size: str,
+    include_path: str | None,
+    settings: Settings,
+) -> dict[str, dict[str, float]]:
+    """Task → metric → value of a model, in a process of its own.
+
+    Raises:
+        LmEvalMissingError: If lm-eval is not installed.
+        ModelLoadError: If there is no such model.
+    """
+    return run_lm_eval(
+        resolve_model(model, ModelConfig(name=model), settings).location,
+        tasks or list(DEFAULT_TASKS),
+        limit=limit,
+        batch_size=batch_size,
+        device=torch_device(),
+        include_path=include_path,
+        log_path=settings.artifact_root / "logs" / "lm-eval.log",
+        timeout_s=None,
+    )

@@ -1,0 +1,101 @@
+"""Configuration of LD-Align and SPIN: rounds on golden responses, without labels."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.alignment.records import Method
+from tasks.align_config import AlignmentSection, DataConfig, OptimizeConfig
+from tasks.config import Section, SourceConfig
+
+
+class GuideConfig(Section):
+    """LD-Align's guide: a conditional auto-encoder of two GPT-2 transformers (section 4.1)."""
+
+    base: str | None = Field(
+        None, description="GPT-2 on the hub or in a folder, such as openai-community/gpt2. Empty: from scratch."
+    )
+    read_out: Literal["mean", "last"] = Field("last", description="How the encoder's states become the latent vector.")
+    latent_size: int = Field(64, ge=1, description="Size of the latent vector.")
+    prefix_length: int = Field(1, ge=1, description="Embeddings before the prompt that tell the decoder of it.")
+    conditioning: Literal["prefix", "every_token"] = Field(
+        "every_token", description="`every_token`: it is added to every token's embedding too."
+    )
+    layers: int = Field(2, ge=1, description="From scratch: layers of encoder and decoder.")
+    heads: int = Field(4, ge=1, description="From scratch: attention heads.")
+    hidden_size: int = Field(128, ge=8, description="From scratch: size of the hidden states.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate. Empty: 5e-5 for `base`, 2e-3 from scratch."
+    )
+    epochs: float = Field(10.0, gt=0, description="Passes over golden and sampled responses.")
+    batch_size: int = Field(32, ge=1, description="Responses per step.")
+    max_length: int = Field(512, ge=8, description="Tokens of prompt and response; longer ones are cut, and counted.")
+
+
+class RoundsConfig(OptimizeConfig):
+    """How each round's policy is trained."""
+
+    count: int = Field(3, ge=1, le=20, description="Rounds T (1 to 20).")
+    weights: Literal["latent_distance", "unit"] = Field(
+        "latent_distance", description="LD-Align's s / S by the guide, or all 1 (SPIN)."
+    )
+    betas: tuple[float, ...] = Field((0.1,), min_length=1, description="β of each round; the last one goes on.")
+    learning_rates: tuple[float, ...] = Field(
+        (5e-7,), min_length=1, description="Peak learning rate of each round; the last one goes on."
+    )
+    has_previous: bool = Field(False, description="Train on the previous round's samples too (SPIN).")
+
+
+# SPIN's released scripts: RMSprop, batch 64, 6 epochs a round, linear schedule, data of two rounds mixed.
+SPIN: dict[str, Any] = {
+    "weights": "unit",
+    "betas": (0.1, 0.1, 0.1, 5.0),
+    "learning_rates": (5e-7, 5e-7, 1e-7, 1e-7),
+    "has_previous": True,
+    "optimizer": "rmsprop",
+    "schedule": "linear",
+    "batch_size": 64,
+    "epochs": 6.0,
+    "count": 4,
+}
+
+
+class LdAlignConfig(AlignmentSection):
+    """Latent distance guided alignment (LD-Align alg. 1), and SPIN: rounds on golden responses, without labels."""
+
+    name: str = Field("ld-align", min_length=1, max_length=200, description="Name of the run, for you.")
+    preset: Literal["ld_align", "spin"] = Field(
+        "ld_align", description="`spin`: SPIN's released settings, where `rounds` does not say otherwise."
+    )
+    golden: Literal["chosen", "references"] = Field(
+        "chosen", description="Golden responses: the chosen ones of `data`, or the references of an SFT `source`."
+    )
+    source: SourceConfig = Field(SourceConfig(), description="For `references`: an imported SFT data set.")
+    rounds: RoundsConfig = Field(RoundsConfig(), description="The rounds.")
+    guide: GuideConfig = Field(GuideConfig(), description="The guide, trained once in the first round.")
+    sample_temperature: float = Field(1.0, ge=0, le=2, description="Of the policy's own responses.")
+    max_tokens: int = Field(256, ge=1, description="Of the policy's own responses.")
+
+    @property
+    def method(self) -> Method:
+        """The loss by its name."""
+        return "ld_align" if self.rounds.weights == "latent_distance" else "spin"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") == "spin":
+            rounds = values.get("rounds", {})
+            given = rounds.model_dump(exclude_unset=True) if isinstance(rounds, RoundsConfig) else dict(rounds)
+            values = values | {"rounds": SPIN | given}
+        return values
+
+    @model_validator(mode="after")
+    def _golden_responses_are_named(self) -> Self:
+        if self.golden == "references" and self.data != DataConfig(held_out_share=self.data.held_out_share):
+            raise ValueError("golden references come from `source`; leave `data` out, or set --golden chosen")
+        if self.golden == "chosen" and self.source != SourceConfig():
+            raise ValueError("source is for golden references; give --golden references, or leave source out")
+        return self

@@ -1,0 +1,145 @@
+"""What a policy is measured by beside comparisons: implicit rewards, texts, drift of embeddings. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.samples import Sample, references
+from models.alignment.drift import embedding_drift
+from models.alignment.records import Example
+from models.alignment.statistics import reward_summary
+from models.alignment.text_scores import text_scores
+from models.embedding import Context, EmbeddingRequest
+from models.embedding.hidden_state import HiddenStateEmbedder
+from models.embedding.isolated import IsolatedEmbedder
+from models.exchange import PreferenceRow
+from tasks.align_config import AlignmentSection
+from tasks.align_data import data_parts, preference_parts
+from tasks.config import MAX_CANDIDATES
+from tasks.reference import response_logps
+from tasks.resources import ResolvedModel, resolve_model
+from tasks.settings import Settings
+from tasks.training import StartModel, compute_dtype, optimize_config
+
+DRIFT_RESPONSES = 512
+DRIFT_TOKENS = 512
+DRIFT_BINS = 20
+DRIFT_BATCH_TOKENS = 8_192
+CONTEXTS: tuple[Context, ...] = ("response", "prompt_and_response")
+
+
+def held_out_rewards(
+    sessions: sessionmaker[Session],
+    config: AlignmentSection,
+    policy: StartModel,
+    start: StartModel,
+    baseline_samples: Sequence[Sample],
+    *,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Margin, loss, accuracy and perplexity on what was held out (REAL eq. 10, 11), with intervals by prompt.
+
+    Golden references have no rejected response of their own: the start model's sample takes its place, as in training.
+    """
+    examples = held_out_examples(sessions, config, baseline_samples)
+    requests = [(one.prompt, text) for _, one in examples for text in (one.chosen, one.rejected) if text is not None]
+    optimize = optimize_config(config)
+    logps = [
+        response_logps(
+            sessions,
+            model,
+            requests,
+            dtype=compute_dtype(optimize),
+            max_length=optimize.max_length,
+            settings=settings,
+        )
+        for model in (policy.resolved, start.resolved)
+    ]
+    chosen = [(one.prompt, one.chosen) for _, one in examples]
+    rejected = [(one.prompt, one.rejected or "") for _, one in examples]
+    kept = [at for at in range(len(examples)) if chosen[at] in logps[0] and rejected[at] in logps[0]]
+    if not kept:
+        return {}
+    sums = [np.array([found[of[at]].logps for at in kept]) for found in logps for of in (chosen, rejected)]
+    return reward_summary(
+        *sums,
+        beta=config.evaluate.reward_beta,
+        chosen_token_counts=np.array([logps[0][chosen[at]].token_count for at in kept]),
+        clusters=np.array([examples[at][0] for at in kept]),
+    ).as_dict()
+
+
+def scores_of_texts(
+    sessions: sessionmaker[Session], config: AlignmentSection, samples: Sequence[Sample]
+) -> dict[str, float]:
+    """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; empty where there are none."""
+    wanted = {one.prompt_id for one in samples}
+    with sessions() as session:
+        known = {one.prompt_id: one.text for one in references(session, sorted(wanted))}
+        for row in data_parts(session, config).held_out:
+            known[row.prompt_id] = row.chosen if isinstance(row, PreferenceRow) else row.text
+    compared = [(one.text, known[one.prompt_id]) for one in samples if one.prompt_id in known]
+    if not compared:
+        return {}
+    responses, golden = zip(*compared, strict=True)
+    return text_scores(responses, golden)._asdict()
+
+
+def drift_of(
+    sessions: sessionmaker[Session], config: AlignmentSection, policy: StartModel, *, settings: Settings
+) -> dict[str, Any]:
+    """How far the embeddings of held-out responses moved from the base model's, read alone and after the prompt."""
+    texts: dict[int, dict[EmbeddingRequest, None]] = {}
+    for prompt_id, one in held_out_examples(sessions, config, ())[: DRIFT_RESPONSES // 2]:
+        both = (EmbeddingRequest(one.prompt, text) for text in (one.chosen, one.rejected) if text is not None)
+        texts.setdefault(prompt_id, {}).update(dict.fromkeys(both))
+    groups = [list(of_prompt)[:MAX_CANDIDATES] for of_prompt in texts.values()]
+    requests = [request for group in groups for request in group]
+    offsets = np.cumsum([0, *map(len, groups)])
+    base = resolve_model(config.model.name, config.model, settings)
+    found: dict[str, Any] = {}
+    for context in CONTEXTS:
+        before, after = (_embed(model, requests, context, config, settings) for model in (base, policy.resolved))
+        found[context] = embedding_drift(before, after, offsets, bins=DRIFT_BINS).as_dict()
+    return found
+
+
+def held_out_examples(
+    sessions: sessionmaker[Session], config: AlignmentSection, baseline_samples: Sequence[Sample]
+) -> list[tuple[int, Example]]:
+    """The held-out examples with their prompts' ids."""
+    with sessions() as session:
+        has_preferences = config.data.snapshot is not None
+        parts = preference_parts(session, config.data) if has_preferences else data_parts(session, config)
+    sampled = {one.prompt_id: one.text for one in reversed(baseline_samples)}
+    return [
+        (row.prompt_id, Example(row.prompt, row.chosen, row.rejected))
+        if isinstance(row, PreferenceRow)
+        else (row.prompt_id, Example(row.prompt, row.text, sampled.get(row.prompt_id)))
+        for row in parts.held_out
+    ]
+
+
+def _embed(
+    model: ResolvedModel,
+    requests: Sequence[EmbeddingRequest],
+    context: Context,
+    config: AlignmentSection,
+    settings: Settings,
+) -> Any:
+    arguments = {
+        "model": model.location,
+        "revision": model.revision,
+        "dtype": config.model.dtype,
+        "context": context,
+        "max_tokens": DRIFT_TOKENS,
+        "tokens_per_batch": DRIFT_BATCH_TOKENS,
+    }
+    log_path = settings.artifact_root / "logs" / "drift.log"
+    with closing(IsolatedEmbedder(HiddenStateEmbedder, arguments, log_path=log_path, timeout_s=None)) as embedder:
+        return embedder.embed(requests).vectors

@@ -1,0 +1,150 @@
+"""What the command line and the report page ask of policies. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db import evaluations, judgements, latent_distances, policies, promotions, snapshots
+from db.evaluations import EvaluationRecord
+from db.labelling import pair_texts
+from db.policies import PolicyRecord
+from models.alignment.drift import Drift
+from models.labelling.records import PairKey
+from models.report.policy_contents import (
+    Cost,
+    EvaluationFigures,
+    PolicyContents,
+    Rate,
+    ResponseExample,
+    TextScore,
+)
+from tasks.promotion import gate_verdict
+from tasks.resources import open_database
+from tasks.settings import Settings
+
+EXAMPLES = 6
+TEXT_SCORE_NAMES = {"bleu_4": "BLEU-4", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
+MEGABYTE = 1e6
+SHOWN_SETTINGS = ("beta", "learning_rate", "epochs", "batch_size", "max_length", "optimizer", "dtype", "seed", "lora")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLine:
+    """A policy as the list shows it; figures are None where nothing was measured."""
+
+    policy: PolicyRecord
+    is_in_use: bool
+    comparison: EvaluationRecord | None
+
+
+def policy_lines(settings: Settings) -> list[PolicyLine]:
+    """Every policy, newest first, with its newest comparison."""
+    with open_database(settings) as sessions, sessions() as session:
+        used = promotions.in_use(session)
+        return [
+            PolicyLine(policy, policy.id == used, evaluations.latest_comparison(session, policy.id, against=None))
+            for policy in policies.list_policies(session)
+        ]
+
+
+def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
+    """Everything that is known of a policy.
+
+    Raises:
+        LookupError: If there is no such policy.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        policy = policies.get_policy(session, policy_id)
+        found = evaluations.evaluations_of(session, policy_id)
+        measured: Mapping[str, Any] = next(
+            (one.metrics for one in found if one.metrics and "held_out" in one.metrics), {}
+        )
+        snapshot = None if policy.snapshot_id is None else snapshots.snapshot_info(session, policy.snapshot_id)
+        rounds = {policy.round: latent_distances.distances_of(session, policy.run_id, policy.round)}
+        texts = measured.get("text_scores", {})
+        compared = [one for one in found if one.metrics and "comparison" in one.metrics]
+        return PolicyContents(
+            policy_id=policy.id,
+            name=policy.name,
+            method=policy.method,
+            round=policy.round,
+            base_model=policy.start_model,
+            baseline=compared[0].baseline if compared else None,
+            snapshot=None if snapshot is None else f"{snapshot.name} (snapshot {snapshot.id})",
+            content_hash=None if snapshot is None else snapshot.content_hash,
+            config=[(name, str(policy.settings[name])) for name in SHOWN_SETTINGS if policy.settings.get(name)],
+            points=policies.metric_points(session, policy_id),
+            metrics=_numbers(measured.get("held_out") or policy.metrics or {}),
+            evaluations=[_figures(one) for one in compared],
+            text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
+            drift={context: Drift.from_dict(stored) for context, stored in measured.get("drift", {}).items()},
+            latent_distances={number: [one.distance for one in rows] for number, rows in rounds.items() if rows},
+            gate=gate_verdict(session, policy_id).reason,
+            cost=_cost(policy),
+            examples=_examples(session, compared[0]) if compared else (),
+        )
+
+
+def policy_page_path(policy_id: int, settings: Settings) -> Path:
+    """Where a policy's page is."""
+    return settings.artifact_root / "reports" / f"policy-{policy_id}.html"
+
+
+def evaluation_figures(evaluation_id: int, settings: Settings) -> tuple[EvaluationRecord, EvaluationFigures | None]:
+    """An evaluation and its comparison, None while nobody has compared."""
+    with open_database(settings) as sessions, sessions() as session:
+        found = evaluations.get_evaluation(session, evaluation_id)
+    has_comparison = bool(found.metrics and "comparison" in found.metrics)
+    return found, _figures(found) if has_comparison else None
+
+
+def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
+    assert evaluation.metrics is not None
+    found = evaluation.metrics["comparison"]
+    count = found["comparison_count"]
+    controlled = found["length_controlled"]
+    return EvaluationFigures(
+        annotator=evaluation.annotator or "people",
+        baseline=evaluation.baseline,
+        win=found["wins"],
+        tie=count - found["wins"] - found["losses"],
+        lose=found["losses"],
+        rate=Rate(*found["rate"]),
+        length_controlled=None if controlled is None else Rate(*controlled),
+        prompt_count=found["prompt_count"],
+        comparison_count=count,
+    )
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _cost(policy: PolicyRecord) -> Cost | None:
+    if not policy.seconds:
+        return None
+    tokens = (policy.metrics or {}).get("response_tokens", 0)
+    return Cost(policy.seconds, tokens / policy.seconds, (policy.peak_memory_bytes or 0) / MEGABYTE)
+
+
+def _examples(session: Session, evaluation: EvaluationRecord) -> list[ResponseExample]:
+    """Some of the compared pairs with what was said of them, from the policy's side."""
+    examples = []
+    for _, own_id, other_id in evaluations.evaluation_pairs(session, evaluation.id)[:EXAMPLES]:
+        pair = PairKey(min(own_id, other_id), max(own_id, other_id))
+        (text,) = pair_texts(session, [pair])
+        shown = text.shown(own_id)
+        verdicts = judgements.showings(session, [pair]).get(pair, {}).get(evaluation.annotator_id or 0, {})
+        names = {"first": "win" if own_id < other_id else "lose", "second": "lose" if own_id < other_id else "win"}
+        said = {names.get(verdict, "tie") for verdict in verdicts.values()}
+        examples.append(
+            ResponseExample(
+                text.prompt.text, shown.right.text, shown.left.text, said.pop() if len(said) == 1 else "tie"
+            )
+        )
+    return examples

@@ -1,0 +1,52 @@
+"""Responses that a policy, or the model it started from, gives to prompts of a run; stored ones are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import responses
+from db.samples import Sample, samples
+from models.records import StoredPrompt
+from tasks.align_config import AlignmentSection
+from tasks.align_data import evaluation_prompts
+from tasks.config import GenerateConfig, SampleConfig
+from tasks.generation import sample_with
+from tasks.settings import Settings
+
+
+def comparison_samples(
+    sessions: sessionmaker[Session], run_id: int, config: AlignmentSection, model: str, settings: Settings
+) -> list[Sample]:
+    """The responses of a model to the prompts that policies are compared on."""
+    with sessions() as session:
+        prompts = evaluation_prompts(session, config)
+    return policy_samples(
+        sessions, run_id, config, model, prompts, generate=config.evaluate.generate(), settings=settings
+    )
+
+
+def policy_samples(
+    sessions: sessionmaker[Session],
+    run_id: int,
+    config: AlignmentSection,
+    model: str,
+    prompts: Sequence[StoredPrompt],
+    *,
+    generate: GenerateConfig,
+    settings: Settings,
+) -> list[Sample]:
+    """The responses of a model to these prompts of the run, by prompt; what is missing is sampled."""
+    wanted = {prompt.id for prompt in prompts}
+    identity = sample_with(
+        sessions,
+        run_id,
+        SampleConfig(seed=config.seed, model=config.model, generate=generate),
+        model,
+        chosen=lambda page: [prompt for prompt in page if prompt.id in wanted],
+        settings=settings,
+    )
+    with sessions.begin() as session:
+        generator_id = responses.ensure_generator(session, identity)
+        return samples(session, generator_id, sorted(wanted), count=generate.responses_per_prompt)

@@ -1,0 +1,125 @@
+"""MT-Bench's and Arena-Hard's protocols over the user's question file: answers, then a judge. Knows no Prefect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import runs
+from models.generation.seeds import sample_seed
+from models.labelling.protocol_scores import (
+    ArenaHardSummary,
+    MtBenchSummary,
+    arena_hard_summary,
+    mt_bench_summary,
+)
+from models.labelling.protocols import ProtocolJudge
+from models.labelling.question_files import Question, read_questions
+from models.records import GenerationRequest, Message, Prompt, content_key
+from tasks.align_config import QuestionsConfig
+from tasks.config import ModelConfig
+from tasks.labelling import DatabaseReplies, budget_of
+from tasks.progress import stage_progress
+from tasks.promotion import fixed_model
+from tasks.resources import make_generator, open_database, resolve_generator
+from tasks.runs import opened, recorded
+from tasks.settings import Settings
+
+OF_THE_BUDGET = {"max_requests", "max_cost"}
+OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
+
+Answers = list[tuple[str, ...]]
+
+
+def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> MtBenchSummary | ArenaHardSummary:
+    """Have the model answer the file's questions, and the judge grade or compare the answers.
+
+    Answers are kept in a file, the judge's replies in the database: what is there is not paid for again.
+
+    Raises:
+        SourceError: If the file cannot be read as questions.
+        ProtocolStoppedError: If the judge's server or the budget gave out; what was paid for is kept.
+    """
+    questions = read_questions(path)
+    with open_database(settings) as sessions:
+        with sessions() as session:
+            config = config.model_copy(update={"model": fixed_model(session, config.model)})
+        run_id = opened(lambda sessions, version: _open(sessions, config, questions, version))
+        with recorded(run_id):
+            answers = _answers(questions, config, config.model, settings)
+            judge = _judge(sessions, run_id, config, settings)
+            if config.against is None:
+                return mt_bench_summary(questions, judge.grade(questions, answers))
+            with sessions() as session:
+                baseline = fixed_model(session, ModelConfig(name=config.against))
+            games = judge.compare(questions, answers, _answers(questions, config, baseline, settings))
+            return arena_hard_summary(
+                games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed
+            )
+
+
+def _open(sessions: sessionmaker[Session], config: QuestionsConfig, questions: Sequence[Question], version: str) -> int:
+    key = content_key("questions", config.model_dump(mode="json"), _contents(questions))
+    with sessions.begin() as session:
+        run_id = runs.find_unfinished(session, key)
+        if run_id is not None:
+            runs.set_status(session, run_id, runs.RUNNING)
+            return run_id
+        return runs.open_run(
+            session,
+            kind=runs.EVALUATE,
+            name=f"{config.protocol} of {config.model.name}",
+            config=config.model_dump(mode="json"),
+            config_key=key,
+            code_version=version,
+        )
+
+
+def _judge(sessions: sessionmaker[Session], run_id: int, config: QuestionsConfig, settings: Settings) -> ProtocolJudge:
+    key = settings.openai_api_key
+    return ProtocolJudge(
+        **config.judge.model_dump(exclude=OF_THE_BUDGET | OF_PAIRS),
+        api_key=key.get_secret_value() if key else None,
+        budget=budget_of(sessions, run_id, config.judge),
+        replies=DatabaseReplies(sessions, run_id),
+    )
+
+
+def _answers(questions: Sequence[Question], config: QuestionsConfig, model: ModelConfig, settings: Settings) -> Answers:
+    """A model's answers, turn by turn, each turn after the dialogue so far; read from their file if it is there."""
+    sample = config.sampling().model_copy(update={"model": model})
+    resolved = resolve_generator(sample, model.name, settings)
+    content = resolved.fingerprint if resolved else model.name
+    key = content_key(content, sample.generate.model_dump(mode="json"), sample.seed, _contents(questions))
+    path = settings.artifact_root / "answers" / f"{key[:16]}.json"
+    if path.exists():
+        return [tuple(answers) for answers in json.loads(path.read_text("utf-8"))]
+    dialogues: list[list[Message]] = [[] for _ in questions]
+    with (
+        stage_progress("answer", sum(len(one.turns) for one in questions), f"answers, {model.name}") as advance,
+        closing(make_generator(sample, model.name, resolved, settings)) as generator,
+    ):
+        for turn in range(max(len(question.turns) for question in questions)):
+            open_ones = [at for at, question in enumerate(questions) if turn < len(question.turns)]
+            for at in open_ones:
+                dialogues[at].append(Message("user", questions[at].turns[turn]))
+            prompts = [Prompt(tuple(dialogues[at])) for at in open_ones]
+            seeds = [sample_seed(sample.seed, prompt.key, model.name, 0) for prompt in prompts]
+            requests = [GenerationRequest(prompt, (seed,)) for prompt, seed in zip(prompts, seeds, strict=True)]
+            for at, (response,) in zip(open_ones, generator.generate(requests), strict=True):
+                dialogues[at].append(Message("assistant", response.text))
+            advance(len(open_ones))
+    answers = [tuple(one.content for one in dialogue if one.role == "assistant") for dialogue in dialogues]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
+    scratch.replace(path)
+    return answers
+
+
+def _contents(questions: Sequence[Question]) -> list[object]:
+    return [[one.id, one.turns, one.references] for one in questions]

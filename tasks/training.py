@@ -1,0 +1,290 @@
+"""The training steps: a policy is trained once per start model, data and settings, and is a row from its start."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from models.alignment.job import TrainingJob
+from models.alignment.training import train
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import policies
+from db.runs import get_run
+from db.samples import Sample
+from models.alignment.records import (
+    METHODS_WITH_REFERENCE,
+    Example,
+    Method,
+    MetricPoint,
+    PolicyIdentity,
+    ResponseLogps,
+    TrainingSettings,
+    UnfitExample,
+)
+from models.exchange import PreferenceRow
+from models.fingerprint import model_fingerprint
+from models.records import Prompt, content_key
+from tasks.align_config import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
+from tasks.align_data import data_parts, load_alignment, preference_parts
+from tasks.policy_samples import comparison_samples
+from tasks.progress import say, step_progress
+from tasks.reference import response_logps
+from tasks.resources import POLICY_PREFIX, ResolvedModel, open_database, resolve_model, torch_device
+from tasks.runs import code_version
+from tasks.settings import Settings
+
+SFT_ROUND = 0
+REPORTED_REASONS = 5
+FOLDER_DIGITS = 16
+LIBRARIES = ("torch", "transformers", "accelerate", "peft")
+
+
+@dataclass(frozen=True, slots=True)
+class StartModel:
+    """The model a training starts from, which is also its reference. `policy_id` is None for one not trained here."""
+
+    name: str
+    resolved: ResolvedModel
+    policy_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One training: what, from where, on what. `kl_samples` are the start model's own responses."""
+
+    method: Method
+    round: int
+    start: StartModel
+    settings: TrainingSettings
+    optimize: OptimizeConfig
+    train: Sequence[Example]
+    held_out: Sequence[Example]
+    kl_samples: Sequence[Sample] = ()
+
+
+@task(name="fine-tune", task_run_name="fine-tune for run {run_id}", cache_policy=NO_CACHE)
+def fine_tune(run_id: int) -> int | None:
+    """Fine-tune the model on the golden or chosen responses; return the policy's id, None if that is not wanted."""
+    settings = Settings()
+    with open_database(settings) as sessions:
+        with sessions() as session:
+            config = load_alignment(session, run_id)
+            if not config.sft.epochs:
+                return None
+            parts = data_parts(session, config)
+        optimize = optimize_config(config).model_copy(update={"epochs": config.sft.epochs})
+        plan = Plan(
+            method="sft",
+            round=SFT_ROUND,
+            start=start_model(config, None, settings),
+            settings=training_settings(config, optimize, "sft", beta=0.0, learning_rate=config.sft.learning_rate),
+            optimize=optimize,
+            train=_golden(parts.train),
+            held_out=_golden(parts.held_out),
+        )
+        return train_one(sessions, run_id, plan, settings)
+
+
+@task(name="train", task_run_name="train for run {run_id}", cache_policy=NO_CACHE)
+def train_policy(run_id: int, start_id: int | None) -> int:
+    """Train the policy on the preferences, from the fine-tuned model or the one named; return its id."""
+    settings = Settings()
+    with open_database(settings) as sessions:
+        with sessions() as session:
+            config = load_alignment(session, run_id)
+            assert isinstance(config, AlignConfig)
+            parts = preference_parts(session, config.data)
+        method, optimize = config.train.method, config.train
+        beta, learning_rate = METHOD_DEFAULTS[method]
+        start = start_model(config, start_id, settings)
+        plan = Plan(
+            method=method,
+            round=1,
+            start=start,
+            settings=training_settings(
+                config,
+                optimize,
+                method,
+                beta=optimize.beta or beta,
+                learning_rate=optimize.learning_rate or learning_rate,
+            ),
+            optimize=optimize,
+            train=[Example(row.prompt, row.chosen, row.rejected) for row in parts.train],
+            held_out=[Example(row.prompt, row.chosen, row.rejected) for row in parts.held_out],
+            kl_samples=comparison_samples(sessions, run_id, config, start.name, settings),
+        )
+        return train_one(sessions, run_id, plan, settings)
+
+
+def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings: Settings) -> int:
+    """Train a policy, or find it trained; return its id. What it measures on the way goes to the database at once.
+
+    Raises:
+        TrainingError: If it cannot be trained on, diverges, or the disk is full; checkpoints stay.
+    """
+    with sessions.begin() as session:
+        policy = _open_policy(session, run_id, plan)
+    if policy.status == policies.TRAINED and policy.folder and (settings.artifact_root / policy.folder).is_dir():
+        return policy.id
+    job = _job(sessions, policy.key, plan, settings)
+
+    def store(points: Sequence[MetricPoint]) -> None:
+        with sessions.begin() as session:
+            policies.add_metrics(session, policy.id, points)
+
+    try:
+        with step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
+            log_path = settings.artifact_root / "logs" / "train.log"
+            result, unfit = train(
+                job, log_path=log_path, on_metrics=store, on_step=on_step, timeout_s=plan.optimize.timeout_s
+            )
+    except (Exception, KeyboardInterrupt) as error:
+        with sessions.begin() as session:
+            policies.fail_policy(session, policy.id, str(error) or type(error).__name__)
+        raise
+    _tell(unfit, len(plan.train) + len(plan.held_out))
+    folder = job.folder / "model"
+    with sessions.begin() as session:
+        policies.finish_policy(
+            session,
+            policy.id,
+            folder=str(folder.relative_to(settings.artifact_root)),
+            fingerprint=model_fingerprint(str(folder), None),
+            seconds=result.seconds,
+            peak_memory_bytes=result.peak_memory_bytes,
+            metrics=result.metrics | {"response_tokens": result.response_tokens, "left_out": len(unfit)},
+        )
+    return policy.id
+
+
+def start_model(config: AlignmentSection, policy_id: int | None, settings: Settings) -> StartModel:
+    """The policy of this id, or the configured model."""
+    name = config.model.name if policy_id is None else f"{POLICY_PREFIX}{policy_id}"
+    if policy_id is None and name.startswith(POLICY_PREFIX):
+        policy_id = int(name.removeprefix(POLICY_PREFIX))
+    return StartModel(name, resolve_model(name, config.model, settings), policy_id)
+
+
+def optimize_config(config: AlignmentSection) -> OptimizeConfig:
+    """How the run trains, whatever it trains."""
+    section: OptimizeConfig = getattr(config, "train", None) or getattr(config, "rounds")  # noqa: B009
+    return section
+
+
+def training_settings(
+    config: AlignmentSection, optimize: OptimizeConfig, method: Method, *, beta: float, learning_rate: float
+) -> TrainingSettings:
+    """The settings as the trainer takes them."""
+    names = {
+        "epochs", "batch_size", "examples_per_device", "max_length", "optimizer", "schedule", "warmup_share",
+        "weight_decay", "max_grad_norm", "gradient_checkpointing", "evaluate_every", "save_every",
+    }  # fmt: skip
+    return TrainingSettings(
+        method=method,
+        beta=beta,
+        reward_beta=config.evaluate.reward_beta,
+        learning_rate=learning_rate,
+        dtype=compute_dtype(optimize),
+        lora=optimize.lora.settings(),
+        seed=config.seed,
+        **{name: getattr(optimize, name) for name in names},
+    )
+
+
+def compute_dtype(optimize: OptimizeConfig) -> Literal["float32", "bfloat16"]:
+    """The number format of the computation on this machine."""
+    if optimize.dtype != "auto":
+        return optimize.dtype
+    return "bfloat16" if torch_device() == "cuda" else "float32"
+
+
+def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRecord:
+    run = get_run(session, run_id)
+    settings = asdict(plan.settings)
+    data_hash = content_key(
+        [[one.prompt.key, one.chosen, one.rejected, one.weight] for one in plan.train],
+    )
+    return policies.open_policy(
+        session,
+        key=PolicyIdentity(plan.start.resolved.fingerprint, data_hash, settings).key,
+        name=run.name if plan.round else f"{run.name}, fine-tuned",
+        method=plan.method,
+        round=plan.round,
+        run_id=run_id,
+        start_model=plan.start.name,
+        start_fingerprint=plan.start.resolved.fingerprint,
+        parent_id=plan.start.policy_id,
+        snapshot_id=run.config["data"]["snapshot"],
+        data_hash=data_hash,
+        settings=settings,
+        code_version=code_version(),
+        library_versions={name: _version(name) for name in LIBRARIES},
+    )
+
+
+def _job(sessions: sessionmaker[Session], key: str, plan: Plan, settings: Settings) -> TrainingJob:
+    """What the trainer is given. The reference's log-probabilities come with the examples: it is loaded once, before.
+
+    The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).
+    """
+    train = plan.train if plan.method in METHODS_WITH_REFERENCE else ()
+    kl_examples = [Example(one.prompt, one.text) for one in plan.kl_samples if one.is_complete]
+    measured = plan.held_out if plan.round != SFT_ROUND else ()
+    logps = response_logps(
+        sessions,
+        plan.start.resolved,
+        dict.fromkeys(
+            (one.prompt, text)
+            for one in (*train, *measured, *kl_examples)
+            for text in (one.chosen, one.rejected)
+            if text is not None
+        ),
+        dtype=plan.settings.dtype,
+        max_length=plan.settings.max_length,
+        settings=settings,
+    )
+    return TrainingJob(
+        folder=settings.artifact_root / "policies" / key[:FOLDER_DIGITS],
+        model=plan.start.resolved.location,
+        revision=plan.start.resolved.revision,
+        settings=plan.settings,
+        train=tuple(_with_reference(one, logps) for one in plan.train),
+        held_out=tuple(_with_reference(one, logps) for one in plan.held_out),
+        kl_examples=tuple(_with_reference(one, logps) for one in kl_examples if (one.prompt, one.chosen) in logps),
+        accelerate_config=plan.optimize.accelerate_config,
+    )
+
+
+def _with_reference(example: Example, logps: Mapping[tuple[Prompt, str], ResponseLogps]) -> Example:
+    chosen = logps.get((example.prompt, example.chosen))
+    rejected = None if example.rejected is None else logps.get((example.prompt, example.rejected))
+    return replace(
+        example,
+        reference_chosen_logps=None if chosen is None else chosen.logps,
+        reference_rejected_logps=None if rejected is None else rejected.logps,
+    )
+
+
+def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
+    """The different responses to fine-tune on."""
+    texts = ((row.prompt, row.chosen if isinstance(row, PreferenceRow) else row.text) for row in rows)
+    return [Example(prompt, text) for prompt, text in dict.fromkeys(texts)]
+
+
+def _tell(unfit: Sequence[UnfitExample], total: int) -> None:
+    """Say which examples were left out and why, the same reasons together."""
+    for reason, count in Counter(one.reason for one in unfit).most_common(REPORTED_REASONS):
+        say(f"{count:,} of {total:,} examples are left out: {reason}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

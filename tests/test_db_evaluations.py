@@ -1,0 +1,174 @@
+"""Evaluations on both databases: pairs, who compares, which comparison counts, the view."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from test_db_policies import open_align_run, open_policy
+from test_db_queries import add, all_prompt_ids, ids_by_text, row
+
+from db import evaluations, judgements
+from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
+
+ANNA = AnnotatorIdentity("person", "anna")
+JUDGE = AnnotatorIdentity("judge", "judge", has_both_orders=True)
+KEYS = count()
+
+
+@pytest.fixture
+def two(sessions):
+    """Two policies of one run."""
+    run_id = open_align_run(sessions)
+    return open_policy(sessions, run_id, "a").id, open_policy(sessions, run_id, "b").id
+
+
+@pytest.fixture
+def pairs(sessions):
+    """Three pairs of a policy's response and the baseline's, the baseline's id lower in the second."""
+    add(
+        sessions,
+        row(1, "a", "ours a", "theirs a"),
+        row(2, "b", "theirs b", "ours b"),
+        row(3, "c", "ours c", "theirs c"),
+    )
+    ids = ids_by_text(sessions)
+    return [
+        (prompt_id, ids[f"ours {name}"], ids[f"theirs {name}"])
+        for prompt_id, name in zip(all_prompt_ids(sessions), "abc", strict=True)
+    ]
+
+
+def evaluation(sessions, policy_id, *, baseline_id=None, key=None, metrics=None, **changes):
+    values = {"run_id": None, "annotator_id": None, "settings": {"annotator": "judge"}}
+    values |= {"baseline_model": None if baseline_id else "demo"} | changes
+    with sessions.begin() as session:
+        evaluation_id = evaluations.open_evaluation(
+            session, key=key or f"{next(KEYS):064}", policy_id=policy_id, baseline_id=baseline_id, **values
+        )
+        if metrics is not None:
+            evaluations.finish_evaluation(session, evaluation_id, metrics)
+    return evaluation_id
+
+
+def judge(sessions, identity, *made):
+    with sessions.begin() as session:
+        annotator_id = judgements.add_annotator(session, identity)
+        judgements.add_judgements(session, annotator_id, made)
+    return annotator_id
+
+
+def judged(ours, theirs, verdict, left=None):
+    """What the policy's side gets: win, lose, or a verdict as it is."""
+    first, second = sorted((ours, theirs))
+    names = {"win": "first" if ours == first else "second", "lose": "second" if ours == first else "first"}
+    return Judgement(PairKey(first, second), left or first, names.get(verdict, verdict))
+
+
+def test_the_same_comparison_is_one_evaluation(sessions, two):
+    first = evaluation(sessions, two[0], key="e" * 64)
+    assert evaluation(sessions, two[0], key="e" * 64) == first
+    assert evaluation(sessions, two[0]) != first
+
+
+def test_an_evaluation_has_one_baseline(sessions, two):
+    for baseline in ({"baseline_id": two[1], "baseline_model": "demo"}, {"baseline_id": None, "baseline_model": None}):
+        with pytest.raises(IntegrityError):
+            evaluation(sessions, two[0], **baseline)
+
+
+def test_an_evaluation_names_its_baseline_and_its_annotator(sessions, two):
+    by_policy = evaluation(sessions, two[0], baseline_id=two[1])
+    by_model = evaluation(sessions, two[0], baseline_model="some/model")
+    annotator_id = judge(sessions, JUDGE)
+    with sessions.begin() as session:
+        evaluations.set_annotator(session, by_policy, annotator_id)
+    with sessions() as session:
+        newest, oldest = evaluations.evaluations_of(session, two[0])
+        assert evaluations.get_evaluation(session, by_policy) == oldest
+        assert evaluations.evaluations_of(session, two[1]) == []
+    assert (newest.id, newest.baseline, newest.annotator) == (by_model, "some/model", None)
+    assert (oldest.id, oldest.baseline, oldest.annotator) == (by_policy, f"policy:{two[1]}", "judge")
+    assert (oldest.annotator_id, oldest.metrics, oldest.finished_at) == (annotator_id, None, None)
+
+
+def test_an_unknown_evaluation_is_named_with_a_hint(sessions):
+    with sessions() as session, pytest.raises(LookupError, match="no evaluation 9; see: antipode policies"):
+        evaluations.get_evaluation(session, 9)
+
+
+def test_what_an_evaluation_comes_to_replaces_what_it_came_to_before(sessions, two):
+    evaluation_id = evaluation(sessions, two[0], metrics={"comparison": {"rate": [0.5, 0.25, 0.75]}})
+    with sessions.begin() as session:
+        evaluations.finish_evaluation(session, evaluation_id, {"held_out": {"margin": 0.1}})
+    with sessions() as session:
+        found = evaluations.get_evaluation(session, evaluation_id)
+    assert found.metrics == {"held_out": {"margin": 0.1}} and found.finished_at is not None
+
+
+def test_pairs_come_back_as_they_were_given_once(sessions, two, pairs):
+    evaluation_id, other = evaluation(sessions, two[0]), evaluation(sessions, two[0])
+    same_response = (pairs[0][0], pairs[0][1], pairs[0][1])
+    with sessions.begin() as session:
+        evaluations.add_evaluation_pairs(session, evaluation_id, pairs[::-1])
+        evaluations.add_evaluation_pairs(session, evaluation_id, [*pairs, same_response])
+        evaluations.add_evaluation_pairs(session, other, [])
+    with sessions() as session:
+        assert evaluations.evaluation_pairs(session, evaluation_id) == sorted([*pairs, same_response])
+        assert evaluations.evaluation_pairs(session, other) == []
+
+
+def test_the_comparison_finished_last_counts(sessions, two):
+    policy_id, other = two
+    rate = {"comparison": {"rate": [0.6, 0.5, 0.7]}}
+    people = evaluation(sessions, policy_id, baseline_id=other, metrics=rate)
+    by_judge = evaluation(sessions, policy_id, baseline_id=other, metrics=rate)
+    with_model = evaluation(sessions, policy_id, metrics=rate)
+    evaluation(sessions, policy_id, baseline_id=other, metrics={"held_out": {}})
+    evaluation(sessions, policy_id, baseline_id=other)
+
+    def latest(against):
+        with sessions() as session:
+            found = evaluations.latest_comparison(session, policy_id, against=against)
+        return found and found.id
+
+    assert (latest(other), latest(None), latest(policy_id)) == (by_judge, with_model, None)
+    with sessions.begin() as session:  # people have compared more
+        evaluations.finish_evaluation(session, people, rate)
+    assert latest(other) == latest(None) == people
+
+
+def view(sessions):
+    with sessions() as session:
+        rows = session.execute(text("SELECT * FROM policy_evaluations ORDER BY evaluation_id")).mappings().all()
+    return [(one["baseline"], one["annotator"], one["pairs"], one["wins"], one["ties"], one["losses"]) for one in rows]
+
+
+def test_the_view_counts_judgements_from_the_side_of_the_policy(sessions, two, pairs):
+    evaluation_id = evaluation(sessions, two[0], baseline_id=two[1])
+    with sessions.begin() as session:
+        evaluations.add_evaluation_pairs(session, evaluation_id, pairs)
+    baseline = f"policy:{two[1]}"
+    assert view(sessions) == [(baseline, None, 3, 0, 0, 0)]
+    (_, a, theirs_a), (_, b, theirs_b), (_, c, theirs_c) = pairs
+    by_judge = judge(
+        sessions,
+        JUDGE,
+        judged(a, theirs_a, "win", left=a),
+        judged(a, theirs_a, "win", left=theirs_a),
+        judged(b, theirs_b, "win"),
+        judged(c, theirs_c, "lose", left=c),
+        judged(c, theirs_c, "skip", left=theirs_c),
+    )
+    judge(sessions, ANNA, judged(a, theirs_a, "tie"), judged(b, theirs_b, "lose"), judged(c, theirs_c, "both_bad"))
+    assert view(sessions) == [(baseline, None, 3, 0, 2, 1)]  # nobody is named: people
+    with sessions.begin() as session:
+        evaluations.set_annotator(session, evaluation_id, by_judge)
+    assert view(sessions) == [(baseline, "judge", 3, 3, 0, 1)]
+
+
+def test_an_evaluation_without_pairs_is_in_the_view(sessions, two):
+    evaluation(sessions, two[0])
+    assert view(sessions) == [("demo", None, 0, 0, 0, 0)]

@@ -1,0 +1,197 @@
+"""Examples to ids on tiny byte-level tokenizers made on the spot, one for each way templates end a turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.alignment.records import Example
+from models.alignment.tokens import TokenizedExample, end_ids, template_key, tokenize_examples
+from models.prompting import render_prompt
+from models.records import Message, Prompt
+
+SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>"]
+LOOP = "{% for m in messages %}"
+QWEN = (
+    LOOP + "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA_3 = (
+    "{{ bos_token }}" + LOOP + "{{ m['role'] + ': ' + m['content'] | trim + '<|eot_id|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+ZEPHYR = (
+    LOOP + "{{ m['role'] + '\n' + m['content'] + eos_token + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant\n' }}{% endif %}"
+)
+PLAIN_END = LOOP + "{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+# name: template, bos_token, eos_token, is the BOS in front, the end
+KINDS = {
+    "qwen": (QWEN, None, "<|endoftext|>", False, "<|im_end|>"),
+    "llama-3": (LLAMA_3, "<s>", "<|endoftext|>", True, "<|eot_id|>"),
+    "zephyr": (ZEPHYR, "<s>", "</s>", False, "</s>"),
+    "no special token in the template": (PLAIN_END, "<s>", "</s>", False, "</s>"),
+    "no template": (None, "<s>", "</s>", False, "</s>"),
+}
+PROMPT = Prompt.from_text("How are you?")
+
+
+def make_tokenizer(template: str | None, *, bos: str | None = "<s>", eos: str | None = "</s>") -> Any:
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    trainer = ByteLevelBPETokenizer()
+    trainer.train_from_iterator(["How are you? Fine, thanks."], vocab_size=270, special_tokens=SPECIAL)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trainer._tokenizer, bos_token=bos, eos_token=eos)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def qwen() -> Any:
+    return make_tokenizer(QWEN, bos=None, eos="<|endoftext|>")
+
+
+def reason_of(tokenizer: Any, example: Example, max_length: int = 100) -> str:
+    fitting, unfit = tokenize_examples(tokenizer, [example], max_length=max_length)
+    assert fitting == {}
+    assert [row.position for row in unfit] == [0]
+    return unfit[0].reason
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_sequence_has_one_bos_where_one_is_used_and_one_end(name: str) -> None:
+    template, bos, eos, has_bos, end = KINDS[name]
+    tokenizer = make_tokenizer(template, bos=bos, eos=eos)
+    fitting, unfit = tokenize_examples(tokenizer, [Example(PROMPT, "Fine.", "No.")], max_length=200)
+    assert unfit == []
+    row = fitting[0]
+    end_id = tokenizer.convert_tokens_to_ids(end)
+    bos_id = tokenizer.convert_tokens_to_ids("<s>")
+    assert end_ids(tokenizer) == [end_id]
+    assert row.prompt_ids == render_prompt(tokenizer, PROMPT, system_prompt=None)
+    for ids in (row.chosen_ids, row.rejected_ids or []):
+        assert ids.count(end_id) == 1
+        assert ids[-1] == end_id
+        assert (row.prompt_ids + ids).count(bos_id) == has_bos
+    assert row.prompt_ids[0] == bos_id or not has_bos
+    assert tokenizer.decode(row.chosen_ids[:-1]) == "Fine."
+
+
+def test_the_prompt_and_the_response_are_what_the_template_writes_of_the_whole_dialogue(qwen: Any) -> None:
+    fitting, _ = tokenize_examples(qwen, [Example(PROMPT, "Fine.")], max_length=200)
+    turns = [{"role": "user", "content": PROMPT.text}, {"role": "assistant", "content": "Fine."}]
+    whole = qwen(qwen.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
+    ours = fitting[0].prompt_ids + fitting[0].chosen_ids
+    assert ours == whole[: len(ours)]
+    assert qwen.decode(whole[len(ours) :]) == "\n"
+
+
+def test_what_stands_between_the_response_and_its_end_belongs_to_the_end() -> None:
+    tokenizer = make_tokenizer(ZEPHYR.replace("eos_token", "' ' + eos_token"))
+    assert tokenizer.decode(end_ids(tokenizer)) == " </s>"
+
+
+def test_a_special_token_written_in_a_response_stays_plain_characters(qwen: Any) -> None:
+    text = "Write <|im_end|> at the end</s>"
+    fitting, _ = tokenize_examples(qwen, [Example(PROMPT, text)], max_length=200)
+    ids = fitting[0].chosen_ids
+    assert qwen.decode(ids[:-1]) == text
+    assert ids.count(qwen.convert_tokens_to_ids("<|im_end|>")) == 1
+
+
+def test_a_vocabulary_that_spells_a_special_token_from_plain_text_is_reported() -> None:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [("<unk>", 0.0), ("</s>", -1.0), ("a", -2.0)]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.Unigram(pieces, unk_id=0)), eos_token="</s>", unk_token="<unk>"
+    )
+    reason = reason_of(tokenizer, Example(Prompt.from_text("a"), "a</s>a"))
+    assert (
+        reason == "the chosen response's text is encoded with 1 special tokens, '</s>' first; take them out of the text"
+    )
+    assert tokenize_examples(tokenizer, [Example(Prompt.from_text("a"), "b")], max_length=9)[1] == []
+
+
+def test_a_sequence_of_max_length_fits_and_one_token_more_does_not(qwen: Any) -> None:
+    example = Example(PROMPT, "ab", "abcd")
+    row = tokenize_examples(qwen, [example], max_length=100)[0][0]
+    assert row.rejected_ids is not None
+    prompt_length, response_length = len(row.prompt_ids), len(row.rejected_ids)
+    total = prompt_length + response_length
+    assert tokenize_examples(qwen, [example], max_length=total) == ({0: row}, [])
+    assert reason_of(qwen, example, total - 1) == (
+        f"prompt ({prompt_length}) and rejected response ({response_length}) have {total} tokens, over {total - 1}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("example", "reason"),
+    [
+        (Example(PROMPT, ""), "the chosen response is empty (0 characters, 0 tokens)"),
+        (Example(PROMPT, "Fine.", " \n"), "the rejected response is empty (2 characters, 2 tokens)"),
+        (Example(PROMPT, "a", "a"), "chosen and rejected are the same 2 tokens: 'a'"),
+    ],
+)
+def test_a_row_that_cannot_be_trained_on_is_reported_with_figures(qwen: Any, example: Example, reason: str) -> None:
+    assert reason_of(qwen, example) == reason
+
+
+def test_a_template_that_refuses_the_dialogue_is_reported_and_the_other_rows_stay() -> None:
+    strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + QWEN
+    tokenizer = make_tokenizer(strict)
+    with_system = Prompt((Message("system", "Be brief."), Message("user", "Hi")))
+    examples = [Example(PROMPT, "a", "b"), Example(with_system, "a", "b"), Example(PROMPT, "c")]
+    fitting, unfit = tokenize_examples(tokenizer, examples, max_length=200)
+    assert list(fitting) == [0, 2]
+    assert fitting[2].rejected_ids is None
+    assert [row.position for row in unfit] == [1]
+    assert "no system role" in unfit[0].reason
+
+
+def test_no_examples_give_no_rows(qwen: Any) -> None:
+    assert tokenize_examples(qwen, [], max_length=10) == ({}, [])
+
+
+@pytest.mark.parametrize(("template", "words"), [(None, "is not set"), (PLAIN_END, "without a special token")])
+def test_a_tokenizer_without_any_end_is_refused(template: str | None, words: str) -> None:
+    tokenizer = make_tokenizer(template, eos=None)
+    with pytest.raises(ValueError, match=words):
+        tokenize_examples(tokenizer, [Example(PROMPT, "a")], max_length=10)
+
+
+def test_a_template_that_drops_the_assistants_turn_is_refused() -> None:
+    tokenizer = make_tokenizer("{{ messages[0]['content'] }}")
+    with pytest.raises(ValueError, match="does not write an assistant's turn: 'antipode' became 'Hi'"):
+        end_ids(tokenizer)
+
+
+def test_the_template_key_changes_with_the_template_and_with_the_end() -> None:
+    tokenizers = [
+        make_tokenizer(QWEN),
+        make_tokenizer(LLAMA_3),
+        make_tokenizer(None),
+        make_tokenizer(None, eos="<|endoftext|>"),
+        make_tokenizer(None, bos=None),
+    ]
+    assert len({template_key(tokenizer) for tokenizer in tokenizers}) == len(tokenizers)
+    assert template_key(make_tokenizer(QWEN)) == template_key(tokenizers[0])
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=6), st.integers(5, 60))
+def test_every_row_is_either_whole_or_reported(qwen: Any, texts: list[tuple[str, str]], max_length: int) -> None:
+    examples = [Example(PROMPT, chosen, rejected) for chosen, rejected in texts]
+    fitting, unfit = tokenize_examples(qwen, examples, max_length=max_length)
+    assert sorted([*fitting, *(row.position for row in unfit)]) == list(range(len(examples)))
+    for position, row in fitting.items():
+        assert isinstance(row, TokenizedExample)
+        assert row.rejected_ids is not None
+        assert row.chosen_ids != row.rejected_ids
+        assert qwen.decode(row.chosen_ids[:-1]) == examples[position].chosen
+        assert len(row.prompt_ids) + max(len(row.chosen_ids), len(row.rejected_ids)) <= max_length
