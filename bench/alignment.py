@@ -37,7 +37,13 @@ from tasks.training import fine_tune, train_policy
 
 SEEDS = (0, 1, 2)
 METHODS = ("sft", "dpo", "ipo", "orpo", "asft", "spin", "ld_align")
-RATES = {"sft": 1e-4, "dpo": 3e-4, "ipo": 3e-4, "orpo": 3e-4, "asft": 3e-4}
+TRAIN: dict[str, dict[str, Any]] = {
+    "sft": {"learning_rate": 1e-4},
+    "dpo": {"learning_rate": 3e-4},
+    "ipo": {"learning_rate": 5e-5, "beta": 0.5},
+    "orpo": {"learning_rate": 3e-4},
+    "asft": {"learning_rate": 3e-4},
+}
 COMMON: dict[str, Any] = {
     "batch_size": 32,
     "examples_per_device": 32,
@@ -63,7 +69,7 @@ def align_once(method: str, seed: int) -> int:
     common = {"name": f"{method}, seed {seed}", "seed": seed, "sft": SFT, "evaluate": EVALUATE, "data": {"run": "demo"}}
     if method in {"spin", "ld_align"}:
         return _in_rounds(method, common)
-    train = {"method": method, "learning_rate": RATES[method], "epochs": 2.0} | COMMON
+    train = {"method": method, "epochs": 2.0} | TRAIN[method] | COMMON
     run_id = open_align_run.fn(AlignConfig.model_validate(common | {"train": train}))
     with recorded(run_id):
         start_id = fine_tune.fn(run_id)
@@ -136,7 +142,7 @@ def main() -> None:
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("torch", "transformers")},
-        "settings": {"sft": SFT, "rates": RATES, "common": COMMON, "evaluate": EVALUATE},
+        "settings": {"sft": SFT, "train": TRAIN, "common": COMMON, "evaluate": EVALUATE},
         "results": results,
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

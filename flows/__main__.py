@@ -20,19 +20,22 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from flows import quality_terminal, terminal
+from flows import policy_terminal, quality_terminal, terminal
 from flows.engine import prepare_prefect
 from flows.label_commands import Export, ExportPairs, ImportLabels, Label, Quality, Web
 from flows.policy_commands import Align, Benchmarks, Evaluate, LdAlign, Policies, Promote, Questions, Rollback
 from models.selection import Strategy
+from tasks.align_config import AlignConfig
 from tasks.config import CurateConfig, ImportConfig, LabelConfig
 from tasks.settings import Settings
 
 Format = Literal["table", "jsonl", "csv", "parquet"]
 
 DEMO_PROMPTS = 256
+DEMO_ALIGNED_FROM = 64
 DEMO_ANNOTATORS = 2
 DEMO_NOISE = 1.0
+DEMO_SFT_RATE, DEMO_DPO_RATE = 1e-4, 3e-4  # of a model of 3 million parameters
 TABLE_ROWS = 20
 
 
@@ -113,7 +116,7 @@ class Report(BaseModel):
 
 
 class Demo(BaseModel):
-    """Run the whole job on the demo world: train its small model, sample, embed, select, label twice, show."""
+    """Run the whole job on the demo world: train its small model, sample, embed, select, label twice, align by DPO."""
 
     prompts: int = Field(DEMO_PROMPTS, ge=1, description="How many of the demo's prompts to use (1 or more).")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the run; another one samples other responses.")
@@ -121,6 +124,7 @@ class Demo(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.ingestion import import_demo_prompts
+        from tasks.progress import say
         from tasks.quality import quality_of_run
 
         settings = Settings()
@@ -140,6 +144,10 @@ class Demo(BaseModel):
             _label(run_id, seed)
         terminal.show_pairs_of(run_id, settings)
         quality_terminal.show_agreement(quality_of_run(str(run_id), strategies=(), settings=settings))
+        if self.prompts >= DEMO_ALIGNED_FROM:
+            policy_terminal.show_policy(_align(run_id), settings)
+        else:
+            say(f"too few labels to align on; antipode demo --prompts {DEMO_ALIGNED_FROM} does")
         terminal.show_next(run_id, settings)
 
 
@@ -236,6 +244,35 @@ def _label(run_id: int, seed: int) -> None:
                 "annotator": "rubric",
                 "rubric": {"temperature": DEMO_NOISE, "seed": seed},
                 "pairs_per_shard": 256,
+            }
+        )
+    )
+
+
+def _align(run_id: int) -> int:
+    """Fine-tune and align the demo model on the demo's labels; its true utility says whether it became better."""
+    from flows.align import align
+
+    return align(
+        AlignConfig.model_validate(
+            {
+                "name": "demo",
+                "data": {"run": str(run_id)},
+                "sft": {"learning_rate": DEMO_SFT_RATE},
+                "train": {
+                    "learning_rate": DEMO_DPO_RATE,
+                    "examples_per_device": 32,
+                    "max_length": 256,
+                    "evaluate_every": 10,
+                },
+                "evaluate": {
+                    "annotator": "rubric",
+                    "source": {"name": "demo", "split": "test"},
+                    "responses_per_prompt": 4,
+                    "temperature": 1,
+                    "max_tokens": 96,
+                    "backend": "transformers",
+                },
             }
         )
     )

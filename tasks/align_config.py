@@ -267,6 +267,7 @@ class QuestionsConfig(Section):
             raise ValueError("a judge needs an address and a model; set judge.base_url and judge.model")
         if (self.protocol == "arena_hard") != (self.against is not None):
             raise ValueError("arena_hard compares with a baseline and mt_bench does not: give `against` for arena_hard")
+        self.sampling()
         return self
 
     def sampling(self) -> SampleConfig:

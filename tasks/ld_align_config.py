@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from models.alignment.records import Method
 from tasks.align_config import AlignmentSection, DataConfig, OptimizeConfig
@@ -41,8 +41,8 @@ class RoundsConfig(OptimizeConfig):
     weights: Literal["latent_distance", "unit"] = Field(
         "latent_distance", description="LD-Align's s / S by the guide, or all 1 (SPIN)."
     )
-    betas: tuple[float, ...] = Field((0.1,), min_length=1, description="β of each round; the last one goes on.")
-    learning_rates: tuple[float, ...] = Field(
+    betas: tuple[PositiveFloat, ...] = Field((0.1,), min_length=1, description="β of each round; the last one goes on.")
+    learning_rates: tuple[PositiveFloat, ...] = Field(
         (5e-7,), min_length=1, description="Peak learning rate of each round; the last one goes on."
     )
     has_previous: bool = Field(False, description="Train on the previous round's samples too (SPIN).")

@@ -84,7 +84,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
             drift={context: Drift.from_dict(stored) for context, stored in measured.get("drift", {}).items()},
             latent_distances={number: [one.distance for one in rows] for number, rows in rounds.items() if rows},
-            gate=gate_verdict(session, policy_id).reason,
+            gate=_gate_line(session, policy_id),
             cost=_cost(policy),
             examples=_examples(session, compared[0]) if compared else (),
         )
@@ -121,6 +121,11 @@ def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
     )
 
 
+def _gate_line(session: Session, policy_id: int) -> str:
+    verdict = gate_verdict(session, policy_id)
+    return f"{'passed' if verdict.is_passed else 'not passed'}: {verdict.reason}"
+
+
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
 
@@ -135,7 +140,8 @@ def _cost(policy: PolicyRecord) -> Cost | None:
 def _examples(session: Session, evaluation: EvaluationRecord) -> list[ResponseExample]:
     """Some of the compared pairs with what was said of them, from the policy's side."""
     examples = []
-    for _, own_id, other_id in evaluations.evaluation_pairs(session, evaluation.id)[:EXAMPLES]:
+    first_of_prompt = {row[0]: row for row in reversed(evaluations.evaluation_pairs(session, evaluation.id))}
+    for _, own_id, other_id in sorted(first_of_prompt.values())[:EXAMPLES]:
         pair = PairKey(min(own_id, other_id), max(own_id, other_id))
         (text,) = pair_texts(session, [pair])
         shown = text.shown(own_id)

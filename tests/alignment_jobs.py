@@ -18,7 +18,6 @@ from models.alignment.records import Example, TrainingSettings
 from models.alignment.tokens import tokenize_examples
 from models.records import Prompt
 
-ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"

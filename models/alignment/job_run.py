@@ -40,7 +40,15 @@ _KEPT_CHECKPOINTS = 2
 _SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_ROOM_WORDS = ("No space left", "File too large", "quota exceeded", "PytorchStreamWriter failed", "write failed")
+# torch.save and safetensors tell the system's reason in words, or only that a stream broke while it was written.
+_NO_ROOM_WORDS = (
+    "No space left",
+    "File too large",
+    "quota exceeded",
+    "write failed",
+    "iostream error",
+    "unexpected pos",
+)
 
 
 def run_job(job: TrainingJob, folder: Path) -> None:

@@ -1,0 +1,98 @@
+"""What the tests of alignment share: a tiny random model, preferences of the demo world, runs of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from alignment_jobs import TEMPLATE, save_llama
+from sqlalchemy import func
+from sqlalchemy import select as query
+from test_db_queries import add
+from test_tasks_labelling import label
+from test_tasks_steps import configured, curate
+
+from db import policy_schema
+from models.demo.corpus import demo_prompts, reference_response
+from models.records import ImportedResponse, ImportedRow, Prompt
+from tasks.align_config import AlignConfig
+from tasks.align_data import is_held_out
+from tasks.ld_align_config import LdAlignConfig
+
+IMPOLITE = "No."
+QUICK = {"epochs": 1, "batch_size": 4, "max_length": 200, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}
+MEASURED = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "has_drift": False}
+
+
+def tiny_model(folder: Path) -> str:
+    """A Llama of random weights that reads the roles of a dialogue."""
+    assert "message" in TEMPLATE or "m['role']" in TEMPLATE
+    return save_llama(folder, max_position_embeddings=512)
+
+
+def chosen_prompts(*, train: int, held_out: int, share: float = 0.1) -> list[str]:
+    """Prompts of the demo world, so many of either part."""
+    parts: dict[bool, list[str]] = {False: [], True: []}
+    for text in demo_prompts("train"):
+        parts[is_held_out(Prompt.from_text(text), share)].append(text)
+    assert len(parts[False]) >= train and len(parts[True]) >= held_out
+    return parts[False][:train] + parts[True][:held_out]
+
+
+def import_pairs(sessions: Any, prompts: Sequence[str], *, rejected: str = IMPOLITE) -> None:
+    """A good and a poor response to each prompt, the good one a reference."""
+    rows = [
+        ImportedRow(
+            number,
+            Prompt.from_text(text),
+            (ImportedResponse(reference_response(text), is_reference=True), ImportedResponse(rejected)),
+        )
+        for number, text in enumerate(prompts, start=1)
+    ]
+    add(sessions, *rows)
+
+
+def prefer(sessions: Any, *, train: int = 6, held_out: int = 3) -> None:
+    """Preferences of the rubric over imported responses."""
+    import_pairs(sessions, chosen_prompts(train=train, held_out=held_out))
+    curate(configured(source={"has_references": True}, generate={"when": "never"}))
+    label(annotator="rubric", rubric={"temperature": 0})
+
+
+def align_config(model: str, **changes: Any) -> AlignConfig:
+    """A quick alignment; `changes` are merged into the sections."""
+    sections: dict[str, Any] = {
+        "model": {"name": model, "dtype": "float32"},
+        "sft": {"epochs": 0},
+        "train": QUICK,
+        "evaluate": MEASURED,
+    }
+    return AlignConfig.model_validate(merged(sections, changes))
+
+
+def ld_align_config(model: str, **changes: Any) -> LdAlignConfig:
+    """Quick rounds; `changes` are merged into the sections."""
+    rounds = {name: value for name, value in QUICK.items() if name != "learning_rate"}
+    sections: dict[str, Any] = {
+        "model": {"name": model, "dtype": "float32"},
+        "sft": {"epochs": 0},
+        "rounds": rounds | {"count": 2, "learning_rates": (1e-3,)},
+        "guide": {"epochs": 1, "layers": 1, "heads": 2, "hidden_size": 16, "latent_size": 4, "max_length": 64},
+        "evaluate": MEASURED,
+        "max_tokens": 4,
+    }
+    return LdAlignConfig.model_validate(merged(sections, changes))
+
+
+def merged(sections: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(sections)
+    for name, value in changes.items():
+        result[name] = result.get(name, {}) | value if isinstance(value, dict) else value
+    return result
+
+
+def count_rows(sessions: Any, table: str) -> int:
+    """How many rows a table of alignment has."""
+    with sessions() as session:
+        return int(session.scalar(query(func.count()).select_from(getattr(policy_schema, table))) or 0)
