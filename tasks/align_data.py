@@ -42,10 +42,12 @@ def preference_parts(session: Session, data: DataConfig) -> Parts[PreferenceRow]
     """The rows of the configured snapshot, by the split of their source if it has one, else by the prompt's hash.
 
     Raises:
+        LookupError: If there is no such snapshot.
         NothingToDoError: If one of the two parts is empty.
     """
     assert data.snapshot is not None  # stored with the run
-    rows = list(snapshots.snapshot_rows(session, data.snapshot))[: data.limit]
+    snapshot = snapshots.snapshot_info(session, data.snapshot)
+    rows = list(snapshots.snapshot_rows(session, snapshot.id))[: data.limit]
     has_splits = any(row.split in HELD_OUT_SPLITS for row in rows)
     is_out = [
         row.split in HELD_OUT_SPLITS if has_splits else is_held_out(row.prompt, data.held_out_share) for row in rows
@@ -96,7 +98,8 @@ def evaluation_prompts(session: Session, config: AlignmentSection) -> list[Store
         held_out = {row.prompt_id: StoredPrompt(row.prompt_id, row.prompt) for row in parts.held_out}
         return list(held_out.values())[: source.limit]
     trained = {row.prompt_id for row in parts.train}
-    ids = [id_ for id_ in _prompt_ids(session, source) if id_ not in trained]
+    found = select_prompt_ids(session, source=source.name, split=source.split, limit=None)
+    ids = [id_ for id_ in found if id_ not in trained][: source.limit]
     if not ids:
         raise NothingToDoError(f"every prompt of evaluate.source {source.name or 'any'} is trained on; name others")
     return stored_prompts(session, ids)

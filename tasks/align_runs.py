@@ -9,12 +9,15 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import policies, runs
-from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig
+from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig, GateConfig
 from tasks.align_data import data_parts, evaluation_prompts, load_alignment
+from tasks.config import ModelConfig
+from tasks.errors import NothingToDoError
 from tasks.exchange import take_snapshot
 from tasks.ld_align_config import LdAlignConfig
 from tasks.progress import say
 from tasks.promotion import fixed_model
+from tasks.resources import POLICY_PREFIX
 from tasks.runs import opened
 
 Config = TypeVar("Config", bound=AlignmentSection)
@@ -49,15 +52,18 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
 
     Raises:
         LookupError: If there is no such policy.
-        NothingToDoError: If there is no prompt to compare on.
+        NothingToDoError: If there is no prompt to compare on, or the policy would be compared with itself.
     """
 
     def open_once(sessions: sessionmaker[Session], version: str) -> int:
         with sessions() as session:
             policy = policies.get_policy(session, config.policy)
             own = load_alignment(session, policy.run_id)
-        name = f"policy {policy.id} against {config.against}"
-        asked = own.model_copy(update={"name": name, "seed": config.seed, "evaluate": config.evaluate})
+            against = fixed_model(session, ModelConfig(name=config.against)).name
+        if against == f"{POLICY_PREFIX}{policy.id}":
+            raise NothingToDoError(f"policy {policy.id} would be compared with itself; give another model: --against")
+        changes = {"seed": config.seed, "evaluate": config.evaluate, "gate": GateConfig()}
+        asked = own.model_copy(update={"name": f"policy {policy.id} against {against}", **changes})
         return _open(sessions, asked, runs.EVALUATE, version)
 
     return opened(open_once)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from models.alignment.job import TrainingJob
-from models.alignment.training import train
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
@@ -17,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import policies
 from db.runs import get_run
 from db.samples import Sample
+from models.alignment.job import TrainingJob
 from models.alignment.records import (
     METHODS_WITH_REFERENCE,
     Example,
@@ -27,6 +26,7 @@ from models.alignment.records import (
     TrainingSettings,
     UnfitExample,
 )
+from models.alignment.training import train
 from models.exchange import PreferenceRow
 from models.fingerprint import model_fingerprint
 from models.records import Prompt, content_key
@@ -40,7 +40,6 @@ from tasks.runs import code_version
 from tasks.settings import Settings
 
 SFT_ROUND = 0
-REPORTED_REASONS = 5
 FOLDER_DIGITS = 16
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
 
@@ -278,9 +277,12 @@ def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
 
 
 def _tell(unfit: Sequence[UnfitExample], total: int) -> None:
-    """Say which examples were left out and why, the same reasons together."""
-    for reason, count in Counter(one.reason for one in unfit).most_common(REPORTED_REASONS):
-        say(f"{count:,} of {total:,} examples are left out: {reason}")
+    """Say how many examples were left out and why; reasons that differ in their figures alone count together."""
+    alike: dict[str, list[str]] = {}
+    for one in unfit:
+        alike.setdefault(re.sub(r"\d+", "", one.reason), []).append(one.reason)
+    for reasons in alike.values():
+        say(f"{len(reasons):,} of {total:,} examples are left out, like this one: {reasons[0]}")
 
 
 def _version(name: str) -> str:

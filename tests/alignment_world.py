@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignment_jobs import TEMPLATE, save_llama
+from alignment_jobs import save_llama
 from sqlalchemy import func
 from sqlalchemy import select as query
 from test_db_queries import add
 from test_tasks_labelling import label
 from test_tasks_steps import configured, curate
 
-from db import policy_schema
+from db import policy_schema, responses
 from models.demo.corpus import demo_prompts, reference_response
-from models.records import ImportedResponse, ImportedRow, Prompt
+from models.records import GeneratedResponse, ImportedResponse, ImportedRow, Prompt
 from tasks.align_config import AlignConfig
-from tasks.align_data import is_held_out
+from tasks.align_data import evaluation_prompts, is_held_out
+from tasks.config import SampleConfig
 from tasks.ld_align_config import LdAlignConfig
+from tasks.resources import generator_identity, resolve_generator
 
 IMPOLITE = "No."
 QUICK = {"epochs": 1, "batch_size": 4, "max_length": 200, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}
@@ -27,7 +29,6 @@ MEASURED = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "
 
 def tiny_model(folder: Path) -> str:
     """A Llama of random weights that reads the roles of a dialogue."""
-    assert "message" in TEMPLATE or "m['role']" in TEMPLATE
     return save_llama(folder, max_position_embeddings=512)
 
 
@@ -96,3 +97,16 @@ def count_rows(sessions: Any, table: str) -> int:
     """How many rows a table of alignment has."""
     with sessions() as session:
         return int(session.scalar(query(func.count()).select_from(getattr(policy_schema, table))) or 0)
+
+
+def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of: Callable[[str], str]) -> None:
+    """What a model says to the prompts that policies are compared on, as if it had been sampled."""
+    with sessions.begin() as session:
+        prompts = evaluation_prompts(session, config)
+        sample = SampleConfig(seed=config.seed, model=config.model, generate=config.evaluate.generate())
+        identity = generator_identity(sample, model, resolve_generator(sample, model, settings))
+        generator_id = responses.ensure_generator(session, identity)
+        new = [
+            responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, "stop")) for one in prompts
+        ]
+        responses.add_generated(session, generator_id, identity, new)

@@ -150,7 +150,7 @@ def _alike(rows: list[Row]) -> list[Row]:
 
 
 def _arguments(settings: TrainingSettings, folder: Path) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder / _CHECKPOINTS),
         per_device_train_batch_size=settings.examples_per_device,
         gradient_accumulation_steps=max(1, settings.batch_size // (settings.examples_per_device * _world_size())),
@@ -176,6 +176,9 @@ def _arguments(settings: TrainingSettings, folder: Path) -> TrainingArguments:
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    # Of several GPUs without a launcher transformers would make an nn.DataParallel, which cannot split our batches.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def _world_size() -> int:

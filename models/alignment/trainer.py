@@ -24,6 +24,7 @@ from models.alignment.pair_batches import collate
 from models.alignment.records import METHODS_WITH_REFERENCE, Example, MetricPoint, MetricSplit, TrainingSettings
 from models.alignment.tokens import TokenizedExample
 
+_ROUNDING = 1e-5  # nats: what float32 makes of the same sum in two batches, times β
 _LARGEST_EXPONENT = 700.0  # of a float64
 
 
@@ -181,7 +182,7 @@ class PolicyTrainer(Trainer):
             sums |= {
                 "margin": margins.sum(),
                 "loss": -logsigmoid(margins).sum(),  # REAL eq. 11
-                "accuracy": ((margins.sign() + 1) / 2).sum(),
+                "accuracy": _correct(margins).sum(),
             }
         return {name: float(value) for name, value in sums.items()}
 
@@ -210,7 +211,7 @@ class PolicyTrainer(Trainer):
                 "chosen_rewards": losses.chosen_rewards.sum(),
                 "rejected_rewards": losses.rejected_rewards.sum(),
                 "margin": margins.sum(),
-                "accuracy": ((margins.sign() + 1) / 2).sum(),
+                "accuracy": _correct(margins).sum(),
             }
         for name, value in sums.items():
             self._sums[name] += float(value.detach())
@@ -243,6 +244,11 @@ class PolicyTrainer(Trainer):
 def _ratio(parts: Sequence[dict[str, float]], name: str, per: str) -> float:
     """What was summed under one name per what was under another, over the parts that have it."""
     return sum(part.get(name, 0.0) for part in parts) / sum(part[per] for part in parts if name in part)
+
+
+def _correct(margins: Tensor) -> Tensor:
+    """1 for a margin above 0, 0 below, a half for none: before the first step all there is of it is rounding."""
+    return (torch.where(margins.abs() > _ROUNDING, margins, 0.0).sign() + 1) / 2
 
 
 def _log_ratio_margins(logps: PairLogps) -> Tensor:

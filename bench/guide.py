@@ -1,0 +1,125 @@
+"""LD-Align section 5.2 in the demo world: is the response that lies farther from the golden one the worse one?
+
+    antipode demo && python -m bench.guide      # ten minutes on one core; prints a table, writes bench/guide.json
+
+For every prompt that the demo trains on: its golden (chosen) response and two samples of the fine-tuned model, judged
+by the true utility. Read-out and conditioning are what the paper leaves open. `own` and `other`: the decoder's loss in
+nats a token with a text's own h and with another text's; equal numbers mean that h is not used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+import numpy as np
+import torch
+
+from models.demo.parser import utility
+from models.guide import GuideText
+from models.guide.distances import distance_weights, farther_is_worse, latent_distances
+from models.guide.training import Guide, train_guide
+from models.records import StoredPrompt
+from tasks.align_data import golden_parts, load_alignment
+from tasks.align_runs import open_ld_align_run
+from tasks.config import GenerateConfig
+from tasks.ld_align import guide_settings_of
+from tasks.ld_align_config import GuideConfig, LdAlignConfig
+from tasks.policy_samples import policy_samples
+from tasks.resources import open_database, resolve_model
+from tasks.settings import Settings
+from tasks.training import fine_tune, start_model
+
+SHOWN = 64  # texts on which the two losses are measured
+VARIANTS = [(read_out, told, 10.0) for told in ("every_token", "prefix") for read_out in ("last", "mean")]
+RUN = {
+    "name": "guide",
+    "data": {"run": "demo"},
+    "sft": {"epochs": 1.0, "learning_rate": 1e-4},
+    "rounds": {"examples_per_device": 32, "max_length": 256},
+}
+GENERATE = GenerateConfig(when="always", backend="transformers", responses_per_prompt=2, temperature=1.0, max_tokens=96)
+
+
+def texts() -> tuple[list[GuideText], list[GuideText], list[GuideText], Any]:
+    """Golden responses, two samples each by the fine-tuned model, and the model the guide's tokenizer is of."""
+    settings = Settings()
+    run_id = open_ld_align_run.fn(LdAlignConfig.model_validate(RUN))
+    start_id = fine_tune.fn(run_id)
+    with open_database(settings) as sessions:
+        with sessions() as session:
+            config = load_alignment(session, run_id)
+            assert isinstance(config, LdAlignConfig)
+            golden = {one.prompt_id: one for one in golden_parts(session, config).train}
+        name = start_model(config, start_id, settings).name
+        prompts = [StoredPrompt(one.prompt_id, one.prompt) for one in golden.values()]
+        own = policy_samples(sessions, run_id, config, name, prompts, generate=GENERATE, settings=settings)
+    first, second = ([one for one in own if one.sample_index == index] for index in (0, 1))
+    chosen = [golden[one.prompt_id] for one in first]
+    rows = [[GuideText(one.prompt, one.text) for one in part] for part in (chosen, first, second)]
+    return rows[0], rows[1], rows[2], resolve_model(config.model.name, config.model, settings)
+
+
+def utilities(rows: list[GuideText]) -> list[float]:
+    """The ground truth."""
+    return [utility(one.prompt.text, one.response) for one in rows]
+
+
+def measure(read_out: Any, conditioning: Any, epochs: float, rows: Any, folder: Path) -> dict[str, Any]:
+    """Train one guide and measure it."""
+    golden, first, second, base = rows
+    config = GuideConfig(read_out=read_out, conditioning=conditioning, epochs=epochs)
+    settings = replace(guide_settings_of(config, base, seed=0), max_length=256)
+    told = train_guide(golden + first, settings, folder, on_step=lambda _done, _total: None)
+    guide = Guide(told.folder)
+    latent = [guide.encode(part) for part in (golden, first, second)]
+    near, far = latent_distances(latent[0], latent[1]), latent_distances(latent[0], latent[2])
+    share = farther_is_worse(near, far, utilities(first), utilities(second))
+    batch = guide.batch(golden[:SHOWN])
+    with torch.no_grad():
+        h = guide.network.encode(batch)
+        losses = [float(guide.network.reconstruction_loss(batch, one)) for one in (h, h.roll(1, 0))]
+    return {
+        "read_out": read_out,
+        "conditioning": conditioning,
+        "epochs": epochs,
+        "seconds": told.seconds,
+        "own": losses[0],
+        "other": losses[1],
+        "share": [share.value, share.low, share.high],
+        "compared": share.count,
+        "ties": share.tie_count,
+        "correlation_with_utility": float(np.corrcoef(near, utilities(first))[0, 1]),
+        "weights_5_25_50_75_95": np.quantile(distance_weights(near), (0.05, 0.25, 0.5, 0.75, 0.95)).round(2).tolist(),
+    }
+
+
+def main() -> None:
+    """Measure every variant, print the table, write the file."""
+    rows = texts()
+    results = []
+    print("read-out  conditioning  own/other nats   farther is worse    n    weights at 5, 25, 50, 75, 95 %")
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, variant in enumerate(VARIANTS):
+            print(*variant, file=sys.stderr)
+            found = measure(*variant, rows, Path(scratch) / str(number))
+            results.append(found)
+            value, low, high = found["share"]
+            print(
+                f"{found['read_out']:<9} {found['conditioning']:<13} {found['own']:.2f} / {found['other']:.2f}"
+                f"     {value:.3f} [{low:.3f}, {high:.3f}]  {found['compared']:>4}  {found['weights_5_25_50_75_95']}"
+            )
+    report = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "prompts": len(rows[0]), "results": results}
+    Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

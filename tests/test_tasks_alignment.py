@@ -1,0 +1,179 @@
+"""The training steps on a tiny model: what is trained once, what is stored, what a failure leaves behind."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from alignment_world import align_config, chosen_prompts, count_rows, prefer, store_samples, tiny_model
+
+from db import policies, runs
+from db.engine import make_engine, make_session_factory
+from db.migrations import require_current
+from models.alignment.errors import NothingToTrainError
+from models.alignment.records import PolicyIdentity
+from models.fingerprint import model_fingerprint
+from models.records import content_key
+from tasks.align_data import load_alignment, preference_parts
+from tasks.align_runs import open_align_run
+from tasks.resources import ResolvedModel, resolve_model
+from tasks.runs import recorded
+from tasks.settings import Settings
+from tasks.training import fine_tune, train_policy
+
+STEPS = 2  # six examples in batches of four, one epoch
+LEFT_OUT = 1e9
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Preferences, a model and the first policy trained on them: settings, sessions, the model, the policy's id."""
+    folder = tmp_path_factory.mktemp("alignment")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
+        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
+        settings = Settings()
+        engine = make_engine(settings.database)
+        require_current(engine)
+        sessions = make_session_factory(engine)
+        prefer(sessions)
+        model = tiny_model(folder / "model")
+        yield settings, sessions, model, trained(settings, sessions, align_config(model))
+        engine.dispose()
+
+
+def trained(settings, sessions, config):
+    """Train as the flow does; what the start model says to the held-out prompts is stored before."""
+    run_id = open_align_run.fn(config)
+    with recorded(run_id):
+        with sessions() as session:
+            fixed = load_alignment(session, run_id)
+        store_samples(sessions, fixed, config.model.name, settings, lambda _: "How are you?")
+        start_id = fine_tune.fn(run_id)
+        return train_policy.fn(run_id, start_id)
+
+
+def policy_of(sessions, policy_id):
+    with sessions() as session:
+        return policies.get_policy(session, policy_id)
+
+
+def points_of(sessions, policy_id):
+    with sessions() as session:
+        return policies.metric_points(session, policy_id)
+
+
+def folders_of(settings):
+    return sorted(path.name for path in (settings.artifact_root / "policies").iterdir())
+
+
+def test_a_policy_says_where_it_comes_from(world):
+    settings, sessions, model, policy_id = world
+    policy = policy_of(sessions, policy_id)
+    start = model_fingerprint(model, None)
+    assert (policy.status, policy.method, policy.round, policy.parent_id) == ("trained", "dpo", 1, None)
+    assert (policy.start_model, policy.start_fingerprint, policy.snapshot_id) == (model, start, 1)
+    assert policy.code_version.startswith("0.") and set(policy.library_versions) == {
+        "torch", "transformers", "accelerate", "peft",
+    }  # fmt: skip
+    assert all(policy.library_versions.values())
+    assert policy.settings["learning_rate"] == 1e-3 and policy.settings["beta"] == 0.1
+    with sessions() as session:
+        rows = preference_parts(session, align_config(model, data={"snapshot": 1}).data).train
+    data_hash = content_key([[row.prompt.key, row.chosen, row.rejected, 1.0] for row in rows])
+    assert policy.data_hash == data_hash
+    assert policy.key == PolicyIdentity(start, data_hash, policy.settings).key
+
+
+def test_the_model_lies_where_the_policy_says_and_can_be_named(world):
+    settings, sessions, model, policy_id = world
+    policy = policy_of(sessions, policy_id)
+    folder = settings.artifact_root / policy.folder
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
+    assert policy.fingerprint == model_fingerprint(str(folder), None) != policy.start_fingerprint
+    named = resolve_model(f"policy:{policy_id}", align_config(model).model, settings)
+    assert named == ResolvedModel(str(folder), None, policy.fingerprint)
+    assert policy.seconds > 0 and policy.peak_memory_bytes > 0 and policy.metrics["response_tokens"] > 0
+
+
+def test_what_every_step_measured_is_in_the_database(world):
+    _, sessions, _, policy_id = world
+    found = points_of(sessions, policy_id)
+    assert {point.step for point in found if point.split == "train"} == {1, STEPS}
+    assert {point.step for point in found if point.split == "held_out"} == {0, STEPS}
+    names = {point.name for point in found if point.split == "held_out"}
+    assert {"margin", "loss", "accuracy", "perplexity", "kl"} <= names
+    at_start = {point.name: point.value for point in found if (point.split, point.step) == ("held_out", 0)}
+    assert at_start["margin"] == pytest.approx(0, abs=1e-4) and at_start["loss"] == pytest.approx(math.log(2), abs=1e-4)
+    assert at_start["kl"] == pytest.approx(0, abs=1e-4), "the policy still is the model it starts from"
+
+
+def test_the_same_command_again_trains_nothing(world):
+    settings, sessions, model, policy_id = world
+    before, scored = policy_of(sessions, policy_id), count_rows(sessions, "ResponseLogp")
+    weights = settings.artifact_root / before.folder / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+    assert trained(settings, sessions, align_config(model, name="again")) == policy_id
+    assert policy_of(sessions, policy_id) == before and weights.stat().st_mtime_ns == written
+    assert count_rows(sessions, "ResponseLogp") == scored
+
+
+def test_each_response_is_scored_once_whatever_the_method(world):
+    settings, sessions, model, policy_id = world
+    texts = {(text, kind) for text in chosen_prompts(train=6, held_out=3) for kind in ("chosen", "rejected")}
+    before = count_rows(sessions, "ResponseLogp")
+    samples = 3  # the start model's own, for the KL estimate
+    assert len(texts) + samples - 2 <= before <= len(texts) + samples, "a text that does not fit has no row"
+    other = trained(settings, sessions, align_config(model, seed=0, train={"method": "ipo"}))
+    assert other != policy_id and policy_of(sessions, other).method == "ipo"
+    assert count_rows(sessions, "ResponseLogp") == before
+
+
+def test_another_seed_is_another_policy_with_the_same_reference(world):
+    settings, sessions, model, policy_id = world
+    first = policy_of(sessions, policy_id)
+    other = policy_of(sessions, trained(settings, sessions, align_config(model, seed=7)))
+    assert other.id != first.id and other.key != first.key and other.folder != first.folder
+    assert (other.data_hash, other.start_fingerprint) == (first.data_hash, first.start_fingerprint)
+    assert other.settings == first.settings | {"seed": 7}
+
+
+def test_a_failed_training_says_why_and_the_same_command_takes_it_up(world, tmp_path):
+    settings, sessions, model, policy_id = world
+    config = align_config(model, name="fails", seed=11)
+    before, known = policy_of(sessions, policy_id), folders_of(settings)
+    run_id = open_align_run.fn(config)
+    with sessions() as session:
+        fixed = load_alignment(session, run_id)
+    store_samples(sessions, fixed, model, settings, lambda _: "How are you?")
+    folder = settings.artifact_root / "policies"
+    kept = folder.rename(tmp_path / "kept")
+    folder.write_text("")  # the superuser ignores permissions: a file stands where the folder was
+    with pytest.raises(OSError), recorded(run_id):
+        train_policy.fn(run_id, None)
+    folder.unlink()
+    kept.rename(folder)
+    with sessions() as session:
+        (failed,) = policies.policies_of_run(session, run_id)
+        assert runs.get_run(session, run_id).status == runs.FAILED
+    assert failed.status == policies.FAILED and failed.error and failed.folder is None
+    with pytest.raises(LookupError, match=f"policy {failed.id} is not trained"):
+        resolve_model(f"policy:{failed.id}", config.model, settings)
+    assert open_align_run.fn(config) == run_id
+    with recorded(run_id):
+        assert train_policy.fn(run_id, None) == failed.id
+    ended = policy_of(sessions, failed.id)
+    assert (ended.status, ended.error) == (policies.TRAINED, None)
+    assert policy_of(sessions, policy_id) == before and set(known) < set(folders_of(settings))
+
+
+def test_responses_that_are_too_long_leave_nothing_to_train(world):
+    settings, sessions, model, policy_id = world
+    before = policy_of(sessions, policy_id)
+    with pytest.raises(NothingToTrainError, match="over 8"):
+        trained(settings, sessions, align_config(model, name="short", train={"max_length": 8}))
+    with sessions() as session:
+        newest = policies.list_policies(session)[0]
+        assert runs.get_run(session, newest.run_id).status == runs.FAILED
+    assert newest.status == policies.FAILED and "over 8" in newest.error
+    assert policy_of(sessions, policy_id) == before

@@ -1,0 +1,311 @@
+"""Comparisons and the gate on stored responses: verdicts to win rates, people, promotion, rollback."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from alignment_world import align_config, prefer, store_samples
+from test_models_generation_openai import ChatServer, completion
+from test_models_labelling_judge import prefers
+from test_tasks_steps import configured
+
+from db import evaluations, judgements, policies, promotions, runs
+from models.demo.corpus import reference_response
+from models.fingerprint import model_fingerprint
+from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
+from tasks.align_config import EvaluationConfig
+from tasks.align_data import load_alignment
+from tasks.align_runs import open_align_run, open_evaluation_run
+from tasks.config import ModelConfig
+from tasks.errors import GateError, NothingToDoError
+from tasks.evaluation import compare_with
+from tasks.gate import pass_gate
+from tasks.policy_queries import evaluation_figures, policy_contents, policy_lines
+from tasks.policy_reports import write_policy_page
+from tasks.promotion import fixed_model, promote, roll_back
+from tasks.runs import open_run, recorded
+
+RUBRIC = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "has_drift": False}
+HELD_OUT = 12
+POOR = "No."
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def server():
+    own = ChatServer()
+    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield own
+    own.shutdown()
+    own.server_close()
+
+
+@pytest.fixture
+def world(settings, sessions, tmp_path):
+    """Held-out preferences, a run that aligns and its start model; policies are folders of a content of their own."""
+    prefer(sessions, train=2, held_out=HELD_OUT)
+    return World(settings, sessions, tmp_path)
+
+
+class World:
+    def __init__(self, settings, sessions, folder):
+        self.settings, self.sessions = settings, sessions
+        self.model = folder / "start"
+        self.model.mkdir()
+        (self.model / "config.json").write_text("{}")
+        self.config = align_config(str(self.model), evaluate=RUBRIC)
+        self.run_id = open_align_run.fn(self.config)
+        self.count = 0
+
+    def policy(self, text_of, *, parent_id=None):
+        """A trained policy that says this to every prompt it is compared on."""
+        self.count += 1
+        name = f"policies/{self.count}"
+        folder = self.settings.artifact_root / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(self.count))
+        with self.sessions.begin() as session:
+            policy = policies.open_policy(
+                session, key=f"{self.count:064}", name="test", method="dpo", round=1, run_id=self.run_id,
+                start_model=str(self.model), start_fingerprint="0" * 64, parent_id=parent_id, snapshot_id=1,
+                data_hash="0" * 64, settings={"beta": 0.1}, code_version="0", library_versions={},
+            )  # fmt: skip
+            fingerprint = model_fingerprint(str(folder), None)
+            policies.finish_policy(
+                session, policy.id, folder=name, fingerprint=fingerprint, seconds=1.0, peak_memory_bytes=1, metrics={}
+            )
+        self.says(f"policy:{policy.id}", text_of)
+        return policy.id
+
+    def says(self, model, text_of):
+        with self.sessions() as session:
+            fixed = load_alignment(session, self.run_id)
+        store_samples(self.sessions, fixed, model, self.settings, text_of)
+
+    def compared(self, policy_id, against="start", **evaluate):
+        """The evaluation of a comparison, as the command makes it."""
+        section = {name: value for name, value in RUBRIC.items() if name != "annotator"}
+        config = EvaluationConfig.model_validate(
+            {"policy": policy_id, "against": against, "evaluate": section | (evaluate or {"annotator": "rubric"})}
+        )
+        run_id = open_evaluation_run.fn(config)
+        with recorded(run_id):
+            evaluation_id = compare_with.fn(run_id, policy_id, against)
+        with self.sessions() as session:
+            return evaluations.get_evaluation(session, evaluation_id)
+
+
+def poor(_):
+    return POOR
+
+
+def outcome(evaluation):
+    found = evaluation.metrics["comparison"]
+    return found["wins"], found["comparison_count"] - found["wins"] - found["losses"], found["losses"]
+
+
+def judged_by(server):
+    judge = {"base_url": server.url, "model": "tiny", "max_retries": 0, "parse_retries": 0}
+    return {"annotator": "judge", "judge": judge}
+
+
+def test_good_responses_win_against_poor_ones_and_lose_the_other_way_round(world):
+    first, second = world.policy(poor), world.policy(reference_response)
+    world.says(str(world.model), poor)
+    won = world.compared(second, f"policy:{first}")
+    lost = world.compared(first, f"policy:{second}")
+    assert outcome(won) == (HELD_OUT, 0, 0) and outcome(lost) == (0, 0, HELD_OUT)
+    assert won.metrics["comparison"]["rate"][0] == 1.0 and lost.metrics["comparison"]["rate"][0] == 0.0
+    assert (won.baseline_id, won.baseline_model, won.baseline) == (first, None, f"policy:{first}")
+    even = world.compared(first)
+    assert outcome(even) == (0, HELD_OUT, 0) and even.metrics["comparison"]["rate"][0] == 0.5
+    assert (even.baseline_id, even.baseline) == (None, str(world.model))
+    assert json.loads(json.dumps(won.metrics, allow_nan=False)) == won.metrics
+    with world.sessions() as session:
+        pairs = evaluations.evaluation_pairs(session, lost.id)
+        ours = {row[1] for row in pairs}
+        assert len(pairs) == HELD_OUT and max(ours) < min(row[2] for row in pairs), "the baseline came later here"
+
+
+@on_sqlite
+def test_the_same_comparison_is_found_again_and_others_are_not(world):
+    first, second = world.policy(poor), world.policy(reference_response)
+    found = world.compared(second, f"policy:{first}")
+    again = world.compared(second, f"policy:{first}")
+    assert again.id == found.id and again.finished_at == found.finished_at
+    other = world.compared(second, f"policy:{first}", annotator="rubric", rubric={"temperature": 0, "seed": 1})
+    assert other.id != found.id
+
+
+@on_sqlite
+def test_a_judge_that_always_takes_the_left_one_finds_nobody_better(world, server):
+    server.reply = lambda _body, _number: completion("m")
+    first, second = world.policy(poor), world.policy(reference_response)
+    for ours, theirs in ((second, first), (first, second)):
+        found = world.compared(ours, f"policy:{theirs}", **judged_by(server))
+        assert outcome(found) == (0, HELD_OUT, 0) and found.metrics["comparison"]["rate"][0] == 0.5
+        assert found.annotator == "tiny (alpaca_eval)"
+    assert len(server.bodies) == 2 * HELD_OUT, "the other way round asks nothing again"
+
+
+@on_sqlite
+def test_a_judge_by_content_decides_the_same_whoever_has_the_lower_id(world, server):
+    server.reply = prefers
+    first, second = world.policy(lambda text: f"wheat, {text}"), world.policy(lambda text: f"rye bread, {text}")
+    assert outcome(world.compared(second, f"policy:{first}", **judged_by(server))) == (HELD_OUT, 0, 0)
+    assert outcome(world.compared(first, f"policy:{second}", **judged_by(server))) == (0, 0, HELD_OUT)
+
+
+@on_sqlite
+def test_a_judge_without_a_verdict_is_not_counted(world, server):
+    first, second = world.policy(poor), world.policy(reference_response)
+    server.reply = lambda body, _number: completion("who knows")
+    found = world.compared(second, f"policy:{first}", **judged_by(server))
+    assert "comparison" not in found.metrics
+    assert evaluation_figures(found.id, world.settings)[1] is None
+
+
+@on_sqlite
+def test_people_compare_at_the_page_and_the_same_command_counts_them(world, capsys):
+    first, second = world.policy(poor), world.policy(reference_response)
+    world.compared(second, f"policy:{first}")  # a machine has judged the same pairs: that is not people's word
+    found = world.compared(second, f"policy:{first}", annotator="people")
+    assert "comparison" not in found.metrics
+    assert evaluation_figures(found.id, world.settings)[1] is None
+    assert f"antipode web --evaluation {found.id}" in capsys.readouterr().err
+    with world.sessions.begin() as session:
+        rows = evaluations.evaluation_pairs(session, found.id)
+        people = [judgements.add_annotator(session, AnnotatorIdentity("person", name)) for name in ("anna", "ben")]
+        for at, (_, ours, theirs) in enumerate(rows):
+            pair = PairKey(min(ours, theirs), max(ours, theirs))
+            mine = "first" if ours == pair.first_response_id else "second"
+            other = "second" if mine == "first" else "first"
+            said = [mine, mine] if at < 4 else [mine, other] if at < 6 else [other]
+            judge(session, people, pair, said)
+    counted = world.compared(second, f"policy:{first}", annotator="people")
+    assert counted.id == found.id and outcome(counted) == (4, 2, HELD_OUT - 6)
+    assert counted.metrics["comparison"]["unread"] == 0
+    with world.sessions.begin() as session:
+        _, ours, theirs = evaluations.evaluation_pairs(session, found.id)[-1]
+        pair = PairKey(min(ours, theirs), max(ours, theirs))
+        judge(session, people[1:], pair, ["first" if ours == pair.first_response_id else "second"])
+    assert outcome(world.compared(second, f"policy:{first}", annotator="people")) == (4, 3, HELD_OUT - 7)
+
+
+def judge(session, people, pair, verdicts):
+    for person, verdict in zip(people, verdicts, strict=False):
+        judgements.add_judgements(session, person, [Judgement(pair, pair.first_response_id, verdict)], run_id=None)
+
+
+@on_sqlite
+def test_a_policy_compared_with_itself_says_what_is_wrong(world):
+    policy_id = world.policy(poor)
+    promote(policy_id, is_forced=True, settings=world.settings)
+    for against in (f"policy:{policy_id}", "promoted"):
+        with pytest.raises(NothingToDoError, match=f"policy {policy_id} would be compared with itself"):
+            world.compared(policy_id, against)
+
+
+@on_sqlite
+def test_people_may_compare_what_a_gated_run_trained(world):
+    gated = world.config.model_dump(mode="json") | {"gate": {"promote": True}, "name": "gated"}
+    world.run_id = open_align_run.fn(type(world.config).model_validate(gated))
+    first, second = world.policy(poor), world.policy(reference_response)
+    found = world.compared(second, f"policy:{first}", annotator="people")
+    assert "comparison" not in found.metrics
+
+
+@on_sqlite
+def test_the_gate_lets_in_what_is_better_by_more_than_the_noise(world):
+    better, other = world.policy(reference_response), world.policy(poor)
+    world.says(str(world.model), poor)
+    with pytest.raises(GateError, match=f"it was never compared with start.*evaluate {better}"):
+        promote(better, is_forced=False, settings=world.settings)
+    world.compared(better)
+    reason = promote(better, is_forced=False, settings=world.settings)
+    assert reason.startswith(f"its win rate against {world.model} is 1.000") and "above 0.5" in reason
+    with pytest.raises(GateError, match="it is in use already"):
+        promote(better, is_forced=False, settings=world.settings)
+    with pytest.raises(GateError, match=f"never compared with policy:{better}"):
+        promote(other, is_forced=False, settings=world.settings)
+    world.compared(other, "promoted")
+    with pytest.raises(GateError, match=r"is 0\.000, 95 % interval .* does not lie above 0\.5"):
+        promote(other, is_forced=False, settings=world.settings)
+    with world.sessions() as session:
+        assert promotions.in_use(session) == better
+        (row,) = promotions.history(session)
+    assert row.evaluation_id is not None and not row.is_forced
+
+
+@on_sqlite
+def test_a_forced_promotion_says_so_and_rolling_back_goes_the_way_back(world):
+    ids = [world.policy(poor) for _ in range(3)]
+    for policy_id in ids:
+        assert promote(policy_id, is_forced=True, settings=world.settings).startswith("forced, although ")
+    lines = policy_lines(world.settings)
+    assert [line.policy.id for line in lines if line.is_in_use] == [ids[2]]
+    assert [roll_back(world.settings) for _ in ids] == [(ids[2], ids[1]), (ids[1], ids[0]), (ids[0], None)]
+    with pytest.raises(LookupError, match="no policy is in use"):
+        roll_back(world.settings)
+    with world.sessions() as session:
+        assert all(row.is_forced for row in promotions.history(session)[:3])
+
+
+@on_sqlite
+def test_a_policy_that_is_not_there_or_not_trained_is_not_promoted(world):
+    with pytest.raises(LookupError, match="there is no policy 99"):
+        promote(99, is_forced=True, settings=world.settings)
+    policy_id = world.policy(poor)
+    with world.sessions.begin() as session:
+        policies.fail_policy(session, policy_id, "the disk is full")
+    with pytest.raises(GateError, match=f"policy {policy_id} is not trained: it is failed"):
+        promote(policy_id, is_forced=True, settings=world.settings)
+
+
+@on_sqlite
+def test_the_gate_step_promotes_only_where_it_is_asked_to(world):
+    better, used = world.policy(reference_response), world.policy(poor)
+    promote(used, is_forced=True, settings=world.settings)
+    pass_gate.fn(world.run_id, better, None)
+    with world.sessions() as session:
+        assert promotions.in_use(session) == used
+    gated = world.config.model_dump(mode="json") | {"gate": {"promote": True}, "name": "gated"}
+    run_id = open_align_run.fn(type(world.config).model_validate(gated))
+    pass_gate.fn(run_id, better, None)
+    with world.sessions() as session:
+        assert promotions.in_use(session) == better, "compared with the policy in use first"
+    pass_gate.fn(run_id, used, None)
+    with world.sessions() as session:
+        assert promotions.in_use(session) == better
+
+
+@on_sqlite
+def test_promoted_means_the_policy_in_use_when_the_run_was_opened(world):
+    first, second = world.policy(poor), world.policy(poor)
+    with world.sessions() as session, pytest.raises(LookupError, match="no policy is in use; promote one"):
+        fixed_model(session, ModelConfig(name="promoted"))
+    promote(first, is_forced=True, settings=world.settings)
+    config = configured(model={"name": "promoted"}, source={"has_references": True}, generate={"when": "never"})
+    run_id = open_run.fn(config)
+    promote(second, is_forced=True, settings=world.settings)
+    other = open_run.fn(config)
+    with world.sessions() as session:
+        assert runs.get_run(session, run_id).config["model"]["name"] == f"policy:{first}"
+        assert runs.get_run(session, other).config["model"]["name"] == f"policy:{second}" and other != run_id
+        assert fixed_model(session, ModelConfig(name="demo")).name == "demo"
+
+
+@on_sqlite
+def test_the_page_shows_what_was_compared(world):
+    better = world.policy(reference_response)
+    world.says(str(world.model), poor)
+    world.compared(better)
+    contents = policy_contents(better, world.settings)
+    (figures,) = contents.evaluations
+    assert (figures.win, figures.tie, figures.lose, figures.prompt_count) == (HELD_OUT, 0, 0, HELD_OUT)
+    assert contents.gate and "1.000" in contents.gate
+    assert all(one.verdict == "win" for one in contents.examples) and len(contents.examples) == 6
+    assert "1.000" in write_policy_page(better, world.settings).read_text()
