@@ -42,20 +42,21 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
 
     Raises:
         SourceError: If the file cannot be read as questions.
+        LookupError: If the policy in use is asked or compared with, and there is none.
         ProtocolStoppedError: If the judge's server or the budget gave out; what was paid for is kept.
     """
     questions = read_questions(path)
     with open_database(settings) as sessions:
         with sessions() as session:
-            config = config.model_copy(update={"model": fixed_model(session, config.model)})
+            baseline = None if config.against is None else fixed_model(session, ModelConfig(name=config.against))
+            names = {"model": fixed_model(session, config.model), "against": baseline and baseline.name}
+        config = config.model_copy(update=names)
         run_id = opened(lambda sessions, version: _open(sessions, config, questions, version))
         with recorded(run_id):
             answers = _answers(questions, config, config.model, settings)
             judge = _judge(sessions, run_id, config, settings)
-            if config.against is None:
+            if baseline is None:
                 return mt_bench_summary(questions, judge.grade(questions, answers))
-            with sessions() as session:
-                baseline = fixed_model(session, ModelConfig(name=config.against))
             games = judge.compare(questions, answers, _answers(questions, config, baseline, settings))
             return arena_hard_summary(
                 games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed

@@ -23,7 +23,7 @@ from tasks.ld_align_config import LdAlignConfig
 from tasks.resources import generator_identity, resolve_generator
 
 IMPOLITE = "No."
-QUICK = {"epochs": 1, "batch_size": 4, "max_length": 200, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}
+QUICK = {"epochs": 1, "batch_size": 4, "max_length": 240, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}
 MEASURED = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "has_drift": False}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from alignment_world import align_config, chosen_prompts, count_rows, prefer, store_samples, tiny_model
+from alignment_world import align_config, count_rows, prefer, store_samples, tiny_model
 
 from db import policies, runs
 from db.engine import make_engine, make_session_factory
@@ -68,7 +68,7 @@ def folders_of(settings):
 
 
 def test_a_policy_says_where_it_comes_from(world):
-    settings, sessions, model, policy_id = world
+    _settings, sessions, model, policy_id = world
     policy = policy_of(sessions, policy_id)
     start = model_fingerprint(model, None)
     assert (policy.status, policy.method, policy.round, policy.parent_id) == ("trained", "dpo", 1, None)
@@ -118,27 +118,7 @@ def test_the_same_command_again_trains_nothing(world):
     assert count_rows(sessions, "ResponseLogp") == scored
 
 
-def test_each_response_is_scored_once_whatever_the_method(world):
-    settings, sessions, model, policy_id = world
-    texts = {(text, kind) for text in chosen_prompts(train=6, held_out=3) for kind in ("chosen", "rejected")}
-    before = count_rows(sessions, "ResponseLogp")
-    samples = 3  # the start model's own, for the KL estimate
-    assert len(texts) + samples - 2 <= before <= len(texts) + samples, "a text that does not fit has no row"
-    other = trained(settings, sessions, align_config(model, seed=0, train={"method": "ipo"}))
-    assert other != policy_id and policy_of(sessions, other).method == "ipo"
-    assert count_rows(sessions, "ResponseLogp") == before
-
-
-def test_another_seed_is_another_policy_with_the_same_reference(world):
-    settings, sessions, model, policy_id = world
-    first = policy_of(sessions, policy_id)
-    other = policy_of(sessions, trained(settings, sessions, align_config(model, seed=7)))
-    assert other.id != first.id and other.key != first.key and other.folder != first.folder
-    assert (other.data_hash, other.start_fingerprint) == (first.data_hash, first.start_fingerprint)
-    assert other.settings == first.settings | {"seed": 7}
-
-
-def test_a_failed_training_says_why_and_the_same_command_takes_it_up(world, tmp_path):
+def test_a_training_of_another_seed_that_failed_says_why_and_the_same_command_takes_it_up(world, tmp_path):
     settings, sessions, model, policy_id = world
     config = align_config(model, name="fails", seed=11)
     before, known = policy_of(sessions, policy_id), folders_of(settings)
@@ -164,16 +144,22 @@ def test_a_failed_training_says_why_and_the_same_command_takes_it_up(world, tmp_
         assert train_policy.fn(run_id, None) == failed.id
     ended = policy_of(sessions, failed.id)
     assert (ended.status, ended.error) == (policies.TRAINED, None)
+    assert ended.key != before.key and ended.settings == before.settings | {"seed": 11}
+    assert (ended.data_hash, ended.start_fingerprint) == (before.data_hash, before.start_fingerprint)
     assert policy_of(sessions, policy_id) == before and set(known) < set(folders_of(settings))
 
 
-def test_responses_that_are_too_long_leave_nothing_to_train(world):
+def test_each_response_is_scored_once_and_those_too_long_leave_nothing_to_train(world):
     settings, sessions, model, policy_id = world
-    before = policy_of(sessions, policy_id)
+    before, scored = policy_of(sessions, policy_id), count_rows(sessions, "ResponseLogp")
+    texts, samples = 2 * 9, 3
+    assert texts + samples - 2 <= scored <= texts + samples, "a response that does not fit has no row"
+    config = align_config(model, name="short", train={"method": "ipo", "max_length": 8})
     with pytest.raises(NothingToTrainError, match="over 8"):
-        trained(settings, sessions, align_config(model, name="short", train={"max_length": 8}))
+        trained(settings, sessions, config)
     with sessions() as session:
         newest = policies.list_policies(session)[0]
         assert runs.get_run(session, newest.run_id).status == runs.FAILED
-    assert newest.status == policies.FAILED and "over 8" in newest.error
+    assert (newest.status, newest.method) == (policies.FAILED, "ipo") and "over 8" in newest.error
+    assert count_rows(sessions, "ResponseLogp") == scored, "another method has the same reference"
     assert policy_of(sessions, policy_id) == before

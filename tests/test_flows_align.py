@@ -1,0 +1,94 @@
+"""Alignment through the command line on a real Prefect server: policies, what is said of them, which one is used."""
+
+from __future__ import annotations
+
+import pytest
+from alignment_world import prefer, tiny_model
+from test_flows_failures import assert_one_line
+
+QUICK = (
+    "--sft.epochs", "0", "--evaluate.annotator", "rubric", "--evaluate.max_tokens", "4",
+    "--evaluate.backend", "transformers", "--no-evaluate.has_drift", "--model.dtype", "float32",
+)  # fmt: skip
+COMPARED = ("--evaluate.annotator", "rubric", "--evaluate.max_tokens", "4", "--evaluate.backend", "transformers")
+TRAINED = ("--train.epochs", "1", "--train.learning_rate", "1e-3", "--train.batch_size", "4")
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgres = pytest.mark.parametrize(
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+
+
+@pytest.fixture
+def model(sessions, tmp_path):
+    """A tiny model, and preferences to align it on."""
+    prefer(sessions, train=4, held_out=2)
+    return tiny_model(tmp_path / "model")
+
+
+def said(result):
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@on_sqlite
+def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
+    command = ("align", "--model.name", model, *QUICK, *TRAINED, "--seed", "3")
+    out = said(antipode(*command))
+    assert out.startswith(f"policy 1: alignment, dpo, from {model}\n")
+    for words in (
+        "held out: margin ",
+        "by rubric (temperature 0, seed 0): win ",
+        "on 2 prompts",
+        "trained in",
+        "gate: ",
+    ):
+        assert words in out
+    page = tmp_path / "artifacts" / "reports" / "policy-1.html"
+    assert f"Page  {page}" in out and "antipode promote 1" in out and "margin" in page.read_text()
+    assert said(antipode(*command)).splitlines()[0] == out.splitlines()[0], "nothing is trained twice"
+    (line,) = [line for line in said(antipode("policies")).splitlines() if "alignment" in line]
+    assert line.split()[:5] == ["1", "alignment", "dpo", "1", "trained"]
+    assert_one_line(antipode("promote", "1"), 1, "policy 1 stays out", "does not lie above 0.5")
+    assert_one_line(antipode("evaluate", "1", "--against", "promoted", *COMPARED), 1, "no policy is in use")
+    assert "policy 1 is in use: forced, although" in said(antipode("promote", "1", "--force"))
+    assert "in use" in said(antipode("policies"))
+    assert_one_line(antipode("evaluate", "1", "--against", "promoted", *COMPARED), 1, "compared with itself")
+    out = said(antipode("evaluate", "1", *COMPARED))
+    assert out.startswith(f"policy 1: against {model} by rubric (temperature 0, seed 0): win ")
+    curated = antipode(
+        "curate", "--model.name", "promoted", "--source.limit", "1", "--generate.when", "always",
+        "--generate.backend", "transformers", "--generate.responses_per_prompt", "2", "--generate.max_tokens", "4",
+        "--embed.backend", "hashed", "--model.dtype", "float32",
+    )  # fmt: skip
+    assert "2 responses" in said(curated)
+    assert said(antipode("rollback")) == "policy 1 is out of use; in use now: none\n"
+    assert_one_line(antipode("rollback"), 1, "no policy is in use")
+    assert_one_line(antipode("curate", "--model.name", "promoted"), 1, "no policy is in use; promote one")
+
+
+@on_postgres
+def test_rounds_without_labels(antipode, model, sessions):
+    rounds = ("--rounds.count", "1", "--rounds.weights", "unit", "--rounds.epochs", "1", "--rounds.batch_size", "4")
+    out = said(antipode("ld-align", "--model.name", model, *QUICK, *rounds, "--max_tokens", "4"))
+    assert out.startswith(f"policy 1: ld-align, spin, from {model}\n") and "held out: margin " in out
+    listed = said(antipode("policies"))
+    assert ["1", "ld-align", "spin", "1", "trained"] in [line.split()[:5] for line in listed.splitlines()]
+
+
+@on_sqlite
+def test_what_is_missing_is_one_line_that_says_what_to_do(antipode):
+    assert said(antipode("policies")) == "no policies yet; train one: antipode align --help\n"
+    assert_one_line(antipode("promote", "7"), 1, "there is no policy 7", "antipode policies")
+    assert_one_line(antipode("promote", "0"), 2, "--policy", "got '0'")
+    assert_one_line(antipode("rollback"), 1, "no policy is in use")
+    assert_one_line(antipode("evaluate", "7"), 2, "nobody compares")
+    assert_one_line(antipode("evaluate", "7", *COMPARED), 1, "there is no policy 7")
+    assert_one_line(antipode("align"), 1, "there is no run yet", "antipode curate")
+    assert_one_line(antipode("align", "--data.snapshot", "9"), 1, "there is no snapshot 9")
+    assert_one_line(antipode("align", "--data.snapshot", "9", "--data.run", "1"), 2, "leave out data.run")
+    assert_one_line(antipode("align", "--gate.promote"), 2, "gate.promote needs a win rate")
+    assert_one_line(antipode("align", "--train.beta", "inf"), 2, "--train.beta", "finite", "got 'inf'")
+    assert_one_line(antipode("ld-align", "--rounds.betas", "0"), 2, "--rounds.betas", "greater than 0")
+    assert_one_line(antipode("ld-align", "--golden", "references"), 1, "has no reference response")
+    assert_one_line(antipode("curate", "--model.name", "policy:3"), 1, "there are no prompts yet")
