@@ -112,11 +112,15 @@ def evaluations_of(session: Session, policy_id: int) -> list[EvaluationRecord]:
     return _read(session, _query().where(Evaluation.policy_id == policy_id).order_by(Evaluation.id.desc()))
 
 
-def latest_comparison(session: Session, policy_id: int, *, against: int | None) -> EvaluationRecord | None:
-    """The comparison of a policy that was finished last, against a policy or, where None is given, against anything."""
+def latest_comparison(
+    session: Session, policy_id: int, *, against: int | None = None, model: str | None = None
+) -> EvaluationRecord | None:
+    """The comparison of a policy that was finished last: against a policy, a model of that name, or anything."""
     query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
     if against is not None:
         query = query.where(Evaluation.baseline_id == against)
+    elif model is not None:
+        query = query.where(Evaluation.baseline_model == model)
     found = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
     return next((one for one in found if "comparison" in (one.metrics or {})), None)
 

@@ -9,14 +9,16 @@ from math import isfinite
 from typing import Any
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new, take_turn
+from db.engine import batches, insert_new, take_turn
 from db.policy_schema import Policy, TrainingMetric
 from db.runs import LARGEST_ID
 from db.schema import utc_now
 from models.alignment.records import MetricPoint
 
+BATCH = 5_000
 TRAINING, TRAINED, FAILED = "training", "trained", "failed"
 
 
@@ -162,10 +164,18 @@ def add_metrics(session: Session, policy_id: int, points: Sequence[MetricPoint])
     A training that is taken up again measures the steps since its checkpoint a second time.
     """
     take_turn(session, TrainingMetric.__tablename__)
-    for point in points:
-        if isfinite(point.value):
-            session.merge(TrainingMetric(policy_id=policy_id, **_columns(point)))
-    session.flush()
+    newest = {
+        (point.split, point.step, point.name): {"policy_id": policy_id, **_columns(point)}
+        for point in points
+        if isfinite(point.value)
+    }
+    dialect = session.get_bind().dialect.name
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(TrainingMetric)
+    statement = statement.on_conflict_do_update(
+        index_elements=["policy_id", "split", "step", "name"], set_={"value": statement.excluded.value}
+    )
+    for batch in batches(newest.values(), BATCH):
+        session.connection().execute(statement, batch)
 
 
 def metric_points(session: Session, policy_id: int) -> list[MetricPoint]:

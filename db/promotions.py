@@ -33,6 +33,17 @@ def in_use(session: Session) -> int | None:
     return session.scalar(select(Promotion.policy_id).order_by(Promotion.id.desc()).limit(1))
 
 
+def take_turn_of_promotions(session: Session) -> None:
+    """Let nobody promote until this transaction ends: what is read from here on stays true."""
+    take_turn(session, Promotion.__tablename__)
+
+
+def was_rolled_back(session: Session, policy_id: int) -> bool:
+    """Whether the newest thing that happened is that this policy was taken out of use."""
+    rows = history(session)
+    return bool(rows) and rows[-1].action == ROLLBACK and rows[-1].previous_id == policy_id
+
+
 def promote(session: Session, policy_id: int, *, evaluation_id: int | None, is_forced: bool, reason: str) -> int:
     """Put a policy into use; return the id of the row that says so. One that is in use already is promoted no more."""
     take_turn(session, Promotion.__tablename__)

@@ -170,6 +170,14 @@ def clear_skipped(session: Session, run_id: int, prompt_ids: Sequence[int]) -> N
     )
 
 
+def skipped_prompt_ids(session: Session, run_id: int) -> set[int]:
+    """The prompts of a run that ended without what was wanted of them."""
+    query = select(schema.RunPrompt.prompt_id).where(
+        schema.RunPrompt.run_id == run_id, schema.RunPrompt.skipped.is_not(None)
+    )
+    return set(session.scalars(query))
+
+
 def skip_counts(session: Session, run_id: int) -> dict[str, int]:
     """How many prompts of a run ended without a pair, by reason."""
     query = (

@@ -57,7 +57,7 @@ def preference_rows(
     selected = session.execute(query, execution_options={"yield_per": BATCH})
     merged = (list(rows) for _, rows in groupby(selected, key=lambda row: row[:3]))
     for batch in batches(merged, BATCH):
-        splits = _splits(session, {rows[0].prompt_id for rows in batch})
+        splits = splits_of(session, {rows[0].prompt_id for rows in batch})
         yield from _with_texts(session, [_merged(rows, rule, splits) for rows in batch])
 
 
@@ -144,11 +144,14 @@ def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) ->
     }
 
 
-def _splits(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
+def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
     """The split of the source row each prompt came from; of several the first by name."""
     table = schema.SourceRow
-    query = select(table.prompt_id, func.min(table.split)).where(table.prompt_id.in_(prompt_ids))
-    return dict(session.execute(query.group_by(table.prompt_id)).all())  # type: ignore[arg-type]
+    found: dict[int, str | None] = {}
+    for batch in batches(prompt_ids, BATCH):
+        query = select(table.prompt_id, func.min(table.split)).where(table.prompt_id.in_(batch))
+        found |= dict(session.execute(query.group_by(table.prompt_id)).all())  # type: ignore[arg-type]
+    return found
 
 
 def _with_texts(session: Session, rows: Sequence[dict[str, Any]]) -> Iterator[PreferenceRow]:

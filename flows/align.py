@@ -7,13 +7,13 @@ flows/align.py:align                               (entry point of a Prefect dep
 from __future__ import annotations
 
 from prefect import flow
-from tasks.policy_reports import publish_policy
 
 from tasks.align_config import AlignConfig, EvaluationConfig
 from tasks.align_runs import open_align_run, open_evaluation_run
 from tasks.evaluation import compare_with, evaluate_policy
 from tasks.gate import pass_gate
 from tasks.labelling import alone_on
+from tasks.policy_reports import publish_policy
 from tasks.runs import recorded
 from tasks.training import fine_tune, train_policy
 
@@ -29,15 +29,15 @@ def align(config: AlignConfig) -> int:
     with alone_on(run_id), recorded(run_id):
         start_id = fine_tune(run_id)
         policy_id = train_policy(run_id, start_id)
-        evaluate_policy(run_id, policy_id, start_id)
-        pass_gate(run_id, policy_id, start_id)
+        evaluation_id = evaluate_policy(run_id, policy_id, start_id)
+        pass_gate(run_id, policy_id, start_id, evaluation_id)
         publish_policy(run_id, policy_id)
     return policy_id
 
 
 @flow(name="evaluate", flow_run_name="policy {config.policy} against {config.against}")
 def evaluate(config: EvaluationConfig) -> int:
-    """Compare a policy with another model on prompts that neither was trained on here; return the evaluation's id."""
+    """Compare a policy with another model on prompts that the policy's run holds out; return the evaluation's id."""
     run_id = open_evaluation_run(config)
     with alone_on(run_id), recorded(run_id):
         evaluation_id = compare_with(run_id, config.policy, config.against)

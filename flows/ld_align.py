@@ -7,7 +7,6 @@ flows/ld_align.py:ld_align                         (entry point of a Prefect dep
 from __future__ import annotations
 
 from prefect import flow
-from tasks.policy_reports import publish_policy
 
 from tasks.align_runs import open_ld_align_run
 from tasks.evaluation import evaluate_policy
@@ -15,6 +14,7 @@ from tasks.gate import pass_gate
 from tasks.labelling import alone_on
 from tasks.ld_align import train_round, weigh_round
 from tasks.ld_align_config import LdAlignConfig
+from tasks.policy_reports import publish_policy
 from tasks.runs import recorded
 from tasks.training import fine_tune
 
@@ -32,8 +32,9 @@ def ld_align(config: LdAlignConfig) -> int:
         for round_number in range(1, config.rounds.count + 1):
             weigh_round(run_id, round_number, last_id)
             policy_id = train_round(run_id, round_number, last_id, before_last_id)
-            evaluate_policy(run_id, policy_id, start_id)
+            evaluation_id = evaluate_policy(run_id, policy_id, start_id)
             publish_policy(run_id, policy_id)
             before_last_id, last_id = last_id, policy_id
-        pass_gate(run_id, policy_id, start_id)
+        pass_gate(run_id, policy_id, start_id, evaluation_id)
+        publish_policy(run_id, policy_id)
     return policy_id

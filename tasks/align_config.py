@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from models.alignment.records import LoraSettings, Method, Optimizer, Schedule
+from models.alignment.records import LoraSettings, Optimizer, Schedule
 from models.records import content_key
 from tasks.config import (
     GenerateConfig,
@@ -34,14 +34,12 @@ class MethodDefaults(NamedTuple):
     learning_rate: float
 
 
-METHOD_DEFAULTS: dict[Method, MethodDefaults] = {
+METHOD_DEFAULTS: dict[PairwiseMethod, MethodDefaults] = {
     "sft": MethodDefaults(0.0, 1e-5),  # LD-Align's continual SFT
     "dpo": MethodDefaults(0.1, 5e-7),  # REAL
     "ipo": MethodDefaults(0.1, 5e-7),  # as DPO: it shares DPO's reference and its sensitivity
     "orpo": MethodDefaults(0.1, 8e-6),  # ORPO (arXiv 2403.07691), appendix: β 0.1, 8e-6
     "asft": MethodDefaults(0.1, 1e-5),  # ASFT
-    "ld_align": MethodDefaults(0.1, 5e-7),  # LD-Align names none of its own: SPIN's, whose loop it shares
-    "spin": MethodDefaults(0.1, 5e-7),  # SPIN, iterations 0 and 1
 }
 
 
@@ -56,7 +54,7 @@ class DataConfig(PreferencesConfig):
         0.1,
         gt=0,
         lt=1,
-        description="Share of the prompts that is only measured on, unless rows are of a split test or validation. "
+        description="Share of the prompts that is only measured on, beside all rows of a split test or validation. "
         "Chosen by the prompt's hash: a prompt once held out is never trained on later (0 to 1).",
     )
 
@@ -112,6 +110,15 @@ class OptimizeConfig(Section):
     )
     timeout_s: float | None = Field(None, gt=0, description="Seconds a training may take. Empty: any time.")
 
+    @model_validator(mode="after")
+    def _a_batch_is_whole_passes(self) -> Self:
+        if self.batch_size % self.examples_per_device:
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of examples_per_device {self.examples_per_device}; "
+                "change one of them"
+            )
+        return self
+
 
 class TrainConfig(OptimizeConfig):
     """How the policy is trained."""
@@ -132,6 +139,12 @@ class SftConfig(Section):
     learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate.")
 
 
+class TruthConfig(RubricConfig):
+    """The demo world's truth, without noise unless it is asked for."""
+
+    temperature: float = Field(0.0, ge=0, description="Noise of the choice (Bradley-Terry); 0: none.")
+
+
 class EvaluateConfig(Section):
     """What a policy is measured by."""
 
@@ -140,7 +153,7 @@ class EvaluateConfig(Section):
         description="Who compares the policy's responses with the start model's: `judge`, `reward_model`, `rubric` "
         "(the demo world's truth), `people` (a queue for the labelling page), or `none`.",
     )
-    rubric: RubricConfig = Field(RubricConfig(temperature=0), description="For `rubric`.")
+    rubric: TruthConfig = Field(TruthConfig(), description="For `rubric`.")
     reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
     judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`, asked in both orders.")
     source: SourceConfig = Field(
@@ -170,7 +183,8 @@ class EvaluateConfig(Section):
 
     def labelling(self, seed: int) -> LabelConfig:
         """The annotator as a labelling run would be configured."""
-        section = {self.annotator: getattr(self, self.annotator)} if self.annotator in _ANNOTATOR_SECTIONS else {}
+        is_configured = self.annotator in _ANNOTATOR_SECTIONS
+        section = {self.annotator: getattr(self, self.annotator).model_dump()} if is_configured else {}
         return LabelConfig.model_validate({"seed": seed, "annotator": self.annotator, **section})
 
     def generate(self) -> GenerateConfig:
@@ -242,6 +256,19 @@ class EvaluationConfig(Section):
         return self
 
 
+class ProtocolJudgeConfig(JudgeConfig):
+    """A judge that explains before its mark."""
+
+    max_tokens: int = Field(2048, ge=1, description="A reply is cut after so many tokens (1 or more).")
+
+    @model_validator(mode="after")
+    def _the_protocol_asks(self) -> Self:
+        for name in ("prompt", "has_rationale", "is_constrained"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"judge.{name} is for pairs, the protocol has its own question; leave it out")
+        return self
+
+
 class QuestionsConfig(Section):
     """A question file answered by a policy and graded by a judge, as MT-Bench and Arena-Hard do."""
 
@@ -257,7 +284,7 @@ class QuestionsConfig(Section):
     max_model_len: int | None = Field(None, ge=1, description="vLLM: longest dialogue plus answer, in tokens.")
     backend: GeneratorBackend = Field("auto", description="Engine that answers, as for generate.backend.")
     base_url: str | None = Field(None, description="For backend openai: address of the server.")
-    judge: JudgeConfig = Field(JudgeConfig(max_tokens=2048), description="The judge.")
+    judge: ProtocolJudgeConfig = Field(ProtocolJudgeConfig(), description="The judge.")
     strong_weight: float = Field(3.0, ge=1, description="arena_hard: how often a much better answer counts.")
     resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval.")
 

@@ -39,7 +39,7 @@ def load_alignment(session: Session, run_id: int) -> AlignmentSection:
 
 
 def preference_parts(session: Session, data: DataConfig) -> Parts[PreferenceRow]:
-    """The rows of the configured snapshot, by the split of their source if it has one, else by the prompt's hash.
+    """The rows of the configured snapshot; held out are those of a test split, and a share by the prompt's hash.
 
     Raises:
         LookupError: If there is no such snapshot.
@@ -48,10 +48,7 @@ def preference_parts(session: Session, data: DataConfig) -> Parts[PreferenceRow]
     assert data.snapshot is not None  # stored with the run
     snapshot = snapshots.snapshot_info(session, data.snapshot)
     rows = list(snapshots.snapshot_rows(session, snapshot.id))[: data.limit]
-    has_splits = any(row.split in HELD_OUT_SPLITS for row in rows)
-    is_out = [
-        row.split in HELD_OUT_SPLITS if has_splits else is_held_out(row.prompt, data.held_out_share) for row in rows
-    ]
+    is_out = [is_held_out(row.prompt, row.split, data.held_out_share) for row in rows]
     return _parted(rows, is_out, f"snapshot {data.snapshot}", data.held_out_share)
 
 
@@ -71,7 +68,8 @@ def golden_parts(session: Session, config: LdAlignConfig) -> Parts[Sample]:
             "FILE --format sft, or take the chosen responses: --golden chosen"
         )
     share = config.data.held_out_share
-    is_out = [is_held_out(one.prompt, share) for one in found]
+    splits = snapshots.splits_of(session, [one.prompt_id for one in found])
+    is_out = [is_held_out(one.prompt, splits.get(one.prompt_id), share) for one in found]
     return _parted(found, is_out, f"source {config.source.name or 'any'}", share)
 
 
@@ -82,9 +80,14 @@ def data_parts(session: Session, config: AlignmentSection) -> Parts[PreferenceRo
     return preference_parts(session, config.data)
 
 
-def is_held_out(prompt: Prompt, share: float) -> bool:
-    """Whether the prompt's hash falls into the share that is never trained on, in this and every later run."""
-    return int(content_key("held out", prompt.key)[:HASH_DIGITS], 16) < int(share * 16**HASH_DIGITS)
+def is_held_out(prompt: Prompt, split: str | None, share: float) -> bool:
+    """Whether a prompt is never trained on: by its source's split or its own hash, whatever else is in the data.
+
+    So it is the same in every later run, with more labels or fewer.
+    """
+    return split in HELD_OUT_SPLITS or int(content_key("held out", prompt.key)[:HASH_DIGITS], 16) < int(
+        share * 16**HASH_DIGITS
+    )
 
 
 def evaluation_prompts(session: Session, config: AlignmentSection) -> list[StoredPrompt]:
@@ -94,7 +97,7 @@ def evaluation_prompts(session: Session, config: AlignmentSection) -> list[Store
         NothingToDoError: If there are none.
     """
     source, parts = config.evaluate.source, data_parts(session, config)
-    if source == SourceConfig(limit=source.limit):
+    if source.name is None and source.split is None:
         held_out = {row.prompt_id: StoredPrompt(row.prompt_id, row.prompt) for row in parts.held_out}
         return list(held_out.values())[: source.limit]
     trained = {row.prompt_id for row in parts.train}

@@ -15,5 +15,9 @@ class NoPreferencesError(ValueError):
     """There is no decisive preference to export."""
 
 
+class BudgetUsedUpError(RuntimeError):
+    """The budget of a run does not pay for all that it needs."""
+
+
 class GateError(ValueError):
     """A policy does not beat the one in use by more than the noise of the measurement."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from prefect import task
@@ -17,14 +17,15 @@ from models.alignment.win_rates import Comparison, length_controlled_win_rate, m
 from models.labelling.records import PairKey, ShownVerdict, Verdict
 from models.records import content_key
 from tasks.align_config import AlignmentSection
-from tasks.align_data import load_alignment
+from tasks.align_data import data_parts, load_alignment
 from tasks.config import ModelConfig
+from tasks.errors import BudgetUsedUpError
 from tasks.labellers import make_labeller
 from tasks.labelling import DatabaseReplies, LabelStage, budget_of
 from tasks.measures import drift_of, held_out_rewards, scores_of_texts
 from tasks.policy_samples import comparison_samples
 from tasks.progress import say
-from tasks.promotion import fixed_model
+from tasks.promotion import fixed_model, start_of
 from tasks.resources import POLICY_PREFIX, open_database
 from tasks.settings import Settings
 from tasks.training import StartModel, start_model
@@ -90,14 +91,6 @@ def compare_with(run_id: int, policy_id: int, against: str) -> int:
         return compare(sessions, run_id, config, policy_id, baseline, settings)[0]
 
 
-def start_of(session: Session, policy_id: int) -> int | None:
-    """The fine-tuned policy that a policy's run began with; None if it began with a model that was not trained here."""
-    policy = policies.get_policy(session, policy_id)
-    while policy.round > 1 and policy.parent_id is not None:
-        policy = policies.get_policy(session, policy.parent_id)
-    return policy.parent_id
-
-
 def compare(
     sessions: sessionmaker[Session],
     run_id: int,
@@ -119,11 +112,10 @@ def compare(
     ]
     evaluation_id = _open(sessions, run_id, config, policy_id, baseline, pairs)
     with sessions() as session:
-        is_finished = evaluations.get_evaluation(session, evaluation_id).metrics is not None
-    if config.evaluate.annotator == PEOPLE or not is_finished:
+        before = evaluations.get_evaluation(session, evaluation_id).metrics or {}
+    if config.evaluate.annotator == PEOPLE or "comparison" not in before:
         found = _comparison(sessions, run_id, config, evaluation_id, pairs, settings)
         with sessions.begin() as session:
-            before = evaluations.get_evaluation(session, evaluation_id).metrics or {}
             evaluations.finish_evaluation(session, evaluation_id, before | found)
     return evaluation_id, pairs
 
@@ -140,9 +132,10 @@ def _open(
     compared = [pair.key for pair in pairs]
     with sessions.begin() as session:
         policy = policies.get_policy(session, policy_id)
+        held_out = [asdict(row) for row in data_parts(session, config).held_out]
         evaluation_id = evaluations.open_evaluation(
             session,
-            key=content_key("evaluation", policy.key, baseline.resolved.fingerprint, evaluate, compared),
+            key=content_key("evaluation", policy.key, baseline.resolved.fingerprint, evaluate, compared, held_out),
             run_id=run_id,
             policy_id=policy_id,
             baseline_id=baseline.policy_id,
@@ -202,9 +195,12 @@ def _judge(
     replies = DatabaseReplies(sessions, run_id)
     budget = budget_of(sessions, run_id, labelling.judge)
     with closing(make_labeller(labelling, settings, replies=replies, budget=budget)) as labeller:
-        LabelStage(sessions, run_id, labeller, labelling).run(keys, replies)
+        is_complete = LabelStage(sessions, run_id, labeller, labelling).run(keys, replies)
         with sessions.begin() as session:
-            return judgements.add_annotator(session, labeller.identity)
+            annotator_id = judgements.add_annotator(session, labeller.identity)
+    if not is_complete:
+        raise BudgetUsedUpError("the comparison is not complete; its verdicts are kept, the same command goes on")
+    return annotator_id
 
 
 def _scores(

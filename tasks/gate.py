@@ -9,15 +9,19 @@ from db import promotions
 from tasks.align_data import load_alignment
 from tasks.evaluation import compare
 from tasks.progress import say
-from tasks.promotion import gate_verdict
+from tasks.promotion import GateVerdict, gate_verdict
 from tasks.resources import open_database
 from tasks.settings import Settings
 from tasks.training import start_model
 
 
 @task(name="gate", task_run_name="gate of policy {policy_id}", cache_policy=NO_CACHE)
-def pass_gate(run_id: int, policy_id: int, start_id: int | None) -> None:
-    """Compare the policy with the one in use, and promote it if it is better and the configuration says so."""
+def pass_gate(run_id: int, policy_id: int, start_id: int | None, evaluation_id: int) -> None:
+    """Compare the policy with the one in use, and promote it if it is better and the configuration says so.
+
+    `evaluation_id`: the comparison with its start, which counts where none is in use. What a person rolled back is not
+    promoted by the same run once more.
+    """
     settings = Settings()
     with open_database(settings) as sessions:
         with sessions() as session:
@@ -26,9 +30,13 @@ def pass_gate(run_id: int, policy_id: int, start_id: int | None) -> None:
         if not config.gate.promote:
             return
         if used is not None and used not in {policy_id, start_id}:
-            compare(sessions, run_id, config, policy_id, start_model(config, used, settings), settings)
+            opponent = start_model(config, used, settings)
+            evaluation_id, _ = compare(sessions, run_id, config, policy_id, opponent, settings)
         with sessions.begin() as session:
-            verdict = gate_verdict(session, policy_id)
+            promotions.take_turn_of_promotions(session)
+            verdict = gate_verdict(session, policy_id, evaluation_id)
+            if promotions.was_rolled_back(session, policy_id):
+                verdict = GateVerdict(False, "it was rolled back; antipode promote puts it into use again", None)
             if verdict.is_passed:
                 promotions.promote(
                     session, policy_id, evaluation_id=verdict.evaluation_id, is_forced=False, reason=verdict.reason

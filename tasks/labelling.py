@@ -143,8 +143,8 @@ class LabelStage:
             self._annotator_id = judgements.add_annotator(session, labeller.identity)
             runs.set_annotator(session, run_id, self._annotator_id)
 
-    def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> None:
-        """Label all pairs, or as many as the budget pays for."""
+    def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
+        """Label all pairs, or as many as the budget pays for; return whether it paid for all."""
         skipped: set[PairKey] = set()
         is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
@@ -172,6 +172,7 @@ class LabelStage:
         if skipped:
             why = _WHY_SKIPPED.get(self._config.annotator, "see their raw replies")
             say(f"{len(skipped):,} pairs are skipped: {why}")
+        return not is_out_of_budget
 
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
         """The opinions on these showings, and whether the budget is used up."""

@@ -21,11 +21,12 @@ from tasks.align_data import golden_parts, load_alignment
 from tasks.config import GenerateConfig
 from tasks.ld_align_config import GuideConfig, LdAlignConfig
 from tasks.measures import held_out_examples
-from tasks.policy_samples import comparison_samples, policy_samples
+from tasks.policy_samples import comparison_samples, policy_samples, reference_samples
 from tasks.progress import say, step_progress
+from tasks.promotion import start_of
 from tasks.resources import ResolvedModel, open_database, resolve_model
 from tasks.settings import Settings
-from tasks.training import Plan, start_model, train_one, training_settings
+from tasks.training import Plan, StartModel, start_model, train_one, training_settings
 
 GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
 KEY_DIGITS = 16
@@ -47,9 +48,15 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
         last = start_model(config, last_id, settings)
         pairs = _golden_pairs(sessions, run_id, config, last.name, settings)
         with sessions() as session:
-            if len(distances_of(session, run_id, round_number)) == len(pairs):
-                return
-        distances = _distances(config, pairs, run_id, settings)
+            known = {
+                (one.golden_response_id, one.sampled_response_id) for one in distances_of(session, run_id, round_number)
+            }
+        if known == {(golden.response_id, own.response_id) for golden, own in pairs}:
+            return
+        with sessions() as session:
+            first_id = last_id if round_number == 1 or last_id is None else start_of(session, last_id)
+        first = start_model(config, first_id, settings)
+        distances = _distances(config, pairs, first, settings)
         weights = np.ones(len(pairs)) if config.rounds.weights == "unit" else distance_weights(distances)
         rows = [
             LatentDistance(run_id, round_number, golden.prompt_id, golden.response_id, own.response_id, *found)
@@ -86,7 +93,7 @@ def train_round(run_id: int, round_number: int, last_id: int | None, before_last
             optimize=rounds,
             train=examples,
             held_out=[one for _, one in held_out_examples(sessions, config, own)],
-            kl_samples=own,
+            kl_samples=reference_samples(sessions, run_id, config, start.name, settings),
         )
         return train_one(sessions, run_id, plan, settings)
 
@@ -142,15 +149,21 @@ def _examples(
 
 
 def _distances(
-    config: LdAlignConfig, pairs: Sequence[GoldenPair], run_id: int, settings: Settings
+    config: LdAlignConfig, pairs: Sequence[GoldenPair], first: StartModel, settings: Settings
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The latent distance of each pair; 0 where no guide is asked for."""
+    """The latent distance of each pair; 0 where no guide is asked for.
+
+    One guide serves all rounds: it is named by what it was trained on, golden responses and samples of the first model.
+    """
     if config.rounds.weights == "unit":
         return np.zeros(len(pairs))
     texts = [GuideText(one.prompt, one.text) for pair in pairs for one in pair]
     base = resolve_model(config.model.name, config.model, settings)
     guide_settings = guide_settings_of(config.guide, base, seed=config.seed)
-    folder = settings.artifact_root / "guides" / content_key(guide_settings.key, run_id)[:KEY_DIGITS]
+    golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
+    sampling = (first.resolved.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
+    key = content_key(guide_settings.key, base.fingerprint, golden, sampling)
+    folder = settings.artifact_root / "guides" / key[:KEY_DIGITS]
     with closing(IsolatedGuide(log_path=settings.artifact_root / "logs" / "guide.log", timeout_s=None)) as guide:
         with step_progress("guide", "training steps") as on_step:
             trained = guide.train(texts, guide_settings, folder, on_step=on_step)

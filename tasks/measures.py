@@ -24,7 +24,7 @@ from tasks.config import MAX_CANDIDATES
 from tasks.reference import response_logps
 from tasks.resources import ResolvedModel, resolve_model
 from tasks.settings import Settings
-from tasks.training import StartModel, compute_dtype, optimize_config
+from tasks.training import StartModel, optimize_config, reference_dtype
 
 DRIFT_RESPONSES = 512
 DRIFT_TOKENS = 512
@@ -54,7 +54,7 @@ def held_out_rewards(
             sessions,
             model,
             requests,
-            dtype=compute_dtype(optimize),
+            dtype=reference_dtype(optimize),
             max_length=optimize.max_length,
             settings=settings,
         )
@@ -62,7 +62,7 @@ def held_out_rewards(
     ]
     chosen = [(one.prompt, one.chosen) for _, one in examples]
     rejected = [(one.prompt, one.rejected or "") for _, one in examples]
-    kept = [at for at in range(len(examples)) if chosen[at] in logps[0] and rejected[at] in logps[0]]
+    kept = [at for at in range(len(examples)) if all(chosen[at] in of and rejected[at] in of for of in logps)]
     if not kept:
         return {}
     sums = [np.array([found[of[at]].logps for at in kept]) for found in logps for of in (chosen, rejected)]

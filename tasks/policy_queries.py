@@ -145,9 +145,17 @@ def _examples(session: Session, evaluation: EvaluationRecord) -> list[ResponseEx
         pair = PairKey(min(own_id, other_id), max(own_id, other_id))
         (text,) = pair_texts(session, [pair])
         shown = text.shown(own_id)
-        verdicts = judgements.showings(session, [pair]).get(pair, {}).get(evaluation.annotator_id or 0, {})
+        told = judgements.showings(session, [pair]).get(pair, {})
+        verdicts = [
+            verdict
+            for annotator_id, by_left in told.items()
+            if evaluation.annotator_id in {None, annotator_id}
+            for verdict in by_left.values()
+        ]
+        if not verdicts:
+            continue
         names = {"first": "win" if own_id < other_id else "lose", "second": "lose" if own_id < other_id else "win"}
-        said = {names.get(verdict, "tie") for verdict in verdicts.values()}
+        said = {names.get(verdict, "tie") for verdict in verdicts}
         examples.append(
             ResponseExample(
                 text.prompt.text, shown.right.text, shown.left.text, said.pop() if len(said) == 1 else "tie"

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import responses
+from db.runs import skipped_prompt_ids
 from db.samples import Sample, samples
 from models.records import StoredPrompt
 from tasks.align_config import AlignmentSection
 from tasks.align_data import evaluation_prompts
 from tasks.config import GenerateConfig, SampleConfig
+from tasks.errors import NothingToDoError
 from tasks.generation import sample_with
 from tasks.settings import Settings
 
@@ -27,6 +29,16 @@ def comparison_samples(
     )
 
 
+def reference_samples(
+    sessions: sessionmaker[Session], run_id: int, config: AlignmentSection, model: str, settings: Settings
+) -> list[Sample]:
+    """Samples of the model's very distribution (temperature 1, all of it), as an estimate of KL needs them."""
+    with sessions() as session:
+        prompts = evaluation_prompts(session, config)
+    generate = config.evaluate.generate().model_copy(update={"temperature": 1.0, "top_p": 1.0})
+    return policy_samples(sessions, run_id, config, model, prompts, generate=generate, settings=settings)
+
+
 def policy_samples(
     sessions: sessionmaker[Session],
     run_id: int,
@@ -38,7 +50,11 @@ def policy_samples(
     settings: Settings,
 ) -> list[Sample]:
     """The responses of a model to these prompts of the run, by prompt; what is missing is sampled."""
-    wanted = {prompt.id for prompt in prompts}
+    with sessions() as session:
+        too_long = skipped_prompt_ids(session, run_id)
+    wanted = {prompt.id for prompt in prompts} - too_long
+    if not wanted:
+        raise NothingToDoError(f"every prompt is too long for {model} with {generate.max_tokens} response tokens")
     identity = sample_with(
         sessions,
         run_id,

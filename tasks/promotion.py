@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from db import evaluations, policies, promotions
+from db.policies import PolicyRecord
 from tasks.config import ModelConfig
 from tasks.errors import GateError
 from tasks.resources import open_database
@@ -36,7 +37,10 @@ def promote(policy_id: int, *, is_forced: bool, settings: Settings) -> str:
         policy = policies.get_policy(session, policy_id)
         if policy.status != policies.TRAINED:
             raise GateError(f"policy {policy_id} is not trained: it is {policy.status}")
+        promotions.take_turn_of_promotions(session)
         verdict = gate_verdict(session, policy_id)
+        if promotions.in_use(session) == policy_id:
+            return verdict.reason
         if not verdict.is_passed and not is_forced:
             raise GateError(f"policy {policy_id} stays out: {verdict.reason}")
         reason = verdict.reason if verdict.is_passed else f"forced, although {verdict.reason}"
@@ -60,24 +64,42 @@ def roll_back(settings: Settings) -> tuple[int, int | None]:
         return promotions.roll_back(session)
 
 
-def gate_verdict(session: Session, policy_id: int) -> GateVerdict:
-    """Whether a policy beats the one in use by more than the noise; before the first, the model it was compared with.
+def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = None) -> GateVerdict:
+    """Whether a policy beats the one in use by more than the noise; before the first, the one its run began with.
 
-    It does if the 95 % interval of its newest win rate lies above one half.
+    It does if the 95 % interval of its win rate lies above one half: in the evaluation given, else in the newest one.
     """
     used = promotions.in_use(session)
     if used == policy_id:
-        return GateVerdict(False, "it is in use already", None)
-    found = evaluations.latest_comparison(session, policy_id, against=used)
-    if found is None:
-        name = "start" if used is None else f"policy:{used}"
-        ask = f"antipode evaluate {policy_id} --against {name} --evaluate.annotator NAME"
+        return GateVerdict(False, f"it is in use ({promotions.history(session)[-1].reason})", None)
+    opponent = start_of(session, policy_id) if used is None else used
+    name = _first(session, policy_id).start_model if opponent is None else f"policy:{opponent}"
+    if evaluation_id is None:
+        found = evaluations.latest_comparison(session, policy_id, against=opponent, model=name)
+    else:
+        found = evaluations.get_evaluation(session, evaluation_id)
+    if found is None or found.baseline != name or "comparison" not in (found.metrics or {}):
+        against = "start" if used is None else name
+        ask = f"antipode evaluate {policy_id} --against {against} --evaluate.annotator NAME"
         return GateVerdict(False, f"it was never compared with {name}; compare them: {ask}", None)
     value, low, high = (found.metrics or {})["comparison"]["rate"]
-    rate = f"its win rate against {found.baseline} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+    rate = f"its win rate against {name} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     if low > EVEN:
         return GateVerdict(True, f"{rate}, above {EVEN}", found.id)
     return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id)
+
+
+def start_of(session: Session, policy_id: int) -> int | None:
+    """The fine-tuned policy that a policy's run began with; None if it began with a model that was not trained here."""
+    return _first(session, policy_id).parent_id
+
+
+def _first(session: Session, policy_id: int) -> PolicyRecord:
+    """The policy of the first round that leads to this one."""
+    policy = policies.get_policy(session, policy_id)
+    while policy.round > 1 and policy.parent_id is not None:
+        policy = policies.get_policy(session, policy.parent_id)
+    return policy
 
 
 def fixed_model(session: Session, model: ModelConfig) -> ModelConfig:

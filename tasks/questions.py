@@ -22,10 +22,10 @@ from models.labelling.question_files import Question, read_questions
 from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.align_config import QuestionsConfig
 from tasks.config import ModelConfig
-from tasks.labelling import DatabaseReplies, budget_of
+from tasks.labelling import DatabaseReplies, alone_on, budget_of
 from tasks.progress import stage_progress
 from tasks.promotion import fixed_model
-from tasks.resources import make_generator, open_database, resolve_generator
+from tasks.resources import generator_identity, make_generator, open_database, resolve_generator
 from tasks.runs import opened, recorded
 from tasks.settings import Settings
 
@@ -52,7 +52,7 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
             names = {"model": fixed_model(session, config.model), "against": baseline and baseline.name}
         config = config.model_copy(update=names)
         run_id = opened(lambda sessions, version: _open(sessions, config, questions, version))
-        with recorded(run_id):
+        with alone_on(run_id), recorded(run_id):
             answers = _answers(questions, config, config.model, settings)
             judge = _judge(sessions, run_id, config, settings)
             if baseline is None:
@@ -94,8 +94,7 @@ def _answers(questions: Sequence[Question], config: QuestionsConfig, model: Mode
     """A model's answers, turn by turn, each turn after the dialogue so far; read from their file if it is there."""
     sample = config.sampling().model_copy(update={"model": model})
     resolved = resolve_generator(sample, model.name, settings)
-    content = resolved.fingerprint if resolved else model.name
-    key = content_key(content, sample.generate.model_dump(mode="json"), sample.seed, _contents(questions))
+    key = content_key(generator_identity(sample, model.name, resolved).key, _contents(questions))
     path = settings.artifact_root / "answers" / f"{key[:16]}.json"
     if path.exists():
         return [tuple(answers) for answers in json.loads(path.read_text("utf-8"))]

@@ -77,14 +77,14 @@ def resolve_model(name: str, base: ModelConfig, settings: Settings) -> ResolvedM
     if name == DEMO_MODEL:
         location = str(ensure_demo_model(settings))
     elif name.startswith(POLICY_PREFIX):
-        location = str(policy_folder(name, settings))
+        return _trained(name, settings)
     else:
         location = name
     return ResolvedModel(location, revision, model_fingerprint(location, revision))
 
 
-def policy_folder(name: str, settings: Settings) -> Path:
-    """Where the model of `policy:ID` lies.
+def _trained(name: str, settings: Settings) -> ResolvedModel:
+    """The model of `policy:ID`, which never changes: its content was hashed when it was trained.
 
     Raises:
         LookupError: If there is no such policy, or it is not trained.
@@ -94,9 +94,9 @@ def policy_folder(name: str, settings: Settings) -> Path:
         raise LookupError(f"a policy is named like policy:3, got {name!r}; see: antipode policies")
     with open_database(settings) as sessions, sessions() as session:
         policy = policies.get_policy(session, int(number))
-    if policy.folder is None:
+    if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
-    return settings.artifact_root / policy.folder
+    return ResolvedModel(str(settings.artifact_root / policy.folder), None, policy.fingerprint)
 
 
 def ensure_demo_model(settings: Settings) -> Path:

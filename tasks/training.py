@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import policies
 from db.runs import get_run
 from db.samples import Sample
+from models.alignment.errors import FolderInUseError
 from models.alignment.job import TrainingJob
 from models.alignment.records import (
     METHODS_WITH_REFERENCE,
@@ -23,6 +25,7 @@ from models.alignment.records import (
     MetricPoint,
     PolicyIdentity,
     ResponseLogps,
+    TrainingResult,
     TrainingSettings,
     UnfitExample,
 )
@@ -32,7 +35,7 @@ from models.fingerprint import model_fingerprint
 from models.records import Prompt, content_key
 from tasks.align_config import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
 from tasks.align_data import data_parts, load_alignment, preference_parts
-from tasks.policy_samples import comparison_samples
+from tasks.policy_samples import reference_samples
 from tasks.progress import say, step_progress
 from tasks.reference import response_logps
 from tasks.resources import POLICY_PREFIX, ResolvedModel, open_database, resolve_model, torch_device
@@ -41,7 +44,11 @@ from tasks.settings import Settings
 
 SFT_ROUND = 0
 FOLDER_DIGITS = 16
+WAIT_S = 2.0
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
+
+
+Trained = tuple[TrainingResult, tuple[UnfitExample, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ def train_policy(run_id: int, start_id: int | None) -> int:
             optimize=optimize,
             train=[Example(row.prompt, row.chosen, row.rejected) for row in parts.train],
             held_out=[Example(row.prompt, row.chosen, row.rejected) for row in parts.held_out],
-            kl_samples=comparison_samples(sessions, run_id, config, start.name, settings),
+            kl_samples=reference_samples(sessions, run_id, config, start.name, settings),
         )
         return train_one(sessions, run_id, plan, settings)
 
@@ -125,7 +132,9 @@ def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings
     """Train a policy, or find it trained; return its id. What it measures on the way goes to the database at once.
 
     Raises:
-        TrainingError: If it cannot be trained on, diverges, or the disk is full; checkpoints stay.
+        NothingToTrainError: If no example fits.
+        TrainingDivergedError: If a loss or gradient was not finite.
+        DiskFullError: If there is no room; checkpoints stay, and the same command goes on from them.
     """
     with sessions.begin() as session:
         policy = _open_policy(session, run_id, plan)
@@ -140,8 +149,10 @@ def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings
     try:
         with step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
             log_path = settings.artifact_root / "logs" / "train.log"
-            result, unfit = train(
-                job, log_path=log_path, on_metrics=store, on_step=on_step, timeout_s=plan.optimize.timeout_s
+            result, unfit = _when_free(
+                lambda: train(
+                    job, log_path=log_path, on_metrics=store, on_step=on_step, timeout_s=plan.optimize.timeout_s
+                )
             )
     except (Exception, KeyboardInterrupt) as error:
         with sessions.begin() as session:
@@ -162,12 +173,26 @@ def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings
     return policy.id
 
 
+def _when_free(attempt: Callable[[], Trained]) -> Trained:
+    """Train; if another run trains this very policy now, wait for its result."""
+    is_told = False
+    while True:
+        try:
+            return attempt()
+        except FolderInUseError:
+            if not is_told:
+                say("another process trains this very policy; waiting for it")
+            is_told = True
+            time.sleep(WAIT_S)
+
+
 def start_model(config: AlignmentSection, policy_id: int | None, settings: Settings) -> StartModel:
     """The policy of this id, or the configured model."""
     name = config.model.name if policy_id is None else f"{POLICY_PREFIX}{policy_id}"
+    resolved = resolve_model(name, config.model, settings)
     if policy_id is None and name.startswith(POLICY_PREFIX):
         policy_id = int(name.removeprefix(POLICY_PREFIX))
-    return StartModel(name, resolve_model(name, config.model, settings), policy_id)
+    return StartModel(name, resolved, policy_id)
 
 
 def optimize_config(config: AlignmentSection) -> OptimizeConfig:
@@ -194,6 +219,16 @@ def training_settings(
         seed=config.seed,
         **{name: getattr(optimize, name) for name in names},
     )
+
+
+def reference_dtype(optimize: OptimizeConfig) -> str:
+    """The number format of log-probabilities, the same as in training: else a policy differs from itself as reference.
+
+    All weights are trained in float32 under autocast; those that are frozen behind adapters are in bfloat16 themselves.
+    """
+    if compute_dtype(optimize) == "float32":
+        return "float32"
+    return "bfloat16" if optimize.lora.rank else "autocast"
 
 
 def compute_dtype(optimize: OptimizeConfig) -> Literal["float32", "bfloat16"]:
@@ -244,7 +279,7 @@ def _job(sessions: sessionmaker[Session], key: str, plan: Plan, settings: Settin
             for text in (one.chosen, one.rejected)
             if text is not None
         ),
-        dtype=plan.settings.dtype,
+        dtype=reference_dtype(plan.optimize),
         max_length=plan.settings.max_length,
         settings=settings,
     )

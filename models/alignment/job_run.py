@@ -62,7 +62,8 @@ def run_job(job: TrainingJob, folder: Path) -> None:
         ModelLoadError: The start model does not load.
         ValueError: The settings cannot be kept, or the examples lack what the method needs.
     """
-    arguments = _arguments(job.settings, folder)
+    steps = math.ceil(len(job.train) / job.settings.batch_size) * job.settings.epochs
+    arguments = _arguments(job.settings, folder, steps=steps)
     _check(job.settings, arguments.world_size)
     with _told(folder):
         _train_and_save(job, folder, arguments)
@@ -149,7 +150,7 @@ def _alike(rows: list[Row]) -> list[Row]:
     return pairs or rows
 
 
-def _arguments(settings: TrainingSettings, folder: Path) -> TrainingArguments:
+def _arguments(settings: TrainingSettings, folder: Path, *, steps: float) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=str(folder / _CHECKPOINTS),
         per_device_train_batch_size=settings.examples_per_device,
@@ -157,7 +158,8 @@ def _arguments(settings: TrainingSettings, folder: Path) -> TrainingArguments:
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=_SCHEDULERS[settings.schedule],
-        warmup_steps=settings.warmup_share,
+        # The first step of a warm-up is at rate 0: a training of so few steps would lose too much of itself.
+        warmup_steps=settings.warmup_share if settings.warmup_share * steps >= 1 else 0,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim=_OPTIMIZERS[settings.optimizer],

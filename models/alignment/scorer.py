@@ -29,7 +29,8 @@ class LogpScorer:
         Args:
             model: a hub name or a folder made by `save_pretrained`.
             revision: the hub revision, None for the newest.
-            dtype: "float32", "bfloat16", "float16", or "auto" for the checkpoint's own.
+            dtype: "float32", "bfloat16", "float16", "auto" for the checkpoint's own, or "autocast": float32 weights
+                computed with in bfloat16, as the trainer does.
             device: as torch names it; None takes the GPU if there is one.
             tokens_per_batch: padded tokens in one forward pass, at most, unless one sequence alone is longer.
 
@@ -43,7 +44,9 @@ class LogpScorer:
 
         self._tokenizer = load_tokenizer(model, revision=revision)
         self.template_key = template_key(self._tokenizer)
-        self._network = _load(model, revision=revision, dtype=dtype, device=device)
+        self._is_autocast = dtype == "autocast"
+        weights = "float32" if self._is_autocast else dtype
+        self._network = _load(model, revision=revision, dtype=weights, device=device)
         self._tokens_per_batch = tokens_per_batch
         self._shares_prompt = sharing_obstacle(self._network) is None
 
@@ -101,8 +104,9 @@ class LogpScorer:
             pad_token_id=0,  # masked, so any id will do
             shares_prompt=self._shares_prompt,
         )
-        with torch.no_grad():
-            sums = summed_logps(self._network, {name: value.to(self._network.device) for name, value in batch.items()})
+        device = self._network.device
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self._is_autocast):
+            sums = summed_logps(self._network, {name: value.to(device) for name, value in batch.items()})
         return cast("list[float]", sums.tolist())
 
 

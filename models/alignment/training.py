@@ -88,6 +88,8 @@ class TrainingProcess:
         """Train until the result is written."""
         folder, config = self._job.folder, self._job.accelerate_config
         with only_process(folder):
+            if read_result(folder) is not None:  # another process did it in the meantime
+                return
             write_job(self._job)
             if config is None:
                 run_folder(folder)
