@@ -6,7 +6,7 @@ Three ways, each run in a process of its own, interleaved, medians:
 - `dpo`: this project's; the reference's log-probabilities are computed once before, and that time counts.
 - `dpo, TRL`: TRL's DPOTrainer with the reference model in memory beside the policy, as the paper's baseline has it.
 
-A random Llama of 26 million parameters with the demo model's tokenizer, 256 pairs of the demo world, one epoch. Peak:
+A random Llama of 26 million parameters with the demo model's tokenizer, 128 pairs of the demo world, one epoch. Peak:
 resident memory above that of the loaded policy. Writes alignment_cost.json.
 """
 
@@ -33,7 +33,7 @@ from models.demo.language_model import build_demo_model
 from models.records import Prompt
 
 WAYS = ("asft", "dpo", "dpo, TRL")
-PAIRS, BATCH, MAX_LENGTH = 256, 8, 256
+PAIRS, BATCH, MAX_LENGTH = 128, 8, 256
 REPEATS = 3
 BETA = 0.1
 

@@ -17,11 +17,11 @@ class GuideConfig(Section):
     base: str | None = Field(
         None, description="GPT-2 on the hub or in a folder, such as openai-community/gpt2. Empty: from scratch."
     )
-    read_out: Literal["mean", "last"] = Field("last", description="How the encoder's states become the latent vector.")
+    read_out: Literal["mean", "last"] = Field("mean", description="How the encoder's states become the latent vector.")
     latent_size: int = Field(64, ge=1, description="Size of the latent vector.")
     prefix_length: int = Field(1, ge=1, description="Embeddings before the prompt that tell the decoder of it.")
     conditioning: Literal["prefix", "every_token"] = Field(
-        "every_token", description="`every_token`: it is added to every token's embedding too."
+        "prefix", description="How the decoder is told; `every_token`: added to every token's embedding too."
     )
     layers: int = Field(2, ge=1, description="From scratch: layers of encoder and decoder.")
     heads: int = Field(4, ge=1, description="From scratch: attention heads.")

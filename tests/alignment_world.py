@@ -36,7 +36,7 @@ def chosen_prompts(*, train: int, held_out: int, share: float = 0.1) -> list[str
     """Prompts of the demo world, so many of either part."""
     parts: dict[bool, list[str]] = {False: [], True: []}
     for text in demo_prompts("train"):
-        parts[is_held_out(Prompt.from_text(text), share)].append(text)
+        parts[is_held_out(Prompt.from_text(text), None, share)].append(text)
     assert len(parts[False]) >= train and len(parts[True]) >= held_out
     return parts[False][:train] + parts[True][:held_out]
 
@@ -101,12 +101,13 @@ def count_rows(sessions: Any, table: str) -> int:
 
 def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of: Callable[[str], str]) -> None:
     """What a model says to the prompts that policies are compared on, as if it had been sampled."""
-    with sessions.begin() as session:
-        prompts = evaluation_prompts(session, config)
-        sample = SampleConfig(seed=config.seed, model=config.model, generate=config.evaluate.generate())
-        identity = generator_identity(sample, model, resolve_generator(sample, model, settings))
-        generator_id = responses.ensure_generator(session, identity)
-        new = [
-            responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, "stop")) for one in prompts
-        ]
-        responses.add_generated(session, generator_id, identity, new)
+    compared = config.evaluate.generate()
+    for generate in (compared, compared.model_copy(update={"temperature": 1.0})):  # the second for KL
+        with sessions.begin() as session:
+            sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
+            identity = generator_identity(sample, model, resolve_generator(sample, model, settings))
+            new = [
+                responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, "stop"))
+                for one in evaluation_prompts(session, config)
+            ]
+            responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)

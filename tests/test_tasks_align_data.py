@@ -68,14 +68,22 @@ def labelled(sessions, *rows):
 @given(st.text(max_size=20), shares, shares)
 def test_a_larger_share_holds_out_all_that_a_smaller_one_does(text, one, other):
     prompt = Prompt.from_text(text)
-    assert is_held_out(prompt, max(one, other)) or not is_held_out(prompt, min(one, other))
+    assert is_held_out(prompt, None, max(one, other)) or not is_held_out(prompt, None, min(one, other))
+
+
+@given(st.text(max_size=20), shares)
+def test_what_is_held_out_depends_on_nothing_but_the_prompt_and_its_own_split(text, share):
+    prompt = Prompt.from_text(text)
+    by_hash = is_held_out(prompt, None, share)
+    assert is_held_out(prompt, "train", share) == by_hash
+    assert all(is_held_out(prompt, split, share) for split in HELD_OUT_SPLITS)
 
 
 def test_the_hash_holds_out_about_the_share_and_always_the_same():
     prompts = [Prompt.from_text(f"prompt {number}") for number in range(2_000)]
-    held_out = [is_held_out(prompt, 0.1) for prompt in prompts]
+    held_out = [is_held_out(prompt, None, 0.1) for prompt in prompts]
     assert 160 < sum(held_out) < 240, "three standard deviations are 40"
-    assert held_out == [is_held_out(Prompt(prompt.messages), 0.1) for prompt in prompts]
+    assert held_out == [is_held_out(Prompt(prompt.messages), None, 0.1) for prompt in prompts]
 
 
 @on_sqlite
@@ -110,10 +118,10 @@ def test_later_preferences_leave_the_stored_data_as_it_was_and_the_split_as_well
 
 @on_sqlite
 @pytest.mark.parametrize("split", HELD_OUT_SPLITS)
-def test_the_split_of_the_source_wins_over_the_hash(settings, sessions, split):
+def test_rows_of_a_test_split_are_never_trained_on(settings, sessions, split):
     train, out = split_rows("train", range(1, 6), "train"), split_rows(split, range(6, 9), "test")
     labelled(sessions, *train, *out)
-    parts = parts_of(sessions, opened(sessions))
+    parts = parts_of(sessions, opened(sessions, data={"held_out_share": 1e-9}))
     assert prompt_texts(parts.train) == {row.prompt.text for row in train}
     assert prompt_texts(parts.held_out) == {row.prompt.text for row in out}
 

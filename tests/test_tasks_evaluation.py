@@ -222,13 +222,12 @@ def test_people_may_compare_what_a_gated_run_trained(world):
 def test_the_gate_lets_in_what_is_better_by_more_than_the_noise(world):
     better, other = world.policy(reference_response), world.policy(poor)
     world.says(str(world.model), poor)
-    with pytest.raises(GateError, match=f"it was never compared with start.*evaluate {better}"):
+    with pytest.raises(GateError, match=f"it was never compared with {world.model}.*evaluate {better} --against start"):
         promote(better, is_forced=False, settings=world.settings)
     world.compared(better)
     reason = promote(better, is_forced=False, settings=world.settings)
     assert reason.startswith(f"its win rate against {world.model} is 1.000") and "above 0.5" in reason
-    with pytest.raises(GateError, match="it is in use already"):
-        promote(better, is_forced=False, settings=world.settings)
+    assert promote(better, is_forced=False, settings=world.settings) == f"it is in use ({reason})"
     with pytest.raises(GateError, match=f"never compared with policy:{better}"):
         promote(other, is_forced=False, settings=world.settings)
     world.compared(other, "promoted")
@@ -269,17 +268,21 @@ def test_a_policy_that_is_not_there_or_not_trained_is_not_promoted(world):
 def test_the_gate_step_promotes_only_where_it_is_asked_to(world):
     better, used = world.policy(reference_response), world.policy(poor)
     promote(used, is_forced=True, settings=world.settings)
-    pass_gate.fn(world.run_id, better, None)
+    pass_gate.fn(world.run_id, better, None, 0)
     with world.sessions() as session:
         assert promotions.in_use(session) == used
     gated = world.config.model_dump(mode="json") | {"gate": {"promote": True}, "name": "gated"}
     run_id = open_align_run.fn(type(world.config).model_validate(gated))
-    pass_gate.fn(run_id, better, None)
+    pass_gate.fn(run_id, better, None, 0)
     with world.sessions() as session:
         assert promotions.in_use(session) == better, "compared with the policy in use first"
-    pass_gate.fn(run_id, used, None)
+    pass_gate.fn(run_id, used, None, 0)
     with world.sessions() as session:
         assert promotions.in_use(session) == better
+    assert roll_back(world.settings) == (better, used)
+    pass_gate.fn(run_id, better, None, 0)
+    with world.sessions() as session:
+        assert promotions.in_use(session) == used, "what a person took out of use stays out"
 
 
 @on_sqlite

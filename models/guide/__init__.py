@@ -19,8 +19,7 @@ class GuideSettings:
     The paper says that encoder and decoder are GPT-2 and leaves the rest open. Here h is read from the encoder's last
     hidden layer, as the mean over the response's tokens or at the last one (the end token), then projected to
     `latent_size`. It conditions the decoder as `prefix_length` embeddings in front of the prompt and, with
-    `every_token`, also as a vector added to the embedding of every token: from scratch, and with few texts, a decoder
-    learns to do without a prefix, and then the latents say nothing (docs/log.md).
+    `every_token`, also as a vector added to the embedding of every token (docs/decisions/0011 has the figures).
 
     Attributes:
         base: GPT-2 on the hub or in a folder, from which encoder and decoder start; None starts both from scratch.
