@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -70,7 +71,8 @@ def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:
 
     if TaskRunContext.get() is None or total == 0:
         return lambda done: None
-    artifact = create_progress_artifact(0.0, key=stage.replace(" ", "-"), description=f"{stage}: {total} in all")
+    key = re.sub("[^a-z0-9]+", "-", stage.lower())  # nothing else is allowed
+    artifact = create_progress_artifact(0.0, key=key, description=f"{stage}: {total} in all")
     last = time.monotonic()
 
     def publish(done: int) -> None:

@@ -69,11 +69,12 @@ def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
 
 @on_postgres
 def test_rounds_without_labels(antipode, model, sessions):
-    rounds = ("--rounds.count", "1", "--rounds.weights", "unit", "--rounds.epochs", "1", "--rounds.batch_size", "4")
-    out = said(antipode("ld-align", "--model.name", model, *QUICK, *rounds, "--max_tokens", "4"))
-    assert out.startswith(f"policy 1: ld-align, spin, from {model}\n") and "held out: margin " in out
+    rounds = ("--rounds.count", "1", "--rounds.epochs", "1", "--rounds.batch_size", "4", "--max_tokens", "4")
+    guide = ("--guide.layers", "1", "--guide.heads", "2", "--guide.hidden_size", "16", "--guide.epochs", "1")
+    out = said(antipode("ld-align", "--model.name", model, *QUICK, *rounds, *guide))
+    assert out.startswith(f"policy 1: ld-align, ld_align, from {model}\n") and "held out: margin " in out
     listed = said(antipode("policies"))
-    assert ["1", "ld-align", "spin", "1", "trained"] in [line.split()[:5] for line in listed.splitlines()]
+    assert ["1", "ld-align", "ld_align", "1", "trained"] in [line.split()[:5] for line in listed.splitlines()]
 
 
 @on_sqlite

@@ -24,7 +24,7 @@ from models.alignment.pair_batches import collate
 from models.alignment.records import METHODS_WITH_REFERENCE, Example, MetricPoint, MetricSplit, TrainingSettings
 from models.alignment.tokens import TokenizedExample
 
-_ROUNDING = 1e-5  # nats: what float32 makes of the same sum in two batches, times β
+_ROUNDING = 1e-4  # nats: what float32 makes of the same sums in two batches
 _LARGEST_EXPONENT = 700.0  # of a float64
 
 
