@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 
-from db.logps import add_logps, find_logps
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.engine import batches
+from db.logps import add_logps, find_logps
 from models.alignment.records import ResponseLogps
 from models.prompting import load_tokenizer
 from models.records import Prompt, content_key
