@@ -1,6 +1,6 @@
 """LD-Align section 5.2 in the demo world: is the response that lies farther from the golden one the worse one?
 
-    antipode demo && python -m bench.guide      # ten minutes on one core; prints a table, writes bench/guide.json
+    antipode demo && python -m bench.guide      # some minutes on one core; prints a table, writes bench/guide.json
 
 For every prompt that the demo trains on: its golden (chosen) response and two samples of the fine-tuned model, judged
 by the true utility. Read-out and conditioning are what the paper leaves open. `own` and `other`: the decoder's loss in

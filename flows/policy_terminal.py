@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from flows.terminal import make_console, print_rows
-from models.labelling.protocol_scores import ArenaHardSummary, MtBenchSummary
 from models.report.policy_contents import EvaluationFigures, Rate
 from tasks.policy_queries import PolicyLine, evaluation_figures, policy_contents, policy_page_path
 from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from models.labelling.protocol_scores import ArenaHardSummary, MtBenchSummary
 
 
 def show_policy(policy_id: int, settings: Settings) -> None:
@@ -67,6 +70,8 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
 
 def show_protocol(summary: MtBenchSummary | ArenaHardSummary) -> None:
     """Print what a question file came to."""
+    from models.labelling.protocol_scores import ArenaHardSummary
+
     if isinstance(summary, ArenaHardSummary):
         score = "none" if summary.score is None else _interval(Rate(*summary.score))
         print(f"win rate by Arena-Hard's protocol: {score} %; games without a verdict: {summary.unread_games}")

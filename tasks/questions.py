@@ -38,7 +38,7 @@ Answers = list[tuple[str, ...]]
 def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> MtBenchSummary | ArenaHardSummary:
     """Have the model answer the file's questions, and the judge grade or compare the answers.
 
-    Answers are kept in a file, the judge's replies in the database: what is there is not paid for again.
+    A model's answers are kept in a file once all are given, each of the judge's replies in the database at once.
 
     Raises:
         SourceError: If the file cannot be read as questions.

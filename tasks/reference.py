@@ -31,7 +31,7 @@ def response_logps(
     max_length: int,
     settings: Settings,
 ) -> Mapping[Request, ResponseLogps]:
-    """The log-probability of each response given its prompt; those that do not fit `max_length` are left out.
+    """The log-probability of each response given its prompt; those that do not fit `max_length` are not computed.
 
     Raises:
         ModelLoadError: If the model cannot be loaded.
