@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
@@ -17,12 +17,12 @@ from models.alignment.win_rates import Comparison, length_controlled_win_rate, m
 from models.labelling.records import PairKey, ShownVerdict, Verdict
 from models.records import content_key
 from tasks.align_config import AlignmentSection
-from tasks.align_data import data_parts, load_alignment
+from tasks.align_data import load_alignment
 from tasks.config import ModelConfig
 from tasks.errors import BudgetUsedUpError
 from tasks.labellers import make_labeller
 from tasks.labelling import DatabaseReplies, LabelStage, budget_of
-from tasks.measures import drift_of, held_out_rewards, scores_of_texts
+from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores_of_texts
 from tasks.policy_samples import comparison_samples
 from tasks.progress import say
 from tasks.promotion import fixed_model, start_of
@@ -130,9 +130,10 @@ def _open(
 ) -> int:
     evaluate = config.evaluate.model_dump(mode="json")
     compared = [pair.key for pair in pairs]
+    # By their texts: the same ones of a later run are measured already.
+    held_out = [(one.prompt.key, one.chosen, one.rejected) for _, one in held_out_examples(sessions, config, ())]
     with sessions.begin() as session:
         policy = policies.get_policy(session, policy_id)
-        held_out = [asdict(row) for row in data_parts(session, config).held_out]
         evaluation_id = evaluations.open_evaluation(
             session,
             key=content_key("evaluation", policy.key, baseline.resolved.fingerprint, evaluate, compared, held_out),
