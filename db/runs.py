@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db import schema
 from db.engine import insert_new
 
-RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
+RUNNING, COMPLETED, FAILED, CRASHED = "running", "completed", "failed", "crashed"
 LARGEST_ID = 2**31
 CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE = "curate", "label", "align", "ld-align", "evaluate"
 
@@ -38,6 +38,12 @@ class RunSummary:
     truncated_responses: int
     pairs: int
     judgements: int
+    tokens: int | None
+    requests: int
+    cost: float
+    device_seconds: float
+    deployment: str | None
+    resumes: int
 
 
 def find_unfinished(session: Session, config_key: str) -> int | None:
@@ -101,6 +107,34 @@ def set_embedder(session: Session, run_id: int, embedder_id: int) -> None:
 def set_annotator(session: Session, run_id: int, annotator_id: int) -> None:
     """Say who judges in a run that labels."""
     session.execute(update(schema.Run).filter_by(id=run_id).values(annotator_id=annotator_id))
+
+
+def set_origin(session: Session, run_id: int, *, deployment: str | None, flow_run_id: str | None) -> None:
+    """Say which Prefect deployment and which of its flow runs work on a run; None: a person at a command line."""
+    values = {"deployment": deployment, "flow_run_id": flow_run_id}
+    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+
+
+def running(session: Session, *, started_before: datetime) -> list[schema.Run]:
+    """The runs that say that they are running, or that their process died, oldest first."""
+    query = select(schema.Run).where(schema.Run.status.in_((RUNNING, CRASHED)), schema.Run.started_at < started_before)
+    return list(session.scalars(query.order_by(schema.Run.id)))
+
+
+def newest_of(session: Session, kind: str, name: str) -> list[schema.Run]:
+    """The runs of a kind and a name, newest first."""
+    return list(session.scalars(select(schema.Run).filter_by(kind=kind, name=name).order_by(schema.Run.id.desc())))
+
+
+def count_resume(session: Session, run_id: int) -> None:
+    """Count that a run is taken up after its process died."""
+    session.execute(update(schema.Run).filter_by(id=run_id).values(resumes=schema.Run.resumes + 1))
+
+
+def add_device_seconds(session: Session, run_id: int, seconds: float) -> None:
+    """Add to the seconds for which a run held a device."""
+    values = {"device_seconds": schema.Run.device_seconds + seconds}
+    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
 
 
 def spend(session: Session, run_id: int, requests: int, cost: float) -> None:

@@ -184,7 +184,8 @@ class Run(Base):
     Of one configuration at most one run is unfinished: the one that is taken up when it is started again.
     `kind`: `curate`, `label`, `align`, `ld-align` or `evaluate`; a run that labels names the run whose pairs it labels
     and who judges. What was spent: requests sent, and their cost, of those without an answer the most they can have
-    cost.
+    cost; seconds for which a GPU, or the processor in its stead, was held. A run of a Prefect deployment names it, and
+    its flow run; `resumes`: how often it was taken up again after its process had died.
     """
 
     __tablename__ = "runs"
@@ -214,6 +215,10 @@ class Run(Base):
     annotator_id: Mapped[int | None]
     requests: Mapped[int] = mapped_column(default=0, server_default="0")
     cost: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    deployment: Mapped[str | None] = mapped_column(Text)
+    flow_run_id: Mapped[str | None] = mapped_column(String(36))
+    resumes: Mapped[int] = mapped_column(default=0, server_default="0")
+    device_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
 
 
 class RunPrompt(Base):

@@ -35,7 +35,11 @@ VIEWS: dict[str, str] = {
                    AND embeddings.embedder_id = runs.embedder_id
                    WHERE candidates.run_id = runs.id AND embeddings.is_truncated) AS truncated_responses,
                (SELECT count(*) FROM pairs WHERE pairs.run_id = runs.id) AS pairs,
-               (SELECT count(*) FROM judgements WHERE judgements.run_id = runs.id) AS judgements
+               (SELECT count(*) FROM judgements WHERE judgements.run_id = runs.id) AS judgements,
+               (SELECT sum(responses.token_count) FROM candidates
+                   JOIN responses ON responses.id = candidates.response_id
+                   WHERE candidates.run_id = runs.id) AS tokens,
+               runs.requests, runs.cost, runs.device_seconds, runs.deployment, runs.resumes
         FROM runs
     """,
     "labelled_pairs": """

@@ -12,9 +12,8 @@ from tasks.align_config import AlignConfig, EvaluationConfig
 from tasks.align_runs import open_align_run, open_evaluation_run
 from tasks.evaluation import compare_with, evaluate_policy
 from tasks.gate import pass_gate
-from tasks.labelling import alone_on
 from tasks.policy_reports import publish_policy
-from tasks.runs import recorded
+from tasks.runs import working_on
 from tasks.training import fine_tune, train_policy
 
 
@@ -26,7 +25,7 @@ def align(config: AlignConfig) -> int:
     trained on the same data with the same settings is never trained again.
     """
     run_id = open_align_run(config)
-    with alone_on(run_id), recorded(run_id):
+    with working_on(run_id):
         start_id = fine_tune(run_id)
         policy_id = train_policy(run_id, start_id)
         evaluation_id = evaluate_policy(run_id, policy_id, start_id)
@@ -39,7 +38,7 @@ def align(config: AlignConfig) -> int:
 def evaluate(config: EvaluationConfig) -> int:
     """Compare a policy with another model on prompts that the policy's run holds out; return the evaluation's id."""
     run_id = open_evaluation_run(config)
-    with alone_on(run_id), recorded(run_id):
+    with working_on(run_id):
         evaluation_id = compare_with(run_id, config.policy, config.against)
         publish_policy(run_id, config.policy)
     return evaluation_id

@@ -12,7 +12,7 @@ from tasks.config import CurateConfig
 from tasks.embedding import embed
 from tasks.generation import generate
 from tasks.publishing import publish
-from tasks.runs import open_run, recorded
+from tasks.runs import open_run, working_on
 from tasks.selection import select
 
 
@@ -23,7 +23,7 @@ def curate(config: CurateConfig) -> int:
     A run that was stopped anywhere and is started again with the same configuration goes on where it was.
     """
     run_id = open_run(config)
-    with recorded(run_id):
+    with working_on(run_id):
         generate(run_id)
         embed(run_id)
         select(run_id)

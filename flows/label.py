@@ -9,9 +9,9 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.config import LabelConfig
-from tasks.labelling import alone_on, judge_pairs, open_label_run
+from tasks.labelling import judge_pairs, open_label_run
 from tasks.publishing import publish_labels
-from tasks.runs import recorded
+from tasks.runs import working_on
 
 
 @flow(name="label", flow_run_name="label {config.name}")
@@ -22,7 +22,7 @@ def label(config: LabelConfig) -> int:
     labels are stored, the event `antipode.preferences.added` says how many there are.
     """
     run_id = open_label_run(config)
-    with alone_on(run_id), recorded(run_id):
+    with working_on(run_id):
         judge_pairs(run_id)
         publish_labels(run_id)
     return run_id

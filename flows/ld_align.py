@@ -11,11 +11,10 @@ from prefect import flow
 from tasks.align_runs import open_ld_align_run
 from tasks.evaluation import evaluate_policy
 from tasks.gate import pass_gate
-from tasks.labelling import alone_on
 from tasks.ld_align import train_round, weigh_round
 from tasks.ld_align_config import LdAlignConfig
 from tasks.policy_reports import publish_policy
-from tasks.runs import recorded
+from tasks.runs import working_on
 from tasks.training import fine_tune
 
 
@@ -26,7 +25,7 @@ def ld_align(config: LdAlignConfig) -> int:
     Each round's policy is the next round's reference. A run that was stopped goes on in the round where it was.
     """
     run_id = open_ld_align_run(config)
-    with alone_on(run_id), recorded(run_id):
+    with working_on(run_id):
         start_id = fine_tune(run_id)
         before_last_id, last_id = None, start_id
         for round_number in range(1, config.rounds.count + 1):

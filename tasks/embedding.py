@@ -14,6 +14,7 @@ from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.records import StoredResponse
 from models.vectors import VectorStore
 from tasks.config import CurateConfig
+from tasks.devices import device
 from tasks.progress import Advance, stage_progress
 from tasks.resources import load_config, make_embedder, open_database, resolve_embedder, vector_store
 from tasks.settings import Settings
@@ -40,6 +41,7 @@ def embed(run_id: int) -> None:
             total = responses.count_to_embed(session, run_id, embedder_id)
         if total:
             with (
+                device(is_used=resolved is not None),
                 stage_progress("embed", total, f"responses, {identity.model}") as advance,
                 closing(make_embedder(config, resolved, settings)) as embedder,
             ):

@@ -19,8 +19,9 @@ from models.records import content_key
 from tasks.align_config import AlignmentSection
 from tasks.align_data import load_alignment
 from tasks.config import ModelConfig
+from tasks.devices import device
 from tasks.errors import BudgetUsedUpError
-from tasks.labellers import make_labeller
+from tasks.labellers import holds_model, make_labeller
 from tasks.labelling import DatabaseReplies, LabelStage, budget_of
 from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores_of_texts
 from tasks.policy_samples import comparison_samples
@@ -195,7 +196,8 @@ def _judge(
     labelling = config.evaluate.labelling(config.seed)
     replies = DatabaseReplies(sessions, run_id)
     budget = budget_of(sessions, run_id, labelling.judge)
-    with closing(make_labeller(labelling, settings, replies=replies, budget=budget)) as labeller:
+    labeller = make_labeller(labelling, settings, replies=replies, budget=budget)
+    with device(is_used=holds_model(labelling)), closing(labeller):
         is_complete = LabelStage(sessions, run_id, labeller, labelling).run(keys, replies)
         with sessions.begin() as session:
             annotator_id = judgements.add_annotator(session, labeller.identity)

@@ -18,6 +18,7 @@ from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
 from tasks.config import CurateConfig, SampleConfig
+from tasks.devices import device
 from tasks.progress import Advance, stage_progress
 from tasks.resources import generator_identity, load_config, make_generator, open_database, resolve_generator
 from tasks.runs import prompt_pages
@@ -79,6 +80,7 @@ def sample_with(
     stage = _GeneratorStage(sessions, run_id, config, identity, chosen)
     if total := stage.count_missing():
         with (
+            device(is_used=resolved is not None),
             stage_progress("generate", total, f"responses, {model}") as advance,
             closing(make_generator(config, model, resolved, settings)) as generator,
         ):

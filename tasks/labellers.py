@@ -45,6 +45,11 @@ def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStor
             raise ValueError("people label at the page, not here; see: antipode web --help")
 
 
+def holds_model(config: LabelConfig) -> bool:
+    """Whether the annotator holds a model on this machine."""
+    return config.annotator == "reward_model"
+
+
 def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewardModel:
     assert config.name is not None  # the configuration's own rule
     arguments = {

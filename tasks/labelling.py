@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from prefect import task
@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import judgements, labelling, preferences, replies, runs
-from db.engine import alone, batches
+from db.engine import batches
 from db.labelling import PairText
 from models.labelling import Labeller, as_judgement
 from models.labelling.budget import Budget
@@ -19,8 +19,8 @@ from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
 from models.labelling.replies import StoredReply
 from tasks.config import JudgeConfig, LabelConfig
-from tasks.errors import RunBusyError
-from tasks.labellers import make_labeller
+from tasks.devices import device
+from tasks.labellers import holds_model, make_labeller
 from tasks.pairs import chosen_pairs
 from tasks.people import open_people_queue
 from tasks.progress import Advance, say, stage_progress
@@ -55,19 +55,6 @@ def open_label_run(config: LabelConfig) -> int:
     return opened(lambda sessions, version: _open(sessions, config, version))
 
 
-@contextmanager
-def alone_on(run_id: int) -> Iterator[None]:
-    """Let one process at a time work on a run: two would pay for the same answers, and each spend the budget.
-
-    Raises:
-        RunBusyError: If another process does.
-    """
-    with open_database(Settings()) as sessions, alone(sessions.kw["bind"], f"run {run_id}") as is_alone:
-        if not is_alone:
-            raise RunBusyError(f"run {run_id} is being worked on by another process; wait for its end, or stop it")
-        yield
-
-
 @task(name="label", task_run_name="label for run {run_id}", cache_policy=NO_CACHE)
 def judge_pairs(run_id: int) -> None:
     """Have the run's annotator judge its pairs, and keep the preferences up to date."""
@@ -81,10 +68,8 @@ def judge_pairs(run_id: int) -> None:
             return
         replies, budget = DatabaseReplies(sessions, run_id), budget_of(sessions, run_id, config.judge)
         labeller = make_labeller(config, settings, replies=replies, budget=budget)
-        try:
+        with device(is_used=holds_model(config)), closing(labeller):
             LabelStage(sessions, run_id, labeller, config).run(pairs, replies)
-        finally:
-            labeller.close()
 
 
 def load_label_config(session: Session, run_id: int) -> LabelConfig:

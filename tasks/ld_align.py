@@ -19,6 +19,7 @@ from models.guide.isolated import IsolatedGuide
 from models.records import StoredPrompt, content_key
 from tasks.align_data import golden_parts, load_alignment
 from tasks.config import GenerateConfig
+from tasks.devices import device
 from tasks.ld_align_config import GuideConfig, LdAlignConfig
 from tasks.measures import held_out_examples
 from tasks.policy_samples import comparison_samples, policy_samples, reference_samples
@@ -164,7 +165,8 @@ def _distances(
     sampling = (first.resolved.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
     key = content_key(guide_settings.key, base.fingerprint, golden, sampling)
     folder = settings.artifact_root / "guides" / key[:KEY_DIGITS]
-    with closing(IsolatedGuide(log_path=settings.artifact_root / "logs" / "guide.log", timeout_s=None)) as guide:
+    log_path = settings.artifact_root / "logs" / "guide.log"
+    with device(), closing(IsolatedGuide(log_path=log_path, timeout_s=None)) as guide:
         with step_progress("guide", "training steps") as on_step:
             trained = guide.train(texts, guide_settings, folder, on_step=on_step)
         if trained.truncated_count:

@@ -21,6 +21,7 @@ from models.exchange import PreferenceRow
 from tasks.align_config import AlignmentSection
 from tasks.align_data import data_parts, preference_parts
 from tasks.config import MAX_CANDIDATES
+from tasks.devices import device
 from tasks.reference import response_logps
 from tasks.resources import ResolvedModel, resolve_model
 from tasks.settings import Settings
@@ -141,5 +142,6 @@ def _embed(
         "tokens_per_batch": DRIFT_BATCH_TOKENS,
     }
     log_path = settings.artifact_root / "logs" / "drift.log"
-    with closing(IsolatedEmbedder(HiddenStateEmbedder, arguments, log_path=log_path, timeout_s=None)) as embedder:
+    isolated = IsolatedEmbedder(HiddenStateEmbedder, arguments, log_path=log_path, timeout_s=None)
+    with device(), closing(isolated) as embedder:
         return embedder.embed(requests).vectors

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -60,8 +62,26 @@ def step_progress(stage: str, unit: str) -> Iterator[Callable[[int, int], None]]
 
 
 def say(line: str) -> None:
-    """Tell the user something between two bars."""
-    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+    """Tell the user something between two bars: in the log of the Prefect run, where there is one, or on stderr."""
+    logger = _run_logger()
+    if logger is None:
+        Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+    else:
+        logger.info(line)
+
+
+def _run_logger() -> logging.LoggerAdapter[logging.Logger] | None:
+    """The log of the Prefect run, unless there is none, or the command line has silenced it."""
+    if "prefect" not in sys.modules:
+        return None
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    try:
+        logger = get_run_logger()
+    except MissingContextError:
+        return None
+    return logger if isinstance(logger, logging.LoggerAdapter) and logger.isEnabledFor(logging.INFO) else None
 
 
 def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:

@@ -22,11 +22,12 @@ from models.labelling.question_files import Question, read_questions
 from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.align_config import QuestionsConfig
 from tasks.config import ModelConfig
-from tasks.labelling import DatabaseReplies, alone_on, budget_of
+from tasks.devices import device
+from tasks.labelling import DatabaseReplies, budget_of
 from tasks.progress import stage_progress
 from tasks.promotion import fixed_model
 from tasks.resources import generator_identity, make_generator, open_database, resolve_generator
-from tasks.runs import opened, recorded
+from tasks.runs import opened, working_on
 from tasks.settings import Settings
 
 OF_THE_BUDGET = {"max_requests", "max_cost"}
@@ -52,7 +53,7 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
             names = {"model": fixed_model(session, config.model), "against": baseline and baseline.name}
         config = config.model_copy(update=names)
         run_id = opened(lambda sessions, version: _open(sessions, config, questions, version))
-        with alone_on(run_id), recorded(run_id):
+        with working_on(run_id):
             answers = _answers(questions, config, config.model, settings)
             judge = _judge(sessions, run_id, config, settings)
             if baseline is None:
@@ -100,6 +101,7 @@ def _answers(questions: Sequence[Question], config: QuestionsConfig, model: Mode
         return [tuple(answers) for answers in json.loads(path.read_text("utf-8"))]
     dialogues: list[list[Message]] = [[] for _ in questions]
     with (
+        device(is_used=resolved is not None),
         stage_progress("answer", sum(len(one.turns) for one in questions), f"answers, {model.name}") as advance,
         closing(make_generator(sample, model.name, resolved, settings)) as generator,
     ):

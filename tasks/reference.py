@@ -12,6 +12,7 @@ from db.logps import add_logps, find_logps
 from models.alignment.records import ResponseLogps
 from models.prompting import load_tokenizer
 from models.records import Prompt, content_key
+from tasks.devices import device
 from tasks.progress import stage_progress
 from tasks.resources import ResolvedModel, torch_device
 from tasks.settings import Settings
@@ -57,6 +58,7 @@ def response_logps(
         }
         log_path = settings.artifact_root / "logs" / "reference.log"
         with (
+            device(),
             stage_progress("reference", len(missing), "log-probabilities") as advance,
             closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None)) as scorer,
         ):

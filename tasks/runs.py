@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,14 +16,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
+from db.engine import alone
 from db.prompts import run_prompts_after, select_prompt_ids, source_names
 from models.records import StoredPrompt
 from tasks.config import CurateConfig, SourceConfig
-from tasks.errors import NothingToDoError
+from tasks.devices import device_time_of
+from tasks.errors import NothingToDoError, RunBusyError
 from tasks.progress import say
 from tasks.promotion import fixed_model
 from tasks.resources import open_database
 from tasks.settings import Settings
+
+LOGGED_PACKAGES = ("tasks", "models", "db")
+ATTEMPTS, ATTEMPT_S = 3, 0.5
 
 
 @task(name="open run", cache_policy=NO_CACHE)
@@ -43,6 +50,50 @@ def opened(open_once: Callable[[sessionmaker[Session], str], int]) -> int:
             return open_once(sessions, version)
         except IntegrityError:  # the same command was started at the same moment, and was first
             return open_once(sessions, version)
+
+
+@contextmanager
+def working_on(run_id: int) -> Iterator[None]:
+    """Work on a run, alone: record how it ends, what starts it, and how long it holds a device.
+
+    Raises:
+        RunBusyError: If another process works on the run.
+    """
+    for package in LOGGED_PACKAGES:  # else only warnings reach the log of the Prefect run
+        logging.getLogger(package).setLevel(logging.INFO)
+    with alone_on(run_id):
+        _set_origin(run_id)
+        with recorded(run_id), device_time_of(run_id):
+            yield
+
+
+@contextmanager
+def alone_on(run_id: int) -> Iterator[None]:
+    """Let one process at a time work on a run: two would pay for the same answers, and each spend the budget.
+
+    Raises:
+        RunBusyError: If another process does.
+    """
+    with open_database(Settings()) as sessions, ExitStack() as stack:
+        # The sweep holds a run for a moment, to see whether somebody works on it.
+        for _ in range(ATTEMPTS):
+            if stack.enter_context(alone(sessions.kw["bind"], f"run {run_id}")):
+                break
+            time.sleep(ATTEMPT_S)
+        else:
+            raise RunBusyError(f"run {run_id} is being worked on by another process; wait for its end, or stop it")
+        yield
+
+
+def _set_origin(run_id: int) -> None:
+    """Store which deployment and which flow run of Prefect work on the run."""
+    from prefect.runtime import deployment, flow_run
+
+    flow_name, name = flow_run.flow_name, deployment.name
+    with open_database(Settings()) as sessions, sessions.begin() as session:
+        runs.set_origin(
+            session, run_id, deployment=f"{flow_name}/{name}" if name else None, flow_run_id=flow_run.id or None
+        )
 
 
 @contextmanager

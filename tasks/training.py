@@ -35,6 +35,7 @@ from models.fingerprint import model_fingerprint
 from models.records import Prompt, content_key
 from tasks.align_config import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
 from tasks.align_data import data_parts, load_alignment, preference_parts
+from tasks.devices import device
 from tasks.policy_samples import reference_samples
 from tasks.progress import say, step_progress
 from tasks.reference import response_logps
@@ -148,10 +149,13 @@ def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings
 
     try:
         with step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
-            log_path = settings.artifact_root / "logs" / "train.log"
             result, unfit = _when_free(
                 lambda: train(
-                    job, log_path=log_path, on_metrics=store, on_step=on_step, timeout_s=plan.optimize.timeout_s
+                    job,
+                    log_path=settings.artifact_root / "logs" / "train.log",
+                    on_metrics=store,
+                    on_step=on_step,
+                    timeout_s=plan.optimize.timeout_s,
                 )
             )
     except (Exception, KeyboardInterrupt) as error:
@@ -178,7 +182,8 @@ def _when_free(attempt: Callable[[], Trained]) -> Trained:
     is_told = False
     while True:
         try:
-            return attempt()
+            with device():
+                return attempt()
         except FolderInUseError:
             if not is_told:
                 say("another process trains this very policy; waiting for it")

@@ -140,7 +140,9 @@ def test_four_starts_at_once_on_an_empty_database_make_one_run(antipode, prompts
         imports = list(at_once.map(lambda _: antipode("import", str(prompts_file)), range(4)))
         assert [done.returncode for done in imports] == [0] * 4, [done.stderr for done in imports]
         runs = list(at_once.map(lambda _: antipode("curate", *SCRIPTED, "--name", "at once"), range(4)))
-    assert [done.returncode for done in runs] == [0] * 4, [done.stderr for done in runs]
+    # One may find the run at work, and says so; whoever comes after its end makes a run of the same responses.
+    assert all(done.returncode == 0 or "being worked on by another process" in done.stderr for done in runs)
+    assert any(done.returncode == 0 for done in runs)
     prompts, responses, candidates, embeddings, pairs, run_count = counts(settings)
     assert (prompts, responses) == (40, 320)
     assert embeddings <= 320 and candidates == 320 * run_count and pairs == 160 * run_count

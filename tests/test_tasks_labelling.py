@@ -27,11 +27,11 @@ from tasks.errors import NoPreferencesError, NothingToDoError, RunBusyError
 from tasks.exchange import export_pairs, export_preferences
 from tasks.ingestion import import_demo_prompts, import_source
 from tasks.label_import import import_labels
-from tasks.labelling import alone_on, judge_pairs, open_label_run
+from tasks.labelling import judge_pairs, open_label_run
 from tasks.publishing import publish_labels
 from tasks.quality import quality_of_run
 from tasks.queries import label_end
-from tasks.runs import recorded
+from tasks.runs import alone_on, recorded
 
 OWN = {"generate": {"when": "never"}}
 
