@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint clean
+.PHONY: install demo test lint clean
+
+install: $(READY)
 
 demo: $(READY)
 	$(BIN)/antipode demo

@@ -20,22 +20,20 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from flows import policy_terminal, quality_terminal, terminal
+from flows import terminal
+from flows.demo_command import Demo
+from flows.doctor_command import Doctor
 from flows.engine import prepare_prefect
 from flows.label_commands import Export, ExportPairs, ImportLabels, Label, Quality, Web
 from flows.policy_commands import Align, Benchmarks, Evaluate, LdAlign, Policies, Promote, Questions, Rollback
+from flows.query_commands import Backup, Restore, Sql
+from flows.service_commands import Deploy, Up, Worker
 from models.selection import Strategy
-from tasks.align_config import AlignConfig
-from tasks.config import CurateConfig, ImportConfig, LabelConfig
+from tasks.config import CurateConfig, ImportConfig
 from tasks.settings import Settings
 
 Format = Literal["table", "jsonl", "csv", "parquet"]
 
-DEMO_PROMPTS = 256
-DEMO_ALIGNED_FROM = 64
-DEMO_ANNOTATORS = 2
-DEMO_NOISE = 1.0
-DEMO_SFT_RATE, DEMO_DPO_RATE = 1e-4, 3e-4  # of a model of 3 million parameters
 TABLE_ROWS = 20
 
 
@@ -57,8 +55,10 @@ class Curate(CurateConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        run_id = _curate(CurateConfig.model_validate(self.model_dump()))
-        terminal.show_run(run_id, Settings())
+        prepare_prefect()
+        from flows.curate import curate
+
+        terminal.show_run(curate(CurateConfig.model_validate(self.model_dump())), Settings())
 
 
 class Pairs(BaseModel):
@@ -115,44 +115,8 @@ class Report(BaseModel):
         print(write_run_report(find_run(self.run, Settings()), Settings()))
 
 
-class Demo(BaseModel):
-    """Run the whole job on the demo world: train its small model, sample, embed, select, label twice, align by DPO."""
-
-    prompts: int = Field(DEMO_PROMPTS, ge=1, description="How many of the demo's prompts to use (1 or more).")
-    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the run; another one samples other responses.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.ingestion import import_demo_prompts
-        from tasks.progress import say
-        from tasks.quality import quality_of_run
-
-        settings = Settings()
-        import_demo_prompts(settings)
-        config = CurateConfig.model_validate(
-            {
-                "name": "demo",
-                "seed": self.seed,
-                "source": {"name": "demo", "split": "train", "limit": self.prompts},
-                # Small shards, so that the bars move.
-                "generate": {"max_tokens": 96, "max_model_len": 512, "prompts_per_shard": 32},
-                "embed": {"responses_per_shard": 256},
-            }
-        )
-        run_id = _curate(config)
-        for seed in range(DEMO_ANNOTATORS):
-            _label(run_id, seed)
-        terminal.show_pairs_of(run_id, settings)
-        quality_terminal.show_agreement(quality_of_run(str(run_id), strategies=(), settings=settings))
-        if self.prompts >= DEMO_ALIGNED_FROM:
-            policy_terminal.show_policy(_align(run_id), settings)
-        else:
-            say(f"too few labels to align on; antipode demo --prompts {DEMO_ALIGNED_FROM} does")
-        terminal.show_next(run_id, settings)
-
-
 class Upgrade(BaseModel):
-    """Bring a database that an older version made up to this version's schema. Make a backup first."""
+    """Bring a database that an older version made up to this version's schema. Make a backup first: antipode backup."""
 
     def cli_cmd(self) -> None:
         """Run the command."""
@@ -171,6 +135,7 @@ class Antipode(BaseSettings):
     )
 
     demo: CliSubCommand[Demo] = Field(description="the whole job on a small world made here")
+    up: CliSubCommand[Up] = Field(description="everything on this machine: Prefect server, worker, labelling page")
     import_: CliSubCommand[Import] = Field(alias="import", description="prompts and responses into the database")
     curate: CliSubCommand[Curate] = Field(description="generate, embed, select: one run")
     pairs: CliSubCommand[Pairs] = Field(description="show or export the selected pairs of a run")
@@ -191,8 +156,14 @@ class Antipode(BaseSettings):
     policies: CliSubCommand[Policies] = Field(description="list the trained policies")
     promote: CliSubCommand[Promote] = Field(description="put a policy into use")
     rollback: CliSubCommand[Rollback] = Field(description="take the policy in use out of it")
+    sql: CliSubCommand[Sql] = Field(description="ask the database in SQL, read-only")
     similar: CliSubCommand[Similar] = Field(description="the responses most similar to one")
     report: CliSubCommand[Report] = Field(description="write the report page of a run anew")
+    deploy: CliSubCommand[Deploy] = Field(description="deployments and schedules onto a Prefect server")
+    worker: CliSubCommand[Worker] = Field(description="run what a Prefect server asks for")
+    doctor: CliSubCommand[Doctor] = Field(description="check this installation and say what to do")
+    backup: CliSubCommand[Backup] = Field(description="copy the database into a file")
+    restore: CliSubCommand[Restore] = Field(description="bring a backup into an empty database")
     upgrade: CliSubCommand[Upgrade] = Field(description="bring an older database to this version")
 
     @classmethod
@@ -222,60 +193,6 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 (the last place that can tell the user)
         sys.exit(terminal.fail(terminal.error_line(error), status=1))
-
-
-def _curate(config: CurateConfig) -> int:
-    """Run the flow in this process; only a command that needs Prefect waits two seconds for its import."""
-    prepare_prefect()
-    from flows.curate import curate
-
-    return curate(config)
-
-
-def _label(run_id: int, seed: int) -> None:
-    """Let one of the demo's annotators, who all see its truth through noise, judge every pair."""
-    from flows.label import label
-
-    label(
-        LabelConfig.model_validate(
-            {
-                "name": f"demo annotator {seed + 1}",
-                "pairs": {"run": str(run_id)},
-                "annotator": "rubric",
-                "rubric": {"temperature": DEMO_NOISE, "seed": seed},
-                "pairs_per_shard": 256,
-            }
-        )
-    )
-
-
-def _align(run_id: int) -> int:
-    """Fine-tune and align the demo model on the demo's labels; its true utility says whether it became better."""
-    from flows.align import align
-
-    return align(
-        AlignConfig.model_validate(
-            {
-                "name": "demo",
-                "data": {"run": str(run_id)},
-                "sft": {"learning_rate": DEMO_SFT_RATE},
-                "train": {
-                    "learning_rate": DEMO_DPO_RATE,
-                    "examples_per_device": 32,
-                    "max_length": 256,
-                    "evaluate_every": 10,
-                },
-                "evaluate": {
-                    "annotator": "rubric",
-                    "source": {"name": "demo", "split": "test"},
-                    "responses_per_prompt": 4,
-                    "temperature": 1,
-                    "max_tokens": 96,
-                    "backend": "transformers",
-                },
-            }
-        )
-    )
 
 
 if __name__ == "__main__":

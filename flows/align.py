@@ -2,18 +2,22 @@
 
 antipode align …                                   (command line)
 flows/align.py:align                               (entry point of a Prefect deployment)
+flows/align.py:align_on_labels                     (the same, for one that starts by itself)
 """
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
 from tasks.align_config import AlignConfig, EvaluationConfig
 from tasks.align_runs import open_align_run, open_evaluation_run
 from tasks.evaluation import compare_with, evaluate_policy
 from tasks.gate import pass_gate
 from tasks.policy_reports import publish_policy
+from tasks.retraining import open_due_run
 from tasks.runs import working_on
+from tasks.service_config import TriggerConfig
 from tasks.training import fine_tune, train_policy
 
 
@@ -24,14 +28,17 @@ def align(config: AlignConfig) -> int:
     A run that was stopped anywhere and is started again with the same configuration goes on where it was; what was
     trained on the same data with the same settings is never trained again.
     """
-    run_id = open_align_run(config)
-    with working_on(run_id):
-        start_id = fine_tune(run_id)
-        policy_id = train_policy(run_id, start_id)
-        evaluation_id = evaluate_policy(run_id, policy_id, start_id)
-        pass_gate(run_id, policy_id, start_id, evaluation_id)
-        publish_policy(run_id, policy_id)
-    return policy_id
+    return _align(open_align_run(config))
+
+
+@flow(name="align", flow_run_name="align {config.name} on new labels")
+def align_on_labels(config: AlignConfig, trigger: TriggerConfig) -> State[None] | int:
+    """Align if enough new labels have come since the last training of this name; return the policy's id.
+
+    Of several runs on the same labels one trains. A training that died is taken up by the sweep.
+    """
+    run_id = open_due_run(config, trigger)
+    return Completed(message="nothing to train on yet") if run_id is None else _align(run_id)
 
 
 @flow(name="evaluate", flow_run_name="policy {config.policy} against {config.against}")
@@ -42,3 +49,13 @@ def evaluate(config: EvaluationConfig) -> int:
         evaluation_id = compare_with(run_id, config.policy, config.against)
         publish_policy(run_id, config.policy)
     return evaluation_id
+
+
+def _align(run_id: int) -> int:
+    with working_on(run_id):
+        start_id = fine_tune(run_id)
+        policy_id = train_policy(run_id, start_id)
+        evaluation_id = evaluate_policy(run_id, policy_id, start_id)
+        pass_gate(run_id, policy_id, start_id, evaluation_id)
+        publish_policy(run_id, policy_id)
+    return policy_id

@@ -33,33 +33,40 @@ class Web(PairsConfig):
 
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
     evaluation: int | None = Field(None, ge=1, description="Instead of a run's pairs, those that compare a policy.")
+    every_queue: bool = Field(False, description="Instead of a run's pairs, every queue that is or will be opened.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the order in which pairs come (0 or more).")
     host: str = Field("127.0.0.1", description="Address to listen on. Beyond this machine, put a TLS proxy before it.")
     port: int = Field(4300, ge=1, le=65535, description="Port to listen on.")
+    proxies: tuple[str, ...] = Field((), description="Addresses or networks of TLS proxies on other machines.")
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.people import open_evaluation_queue, open_people_queue, page_secret, person
+        from tasks.people import page_secret, person
         from tasks.progress import say
 
         settings = Settings()
-        if self.evaluation is not None:
-            queue_id = open_evaluation_queue(
-                self.evaluation, judgements_per_pair=self.judgements_per_pair, seed=self.seed, settings=settings
-            )
-        else:
-            config = LabelConfig(
-                seed=self.seed,
-                annotator="people",
-                pairs=_pairs_of(self),
-                people=PeopleConfig(judgements_per_pair=self.judgements_per_pair),
-            )
-            queue_id = open_people_queue(config, settings)
+        queue_id = self._queue(settings)
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         if len(people) < self.judgements_per_pair:
             say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")
-        label_terminal.serve_page(queue_id, people, self.host, self.port, secret=page_secret(settings))
+        secret = page_secret(settings)
+        label_terminal.serve_page(queue_id, people, self.host, self.port, secret=secret, proxies=self.proxies)
+
+    def _queue(self, settings: Settings) -> int | None:
+        """Open the queue that is asked for, or find it; None for all."""
+        from tasks.people import open_evaluation_queue, open_people_queue
+
+        per_pair = self.judgements_per_pair
+        if self.every_queue:
+            return None
+        if self.evaluation is not None:
+            return open_evaluation_queue(
+                self.evaluation, judgements_per_pair=per_pair, seed=self.seed, settings=settings
+            )
+        people = PeopleConfig(judgements_per_pair=per_pair)
+        config = LabelConfig(seed=self.seed, annotator="people", pairs=_pairs_of(self), people=people)
+        return open_people_queue(config, settings)
 
 
 class Quality(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from models.exchange.label_files import WrittenPairs
 from models.labelling.quality import LabelQuality
 from models.records import shortened
 from tasks.exchange import ExportResult
+from tasks.label_events import LabelWatch
 from tasks.label_import import LabelImport
 from tasks.queries import label_end
 from tasks.resources import open_database
@@ -45,25 +47,31 @@ def show_labels(run_id: int, settings: Settings) -> None:
         print("Next: another annotator, see antipode label --help")
 
 
-def serve_page(queue_id: int, people: Sequence[str], host: str, port: int, *, secret: bytes) -> None:
-    """Serve the labelling page until Ctrl-C; print everybody's sign-in link first."""
+def serve_page(
+    queue_id: int | None, people: Sequence[str], host: str, port: int, *, secret: bytes, proxies: Sequence[str] = ()
+) -> None:
+    """Serve the labelling page until Ctrl-C; print everybody's sign-in link first, to one queue or to all of them.
+
+    Where a Prefect server is named, it is told when labels are enough to train on.
+    """
     from web.app import create_app
     from web.server import make_server
     from web.sign_in import sign_in_token
 
     with open_database(Settings()) as sessions:
-        app = create_app(sessions, secret=secret, lease_s=LEASE_S)
+        on_labels = LabelWatch(Settings()).labels_came if "PREFECT_API_URL" in os.environ else _nobody_waits
+        app = create_app(sessions, secret=secret, lease_s=LEASE_S, on_labels=on_labels)
         listening = _listen(host, port)
-        shown = socket.getfqdn() if host in EVERY_ADDRESS else host
-        address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        address = (Settings().page_url or _address(host, port)).rstrip("/")
         print("Labelling page; each link is one person's, who opens it signs in by it:")
         for name in people:
-            print(f"  {name}: {address}/sign-in?token={sign_in_token(secret, name)}&queue={queue_id}")
+            queue = "" if queue_id is None else f"&queue={queue_id}"
+            print(f"  {name}: {address}/sign-in?token={sign_in_token(secret, name)}{queue}")
         if host not in LOOPBACK:
             print("The page answers other machines, without encryption: put a TLS proxy before it.", file=sys.stderr)
         print("Ctrl-C stops it; nothing is lost.", flush=True)
         with suppress(KeyboardInterrupt):
-            make_server(app, host=host, port=port).run(sockets=[listening])
+            make_server(app, host=host, port=port, proxies=proxies).run(sockets=[listening])
     print("stopped; labels are stored. Next: antipode quality")
 
 
@@ -111,6 +119,15 @@ def _counts(counts: Mapping[str, int]) -> str:
     others = {name.replace("_", " "): count for name, count in counts.items() if name not in {"first", "second"}}
     shown = {"decided": decided} | others if decided else others
     return ", ".join(f"{count:,} {name}" for name, count in shown.items()) or "none"
+
+
+def _nobody_waits() -> None:
+    """No Prefect server is named."""
+
+
+def _address(host: str, port: int) -> str:
+    shown = socket.getfqdn() if host in EVERY_ADDRESS else host
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

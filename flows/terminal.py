@@ -67,6 +67,20 @@ def show_next(run_id: int, settings: Settings) -> None:
         console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
 
 
+def show_service(prefect_port: int, page_port: int, people: Sequence[str], settings: Settings) -> None:
+    """Print where everything is, and what to do with it."""
+    from tasks.people import page_secret
+    from web.sign_in import sign_in_token
+
+    secret = page_secret(settings)
+    print(f"\nPrefect UI      http://127.0.0.1:{prefect_port}/deployments   start runs, change schedules, watch")
+    for name in people:
+        link = f"http://127.0.0.1:{page_port}/sign-in?token={sign_in_token(secret, name)}"
+        print(f"Labelling page  {link}   signs {name} in")
+    print(f'Database        {shown_url(settings)}   antipode sql "SELECT * FROM run_summary"')
+    print("Ctrl-C stops all of them; nothing is lost.", flush=True)
+
+
 def show_import(result: ImportResult) -> None:
     """Print what an import found, what was new, and where the rejected rows are."""
     added = result.added

@@ -47,7 +47,9 @@ class DataConfig(PreferencesConfig):
     """Which preferences are trained on."""
 
     snapshot: int | None = Field(
-        None, ge=1, description="Snapshot, as `antipode export` prints it. Empty: the preferences as they are now."
+        None,
+        ge=1,
+        description="Snapshot, as `antipode export` prints it (1 or more). Empty: the preferences as they are.",
     )
     limit: int | None = Field(None, ge=1, description="At most so many preferences, by prompt (1 or more).")
     held_out_share: float = Field(
@@ -75,7 +77,7 @@ def _field_default(name: str) -> Any:
 class LoraConfig(Section):
     """Low-rank adaptation: small matrices are trained, the model's own weights stay."""
 
-    rank: int = Field(0, ge=0, le=1024, description="Rank of the adapters (0: train all weights).")
+    rank: int = Field(0, ge=0, le=1024, description="Rank of the adapters (0 to 1024; 0: train all weights).")
     alpha: int = Field(16, ge=1, description="Scale of the adapters (1 or more).")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters (0 to 1).")
     target_modules: tuple[str, ...] = Field((), description="Layers with adapters. Empty: every linear one.")
@@ -90,13 +92,13 @@ class OptimizeConfig(Section):
     """How weights are trained, whatever the loss."""
 
     epochs: float = Field(2.0, gt=0, description="Passes over the examples.")
-    batch_size: int = Field(32, ge=1, description="Examples per optimizer step, over all devices.")
-    examples_per_device: int = Field(4, ge=1, description="Examples in one forward pass of a device.")
-    max_length: int = Field(1024, ge=8, description="Tokens of prompt and response; longer rows are left out, counted.")
+    batch_size: int = Field(32, ge=1, description="Examples per optimizer step, over all devices (1 or more).")
+    examples_per_device: int = Field(4, ge=1, description="Examples in one forward pass of a device (1 or more).")
+    max_length: int = Field(1024, ge=8, description="Rows of more tokens are left out, and counted (8 or more).")
     optimizer: Optimizer = Field("adamw", description="`rmsprop` as REAL and SPIN.")
     schedule: Schedule = Field("cosine", description="Learning rate after the warm-up.")
-    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps over which the learning rate rises.")
-    weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
+    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps with a rising learning rate (0 to 1).")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay (0 or more).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Format of the computation; `auto`: bfloat16 on a GPU, else float32."
@@ -142,7 +144,7 @@ class SftConfig(Section):
 class TruthConfig(RubricConfig):
     """The demo world's truth, without noise unless it is asked for."""
 
-    temperature: float = Field(0.0, ge=0, description="Noise of the choice (Bradley-Terry); 0: none.")
+    temperature: float = Field(0.0, ge=0, description="Noise of the choice (Bradley-Terry): 0 is none, or more.")
 
 
 class EvaluateConfig(Section):
@@ -163,7 +165,9 @@ class EvaluateConfig(Section):
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature (0 to 2).")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling (0 to 1).")
     max_tokens: int = Field(256, ge=1, description="A response is cut after so many tokens (1 or more).")
-    max_model_len: int | None = Field(None, ge=1, description="vLLM: longest prompt plus response, in tokens.")
+    max_model_len: int | None = Field(
+        None, ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more)."
+    )
     backend: GeneratorBackend = Field("auto", description="Engine, as for generate.backend; no server's.")
     reward_beta: float = Field(
         0.1, gt=0, description="β of the implicit reward (REAL eq. 10), the same for every method."
@@ -206,7 +210,9 @@ class GateConfig(Section):
 class AlignmentSection(Section):
     """What every alignment has."""
 
-    name: str = Field("alignment", min_length=1, max_length=200, description="Name of the run, for you.")
+    name: str = Field(
+        "alignment", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
+    )
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice in the run (0 or more).")
     data: DataConfig = Field(DataConfig(), description="Which preferences.")
     model: ModelConfig = Field(ModelConfig(), description="The model to align.")
@@ -239,7 +245,7 @@ class AlignConfig(AlignmentSection):
 class EvaluationConfig(Section):
     """A policy compared with another model, on the prompts that its own run holds out."""
 
-    policy: int = Field(ge=1, description="The policy's id, as `antipode policies` shows it.")
+    policy: int = Field(ge=1, description="The policy's id, as `antipode policies` shows it (1 or more).")
     against: str = Field(
         "start",
         min_length=1,

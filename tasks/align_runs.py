@@ -32,7 +32,7 @@ def open_align_run(config: AlignConfig) -> int:
         NothingToDoError: If there is nothing to train on, or nothing to measure on.
         LookupError: If there is no such run, snapshot or policy.
     """
-    return opened(lambda sessions, version: _open(sessions, _fixed(sessions, config), runs.ALIGN, version))
+    return opened(lambda sessions, version: _open(sessions, fixed(sessions, config), runs.ALIGN, version))
 
 
 @task(name="open ld-align run", cache_policy=NO_CACHE)
@@ -40,8 +40,8 @@ def open_ld_align_run(config: LdAlignConfig) -> int:
     """The same for a run in rounds."""
 
     def open_once(sessions: sessionmaker[Session], version: str) -> int:
-        fixed = _fixed(sessions, config, has_snapshot=config.golden == "chosen")
-        return _open(sessions, fixed, runs.LD_ALIGN, version)
+        asked = fixed(sessions, config, has_snapshot=config.golden == "chosen")
+        return _open(sessions, asked, runs.LD_ALIGN, version)
 
     return opened(open_once)
 
@@ -69,8 +69,12 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
     return opened(open_once)
 
 
-def _fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: bool = True) -> Config:
-    """The configuration with the snapshot and the model that are meant now."""
+def fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: bool = True) -> Config:
+    """The configuration with the snapshot, taken if none is named, and the model that are meant now.
+
+    Raises:
+        NoPreferencesError: If no preference has a chosen and a rejected response.
+    """
     with sessions() as session:
         changes: dict[str, object] = {"model": fixed_model(session, config.model)}
     if has_snapshot and config.data.snapshot is None:
@@ -82,21 +86,26 @@ def _fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: boo
     return config.model_copy(update=changes)
 
 
+def open_fixed(session: Session, config: AlignmentSection, kind: str, version: str) -> int:
+    """Store the run of a configuration whose snapshot and model are fixed, or take up its unfinished one."""
+    run_id = runs.find_unfinished(session, config.key)
+    if run_id is not None:
+        runs.set_status(session, run_id, runs.RUNNING)
+        say(f"taking up run {run_id}, which did not finish")
+        return run_id
+    trained = data_parts(session, config).train if kind == runs.LD_ALIGN else ()  # LD-Align samples for them
+    compared = evaluation_prompts(session, config)
+    return runs.open_run(
+        session,
+        kind=kind,
+        name=config.name,
+        config=config.model_dump(mode="json"),
+        config_key=config.key,
+        code_version=version,
+        prompt_ids=sorted({row.prompt_id for row in trained} | {prompt.id for prompt in compared}),
+    )
+
+
 def _open(sessions: sessionmaker[Session], config: AlignmentSection, kind: str, version: str) -> int:
     with sessions.begin() as session:
-        run_id = runs.find_unfinished(session, config.key)
-        if run_id is not None:
-            runs.set_status(session, run_id, runs.RUNNING)
-            say(f"taking up run {run_id}, which did not finish")
-            return run_id
-        trained = data_parts(session, config).train if kind == runs.LD_ALIGN else ()  # LD-Align samples for them
-        compared = evaluation_prompts(session, config)
-        return runs.open_run(
-            session,
-            kind=kind,
-            name=config.name,
-            config=config.model_dump(mode="json"),
-            config_key=config.key,
-            code_version=version,
-            prompt_ids=sorted({row.prompt_id for row in trained} | {prompt.id for prompt in compared}),
-        )
+        return open_fixed(session, config, kind, version)

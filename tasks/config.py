@@ -71,12 +71,14 @@ class GenerateConfig(Section):
     extra_tries: int = Field(
         0, ge=0, le=10, description="Times that duplicates among a prompt's responses are drawn anew (0 to 10)."
     )
-    prompts_per_shard: int = Field(256, ge=1, description="Prompts generated for between two writes to the database.")
+    prompts_per_shard: int = Field(256, ge=1, description="Prompts generated for between two writes (1 or more).")
     base_url: str | None = Field(None, description="Address of the OpenAI-compatible server, such as .../v1.")
-    concurrency: int = Field(16, ge=1, description="Requests under way at once to such a server.")
+    concurrency: int = Field(16, ge=1, description="Requests under way at once to such a server (1 or more).")
     timeout_s: float = Field(3600, gt=0, description="Seconds a shard (openai: a request) may take.")
-    max_model_len: int | None = Field(None, ge=1, description="vLLM: longest prompt plus response, in tokens.")
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="vLLM: share of the GPU's memory it may take.")
+    max_model_len: int | None = Field(
+        None, ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more)."
+    )
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1).")
 
     @model_validator(mode="after")
     def _server_needs_an_address(self) -> Self:
@@ -100,9 +102,9 @@ class EmbedConfig(Section):
     )
     model: str | None = Field(None, description="Model that embeds. Empty: the base model, as in the paper.")
     context: Context = Field("response", description="What the model reads: the response alone, or after its prompt.")
-    max_tokens: int = Field(512, ge=1, description="A response is cut after so many tokens; cuts are counted.")
-    tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included.")
-    responses_per_shard: int = Field(4096, ge=1, description="Responses embedded between two writes.")
+    max_tokens: int = Field(512, ge=1, description="A response is cut after so many tokens (1 or more).")
+    tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included (1 or more).")
+    responses_per_shard: int = Field(4096, ge=1, description="Responses embedded between two writes (1 or more).")
     timeout_s: float = Field(3600, gt=0, description="Seconds one shard may take before the engine is given up.")
 
 
@@ -129,6 +131,20 @@ class SelectConfig(Section):
         return self
 
 
+class QueueConfig(Section):
+    """A queue for the labelling page, opened when the pairs are selected: people find it in the morning."""
+
+    is_opened: bool = Field(False, description="Put the selected pairs into a queue for the labelling page.")
+    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+
+    @model_validator(mode="after")
+    def _only_an_open_queue_has_settings(self) -> Self:
+        if not self.is_opened and (self.strategies or self.judgements_per_pair != 1):
+            raise ValueError("a queue that is not opened has no settings; set queue.is_opened, or leave queue out")
+        return self
+
+
 class SampleConfig(Section):
     """What sampling needs: which model, how, under which seed."""
 
@@ -140,10 +156,13 @@ class SampleConfig(Section):
 class CurateConfig(SampleConfig):
     """One curation run: prompts → responses → embeddings → selected pairs."""
 
-    name: str = Field("curation", min_length=1, max_length=200, description="Name of the run, for you.")
+    name: str = Field(
+        "curation", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
+    )
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
+    queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
 
     @property
     def key(self) -> str:
@@ -168,6 +187,15 @@ class CurateConfig(SampleConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _the_queue_holds_what_is_selected(self) -> Self:
+        if missing := [name for name in self.queue.strategies if name not in self.select.strategies]:
+            raise ValueError(
+                f"queue.strategies names {', '.join(missing)}, select.strategies only "
+                f"{', '.join(self.select.strategies)}; add it there, or leave it out here"
+            )
+        return self
+
 
 class PairsConfig(Section):
     """Which pairs are labelled."""
@@ -188,8 +216,8 @@ class ScoresConfig(Section):
 class RubricConfig(Section):
     """The demo world's ground truth, seen through noise."""
 
-    temperature: float = Field(1.0, ge=0, description="Noise of the choice (Bradley-Terry); 0: none.")
-    seed: int = Field(0, ge=0, description="Another seed is another annotator.")
+    temperature: float = Field(1.0, ge=0, description="Noise of the choice (Bradley-Terry): 0 is none, or more.")
+    seed: int = Field(0, ge=0, description="Another seed is another annotator (0 or more).")
 
 
 class RewardModelConfig(Section):
@@ -200,8 +228,8 @@ class RewardModelConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the weights."
     )
-    max_tokens: int = Field(2048, ge=1, description="Prompt and response of more tokens are skipped, and counted.")
-    tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included.")
+    max_tokens: int = Field(2048, ge=1, description="Prompt and response of more tokens are skipped (1 or more).")
+    tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included (1 or more).")
     tie_margin: float = Field(0.0, ge=0, description="Scores that differ by no more are a tie (0 or more).")
     timeout_s: float = Field(3600, gt=0, description="Seconds a shard may take before the model is given up.")
 
@@ -218,16 +246,16 @@ class JudgeConfig(Section):
     is_constrained: bool = Field(False, description="vLLM: let the judge say nothing but a verdict.")
     temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature (0 to 2).")
     max_tokens: int = Field(256, ge=1, description="A reply is cut after so many tokens (1 or more).")
-    seed: int = Field(0, ge=0, description="Seed sent with every request.")
-    concurrency: int = Field(8, ge=1, description="Requests under way at once.")
+    seed: int = Field(0, ge=0, description="Seed sent with every request (0 or more).")
+    concurrency: int = Field(8, ge=1, description="Requests under way at once (1 or more).")
     requests_per_minute: float | None = Field(None, gt=0, description="At most so many requests a minute.")
     timeout_s: float = Field(120, gt=0, description="Seconds one attempt may take.")
-    max_retries: int = Field(5, ge=0, description="Further attempts after a failure that may pass.")
-    parse_retries: int = Field(2, ge=0, description="Further questions after a reply that holds no verdict.")
-    max_requests: int | None = Field(None, ge=1, description="Budget of this run: requests, retries included.")
+    max_retries: int = Field(5, ge=0, description="Further attempts after a failure that may pass (0 or more).")
+    parse_retries: int = Field(2, ge=0, description="Further questions after a reply without a verdict (0 or more).")
+    max_requests: int | None = Field(None, ge=1, description="Budget of this run: requests, retries too (1 or more).")
     max_cost: float | None = Field(None, gt=0, description="Budget of this run in the currency of the prices.")
-    input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
-    output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens.")
+    input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens (0 or more).")
+    output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens (0 or more).")
 
     @model_validator(mode="after")
     def _a_bare_verdict_has_no_reason(self) -> Self:
@@ -254,7 +282,9 @@ AnnotatorChoice = Literal["gold", "source", "scores", "rubric", "judge", "reward
 class LabelConfig(Section):
     """One labelling run: selected pairs → judgements → preferences."""
 
-    name: str = Field("labels", min_length=1, max_length=200, description="Name of the run, for you.")
+    name: str = Field(
+        "labels", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
+    )
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
     pairs: PairsConfig = Field(PairsConfig(), description="Which pairs.")
     annotator: AnnotatorChoice = Field(
@@ -268,7 +298,7 @@ class LabelConfig(Section):
     reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
     judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`.")
     people: PeopleConfig = Field(PeopleConfig(), description="For `people`.")
-    pairs_per_shard: int = Field(64, ge=1, description="Pairs labelled between two writes to the database.")
+    pairs_per_shard: int = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
 
     @property
     def key(self) -> str:

@@ -18,20 +18,20 @@ class GuideConfig(Section):
         None, description="GPT-2 on the hub or in a folder, such as openai-community/gpt2. Empty: from scratch."
     )
     read_out: Literal["mean", "last"] = Field("mean", description="How the encoder's states become the latent vector.")
-    latent_size: int = Field(64, ge=1, description="Size of the latent vector.")
-    prefix_length: int = Field(1, ge=1, description="Embeddings before the prompt that tell the decoder of it.")
+    latent_size: int = Field(64, ge=1, description="Size of the latent vector (1 or more).")
+    prefix_length: int = Field(1, ge=1, description="Embeddings that tell the decoder of the prompt (1 or more).")
     conditioning: Literal["prefix", "every_token"] = Field(
         "prefix", description="How the decoder is told; `every_token`: added to every token's embedding too."
     )
-    layers: int = Field(2, ge=1, description="From scratch: layers of encoder and decoder.")
-    heads: int = Field(4, ge=1, description="From scratch: attention heads.")
-    hidden_size: int = Field(128, ge=8, description="From scratch: size of the hidden states.")
+    layers: int = Field(2, ge=1, description="From scratch: layers of encoder and decoder (1 or more).")
+    heads: int = Field(4, ge=1, description="From scratch: attention heads (1 or more).")
+    hidden_size: int = Field(128, ge=8, description="From scratch: size of the hidden states (8 or more).")
     learning_rate: float | None = Field(
         None, gt=0, description="Peak learning rate. Empty: 5e-5 for `base`, 2e-3 from scratch."
     )
     epochs: float = Field(10.0, gt=0, description="Passes over golden and sampled responses.")
-    batch_size: int = Field(32, ge=1, description="Responses per step.")
-    max_length: int = Field(512, ge=8, description="Tokens of prompt and response; longer ones are cut, and counted.")
+    batch_size: int = Field(32, ge=1, description="Responses per step (1 or more).")
+    max_length: int = Field(512, ge=8, description="Longer texts are cut to so many tokens, and counted (8 or more).")
 
 
 class RoundsConfig(OptimizeConfig):
@@ -65,9 +65,13 @@ SPIN: dict[str, Any] = {
 class LdAlignConfig(AlignmentSection):
     """Latent distance guided alignment (LD-Align alg. 1), and SPIN: rounds on golden responses, without labels."""
 
-    name: str = Field("ld-align", min_length=1, max_length=200, description="Name of the run, for you.")
+    name: str = Field(
+        "ld-align", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
+    )
     preset: Literal["ld_align", "spin"] = Field(
-        "ld_align", description="`spin`: SPIN's released settings, where `rounds` does not say otherwise."
+        "ld_align",
+        description="`spin`: SPIN's released settings, where `rounds` does not say otherwise; a form says all of "
+        "`rounds`, so set it there yourself.",
     )
     golden: Literal["chosen", "references"] = Field(
         "chosen", description="Golden responses: the chosen ones of `data`, or the references of an SFT `source`."
@@ -75,8 +79,12 @@ class LdAlignConfig(AlignmentSection):
     source: SourceConfig = Field(SourceConfig(), description="For `references`: an imported SFT data set.")
     rounds: RoundsConfig = Field(RoundsConfig(), description="The rounds.")
     guide: GuideConfig = Field(GuideConfig(), description="The guide, trained once in the first round.")
-    sample_temperature: float = Field(1.0, ge=0, le=2, description="Of the policy's own responses.")
-    max_tokens: int = Field(256, ge=1, description="Of the policy's own responses.")
+    sample_temperature: float = Field(
+        1.0, ge=0, le=2, description="Sampling temperature of the policy's own responses (0 to 2)."
+    )
+    max_tokens: int = Field(
+        256, ge=1, description="The policy's own responses are cut after so many tokens (1 or more)."
+    )
 
     @property
     def method(self) -> Method:

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+RELATIVE_SQLITE, ABSOLUTE_SQLITE = "sqlite:///", "sqlite:////"
+
 
 class Settings(BaseSettings):
     """Read from environment variables that begin with ANTIPODE_."""
@@ -23,3 +25,10 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL."""
         return self.database_url or f"sqlite:///{self.artifact_root / 'antipode.db'}"
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables that mean the same places from every folder."""
+        url = self.database
+        if url.startswith(RELATIVE_SQLITE) and not url.startswith(ABSOLUTE_SQLITE):
+            url = f"{RELATIVE_SQLITE}{Path(url.removeprefix(RELATIVE_SQLITE)).resolve()}"
+        return {"ANTIPODE_ARTIFACT_ROOT": str(self.artifact_root.resolve()), "ANTIPODE_DATABASE_URL": url}

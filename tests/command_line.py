@@ -36,6 +36,22 @@ LIBRARIES = (
 MESSAGE_BYTES = 2**17
 
 
+class Started:
+    """A command that was started."""
+
+    def __init__(self, status: int) -> None:
+        """Take the descriptor where its keeper tells of it."""
+        self._answers = os.fdopen(status)
+        self.process_id = int(self._answers.readline())
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for its end; its exit status."""
+        with self._answers:
+            if not select.select([self._answers], [], [], timeout_s)[0]:
+                raise subprocess.TimeoutExpired(str(self.process_id), timeout_s)
+            return int(self._answers.readline())
+
+
 class ForkServer:
     """Runs commands as `subprocess.run([python, "-m", "flows", …])` does; several threads may ask at once."""
 
@@ -51,22 +67,25 @@ class ForkServer:
         self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_s: float
     ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
-        message = json.dumps({"arguments": arguments, "folder": str(cwd), "environment": dict(env)}).encode()
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-            status, far_status = os.pipe()
-            with os.fdopen(status) as answers:
-                socket.send_fds(self._socket, [message], [output.fileno(), errors.fileno(), far_status])
-                os.close(far_status)
-                process_id = int(answers.readline())
-                try:
-                    if not select.select([answers], [], [], timeout_s)[0]:
-                        raise subprocess.TimeoutExpired(list(arguments), timeout_s)
-                except BaseException:
-                    os.kill(process_id, signal.SIGKILL)
-                    raise
-                status_code = int(answers.readline())
+            started = self.start(arguments, cwd=cwd, env=env, output=output.fileno(), errors=errors.fileno())
+            try:
+                status_code = started.wait(timeout_s)
+            except BaseException:
+                os.kill(started.process_id, signal.SIGKILL)
+                raise
             texts = [(file.seek(0), file.read())[1] for file in (output, errors)]
         return subprocess.CompletedProcess(list(arguments), status_code, *texts)
+
+    def start(
+        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int, errors: int
+    ) -> Started:
+        """Start one command, its streams at these descriptors."""
+        message = json.dumps({"arguments": arguments, "folder": str(cwd), "environment": dict(env)}).encode()
+        status, far_status = os.pipe()
+        socket.send_fds(self._socket, [message], [output, errors, far_status])
+        os.close(far_status)
+        return Started(status)
 
     def close(self) -> None:
         """End the server."""
@@ -120,4 +139,8 @@ if __name__ == "__main__":
         importlib.import_module(library)
     gc.freeze()  # or the first collection in a command, its exit's at the latest, would copy all that was imported
     sys.argv[1:] = serve(socket.socket(fileno=int(sys.argv[1])))
-    runpy.run_module("flows", run_name="__main__", alter_sys=True)
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    # Prefect waits up to a second at each flow's end for the thread of its heartbeat, the first of which says all.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        runpy.run_module("flows", run_name="__main__", alter_sys=True)

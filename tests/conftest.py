@@ -36,7 +36,7 @@ for _name in [name for name in os.environ if name.startswith("ANTIPODE_") or nam
 import pytest
 from command_line import ForkServer
 from hypothesis import settings as hypothesis_settings
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.engine import make_engine, make_session_factory
@@ -53,7 +53,6 @@ hypothesis_settings.register_profile("antipode", deadline=None, derandomize=True
 hypothesis_settings.load_profile("antipode")
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
-_STARTED_FRESH: set[str] = set()  # the commands this process has started in a fresh interpreter
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -129,23 +128,38 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def newest_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with the newest schema, to be copied: migrations take a hundred times as long."""
+    path = tmp_path_factory.mktemp("newest") / "antipode.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def newest_postgres(postgres_server: str) -> str:
+    """The name of a database with the newest schema, to be copied."""
+    _in_postgres(postgres_server, "CREATE DATABASE newest")
+    _migrate(f"{postgres_server}/newest")
+    return "newest"
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database, once in SQLite and once in PostgreSQL."""
+    """An empty database, once in SQLite and once in PostgreSQL; with the newest schema for what takes `sessions`."""
+    has_tables = "sessions" in request.fixturenames
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'antipode.db'}"
+        path = tmp_path / "antipode.db"
+        if has_tables:
+            shutil.copyfile(request.getfixturevalue("newest_sqlite"), path)
+        yield f"sqlite:///{path}"
         return
     server = request.getfixturevalue("postgres_server")
+    template = request.getfixturevalue("newest_postgres") if has_tables else "template1"
     name = f"test_{uuid.uuid4().hex}"
-    admin = create_engine(
-        f"{server}/postgres".replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+    _in_postgres(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield f"{server}/{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    _in_postgres(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -207,8 +221,19 @@ def fork_server(prefect_server: str) -> Iterator[ForkServer]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def started_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a file tells of each command that a worker has started in a fresh interpreter."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "started"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture
-def antipode(settings: Settings, prefect_server: str, fork_server: ForkServer, tmp_path: Path) -> CommandLine:
+def antipode(
+    settings: Settings, prefect_server: str, fork_server: ForkServer, started_folder: Path, tmp_path: Path
+) -> CommandLine:
     """Run the command line in a process of its own, as a user would, in an empty folder.
 
     The first call of each command takes a fresh interpreter, the others a fork of one that has the libraries.
@@ -217,9 +242,10 @@ def antipode(settings: Settings, prefect_server: str, fork_server: ForkServer, t
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         variables = {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         variables = os.environ | variables | environment
-        if arguments[0] in _STARTED_FRESH:
+        try:
+            (started_folder / arguments[0]).touch(exist_ok=False)
+        except FileExistsError:
             return fork_server.run(arguments, cwd=tmp_path, env=variables, timeout_s=COMMAND_TIMEOUT_S)
-        _STARTED_FRESH.add(arguments[0])
         return subprocess.run(
             [sys.executable, "-m", "flows", *arguments],
             cwd=tmp_path,
@@ -233,14 +259,32 @@ def antipode(settings: Settings, prefect_server: str, fork_server: ForkServer, t
     return run
 
 
+def _migrate(url: str) -> None:
+    engine = make_engine(url)
+    require_current(engine)
+    engine.dispose()
+
+
+def _in_postgres(server: str, statement: str) -> None:
+    engine = make_engine(f"{server}/postgres")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
 def _rank(item: pytest.Item) -> int:
-    """The demo model's file trains it, meanwhile others run, then those that want it, then what is quick."""
+    """The demo model's file trains it, meanwhile others run, then those that want it, then what is quick.
+
+    A file goes with its first test: what is long comes before the many quick ones, which fill the end of both workers.
+    """
     fixtures = getattr(item, "fixturenames", ())
     if item.path.name == DEMO_MODEL_TESTS:
         return 0
     if "demo_model" in fixtures:
         return 2
-    return 1 if "antipode" in fixtures else 3
+    if "antipode" in fixtures:
+        return 1
+    return 3 if any(item.get_closest_marker(name) for name in ("vllm", "browser", "slow")) else 4
 
 
 def _has_module(name: str) -> bool:

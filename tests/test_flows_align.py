@@ -71,7 +71,8 @@ def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
 def test_rounds_without_labels(antipode, model, sessions):
     rounds = ("--rounds.count", "1", "--rounds.epochs", "1", "--rounds.batch_size", "4", "--max_tokens", "4")
     guide = ("--guide.layers", "1", "--guide.heads", "2", "--guide.hidden_size", "16", "--guide.epochs", "1")
-    out = said(antipode("ld-align", "--model.name", model, *QUICK, *rounds, *guide))
+    compared = ("--evaluate.temperature", "1", "--evaluate.top_p", "1")  # the samples that KL needs serve here too
+    out = said(antipode("ld-align", "--model.name", model, *QUICK, *compared, *rounds, *guide))
     assert out.startswith(f"policy 1: ld-align, ld_align, from {model}\n") and "held out: margin " in out
     listed = said(antipode("policies"))
     assert ["1", "ld-align", "ld_align", "1", "trained"] in [line.split()[:5] for line in listed.splitlines()]

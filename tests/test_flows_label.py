@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 from conftest import ROOT
+from service_parts import eventually
 from sqlalchemy import text
-from test_flows_deployments import eventually
 from test_flows_failures import assert_one_line
 from test_models_generation_openai import ChatServer
 from test_models_labelling_judge import prefers, sides
@@ -71,21 +72,16 @@ def judged_texts(sessions):
 
 
 def test_a_judge_run_killed_midway_asks_nothing_twice_and_loses_nothing(
-    antipode, curated, judge, sessions, prefect_server, tmp_path
+    antipode, curated, judge, sessions, fork_server, prefect_server, tmp_path
 ):
     command = ("label", "--judge.base_url", judge.url, "--judge.model", "tiny", "--pairs_per_shard", "4")
     for enough in (12, 40):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows", *command],
-            cwd=tmp_path,
-            env=environment_of(prefect_server),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with Path(os.devnull).open("w") as nowhere:
+            streams = {"output": nowhere.fileno(), "errors": nowhere.fileno()}
+            process = fork_server.start(command, cwd=tmp_path, env=environment_of(prefect_server), **streams)
         eventually(lambda enough=enough: len(judged_texts(sessions)) >= enough, f"{enough} judgements")
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.kill(process.process_id, signal.SIGKILL)
+        assert process.wait(10) == -signal.SIGKILL
     before, asked = judged_texts(sessions), len(judge.bodies)
     assert 40 <= len(before) < 2 * PAIRS
     ended = antipode(*command)

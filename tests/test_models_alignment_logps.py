@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from trl.trainer.utils import selective_log_softmax
 
 from models.alignment.logps import chunked_logps, response_logps, sharing_obstacle, summed_logps
 from models.alignment.pair_batches import collate, collate_groups
@@ -318,6 +317,8 @@ def test_a_case_worked_by_hand() -> None:
 
 
 def test_bfloat16_chunks_are_no_worse_than_trls_softmax() -> None:
+    from trl.trainer.utils import selective_log_softmax  # seconds, which each worker would spend where it is collected
+
     states, weight, _, targets = head_case(torch.bfloat16, 300)
     exact = (states.double() @ weight.double().T).log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
     ours = (chunked_logps(states, weight, None, targets).double() - exact).abs().mean()

@@ -207,7 +207,7 @@ def test_a_loss_that_is_not_finite_stops_it_and_keeps_the_checkpoints(
 ) -> None:
     job = make_job(tmp_path / "job", model, examples, learning_rate=1e30, save_every=1)
     with pytest.raises(TrainingDivergedError, match="lower the learning rate") as caught:
-        run_train(job, Watcher())
+        trained(job)
     assert caught.value.step == 2
     assert checkpoints(job.folder) == ["checkpoint-1"]
     assert not (job.folder / "model").exists()

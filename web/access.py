@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -15,11 +16,16 @@ from web.sign_in import signed_in_name
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the whole application shares. `lease_s`: for how many seconds a pair shown is kept for its person."""
+    """What the whole application shares.
+
+    `lease_s`: for how many seconds a pair shown is kept for its person. `on_labels` is called when labels were stored
+    or taken back; it must return at once.
+    """
 
     sessions: sessionmaker[Session]
     secret: bytes
     lease_s: float
+    on_labels: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

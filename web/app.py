@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,10 +40,13 @@ TEMPLATES = Jinja2Templates(
 )
 
 
-def create_app(sessions: sessionmaker[Session], *, secret: bytes, lease_s: float) -> FastAPI:
+def create_app(
+    sessions: sessionmaker[Session], *, secret: bytes, lease_s: float, on_labels: Callable[[], None] = lambda: None
+) -> FastAPI:
     """Make the application on a database with the current schema.
 
-    `secret` proves people's links (`sign_in_token`); `lease_s`: for how many seconds a pair is kept for its person.
+    `secret` proves people's links (`sign_in_token`); `lease_s`: for how many seconds a pair is kept for its person;
+    `on_labels` is called whenever labels were stored or taken back, and must return at once.
 
     Raises:
         ValueError: If the secret is too short.
@@ -50,7 +54,7 @@ def create_app(sessions: sessionmaker[Session], *, secret: bytes, lease_s: float
     sign_in_token(secret, "anyone")  # says so now, not at the first request
     # FastAPI's own pages would need scripts from elsewhere.
     app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.site = Site(sessions, secret, lease_s)
+    app.state.site = Site(sessions, secret, lease_s, on_labels)
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_unfit)

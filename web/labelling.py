@@ -57,6 +57,7 @@ def add_verdict(queue_id: QueueId, body: VerdictBody, site: CurrentSite, person:
         is_stored = is_new or _has_given(session, person, body)
         queued = queues.take_next(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
         progress = queues.queue_progress(session, queue_id, person.annotator_id)
+    site.on_labels()
     content = queue_content(queued, progress)
     return VerdictContent(content.pair, content.progress, is_stored)
 
@@ -71,6 +72,7 @@ def undo(queue_id: QueueId, body: PersonBody, site: CurrentSite, person: Current
         if queued is None:
             queued = queues.take_next(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
         progress = queues.queue_progress(session, queue_id, person.annotator_id)
+    site.on_labels()
     return queue_content(queued, progress)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import uvicorn
 from fastapi import FastAPI
 
 STOP_S = 5
 
 
-def make_server(app: FastAPI, *, host: str, port: int) -> uvicorn.Server:
+def make_server(app: FastAPI, *, host: str, port: int, proxies: Sequence[str] = ()) -> uvicorn.Server:
     """Make the server; `run()` serves until it is interrupted.
 
     It keeps no access log: the lines would hold people's sign-in links. Requests under way are finished when it stops.
-    Behind a TLS proxy on this machine its X-Forwarded-Proto makes the cookie Secure; nobody else's is believed.
+    Behind a TLS proxy its X-Forwarded-Proto makes the cookie Secure: one on this machine is believed, and those at the
+    addresses or networks in `proxies`.
     """
     config = uvicorn.Config(
         app,
@@ -22,6 +25,6 @@ def make_server(app: FastAPI, *, host: str, port: int) -> uvicorn.Server:
         log_level="warning",
         timeout_graceful_shutdown=STOP_S,
         server_header=False,
-        forwarded_allow_ips=["127.0.0.1", "::1"],
+        forwarded_allow_ips=["127.0.0.1", "::1", *proxies],
     )
     return uvicorn.Server(config)

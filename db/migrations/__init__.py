@@ -46,7 +46,7 @@ def require_current(engine: Engine) -> None:
         elif found != newest:  # else another process has just made it
             raise DatabaseOutdatedError(
                 f"the database is at schema revision {found}, this version of Antipode needs {newest}; "
-                "make a backup, then run: antipode upgrade"
+                "make a copy with antipode backup FILE, then run: antipode upgrade"
             )
 
 

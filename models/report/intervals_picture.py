@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from models.records import shortened
 from models.report.axes import digits
 from models.report.policy_contents import EvaluationFigures, Rate
+from models.report.templates import make_environment
 
 WIDTH, ROW_HEIGHT = 460, 132  # SVG units, about one CSS pixel on a wide screen
 LEFT, RIGHT = 12, 448
 _LETTERS = 58  # that fit the width as a heading
+NO_COMPARISONS = "Nobody has compared the policy with another model yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,18 @@ class Comparison:
     top: float
     parts: tuple[Part, ...]
     intervals: tuple[Interval, ...]
+
+
+def comparisons_svg(evaluations: Sequence[EvaluationFigures]) -> str:
+    """The comparisons as an SVG document on a sheet of its own: dark where the viewer prefers dark.
+
+    Without any comparison it says so in words.
+    """
+    return (
+        make_environment()
+        .get_template("intervals_sheet.html")
+        .render(comparisons=draw_comparisons(evaluations), size=(WIDTH, ROW_HEIGHT), nothing=NO_COMPARISONS)
+    )
 
 
 def draw_comparisons(evaluations: Sequence[EvaluationFigures]) -> tuple[Comparison, ...]:

@@ -22,7 +22,7 @@ NO_AGREEMENT = "No pair has votes of two annotators yet, so there is no agreemen
 
 _PROMPT_WIDTH = 80
 _CAPTION_WIDTH = 62  # letters that fit a line under one panel of the standalone picture
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _MARKUP = re.compile(r"[&<>|\\`*_\[\]~:.@!#$^=+-]")
 
 

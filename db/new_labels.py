@@ -1,0 +1,75 @@
+"""What labels have come since a snapshot: counted, not read. Sessions first, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy.orm import Session
+
+from db.label_schema import Preference, SnapshotRow
+from db.preferences import STANDING_RULE
+from db.schema import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class NewLabels:
+    """Preferences beside the snapshot that was trained on last.
+
+    `new`: with a chosen and a rejected response, and not in that snapshot as they are now. `trained`: its rows.
+    `agreement`: the mean share of the votes behind an outcome, over all pairs with two votes or more; None without any.
+    `newest_at`: when the newest label came; None without any.
+    """
+
+    new: int
+    trained: int
+    agreement: float | None
+    newest_at: datetime | None
+
+
+def new_labels(
+    session: Session, *, snapshot_id: int | None, run_id: int | None, strategies: Sequence[str], min_support: float
+) -> NewLabels:
+    """Count the preferences on selected pairs (of one run, of some strategies) that are not in the snapshot."""
+    is_selected = _is_selected(run_id, strategies)
+    is_first = Preference.outcome == "first"
+    chosen = case((is_first, Preference.first_response_id), else_=Preference.second_response_id)
+    rejected = case((is_first, Preference.second_response_id), else_=Preference.first_response_id)
+    # As a join, not as NOT EXISTS: either database then looks rows up by a hash or an index made on the spot.
+    old = select(SnapshotRow).where(SnapshotRow.snapshot_id == snapshot_id).subquery()
+    is_old = and_(old.c.chosen_response_id == chosen, old.c.rejected_response_id == rejected)
+    new = (
+        select(func.count())
+        .select_from(Preference)
+        .outerjoin(old, is_old)
+        .where(is_selected, Preference.outcome.in_(("first", "second")), Preference.support >= min_support)
+        .where(old.c.chosen_response_id.is_(None))
+    )
+    agreement = select(func.avg(Preference.support)).where(is_selected, Preference.vote_count >= 2)
+    newest_at = session.scalar(select(func.max(Preference.updated_at)).where(is_selected))
+    return NewLabels(
+        new=session.scalar(new) or 0,
+        trained=session.scalar(select(func.count()).where(SnapshotRow.snapshot_id == snapshot_id)) or 0,
+        agreement=session.scalar(agreement),
+        # SQLite keeps no time zone; what was stored is UTC.
+        newest_at=newest_at and (newest_at if newest_at.tzinfo else newest_at.replace(tzinfo=UTC)),
+    )
+
+
+def _is_selected(run_id: int | None, strategies: Sequence[str]) -> ColumnElement[bool]:
+    """Whether a preference under the standing rule is about a selected pair; those of comparisons are not."""
+    pair = (
+        select(Pair.id)
+        .where(
+            Pair.first_response_id == Preference.first_response_id,
+            Pair.second_response_id == Preference.second_response_id,
+        )
+        .correlate(Preference)
+    )
+    if run_id is not None:
+        pair = pair.where(Pair.run_id == run_id)
+    if strategies:
+        pair = pair.where(Pair.strategy.in_(strategies))
+    return and_(Preference.rule == STANDING_RULE, pair.exists())

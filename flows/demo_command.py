@@ -1,0 +1,107 @@
+"""The command `antipode demo`: the whole job on the demo world, with the settings that suit its small model."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from flows import policy_terminal, quality_terminal, terminal
+from flows.engine import prepare_prefect
+from tasks.align_config import AlignConfig
+from tasks.config import CurateConfig, LabelConfig
+from tasks.settings import Settings
+
+PROMPTS = 256
+ALIGNED_FROM = 64
+ANNOTATORS = 2
+NOISE = 1.0
+SFT_RATE, DPO_RATE = 1e-4, 3e-4  # of a model of 3 million parameters
+
+
+class Demo(BaseModel):
+    """Run the whole job on the demo world: train its small model, sample, embed, select, label twice, align by DPO."""
+
+    prompts: int = Field(PROMPTS, ge=1, description="How many of the demo's prompts to use (1 or more).")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the run; another one samples other responses.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.ingestion import import_demo_prompts
+        from tasks.progress import say
+        from tasks.quality import quality_of_run
+
+        settings = Settings()
+        import_demo_prompts(settings)
+        config = CurateConfig.model_validate(
+            {
+                "name": "demo",
+                "seed": self.seed,
+                "source": {"name": "demo", "split": "train", "limit": self.prompts},
+                # Small shards, so that the bars move.
+                "generate": {"max_tokens": 96, "max_model_len": 512, "prompts_per_shard": 32},
+                "embed": {"responses_per_shard": 256},
+            }
+        )
+        run_id = _curate(config)
+        for seed in range(ANNOTATORS):
+            _label(run_id, seed)
+        terminal.show_pairs_of(run_id, settings)
+        quality_terminal.show_agreement(quality_of_run(str(run_id), strategies=(), settings=settings))
+        if self.prompts >= ALIGNED_FROM:
+            policy_terminal.show_policy(_align(run_id), settings)
+        else:
+            say(f"too few labels to align on; antipode demo --prompts {ALIGNED_FROM} does")
+        terminal.show_next(run_id, settings)
+
+
+def _curate(config: CurateConfig) -> int:
+    """Run the flow in this process; only a command that needs Prefect waits two seconds for its import."""
+    prepare_prefect()
+    from flows.curate import curate
+
+    return curate(config)
+
+
+def _label(run_id: int, seed: int) -> None:
+    """Let one of the demo's annotators, who all see its truth through noise, judge every pair."""
+    from flows.label import label
+
+    label(
+        LabelConfig.model_validate(
+            {
+                "name": f"demo annotator {seed + 1}",
+                "pairs": {"run": str(run_id)},
+                "annotator": "rubric",
+                "rubric": {"temperature": NOISE, "seed": seed},
+                "pairs_per_shard": 256,
+            }
+        )
+    )
+
+
+def _align(run_id: int) -> int:
+    """Fine-tune and align the demo model on the demo's labels; its true utility says whether it became better."""
+    from flows.align import align
+
+    return align(
+        AlignConfig.model_validate(
+            {
+                "name": "demo",
+                "data": {"run": str(run_id)},
+                "sft": {"learning_rate": SFT_RATE},
+                "train": {
+                    "learning_rate": DPO_RATE,
+                    "examples_per_device": 32,
+                    "max_length": 256,
+                    "evaluate_every": 10,
+                },
+                "evaluate": {
+                    "annotator": "rubric",
+                    "source": {"name": "demo", "split": "test"},
+                    "responses_per_prompt": 4,
+                    "temperature": 1,
+                    "max_tokens": 96,
+                    "backend": "transformers",
+                },
+            }
+        )
+    )

@@ -1,0 +1,127 @@
+"""What a Prefect server needs before a worker can run anything: the pool, deployments, the automation for deaths."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+POOL = "antipode"
+HEARTBEAT_S = 30  # the shortest that Prefect allows
+MISSED_HEARTBEATS = 3
+ZOMBIES = "antipode: a run whose process died is crashed"
+SERVER_WAIT_S = 120.0
+SHOWN_CHARACTERS = 400
+
+
+class DeployError(RuntimeError):
+    """The Prefect server is not there, refuses us, or does not take a deployment."""
+
+
+def deploy(*, wait_s: float = SERVER_WAIT_S) -> list[str]:
+    """Bring the Prefect server of PREFECT_API_URL up to date with deployments.yaml; return the deployments' names.
+
+    Raises:
+        DeployError: If it does not answer within `wait_s`, refuses the credentials, or a deployment.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    require_server(wait_s=wait_s)
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
+    _create_automation()
+    _prefect_deploy()
+    with get_client(sync_client=True) as client:
+        flows = {flow.id: flow.name for flow in client.read_flows()}
+        return sorted(f"{flows[one.flow_id]}/{one.name}" for one in client.read_deployments())
+
+
+def require_server(*, wait_s: float) -> None:
+    """Wait until the server answers, and see that it lets us in.
+
+    Raises:
+        DeployError: If it does not.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
+        raise DeployError("PREFECT_API_URL names no server; set it, or start everything on this machine: antipode up")
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            with get_client(sync_client=True) as client:
+                client.read_work_pools(limit=1)
+            return
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code in {401, 403}:
+                raise DeployError(
+                    f"the Prefect server at {address} refuses us; set PREFECT_API_AUTH_STRING to user:password"
+                ) from error
+            if time.monotonic() > until:
+                raise DeployError(f"the Prefect server at {address} answers {error.response.status_code}") from error
+        except (httpx.HTTPError, RuntimeError) as error:
+            if time.monotonic() > until:
+                raise DeployError(
+                    f"no Prefect server answers at {address} after {wait_s:g} s ({type(error).__name__}); start it, or "
+                    "mend PREFECT_API_URL"
+                ) from error
+        time.sleep(0.5)
+
+
+def _create_automation() -> None:
+    """Prefect notices by itself no run that died together with its worker."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+    automation = AutomationCore(
+        name=ZOMBIES,
+        description="After three missed heartbeats; the sweep takes the run up again.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={
+                "prefect.flow-run.heartbeat",
+                *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
+            },
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=MISSED_HEARTBEATS * HEARTBEAT_S),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its process died: no heartbeat came")],
+    )
+    with get_client(sync_client=True) as client:
+        for old in client.read_automations_by_name(ZOMBIES):
+            client.delete_automation(old.id)
+        client.create_automation(automation)
+
+
+def _prefect_deploy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "deployments.yaml", "--all"],
+        cwd=ROOT,
+        env=project_environment(os.environ) | {"PREFECT_LOGGING_LEVEL": "INFO"},  # else a failure says nothing
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        end = " ".join((done.stdout + done.stderr).split())[-SHOWN_CHARACTERS:]
+        raise DeployError(f"prefect deploy failed: …{end}")
+
+
+def project_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which Prefect's own commands find the project's files."""
+    return {**environment, "PWD": str(ROOT), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}

@@ -1,0 +1,124 @@
+"""The command `antipode doctor`: which checks, all at once, and how they are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+
+from pydantic import BaseModel, Field
+
+from flows.terminal import DEBUG_VARIABLE
+from tasks import doctor, doctor_checks
+from tasks.doctor_checks import Finding
+from tasks.doctor_prefect import prefect_address, prefect_findings
+from tasks.settings import Settings
+
+CHECK_LIMIT_S = 20
+TORCH_LIMIT_S = doctor_checks.TORCH_TIMEOUT_S + doctor_checks.NVIDIA_SMI_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Some findings under one heading, and the time they may take."""
+
+    group: str
+    run: Callable[[], list[Finding]]
+    limit_s: float = CHECK_LIMIT_S
+
+
+class Doctor(BaseModel):
+    """Check this installation: packages, GPU, disk, database, Prefect, ports, models; say what to do."""
+
+    model: tuple[str, ...] = Field((), description="Models to look for: hub names, folders, `demo`.")
+    base_url: tuple[str, ...] = Field((), description="OpenAI-compatible servers to ask, such as a judge's.")
+    page_port: int = Field(4300, ge=1, le=65534, description="Port that the labelling page is to have.")
+    prefect_port: int = Field(4200, ge=1, le=65534, description="Port that Prefect's server is to have.")
+
+    def cli_cmd(self) -> None:
+        """Run the command; exit status 1 if there is a problem."""
+        levels = []
+        for group, found in groupby(run_checks(self.checks(Settings())), key=itemgetter(0)):
+            print(group)
+            for _, finding in found:
+                levels.append(finding.level)
+                show_finding(finding)
+        problems, warnings = levels.count("problem"), levels.count("warning")
+        print(f"{len(levels)} checks: problems {problems}, warnings {warnings}")
+        sys.exit(1 if problems else 0)
+
+    def checks(self, settings: Settings) -> list[Check]:
+        """Every check, in the order in which it is told."""
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+        return [
+            Check("installation", doctor_checks.python_findings),
+            Check("installation", _package_findings),
+            Check("devices", _device_findings, TORCH_LIMIT_S),
+            Check("machine", partial(doctor_checks.disk_findings, settings.artifact_root)),
+            Check("machine", doctor_checks.memory_findings),
+            Check("database", partial(doctor.database_findings, settings)),
+            Check("Prefect", lambda: prefect_findings(*prefect_address())),
+            Check("ports", partial(doctor.page_port_findings, self.page_port)),
+            Check("ports", partial(doctor.prefect_port_findings, self.prefect_port)),
+            *(Check("models", partial(doctor.model_findings, name)) for name in self.model),
+            *(Check("models", partial(doctor.server_findings, address, key)) for address in self.base_url),
+        ]
+
+
+def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Finding]]:
+    """Run the checks side by side and yield heading and finding in their order; none outlasts its limit."""
+    started = time.monotonic()
+    found: dict[int, list[Finding]] = {}
+
+    def run(number: int, check: Check) -> None:
+        found[number] = _without_failure(check)
+
+    # Daemons: what hangs does not keep the command from its end.
+    threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(checks)]
+    for thread in threads:
+        thread.start()
+    for number, (check, thread) in enumerate(zip(checks, threads, strict=True)):
+        thread.join(max(0.0, started + check.limit_s - time.monotonic()))
+        late = Finding(
+            check.group, "problem", f"no result within {check.limit_s:.0f} s", "try again when less runs here"
+        )
+        for finding in found.get(number, [late]):
+            yield check.group, finding
+
+
+def show_finding(finding: Finding) -> None:
+    """Print a line, and a second one that says what to do."""
+    print(f"  {finding.level:<9}{finding.name}: {finding.found}")
+    if finding.advice:
+        print(f"{'':11}do: {finding.advice}")
+
+
+def _without_failure(check: Check) -> list[Finding]:
+    """A check that fails is a finding: the others are told all the same."""
+    try:
+        return check.run()
+    except Exception as error:  # noqa: BLE001 (whatever is broken here is what the command is to tell)
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        # The type alone: the message may hold an address with its password.
+        found = f"the check itself failed ({type(error).__name__})"
+        return [Finding(check.group, "problem", found, f"{DEBUG_VARIABLE}=1 antipode doctor says where")]
+
+
+def _package_findings() -> list[Finding]:
+    versions = doctor_checks.installed_versions()
+    return doctor_checks.package_findings(versions, doctor_checks.stated_requirements(versions))
+
+
+def _device_findings() -> list[Finding]:
+    cards = doctor_checks.graphics_cards()
+    report = doctor_checks.probe_torch()
+    devices = doctor_checks.device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return [*doctor_checks.engine_findings(doctor_checks.installed_versions(), cards), *devices]

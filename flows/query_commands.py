@@ -1,0 +1,157 @@
+"""The commands that ask the database, copy it and bring it back: sql, backup, restore; and what they print."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Literal, TextIO
+
+from pydantic import BaseModel, Field
+from pydantic_settings import CliPositionalArg
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from db.engine import batches
+from flows import terminal
+from models.records import shortened
+from tasks.backups import Copied, back_up, restore
+from tasks.settings import Settings
+from tasks.sql import Answer, Cell, QueryError, ask
+
+TABLE_ROWS = 20
+COUNTED_ROWS = 100_000
+CELL_WIDTH, NARROWEST_CELL = 60, 8
+STDIN = "-"
+
+
+class Sql(BaseModel):
+    """Ask the database a question in SQL; nothing can be changed. Views and worked questions: docs/database.md."""
+
+    statement: CliPositionalArg[str] = Field(description="One SELECT; `-` reads it from standard input.")
+    limit: int | None = Field(None, ge=1, description="At most so many rows. A table shows 20 unless told otherwise.")
+    format: Literal["table", "jsonl", "csv", "parquet"] = Field("table", description="How to write them.")
+    output: Path | None = Field(None, description="File to write; empty: the terminal.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        statement = sys.stdin.read() if self.statement == STDIN else self.statement
+        if (self.format == "table" and self.output) or (self.format == "parquet" and not self.output):
+            raise ValueError(f"format {self.format} {'takes no' if self.output else 'needs an'} --output file")
+        with ask(statement, Settings()) as answer:
+            if self.format == "table":
+                _show(answer, self.limit or TABLE_ROWS)
+            else:
+                _write(Answer(answer.columns, islice(answer.rows, self.limit)), self.format, self.output)
+
+
+class Backup(BaseModel):
+    """Copy the database into a file, while others may write to it."""
+
+    file: CliPositionalArg[Path] = Field(description="File to write; one that is there is replaced when all is done.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        _tell(back_up(self.file, Settings()), f"backup of {terminal.shown_url(Settings())} in {self.file}")
+
+
+class Restore(BaseModel):
+    """Bring a backup back into an empty database, the one that ANTIPODE_DATABASE_URL names."""
+
+    file: CliPositionalArg[Path] = Field(description="File that `antipode backup` wrote.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        _tell(restore(self.file, Settings()), f"{self.file} is restored in {terminal.shown_url(Settings())}")
+
+
+def _tell(copied: Copied, what: str) -> None:
+    print(f"{what}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
+    print(
+        f"Vectors, policies and reports are files in {Settings().artifact_root.resolve()} (ANTIPODE_ARTIFACT_ROOT); "
+        "they need a copy of their own"
+    )
+    if copied.outdated:
+        print(f"Next: antipode upgrade ({copied.outdated})")
+
+
+def _show(answer: Answer, limit: int) -> None:
+    """A table of the first rows; how many more there are is counted up to a bound."""
+    rows = list(islice(answer.rows, limit))
+    more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
+    console = terminal.make_console()
+    figures = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(answer.columns))]
+    shown = [[shortened(_cell(cell), CELL_WIDTH) for cell in row] for row in rows]
+    widths = [max(len(row[at]) for row in (answer.columns, *shown)) for at in range(len(answer.columns))]
+    room = console.width - terminal.CELL_PADDING * len(widths)
+    room -= sum(width for width, is_figure in zip(widths, figures, strict=True) if is_figure)
+    if room < NARROWEST_CELL * (len(figures) - sum(figures)):
+        terminal.print_rows(console, answer.columns, shown, text_columns=len(widths))
+    else:
+        table = Table(box=SIMPLE_HEAD)
+        for name, width, is_figure in zip(answer.columns, widths, figures, strict=True):
+            least = width if is_figure else NARROWEST_CELL
+            justify: Literal["right", "left"] = "right" if is_figure else "left"
+            table.add_column(Text(name), justify=justify, min_width=least, no_wrap=is_figure, overflow="ellipsis")
+        for row in shown:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    total = f"{len(rows) + more:,}" if more < COUNTED_ROWS else f"more than {COUNTED_ROWS:,}"
+    print(f"{len(rows):,} of {total} rows; all: --format jsonl" if more else _rows(len(rows)))
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _cell(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+
+
+def _write(answer: Answer, format: str, output: Path | None) -> None:
+    """A file that was there is replaced only by a whole new one."""
+    if output is None:
+        _write_lines(answer, format, sys.stdout)
+        return
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        if format == "parquet":
+            _write_parquet(answer, partial)
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                _write_lines(answer, format, file)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_lines(answer: Answer, format: str, file: TextIO) -> None:
+    if format == "jsonl":
+        for row in answer.rows:
+            file.write(json.dumps(dict(zip(answer.columns, row, strict=True)), ensure_ascii=False) + "\n")
+        return
+    writer = csv.writer(file)
+    writer.writerow(answer.columns)
+    writer.writerows(answer.rows)
+
+
+def _write_parquet(answer: Answer, path: Path) -> None:
+    """A column's type is known when its last value is: the columns are held in memory, as Arrow has them."""
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    try:
+        parts = [
+            pyarrow.table([pyarrow.array(column) for column in zip(*rows, strict=True)], names=answer.columns)
+            for rows in batches(answer.rows, terminal.ROWS_PER_BATCH)
+        ]
+        empty = pyarrow.table({name: pyarrow.array([], pyarrow.null()) for name in answer.columns})
+        table = pyarrow.concat_tables([empty, *parts], promote_options="permissive")
+    except (pyarrow.ArrowTypeError, pyarrow.ArrowInvalid) as error:
+        raise QueryError(f"Parquet takes values of one kind in a column, CAST them or use jsonl: {error}") from error
+    write_table(table, path)

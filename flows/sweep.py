@@ -1,0 +1,20 @@
+"""The safety net as a Prefect flow, every few minutes: dead runs are taken up, lost events are made up for.
+
+flows/sweep.py:sweep                               (entry point of a Prefect deployment)
+"""
+
+from __future__ import annotations
+
+from prefect import State, flow
+from prefect.states import Completed
+
+from tasks.service_config import SweepConfig
+from tasks.sweep import start_due_trainings, take_up_dead_runs
+
+
+@flow(name="sweep", flow_run_name="sweep")
+def sweep(config: SweepConfig) -> State[None]:
+    """Take up runs whose process died; start trainings for which there are enough new labels."""
+    resumed = take_up_dead_runs(config)
+    started = start_due_trainings()
+    return Completed(message=f"{resumed} runs taken up, {started} trainings started")

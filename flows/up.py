@@ -1,0 +1,195 @@
+"""Everything on one machine: Prefect server, deployments, worker, labelling page; one Ctrl-C stops all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from tasks.progress import say
+from tasks.settings import Settings
+
+START_S = 180.0
+POLL_S = 0.3
+LOG_TAIL_LINES = 15
+LOOPBACK = "127.0.0.1"
+
+
+class StartError(RuntimeError):
+    """A part did not start, or ended by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the processes that run together."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+
+def run_service(*, prefect_port: int, page_port: int, people: Sequence[str], on_ready: Callable[[], None]) -> None:
+    """Start everything, call `on_ready` once all of it answers, and run until Ctrl-C or SIGTERM; then stop everything.
+
+    Raises:
+        StartError: If a port is taken, or a part does not start or ends by itself.
+    """
+    for name, port, option in (("Prefect server", prefect_port, "prefect"), ("labelling page", page_port, "page")):
+        _require_free(name, port, option)
+    settings = Settings()
+    address = f"http://{LOOPBACK}:{prefect_port}"
+    environment = _environment(settings, address, page_port)
+    os.environ.update(environment)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with ExitStack() as stack:
+        start = _starter(stack, settings.artifact_root / "logs", environment)
+        page = (*_antipode("web", "--every_queue"), "--port", str(page_port), "--annotators", ",".join(people))
+        server = ("-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port))
+        parts = [start("prefect-server", server), start("page", page)]
+        say("starting the Prefect server and the labelling page (10 s, the first time longer)")
+        _wait_for(parts, lambda: _answers(f"{address}/api/health"))
+        say("deploying the flows")
+        _deploy()
+        say("starting the worker")
+        parts.append(start("worker", _antipode("worker")))
+        _wait_for(parts, lambda: _answers(f"http://{LOOPBACK}:{page_port}/health"))
+        _wait_for(parts, _has_worker)
+        _sweep_now()
+        on_ready()
+        with suppress(KeyboardInterrupt):
+            while True:
+                _require_alive(parts)
+                time.sleep(POLL_S)
+        say("stopping")
+
+
+def _environment(settings: Settings, address: str, page_port: int) -> dict[str, str]:
+    """What all parts share. Prefect's own things lie beside the project's: a person's profile is left alone."""
+    if "PREFECT_API_URL" in os.environ:
+        named = os.environ["PREFECT_API_URL"]
+        say(f"this starts a Prefect server of its own; for {named}: antipode deploy, antipode worker, antipode web")
+    return {
+        "PREFECT_HOME": str((settings.artifact_root / "prefect").resolve()),
+        "PREFECT_API_URL": f"{address}/api",
+        "PREFECT_UI_API_URL": f"{address}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # How long after the quiet a training begins; by default Prefect looks every five seconds.
+        "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+        "ANTIPODE_PAGE_URL": settings.page_url or f"http://{LOOPBACK}:{page_port}",
+        **settings.variables(),
+    }
+
+
+def _antipode(*arguments: str) -> tuple[str, ...]:
+    return ("-m", "flows", *arguments)
+
+
+def _starter(stack: ExitStack, logs: Path, environment: Mapping[str, str]) -> Callable[[str, Sequence[str]], Part]:
+    """A function that starts a part, which the stack ends: the last one first."""
+    logs.mkdir(parents=True, exist_ok=True)
+
+    def start(name: str, arguments: Sequence[str]) -> Part:
+        log_path = logs / f"{name}.log"
+        with log_path.open("wb") as log:
+            # Ctrl-C in the terminal reaches this process alone, which stops the others in order.
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        stack.callback(_end, process)
+        return Part(name, process, log_path)
+
+    return start
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a part and all that it started.
+
+    A worker outlives a SIGTERM, for minutes if a run is under way. What a run has stored is stored; the sweep of the
+    next start takes it up.
+    """
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        family = [parent, *parent.children(recursive=True)]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=10)
+    process.wait()
+
+
+def _wait_for(parts: Sequence[Part], is_ready: Callable[[], bool]) -> None:
+    until = time.monotonic() + START_S
+    while not is_ready():
+        _require_alive(parts)
+        if time.monotonic() > until:
+            raise StartError(f"{parts[-1].name} does not answer after {START_S:g} s; its log: {parts[-1].log_path}")
+        time.sleep(POLL_S)
+
+
+def _require_alive(parts: Sequence[Part]) -> None:
+    for part in parts:
+        if part.process.poll() is not None:
+            tail = "\n".join(part.log_path.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:])
+            raise StartError(f"{part.name} has ended; the end of its log ({part.log_path}):\n{tail}")
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _require_free(name: str, port: int, option: str) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        if probe.connect_ex((LOOPBACK, port)) == 0:
+            raise StartError(
+                f"port {port} is taken, the {name} needs it; is antipode up running already? else give another: "
+                f"--{option}_port"
+            )
+
+
+def _deploy() -> None:
+    from flows.deploying import deploy
+
+    deploy()
+
+
+def _has_worker() -> bool:
+    from prefect.client.orchestration import get_client
+
+    from flows.deploying import POOL
+
+    with get_client(sync_client=True) as client:
+        return any(worker.status == "ONLINE" for worker in client.read_workers_for_work_pool(POOL))
+
+
+def _sweep_now() -> None:
+    """Take up at once what an earlier stop has left, and train on labels that came meanwhile."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.create_flow_run_from_deployment(client.read_deployment_by_name("sweep/regular").id)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

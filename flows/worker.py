@@ -1,0 +1,63 @@
+"""A Prefect worker of this project: heartbeats, logging, and the limit that guards the host's GPU."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+from flows.deploying import HEARTBEAT_S, POOL, ROOT, project_environment, require_server
+from tasks.settings import Settings
+
+POLL_S = 2
+SERVER_WAIT_S = 120.0
+
+
+def start_worker(*, queues: Sequence[str], limit: int | None) -> None:
+    """Become a Prefect worker; does not return.
+
+    Raises:
+        DeployError: If the Prefect server does not answer, or refuses us.
+    """
+    require_server(wait_s=SERVER_WAIT_S)
+    environment = worker_environment(os.environ)
+    make_gpu_limit(environment["ANTIPODE_GPU_LIMIT"])
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    command += [part for queue in queues for part in ("--work-queue", queue)]
+    command += [] if limit is None else ["--limit", str(limit)]
+    # It would tell its health at one port for all: only where each has a machine or container of its own.
+    command += ["--with-healthcheck"] if "PREFECT_WORKER_WEBSERVER_PORT" in environment else []
+    command += ["--name", f"{socket.gethostname()} {os.getpid()}"]
+    os.chdir(ROOT)
+    os.execve(sys.executable, command, environment)
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a worker and its runs need beside what is set already."""
+    devices = environment.get("CUDA_VISIBLE_DEVICES")
+    # Workers with devices of their own do not wait for each other.
+    limit = f"gpu-{socket.gethostname()}" + (f"-{devices.replace(',', '-')}" if devices else "")
+    defaults = {
+        "ANTIPODE_GPU_LIMIT": limit,
+        "PREFECT_WORKER_QUERY_SECONDS": str(POLL_S),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,models,db",
+    }
+    return defaults | project_environment(environment) | Settings().variables()
+
+
+def make_gpu_limit(name: str) -> None:
+    """Make the limit of one stage at a time, unless somebody has made it, or another one of its name."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+    from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        except ObjectAlreadyExists:
+            return
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != 409:
+                raise

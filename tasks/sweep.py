@@ -1,0 +1,167 @@
+"""What a regular look at the database makes up for: runs whose process died, trainings whose event was lost."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+from pydantic import ValidationError
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import runs
+from db.engine import alone
+from db.schema import Run, utc_now
+from tasks.align_config import AlignConfig
+from tasks.progress import say
+from tasks.resources import open_database
+from tasks.retraining import is_worth_a_run
+from tasks.service_config import SweepConfig, TriggerConfig
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import DeploymentResponse
+
+ON_LABELS = "on-labels"
+DIED = "its process died"
+SECOND_LOOK_S = 3.0
+
+
+@task(name="take up dead runs", cache_policy=NO_CACHE)
+def take_up_dead_runs(config: SweepConfig) -> int:
+    """Mark the runs whose process died as crashed, and start those of a deployment again; return how many.
+
+    A run that was cancelled in Prefect has failed, and stays so. One that a person began at a command line is marked
+    alone: the same command goes on with it.
+    """
+    count = 0
+    with open_database(Settings()) as sessions, get_client(sync_client=True) as client:
+        for run in _dead_runs(sessions, min_age_s=config.min_age_s):
+            count += _take_up(sessions, client, run, config.max_resumes)
+    return count
+
+
+@task(name="start due trainings", cache_policy=NO_CACHE)
+def start_due_trainings() -> int:
+    """Start the deployments that wait for labels, where enough have come; return how many.
+
+    One that has a flow run already, waiting or at work, is left to it.
+    """
+    count = 0
+    with get_client(sync_client=True) as client:
+        for deployment in due_deployments(client, Settings()):
+            if not _has_open_run(client, deployment):
+                client.create_flow_run_from_deployment(deployment.id)
+                say(f"{ON_LABELS}: started a training, since its event was lost or came too early")
+                count += 1
+    return count
+
+
+def due_deployments(client: SyncPrefectClient, settings: Settings) -> list[DeploymentResponse]:
+    """The deployments tagged `on-labels` that have enough new labels to train on."""
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[ON_LABELS]))
+    return [
+        deployment
+        for deployment in client.read_deployments(deployment_filter=tagged)
+        if not deployment.paused and _is_due(deployment, settings)
+    ]
+
+
+def _is_due(deployment: DeploymentResponse, settings: Settings) -> bool:
+    parameters: dict[str, Any] = deployment.parameters
+    try:
+        config = AlignConfig.model_validate(parameters.get("config", {}))
+        trigger = TriggerConfig.model_validate(parameters.get("trigger", {}))
+        verdict = is_worth_a_run(config, trigger, settings)
+    except (ValidationError, LookupError) as error:
+        say(f"{deployment.name} cannot look for labels: {error}")
+        return False
+    if not verdict.is_due:
+        say(f"{deployment.name}: {verdict.reason}")
+    return verdict.is_due
+
+
+def _has_open_run(client: SyncPrefectClient, deployment: DeploymentResponse) -> bool:
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    states = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+    is_open = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+    of_it = DeploymentFilter.model_validate({"id": {"any_": [deployment.id]}})
+    return bool(client.read_flow_runs(flow_run_filter=is_open, deployment_filter=of_it, limit=1))
+
+
+def _dead_runs(sessions: sessionmaker[Session], *, min_age_s: float) -> list[Run]:
+    """The runs that nobody works on although they say so; looked at twice, since one may just be taken up."""
+    before = utc_now() - timedelta(seconds=min_age_s)
+    dead: set[int] | None = None
+    found: list[Run] = []
+    for pause_s in (0.0, SECOND_LOOK_S):
+        if dead is None or dead:
+            time.sleep(pause_s)
+            with sessions() as session:
+                found = runs.running(session, started_before=before)
+            found = [run for run in found if (dead is None or run.id in dead) and _is_free(sessions, run)]
+            dead = {run.id for run in found}
+    return found
+
+
+def _is_free(sessions: sessionmaker[Session], run: Run) -> bool:
+    with alone(sessions.kw["bind"], f"run {run.id}") as is_free:
+        return is_free
+
+
+def _take_up(sessions: sessionmaker[Session], client: SyncPrefectClient, run: Run, max_resumes: int) -> int:
+    """Mark a dead run; start it again where that is wanted. Returns 1 if it was started, else 0."""
+    flow_run = _flow_run(client, run)
+    state = None if flow_run is None or flow_run.state is None else flow_run.state
+    if state is not None and (state.is_cancelled() or state.is_cancelling()):
+        return _mark(sessions, run, runs.FAILED, "cancelled in Prefect")
+    if run.status == runs.RUNNING:
+        _mark(sessions, run, runs.CRASHED, DIED)
+        if state is not None and flow_run is not None and state.is_running():
+            client.set_flow_run_state(flow_run.id, Crashed(message=DIED), force=True)
+    elif state is not None and not state.is_final():
+        return 0  # it was started again, and waits for a worker
+    if run.deployment is None:
+        return 0
+    if run.resumes >= max_resumes:
+        return _mark(sessions, run, runs.FAILED, f"{DIED} {run.resumes + 1} times; see the logs, then start it anew")
+    try:
+        deployment = client.read_deployment_by_name(run.deployment)
+    except ObjectNotFound:
+        say(f"run {run.id} {DIED}; its deployment {run.deployment} is gone, so nobody takes it up")
+        return 0
+    parameters = deployment.parameters | {"config": run.config}
+    again = client.create_flow_run_from_deployment(
+        deployment.id, parameters=parameters, idempotency_key=f"run {run.id}, resume {run.resumes + 1}"
+    )
+    with sessions.begin() as session:
+        runs.count_resume(session, run.id)
+        runs.set_origin(session, run.id, deployment=run.deployment, flow_run_id=str(again.id))
+    say(f"run {run.id} ({run.name}): {DIED}; {run.deployment} takes it up")
+    return 1
+
+
+def _flow_run(client: SyncPrefectClient, run: Run) -> FlowRun | None:
+    if run.flow_run_id is None:
+        return None
+    try:
+        return client.read_flow_run(UUID(run.flow_run_id))
+    except ObjectNotFound:
+        return None
+
+
+def _mark(sessions: sessionmaker[Session], run: Run, status: str, error: str) -> int:
+    with sessions.begin() as session:
+        runs.set_status(session, run.id, status, error=error)
+    say(f"run {run.id} ({run.name}): {error}")
+    return 0
