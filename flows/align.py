@@ -31,7 +31,7 @@ def align(config: AlignConfig) -> int:
     return _align(open_align_run(config))
 
 
-@flow(name="align", flow_run_name="align {config.name} on new labels")
+@flow(name="align", flow_run_name="align {config.name} by {config.train.method}")
 def align_on_labels(config: AlignConfig, trigger: TriggerConfig) -> State[None] | int:
     """Align if enough new labels have come since the last training of this name; return the policy's id.
 

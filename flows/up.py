@@ -61,9 +61,10 @@ def run_service(*, prefect_port: int, page_port: int, people: Sequence[str], on_
         say("deploying the flows")
         _deploy()
         say("starting the worker")
-        parts.append(start("worker", _antipode("worker")))
+        worker = start("worker", _antipode("worker"))
+        parts.append(worker)
         _wait_for(parts, lambda: _answers(f"http://{LOOPBACK}:{page_port}/health"))
-        _wait_for(parts, _has_worker)
+        _wait_for(parts, lambda: _is_online(worker))
         _sweep_now()
         on_ready()
         with suppress(KeyboardInterrupt):
@@ -174,13 +175,15 @@ def _deploy() -> None:
     deploy()
 
 
-def _has_worker() -> bool:
+def _is_online(worker: Part) -> bool:
+    """Whether this very worker polls: one that was killed is shown as online for a while."""
     from prefect.client.orchestration import get_client
 
     from flows.deploying import POOL
+    from flows.worker import worker_name
 
     with get_client(sync_client=True) as client:
-        return any(worker.status == "ONLINE" for worker in client.read_workers_for_work_pool(POOL))
+        return any(one.name == worker_name(worker.process.pid) for one in client.read_workers_for_work_pool(POOL))
 
 
 def _sweep_now() -> None:

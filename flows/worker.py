@@ -28,9 +28,14 @@ def start_worker(*, queues: Sequence[str], limit: int | None) -> None:
     command += [] if limit is None else ["--limit", str(limit)]
     # It would tell its health at one port for all: only where each has a machine or container of its own.
     command += ["--with-healthcheck"] if "PREFECT_WORKER_WEBSERVER_PORT" in environment else []
-    command += ["--name", f"{socket.gethostname()} {os.getpid()}"]
+    command += ["--name", worker_name(os.getpid())]
     os.chdir(ROOT)
     os.execve(sys.executable, command, environment)
+
+
+def worker_name(process_id: int) -> str:
+    """What the Prefect UI calls the worker of a process on this host."""
+    return f"{socket.gethostname()} {process_id}"
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:

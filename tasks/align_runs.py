@@ -23,7 +23,7 @@ from tasks.runs import opened
 Config = TypeVar("Config", bound=AlignmentSection)
 
 
-@task(name="open align run", cache_policy=NO_CACHE)
+@task(name="open align run", task_run_name="open align run", cache_policy=NO_CACHE)
 def open_align_run(config: AlignConfig) -> int:
     """Store a run that aligns, or take up the unfinished one of the same configuration and data; return its id.
 
@@ -35,7 +35,7 @@ def open_align_run(config: AlignConfig) -> int:
     return opened(lambda sessions, version: _open(sessions, fixed(sessions, config), runs.ALIGN, version))
 
 
-@task(name="open ld-align run", cache_policy=NO_CACHE)
+@task(name="open ld-align run", task_run_name="open ld-align run", cache_policy=NO_CACHE)
 def open_ld_align_run(config: LdAlignConfig) -> int:
     """The same for a run in rounds."""
 
@@ -46,7 +46,7 @@ def open_ld_align_run(config: LdAlignConfig) -> int:
     return opened(open_once)
 
 
-@task(name="open evaluation run", cache_policy=NO_CACHE)
+@task(name="open evaluation run", task_run_name="open evaluation run", cache_policy=NO_CACHE)
 def open_evaluation_run(config: EvaluationConfig) -> int:
     """Store a run that compares a policy with another model, on what the policy's own run holds out; return its id.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,10 +20,21 @@ GeneratorBackend = Literal["auto", "vllm", "transformers", "openai", "scripted"]
 EmbedderBackend = Literal["transformers", "vllm", "hashed"]
 
 
+FIRST_IN_FORM, LAST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden"), ("seed",)
+
+
+def _in_order(schema: dict[str, Any]) -> None:
+    """The Prefect UI shows a form's fields by their position: what a person sets first, the seed last."""
+    rank = {name: at for at, name in enumerate(FIRST_IN_FORM)} | dict.fromkeys(LAST_IN_FORM, 99)
+    names = sorted(schema.get("properties", {}), key=lambda name: rank.get(name, 50))
+    for position, name in enumerate(names):
+        schema["properties"][name]["position"] = position
+
+
 class Section(BaseModel):
     """A frozen group of settings; an unknown name is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_in_order)
 
 
 class SourceConfig(Section):

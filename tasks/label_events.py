@@ -50,7 +50,7 @@ def tell_if_due(settings: Settings) -> bool:
     from tasks.sweep import due_deployments
 
     with get_client(sync_client=True) as client:
-        due = due_deployments(client, settings)
+        due = due_deployments(client, settings, tell=logger.info)
     if due:
         names = [deployment.name for deployment in due]
         emit_event(PREFERENCES_ADDED, resource={"prefect.resource.id": PAGE_RESOURCE}, payload={"deployments": names})

@@ -44,7 +44,7 @@ class Showing:
     left_response_id: int
 
 
-@task(name="open label run", cache_policy=NO_CACHE)
+@task(name="open label run", task_run_name="open label run", cache_policy=NO_CACHE)
 def open_label_run(config: LabelConfig) -> int:
     """Store a run that labels, or take up the unfinished one of the same configuration; return its id.
 

@@ -75,7 +75,7 @@ def is_worth_a_run(config: AlignConfig, trigger: TriggerConfig, settings: Settin
     return verdict
 
 
-@task(name="look for new labels", cache_policy=NO_CACHE)
+@task(name="look for new labels", task_run_name="look for new labels", cache_policy=NO_CACHE)
 def open_due_run(config: AlignConfig, trigger: TriggerConfig) -> int | None:
     """Open the run that trains on the new labels, once for the same preferences; None if there is nothing to do.
 

@@ -31,7 +31,7 @@ LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
 
 
-@task(name="open run", cache_policy=NO_CACHE)
+@task(name="open run", task_run_name="open run", cache_policy=NO_CACHE)
 def open_run(config: CurateConfig) -> int:
     """Store a new run and fix its prompts, or take up the unfinished run of the same configuration; return its id.
 

@@ -17,7 +17,7 @@ class Settings(BaseSettings):
 
     artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and the demo model.")
     database_url: str | None = Field(None, description="SQLite or PostgreSQL URL. Empty: a SQLite file in that folder.")
-    openai_api_key: SecretStr | None = Field(None, description="Key for generate.backend openai, where it wants one.")
+    openai_api_key: SecretStr | None = Field(None, description="Key for generate.backend openai and for judges.")
     page_url: str | None = Field(None, description="Address of the labelling page, as people open it; shown with runs.")
     gpu_limit: str | None = Field(None, description="Prefect concurrency limit that guards this host's GPU.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -35,7 +36,7 @@ DIED = "its process died"
 SECOND_LOOK_S = 3.0
 
 
-@task(name="take up dead runs", cache_policy=NO_CACHE)
+@task(name="take up dead runs", task_run_name="take up dead runs", cache_policy=NO_CACHE)
 def take_up_dead_runs(config: SweepConfig) -> int:
     """Mark the runs whose process died as crashed, and start those of a deployment again; return how many.
 
@@ -49,7 +50,7 @@ def take_up_dead_runs(config: SweepConfig) -> int:
     return count
 
 
-@task(name="start due trainings", cache_policy=NO_CACHE)
+@task(name="start due trainings", task_run_name="start due trainings", cache_policy=NO_CACHE)
 def start_due_trainings() -> int:
     """Start the deployments that wait for labels, where enough have come; return how many.
 
@@ -57,7 +58,7 @@ def start_due_trainings() -> int:
     """
     count = 0
     with get_client(sync_client=True) as client:
-        for deployment in due_deployments(client, Settings()):
+        for deployment in due_deployments(client, Settings(), tell=say):
             if not _has_open_run(client, deployment):
                 client.create_flow_run_from_deployment(deployment.id)
                 say(f"{ON_LABELS}: started a training, since its event was lost or came too early")
@@ -65,27 +66,29 @@ def start_due_trainings() -> int:
     return count
 
 
-def due_deployments(client: SyncPrefectClient, settings: Settings) -> list[DeploymentResponse]:
-    """The deployments tagged `on-labels` that have enough new labels to train on."""
+def due_deployments(
+    client: SyncPrefectClient, settings: Settings, *, tell: Callable[[str], None]
+) -> list[DeploymentResponse]:
+    """The deployments tagged `on-labels` that have enough new labels; `tell` hears why the others have not."""
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[ON_LABELS]))
     return [
         deployment
         for deployment in client.read_deployments(deployment_filter=tagged)
-        if not deployment.paused and _is_due(deployment, settings)
+        if not deployment.paused and _is_due(deployment, settings, tell)
     ]
 
 
-def _is_due(deployment: DeploymentResponse, settings: Settings) -> bool:
+def _is_due(deployment: DeploymentResponse, settings: Settings, tell: Callable[[str], None]) -> bool:
     parameters: dict[str, Any] = deployment.parameters
     try:
         config = AlignConfig.model_validate(parameters.get("config", {}))
         trigger = TriggerConfig.model_validate(parameters.get("trigger", {}))
         verdict = is_worth_a_run(config, trigger, settings)
     except (ValidationError, LookupError) as error:
-        say(f"{deployment.name} cannot look for labels: {error}")
+        tell(f"{deployment.name} cannot look for labels: {error}")
         return False
     if not verdict.is_due:
-        say(f"{deployment.name}: {verdict.reason}")
+        tell(f"{deployment.name}: {verdict.reason}")
     return verdict.is_due
 
 

@@ -30,6 +30,7 @@ os.environ |= {
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores: two threads of torch that wait for each other there cost five times their work.
     os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every command would compile the project anew, for 0.4 s
 for _name in [name for name in os.environ if name.startswith("ANTIPODE_") or name == "PREFECT_API_URL"]:
     del os.environ[_name]
 

@@ -22,7 +22,7 @@ BUSY_TRIES = 20
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def eventually(ask: Callable[[], Any], what: str, timeout_s: float = 120) -> Any:
+def eventually(ask: Callable[[], Any], what: str, timeout_s: float = 240) -> Any:
     """What `ask` answers, as soon as that is true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -51,6 +51,7 @@ class Service:
             "PREFECT_LOGGING_LEVEL": "INFO",
             "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
             "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
             **({name: value for name, value in secrets.items() if value}),
             **variables,
         }
@@ -138,7 +139,7 @@ class Service:
         state: dict[str, Any] = self.call("GET", f"/flow_runs/{flow_run_id}")["state"]
         return state
 
-    def ended(self, flow_run_id: str, timeout_s: float = 150) -> dict[str, Any]:
+    def ended(self, flow_run_id: str, timeout_s: float = 300) -> dict[str, Any]:
         """The state in which a flow run ends."""
 
         def final() -> dict[str, Any] | None:

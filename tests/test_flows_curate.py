@@ -68,8 +68,8 @@ def test_prompts_go_in_and_selected_pairs_come_out(antipode, prompts_file, setti
 
     artifacts = httpx.post(f"{prefect_server}/artifacts/latest/filter", json={}).json()
     keys = {artifact["key"]: artifact for artifact in artifacts}
-    assert {"run-1", "selected-pairs", "generate", "embed", "select"} <= set(keys)
-    assert len(json.loads(keys["selected-pairs"]["data"])) == 80
+    assert {"run-1", "run-1-pairs", "run-1-similarities", "generate", "embed", "select"} <= set(keys)
+    assert len(json.loads(keys["run-1-pairs"]["data"])) == 80
 
 
 def test_the_same_command_again_generates_nothing_and_selects_the_same(antipode, prompts_file, settings):

@@ -18,7 +18,7 @@ from conftest import _free_port
 from service_parts import CONFIG, Service, eventually, kill_family, label_all
 from sqlalchemy import create_engine, text
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgres = pytest.mark.parametrize(
     "database_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
@@ -26,7 +26,7 @@ on_postgres = pytest.mark.parametrize(
 VERDICTS = ["left", "right", "left"] * 3
 QUICK = {
     "sft": {"epochs": 0},
-    "train": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 4, "max_length": 240, "evaluate_every": 0},
+    "train": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 4, "max_length": 512, "evaluate_every": 0},
     "model": {"dtype": "float32"},
     "evaluate": {"has_drift": False, "max_tokens": 4, "backend": "transformers"},
 }
@@ -89,7 +89,9 @@ def test_one_command_starts_everything_and_ctrl_c_leaves_nothing(settings, tmp_p
         assert f"http://127.0.0.1:{page_port}/queues/1" in "".join(str(one["data"]) for one in shown.values())
         logs = parts.call("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
         assert any("prompts" in line["message"] or "run 1" in line["message"] for line in logs)
-        assert parts.runs_of("sweep/regular", "COMPLETED"), "what an earlier stop had left is looked for at the start"
+        eventually(lambda: parts.runs_of("sweep/regular", "COMPLETED"), "the look for what an earlier stop had left")
+        (automation, _) = parts.call("POST", "/automations/filter", {})
+        assert "whose process died" in automation["name"] and automation["enabled"]
         family = psutil.Process(up.pid).children(recursive=True)
         assert len(family) >= 3
         up.send_signal(signal.SIGINT)
@@ -116,6 +118,9 @@ def test_labels_from_the_page_start_one_training_and_those_given_while_prefect_i
     config["model"] = {**QUICK["model"], "name": tiny_model(tmp_path / "model")}
     parameters = {"config": config, "trigger": {"min_new": 8}}
     service.call("PATCH", f"/deployments/{on_labels}", {"parameters": parameters})
+    sweep = service.deployment("sweep/regular")
+    schedule = f"/deployments/{sweep['id']}/schedules/{sweep['schedules'][0]['id']}"
+    service.call("PATCH", schedule, {"active": False})
     service.start_worker()
     queued = CONFIG | {"queue": {"is_opened": True, "strategies": ["easy"]}}
     assert service.ended(service.start_run("curate/manual", {"config": queued}))["type"] == "COMPLETED"
@@ -130,7 +135,7 @@ def test_labels_from_the_page_start_one_training_and_those_given_while_prefect_i
     (flow_run,) = eventually(lambda: service.runs_of("align/on-labels"), "a training")
     assert datetime.fromisoformat(flow_run["created"]) - labelled_at < timedelta(seconds=30)
     assert service.ended(flow_run["id"])["type"] == "COMPLETED"
-    assert flow_run["name"] == "align on labels on new labels"
+    assert flow_run["name"] == "align on labels by dpo"
     assert trainings(1)
 
     assert label_all(browser, "anna", 1, VERDICTS) == 9
@@ -146,9 +151,7 @@ def test_labels_from_the_page_start_one_training_and_those_given_while_prefect_i
     server.wait()
     assert label_all(browser, "anna", 1, VERDICTS) == 9
     service.start_server()
-    sweep = service.deployment("sweep/regular")
-    path = f"/deployments/{sweep['id']}/schedules/{sweep['schedules'][0]['id']}"
-    service.call("PATCH", path, {"schedule": {"interval": 15}})
+    service.call("PATCH", schedule, {"active": True, "schedule": {"interval": 15}})
     eventually(lambda: trainings(3), "the training that the sweep starts")
     swept = len(service.runs_of("sweep/regular", "COMPLETED"))
     eventually(lambda: len(service.runs_of("sweep/regular", "COMPLETED")) > swept, "another sweep")

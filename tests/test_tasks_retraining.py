@@ -1,0 +1,343 @@
+"""When labels are enough to train on, and that one run is opened for them, however many look at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from alignment_world import chosen_prompts, import_pairs, ld_align_config, prefer
+from sqlalchemy import select as query
+from test_db_labels import ANNA, BEN, judge
+from test_tasks_labelling import OWN
+from test_tasks_steps import configured, curate, on_sqlite
+
+from db import label_schema, runs, schema
+from db.new_labels import NewLabels
+from models.labelling.records import PairKey
+from tasks.align_config import AlignConfig
+from tasks.align_data import load_alignment
+from tasks.align_runs import open_align_run, open_ld_align_run
+from tasks.config import CurateConfig, LabelConfig
+from tasks.labelling import load_label_config, open_label_run
+from tasks.ld_align_config import LdAlignConfig
+from tasks.resources import load_config
+from tasks.retraining import is_worth_a_run, judge_labels, open_due_run
+from tasks.runs import open_run
+from tasks.service_config import TriggerConfig
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+TRAIN, HELD_OUT = 8, 4
+
+
+def trigger(**changes):
+    return TriggerConfig.model_validate({"min_new": 3, "quiet_s": 0} | changes)
+
+
+def config(**changes):
+    values = {"name": "on labels", "data": {"run": "all"}} | changes
+    return AlignConfig.model_validate({"evaluate": {"has_drift": False}, **values})
+
+
+def counted(new, *, trained=0, agreement=None, age_s=3600.0):
+    return NewLabels(new, trained, agreement, NOW - timedelta(seconds=age_s) if new else None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "reason"),
+    [
+        (counted(0), {"min_new": 1}, "0 new preferences, 1 are wanted"),
+        (counted(199), {}, "199 new preferences, 200 are wanted"),
+        (counted(200), {}, None),
+        (counted(1999), {"min_new": 2000}, "1,999 new preferences, 2,000 are wanted"),
+        (counted(99, trained=1000), {"min_new_share": 0.1}, "99 new preferences, 100 are wanted"),
+        (counted(100, trained=1000), {"min_new_share": 0.1}, None),
+        (counted(200, trained=10_000), {"min_new_share": 0.1}, None),
+        (counted(100), {"min_new_share": 0.1}, "100 new preferences, 200 are wanted"),
+        (counted(0, trained=3), {"min_new_share": 0.1}, "0 new preferences"),
+        (counted(200, agreement=0.599), {}, "0.599 of the votes are behind the outcomes, 0.6 are wanted"),
+        (counted(200, agreement=0.6), {}, None),
+        (counted(200, agreement=0.5), {"min_agreement": 0}, None),
+        (counted(200, agreement=None), {"min_agreement": 1}, None),
+        (counted(199, agreement=0.1), {}, "199 new preferences"),
+    ],
+)
+def test_labels_are_judged_by_number_share_and_agreement(labels, changes, reason):
+    verdict = judge_labels(labels, TriggerConfig.model_validate(changes), now=NOW)
+    assert verdict.is_due == (reason is None)
+    assert verdict.labels is labels
+    assert (verdict.reason is None) if reason is None else (reason in verdict.reason)
+
+
+@pytest.mark.parametrize(("age_s", "wait_s"), [(0, 30), (29.5, 0.5), (30, 0), (500, 0), (-5, 35)])
+def test_labels_are_waited_for_until_none_has_come_for_a_while(age_s, wait_s):
+    verdict = judge_labels(counted(200, age_s=age_s), TriggerConfig(quiet_s=30), now=NOW)
+    assert verdict.is_due and verdict.wait_s == pytest.approx(wait_s)
+    assert judge_labels(counted(10, age_s=age_s), TriggerConfig(quiet_s=30), now=NOW).wait_s == 0
+
+
+@pytest.fixture
+def world(settings, sessions):
+    """Pairs to train on and to measure on, selected by a run, without a label; in an order that mixes the parts."""
+    train, held_out = TRAIN, HELD_OUT
+    prompts = chosen_prompts(train=train, held_out=held_out)
+    mixed = [text for pair in zip(prompts[:held_out], prompts[train:], strict=True) for text in pair]
+    import_pairs(sessions, mixed + prompts[held_out:train])
+    curate(selection())
+    return stored_pairs(sessions)
+
+
+def selection(**changes):
+    return configured(source={"has_references": True}, select={"strategies": ["easy"]}, **OWN, **changes)
+
+
+def stored_pairs(sessions):
+    columns = (schema.Pair.first_response_id, schema.Pair.second_response_id)
+    with sessions() as session:
+        return [PairKey(*row) for row in session.execute(query(*columns).order_by(schema.Pair.id))]
+
+
+def label(sessions, pairs, verdict="first", person=ANNA):
+    for pair in pairs:
+        judge(sessions, person, pair, verdict)
+
+
+def look(**changes):
+    return open_due_run.fn(config(), trigger(**changes))
+
+
+def set_status(sessions, run_id, status):
+    with sessions.begin() as session:
+        runs.set_status(session, run_id, status, error="no memory" if status == runs.FAILED else None)
+
+
+def opened(sessions):
+    """The ids of the runs that align, and of how many rows each snapshot is."""
+    with sessions() as session:
+        return {
+            run.id: session.get(label_schema.Snapshot, run.config["data"]["snapshot"]).row_count
+            for run in session.scalars(query(schema.Run).filter_by(kind=runs.ALIGN).order_by(schema.Run.id))
+        }
+
+
+def test_too_few_labels_open_nothing_and_say_how_many_are_wanted(sessions, world, capfd):
+    label(sessions, world[:2])
+    assert look() is None
+    assert "nothing to train on yet: 2 new preferences, 3 are wanted" in capfd.readouterr().err
+    label(sessions, world[2:5], "tie")
+    assert look() is None
+    assert opened(sessions) == {}
+    with sessions() as session:
+        assert session.scalars(query(label_schema.Snapshot)).all() == [], "no snapshot was taken for nothing"
+
+
+def test_the_same_preferences_open_one_run_however_often_one_looks_and_more_of_them_another(sessions, world):
+    label(sessions, world[:4])
+    first = look()
+    assert opened(sessions) == {first: 4}
+    assert [look(), look(min_new=1), look(min_new_share=0.01)] == [None] * 3
+    set_status(sessions, first, runs.COMPLETED)
+    label(sessions, world[4:6])
+    assert look() is None, "two more are too few"
+    assert look(min_new_share=0.51) is None, "2.04 are wanted"
+    second = look(min_new_share=0.5)
+    assert opened(sessions) == {first: 4, second: 6}
+    label(sessions, world[6:9])
+    set_status(sessions, second, runs.COMPLETED)
+    third = look()
+    assert opened(sessions)[third] == 9
+    for person in (BEN, *(type(ANNA)("person", f"person {number}") for number in range(2))):
+        label(sessions, world[:3], "second", person)
+    set_status(sessions, third, runs.COMPLETED)
+    assert opened(sessions)[look()] == 9, "three have another outcome now"
+
+
+@pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+def test_of_many_that_look_at_once_one_opens_the_run(sessions, world):
+    label(sessions, world[:6])
+    count = 8 if sessions.kw["bind"].dialect.name == "postgresql" else 4
+    barrier = threading.Barrier(count)
+
+    def look_with_the_others(_):
+        barrier.wait()
+        return look()
+
+    with ThreadPoolExecutor(count) as pool:
+        found = list(pool.map(look_with_the_others, range(count)))
+    (run_id,) = [one for one in found if one is not None]
+    assert opened(sessions) == {run_id: 6}
+
+
+@on_sqlite
+def test_the_same_texts_selected_by_another_run_are_not_trained_on_again(settings, sessions, world):
+    label(sessions, world[:4])
+    first = look()
+    set_status(sessions, first, runs.COMPLETED)
+    curate(selection(name="again"))
+    assert look(min_new=1) is None
+
+    newest = config(data={"run": "last"})
+    assert open_due_run.fn(newest, trigger(min_new=1)) is None
+    with sessions.begin() as session:
+        for response in session.scalars(query(schema.Response)).all():  # the same from another hand
+            session.add(
+                schema.Response(
+                    key=response.key[::-1],
+                    prompt_id=response.prompt_id,
+                    generator_id=response.generator_id,
+                    text=response.text,
+                    is_reference=response.is_reference,
+                )
+            )
+        session.flush()
+        shift = session.query(schema.Response).count() // 2
+        copy = runs.open_run(
+            session, kind=runs.CURATE, name="copy", config={}, config_key="c" * 64, code_version="0", prompt_ids=[]
+        )
+        for pair in session.scalars(query(schema.Pair).filter_by(run_id=1)).all():
+            values = {name: getattr(pair, name) for name in ("strategy", "prompt_id", "similarity", "rank")}
+            ids = {name: getattr(pair, name) + shift for name in ("first_response_id", "second_response_id")}
+            session.add(schema.Pair(run_id=copy, pair_count=1, **values, **ids))
+    label(sessions, [PairKey(first + shift, second + shift) for first, second in world[:4]])
+    assert is_worth_a_run(newest, trigger(), settings).is_due, "other responses, so they look like new ones"
+    assert open_due_run.fn(newest, trigger()) is None, "the texts are those of the first run"
+    assert list(opened(sessions)) == [first]
+
+
+@on_sqlite
+def test_names_are_kept_apart(sessions, world):
+    label(sessions, world[:4])
+    first = look()
+    other = open_due_run.fn(config(name="other"), trigger())
+    assert opened(sessions) == {first: 4, other: 4}
+    assert [look(), open_due_run.fn(config(name="other"), trigger())] == [None, None]
+
+
+@on_sqlite
+@pytest.mark.parametrize("status", [runs.RUNNING, runs.CRASHED, runs.COMPLETED])
+def test_what_a_run_has_taken_is_left_to_it_whether_it_runs_crashed_or_completed(settings, sessions, world, status):
+    label(sessions, world[:4])
+    set_status(sessions, look(), status)
+    verdict = is_worth_a_run(config(), trigger(), settings)
+    assert (verdict.reason, verdict.labels.trained) == ("0 new preferences, 3 are wanted", 4)
+    assert look() is None
+    label(sessions, world[4:7])
+    assert is_worth_a_run(config(), trigger(), settings).is_due
+
+
+def test_a_failed_run_has_trained_nothing_yet_nobody_starts_it_again_before_a_newer_label_comes(
+    settings, sessions, world
+):
+    label(sessions, world[:4])
+    failed = look()
+    set_status(sessions, failed, runs.FAILED)
+    verdict = is_worth_a_run(config(), trigger(), settings)
+    assert verdict.reason == f"run {failed} failed on these labels (no memory); mend it, run it anew"
+    assert (verdict.labels.new, verdict.labels.trained) == (4, 0)
+    assert look() == failed, "a person who starts it takes it up"
+    set_status(sessions, failed, runs.FAILED)
+    label(sessions, world[4:5])
+    assert is_worth_a_run(config(), trigger(), settings).is_due
+    second = look()
+    assert opened(sessions) == {failed: 4, second: 5}
+
+
+@on_sqlite
+def test_what_failed_after_a_training_is_measured_by_that_training(settings, sessions, world):
+    label(sessions, world[:4])
+    set_status(sessions, look(), runs.COMPLETED)
+    label(sessions, world[4:7])
+    set_status(sessions, look(), runs.FAILED)
+    label(sessions, world[7:8])
+    verdict = is_worth_a_run(config(), trigger(), settings)
+    assert (verdict.labels.new, verdict.labels.trained, verdict.is_due) == (4, 4, True)
+
+
+def test_a_configuration_that_names_a_snapshot_is_taken_up(sessions, world):
+    label(sessions, world[:4])
+    run_id = look()
+    set_status(sessions, run_id, runs.CRASHED)
+    label(sessions, world[4:9])
+    with sessions() as session:
+        stored = AlignConfig.model_validate(runs.get_run(session, run_id).config)
+    assert open_due_run.fn(stored, trigger()) == run_id
+    with sessions() as session:
+        assert runs.get_run(session, run_id).status == runs.RUNNING
+    assert opened(sessions) == {run_id: 4}
+
+
+@on_sqlite
+def test_labels_that_still_come_in_are_waited_for_and_all_of_them_are_taken(sessions, world):
+    label(sessions, world[:4])
+
+    def go_on():
+        for pair in world[4:9]:
+            time.sleep(0.15)
+            label(sessions, [pair])
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    run_id = look(quiet_s=0.6)
+    with sessions() as session:
+        started_at = runs.get_run(session, run_id).started_at.replace(tzinfo=UTC)
+        newest_at = max(session.scalars(query(label_schema.Preference.updated_at))).replace(tzinfo=UTC)
+    thread.join()
+    assert opened(sessions) == {run_id: 9}
+    assert (started_at - newest_at).total_seconds() >= 0.6
+
+
+@on_sqlite
+def test_a_run_of_curation_that_is_not_there_is_told(settings, sessions, world):
+    asked = config(data={"run": "nightly"})
+    for ask in (lambda: open_due_run.fn(asked, trigger()), lambda: is_worth_a_run(asked, trigger(), settings)):
+        with pytest.raises(LookupError, match="there is no run 'nightly'"):
+            ask()
+
+
+OPENERS = {
+    "label": (
+        lambda config: open_label_run.fn(LabelConfig.model_validate(config)),
+        load_label_config,
+        {"annotator": "judge", "judge": {"base_url": "http://127.0.0.1:1/v1", "model": "m", "max_cost": 0.1,
+                                         "input_price": 1e-7, "output_price": 3.0}},
+    ),
+    "align": (
+        lambda config: open_align_run.fn(AlignConfig.model_validate(config)),
+        load_alignment,
+        {"data": {"limit": 500, "held_out_share": 0.1, "strategies": ["easy"]}, "train": {"learning_rate": 5e-7}},
+    ),
+    "ld-align": (
+        lambda config: open_ld_align_run.fn(LdAlignConfig.model_validate(config)),
+        load_alignment,
+        {"preset": "spin", "rounds": {"count": 2, "betas": [0.1, 5]}},
+    ),
+    "ld-align references": (
+        lambda config: open_ld_align_run.fn(ld_align_config("demo", **config)),
+        load_alignment,
+        {"golden": "references"},
+    ),
+    "curate": (
+        lambda config: open_run.fn(CurateConfig.model_validate(config)),
+        load_config,
+        {"source": {"limit": 2, "has_references": True}, "generate": {"top_p": 0.3}},
+    ),
+}  # fmt: skip
+
+
+def test_a_stored_configuration_is_that_of_its_run(settings, sessions):
+    prefer(sessions)
+    for kind, (open_, load, values) in OPENERS.items():
+        run_id = open_(values)
+        with sessions() as session:
+            run = runs.get_run(session, run_id)
+            stored = load(session, run_id)
+        assert run.kind == kind.split()[0]
+        assert stored.key == run.config_key, f"{kind}: started with what is stored, it would be another run"
+        assert type(stored).model_validate_json(stored.model_dump_json()) == stored
+        assert open_(values) == run_id, kind
+        taken_up = {"curate": open_run, "label": open_label_run, "align": open_align_run}.get(kind, open_ld_align_run)
+        assert taken_up.fn(type(stored).model_validate(run.config)) == run_id, kind
