@@ -243,9 +243,7 @@ def antipode(
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         variables = {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         variables = os.environ | variables | environment
-        try:
-            (started_folder / arguments[0]).touch(exist_ok=False)
-        except FileExistsError:
+        if not _is_first(started_folder / arguments[0]):
             return fork_server.run(arguments, cwd=tmp_path, env=variables, timeout_s=COMMAND_TIMEOUT_S)
         return subprocess.run(
             [sys.executable, "-m", "flows", *arguments],
@@ -258,6 +256,15 @@ def antipode(
         )
 
     return run
+
+
+def _is_first(mark: Path) -> bool:
+    """Whether nobody has left this mark before; it is left."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _migrate(url: str) -> None:

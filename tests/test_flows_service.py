@@ -135,7 +135,7 @@ def test_labels_from_the_page_start_one_training_and_those_given_while_prefect_i
     (flow_run,) = eventually(lambda: service.runs_of("align/on-labels"), "a training")
     assert datetime.fromisoformat(flow_run["created"]) - labelled_at < timedelta(seconds=30)
     assert service.ended(flow_run["id"])["type"] == "COMPLETED"
-    assert flow_run["name"] == "align on labels by dpo"
+    assert [run["name"] for run in service.runs_of("align/on-labels")] == ["align on labels by dpo"]
     assert trainings(1)
 
     assert label_all(browser, "anna", 1, VERDICTS) == 9
