@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, except_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.label_schema import Preference, SnapshotRow
@@ -37,16 +37,14 @@ def new_labels(
     is_first = Preference.outcome == "first"
     chosen = case((is_first, Preference.first_response_id), else_=Preference.second_response_id)
     rejected = case((is_first, Preference.second_response_id), else_=Preference.first_response_id)
-    # As a join, not as NOT EXISTS: either database then looks rows up by a hash or an index made on the spot.
-    old = select(SnapshotRow).where(SnapshotRow.snapshot_id == snapshot_id).subquery()
-    is_old = and_(old.c.chosen_response_id == chosen, old.c.rejected_response_id == rejected)
-    new = (
-        select(func.count())
-        .select_from(Preference)
-        .outerjoin(old, is_old)
-        .where(is_selected, Preference.outcome.in_(("first", "second")), Preference.support >= min_support)
-        .where(old.c.chosen_response_id.is_(None))
+    decisive = select(chosen.label("chosen"), rejected.label("rejected")).where(
+        is_selected, Preference.outcome.in_(("first", "second")), Preference.support >= min_support
     )
+    old = select(SnapshotRow.chosen_response_id, SnapshotRow.rejected_response_id).where(
+        SnapshotRow.snapshot_id == snapshot_id
+    )
+    # As EXCEPT, not as a join or NOT EXISTS: for those either database may read the snapshot once a preference.
+    new = select(func.count()).select_from(except_(decisive, old).subquery())
     agreement = select(func.avg(Preference.support)).where(is_selected, Preference.vote_count >= 2)
     newest_at = session.scalar(select(func.max(Preference.updated_at)).where(is_selected))
     return NewLabels(
@@ -58,18 +56,21 @@ def new_labels(
     )
 
 
+def rows_beyond(session: Session, snapshot_id: int, old_snapshot_id: int | None) -> int:
+    """How many rows of a snapshot an older one does not have as they are (all, if there is none)."""
+    columns = (SnapshotRow.chosen_response_id, SnapshotRow.rejected_response_id)
+    now = select(*columns).where(SnapshotRow.snapshot_id == snapshot_id)
+    before = select(*columns).where(SnapshotRow.snapshot_id == old_snapshot_id)
+    return session.scalar(select(func.count()).select_from(except_(now, before).subquery())) or 0
+
+
 def _is_selected(run_id: int | None, strategies: Sequence[str]) -> ColumnElement[bool]:
     """Whether a preference under the standing rule is about a selected pair; those of comparisons are not."""
-    pair = (
-        select(Pair.id)
-        .where(
-            Pair.first_response_id == Preference.first_response_id,
-            Pair.second_response_id == Preference.second_response_id,
-        )
-        .correlate(Preference)
-    )
+    # As IN, not as EXISTS: SQLite may look a preference's pair up among all pairs of the run.
+    selected = select(Pair.first_response_id, Pair.second_response_id)
     if run_id is not None:
-        pair = pair.where(Pair.run_id == run_id)
+        selected = selected.where(Pair.run_id == run_id)
     if strategies:
-        pair = pair.where(Pair.strategy.in_(strategies))
-    return and_(Preference.rule == STANDING_RULE, pair.exists())
+        selected = selected.where(Pair.strategy.in_(strategies))
+    pair = tuple_(Preference.first_response_id, Preference.second_response_id)
+    return and_(Preference.rule == STANDING_RULE, pair.in_(selected))

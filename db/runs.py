@@ -116,8 +116,11 @@ def set_origin(session: Session, run_id: int, *, deployment: str | None, flow_ru
 
 
 def running(session: Session, *, started_before: datetime) -> list[schema.Run]:
-    """The runs that say that they are running, or that their process died, oldest first."""
-    query = select(schema.Run).where(schema.Run.status.in_((RUNNING, CRASHED)), schema.Run.started_at < started_before)
+    """The runs that say that they are running, and those of a deployment whose process died, oldest first."""
+    is_crashed = (schema.Run.status == CRASHED) & schema.Run.deployment.is_not(None)
+    query = select(schema.Run).where(
+        (schema.Run.status == RUNNING) | is_crashed, schema.Run.started_at < started_before
+    )
     return list(session.scalars(query.order_by(schema.Run.id)))
 
 

@@ -13,7 +13,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends postgresql-client \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 10001 antipode \
-    && install --directory --owner antipode --group antipode /srv/artifacts /srv/models
+    && install --directory --owner antipode --group antipode /srv/artifacts /srv/models /srv/prefect
 
 WORKDIR /srv/antipode
 

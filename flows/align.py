@@ -32,12 +32,17 @@ def align(config: AlignConfig) -> int:
 
 
 @flow(name="align", flow_run_name="align {config.name} by {config.train.method}")
-def align_on_labels(config: AlignConfig, trigger: TriggerConfig) -> State[None] | int:
+def align_on_labels(config: AlignConfig, trigger: TriggerConfig, is_automatic: bool = False) -> State[None] | int:
     """Align if enough new labels have come since the last training of this name; return the policy's id.
 
     Of several runs on the same labels one trains. A training that died is taken up by the sweep.
+
+    Args:
+        config: What is trained, and how.
+        trigger: When there is enough to train on.
+        is_automatic: Started by an event or the sweep: what failed or was cancelled is not tried again.
     """
-    run_id = open_due_run(config, trigger)
+    run_id = open_due_run(config, trigger, is_automatic)
     return Completed(message="nothing to train on yet") if run_id is None else _align(run_id)
 
 

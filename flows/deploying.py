@@ -7,8 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 ROOT = Path(__file__).resolve().parent.parent
 POOL = "antipode"
@@ -26,18 +31,26 @@ class DeployError(RuntimeError):
 def deploy(*, wait_s: float = SERVER_WAIT_S) -> list[str]:
     """Bring the Prefect server of PREFECT_API_URL up to date with deployments.yaml; return the deployments' names.
 
+    What a person has changed in the UI (parameters, schedules, what is paused or switched off) stays, unless the
+    deployment's entry in deployments.yaml has changed since the last time.
+
     Raises:
         DeployError: If it does not answer within `wait_s`, refuses the credentials, or a deployment.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+
+    from flows.kept_changes import KeptChanges
 
     require_server(wait_s=wait_s)
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
-    _create_automation()
-    _prefect_deploy()
-    with get_client(sync_client=True) as client:
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        _create_automation(client)
+        kept = KeptChanges(client, ROOT / "deployments.yaml")
+        _prefect_deploy()
+        kept.restore()
         flows = {flow.id: flow.name for flow in client.read_flows()}
         return sorted(f"{flows[one.flow_id]}/{one.name}" for one in client.read_deployments())
 
@@ -77,34 +90,36 @@ def require_server(*, wait_s: float) -> None:
         time.sleep(0.5)
 
 
-def _create_automation() -> None:
-    """Prefect notices by itself no run that died together with its worker."""
-    from prefect.client.orchestration import get_client
+def _create_automation(client: SyncPrefectClient) -> None:
+    """Prefect notices by itself no run that died together with its worker.
+
+    One that is there is left alone: a new one would know nothing of the heartbeats that came before it.
+    """
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    automation = AutomationCore(
-        name=ZOMBIES,
-        description="After three missed heartbeats; the sweep takes the run up again.",
-        trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={
-                "prefect.flow-run.heartbeat",
-                *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
-            },
-            match={"prefect.resource.id": ["prefect.flow-run.*"]},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=MISSED_HEARTBEATS * HEARTBEAT_S),
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its process died: no heartbeat came")],
+    if client.read_automations_by_name(ZOMBIES):
+        return
+    client.create_automation(
+        AutomationCore(
+            name=ZOMBIES,
+            description="After three missed heartbeats; the sweep takes the run up again.",
+            trigger=EventTrigger(
+                after={"prefect.flow-run.heartbeat"},
+                expect={
+                    "prefect.flow-run.heartbeat",
+                    *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
+                },
+                match={"prefect.resource.id": ["prefect.flow-run.*"]},
+                for_each={"prefect.resource.id"},
+                posture=Posture.Proactive,
+                threshold=1,
+                within=timedelta(seconds=MISSED_HEARTBEATS * HEARTBEAT_S),
+            ),
+            actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its process died: no heartbeat came")],
+        )
     )
-    with get_client(sync_client=True) as client:
-        for old in client.read_automations_by_name(ZOMBIES):
-            client.delete_automation(old.id)
-        client.create_automation(automation)
 
 
 def _prefect_deploy() -> None:

@@ -23,6 +23,7 @@ START_S = 180.0
 POLL_S = 0.3
 LOG_TAIL_LINES = 15
 LOOPBACK = "127.0.0.1"
+LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 class StartError(RuntimeError):
@@ -50,21 +51,23 @@ def run_service(*, prefect_port: int, page_port: int, people: Sequence[str], on_
     address = f"http://{LOOPBACK}:{prefect_port}"
     environment = _environment(settings, address, page_port)
     os.environ.update(environment)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the second: its terminal was closed
+        signal.signal(number, _interrupt)
     with ExitStack() as stack:
         start = _starter(stack, settings.artifact_root / "logs", environment)
         page = (*_antipode("web", "--every_queue"), "--port", str(page_port), "--annotators", ",".join(people))
         server = ("-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port))
         parts = [start("prefect-server", server), start("page", page)]
         say("starting the Prefect server and the labelling page (10 s, the first time longer)")
-        _wait_for(parts, lambda: _answers(f"{address}/api/health"))
+        _wait_for(parts, parts[0], lambda: _answers(f"{address}/api/health"))
+        _end_open_flow_runs()
         say("deploying the flows")
         _deploy()
         say("starting the worker")
         worker = start("worker", _antipode("worker"))
         parts.append(worker)
-        _wait_for(parts, lambda: _answers(f"http://{LOOPBACK}:{page_port}/health"))
-        _wait_for(parts, lambda: _is_online(worker))
+        _wait_for(parts, parts[1], lambda: _answers(f"http://{LOOPBACK}:{page_port}/health"))
+        _wait_for(parts, worker, lambda: _is_online(worker))
         _sweep_now()
         on_ready()
         with suppress(KeyboardInterrupt):
@@ -85,6 +88,8 @@ def _environment(settings: Settings, address: str, page_port: int) -> dict[str, 
         "PREFECT_UI_API_URL": f"{address}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # In memory, a restart of the server would lose who holds a slot, and keep the slot taken for ever.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
         # How long after the quiet a training begins; by default Prefect looks every five seconds.
         "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
         "ANTIPODE_PAGE_URL": settings.page_url or f"http://{LOOPBACK}:{page_port}",
@@ -99,6 +104,7 @@ def _antipode(*arguments: str) -> tuple[str, ...]:
 def _starter(stack: ExitStack, logs: Path, environment: Mapping[str, str]) -> Callable[[str, Sequence[str]], Part]:
     """A function that starts a part, which the stack ends: the last one first."""
     logs.mkdir(parents=True, exist_ok=True)
+    logs.chmod(0o700)  # people's sign-in links are in the page's
 
     def start(name: str, arguments: Sequence[str]) -> Part:
         log_path = logs / f"{name}.log"
@@ -134,12 +140,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _wait_for(parts: Sequence[Part], is_ready: Callable[[], bool]) -> None:
+def _wait_for(parts: Sequence[Part], awaited: Part, is_ready: Callable[[], bool]) -> None:
     until = time.monotonic() + START_S
     while not is_ready():
         _require_alive(parts)
         if time.monotonic() > until:
-            raise StartError(f"{parts[-1].name} does not answer after {START_S:g} s; its log: {parts[-1].log_path}")
+            raise StartError(f"{awaited.name} does not answer after {START_S:g} s; its log: {awaited.log_path}")
         time.sleep(POLL_S)
 
 
@@ -167,6 +173,19 @@ def _require_free(name: str, port: int, option: str) -> None:
                 f"port {port} is taken, the {name} needs it; is antipode up running already? else give another: "
                 f"--{option}_port"
             )
+
+
+def _end_open_flow_runs() -> None:
+    """Say of flow runs that an earlier stop has killed that they crashed: nobody else does, and they hold slots."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.states import Crashed
+
+    is_open = FlowRunFilter.model_validate({"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}})
+    with get_client(sync_client=True) as client:
+        while found := client.read_flow_runs(flow_run_filter=is_open):
+            for run in found:
+                client.set_flow_run_state(run.id, Crashed(message="its worker was stopped"), force=True)
 
 
 def _deploy() -> None:

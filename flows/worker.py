@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What a worker and its runs need beside what is set already."""
     devices = environment.get("CUDA_VISIBLE_DEVICES")
     # Workers with devices of their own do not wait for each other.
-    limit = f"gpu-{socket.gethostname()}" + (f"-{devices.replace(',', '-')}" if devices else "")
+    limit = f"gpu-{socket.gethostname()}" + (f"-{re.sub('[^A-Za-z0-9]+', '-', devices)}" if devices else "")
     defaults = {
         "ANTIPODE_GPU_LIMIT": limit,
         "PREFECT_WORKER_QUERY_SECONDS": str(POLL_S),

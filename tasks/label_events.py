@@ -52,7 +52,7 @@ def tell_if_due(settings: Settings) -> bool:
     with get_client(sync_client=True) as client:
         due = due_deployments(client, settings, tell=logger.info)
     if due:
-        names = [deployment.name for deployment in due]
+        names = [one.deployment.name for one in due]
         emit_event(PREFERENCES_ADDED, resource={"prefect.resource.id": PAGE_RESOURCE}, payload={"deployments": names})
     return bool(due)
 

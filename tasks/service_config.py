@@ -23,7 +23,7 @@ class TriggerConfig(Section):
         description="Least mean share of the votes behind an outcome, over the pairs with two votes or more (0 to 1; "
         "two who always differ: 0.5). Where no pair has two votes, nothing is asked.",
     )
-    quiet_s: float = Field(10.0, ge=0, le=3600, description="Seconds without a new label before it begins (0 to 3600).")
+    quiet_s: float = Field(10.0, ge=0, le=600, description="Seconds without a new label before it begins (0 to 600).")
 
 
 class SweepConfig(Section):

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
+from sqlalchemy import select as query
 from sqlalchemy import update
 from test_db_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
+from test_tasks_steps import on_sqlite
 
-from db import judgements, label_schema, pairs, preferences
+from db import judgements, label_schema, pairs, preferences, schema
 from db.new_labels import NewLabels, new_labels
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import Pair
@@ -59,10 +61,12 @@ def count(sessions, **asked):
     return ask(sessions, **asked).new
 
 
+@on_sqlite
 def test_without_a_label_there_is_nothing(sessions, world):
     assert ask(sessions) == NewLabels(new=0, trained=0, agreement=None, newest_at=None)
 
 
+@on_sqlite
 def test_decisive_preferences_count_once_a_pair_and_those_of_comparisons_do_not(sessions, world):
     _, _, keys = world
     for pair, verdict in zip(keys, ("first", "second", "tie", "first"), strict=True):
@@ -75,6 +79,7 @@ def test_decisive_preferences_count_once_a_pair_and_those_of_comparisons_do_not(
     assert count(sessions) == 3
 
 
+@on_sqlite
 def test_only_pairs_of_the_run_the_strategies_and_the_support_that_are_asked_for_count(sessions, world):
     older, newer, keys = world
     for pair in keys:
@@ -110,6 +115,7 @@ def test_what_is_in_the_snapshot_is_not_new_until_it_changes_sides(sessions, wor
     assert ask(sessions).trained == 0
 
 
+@on_sqlite
 def test_other_rules_are_left_out(sessions, world):
     _, _, keys = world
     judge(sessions, ANNA, keys[0], "first")
@@ -119,6 +125,7 @@ def test_other_rules_are_left_out(sessions, world):
     assert count(sessions) == 1
 
 
+@on_sqlite
 def test_agreement_is_that_of_the_pairs_with_two_votes_or_more(sessions, world):
     older, newer, keys = world
     judge(sessions, ANNA, keys[2], "first")
@@ -154,6 +161,46 @@ def test_the_newest_label_has_its_time_with_its_zone(sessions, world):
     assert ask(sessions, run_id=older).newest_at == at + timedelta(hours=1)
     assert ask(sessions, run_id=newer).newest_at == at + timedelta(hours=2) == ask(sessions).newest_at
     assert ask(sessions).newest_at.utcoffset() == timedelta(0)
+
+
+@on_sqlite
+def test_the_snapshot_is_not_read_anew_for_every_preference(sessions):
+    """SQLite tells how many steps a query takes: they grow with the rows, not with their square."""
+    steps = {size: steps_for(sessions, size) for size in (100, 400)}
+    assert steps[400] < 8 * steps[100]
+
+
+def steps_for(sessions, size):
+    """How many hundreds of SQLite's steps it takes to compare so many preferences with a snapshot of them."""
+    add(sessions, *(row(n, f"{size}, {n}", f"x{n}", f"y{n}") for n in range(size)), content_hash=f"{size:064d}")
+    with sessions.begin() as session:
+        found = session.execute(
+            query(schema.Response.id, schema.Response.prompt_id)
+            .join(schema.Prompt, schema.Prompt.id == schema.Response.prompt_id)
+            .where(schema.Prompt.text.like(f"{size}, %"))
+            .order_by(schema.Response.id)
+        ).all()
+        ids = [row.id for row in found]
+        keys = [PairKey(*pair) for pair in zip(ids[::2], ids[1::2], strict=True)]
+        annotator_id = judgements.add_annotator(session, ANNA)
+        judgements.add_judgements(session, annotator_id, [Judgement(key, key[0], "first") for key in keys])
+        preferences.recompute(session, keys)
+    prompt_ids = [row.prompt_id for row in found[::2]]
+    run_id = open_run(sessions, prompt_ids, key=f"{size:064d}")
+    select(sessions, run_id, [("easy", prompt_id, key) for prompt_id, key in zip(prompt_ids, keys, strict=True)])
+    snapshot_id = take_snapshot(sessions, rows_of(sessions, run_id), name=f"{size}")
+    count = 0
+
+    def step():
+        nonlocal count
+        count += 1
+
+    with sessions() as session:
+        connection = session.connection().connection.dbapi_connection
+        connection.set_progress_handler(step, 100)
+        found = new_labels(session, snapshot_id=snapshot_id, run_id=run_id, strategies=(), min_support=0.0)
+    assert (found.new, found.trained) == (0, size)
+    return count
 
 
 class Twin:

@@ -132,31 +132,30 @@ def test_labels_from_the_page_start_one_training_and_those_given_while_prefect_i
 
     assert label_all(browser, "anna", 1, VERDICTS) == 9
     labelled_at = datetime.now(UTC)
-    (flow_run,) = eventually(lambda: service.runs_of("align/on-labels"), "a training")
-    assert datetime.fromisoformat(flow_run["created"]) - labelled_at < timedelta(seconds=30)
-    assert service.ended(flow_run["id"])["type"] == "COMPLETED"
-    assert [run["name"] for run in service.runs_of("align/on-labels")] == ["align on labels by dpo"]
-    assert trainings(1)
-
-    assert label_all(browser, "anna", 1, VERDICTS) == 9
     burst = "from prefect.events import emit_event as e\n" + (
-        "for n in range(1000): e('antipode.preferences.added', resource={'prefect.resource.id': 'antipode.run.1'})"
+        "for n in range(100): e('antipode.preferences.added', resource={'prefect.resource.id': 'antipode.run.1'})"
     )
-    emitted = subprocess.run([sys.executable, "-c", burst], env=service.environment, check=True, timeout=120)
-    assert emitted.returncode == 0
-    eventually(lambda: trainings(2), "the training after a thousand events")
-    assert len(service.runs_of("align/on-labels")) <= 3, "a thousand events are no thousand runs"
+    subprocess.run([sys.executable, "-c", burst], env=service.environment, check=True, timeout=120)
+    begun = eventually(lambda: service.runs_of("align/on-labels"), "a training")
+    assert datetime.fromisoformat(begun[0]["created"]) - labelled_at < timedelta(seconds=30)
+    eventually(lambda: trainings(1), "its end")
+    for run in service.runs_of("align/on-labels"):
+        assert service.ended(run["id"])["type"] == "COMPLETED"
+    ended = service.runs_of("align/on-labels")
+    assert {run["name"] for run in ended} == {"align on labels by dpo"}
+    assert len(ended) <= 2, "one after the page's event, one after the last of the hundred"
+    assert trainings(1), "of all of them one trains"
 
     kill_family(server.pid)
     server.wait()
     assert label_all(browser, "anna", 1, VERDICTS) == 9
     service.start_server()
     service.call("PATCH", schedule, {"active": True, "schedule": {"interval": 15}})
-    eventually(lambda: trainings(3), "the training that the sweep starts")
+    eventually(lambda: trainings(2), "the training that the sweep starts")
     swept = len(service.runs_of("sweep/regular", "COMPLETED"))
     eventually(lambda: len(service.runs_of("sweep/regular", "COMPLETED")) > swept, "another sweep")
-    assert len(rows(settings, "SELECT id FROM runs WHERE kind = 'align'")) == 3
-    assert Counter(rows(settings, "SELECT status FROM policies")) == {("trained",): 3}
+    assert len(rows(settings, "SELECT id FROM runs WHERE kind = 'align'")) == 2
+    assert Counter(rows(settings, "SELECT status FROM policies")) == {("trained",): 2}
 
 
 @on_sqlite

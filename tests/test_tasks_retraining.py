@@ -9,14 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from alignment_world import chosen_prompts, import_pairs, ld_align_config, prefer
+from sqlalchemy import func
 from sqlalchemy import select as query
 from test_db_labels import ANNA, BEN, judge
+from test_db_queries import all_prompt_ids
+from test_db_queries import open_run as open_run_of
 from test_tasks_labelling import OWN
 from test_tasks_steps import configured, curate, on_sqlite
 
-from db import label_schema, runs, schema
+from db import label_schema, pairs, runs, schema
 from db.new_labels import NewLabels
 from models.labelling.records import AnnotatorIdentity, PairKey
+from models.records import Pair
 from tasks.align_config import AlignConfig
 from tasks.align_data import load_alignment
 from tasks.align_runs import open_align_run, open_ld_align_run
@@ -57,7 +61,8 @@ def counted(new, *, trained=0, agreement=None, age_s=3600.0):
         (counted(100, trained=1000), {"min_new_share": 0.1}, None),
         (counted(200, trained=10_000), {"min_new_share": 0.1}, None),
         (counted(100), {"min_new_share": 0.1}, "100 new preferences, 200 are wanted"),
-        (counted(0, trained=3), {"min_new_share": 0.1}, "0 new preferences"),
+        (counted(0, trained=3), {"min_new_share": 0.1}, "0 new preferences, 1 are wanted"),
+        (counted(2, trained=25), {"min_new_share": 0.1}, "2 new preferences, 3 are wanted"),
         (counted(200, agreement=0.599), {}, "0.599 of the votes are behind the outcomes, 0.6 are wanted"),
         (counted(200, agreement=0.6), {}, None),
         (counted(200, agreement=0.5), {"min_agreement": 0}, None),
@@ -86,22 +91,18 @@ def world(settings, sessions):
     prompts = chosen_prompts(train=train, held_out=held_out)
     mixed = [text for pair in zip(prompts[:held_out], prompts[train:], strict=True) for text in pair]
     import_pairs(sessions, mixed + prompts[held_out:train])
-    curate(selection())
-    return stored_pairs(sessions)
+    run_id = open_run_of(sessions, all_prompt_ids(sessions))
+    with sessions.begin() as session:
+        ids = query(schema.Response.prompt_id, func.min(schema.Response.id), func.max(schema.Response.id))
+        found = session.execute(ids.group_by(schema.Response.prompt_id).order_by(schema.Response.prompt_id)).all()
+        made = [Pair("easy", prompt_id, first_id, second_id, 0.5, 1, 1) for prompt_id, first_id, second_id in found]
+        pairs.add_pairs(session, run_id, made)
+        runs.set_status(session, run_id, runs.COMPLETED)
+    return [PairKey(first_id, second_id) for _, first_id, second_id in found]
 
 
-def selection(**changes):
-    return configured(source={"has_references": True}, select={"strategies": ["easy"]}, **OWN, **changes)
-
-
-def stored_pairs(sessions):
-    columns = (schema.Pair.first_response_id, schema.Pair.second_response_id)
-    with sessions() as session:
-        return [PairKey(*row) for row in session.execute(query(*columns).order_by(schema.Pair.id))]
-
-
-def label(sessions, pairs, verdict="first", person=ANNA):
-    for pair in pairs:
+def label(sessions, chosen, verdict="first", person=ANNA):
+    for pair in chosen:
         judge(sessions, person, pair, verdict)
 
 
@@ -123,6 +124,7 @@ def opened(sessions):
         }
 
 
+@on_sqlite
 def test_too_few_labels_open_nothing_and_say_how_many_are_wanted(sessions, world, capfd):
     label(sessions, world[:2])
     assert look() is None
@@ -134,6 +136,7 @@ def test_too_few_labels_open_nothing_and_say_how_many_are_wanted(sessions, world
         assert session.scalars(query(label_schema.Snapshot)).all() == [], "no snapshot was taken for nothing"
 
 
+@on_sqlite
 def test_the_same_preferences_open_one_run_however_often_one_looks_and_more_of_them_another(sessions, world):
     label(sessions, world[:4])
     first = look()
@@ -176,7 +179,7 @@ def test_the_same_texts_selected_by_another_run_are_not_trained_on_again(setting
     label(sessions, world[:4])
     first = look()
     set_status(sessions, first, runs.COMPLETED)
-    curate(selection(name="again"))
+    curate(configured(source={"has_references": True}, select={"strategies": ["easy"]}, **OWN))
     assert look(min_new=1) is None
 
     newest = config(data={"run": "last"})
@@ -256,6 +259,7 @@ def test_what_failed_after_a_training_is_measured_by_that_training(settings, ses
     assert (verdict.labels.new, verdict.labels.trained, verdict.is_due) == (4, 4, True)
 
 
+@on_sqlite
 def test_a_configuration_that_names_a_snapshot_is_taken_up(sessions, world):
     label(sessions, world[:4])
     run_id = look()

@@ -9,8 +9,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
-from test_db_labels import ANNA, judge
+from sqlalchemy import delete, update
+from test_db_labels import ANNA, BEN, judge
 from test_db_queries import add, all_prompt_ids, ids_by_text, row
 from test_tasks_steps import configured, on_sqlite
 
@@ -223,17 +223,40 @@ def test_a_sweep_that_died_before_it_counted_starts_no_second_flow_run(settings,
 
 
 @on_sqlite
-@pytest.mark.parametrize("state", ["CANCELLED", "CANCELLING"])
-def test_a_run_that_was_cancelled_in_prefect_has_failed(settings, sessions, deploy, state):
+def test_a_flow_run_that_a_person_has_started_again_is_left_to_take_the_run_up(settings, sessions, deploy):
     deployment = deploy()
-    run_id = open_run(sessions, deployment=deployment, flow_run_id=deployment.start(state))
+    died = deployment.start()
+    run_id = open_run(sessions, deployment=deployment, flow_run_id=died)
+    deployment.set_state(died, "SCHEDULED")
+    assert look() == 0
+    assert (status(sessions, run_id), stored(sessions, run_id).resumes) == (("crashed", DIED), 0)
+    assert len(deployment.flow_runs()) == 1
+
+
+@on_sqlite
+def test_a_run_of_the_same_number_in_another_database_is_another_one(settings, sessions, deploy):
+    deployment = deploy()
+    for count in (2, 4):
+        with sessions.begin() as session:
+            session.execute(delete(schema.Run))
+        run_id = open_run(sessions, deployment=deployment, flow_run_id=deployment.start())
+        assert run_id == 1
+        assert look() == 1
+        assert len(deployment.flow_runs()) == count
+        assert stored(sessions, run_id).flow_run_id == str(deployment.flow_runs()[-1].id)
+
+
+@on_sqlite
+def test_a_run_that_was_cancelled_in_prefect_has_failed(settings, sessions, deploy):
+    deployment = deploy()
+    run_id = open_run(sessions, deployment=deployment, flow_run_id=deployment.start("CANCELLED"))
     assert look() == 0
     assert status(sessions, run_id) == ("failed", "cancelled in Prefect")
     assert look() == 0 and len(deployment.flow_runs()) == 1
 
     waiting = open_run(sessions, name="waiting", deployment=deployment, flow_run_id=deployment.start())
     assert look() == 1
-    deployment.set_state(stored(sessions, waiting).flow_run_id, state)
+    deployment.set_state(stored(sessions, waiting).flow_run_id, "CANCELLING")
     assert look() == 0
     assert status(sessions, waiting) == ("failed", "cancelled in Prefect")
 
@@ -271,6 +294,7 @@ def labelled(settings, sessions):
         runs.set_status(session, run_id, runs.COMPLETED)
     for key in keys:
         judge(sessions, ANNA, key, "first")
+    return keys
 
 
 def on_labels(deploy, *, min_new=3, **config):
@@ -291,6 +315,18 @@ def test_a_training_whose_event_was_lost_is_started_once_while_its_flow_run_is_o
     deployment.set_state(flow_run.id, "CRASHED")
     assert start_due_trainings.fn() == 1, "it opened no run: the labels still wait"
     assert other.flow_runs() == []
+
+
+@on_sqlite
+def test_labels_that_a_completed_flow_run_has_seen_are_not_looked_at_again(labelled, sessions, deploy):
+    deployment = on_labels(deploy)
+    assert start_due_trainings.fn() == 1
+    (looked,) = deployment.flow_runs()
+    for state in ("RUNNING", "COMPLETED"):
+        deployment.set_state(looked.id, state)
+    assert start_due_trainings.fn() == 0, "it found nothing that was not trained on before"
+    judge(sessions, BEN, labelled[0], "first")
+    assert start_due_trainings.fn() == 1
 
 
 @on_sqlite

@@ -1,0 +1,57 @@
+"""Deployments on a real Prefect server: what a second deployment keeps, what it renews, what is there once."""
+
+from __future__ import annotations
+
+import pytest
+from service_parts import Service
+
+from flows.deploying import ZOMBIES
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+NEW_LABELS = "antipode: new labels are looked at"
+
+
+@pytest.fixture
+def service(settings, tmp_path):
+    parts = Service(tmp_path, settings.variables())
+    yield parts
+    parts.close()
+
+
+def automations(service):
+    return {one["name"]: one for one in service.call("POST", "/automations/filter", {})}
+
+
+def test_what_people_set_in_the_ui_stays_when_it_is_deployed_again(service):
+    service.start_server()
+    service.deploy()
+    nightly, on_labels = service.deployment("curate/nightly"), service.deployment("align/on-labels")
+    (schedule,) = nightly["schedules"]
+    changed = {"active": False, "schedule": {"cron": "30 5 * * 1", "timezone": "Europe/Berlin"}}
+    service.call("PATCH", f"/deployments/{nightly['id']}/schedules/{schedule['id']}", changed)
+    parameters = {"config": {"name": "mine", "model": {"name": "somebody/a-model"}}}
+    service.call("PATCH", f"/deployments/{nightly['id']}", {"parameters": parameters})
+    service.call("PATCH", f"/deployments/{on_labels['id']}", {"paused": True})
+    before = automations(service)
+    service.call("PATCH", f"/automations/{before[NEW_LABELS]['id']}", {"enabled": False})
+    service.call("PATCH", "/work_pools/antipode", {"is_paused": True})
+
+    service.deploy()
+    again = service.deployment("curate/nightly")
+    assert again["id"] == nightly["id"] and again["parameters"] == parameters
+    (kept,) = again["schedules"]
+    assert (kept["active"], kept["slug"]) == (False, schedule["slug"])
+    assert kept["schedule"]["cron"] == "30 5 * * 1" and kept["schedule"]["timezone"] == "Europe/Berlin"
+    for name in ("tags", "work_pool_name", "work_queue_name", "parameter_openapi_schema", "description", "entrypoint"):
+        assert again[name] == nightly[name], name
+    assert service.deployment("align/on-labels")["paused"] is True
+    now = automations(service)
+    assert now[NEW_LABELS]["enabled"] is False and set(now) == set(before)
+    assert now[ZOMBIES]["id"] == before[ZOMBIES]["id"], "a new one would know of no heartbeat"
+    assert service.call("GET", "/work_pools/antipode")["is_paused"] is True
+
+    # What was deployed of an entry is forgotten, as if deployments.yaml had changed since.
+    service.call("PATCH", "/variables/name/antipode_deployed", {"value": "{}"})
+    service.deploy()
+    assert service.deployment("curate/nightly")["parameters"] == nightly["parameters"]
+    assert service.deployment("curate/nightly")["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
