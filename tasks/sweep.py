@@ -125,7 +125,7 @@ def _is_looked_at(client: SyncPrefectClient, due: Due) -> bool:
         for one in (is_open, has_seen_all)
         for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(one), deployment_filter=of_it)
     ]
-    return any(run.state is None or not _is_overdue(run.state) for run in found)
+    return any(run.state is None or not (run.state.is_pending() and _is_overdue(run.state)) for run in found)
 
 
 def _dead_runs(sessions: sessionmaker[Session], *, min_age_s: float) -> list[Run]:
@@ -154,13 +154,15 @@ def _take_up(sessions: sessionmaker[Session], client: SyncPrefectClient, run: Ru
     state = None if flow_run is None else flow_run.state
     if state is not None and (state.is_cancelled() or state.is_cancelling()):
         return _mark(sessions, run, runs.FAILED, "cancelled in Prefect")
-    if flow_run is not None and state is not None and (state.is_running() or _is_overdue(state)):
+    # One that was started again says RUNNING some seconds before it takes the run up.
+    is_dead = state is not None and ((state.is_running() and run.status == runs.RUNNING) or _is_overdue(state))
+    if flow_run is not None and is_dead:
         state = Crashed(message=DIED)
         client.set_flow_run_state(flow_run.id, state, force=True)
-    if state is not None and not state.is_final():
-        return 0  # an earlier sweep, or a person, started it again, and it waits for a worker
     if run.status == runs.RUNNING:
         _mark(sessions, run, runs.CRASHED, DIED)
+    if state is not None and not state.is_final():
+        return 0  # an earlier sweep, or a person, started it again
     if run.deployment is None:
         return 0
     if run.resumes >= max_resumes:
@@ -192,8 +194,8 @@ def _start_again(sessions: sessionmaker[Session], client: SyncPrefectClient, run
 
 
 def _is_overdue(state: State) -> bool:
-    """Whether a process that was to start died before it did: nothing else takes such a flow run up."""
-    return state.is_pending() and utc_now() - state.timestamp > LONGEST_START
+    """Whether a process that was to take up a run must have died before it did."""
+    return (state.is_pending() or state.is_running()) and utc_now() - state.timestamp > LONGEST_START
 
 
 def _flow_run(client: SyncPrefectClient, run: Run) -> FlowRun | None:

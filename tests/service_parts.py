@@ -17,6 +17,8 @@ import httpx
 import psutil
 from conftest import ROOT, _answers, _free_port, _wait_for
 
+from flows.up import LEASES_ON_DISK
+
 CONFIG = {"generate": {"backend": "scripted", "responses_per_prompt": 4}, "embed": {"backend": "hashed"}}
 BUSY_TRIES = 20
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -49,6 +51,7 @@ class Service:
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_API_URL": self.address,
             "PREFECT_LOGGING_LEVEL": "INFO",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
             "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",

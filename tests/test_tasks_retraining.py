@@ -106,8 +106,8 @@ def label(sessions, chosen, verdict="first", person=ANNA):
         judge(sessions, person, pair, verdict)
 
 
-def look(**changes):
-    return open_due_run.fn(config(), trigger(**changes))
+def look(*, is_automatic=False, **changes):
+    return open_due_run.fn(config(), trigger(**changes), is_automatic)
 
 
 def set_status(sessions, run_id, status):
@@ -183,7 +183,7 @@ def test_the_same_texts_selected_by_another_run_are_not_trained_on_again(setting
     assert look(min_new=1) is None
 
     newest = config(data={"run": "last"})
-    assert open_due_run.fn(newest, trigger(min_new=1)) is None
+    assert open_due_run.fn(newest, trigger(min_new=1), False) is None
     with sessions.begin() as session:
         for response in session.scalars(query(schema.Response)).all():  # the same from another hand
             session.add(
@@ -206,7 +206,7 @@ def test_the_same_texts_selected_by_another_run_are_not_trained_on_again(setting
             session.add(schema.Pair(run_id=copy, pair_count=1, **values, **ids))
     label(sessions, [PairKey(first + shift, second + shift) for first, second in world[:4]])
     assert is_worth_a_run(newest, trigger(), settings).is_due, "other responses, so they look like new ones"
-    assert open_due_run.fn(newest, trigger()) is None, "the texts are those of the first run"
+    assert open_due_run.fn(newest, trigger(), False) is None, "the texts are those of the first run"
     assert list(opened(sessions)) == [first]
 
 
@@ -214,9 +214,9 @@ def test_the_same_texts_selected_by_another_run_are_not_trained_on_again(setting
 def test_names_are_kept_apart(sessions, world):
     label(sessions, world[:4])
     first = look()
-    other = open_due_run.fn(config(name="other"), trigger())
+    other = open_due_run.fn(config(name="other"), trigger(), False)
     assert opened(sessions) == {first: 4, other: 4}
-    assert [look(), open_due_run.fn(config(name="other"), trigger())] == [None, None]
+    assert [look(), open_due_run.fn(config(name="other"), trigger(), False)] == [None, None]
 
 
 @on_sqlite
@@ -231,32 +231,47 @@ def test_what_a_run_has_taken_is_left_to_it_whether_it_runs_crashed_or_completed
     assert is_worth_a_run(config(), trigger(), settings).is_due
 
 
-def test_a_failed_run_has_trained_nothing_yet_nobody_starts_it_again_before_a_newer_label_comes(
-    settings, sessions, world
-):
+def test_a_failed_run_is_not_begun_again_by_itself_but_by_a_person_or_as_many_labels_again(settings, sessions, world):
     label(sessions, world[:4])
-    failed = look()
+    failed = look(is_automatic=True)
     set_status(sessions, failed, runs.FAILED)
     verdict = is_worth_a_run(config(), trigger(), settings)
-    assert verdict.reason == f"run {failed} failed on these labels (no memory); mend it, run it anew"
-    assert (verdict.labels.new, verdict.labels.trained) == (4, 0)
+    assert verdict.reason == "0 new preferences, 3 are wanted" and verdict.labels.trained == 4
+    assert look(is_automatic=True) is None
     assert look() == failed, "a person who starts it takes it up"
     set_status(sessions, failed, runs.FAILED)
-    label(sessions, world[4:5])
+    label(sessions, world[4:6])
+    assert not is_worth_a_run(config(), trigger(), settings).is_due
+    label(sessions, world[6:7])
     assert is_worth_a_run(config(), trigger(), settings).is_due
-    second = look()
-    assert opened(sessions) == {failed: 4, second: 5}
+    second = look(is_automatic=True)
+    assert opened(sessions) == {failed: 4, second: 7}
 
 
 @on_sqlite
-def test_what_failed_after_a_training_is_measured_by_that_training(settings, sessions, world):
+def test_what_failed_after_a_training_is_measured_by_that_training_if_a_person_asks(sessions, world):
     label(sessions, world[:4])
     set_status(sessions, look(), runs.COMPLETED)
     label(sessions, world[4:7])
     set_status(sessions, look(), runs.FAILED)
     label(sessions, world[7:8])
-    verdict = is_worth_a_run(config(), trigger(), settings)
-    assert (verdict.labels.new, verdict.labels.trained, verdict.is_due) == (4, 4, True)
+    assert look(is_automatic=True) is None
+    newest = look()
+    assert opened(sessions)[newest] == 8
+
+
+@on_sqlite
+def test_another_rule_counts_its_own_rows(settings, sessions, world, capfd):
+    chosen = {"data": {"run": "all", "annotators": ["anna"]}}
+    label(sessions, world[:4])
+    first = open_due_run.fn(config(**chosen), trigger(), True)
+    set_status(sessions, first, runs.COMPLETED)
+    label(sessions, world[4:8], person=CARL)
+    label(sessions, world[8:9])
+    assert is_worth_a_run(config(**chosen), trigger(), settings).is_due, "by the majority of all"
+    assert open_due_run.fn(config(**chosen), trigger(), True) is None
+    assert "1 new rows, 3 are wanted" in capfd.readouterr().err
+    assert opened(sessions) == {first: 4}
 
 
 @on_sqlite
@@ -267,7 +282,7 @@ def test_a_configuration_that_names_a_snapshot_is_taken_up(sessions, world):
     label(sessions, world[4:9])
     with sessions() as session:
         stored = AlignConfig.model_validate(runs.get_run(session, run_id).config)
-    assert open_due_run.fn(stored, trigger()) == run_id
+    assert open_due_run.fn(stored, trigger(), False) == run_id
     with sessions() as session:
         assert runs.get_run(session, run_id).status == runs.RUNNING
     assert opened(sessions) == {run_id: 4}
@@ -296,7 +311,7 @@ def test_labels_that_still_come_in_are_waited_for_and_all_of_them_are_taken(sess
 @on_sqlite
 def test_a_run_of_curation_that_is_not_there_is_told(settings, sessions, world):
     asked = config(data={"run": "nightly"})
-    for ask in (lambda: open_due_run.fn(asked, trigger()), lambda: is_worth_a_run(asked, trigger(), settings)):
+    for ask in (lambda: open_due_run.fn(asked, trigger(), False), lambda: is_worth_a_run(asked, trigger(), settings)):
         with pytest.raises(LookupError, match="there is no run 'nightly'"):
             ask()
 

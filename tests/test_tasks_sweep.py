@@ -276,9 +276,25 @@ def test_a_run_whose_deployment_is_gone_is_marked_and_told(settings, sessions, d
     run_id = open_run(sessions, deployment=deployment, flow_run_id=deployment.start())
     deployment.client.delete_deployment(deployment.id)
     assert look() == 0
-    assert status(sessions, run_id) == ("crashed", DIED)
-    told = f"run {run_id} {DIED}; its deployment {deployment.name} is gone, so nobody takes it up"
+    told = f"{DIED}, and its deployment {deployment.name} is gone"
+    assert status(sessions, run_id) == ("failed", told)
     assert told in capfd.readouterr().err
+
+
+@on_sqlite
+def test_a_run_whose_configuration_no_longer_fits_fails_and_the_others_are_taken_up(settings, sessions, deploy):
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    deployment = deploy()
+    numbers = {"type": "object", "properties": {"config": {"type": "integer", "title": "config"}}}
+    update = DeploymentUpdate(parameter_openapi_schema=numbers, enforce_parameter_schema=True)
+    deployment.client.update_deployment(deployment.id, update)
+    old = open_run(sessions, name="old", deployment=deployment, flow_run_id=deployment.start())
+    other = deploy()
+    fits = open_run(sessions, name="fits", deployment=other, flow_run_id=other.start())
+    assert look() == 1
+    assert stored(sessions, old).status == "failed" and "no longer fits" in stored(sessions, old).error
+    assert stored(sessions, fits).resumes == 1
 
 
 @pytest.fixture
@@ -308,7 +324,8 @@ def test_a_training_whose_event_was_lost_is_started_once_while_its_flow_run_is_o
     deployment, other = on_labels(deploy), deploy(tags=["antipode"])
     assert start_due_trainings.fn() == 1
     (flow_run,) = deployment.flow_runs()
-    assert flow_run.parameters == {"config": {"name": "mine", "data": {"run": "all"}}, "trigger": {"min_new": 3}}
+    asked = {"config": {"name": "mine", "data": {"run": "all"}}, "trigger": {"min_new": 3}}
+    assert flow_run.parameters == asked | {"is_automatic": True}
     for state in ("SCHEDULED", "PENDING", "RUNNING"):
         deployment.set_state(flow_run.id, state)
         assert start_due_trainings.fn() == 0, f"a flow run is {state}"
@@ -335,18 +352,6 @@ def test_labels_that_are_too_few_start_nothing_and_it_is_told_why(labelled, depl
     assert start_due_trainings.fn() == 0
     assert "test: 3 new preferences, 4 are wanted" in capfd.readouterr().err
     assert deployment.flow_runs() == []
-
-
-@on_sqlite
-def test_a_training_that_has_failed_is_not_started_again(labelled, sessions, deploy, capfd):
-    with sessions.begin() as session:
-        failed = runs.open_run(
-            session, kind=runs.ALIGN, name="mine", config={}, config_key="a" * 64, code_version="0", prompt_ids=[]
-        )
-        runs.set_status(session, failed, runs.FAILED, error="no memory")
-    on_labels(deploy)
-    assert start_due_trainings.fn() == 0
-    assert f"run {failed} failed on these labels (no memory); mend it, run it anew" in capfd.readouterr().err
 
 
 @on_sqlite
