@@ -159,10 +159,12 @@ def test_labels_from_the_page_start_one_training_and_those_given_while_prefect_i
 
 
 @on_sqlite
-def test_a_run_whose_worker_is_killed_is_taken_up_without_a_lost_or_doubled_row(service, settings, tmp_path):
+def test_a_run_whose_worker_and_server_are_killed_is_taken_up_without_a_lost_or_doubled_row(
+    service, settings, tmp_path
+):
     write_prompts(tmp_path / "prompts.jsonl", [f"Number {n}?" for n in range(150)])
     assert service.run("flows", "import", "prompts.jsonl").returncode == 0
-    service.start_server()
+    server = service.start_server()
     service.deploy()
     worker = service.start_worker()
     config = CONFIG | {"name": "killed", "generate": CONFIG["generate"] | {"prompts_per_shard": 1}}
@@ -170,10 +172,13 @@ def test_a_run_whose_worker_is_killed_is_taken_up_without_a_lost_or_doubled_row(
     count = "SELECT count(*) FROM responses"
     eventually(lambda: rows(settings, "SELECT name FROM sqlite_master") and rows(settings, count)[0][0] > 50, "samples")
     kill_family(worker.pid)
+    kill_family(server.pid)
+    server.wait()
     stored = rows(settings, count)[0][0]
     assert 50 < stored < 150 * 4, "it was killed in the middle"
     assert rows(settings, "SELECT status FROM runs") == [("running",)]
 
+    service.start_server()
     service.start_worker()
     assert service.ended(service.start_run("sweep/regular", {"config": {"min_age_s": 0}}))["type"] == "COMPLETED"
     assert service.state(killed)["type"] == "CRASHED"
