@@ -22,16 +22,19 @@ def main(address: str, flow_run_id: str | None = None) -> None:
     run = flow_run_id or httpx.post(f"{address}/api/flow_runs/filter", json=of).json()[0]["id"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1400, "height": 1000}, color_scheme="light")
         _take(page, f"{address}/deployments", "prefect-deployments.png")
         _take(page, f"{address}/deployments/deployment/{deployment}/run", "prefect-form.png")
-        _take(page, f"{address}/runs/flow-run/{run}?tab=Artifacts", "prefect-run.png")
+        _take(page, f"{address}/runs/flow-run/{run}", "prefect-run.png", tab="Artifacts")
         browser.close()
 
 
-def _take(page: Page, address: str, name: str) -> None:
+def _take(page: Page, address: str, name: str, *, tab: str | None = None) -> None:
     page.goto(address)
     page.wait_for_timeout(SETTLE_MS)
+    if tab is not None:
+        page.get_by_text(tab, exact=True).click()
+        page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=DOCS / name)
 
 
