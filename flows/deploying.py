@@ -28,6 +28,13 @@ class DeployError(RuntimeError):
     """The Prefect server is not there, refuses us, or does not take a deployment."""
 
 
+class SilentServerError(DeployError):
+    """The Prefect server answered, and does no longer.
+
+    On SQLite, Prefect 3.7 blocks itself if an automation is made in the moment in which it reads all of them.
+    """
+
+
 def deploy(*, wait_s: float = SERVER_WAIT_S) -> list[str]:
     """Bring the Prefect server of PREFECT_API_URL up to date with deployments.yaml; return the deployments' names.
 
@@ -123,15 +130,19 @@ def _create_automation(client: SyncPrefectClient) -> None:
 
 
 def _prefect_deploy() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "deployments.yaml", "--all"],
-        cwd=ROOT,
-        env=project_environment(os.environ) | {"PREFECT_LOGGING_LEVEL": "INFO"},  # else a failure says nothing
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "deployments.yaml", "--all"],
+            cwd=ROOT,
+            env=project_environment(os.environ) | {"PREFECT_LOGGING_LEVEL": "INFO"},  # else a failure says nothing
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SERVER_WAIT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SilentServerError("the Prefect server has stopped answering; start it anew and deploy again") from error
     if done.returncode:
         end = " ".join((done.stdout + done.stderr).split())[-SHOWN_CHARACTERS:]
         raise DeployError(f"prefect deploy failed: …{end}")

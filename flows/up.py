@@ -16,6 +16,7 @@ from types import FrameType
 
 import psutil
 
+from flows.deploying import SilentServerError
 from tasks.progress import say
 from tasks.settings import Settings
 
@@ -62,7 +63,14 @@ def run_service(*, prefect_port: int, page_port: int, people: Sequence[str], on_
         _wait_for(parts, parts[0], lambda: _answers(f"{address}/api/health"))
         _end_open_flow_runs()
         say("deploying the flows")
-        _deploy()
+        try:
+            _deploy()
+        except SilentServerError as error:
+            say(f"{error}; starting it anew")
+            _end(parts[0].process)
+            parts[0] = start("prefect-server", server)
+            _wait_for(parts, parts[0], lambda: _answers(f"{address}/api/health"))
+            _deploy()
         say("starting the worker")
         worker = start("worker", _antipode("worker"))
         parts.append(worker)
@@ -90,8 +98,6 @@ def _environment(settings: Settings, address: str, page_port: int) -> dict[str, 
         "DO_NOT_TRACK": "1",
         # In memory, a restart of the server would lose who holds a slot, and keep the slot taken for ever.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
-        # How long after the quiet a training begins; by default Prefect looks every five seconds.
-        "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
         "ANTIPODE_PAGE_URL": settings.page_url or f"http://{LOOPBACK}:{page_port}",
         **settings.variables(),
     }

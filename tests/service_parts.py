@@ -52,7 +52,6 @@ class Service:
             "PREFECT_API_URL": self.address,
             "PREFECT_LOGGING_LEVEL": "INFO",
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
-            "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             **({name: value for name, value in secrets.items() if value}),
@@ -79,11 +78,17 @@ class Service:
         command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
         process = self.start("server", *command)
         _wait_for(lambda: _answers(f"{self.address}/health"), "the Prefect server")
+        self.server = process
         return process
 
     def deploy(self) -> None:
-        """Deploy everything, as `antipode deploy` does."""
+        """Deploy everything, as `antipode deploy` does; a server that blocks itself is started anew, as it advises."""
         done = self.run("flows", "deploy")
+        if "has stopped answering" in done.stderr:
+            kill_family(self.server.pid)
+            self.server.wait()
+            self.start_server()
+            done = self.run("flows", "deploy")
         assert done.returncode == 0, done.stderr
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +100,7 @@ class Service:
             capture_output=True,
             text=True,
             check=False,
-            timeout=200,
+            timeout=300,
         )
 
     def start_worker(self, *arguments: str) -> subprocess.Popen[bytes]:
