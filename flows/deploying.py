@@ -35,14 +35,14 @@ class SilentServerError(DeployError):
     """
 
 
-def deploy(*, wait_s: float = SERVER_WAIT_S) -> list[str]:
+def deploy() -> list[str]:
     """Bring the Prefect server of PREFECT_API_URL up to date with deployments.yaml; return the deployments' names.
 
     What a person has changed in the UI (parameters, schedules, what is paused or switched off) stays, unless the
     deployment's entry in deployments.yaml has changed since the last time.
 
     Raises:
-        DeployError: If it does not answer within `wait_s`, refuses the credentials, or a deployment.
+        DeployError: If it does not answer, refuses the credentials, or a deployment.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
@@ -50,7 +50,7 @@ def deploy(*, wait_s: float = SERVER_WAIT_S) -> list[str]:
 
     from flows.kept_changes import KeptChanges
 
-    require_server(wait_s=wait_s)
+    require_server()
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -62,7 +62,7 @@ def deploy(*, wait_s: float = SERVER_WAIT_S) -> list[str]:
         return sorted(f"{flows[one.flow_id]}/{one.name}" for one in client.read_deployments())
 
 
-def require_server(*, wait_s: float) -> None:
+def require_server() -> None:
     """Wait until the server answers, and see that it lets us in.
 
     Raises:
@@ -75,7 +75,7 @@ def require_server(*, wait_s: float) -> None:
     address = os.environ.get("PREFECT_API_URL")
     if not address:
         raise DeployError("PREFECT_API_URL names no server; set it, or start everything on this machine: antipode up")
-    until = time.monotonic() + wait_s
+    until = time.monotonic() + SERVER_WAIT_S
     while True:
         try:
             with get_client(sync_client=True) as client:
@@ -91,8 +91,8 @@ def require_server(*, wait_s: float) -> None:
         except (httpx.HTTPError, RuntimeError) as error:
             if time.monotonic() > until:
                 raise DeployError(
-                    f"no Prefect server answers at {address} after {wait_s:g} s ({type(error).__name__}); start it, or "
-                    "mend PREFECT_API_URL"
+                    f"no Prefect server answers at {address} after {SERVER_WAIT_S:g} s ({type(error).__name__}); "
+                    "start it, or mend PREFECT_API_URL"
                 ) from error
         time.sleep(0.5)
 

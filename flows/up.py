@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ from types import FrameType
 
 import psutil
 
-from flows.deploying import SilentServerError
+from flows.deploying import POOL, SilentServerError, deploy
+from flows.worker import worker_name
 from tasks.progress import say
 from tasks.settings import Settings
 
@@ -64,13 +66,13 @@ def run_service(*, prefect_port: int, page_port: int, people: Sequence[str], on_
         _end_open_flow_runs()
         say("deploying the flows")
         try:
-            _deploy()
+            deploy()
         except SilentServerError as error:
             say(f"{error}; starting it anew")
             _end(parts[0].process)
             parts[0] = start("prefect-server", server)
             _wait_for(parts, parts[0], lambda: _answers(f"{address}/api/health"))
-            _deploy()
+            deploy()
         say("starting the worker")
         worker = start("worker", _antipode("worker"))
         parts.append(worker)
@@ -171,8 +173,6 @@ def _answers(address: str) -> bool:
 
 
 def _require_free(name: str, port: int, option: str) -> None:
-    import socket
-
     with socket.socket() as probe:
         if probe.connect_ex((LOOPBACK, port)) == 0:
             raise StartError(
@@ -194,18 +194,9 @@ def _end_open_flow_runs() -> None:
                 client.set_flow_run_state(run.id, Crashed(message="its worker was stopped"), force=True)
 
 
-def _deploy() -> None:
-    from flows.deploying import deploy
-
-    deploy()
-
-
 def _is_online(worker: Part) -> bool:
     """Whether this very worker polls: one that was killed is shown as online for a while."""
     from prefect.client.orchestration import get_client
-
-    from flows.deploying import POOL
-    from flows.worker import worker_name
 
     with get_client(sync_client=True) as client:
         return any(one.name == worker_name(worker.process.pid) for one in client.read_workers_for_work_pool(POOL))

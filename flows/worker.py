@@ -12,7 +12,6 @@ from flows.deploying import HEARTBEAT_S, POOL, ROOT, project_environment, requir
 from tasks.settings import Settings
 
 POLL_S = 2
-SERVER_WAIT_S = 120.0
 
 
 def start_worker(*, queues: Sequence[str], limit: int | None) -> None:
@@ -21,7 +20,7 @@ def start_worker(*, queues: Sequence[str], limit: int | None) -> None:
     Raises:
         DeployError: If the Prefect server does not answer, or refuses us.
     """
-    require_server(wait_s=SERVER_WAIT_S)
+    require_server()
     environment = worker_environment(os.environ)
     make_gpu_limit(environment["ANTIPODE_GPU_LIMIT"])
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]

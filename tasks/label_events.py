@@ -41,8 +41,8 @@ class LabelWatch:
                 logger.warning("Prefect was not told of the labels, the sweep will find them: %s", error)
 
 
-def tell_if_due(settings: Settings) -> bool:
-    """Emit `antipode.preferences.added` if a deployment has enough new labels; whether it was emitted."""
+def tell_if_due(settings: Settings) -> None:
+    """Emit `antipode.preferences.added` if a deployment has enough new labels."""
     from prefect.client.orchestration import get_client
     from prefect.events import emit_event
 
@@ -54,7 +54,6 @@ def tell_if_due(settings: Settings) -> bool:
     if due:
         names = [one.deployment.name for one in due]
         emit_event(PREFERENCES_ADDED, resource={"prefect.resource.id": PAGE_RESOURCE}, payload={"deployments": names})
-    return bool(due)
 
 
 def _import_prefect() -> None:

@@ -114,33 +114,38 @@ def _due(deployment: DeploymentResponse, settings: Settings, tell: Callable[[str
 
 
 def _is_looked_at(client: SyncPrefectClient, due: Due) -> bool:
-    """Whether a flow run is open, or one that began after the newest label has completed."""
+    """Whether a flow run is open, or one that looked for labels after the newest of them has completed.
+
+    One that took a dead run up has completed too, but has looked for nothing: it is not automatic.
+    """
+    is_open = _flow_runs(client, due, {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}})
+    if any(run.state is None or not (run.state.is_pending() and _is_overdue(run.state)) for run in is_open):
+        return True
+    has_ended = {"state": {"type": {"any_": ["COMPLETED"]}}, "start_time": {"after_": due.newest_at}}
+    return any(run.parameters.get("is_automatic") for run in _flow_runs(client, due, has_ended))
+
+
+def _flow_runs(client: SyncPrefectClient, due: Due, which: dict[str, Any]) -> list[FlowRun]:
     from prefect.client.schemas.filters import FlowRunFilter
 
-    is_open = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}}
-    has_seen_all = {"state": {"type": {"any_": ["COMPLETED"]}}, "start_time": {"after_": due.newest_at}}
     of_it = DeploymentFilter.model_validate({"id": {"any_": [due.deployment.id]}})
-    found = [
-        run
-        for one in (is_open, has_seen_all)
-        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(one), deployment_filter=of_it)
-    ]
-    return any(run.state is None or not (run.state.is_pending() and _is_overdue(run.state)) for run in found)
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(which), deployment_filter=of_it)
 
 
 def _dead_runs(sessions: sessionmaker[Session], *, min_age_s: float) -> list[Run]:
     """The runs that nobody works on although they say so; looked at twice, since one may just be taken up."""
     before = utc_now() - timedelta(seconds=min_age_s)
-    dead: set[int] | None = None
-    found: list[Run] = []
-    for pause_s in (0.0, SECOND_LOOK_S):
-        if dead is None or dead:
-            time.sleep(pause_s)
-            with sessions() as session:
-                found = runs.running(session, started_before=before)
-            found = [run for run in found if (dead is None or run.id in dead) and _is_free(sessions, run)]
-            dead = {run.id for run in found}
-    return found
+
+    def look() -> list[Run]:
+        with sessions() as session:
+            found = runs.running(session, started_before=before)
+        return [run for run in found if _is_free(sessions, run)]
+
+    seen = {run.id for run in look()}
+    if not seen:
+        return []
+    time.sleep(SECOND_LOOK_S)
+    return [run for run in look() if run.id in seen]
 
 
 def _is_free(sessions: sessionmaker[Session], run: Run) -> bool:

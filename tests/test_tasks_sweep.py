@@ -347,6 +347,14 @@ def test_labels_that_a_completed_flow_run_has_seen_are_not_looked_at_again(label
 
 
 @on_sqlite
+def test_a_completed_flow_run_that_took_a_dead_run_up_has_looked_for_no_label(labelled, deploy):
+    deployment = on_labels(deploy)
+    taken_up = deployment.start()
+    deployment.set_state(taken_up, "COMPLETED")
+    assert start_due_trainings.fn() == 1
+
+
+@on_sqlite
 def test_labels_that_are_too_few_start_nothing_and_it_is_told_why(labelled, deploy, capfd):
     deployment = on_labels(deploy, min_new=4)
     assert start_due_trainings.fn() == 0
