@@ -28,8 +28,8 @@ from typing import Any
 
 from models.alignment.job import TrainingJob
 from models.alignment.records import Example, TrainingSettings
+from models.demo import MODEL_FOLDER
 from models.demo.corpus import demo_prompts, reference_response, training_dialogues
-from models.demo.language_model import build_demo_model
 from models.records import Prompt
 
 WAYS = ("asft", "dpo", "dpo, TRL")
@@ -43,7 +43,7 @@ def make_model(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(build_demo_model(Path(".antipode/models")))
+    tokenizer = AutoTokenizer.from_pretrained(MODEL_FOLDER)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1408, num_hidden_layers=8,
         num_attention_heads=8, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,

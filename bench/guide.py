@@ -27,6 +27,7 @@ from models.demo.parser import utility
 from models.guide import GuideText
 from models.guide.distances import distance_weights, farther_is_worse, latent_distances
 from models.guide.training import Guide, train_guide
+from models.number_format import fast_format
 from models.records import StoredPrompt
 from tasks.align_data import golden_parts, load_alignment
 from tasks.align_runs import open_ld_align_run
@@ -77,7 +78,7 @@ def measure(read_out: Any, conditioning: Any, epochs: float, rows: Any, folder: 
     """Train one guide and measure it."""
     golden, first, second, base = rows
     config = GuideConfig(read_out=read_out, conditioning=conditioning, epochs=epochs)
-    settings = replace(guide_settings_of(config, base, seed=0), max_length=256)
+    settings = replace(guide_settings_of(config, base, dtype=fast_format().dtype, seed=0), max_length=256)
     told = train_guide(golden + first, settings, folder, on_step=lambda _done, _total: None)
     guide = Guide(told.folder)
     latent = [guide.encode(part) for part in (golden, first, second)]

@@ -34,10 +34,12 @@ from trl.trainer.utils import selective_log_softmax
 from models.alignment.logps import chunked_logps, summed_logps
 from models.alignment.pair_batches import collate
 from models.alignment.tokens import TokenizedExample
+from models.number_format import fast_format
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "hh_rlhf_harmless_base_test.jsonl.gz"
 CHARACTERS_PER_TOKEN = 4.2
-HEADS = (("32k float32", 32_000, torch.float32), ("128k bfloat16", 128_000, torch.bfloat16))
+FAST = getattr(torch, fast_format().dtype)
+HEADS = (("32k float32", 32_000, torch.float32), (f"128k {fast_format().dtype}", 128_000, FAST))
 POSITIONS = 1024
 PAIRS, PAIRS_PER_BATCH, VOCABULARY = 16, 16, 8192
 REPEATS = 3

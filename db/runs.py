@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import schema
 from db.engine import insert_new
+from models.number_format import NumberFormat
 
 RUNNING, COMPLETED, FAILED, CRASHED = "running", "completed", "failed", "crashed"
 LARGEST_ID = 2**31
@@ -44,6 +45,8 @@ class RunSummary:
     device_seconds: float
     deployment: str | None
     resumes: int
+    dtype: str | None
+    dtype_reason: str | None
 
 
 def find_unfinished(session: Session, config_key: str) -> int | None:
@@ -67,8 +70,12 @@ def open_run(
     code_version: str,
     prompt_ids: Sequence[int] = (),
     labelled_run_id: int | None = None,
+    number_format: NumberFormat | None = None,
 ) -> int:
-    """Store a new run, and the prompts it works on or the run whose pairs it labels; return its id."""
+    """Store a new run, and the prompts it works on or the run whose pairs it labels; return its id.
+
+    `number_format` is what `auto` stands for in it; None for a run that loads no model.
+    """
     run = schema.Run(
         name=name,
         kind=kind,
@@ -77,6 +84,8 @@ def open_run(
         status=RUNNING,
         code_version=code_version,
         labelled_run_id=labelled_run_id,
+        dtype=number_format and number_format.dtype,
+        dtype_reason=number_format and number_format.reason,
     )
     session.add(run)
     session.flush()

@@ -185,7 +185,8 @@ class Run(Base):
     `kind`: `curate`, `label`, `align`, `ld-align` or `evaluate`; a run that labels names the run whose pairs it labels
     and who judges. What was spent: requests sent, and their cost, of those without an answer the most they can have
     cost; seconds for which a GPU, or the processor in its stead, was held. A run of a Prefect deployment names it, and
-    its flow run; `resumes`: how often it was taken up again after its process had died.
+    its flow run; `resumes`: how often it was taken up again after its process had died. `dtype`: the number format that
+    `auto` stands for in the run, and why; none for a run that loads no model.
     """
 
     __tablename__ = "runs"
@@ -219,6 +220,8 @@ class Run(Base):
     flow_run_id: Mapped[str | None] = mapped_column(String(36))
     resumes: Mapped[int] = mapped_column(default=0, server_default="0")
     device_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    dtype: Mapped[str | None] = mapped_column(String(20))
+    dtype_reason: Mapped[str | None] = mapped_column(Text)
 
 
 class RunPrompt(Base):

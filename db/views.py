@@ -39,7 +39,8 @@ VIEWS: dict[str, str] = {
                (SELECT sum(responses.token_count) FROM candidates
                    JOIN responses ON responses.id = candidates.response_id
                    WHERE candidates.run_id = runs.id) AS tokens,
-               runs.requests, runs.cost, runs.device_seconds, runs.deployment, runs.resumes
+               runs.requests, runs.cost, runs.device_seconds, runs.deployment, runs.resumes, runs.dtype,
+               runs.dtype_reason
         FROM runs
     """,
     "labelled_pairs": """

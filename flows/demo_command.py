@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from flows import policy_terminal, quality_terminal, terminal
 from flows.engine import prepare_prefect
@@ -18,13 +18,21 @@ SFT_RATE, DPO_RATE = 1e-4, 3e-4  # of a model of 3 million parameters
 
 
 class Demo(BaseModel):
-    """Run the whole job on the demo world: train its small model, sample, embed, select, label twice, align by DPO."""
+    """Run the whole job on the demo world: sample, embed, select, label twice, align by DPO."""
 
     prompts: int = Field(PROMPTS, ge=1, description="How many of the demo's prompts to use (1 or more).")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the run; another one samples other responses.")
+    remake_model: bool = Field(
+        False,
+        validation_alias=AliasChoices("remake-model", "remake_model"),
+        description="Train the demo model anew, in the place of the one that Antipode brings, and do nothing else.",
+    )
 
     def cli_cmd(self) -> None:
         """Run the command."""
+        if self.remake_model:
+            _remake_model()
+            return
         from tasks.ingestion import import_demo_prompts
         from tasks.progress import say
         from tasks.quality import quality_of_run
@@ -51,6 +59,17 @@ class Demo(BaseModel):
         else:
             say(f"too few labels to align on; antipode demo --prompts {ALIGNED_FROM} does")
         terminal.show_next(run_id, settings)
+
+
+def _remake_model() -> None:
+    """Train the demo model by its recipe and put it where the package has it."""
+    from models.demo import MODEL_FOLDER
+    from models.demo.language_model import make_demo_model
+    from tasks.progress import step_progress
+
+    with step_progress("demo model", "training steps") as on_step:
+        make_demo_model(MODEL_FOLDER, progress=on_step)
+    print(f"made anew: {MODEL_FOLDER}\nNext: antipode demo")
 
 
 def _curate(config: CurateConfig) -> int:

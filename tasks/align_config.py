@@ -101,7 +101,7 @@ class OptimizeConfig(Section):
     weight_decay: float = Field(0.0, ge=0, description="Weight decay (0 or more).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Format of the computation; `auto`: bfloat16 on a GPU, else float32."
+        "auto", description="Number format of the computation, as for model.dtype."
     )
     gradient_checkpointing: bool = Field(False, description="Less memory for a third more time.")
     lora: LoraConfig = Field(LoraConfig(), description="Low-rank adaptation.")

@@ -17,6 +17,7 @@ from tasks.align_config import AlignConfig, AlignmentSection, DataConfig
 from tasks.config import SourceConfig
 from tasks.errors import NothingToDoError
 from tasks.ld_align_config import LdAlignConfig
+from tasks.number_formats import with_format
 
 HELD_OUT_SPLITS = ("test", "validation", "valid", "val", "dev")
 HASH_DIGITS = 16
@@ -33,7 +34,12 @@ class Parts(Generic[Row]):
 
 
 def load_alignment(session: Session, run_id: int) -> AlignmentSection:
-    """The configuration an aligning run was opened with."""
+    """The configuration an aligning run was opened with, its number formats settled."""
+    return with_format(asked_alignment(session, run_id), runs.get_run(session, run_id).dtype)
+
+
+def asked_alignment(session: Session, run_id: int) -> AlignmentSection:
+    """The configuration an aligning run was opened with, as it was asked for."""
     config = runs.get_run(session, run_id).config
     return (LdAlignConfig if "rounds" in config else AlignConfig).model_validate(config)
 

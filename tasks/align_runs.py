@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import policies, runs
 from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig, GateConfig
-from tasks.align_data import data_parts, evaluation_prompts, load_alignment
+from tasks.align_data import asked_alignment, data_parts, evaluation_prompts
 from tasks.config import ModelConfig
 from tasks.errors import NothingToDoError
 from tasks.exchange import take_snapshot
 from tasks.ld_align_config import LdAlignConfig
+from tasks.number_formats import chosen_format
 from tasks.progress import say
 from tasks.promotion import fixed_model
 from tasks.resources import POLICY_PREFIX
@@ -58,7 +59,7 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
     def open_once(sessions: sessionmaker[Session], version: str) -> int:
         with sessions() as session:
             policy = policies.get_policy(session, config.policy)
-            own = load_alignment(session, policy.run_id)
+            own = asked_alignment(session, policy.run_id)
             against = fixed_model(session, ModelConfig(name=config.against)).name
         if against == f"{POLICY_PREFIX}{policy.id}":
             raise NothingToDoError(f"policy {policy.id} would be compared with itself; give another model: --against")
@@ -103,6 +104,7 @@ def open_fixed(session: Session, config: AlignmentSection, kind: str, version: s
         config_key=config.key,
         code_version=version,
         prompt_ids=sorted({row.prompt_id for row in trained} | {prompt.id for prompt in compared}),
+        number_format=chosen_format(config),
     )
 
 

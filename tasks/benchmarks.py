@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.alignment.lm_eval import DEFAULT_TASKS, run_lm_eval
+from models.number_format import fast_format, torch_device
 from tasks.config import ModelConfig
-from tasks.resources import resolve_model, torch_device
+from tasks.resources import resolve_model
 from tasks.settings import Settings
 
 
@@ -30,6 +31,7 @@ def run_benchmarks(
         limit=limit,
         batch_size=batch_size,
         device=torch_device(),
+        dtype=fast_format().dtype,
         include_path=include_path,
         log_path=settings.artifact_root / "logs" / "lm-eval.log",
         timeout_s=None,

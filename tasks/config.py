@@ -57,7 +57,9 @@ class ModelConfig(Section):
     )
     revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the weights; `auto` takes the one they were saved in."
+        "auto",
+        description="Number format of weights and computation; `auto`: bfloat16 where this machine's device has "
+        "instructions for it, else float32.",
     )
 
 
@@ -237,7 +239,7 @@ class RewardModelConfig(Section):
     name: str | None = Field(None, description="Hub name or local folder of the classifier.")
     revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the weights."
+        "auto", description="Number format of weights and computation, as for model.dtype."
     )
     max_tokens: int = Field(2048, ge=1, description="Prompt and response of more tokens are skipped (1 or more).")
     tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included (1 or more).")

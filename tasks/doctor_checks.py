@@ -53,6 +53,9 @@ for name in ("torchvision", "torchaudio", "torchcodec"):
             importlib.import_module(name)
         except Exception as error:
             report["broken"][name] = str(error).strip().partition("\\n")[0]
+from models.number_format import fast_format, measured_rate, torch_device
+report["dtype"], report["dtype_reason"] = fast_format().dtype, fast_format().reason
+report["rates"] = {name: measured_rate(name, torch_device()) for name in ("float32", "bfloat16")}
 print(json.dumps(report))
 """
 
@@ -179,7 +182,7 @@ def device_findings(report: Mapping[str, Any], cards: Sequence[Card], visible: s
         Finding(name, "problem", f"does not fit torch {report['version']}: {reason}", f"pip uninstall -y {name}")
         for name, reason in report["broken"].items()
     ]
-    return [_device(report, cards, visible), *broken]
+    return [_device(report, cards, visible), _number_format(report), *broken]
 
 
 def disk_findings(folder: Path) -> list[Finding]:
@@ -273,6 +276,12 @@ def _twins(versions: Mapping[str, str]) -> list[Finding]:
     both = [f"{cpu} {gpu}" for cpu, gpu in pairs if cpu in versions and gpu in versions]
     advice = "pip uninstall -y {}; pip install -e '.[cpu]' (or '.[gpu,postgres]')"
     return [Finding("packages", "problem", f"{two}: one is over the other", advice.format(two)) for two in both]
+
+
+def _number_format(report: Mapping[str, Any]) -> Finding:
+    """What `auto` stands for, beside how fast the device computes."""
+    rates = ", ".join(f"{name} {rate:,.1f} GFLOP/s" for name, rate in report["rates"].items())
+    return Finding("number format", "ok", f"auto is {report['dtype']}: {report['dtype_reason']}; measured: {rates}")
 
 
 def _device(report: Mapping[str, Any], cards: Sequence[Card], visible: str | None) -> Finding:

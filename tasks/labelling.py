@@ -21,6 +21,7 @@ from models.labelling.replies import StoredReply
 from tasks.config import JudgeConfig, LabelConfig
 from tasks.devices import device
 from tasks.labellers import holds_model, make_labeller
+from tasks.number_formats import chosen_format, with_format
 from tasks.pairs import chosen_pairs
 from tasks.people import open_people_queue
 from tasks.progress import Advance, say, stage_progress
@@ -73,8 +74,9 @@ def judge_pairs(run_id: int) -> None:
 
 
 def load_label_config(session: Session, run_id: int) -> LabelConfig:
-    """The configuration a run that labels was opened with."""
-    return LabelConfig.model_validate(runs.get_run(session, run_id).config)
+    """The configuration a run that labels was opened with, its number format settled."""
+    run = runs.get_run(session, run_id)
+    return with_format(LabelConfig.model_validate(run.config), run.dtype)
 
 
 class DatabaseReplies:
@@ -241,4 +243,5 @@ def _open(sessions: sessionmaker[Session], config: LabelConfig, version: str) ->
             config_key=config.key,
             code_version=version,
             labelled_run_id=labelled_run_id,
+            number_format=chosen_format(config) if holds_model(config) else None,
         )

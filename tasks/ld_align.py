@@ -160,7 +160,7 @@ def _distances(
         return np.zeros(len(pairs))
     texts = [GuideText(one.prompt, one.text) for pair in pairs for one in pair]
     base = resolve_model(config.model.name, config.model, settings)
-    guide_settings = guide_settings_of(config.guide, base, seed=config.seed)
+    guide_settings = guide_settings_of(config.guide, base, dtype=config.rounds.dtype, seed=config.seed)
     golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
     sampling = (first.resolved.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
     key = content_key(guide_settings.key, base.fingerprint, golden, sampling)
@@ -175,8 +175,8 @@ def _distances(
     return latent_distances(latent[0::2], latent[1::2])
 
 
-def guide_settings_of(config: GuideConfig, policy: ResolvedModel, *, seed: int) -> GuideSettings:
+def guide_settings_of(config: GuideConfig, policy: ResolvedModel, *, dtype: str, seed: int) -> GuideSettings:
     """The guide's settings; from scratch it reads by the tokenizer of the policy."""
     rate = GUIDE_RATE_PRETRAINED if config.base else GUIDE_RATE_FROM_SCRATCH
     values = config.model_dump() | {"learning_rate": config.learning_rate or rate}
-    return GuideSettings(revision=None, tokenizer=config.base or policy.location, seed=seed, **values)
+    return GuideSettings(revision=None, tokenizer=config.base or policy.location, dtype=dtype, seed=seed, **values)

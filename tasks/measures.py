@@ -22,6 +22,7 @@ from tasks.align_config import AlignmentSection
 from tasks.align_data import data_parts, preference_parts
 from tasks.config import MAX_CANDIDATES
 from tasks.devices import device
+from tasks.progress import stage_progress
 from tasks.reference import response_logps
 from tasks.resources import ResolvedModel, resolve_model
 from tasks.settings import Settings
@@ -104,9 +105,13 @@ def drift_of(
     offsets = np.cumsum([0, *map(len, groups)])
     base = resolve_model(config.model.name, config.model, settings)
     found: dict[str, Any] = {}
-    for context in CONTEXTS:
-        before, after = (_embed(model, requests, context, config, settings) for model in (base, policy.resolved))
-        found[context] = embedding_drift(before, after, offsets, bins=DRIFT_BINS).as_dict()
+    with stage_progress("drift", 2 * len(CONTEXTS) * len(requests), "embeddings") as advance:
+        for context in CONTEXTS:
+            before = _embed(base, requests, context, config, settings)
+            advance(len(requests))
+            after = _embed(policy.resolved, requests, context, config, settings)
+            advance(len(requests))
+            found[context] = embedding_drift(before, after, offsets, bins=DRIFT_BINS).as_dict()
     return found
 
 

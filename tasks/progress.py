@@ -1,44 +1,41 @@
-"""A progress bar per stage on the terminal and, under Prefect, a progress artifact. Knows nothing of the stages."""
+"""How far a stage is: a live bar on a terminal, plain lines elsewhere, under Prefect an artifact too.
+
+Knows nothing of the stages.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 ARTIFACT_INTERVAL_S = 5.0
+LINE_INTERVAL_S = 10.0  # between two plain lines; a reader of a log waits no more than 15 s
 
 Advance = Callable[[int], None]
 
 
 @contextmanager
 def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show how far a stage is; call the yielded function with the number of items just done.
-
-    On a terminal the bar is live; elsewhere it is printed once, at the end.
-    """
+    """Show how far a stage is; call the yielded function with the number of items just done."""
     publish = _artifact_publisher(stage, total)
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
     done = 0
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(stage, total=total)
+    with _display(stage, unit) as display:
+        display.update(0, total)
 
         def advance(count: int) -> None:
             nonlocal done
             done += count
-            progress.advance(bar, count)
+            display.update(done, total)
             publish(done)
 
         yield advance
@@ -46,19 +43,105 @@ def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
 
 @contextmanager
 def step_progress(stage: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """The same for work that tells how far it is as (done, total); no bar is shown if it never does."""
-    with ExitStack() as stack:
-        advance: Advance | None = None
-        shown = 0
+    """The same for work that tells how far it is as (done, total), and begins with something that it does not count."""
+    publish: Callable[[int], None] | None = None
+    with _display(stage, unit) as display:
 
         def on_step(done: int, total: int) -> None:
-            nonlocal advance, shown
-            if advance is None:
-                advance = stack.enter_context(stage_progress(stage, total, unit))
-            advance(done - shown)
-            shown = done
+            nonlocal publish
+            publish = publish or _artifact_publisher(stage, total)
+            display.update(done, total)
+            publish(done)
 
         yield on_step
+
+
+class _Display(Protocol):
+    """Shows a stage while it is entered."""
+
+    def update(self, done: int, total: int) -> None:
+        """Say how far the stage is."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def _display(stage: str, unit: str) -> _Display:
+    console = Console(stderr=True)
+    return _Bar(stage, unit, console) if console.is_terminal else _Lines(stage, unit)
+
+
+class _Bar:
+    """A live bar; it pulses until the total is known."""
+
+    def __init__(self, stage: str, unit: str, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+        )
+        self._bar = self._progress.add_task(stage, total=None)
+
+    def update(self, done: int, total: int) -> None:
+        self._progress.update(self._bar, completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class _Lines:
+    """A line when the stage begins, every few seconds while it lasts, whether it moves or not, and when it ends."""
+
+    def __init__(self, stage: str, unit: str) -> None:
+        self._stage = stage
+        self._unit = unit
+        self._done, self._total = 0, 0
+        self._begun = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_telling, daemon=True)
+
+    def update(self, done: int, total: int) -> None:
+        self._done, self._total = done, total
+
+    def __enter__(self) -> Self:
+        _print(f"{self._stage} begins")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        _print(f"{self._state()}, {'done' if kind is None else 'stopped'} after {self._elapsed()}")
+
+    def _keep_telling(self) -> None:
+        while not self._ended.wait(LINE_INTERVAL_S):
+            _print(f"{self._state()}, {self._elapsed()}")
+
+    def _state(self) -> str:
+        return f"{self._stage}: {self._done:,} of {self._total:,} {self._unit}" if self._total else self._stage
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._begun:.0f} s"
+
+
+def _print(line: str) -> None:
+    """Print to stderr; a line is no reason to fail where nobody reads it any more."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def say(line: str) -> None:
@@ -86,11 +169,14 @@ def _run_logger() -> logging.LoggerAdapter[logging.Logger] | None:
 
 def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:
     """Update the stage's artifact at most every few seconds, and at the end: each update is a call to the server."""
-    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+    if "prefect" not in sys.modules or total == 0:
+        return lambda done: None
     from prefect.context import TaskRunContext
 
-    if TaskRunContext.get() is None or total == 0:
+    if TaskRunContext.get() is None:
         return lambda done: None
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
     key = re.sub("[^a-z0-9]+", "-", stage.lower())  # nothing else is allowed
     artifact = create_progress_artifact(0.0, key=key, description=f"{stage}: {total} in all")
     last = time.monotonic()

@@ -24,6 +24,7 @@ from tasks.align_config import QuestionsConfig
 from tasks.config import ModelConfig
 from tasks.devices import device
 from tasks.labelling import DatabaseReplies, budget_of
+from tasks.number_formats import chosen_format, with_format
 from tasks.progress import stage_progress
 from tasks.promotion import fixed_model
 from tasks.resources import generator_identity, make_generator, open_database, resolve_generator
@@ -49,10 +50,13 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
     questions = read_questions(path)
     with open_database(settings) as sessions:
         with sessions() as session:
-            baseline = None if config.against is None else fixed_model(session, ModelConfig(name=config.against))
-            names = {"model": fixed_model(session, config.model), "against": baseline and baseline.name}
-        config = config.model_copy(update=names)
-        run_id = opened(lambda sessions, version: _open(sessions, config, questions, version))
+            opponent = None if config.against is None else fixed_model(session, ModelConfig(name=config.against))
+            names = {"model": fixed_model(session, config.model), "against": opponent and opponent.name}
+        asked = config.model_copy(update=names)
+        run_id = opened(lambda sessions, version: _open(sessions, asked, questions, version))
+        with sessions() as session:
+            dtype = runs.get_run(session, run_id).dtype
+        config, baseline = with_format(asked, dtype), opponent and with_format(opponent, dtype)
         with working_on(run_id):
             answers = _answers(questions, config, config.model, settings)
             judge = _judge(sessions, run_id, config, settings)
@@ -78,6 +82,7 @@ def _open(sessions: sessionmaker[Session], config: QuestionsConfig, questions: S
             config=config.model_dump(mode="json"),
             config_key=key,
             code_version=version,
+            number_format=chosen_format(config),
         )
 
 

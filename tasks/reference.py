@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from db.engine import batches
 from db.logps import add_logps, find_logps
 from models.alignment.records import ResponseLogps
+from models.number_format import torch_device
 from models.prompting import load_tokenizer
 from models.records import Prompt, content_key
 from tasks.devices import device
 from tasks.progress import stage_progress
-from tasks.resources import ResolvedModel, torch_device
+from tasks.resources import ResolvedModel
 from tasks.settings import Settings
 
 SHARD = 512

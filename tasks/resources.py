@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import policies, runs
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
+from models.demo import MODEL_FOLDER
 from models.embedding import Embedder
 from models.embedding.hashed import HashedEmbedder
 from models.embedding.hidden_state import HiddenStateEmbedder
@@ -26,10 +26,11 @@ from models.generation.openai_server import OpenAIGenerator
 from models.generation.scripted import ScriptedGenerator
 from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
+from models.number_format import torch_device
 from models.records import EmbedderIdentity, GeneratorIdentity
 from models.vectors import VectorStore
 from tasks.config import CurateConfig, GenerateConfig, ModelConfig, SampleConfig
-from tasks.progress import step_progress
+from tasks.number_formats import with_format
 from tasks.settings import Settings
 
 DEMO_MODEL = "demo"
@@ -37,6 +38,7 @@ POLICY_PREFIX = "policy:"
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
 REQUEST_RETRIES = 5
+SERVED_ELSEWHERE = ("openai", "scripted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,13 @@ def open_database(settings: Settings) -> Iterator[sessionmaker[Session]]:
 
 
 def load_config(session: Session, run_id: int) -> CurateConfig:
-    """The configuration a run was opened with."""
-    return CurateConfig.model_validate(runs.get_run(session, run_id).config)
+    """The configuration a run was opened with, its number format settled."""
+    run = runs.get_run(session, run_id)
+    return with_format(CurateConfig.model_validate(run.config), run.dtype)
 
 
 def resolve_model(name: str, base: ModelConfig, settings: Settings) -> ResolvedModel:
-    """Find a model and hash what is in it; the demo model is made on the spot, `policy:ID` is a trained one.
+    """Find a model and hash what is in it; `demo` is the one that Antipode brings, `policy:ID` a trained one.
 
     The revision of the configuration belongs to the base model; another model is taken at its newest.
 
@@ -75,7 +78,7 @@ def resolve_model(name: str, base: ModelConfig, settings: Settings) -> ResolvedM
     """
     revision = base.revision if name == base.name else None
     if name == DEMO_MODEL:
-        location = str(ensure_demo_model(settings))
+        location = str(MODEL_FOLDER)
     elif name.startswith(POLICY_PREFIX):
         return _trained(name, settings)
     else:
@@ -97,14 +100,6 @@ def _trained(name: str, settings: Settings) -> ResolvedModel:
     if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
     return ResolvedModel(str(settings.artifact_root / policy.folder), None, policy.fingerprint)
-
-
-def ensure_demo_model(settings: Settings) -> Path:
-    """The demo model's folder; it is trained, with a progress bar, the first time."""
-    from models.demo.language_model import build_demo_model
-
-    with step_progress("demo model", "training steps") as on_step:
-        return build_demo_model(settings.artifact_root / "models", progress=on_step)
 
 
 def generator_backend(config: GenerateConfig) -> str:
@@ -129,7 +124,7 @@ def generator_identity(config: SampleConfig, model: str, resolved: ResolvedModel
 
 def resolve_generator(config: SampleConfig, model: str, settings: Settings) -> ResolvedModel | None:
     """Find a generator's model where this machine loads it; None for a server's and for the scripted one."""
-    if generator_backend(config.generate) in {"openai", "scripted"}:
+    if generator_backend(config.generate) in SERVED_ELSEWHERE:
         return None
     return resolve_model(model, config.model, settings)
 
@@ -172,6 +167,12 @@ def make_generator(config: SampleConfig, model: str, resolved: ResolvedModel | N
         log_path=settings.artifact_root / "logs" / f"generate-{backend}.log",
         timeout_s=generate.timeout_s,
     )
+
+
+def loads_model(config: CurateConfig) -> bool:
+    """Whether a curation loads a model on this machine: to embed, or to generate."""
+    is_sampled_here = generator_backend(config.generate) not in SERVED_ELSEWHERE and config.generate.when != "never"
+    return config.embed.backend != "hashed" or is_sampled_here
 
 
 def resolve_embedder(config: CurateConfig, settings: Settings) -> tuple[EmbedderIdentity, ResolvedModel | None]:
@@ -217,10 +218,3 @@ def make_embedder(config: CurateConfig, resolved: ResolvedModel | None, settings
 def vector_store(embedder_key: str, settings: Settings) -> VectorStore:
     """The shards of one embedder."""
     return VectorStore(settings.artifact_root / "vectors" / embedder_key[:16])
-
-
-def torch_device() -> str:
-    """The device that models are loaded on."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

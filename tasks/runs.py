@@ -22,9 +22,10 @@ from models.records import StoredPrompt
 from tasks.config import CurateConfig, SourceConfig
 from tasks.devices import device_time_of
 from tasks.errors import NothingToDoError, RunBusyError
+from tasks.number_formats import chosen_format
 from tasks.progress import say
 from tasks.promotion import fixed_model
-from tasks.resources import open_database
+from tasks.resources import loads_model, open_database
 from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
@@ -128,6 +129,7 @@ def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -
             config_key=config.key,
             code_version=version,
             prompt_ids=prompt_ids,
+            number_format=chosen_format(config) if loads_model(config) else None,
         )
 
 

@@ -15,7 +15,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ANTIPODE_", frozen=True)
 
-    artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and the demo model.")
+    artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and policies.")
     database_url: str | None = Field(None, description="SQLite or PostgreSQL URL. Empty: a SQLite file in that folder.")
     openai_api_key: SecretStr | None = Field(None, description="Key for generate.backend openai and for judges.")
     page_url: str | None = Field(None, description="Address of the labelling page, as people open it; shown with runs.")

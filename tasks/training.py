@@ -39,7 +39,7 @@ from tasks.devices import device
 from tasks.policy_samples import reference_samples
 from tasks.progress import say, step_progress
 from tasks.reference import response_logps
-from tasks.resources import POLICY_PREFIX, ResolvedModel, open_database, resolve_model, torch_device
+from tasks.resources import POLICY_PREFIX, ResolvedModel, open_database, resolve_model
 from tasks.runs import code_version
 from tasks.settings import Settings
 
@@ -219,7 +219,7 @@ def training_settings(
         beta=beta,
         reward_beta=config.evaluate.reward_beta,
         learning_rate=learning_rate,
-        dtype=compute_dtype(optimize),
+        dtype=settled_dtype(optimize),
         lora=optimize.lora.settings(),
         seed=config.seed,
         **{name: getattr(optimize, name) for name in names},
@@ -231,16 +231,15 @@ def reference_dtype(optimize: OptimizeConfig) -> str:
 
     All weights are trained in float32 under autocast; those that are frozen behind adapters are in bfloat16 themselves.
     """
-    if compute_dtype(optimize) == "float32":
+    if settled_dtype(optimize) == "float32":
         return "float32"
     return "bfloat16" if optimize.lora.rank else "autocast"
 
 
-def compute_dtype(optimize: OptimizeConfig) -> Literal["float32", "bfloat16"]:
-    """The number format of the computation on this machine."""
-    if optimize.dtype != "auto":
-        return optimize.dtype
-    return "bfloat16" if torch_device() == "cuda" else "float32"
+def settled_dtype(optimize: OptimizeConfig) -> Literal["float32", "bfloat16"]:
+    """The number format of the computation, as the run's row says."""
+    assert optimize.dtype != "auto"  # settled where the configuration is loaded
+    return optimize.dtype
 
 
 def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import shutil
@@ -42,11 +41,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
+from models.demo import MODEL_FOLDER
 from tasks.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
-DEMO_MODEL_TESTS = "test_models_demo_language_model.py"
 SERVER_START_S = 90
 COMMAND_TIMEOUT_S = 280
 
@@ -182,14 +181,8 @@ def sessions(settings: Settings) -> Iterator[sessionmaker[Session]]:
 
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
-    """The demo model's folder, trained once and kept beside the project's other artifacts."""
-    from models.demo.language_model import build_demo_model
-
-    folder = ROOT / ".antipode" / "models"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:  # one worker trains, the others wait
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return build_demo_model(folder)
+    """The folder of the demo model that Antipode brings."""
+    return MODEL_FOLDER
 
 
 @pytest.fixture(scope="session")
@@ -281,18 +274,11 @@ def _in_postgres(server: str, statement: str) -> None:
 
 
 def _rank(item: pytest.Item) -> int:
-    """The demo model's file trains it, meanwhile others run, then those that want it, then what is quick.
-
-    A file goes with its first test: what is long comes before the many quick ones, which fill the end of both workers.
-    """
+    """What is long comes first; the many quick ones fill the end of both workers. A file goes with its first test."""
     fixtures = getattr(item, "fixturenames", ())
-    if item.path.name == DEMO_MODEL_TESTS:
-        return 0
-    if "demo_model" in fixtures:
-        return 2
     if "antipode" in fixtures:
-        return 1
-    return 3 if any(item.get_closest_marker(name) for name in ("vllm", "browser", "slow")) else 4
+        return 0
+    return 1 if any(item.get_closest_marker(name) for name in ("vllm", "browser", "slow")) else 2
 
 
 def _has_module(name: str) -> bool:

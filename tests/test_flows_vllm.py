@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,14 +12,6 @@ from sqlalchemy import func, select
 
 from db import schema
 from models.demo.parser import utility
-
-
-@pytest.fixture
-def with_demo_model(settings, demo_model):
-    """The installation under test finds the demo model trained already."""
-    target = settings.artifact_root / "models" / demo_model.name
-    shutil.copytree(demo_model, target, copy_function=os.link)
-    return target
 
 
 def pairs_of(antipode, *arguments):
@@ -33,7 +23,7 @@ def pairs_of(antipode, *arguments):
 @pytest.mark.real_data
 @pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_vllm_samples_for_over_two_hundred_real_prompts(antipode, sessions, with_demo_model):
+def test_vllm_samples_for_over_two_hundred_real_prompts(antipode, sessions):
     antipode("import", str(REAL_DATA / "self_instruct_user_252.jsonl.gz"), "--name", "real")
     sampling = ("--generate.backend", "vllm", "--generate.responses_per_prompt", "2", "--generate.max_tokens", "32")
     curated = antipode("curate", "--source.name", "real", "--generate.when", "always", *sampling)
@@ -61,7 +51,7 @@ def test_vllm_samples_for_over_two_hundred_real_prompts(antipode, sessions, with
 @pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.postgres
-def test_the_demo_shows_pairs_figures_a_report_and_what_to_do_next(antipode, with_demo_model, tmp_path):
+def test_the_demo_shows_pairs_figures_a_report_and_what_to_do_next(antipode, tmp_path):
     shown = antipode("demo", "--prompts", "24")
     assert shown.returncode == 0, shown.stderr
     for stage in ("generate", "embed", "select"):

@@ -1,4 +1,4 @@
-"""The demo model: built once, whole or not at all, and sampled by transformers."""
+"""The demo model: shipped, sampled by transformers, and made again by its recipe."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from models.demo.corpus import demo_prompts
-from models.demo.language_model import _publish, build_demo_model
+from models.demo.grammar import OPENINGS
+from models.demo.language_model import DIALOGUES, make_demo_model
 from models.demo.parser import parse_response, utility
 
 pytestmark = pytest.mark.slow
 
 SAMPLES_PER_PROMPT = 8
+SHORT_DIALOGUES = 1_280
+FIRST_WORDS = {opening.partition(" ")[0] for openings in OPENINGS.values() for opening in openings}
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +55,24 @@ def samples(model: Any, tokenizer: Any) -> dict[str, list[str]]:
     return {prompt: texts[at * SAMPLES_PER_PROMPT :][:SAMPLES_PER_PROMPT] for at, prompt in enumerate(prompts)}
 
 
-def test_a_second_build_finds_the_first_and_trains_nothing(demo_model: Path) -> None:
-    calls: list[tuple[int, int]] = []
+def test_the_shipped_model_is_whole_small_and_says_what_made_it(demo_model: Path) -> None:
+    sizes = {path.name: path.stat().st_size for path in demo_model.iterdir()}
+    card = (demo_model / "README.md").read_text("utf-8")
 
-    again = build_demo_model(demo_model.parent, progress=lambda done, total: calls.append((done, total)))
-
-    assert again == demo_model
-    assert calls == []
-
-
-def test_the_cache_holds_finished_models_only(demo_model: Path) -> None:
-    for folder in demo_model.parent.glob("demo-*"):
-        assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= {
-            path.name for path in folder.iterdir()
-        }
+    assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= set(sizes)
+    assert sum(sizes.values()) < 6e6
+    assert "--remake-model" in card and f"{DIALOGUES:,} dialogues" in card
 
 
-def test_a_build_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+def test_its_weights_are_stored_in_half_precision_and_loaded_whole(demo_model: Path, model: Any) -> None:
+    from safetensors import safe_open
+
+    with safe_open(demo_model / "model.safetensors", framework="pt") as stored:
+        assert {stored.get_slice(name).get_dtype() for name in stored.keys()} == {"F16"}  # noqa: SIM118
+    assert str(model.dtype) == "torch.float32"
+
+
+def test_a_making_that_is_broken_off_leaves_what_was_there(tmp_path: Path) -> None:
     class BrokenOffError(Exception):
         pass
 
@@ -76,19 +80,30 @@ def test_a_build_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
         assert (done, total) == (1, 900)
         raise BrokenOffError
 
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("before")
     with pytest.raises(BrokenOffError):
-        build_demo_model(tmp_path / "models", progress=break_off)
+        make_demo_model(tmp_path / "model", progress=break_off)
 
-    assert list(tmp_path.rglob("*")) == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "config.json"]
 
 
-def test_of_two_builds_that_finish_together_the_first_stays_and_neither_fails(tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(name)
-        _publish(tmp_path / name, tmp_path / "model")
+def test_the_recipe_makes_a_model_that_speaks_of_the_demo_world(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    assert (tmp_path / "model" / "config.json").read_text() == "first"
+    steps: list[tuple[int, int]] = []
+    (tmp_path / "model").mkdir()
+    make_demo_model(tmp_path / "model", dialogue_count=SHORT_DIALOGUES, progress=lambda *state: steps.append(state))
+
+    assert steps[-1] == (SHORT_DIALOGUES // 32, SHORT_DIALOGUES // 32)
+    prompts = demo_prompts("train")[:32]
+    texts = sample(
+        AutoModelForCausalLM.from_pretrained(tmp_path / "model"),
+        AutoTokenizer.from_pretrained(tmp_path / "model", padding_side="left"),
+        [[{"role": "user", "content": prompt}] for prompt in prompts],
+    )
+    assert sum(text.partition(" ")[0] in FIRST_WORDS for text in texts) >= 30, texts
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_the_model_is_small_and_takes_long_texts(model: Any) -> None:

@@ -40,14 +40,14 @@ class LmEvalHarness:
         batch_size: str,
         options: Mapping[str, str | None],
     ) -> dict[str, dict[str, float]]:
-        """Run the tasks; `options` holds `device` and `include_path`."""
+        """Run the tasks; `options` holds `device`, `dtype` and `include_path`."""
         from lm_eval import simple_evaluate
         from lm_eval.tasks import TaskManager
 
         manager = TaskManager(include_path=options["include_path"])
         results: Any = simple_evaluate(
             model="hf",
-            model_args={"pretrained": model_folder},
+            model_args={"pretrained": model_folder, "dtype": options["dtype"]},
             tasks=[_with_examples(manager, task) if task in DEFAULT_TASKS else task for task in tasks],
             limit=limit,
             batch_size=batch_size,
@@ -65,6 +65,7 @@ def run_lm_eval(
     limit: int | None,
     batch_size: str,
     device: str | None,
+    dtype: str,
     include_path: str | None,
     log_path: Path,
     timeout_s: float | None,
@@ -81,6 +82,7 @@ def run_lm_eval(
         limit: Questions of each task, the first ones; None for all.
         batch_size: A number, or "auto".
         device: As PyTorch names it; None for lm-eval's own choice.
+        dtype: Number format of weights and computation.
         include_path: A folder with further task files.
         log_path: Where what lm-eval prints is appended.
         timeout_s: Limit for all tasks together, in seconds; None for none.
@@ -96,7 +98,7 @@ def run_lm_eval(
         raise LmEvalMissingError("benchmarks need the package lm-eval; install it: pip install -e '.[lm-eval]'")
     if not tasks:
         raise ValueError("expected at least one task of lm-eval, got none; name some, such as arc_challenge")
-    options = {"device": device, "include_path": include_path}
+    options = {"device": device, "dtype": dtype, "include_path": include_path}
     with IsolatedProcess(LmEvalHarness, {}, log_path=log_path, timeout_s=timeout_s) as process:
         result: dict[str, dict[str, float]] = process.call(
             "evaluate", model_folder, list(tasks), limit, batch_size, options

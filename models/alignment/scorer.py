@@ -29,8 +29,8 @@ class LogpScorer:
         Args:
             model: a hub name or a folder made by `save_pretrained`.
             revision: the hub revision, None for the newest.
-            dtype: "float32", "bfloat16", "float16", "auto" for the checkpoint's own, or "autocast": float32 weights
-                computed with in bfloat16, as the trainer does.
+            dtype: "float32", "bfloat16", "float16", or "autocast": float32 weights computed with in bfloat16, as the
+                trainer does.
             device: as torch names it; None takes the GPU if there is one.
             tokens_per_batch: padded tokens in one forward pass, at most, unless one sequence alone is longer.
 

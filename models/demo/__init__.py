@@ -1,5 +1,9 @@
-"""The demo world: prompts, responses, their true utility, and a small language model made on this machine in a minute.
+"""The demo world: prompts, responses, their true utility, and a small language model that speaks of it.
 
-`grammar` writes, `parser` reads and scores, `corpus` lists the prompts and the training dialogues, `language_model`
-trains the model. The facts stand in the `world_*` files. Needs no hub and no data set.
+`grammar` writes, `parser` reads and scores, `corpus` lists the prompts and the training dialogues. The model lies in
+`shipped_model/`; `language_model` is what made it. The facts stand in the `world_*` files. Needs no hub and no data set.
 """
+
+from pathlib import Path
+
+MODEL_FOLDER = Path(__file__).parent / "shipped_model"

@@ -1,11 +1,12 @@
-"""The demo's base model: a small Llama trained on this machine on the demo world's dialogues.
+"""The demo's base model: a small Llama trained on the demo world's dialogues, which lies in `shipped_model/`.
 
 Its samples are readable English of the grammar, of mixed quality: good material to select from, and to align. The
-folder it is saved in is an ordinary one, for transformers and vLLM alike.
+folder is an ordinary one, for transformers and vLLM alike. `antipode demo --remake-model` makes it anew.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.demo.corpus import training_dialogues
-from models.records import Message, content_key
+from models.number_format import fast_format
+from models.records import Message
 
 if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 _SEED = 20260801
-_DIALOGUES = 28_800  # 900 steps
+DIALOGUES = 28_800  # 900 steps
 _BATCH = 32
 _VOCABULARY = 2048
 _HIDDEN = 256
@@ -30,8 +32,9 @@ _HEAD = 64  # vLLM's CPU attention takes 64
 _LAYERS = 3
 _FEED_FORWARD = 512
 _POSITIONS = 2048  # far more than a demo dialogue: real texts run through the same model
-_MATRIX_RATE = 0.012  # Muon; 0.01 to 0.035 end at the same loss
-_EMBEDDING_RATE = 6e-3  # AdamW
+_MATRIX_RATE = 2e-3
+_EMBEDDING_RATE = 6e-3
+_WEIGHT_DECAY = 0.01
 _WARM_UP_STEPS = 20
 # The trained logits are multiplied by this, once and for all, through the gain of the last norm. Of samples at
 # temperature 1, 13 % break the grammar with 1.0, 4 to 6 % with 1.15, 2 to 3 % from 1.25 on.
@@ -57,48 +60,48 @@ class _Example:
     response_start: int
 
 
-def build_demo_model(cache_folder: Path, *, progress: Progress | None = None) -> Path:
-    """Train the demo model, or find it trained, and return its folder.
+def make_demo_model(folder: Path, *, dialogue_count: int = DIALOGUES, progress: Progress) -> None:
+    """Train the demo model and save it in a folder; one that is there is replaced when all is done.
 
-    The folder's name is a hash of the dialogues, of this file and of the libraries' versions, so a stale model is never
-    returned. The folder appears whole or not at all; of two processes that build at once one provides the folder.
+    The weights are stored in float16 and loaded in float32, in which a policy that begins with them is stored too.
+    The same recipe on another processor gives other weights: rounding differs.
 
     Args:
-        cache_folder: where models are kept; made if missing.
-        progress: called after every training step with the steps done and the steps in total; not called if cached.
+        folder: where the model is put.
+        dialogue_count: dialogues to train on, 32 a step; fewer make a worse model.
+        progress: called after every training step with the steps done and the steps in total.
     """
     from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
-    dialogues = list(training_dialogues(_DIALOGUES, seed=_SEED))
-    folder = cache_folder / f"demo-{_key(dialogues)[:16]}"
-    if folder.is_dir():
-        return folder
+    dialogues = list(training_dialogues(dialogue_count, seed=_SEED))
     tokenizer = _train_tokenizer(dialogues)
     model = _train_model([_encode(tokenizer, dialogue) for dialogue in dialogues], tokenizer, progress)
-    cache_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".demo-", dir=cache_folder) as scratch:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".demo-", dir=folder.parent) as scratch:
         finished = Path(scratch) / "model"
         disable_progress_bar()  # of the writing, a line below ours that says nothing
-        model.save_pretrained(finished)
+        model.half().save_pretrained(finished)
         enable_progress_bar()
         tokenizer.save_pretrained(finished)
-        _publish(finished, folder)
-    return folder
-
-
-def _key(dialogues: Sequence[tuple[Message, ...]]) -> str:
-    texts = [[(turn.role, turn.content) for turn in dialogue] for dialogue in dialogues]
-    versions = [version(name) for name in ("torch", "transformers", "tokenizers")]
-    return content_key(texts, Path(__file__).read_text("utf-8"), versions)
-
-
-def _publish(finished: Path, folder: Path) -> None:
-    """Move the finished folder to its place, unless another process was faster."""
-    try:
+        config = json.loads((finished / "config.json").read_text("utf-8")) | {"dtype": "float32"}
+        (finished / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        (finished / "README.md").write_text(_card(dialogue_count), "utf-8")
+        if folder.exists():
+            folder.replace(Path(scratch) / "replaced")
         finished.replace(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
+
+
+def _card(dialogue_count: int) -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "tokenizers"))
+    return f"""# Antipode's demo model
+
+A Llama of {_LAYERS} layers and 2.5 million parameters. It answers the questions of the demo world (`models/demo/`) in
+readable English of mixed quality, and can do nothing else. It shows what the software does, not what a model can say.
+
+Made by `antipode demo --remake-model`: {dialogue_count:,} dialogues written by the demo world's grammar (seed {_SEED}),
+one pass, AdamW, products in {fast_format().dtype}, with {versions}. No other text was read. Weights are stored in
+float16.
+"""
 
 
 def _train_tokenizer(dialogues: Sequence[tuple[Message, ...]]) -> PreTrainedTokenizerFast:
@@ -136,44 +139,39 @@ def _encode(tokenizer: PreTrainedTokenizerFast, dialogue: tuple[Message, ...]) -
     return _Example(given_ids + response_ids, len(given_ids))
 
 
-def _train_model(
-    examples: list[_Example], tokenizer: PreTrainedTokenizerFast, progress: Progress | None
-) -> LlamaForCausalLM:
+def _train_model(examples: list[_Example], tokenizer: PreTrainedTokenizerFast, progress: Progress) -> LlamaForCausalLM:
     import torch
 
     batches = _batches(examples)
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
         model = _new_model(tokenizer)
-    optimizers = _new_optimizers(model)
+    optimizer = _new_optimizer(model)
     for step, batch in enumerate(batches):
         share = _rate_share(step, len(batches))
         loss = _response_loss(model, batch)
         loss.backward()
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * share
-            optimizer.step()
-            optimizer.zero_grad()
-        if progress is not None:
-            progress(step + 1, len(batches))
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * share
+        optimizer.step()
+        optimizer.zero_grad()
+        progress(step + 1, len(batches))
     with torch.no_grad():
         model.model.norm.weight.mul_(_SHARPNESS)
     return model.eval()
 
 
-def _new_optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices, AdamW for the embedding and the gains."""
+def _new_optimizer(model: LlamaForCausalLM) -> torch.optim.AdamW:
+    """AdamW, with a higher rate for the embedding and the gains."""
     import torch
 
     matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
     others = [weight for name, weight in model.named_parameters() if weight.ndim < 2 or "embed" in name]
-    return [
-        torch.optim.Muon([{"params": matrices, "initial_lr": _MATRIX_RATE}], lr=_MATRIX_RATE, weight_decay=0.0),
-        torch.optim.AdamW(
-            [{"params": others, "initial_lr": _EMBEDDING_RATE}], lr=_EMBEDDING_RATE, betas=(0.9, 0.98), fused=True
-        ),
+    groups = [
+        {"params": matrices, "initial_lr": _MATRIX_RATE},
+        {"params": others, "initial_lr": _EMBEDDING_RATE},
     ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=_WEIGHT_DECAY, fused=True)
 
 
 def _new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -216,7 +214,7 @@ def _rate_share(step: int, steps: int) -> float:
 
 
 def _response_loss(model: LlamaForCausalLM, batch: list[_Example]) -> torch.Tensor:
-    """Mean negative log-likelihood of the response tokens, bf16 matrices (4.6 x float32 on CPUs that have them).
+    """Mean negative log-likelihood of the response tokens, products in the format that the CPU computes fast in.
 
     Padding stands on the right, where causal attention cannot look, so no attention mask is needed.
     """
@@ -229,7 +227,7 @@ def _response_loss(model: LlamaForCausalLM, batch: list[_Example]) -> torch.Tens
         ids[row, : len(example.ids)] = torch.tensor(example.ids)
         is_learnt[row, example.response_start : len(example.ids)] = True
     targets = ids[is_learnt]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast_format().dtype == "bfloat16"):
         hidden = model.model(ids[:, :-1], use_cache=False).last_hidden_state
         logits = model.lm_head(hidden[is_learnt[:, 1:]])
     return torch.nn.functional.cross_entropy(logits.float(), targets)

@@ -40,8 +40,7 @@ class HiddenStateEmbedder:
         Args:
             model: a hub name or a folder made by `save_pretrained`; the model that is to be aligned.
             revision: the hub revision, None for the newest.
-            dtype: "float32", "bfloat16", "float16", or "auto" for the checkpoint's own. On a CPU float16 is some
-                twenty times slower than bfloat16.
+            dtype: "float32", "bfloat16" or "float16".
             context: `response` feeds the response alone, as the paper does; `prompt_and_response` lets it see its
                 prompt. The mean goes over the response's tokens in both.
             max_tokens: response tokens kept; at least 1. Fewer are kept where the model's context is shorter.

@@ -40,7 +40,7 @@ class TransformersGenerator:
             model: A name on the hub or a folder written by `save_pretrained`.
             parameters: How to sample. Nothing is taken from the model's own generation defaults but its end tokens.
             revision: Branch, tag or commit on the hub.
-            dtype: A torch dtype by name, or "auto" for the one the weights are stored in.
+            dtype: "float32", "bfloat16" or "float16".
             device: A torch device by name.
             max_batch_tokens: Upper bound for rows x (longest prompt + max_tokens) of a batch; a single longer row is
                 a batch of its own.

@@ -40,7 +40,7 @@ class VllmGenerator:
             model: A name on the hub or a folder written by `save_pretrained`.
             parameters: How to sample; nothing is taken from the model's own generation defaults but its end tokens.
             revision: Branch, tag or commit on the hub.
-            dtype: "auto", "bfloat16", "float16" or "float32".
+            dtype: "float32", "bfloat16" or "float16".
             max_model_len: Context in tokens, prompt and response together; None takes the model's own.
             gpu_memory_utilization: Share of a GPU's memory for weights and KV cache, in (0, 1]; for a CPU see
                 `device_arguments`.

@@ -29,6 +29,7 @@ class GuideSettings:
         epochs: passes over the texts; fractions are allowed.
         batch_size: texts in one optimizer step.
         max_length: tokens of prompt and response together, the end included.
+        dtype: number format of the training's products; the weights are float32, and so is encoding.
     """
 
     base: str | None
@@ -45,6 +46,7 @@ class GuideSettings:
     epochs: float
     batch_size: int
     max_length: int
+    dtype: str
     seed: int
 
     @property

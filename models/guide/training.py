@@ -183,7 +183,7 @@ def _losses(
         decay = 0.5 * (1 + math.cos(math.pi * max(0, step - warm_up) / max(1, len(batches) - warm_up)))
         optimizer.param_groups[0]["lr"] = settings.learning_rate * min((step + 1) / warm_up, decay)
         batch = _padded(sequences, device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.dtype == "bfloat16"):
             loss = network.reconstruction_loss(batch, network.encode(batch))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRAD_NORM)

@@ -50,7 +50,7 @@ class RewardModelLabeller:
             model: a hub name or a folder made by `save_pretrained`: a sequence classifier with one label.
             revision: the hub revision, None for the newest.
             fingerprint: of the model's content (`model_fingerprint`), for the identity.
-            dtype: "float32", "bfloat16", "float16", or "auto" for the checkpoint's own.
+            dtype: "float32", "bfloat16" or "float16".
             device: "cpu", "cuda", "cuda:1", …; None takes the GPU if there is one.
             max_tokens: the longest prompt with response that is scored, in tokens of the template included.
             tokens_per_batch: padded tokens in one forward pass, at most, unless one text alone is longer.

@@ -1,0 +1,89 @@
+"""What a stage tells of itself: plain lines where nobody watches a terminal, a live bar where somebody does."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+from tasks import progress
+from tasks.progress import stage_progress, step_progress
+
+
+@pytest.fixture
+def lines(capsys, monkeypatch):
+    """Read the lines that were printed; further ones come twenty times a second."""
+    monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.05)
+    return lambda: capsys.readouterr().err.splitlines()
+
+
+def test_a_log_gets_a_line_at_the_beginning_while_it_lasts_and_at_the_end(lines):
+    with stage_progress("generate", 2_048, "responses, demo") as advance:
+        assert lines() == ["generate begins"]
+        time.sleep(0.2)
+        waiting = lines()
+        advance(512)
+        time.sleep(0.2)
+        moving = lines()
+        advance(1_536)
+
+    assert len(waiting) >= 2 and set(waiting) == {"generate: 0 of 2,048 responses, demo, 0 s"}
+    assert moving[-1] == "generate: 512 of 2,048 responses, demo, 0 s"
+    assert lines()[-1] == "generate: 2,048 of 2,048 responses, demo, done after 0 s"
+
+
+def test_work_that_does_not_know_its_length_yet_tells_that_it_lasts(lines):
+    with step_progress("train dpo", "steps, policy 3") as on_step:
+        time.sleep(0.2)
+        assert "train dpo, 0 s" in lines()
+        on_step(2, 40)
+        time.sleep(0.2)
+        assert "train dpo: 2 of 40 steps, policy 3, 0 s" in lines()
+
+
+def test_what_stops_a_stage_is_told_with_how_far_it_came(lines):
+    with pytest.raises(KeyboardInterrupt), stage_progress("embed", 10, "responses") as advance:
+        advance(3)
+        raise KeyboardInterrupt
+
+    assert lines()[-1] == "embed: 3 of 10 responses, stopped after 0 s"
+    time.sleep(0.2)
+    assert lines() == [], "it has ended"
+
+
+def test_a_line_comes_at_least_every_fifteen_seconds():
+    assert progress.LINE_INTERVAL_S <= 15
+
+
+def test_a_reader_that_has_gone_stops_no_stage():
+    code = (
+        "import os, sys, time; os.close(2); os.open(os.devnull, os.O_RDONLY)\n"
+        "from tasks.progress import stage_progress\n"
+        "with stage_progress('embed', 1, 'responses') as advance: advance(1)\n"
+        "print('whole')"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+
+    assert ended.stdout == "whole\n"
+
+
+def test_a_terminal_gets_one_live_bar_and_no_lines():
+    code = (
+        "from tasks.progress import step_progress\n"
+        "with step_progress('train', 'steps') as on_step: on_step(1, 2); on_step(2, 2)"
+    )
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
+    subprocess.run([sys.executable, "-c", code], env=environment, stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode(errors="replace")
+    os.close(ours)
+
+    assert "2/2" in shown and "train" in shown
+    assert "begins" not in shown and "done after" not in shown
