@@ -27,10 +27,10 @@ from db import policies as stored_policies
 from models.alignment.statistics import Interval, clustered_mean
 from tasks.align_config import AlignConfig
 from tasks.align_runs import open_align_run, open_ld_align_run
+from tasks.database import open_database
 from tasks.evaluation import evaluate_policy
 from tasks.ld_align import train_round, weigh_round
 from tasks.ld_align_config import LdAlignConfig
-from tasks.resources import open_database
 from tasks.runs import recorded
 from tasks.settings import Settings
 from tasks.training import fine_tune, train_policy

@@ -32,10 +32,11 @@ from models.records import StoredPrompt
 from tasks.align_data import golden_parts, load_alignment
 from tasks.align_runs import open_ld_align_run
 from tasks.config import GenerateConfig
+from tasks.database import open_database
 from tasks.ld_align import guide_settings_of
 from tasks.ld_align_config import GuideConfig, LdAlignConfig
 from tasks.policy_samples import policy_samples
-from tasks.resources import open_database, resolve_model
+from tasks.resources import resolve_model
 from tasks.settings import Settings
 from tasks.training import fine_tune, start_model
 

@@ -1,198 +1,144 @@
 """The command line `antipode …` (= `python -m flows …`), generated from the configuration that the flows take.
 
-Results go to stdout, progress and messages to stderr. A failure is one line and a non-zero exit status.
+Results go to stdout, progress and messages to stderr. A failure is one line and a non-zero exit status. Only the module
+of the command that is given is loaded.
 """
 
 from __future__ import annotations
 
-import logging
+import difflib
+import importlib
 import sys
-from pathlib import Path
-from typing import Literal
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    CliApp,
-    CliPositionalArg,
-    CliSubCommand,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-
-from flows import terminal
-from flows.demo_command import Demo
-from flows.doctor_command import Doctor
-from flows.engine import prepare_prefect
-from flows.label_commands import Export, ExportPairs, ImportLabels, Label, Quality, Web
-from flows.policy_commands import Align, Benchmarks, Evaluate, LdAlign, Policies, Promote, Questions, Rollback
-from flows.query_commands import Backup, Restore, Sql
-from flows.service_commands import Deploy, Up, Worker
-from models.selection import Strategy
-from tasks.config import CurateConfig, ImportConfig
-from tasks.settings import Settings
-
-Format = Literal["table", "jsonl", "csv", "parquet"]
-
-TABLE_ROWS = 20
+SUMMARY = "Spend preference labels where they teach most: generate, embed, select the pairs worth a label, label them."
+HELP = ("-h", "--help", "help")
 
 
-class Import(ImportConfig):
-    """Read prompts, or prompts with responses, from a file or a data set into the database."""
+class Command(NamedTuple):
+    """Where a command is, and what it does."""
 
-    source: CliPositionalArg[str] = Field(description="JSONL, JSON, CSV or Parquet file (.gz too), folder or hub name.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.ingestion import import_source
-
-        config = ImportConfig.model_validate(self.model_dump(exclude={"source"}))
-        terminal.show_import(import_source(self.source, config, Settings()))
+    module: str
+    name: str
+    description: str
 
 
-class Curate(CurateConfig):
-    """Generate, embed, select: one curation run. The same command again goes on where a stopped run was."""
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        prepare_prefect()
-        from flows.curate import curate
-
-        terminal.show_run(curate(CurateConfig.model_validate(self.model_dump())), Settings())
-
-
-class Pairs(BaseModel):
-    """Show or export the selected pairs of a run."""
-
-    run: str = Field("last", description="Id or name of a run, or `last`.")
-    strategy: Strategy | None = Field(None, description="Only this strategy's pairs.")
-    limit: int | None = Field(None, ge=1, description="At most so many. A table shows 20 unless told otherwise.")
-    format: Format = Field("table", description="How to write them.")
-    output: Path | None = Field(None, description="File to write; empty: the terminal.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.queries import selected_pairs
-
-        limit = TABLE_ROWS if self.limit is None and self.format == "table" and self.output is None else self.limit
-        found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
-        terminal.write_pairs(found, self.format, self.output)
-
-
-class Runs(BaseModel):
-    """List the runs, newest first."""
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.queries import run_summaries
-
-        terminal.show_runs(run_summaries(Settings()))
-
-
-class Similar(BaseModel):
-    """Show the responses most similar to one, over everything that was embedded like it."""
-
-    response_id: CliPositionalArg[int] = Field(description="Id of a response, as `antipode pairs` shows it.")
-    count: int = Field(10, ge=1, description="How many to show (1 or more).")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.queries import similar_responses
-
-        terminal.show_similar(similar_responses(self.response_id, self.count, Settings()))
-
-
-class Report(BaseModel):
-    """Write the report page of a run anew and print where it is."""
-
-    run: str = Field("last", description="Id or name of a run, or `last`.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.queries import find_run
-        from tasks.reporting import write_run_report
-
-        print(write_run_report(find_run(self.run, Settings()), Settings()))
-
-
-class Upgrade(BaseModel):
-    """Bring a database that an older version made up to this version's schema. Make a backup first: antipode backup."""
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from db.engine import make_engine
-        from db.migrations import upgrade
-
-        upgrade(make_engine(Settings().database))
-        print("the database is at the newest schema")
-
-
-class Antipode(BaseSettings):
-    """Spend preference labels where they teach most: generate, embed, select the pairs worth a label, label them."""
-
-    model_config = SettingsConfigDict(
-        cli_prog_name="antipode", cli_hide_none_type=True, cli_avoid_json=True, cli_implicit_flags=True
-    )
-
-    demo: CliSubCommand[Demo] = Field(description="the whole job on a small world made here")
-    up: CliSubCommand[Up] = Field(description="everything on this machine: Prefect server, worker, labelling page")
-    import_: CliSubCommand[Import] = Field(alias="import", description="prompts and responses into the database")
-    curate: CliSubCommand[Curate] = Field(description="generate, embed, select: one run")
-    pairs: CliSubCommand[Pairs] = Field(description="show or export the selected pairs of a run")
-    runs: CliSubCommand[Runs] = Field(description="list the runs")
-    label: CliSubCommand[Label] = Field(description="judges, reward models, data sets: labels for selected pairs")
-    web: CliSubCommand[Web] = Field(description="the labelling page for people")
-    quality: CliSubCommand[Quality] = Field(description="how far the labels can be trusted")
-    export: CliSubCommand[Export] = Field(description="preferences for a trainer, as a snapshot")
-    export_pairs: CliSubCommand[ExportPairs] = Field(
-        alias="export-pairs", description="pairs for Label Studio, Argilla or a file to fill in"
-    )
-    import_labels: CliSubCommand[ImportLabels] = Field(alias="import-labels", description="labels made elsewhere")
-    align: CliSubCommand[Align] = Field(description="preferences to an aligned policy")
-    ld_align: CliSubCommand[LdAlign] = Field(alias="ld-align", description="LD-Align or SPIN: rounds without labels")
-    evaluate: CliSubCommand[Evaluate] = Field(description="compare a policy with another model")
-    questions: CliSubCommand[Questions] = Field(description="MT-Bench's or Arena-Hard's protocol on your questions")
-    benchmarks: CliSubCommand[Benchmarks] = Field(description="lm-eval on a policy")
-    policies: CliSubCommand[Policies] = Field(description="list the trained policies")
-    promote: CliSubCommand[Promote] = Field(description="put a policy into use")
-    rollback: CliSubCommand[Rollback] = Field(description="take the policy in use out of it")
-    sql: CliSubCommand[Sql] = Field(description="ask the database in SQL, read-only")
-    similar: CliSubCommand[Similar] = Field(description="the responses most similar to one")
-    report: CliSubCommand[Report] = Field(description="write the report page of a run anew")
-    deploy: CliSubCommand[Deploy] = Field(description="deployments and schedules onto a Prefect server")
-    worker: CliSubCommand[Worker] = Field(description="run what a Prefect server asks for")
-    doctor: CliSubCommand[Doctor] = Field(description="check this installation and say what to do")
-    backup: CliSubCommand[Backup] = Field(description="copy the database into a file")
-    restore: CliSubCommand[Restore] = Field(description="bring a backup into an empty database")
-    upgrade: CliSubCommand[Upgrade] = Field(description="bring an older database to this version")
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the command line alone: an environment variable called PAIRS is somebody else's."""
-        return (init_settings,)
-
-    def cli_cmd(self) -> None:
-        """Run the chosen command."""
-        CliApp.run_subcommand(self)
+COMMANDS = {
+    "demo": Command("demo_command", "Demo", "the whole job on a small world made here"),
+    "up": Command("service_commands", "Up", "everything on this machine: Prefect server, worker, labelling page"),
+    "import": Command("curation_commands", "Import", "prompts and responses into the database"),
+    "curate": Command("curation_commands", "Curate", "generate, embed, select: one run"),
+    "pairs": Command("run_commands", "Pairs", "show or export the selected pairs of a run"),
+    "runs": Command("run_commands", "Runs", "list the runs"),
+    "label": Command("label_commands", "Label", "judges, reward models, data sets: labels for selected pairs"),
+    "web": Command("label_commands", "Web", "the labelling page for people"),
+    "quality": Command("quality_command", "Quality", "how far the labels can be trusted"),
+    "export": Command("exchange_commands", "Export", "preferences for a trainer, as a snapshot"),
+    "export-pairs": Command("exchange_commands", "ExportPairs", "pairs for Label Studio, Argilla or a file to fill in"),
+    "import-labels": Command("exchange_commands", "ImportLabels", "labels made elsewhere"),
+    "align": Command("alignment_commands", "Align", "preferences to an aligned policy"),
+    "ld-align": Command("alignment_commands", "LdAlign", "LD-Align or SPIN: rounds without labels"),
+    "evaluate": Command("alignment_commands", "Evaluate", "compare a policy with another model"),
+    "questions": Command("alignment_commands", "Questions", "MT-Bench's or Arena-Hard's protocol on your questions"),
+    "benchmarks": Command("policy_commands", "Benchmarks", "lm-eval on a policy"),
+    "policies": Command("policy_commands", "Policies", "list the trained policies"),
+    "promote": Command("policy_commands", "Promote", "put a policy into use"),
+    "rollback": Command("policy_commands", "Rollback", "take the policy in use out of it"),
+    "sql": Command("query_commands", "Sql", "ask the database in SQL, read-only"),
+    "similar": Command("run_commands", "Similar", "the responses most similar to one"),
+    "report": Command("run_commands", "Report", "write the report page of a run anew"),
+    "deploy": Command("service_commands", "Deploy", "deployments and schedules onto a Prefect server"),
+    "worker": Command("service_commands", "Worker", "run what a Prefect server asks for"),
+    "doctor": Command("doctor_command", "Doctor", "check this installation and say what to do"),
+    "backup": Command("query_commands", "Backup", "copy the database into a file"),
+    "restore": Command("query_commands", "Restore", "bring a backup into an empty database"),
+    "upgrade": Command("run_commands", "Upgrade", "bring an older database to this version"),
+}
 
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in HELP:
+        print(_overview())
+    elif arguments[0] in COMMANDS:
+        _run(arguments)
+    else:
+        sys.exit(_unknown(arguments[0]))
+
+
+def _run(arguments: list[str]) -> None:
+    import logging
+
+    from pydantic import ValidationError
+    from pydantic_settings import CliApp
+
+    from flows import failures
+
     # The first tells its retries, the second that Ctrl-C hit a connection's end; what matters is told below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
-        CliApp.run(Antipode, cli_args=sys.argv[1:] or ["--help"])
+        CliApp.run(_command_line(arguments[0]), cli_args=arguments)
     except ValidationError as error:
-        sys.exit(terminal.fail(terminal.validation_line(error), status=2))
+        sys.exit(failures.fail(failures.validation_line(error), status=2))
     except KeyboardInterrupt:
-        sys.exit(terminal.fail("stopped; the same command again goes on where it was", status=130))
+        sys.exit(failures.fail("stopped; the same command again goes on where it was", status=130))
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 (the last place that can tell the user)
-        sys.exit(terminal.fail(terminal.error_line(error), status=1))
+        sys.exit(failures.fail(failures.error_line(error), status=1))
+
+
+def _command_line(name: str) -> type[Any]:
+    """The command line with this command alone: the settings of the others are not even read."""
+    from pydantic import Field, create_model
+    from pydantic_settings import BaseSettings, CliApp, CliSubCommand, PydanticBaseSettingsSource, SettingsConfigDict
+
+    class CommandLine(BaseSettings):
+        model_config = SettingsConfigDict(
+            cli_prog_name="antipode", cli_hide_none_type=True, cli_avoid_json=True, cli_implicit_flags=True
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """Take the command line alone: an environment variable called PAIRS is somebody else's."""
+            return (init_settings,)
+
+        def cli_cmd(self) -> None:
+            """Run the command."""
+            CliApp.run_subcommand(self)
+
+    command = COMMANDS[name]
+    model = getattr(importlib.import_module(f"flows.{command.module}"), command.name)
+    field = Field(alias=name, description=command.description)
+    fields: dict[str, Any] = {"command": (CliSubCommand[model], field)}  # type: ignore[misc, valid-type]
+    return create_model("Antipode", __base__=CommandLine, **fields)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = (f"  {name:<{width}}  {command.description}" for name, command in COMMANDS.items())
+    return "\n".join((
+        "usage: antipode COMMAND [SETTINGS]",
+        "",
+        SUMMARY,
+        "",
+        "commands:",
+        *lines,
+        "",
+        "antipode COMMAND --help shows every setting of a command, with its default.",
+    ))  # fmt: skip
+
+
+def _unknown(name: str) -> int:
+    """Say that there is no such command; return the exit status."""
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    advice = f"did you mean {near[0]}? See" if near else "see"
+    print(f"antipode: there is no command {name!r}; {advice}: antipode --help", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

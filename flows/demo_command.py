@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, BaseModel, Field
 
-from flows import policy_terminal, quality_terminal, terminal
+from flows import policy_terminal, quality_terminal, run_terminal
 from flows.engine import prepare_prefect
 from tasks.align_config import AlignConfig
-from tasks.config import CurateConfig, LabelConfig
+from tasks.config import CurateConfig
+from tasks.label_config import LabelConfig
 from tasks.settings import Settings
 
 PROMPTS = 256
@@ -52,13 +53,13 @@ class Demo(BaseModel):
         run_id = _curate(config)
         for seed in range(ANNOTATORS):
             _label(run_id, seed)
-        terminal.show_pairs_of(run_id, settings)
+        run_terminal.show_pairs_of(run_id, settings)
         quality_terminal.show_agreement(quality_of_run(str(run_id), strategies=(), settings=settings))
         if self.prompts >= ALIGNED_FROM:
             policy_terminal.show_policy(_align(run_id), settings)
         else:
             say(f"too few labels to align on; antipode demo --prompts {ALIGNED_FROM} does")
-        terminal.show_next(run_id, settings)
+        run_terminal.show_next(run_id, settings)
 
 
 def _remake_model() -> None:

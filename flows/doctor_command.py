@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from pydantic import BaseModel, Field
 
-from flows.terminal import DEBUG_VARIABLE
+from flows.failures import DEBUG_VARIABLE
 from tasks import doctor, doctor_checks
 from tasks.doctor_checks import Finding
 from tasks.doctor_prefect import prefect_address, prefect_findings

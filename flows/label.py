@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.config import LabelConfig
+from tasks.label_config import LabelConfig
 from tasks.labelling import judge_pairs, open_label_run
 from tasks.publishing import publish_labels
 from tasks.runs import working_on

@@ -1,19 +1,15 @@
-"""The commands of labelling: label, web, quality, export, import-labels. What they print is in `label_terminal`."""
+"""The commands of labelling: label, web. What they print is in `label_terminal`."""
 
 from __future__ import annotations
 
 import getpass
-from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, Field
-from pydantic_settings import CliPositionalArg
+from pydantic import Field
 
-from flows import label_terminal, quality_terminal
+from flows import label_terminal
 from flows.engine import prepare_prefect
-from models.exchange.label_files import LabelFormat
-from models.selection import Strategy
-from tasks.config import ExportConfig, LabelConfig, PairsConfig, PeopleConfig
+from tasks.exchange_config import PairsConfig
+from tasks.label_config import LabelConfig, PeopleConfig
 from tasks.settings import Settings
 
 
@@ -65,69 +61,5 @@ class Web(PairsConfig):
                 self.evaluation, judgements_per_pair=per_pair, seed=self.seed, settings=settings
             )
         people = PeopleConfig(judgements_per_pair=per_pair)
-        config = LabelConfig(seed=self.seed, annotator="people", pairs=_pairs_of(self), people=people)
+        config = LabelConfig(seed=self.seed, annotator="people", pairs=self.section(), people=people)
         return open_people_queue(config, settings)
-
-
-class Quality(BaseModel):
-    """Show how far labels can be trusted: agreement, biases of annotators, suspect pairs."""
-
-    run: str = Field("last", description="Id or name of a curation run, or `last`.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
-    format: Literal["table", "json"] = Field("table", description="How to write it.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.quality import quality_of_run
-
-        quality = quality_of_run(self.run, strategies=self.strategies, settings=Settings())
-        if self.format == "json":
-            label_terminal.print_json(quality)
-        else:
-            quality_terminal.show_quality(quality)
-
-
-class Export(ExportConfig):
-    """Write preferences for a trainer (TRL's columns), as a snapshot that never changes."""
-
-    output: CliPositionalArg[Path] = Field(description="File or folder to write.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.exchange import export_preferences
-
-        config = ExportConfig.model_validate(self.model_dump(exclude={"output"}))
-        label_terminal.show_export(export_preferences(self.output, config, Settings()))
-
-
-class ExportPairs(PairsConfig):
-    """Write pairs for a labelling tool: Label Studio, Argilla, or a plain file to fill in."""
-
-    output: CliPositionalArg[Path] = Field(description="File to write; the tool's configuration is put beside it.")
-    tool: LabelFormat = Field("labels", description="Whom it is for.")
-    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.exchange import export_pairs
-
-        written = export_pairs(self.output, self.tool, _pairs_of(self), seed=self.seed, settings=Settings())
-        label_terminal.show_exported_pairs(written, self.tool)
-
-
-class ImportLabels(BaseModel):
-    """Read labels that were made elsewhere: Label Studio, Argilla, or a file of labels."""
-
-    file: CliPositionalArg[Path] = Field(description="JSON, JSONL or CSV file (.gz too).")
-    format: LabelFormat | None = Field(None, description="Whose file it is. Empty: recognised.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.label_import import import_labels
-
-        label_terminal.show_label_import(import_labels(self.file, self.format, Settings()))
-
-
-def _pairs_of(command: PairsConfig) -> PairsConfig:
-    """The section alone, without the command's own settings."""
-    return PairsConfig.model_validate(command.model_dump(include=set(PairsConfig.model_fields)))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from models.exchange.label_files import WrittenPairs
-from models.labelling.quality import LabelQuality
 from models.records import shortened
-from tasks.exchange import ExportResult
-from tasks.label_events import LabelWatch
-from tasks.label_import import LabelImport
-from tasks.queries import label_end
-from tasks.resources import open_database
 from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from models.exchange.label_files import WrittenPairs
+    from tasks.exchange import ExportResult
+    from tasks.label_import import LabelImport
 
 LEASE_S = 15 * 60.0
 WIDTH_OF_A_REPLY = 80
@@ -28,6 +25,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def show_labels(run_id: int, settings: Settings) -> None:
     """Print how a run that labels ended: what was judged, what it cost, what the preferences are, what to do next."""
+    from tasks.run_ends import label_end
+
     end = label_end(run_id, settings)
     run = f"--run {end.labelled_run_id}"
     if end.annotator is None:
@@ -54,6 +53,8 @@ def serve_page(
 
     Where a Prefect server is named, it is told when labels are enough to train on.
     """
+    from tasks.database import open_database
+    from tasks.label_events import LabelWatch
     from web.app import create_app
     from web.server import make_server
     from web.sign_in import sign_in_token
@@ -73,11 +74,6 @@ def serve_page(
         with suppress(KeyboardInterrupt):
             make_server(app, host=host, port=port, proxies=proxies).run(sockets=[listening])
     print("stopped; labels are stored. Next: antipode quality")
-
-
-def print_json(quality: LabelQuality) -> None:
-    """Print the figures as JSON."""
-    print(json.dumps(asdict(quality), ensure_ascii=False, indent=2))
 
 
 def show_export(result: ExportResult) -> None:

@@ -1,73 +1,12 @@
-"""The commands of alignment: align, ld-align, evaluate, policies, promote, rollback."""
+"""The commands on trained policies: policies, promote, rollback, benchmarks."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from flows import policy_terminal
-from flows.engine import prepare_prefect
-from tasks.align_config import AlignConfig, EvaluateConfig, EvaluationConfig, QuestionsConfig
-from tasks.ld_align_config import LdAlignConfig
 from tasks.settings import Settings
-
-
-class Align(AlignConfig):
-    """Train a policy on preferences: SFT, then DPO, IPO, ORPO, ASFT. Resumes where it stopped; trains nothing twice."""
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        prepare_prefect()
-        from flows.align import align
-
-        policy_terminal.show_policy(align(AlignConfig.model_validate(self.model_dump())), Settings())
-
-
-class LdAlign(LdAlignConfig):
-    """Align without labels, in rounds on golden responses: LD-Align, or SPIN (--preset spin)."""
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        prepare_prefect()
-        from flows.ld_align import ld_align
-
-        config = LdAlignConfig.model_validate(self.model_dump())
-        policy_terminal.show_policy(ld_align(config), Settings())
-
-
-class Evaluate(BaseModel):
-    """Compare a policy with another model."""
-
-    policy: CliPositionalArg[int] = Field(ge=1, description="The policy's id, as `antipode policies` shows it.")
-    against: str = Field(
-        "start",
-        description="`start`: the model its run began with; `promoted`: the policy in use; `policy:ID`; a model.",
-    )
-    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sampling (0 or more).")
-    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Who compares, on what.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        config = EvaluationConfig.model_validate(self.model_dump())
-        prepare_prefect()
-        from flows.align import evaluate
-
-        policy_terminal.show_evaluation(evaluate(config), Settings())
-
-
-class Questions(QuestionsConfig):
-    """Have a model answer your question file and a judge grade it, by MT-Bench's or Arena-Hard's protocol."""
-
-    file: CliPositionalArg[Path] = Field(description="Questions as MT-Bench or Arena-Hard write them, JSON or JSONL.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from tasks.questions import ask_questions
-
-        config = QuestionsConfig.model_validate(self.model_dump(exclude={"file"}))
-        policy_terminal.show_protocol(ask_questions(self.file, config, Settings()))
 
 
 class Benchmarks(BaseModel):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 from rich.console import Console
 from rich.text import Text
 
@@ -38,6 +41,11 @@ def show_quality(quality: LabelQuality) -> None:
         _show(console, suspect_table(quality))
     elif has_agreement(quality):
         _say(console, NO_SUSPECTS)
+
+
+def print_json(quality: LabelQuality) -> None:
+    """Print the figures as JSON."""
+    print(json.dumps(asdict(quality), ensure_ascii=False, indent=2))
 
 
 def show_agreement(quality: LabelQuality) -> None:

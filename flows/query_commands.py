@@ -17,6 +17,7 @@ from rich.text import Text
 
 from db.engine import batches
 from flows import terminal
+from flows.failures import shown_url
 from models.records import shortened
 from tasks.backups import Copied, back_up, restore
 from tasks.settings import Settings
@@ -55,7 +56,7 @@ class Backup(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        _tell(back_up(self.file, Settings()), f"backup of {terminal.shown_url(Settings())} in {self.file}")
+        _tell(back_up(self.file, Settings()), f"backup of {shown_url(Settings())} in {self.file}")
 
 
 class Restore(BaseModel):
@@ -65,7 +66,7 @@ class Restore(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        _tell(restore(self.file, Settings()), f"{self.file} is restored in {terminal.shown_url(Settings())}")
+        _tell(restore(self.file, Settings()), f"{self.file} is restored in {shown_url(Settings())}")
 
 
 def _tell(copied: Copied, what: str) -> None:

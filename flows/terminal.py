@@ -1,70 +1,36 @@
-"""What the command line prints: tables, exports, the end of a run, one-line errors. Decides nothing."""
+"""What the command line prints: tables, exports, where things are. Decides nothing."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.engine import batches
 from db.pairs import SelectedPair
 from db.runs import RunSummary
+from flows.failures import shown_url
 from models.records import shortened
-from tasks.ingestion import ImportResult
-from tasks.queries import SimilarResponse, run_end
-from tasks.reporting import NEXT_STEPS, report_path
 from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.ingestion import ImportResult
+    from tasks.similar import SimilarResponse
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WRAPPED_WIDTH, CELL_PADDING = 40, 3
 WIDTH_WITHOUT_TERMINAL = 200
 ROWS_PER_BATCH = 10_000
-COMMAND_LINE_MODEL = "Antipode"
-DEBUG_VARIABLE = "ANTIPODE_DEBUG"
-
-
-def show_run(run_id: int, settings: Settings) -> None:
-    """Print how a run ended: example pairs, figures, where things are, what to do next."""
-    show_pairs_of(run_id, settings)
-    show_next(run_id, settings)
-
-
-def show_pairs_of(run_id: int, settings: Settings) -> None:
-    """Print example pairs of a run and its figures."""
-    console = make_console()
-    end = run_end(run_id, settings)
-    console.print(_pair_table(end.examples))
-    console.print(_figures(end.summary), highlight=False)
-    for strategy, count in end.pair_counts.items():
-        console.print(
-            f"  {strategy:<9} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}", highlight=False
-        )
-    for reason, count in end.skipped.items():
-        console.print(f"  {count:,} prompts without a pair: {reason}", highlight=False)
-
-
-def show_next(run_id: int, settings: Settings) -> None:
-    """Print where things are and what to do next."""
-    console = make_console()
-    report = report_path(run_id, settings).resolve()
-    console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True, highlight=False)
-    console.print("\nNext:", highlight=False)
-    for step in NEXT_STEPS:
-        console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
 
 
 def show_service(prefect_port: int, page_port: int, people: Sequence[str], settings: Settings) -> None:
@@ -160,7 +126,7 @@ def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None)
     if (format == "table" and output is not None) or (format == "parquet" and output is None):
         raise ValueError(f"format {format} {'needs an' if output is None else 'takes no'} --output file")
     if format == "table":
-        make_console().print(_pair_table(list(found)))
+        make_console().print(pair_table(list(found)))
     elif output is None:
         _write_lines(found, format, sys.stdout)
     else:
@@ -177,47 +143,13 @@ def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None)
             partial.unlink(missing_ok=True)
 
 
-def fail(line: str, *, status: int) -> int:
-    """Print one line to stderr and return the exit status."""
-    print(f"antipode: {line}", file=sys.stderr)
-    return status
-
-
-def validation_line(error: ValidationError) -> str:
-    """The first fault of a configuration, by the name it has on the command line."""
-    fault = error.errors()[0]
-    path = [str(part) for part in fault["loc"]]
-    # In the command line's own model the first part is the command; a configuration made by a command has none.
-    name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
-    message = fault["msg"].removeprefix("Value error, ")
-    value = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
-    return f"{'--' + name + ': ' if name else ''}{message}{value}"
-
-
-def error_line(error: Exception) -> str:
-    """An exception as one line that says what to do; with ANTIPODE_DEBUG=1 it is raised again, with its traceback."""
-    if os.environ.get(DEBUG_VARIABLE):
-        raise error
-    if isinstance(error, OperationalError):
-        reason = shortened(str(error.orig), 300)
-        hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
-        if "unable to open" in reason or "readonly" in reason:
-            hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
-        return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
-    if isinstance(error, DBAPIError):
-        return f"database {shown_url(Settings())}: {shortened(str(error.orig), 300)}"
-    message = str(error).splitlines()[0] if str(error) else type(error).__name__
-    known = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
-    return message if known else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
-
-
 def make_console() -> Console:
     """Rich takes 80 columns where there is no terminal; a file or a log has room."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
 
 
-def _pair_table(found: Sequence[SelectedPair]) -> Table:
+def pair_table(found: Sequence[SelectedPair]) -> Table:
     """Figures whole; the texts share what room is left."""
     table = Table(box=SIMPLE_HEAD, expand=True)
     table.add_column("pair", justify="right", no_wrap=True)
@@ -243,14 +175,6 @@ def _pair_table(found: Sequence[SelectedPair]) -> Table:
     return table
 
 
-def _figures(summary: RunSummary) -> str:
-    return (
-        f"Run {summary.run_id} ({summary.run}, {summary.status}): {summary.prompts:,} prompts, "
-        f"{summary.responses:,} responses ({summary.duplicates:,} duplicates, {summary.empty_responses:,} empty, "
-        f"{summary.truncated_responses:,} truncated), {summary.pairs:,} pairs"
-    )
-
-
 def _write_lines(found: Iterator[SelectedPair], format: str, file: TextIO) -> None:
     rows = (asdict(pair) for pair in found)
     if format == "jsonl":
@@ -271,8 +195,3 @@ def _write_parquet(found: Iterator[SelectedPair], path: Path) -> None:
         for batch in batches(found, ROWS_PER_BATCH):
             rows = [asdict(pair) for pair in batch]
             writer.write_batch(pyarrow.RecordBatch.from_pylist(rows, schema=writer.schema))
-
-
-def shown_url(settings: Settings) -> str:
-    """The database's address without its password."""
-    return make_url(settings.database).render_as_string(hide_password=True)

@@ -14,6 +14,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 Role = Literal["system", "user", "assistant"]
 Side = Literal["first", "second"]
 FinishReason = Literal["stop", "length"]
+Strategy = Literal["easy", "hard", "random", "centroid"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,10 @@ from pydantic import Field, model_validator
 
 from models.alignment.records import LoraSettings, Optimizer, Schedule
 from models.records import content_key
-from tasks.config import (
-    GenerateConfig,
-    GeneratorBackend,
-    JudgeConfig,
-    LabelConfig,
-    ModelConfig,
-    PreferencesConfig,
-    RewardModelConfig,
-    RubricConfig,
-    SampleConfig,
-    Section,
-    SourceConfig,
-)
+from tasks.config import GenerateConfig, GeneratorBackend, ModelConfig, SampleConfig, SourceConfig
+from tasks.exchange_config import PreferencesConfig
+from tasks.label_config import JudgeConfig, LabelConfig, RewardModelConfig, RubricConfig
+from tasks.section import Section
 
 PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
 EvaluationAnnotator = Literal["none", "judge", "reward_model", "rubric", "people"]

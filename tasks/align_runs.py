@@ -17,8 +17,7 @@ from tasks.exchange import take_snapshot
 from tasks.ld_align_config import LdAlignConfig
 from tasks.number_formats import chosen_format
 from tasks.progress import say
-from tasks.promotion import fixed_model
-from tasks.resources import POLICY_PREFIX
+from tasks.resources import POLICY_PREFIX, fixed_model
 from tasks.runs import opened
 
 Config = TypeVar("Config", bound=AlignmentSection)

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from db import runs
+from tasks.database import open_database
 from tasks.progress import say
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 LEASE_S = 60  # the shortest that Prefect allows: after a death the device is free again so soon

@@ -14,9 +14,10 @@ from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.records import StoredResponse
 from models.vectors import VectorStore
 from tasks.config import CurateConfig
+from tasks.database import open_database
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
-from tasks.resources import load_config, make_embedder, open_database, resolve_embedder, vector_store
+from tasks.resources import load_config, make_embedder, resolve_embedder, vector_store
 from tasks.settings import Settings
 
 

@@ -19,6 +19,7 @@ from models.records import content_key
 from tasks.align_config import AlignmentSection
 from tasks.align_data import load_alignment
 from tasks.config import ModelConfig
+from tasks.database import open_database
 from tasks.devices import device
 from tasks.errors import BudgetUsedUpError
 from tasks.labellers import holds_model, make_labeller
@@ -26,8 +27,8 @@ from tasks.labelling import DatabaseReplies, LabelStage, budget_of
 from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores_of_texts
 from tasks.policy_samples import comparison_samples
 from tasks.progress import say
-from tasks.promotion import fixed_model, start_of
-from tasks.resources import POLICY_PREFIX, open_database
+from tasks.promotion import start_of
+from tasks.resources import POLICY_PREFIX, fixed_model
 from tasks.settings import Settings
 from tasks.training import StartModel, start_model
 

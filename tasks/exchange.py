@@ -18,10 +18,10 @@ from models.exchange.trainers import content_hash, file_format, unfit, write_pre
 from models.labelling.records import PairKey
 from models.labelling.votes import annotator_accuracies
 from models.records import content_key
-from tasks.config import ExportConfig, PairsConfig, PreferencesConfig
+from tasks.database import open_database
 from tasks.errors import NoPreferencesError
+from tasks.exchange_config import ExportConfig, PairsConfig, PreferencesConfig
 from tasks.pairs import chosen_pairs
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 PAIRS_PER_TRANSACTION = 5_000

@@ -7,10 +7,10 @@ from prefect.cache_policies import NO_CACHE
 
 from db import promotions
 from tasks.align_data import load_alignment
+from tasks.database import open_database
 from tasks.evaluation import compare
 from tasks.progress import say
 from tasks.promotion import GateVerdict, gate_verdict
-from tasks.resources import open_database
 from tasks.settings import Settings
 from tasks.training import start_model
 

@@ -18,9 +18,10 @@ from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
 from tasks.config import CurateConfig, SampleConfig
+from tasks.database import open_database
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
-from tasks.resources import generator_identity, load_config, make_generator, open_database, resolve_generator
+from tasks.resources import generator_identity, load_config, make_generator, resolve_generator
 from tasks.runs import prompt_pages
 from tasks.settings import Settings
 

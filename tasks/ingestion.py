@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import prompts
 from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
-from tasks.config import ImportConfig
+from tasks.database import open_database
+from tasks.exchange_config import ImportConfig
 from tasks.rejects import Rejects
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 ROWS_PER_TRANSACTION = 1_000

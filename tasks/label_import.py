@@ -17,9 +17,9 @@ from models.exchange.label_files import LabelFormat, read_labels
 from models.labelling import as_judgement
 from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, PairKey
 from models.records import RejectedRow
+from tasks.database import open_database
 from tasks.people import person
 from tasks.rejects import Rejects
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 ROWS_PER_TRANSACTION = 1_000

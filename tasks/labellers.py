@@ -10,7 +10,7 @@ from models.labelling.judge import JudgeLabeller
 from models.labelling.replies import ReplyStore
 from models.labelling.reward_model import IsolatedRewardModel
 from models.labelling.rubric import RubricLabeller
-from tasks.config import JudgeConfig, LabelConfig, RewardModelConfig
+from tasks.label_config import JudgeConfig, LabelConfig, RewardModelConfig
 from tasks.settings import Settings
 
 _OF_THE_BUDGET = {"max_requests", "max_cost"}

@@ -18,14 +18,14 @@ from models.labelling.budget import Budget
 from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
 from models.labelling.replies import StoredReply
-from tasks.config import JudgeConfig, LabelConfig
+from tasks.database import open_database
 from tasks.devices import device
+from tasks.label_config import JudgeConfig, LabelConfig
 from tasks.labellers import holds_model, make_labeller
 from tasks.number_formats import chosen_format, with_format
 from tasks.pairs import chosen_pairs
 from tasks.people import open_people_queue
 from tasks.progress import Advance, say, stage_progress
-from tasks.resources import open_database
 from tasks.runs import opened
 from tasks.settings import Settings
 

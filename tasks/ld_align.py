@@ -19,13 +19,14 @@ from models.guide.isolated import IsolatedGuide
 from models.records import StoredPrompt, content_key
 from tasks.align_data import golden_parts, load_alignment
 from tasks.config import GenerateConfig
+from tasks.database import open_database
 from tasks.devices import device
 from tasks.ld_align_config import GuideConfig, LdAlignConfig
 from tasks.measures import held_out_examples
 from tasks.policy_samples import comparison_samples, policy_samples, reference_samples
 from tasks.progress import say, step_progress
 from tasks.promotion import start_of
-from tasks.resources import ResolvedModel, open_database, resolve_model
+from tasks.resources import ResolvedModel, resolve_model
 from tasks.settings import Settings
 from tasks.training import Plan, StartModel, start_model, train_one, training_settings
 

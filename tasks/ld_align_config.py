@@ -8,7 +8,8 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from models.alignment.records import Method
 from tasks.align_config import AlignmentSection, DataConfig, OptimizeConfig
-from tasks.config import Section, SourceConfig
+from tasks.config import SourceConfig
+from tasks.section import Section
 
 
 class GuideConfig(Section):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from models.number_format import NumberFormat, fast_format, times_slower
-from tasks.config import Section
 from tasks.progress import say
+from tasks.section import Section
 
 AUTO = "auto"
 SLOW = 1.5  # times float32's time, from which on a format that was named is warned of

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from db import labelling, runs
 from models.labelling.records import PairKey
-from tasks.config import PairsConfig
 from tasks.errors import NothingToDoError
+from tasks.exchange_config import PairsConfig
 
 
 def chosen_pairs(session: Session, config: PairsConfig) -> tuple[int, list[PairKey]]:

@@ -10,10 +10,10 @@ from tempfile import NamedTemporaryFile
 from db import evaluations, queues, runs
 from models.labelling.records import LONGEST_NAME, AnnotatorIdentity, PairKey
 from models.records import shortened
-from tasks.config import LabelConfig
+from tasks.database import open_database
 from tasks.errors import NothingToDoError
+from tasks.label_config import LabelConfig
 from tasks.pairs import chosen_pairs
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 SECRET_BYTES = 32

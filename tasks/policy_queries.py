@@ -23,8 +23,8 @@ from models.report.policy_contents import (
     ResponseExample,
     TextScore,
 )
+from tasks.database import open_database
 from tasks.promotion import gate_verdict
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 EXAMPLES = 6

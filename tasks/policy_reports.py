@@ -21,9 +21,9 @@ from models.report.labels import escaped
 from models.report.page import write_page
 from models.report.policy_contents import PolicyContents
 from models.report.policy_page import policy_markdown, policy_page
+from tasks.database import open_database
 from tasks.policy_queries import policy_contents, policy_page_path
 from tasks.publishing import artifact_link, cost_section, listed, show_picture
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 POLICY_TRAINED = "antipode.policy.trained"

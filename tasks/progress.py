@@ -141,7 +141,8 @@ class _Lines:
 def _print(line: str) -> None:
     """Print to stderr; a line is no reason to fail where nobody reads it any more."""
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def say(line: str) -> None:

@@ -8,13 +8,11 @@ from sqlalchemy.orm import Session
 
 from db import evaluations, policies, promotions
 from db.policies import PolicyRecord
-from tasks.config import ModelConfig
+from tasks.database import open_database
 from tasks.errors import GateError
-from tasks.resources import open_database
 from tasks.settings import Settings
 
 EVEN = 0.5
-PROMOTED = "promoted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +98,3 @@ def _first(session: Session, policy_id: int) -> PolicyRecord:
     while policy.round > 1 and policy.parent_id is not None:
         policy = policies.get_policy(session, policy.parent_id)
     return policy
-
-
-def fixed_model(session: Session, model: ModelConfig) -> ModelConfig:
-    """The model that is meant now: `promoted` becomes the policy in use, which another day is another one.
-
-    Raises:
-        LookupError: If no policy is in use.
-    """
-    if model.name != PROMOTED:
-        return model
-    policy_id = promotions.in_use(session)
-    if policy_id is None:
-        raise LookupError("no policy is in use; promote one: antipode promote ID, or name a model: --model.name")
-    return model.model_copy(update={"name": f"policy:{policy_id}"})

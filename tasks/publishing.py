@@ -26,14 +26,16 @@ from models.report import labels_markdown, labels_svg
 from models.report.labels import escaped
 from models.report.similarities_picture import similarities_svg
 from models.report.templates import duration
-from tasks.config import CurateConfig, LabelConfig
+from tasks.config import CurateConfig
+from tasks.database import open_database
 from tasks.errors import NothingToDoError
+from tasks.label_config import LabelConfig
 from tasks.people import open_people_queue
 from tasks.progress import say
 from tasks.quality import read_quality
-from tasks.queries import label_end
 from tasks.reporting import example_pairs, report_path, write_run_report
-from tasks.resources import load_config, open_database
+from tasks.resources import load_config
+from tasks.run_ends import label_end
 from tasks.settings import Settings
 
 TABLE_ROWS_PER_STRATEGY = 20

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db import judgements, labelling, runs
 from models.labelling.quality import LabelQuality, label_quality
-from tasks.resources import open_database
+from tasks.database import open_database
 from tasks.settings import Settings
 
 SIMILARITY_BINS = 4

@@ -22,12 +22,12 @@ from models.labelling.question_files import Question, read_questions
 from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.align_config import QuestionsConfig
 from tasks.config import ModelConfig
+from tasks.database import open_database
 from tasks.devices import device
 from tasks.labelling import DatabaseReplies, budget_of
 from tasks.number_formats import chosen_format, with_format
 from tasks.progress import stage_progress
-from tasks.promotion import fixed_model
-from tasks.resources import generator_identity, make_generator, open_database, resolve_generator
+from tasks.resources import fixed_model, generator_identity, make_generator, resolve_generator
 from tasks.runs import opened, working_on
 from tasks.settings import Settings
 

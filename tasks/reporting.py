@@ -19,8 +19,9 @@ from models.report import (
     write_report,
 )
 from tasks.config import CurateConfig
+from tasks.database import open_database
 from tasks.quality import read_quality
-from tasks.resources import load_config, open_database, vector_store
+from tasks.resources import load_config, vector_store
 from tasks.settings import Settings
 
 EXAMPLES_PER_STRATEGY = 3

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
-from db import policies, runs
-from db.engine import make_engine, make_session_factory
-from db.migrations import require_current
+from db import policies, promotions, runs
 from models.demo import MODEL_FOLDER
 from models.embedding import Embedder
 from models.embedding.hashed import HashedEmbedder
@@ -30,11 +26,12 @@ from models.number_format import torch_device
 from models.records import EmbedderIdentity, GeneratorIdentity
 from models.vectors import VectorStore
 from tasks.config import CurateConfig, GenerateConfig, ModelConfig, SampleConfig
+from tasks.database import open_database
 from tasks.number_formats import with_format
 from tasks.settings import Settings
 
 DEMO_MODEL = "demo"
-POLICY_PREFIX = "policy:"
+POLICY_PREFIX, PROMOTED = "policy:", "promoted"
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
 REQUEST_RETRIES = 5
@@ -48,17 +45,6 @@ class ResolvedModel:
     location: str
     revision: str | None
     fingerprint: str
-
-
-@contextmanager
-def open_database(settings: Settings) -> Iterator[sessionmaker[Session]]:
-    """Open the database, its schema made if it is empty; connections are closed at the end."""
-    engine = make_engine(settings.database)
-    try:
-        require_current(engine)
-        yield make_session_factory(engine)
-    finally:
-        engine.dispose()
 
 
 def load_config(session: Session, run_id: int) -> CurateConfig:
@@ -84,6 +70,20 @@ def resolve_model(name: str, base: ModelConfig, settings: Settings) -> ResolvedM
     else:
         location = name
     return ResolvedModel(location, revision, model_fingerprint(location, revision))
+
+
+def fixed_model(session: Session, model: ModelConfig) -> ModelConfig:
+    """The model that is meant now: `promoted` becomes the policy in use, which another day is another one.
+
+    Raises:
+        LookupError: If no policy is in use.
+    """
+    if model.name != PROMOTED:
+        return model
+    policy_id = promotions.in_use(session)
+    if policy_id is None:
+        raise LookupError("no policy is in use; promote one: antipode promote ID, or name a model: --model.name")
+    return model.model_copy(update={"name": f"{POLICY_PREFIX}{policy_id}"})
 
 
 def _trained(name: str, settings: Settings) -> ResolvedModel:

@@ -21,9 +21,9 @@ from db.new_labels import NewLabels, new_labels, rows_beyond
 from db.schema import Run, utc_now
 from tasks.align_config import AlignConfig
 from tasks.align_runs import fixed, open_align_run, open_fixed
+from tasks.database import open_database
 from tasks.errors import NoPreferencesError, NothingToDoError
 from tasks.progress import say
-from tasks.resources import open_database
 from tasks.runs import code_version
 from tasks.service_config import TriggerConfig
 from tasks.settings import Settings

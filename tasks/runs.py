@@ -20,12 +20,12 @@ from db.engine import alone
 from db.prompts import run_prompts_after, select_prompt_ids, source_names
 from models.records import StoredPrompt
 from tasks.config import CurateConfig, SourceConfig
+from tasks.database import open_database
 from tasks.devices import device_time_of
 from tasks.errors import NothingToDoError, RunBusyError
 from tasks.number_formats import chosen_format
 from tasks.progress import say
-from tasks.promotion import fixed_model
-from tasks.resources import loads_model, open_database
+from tasks.resources import fixed_model, loads_model
 from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")

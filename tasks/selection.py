@@ -16,8 +16,9 @@ from models.records import Pair, VectorLocation
 from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
 from models.vectors import VectorStore
 from tasks.config import CurateConfig
+from tasks.database import open_database
 from tasks.progress import Advance, stage_progress
-from tasks.resources import load_config, open_database, vector_store
+from tasks.resources import load_config, vector_store
 from tasks.runs import prompt_pages
 from tasks.settings import Settings
 

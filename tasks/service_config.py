@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tasks.config import Section
+from tasks.section import Section
 
 
 class TriggerConfig(Section):

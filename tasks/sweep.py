@@ -23,8 +23,8 @@ from db.engine import alone
 from db.schema import Run, utc_now
 from models.records import shortened
 from tasks.align_config import AlignConfig
+from tasks.database import open_database
 from tasks.progress import say
-from tasks.resources import open_database
 from tasks.retraining import is_worth_a_run
 from tasks.service_config import SweepConfig, TriggerConfig
 from tasks.settings import Settings

@@ -35,11 +35,12 @@ from models.fingerprint import model_fingerprint
 from models.records import Prompt, content_key
 from tasks.align_config import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
 from tasks.align_data import data_parts, load_alignment, preference_parts
+from tasks.database import open_database
 from tasks.devices import device
 from tasks.policy_samples import reference_samples
 from tasks.progress import say, step_progress
 from tasks.reference import response_logps
-from tasks.resources import POLICY_PREFIX, ResolvedModel, open_database, resolve_model
+from tasks.resources import POLICY_PREFIX, ResolvedModel, resolve_model
 from tasks.runs import code_version
 from tasks.settings import Settings
 

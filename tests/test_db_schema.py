@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from conftest import ROOT
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from db import schema
 from db.engine import batches, insert_new, make_engine
-from db.migrations import DatabaseOutdatedError, downgrade, require_current, upgrade
+from db.migrations import VERSIONS, DatabaseOutdatedError, downgrade, newest_revision, require_current, upgrade
 from db.views import VIEWS
 
 
@@ -28,6 +29,12 @@ def test_migrations_make_exactly_the_tables_of_the_schema(database_url):
         assert compare_metadata(MigrationContext.configure(connection), schema.Base.metadata) == []
         assert set(inspect(connection).get_view_names()) == set(VIEWS)
     engine.dispose()
+
+
+def test_the_newest_revision_is_read_from_the_files_names():
+    scripts = ScriptDirectory(str(VERSIONS.parent))
+    assert newest_revision() == scripts.get_current_head()
+    assert all(Path(script.path).name.startswith(script.revision) for script in scripts.walk_revisions())
 
 
 def test_migrations_go_down_to_nothing_and_up_again(database_url):

@@ -15,14 +15,16 @@ from db import evaluations, judgements, labelling, policies, preferences, promot
 from flows.query_commands import Backup, Sql
 from models.alignment.records import MetricPoint
 from models.labelling.records import Judgement
-from tasks.config import CurateConfig, ExportConfig, LabelConfig
+from tasks.config import CurateConfig
+from tasks.database import open_database
 from tasks.embedding import embed
 from tasks.exchange import export_preferences
+from tasks.exchange_config import ExportConfig
 from tasks.generation import generate
 from tasks.ingestion import import_demo_prompts
+from tasks.label_config import LabelConfig
 from tasks.labelling import judge_pairs, open_label_run
 from tasks.people import person
-from tasks.resources import open_database
 from tasks.runs import open_run
 from tasks.selection import select
 

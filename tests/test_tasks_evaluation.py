@@ -27,7 +27,8 @@ from tasks.evaluation import compare_with
 from tasks.gate import pass_gate
 from tasks.policy_queries import evaluation_figures, policy_contents, policy_lines
 from tasks.policy_reports import write_policy_page
-from tasks.promotion import fixed_model, promote, roll_back
+from tasks.promotion import promote, roll_back
+from tasks.resources import fixed_model
 from tasks.runs import open_run, recorded
 from tasks.settings import Settings
 

@@ -22,15 +22,16 @@ from db import judgements, label_schema, labelling
 from models.labelling.judge_errors import JudgeServerError
 from models.labelling.records import PairKey
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
-from tasks.config import ExportConfig, ImportConfig, LabelConfig, PairsConfig
 from tasks.errors import NoPreferencesError, NothingToDoError, RunBusyError
 from tasks.exchange import export_pairs, export_preferences
+from tasks.exchange_config import ExportConfig, ImportConfig, PairsConfig
 from tasks.ingestion import import_demo_prompts, import_source
+from tasks.label_config import LabelConfig
 from tasks.label_import import import_labels
 from tasks.labelling import judge_pairs, open_label_run
 from tasks.publishing import publish_labels
 from tasks.quality import quality_of_run
-from tasks.queries import label_end
+from tasks.run_ends import label_end
 from tasks.runs import alone_on, recorded
 
 OWN = {"generate": {"when": "never"}}

@@ -19,7 +19,11 @@ from tasks.progress import stage_progress, step_progress
 def lines(capsys, monkeypatch):
     """Read the lines that were printed; further ones come twenty times a second."""
     monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.05)
-    return lambda: capsys.readouterr().err.splitlines()
+
+    def read():
+        return capsys.readouterr().err.splitlines()
+
+    return read
 
 
 def test_a_log_gets_a_line_at_the_beginning_while_it_lasts_and_at_the_end(lines):

@@ -24,7 +24,8 @@ from models.records import Pair
 from tasks.align_config import AlignConfig
 from tasks.align_data import load_alignment
 from tasks.align_runs import open_align_run, open_ld_align_run
-from tasks.config import CurateConfig, LabelConfig
+from tasks.config import CurateConfig
+from tasks.label_config import LabelConfig
 from tasks.labelling import load_label_config, open_label_run
 from tasks.ld_align_config import LdAlignConfig
 from tasks.resources import load_config

@@ -18,16 +18,19 @@ from models.generation.scripted import ScriptedGenerator
 from models.records import ImportedResponse, ImportedRow, Prompt
 from models.vectors import BrokenShardError
 from tasks import embedding, generation
-from tasks.config import CurateConfig, ImportConfig
+from tasks.config import CurateConfig
 from tasks.embedding import embed
 from tasks.errors import NothingToDoError
+from tasks.exchange_config import ImportConfig
 from tasks.generation import generate
 from tasks.ingestion import import_demo_prompts, import_source
-from tasks.queries import find_run, run_end, run_summaries, similar_responses
+from tasks.queries import find_run, run_summaries
 from tasks.reporting import write_run_report
 from tasks.resources import HASHED_DIMENSION, vector_store
+from tasks.run_ends import run_end
 from tasks.runs import open_run, recorded
 from tasks.selection import select
+from tasks.similar import similar_responses
 
 DRY = {"generate": {"backend": "scripted", "responses_per_prompt": 4}, "embed": {"backend": "hashed"}}
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select, text
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+VERSIONS = Path(__file__).parent / "versions"
 
 
 class DatabaseOutdatedError(RuntimeError):
@@ -19,12 +21,16 @@ class DatabaseOutdatedError(RuntimeError):
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema up to `revision`, and the views with it: all or nothing, one process at a time."""
+    from alembic import command
+
     with _locked(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Bring the schema down to `revision` ("base" removes every table)."""
+    from alembic import command
+
     with _locked(engine) as connection:
         command.downgrade(_config(connection), revision)
 
@@ -35,10 +41,12 @@ def require_current(engine: Engine) -> None:
     Raises:
         DatabaseOutdatedError: If the database is at another revision, or holds tables of something else.
     """
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    newest = newest_revision()
     with engine.connect() as connection:
         if _revision(connection) == newest:
             return
+    from alembic import command  # a tenth of a second, which a database that is current need not wait for
+
     with _locked(engine) as connection:
         found = _revision(connection)
         if not inspect(connection).get_table_names():
@@ -48,6 +56,11 @@ def require_current(engine: Engine) -> None:
                 f"the database is at schema revision {found}, this version of Antipode needs {newest}; "
                 "make a copy with antipode backup FILE, then run: antipode upgrade"
             )
+
+
+def newest_revision() -> str:
+    """The revision that this version needs: the files' names begin with theirs."""
+    return max(path.name for path in VERSIONS.glob("[0-9]*.py"))[:4]
 
 
 @contextmanager
@@ -65,10 +78,16 @@ def _locked(engine: Engine) -> Iterator[Connection]:
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    """The database's revision, None where it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from models.records import Strategy
 from models.selection.draws import mixed, seed_word
-from models.selection.pairs import Strategy
 from models.selection.similarity import Floats
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.records import Strategy
 from models.selection.draws import content_words, draw_below, mixed, seed_word
 from models.selection.similarity import (
     BLOCK_BYTES,
@@ -26,7 +26,6 @@ from models.selection.similarity import (
 from models.selection.two_means import first_smallest, nearest_to_centres
 
 Positions = NDArray[np.intp]
-Strategy = Literal["easy", "hard", "random", "centroid"]
 
 MAX_CANDIDATES = 64
 

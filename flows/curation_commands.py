@@ -1,0 +1,37 @@
+"""The commands of curation: import, curate."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows import terminal
+from flows.engine import prepare_prefect
+from tasks.config import CurateConfig
+from tasks.exchange_config import ImportConfig
+from tasks.settings import Settings
+
+
+class Import(ImportConfig):
+    """Read prompts, or prompts with responses, from a file or a data set into the database."""
+
+    source: CliPositionalArg[str] = Field(description="JSONL, JSON, CSV or Parquet file (.gz too), folder or hub name.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.ingestion import import_source
+
+        config = ImportConfig.model_validate(self.model_dump(exclude={"source"}))
+        terminal.show_import(import_source(self.source, config, Settings()))
+
+
+class Curate(CurateConfig):
+    """Generate, embed, select: one curation run. The same command again goes on where a stopped run was."""
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        prepare_prefect()
+        from flows import run_terminal
+        from flows.curate import curate
+
+        run_terminal.show_run(curate(CurateConfig.model_validate(self.model_dump())), Settings())

@@ -1,0 +1,65 @@
+"""Failures as one line that says what to do. Loads no library that the failing command has not loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from models.records import shortened
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+COMMAND_LINE_MODEL = "Antipode"
+DEBUG_VARIABLE = "ANTIPODE_DEBUG"
+
+
+def fail(line: str, *, status: int) -> int:
+    """Print one line to stderr and return the exit status."""
+    print(f"antipode: {line}", file=sys.stderr)
+    return status
+
+
+def validation_line(error: ValidationError) -> str:
+    """The first fault of a configuration, by the name it has on the command line."""
+    fault = error.errors()[0]
+    path = [str(part) for part in fault["loc"]]
+    # In the command line's own model the first part is the command; a configuration made by a command has none.
+    name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
+    message = fault["msg"].removeprefix("Value error, ")
+    value = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+    return f"{'--' + name + ': ' if name else ''}{message}{value}"
+
+
+def error_line(error: Exception) -> str:
+    """An exception as one line that says what to do; with ANTIPODE_DEBUG=1 it is raised again, with its traceback."""
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    if "sqlalchemy" in sys.modules and (line := _database_line(error)) is not None:
+        return line
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    known = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
+    return message if known else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
+
+
+def _database_line(error: Exception) -> str | None:
+    from sqlalchemy.exc import DBAPIError, OperationalError
+
+    if isinstance(error, OperationalError):
+        reason = shortened(str(error.orig), 300)
+        hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
+        if "unable to open" in reason or "readonly" in reason:
+            hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
+        return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
+    if isinstance(error, DBAPIError):
+        return f"database {shown_url(Settings())}: {shortened(str(error.orig), 300)}"
+    return None
+
+
+def shown_url(settings: Settings) -> str:
+    """The database's address without its password."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(settings.database).render_as_string(hide_password=True)

@@ -1,0 +1,29 @@
+"""The command `antipode quality`: how far labels can be trusted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from models.records import Strategy
+from tasks.settings import Settings
+
+
+class Quality(BaseModel):
+    """Show how far labels can be trusted: agreement, biases of annotators, suspect pairs."""
+
+    run: str = Field("last", description="Id or name of a curation run, or `last`.")
+    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    format: Literal["table", "json"] = Field("table", description="How to write it.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from flows import quality_terminal
+        from tasks.quality import quality_of_run
+
+        quality = quality_of_run(self.run, strategies=self.strategies, settings=Settings())
+        if self.format == "json":
+            quality_terminal.print_json(quality)
+        else:
+            quality_terminal.show_quality(quality)

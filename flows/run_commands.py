@@ -1,0 +1,83 @@
+"""The commands that show what is stored of runs: runs, pairs, similar, report; and upgrade."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from pydantic_settings import CliPositionalArg
+
+from flows import terminal
+from models.records import Strategy
+from tasks.settings import Settings
+
+Format = Literal["table", "jsonl", "csv", "parquet"]
+
+TABLE_ROWS = 20
+
+
+class Pairs(BaseModel):
+    """Show or export the selected pairs of a run."""
+
+    run: str = Field("last", description="Id or name of a run, or `last`.")
+    strategy: Strategy | None = Field(None, description="Only this strategy's pairs.")
+    limit: int | None = Field(None, ge=1, description="At most so many. A table shows 20 unless told otherwise.")
+    format: Format = Field("table", description="How to write them.")
+    output: Path | None = Field(None, description="File to write; empty: the terminal.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.queries import selected_pairs
+
+        limit = TABLE_ROWS if self.limit is None and self.format == "table" and self.output is None else self.limit
+        found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
+        terminal.write_pairs(found, self.format, self.output)
+
+
+class Runs(BaseModel):
+    """List the runs, newest first."""
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.queries import run_summaries
+
+        terminal.show_runs(run_summaries(Settings()))
+
+
+class Similar(BaseModel):
+    """Show the responses most similar to one, over everything that was embedded like it."""
+
+    response_id: CliPositionalArg[int] = Field(description="Id of a response, as `antipode pairs` shows it.")
+    count: int = Field(10, ge=1, description="How many to show (1 or more).")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.similar import similar_responses
+
+        terminal.show_similar(similar_responses(self.response_id, self.count, Settings()))
+
+
+class Report(BaseModel):
+    """Write the report page of a run anew and print where it is."""
+
+    run: str = Field("last", description="Id or name of a run, or `last`.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from tasks.queries import find_run
+        from tasks.reporting import write_run_report
+
+        print(write_run_report(find_run(self.run, Settings()), Settings()))
+
+
+class Upgrade(BaseModel):
+    """Bring a database that an older version made up to this version's schema. Make a backup first: antipode backup."""
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from db.engine import make_engine
+        from db.migrations import upgrade
+
+        upgrade(make_engine(Settings().database))
+        print("the database is at the newest schema")

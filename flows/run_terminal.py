@@ -1,0 +1,48 @@
+"""What the end of a curation prints: example pairs, figures, what to do next. Decides nothing."""
+
+from __future__ import annotations
+
+from db.runs import RunSummary
+from flows.failures import shown_url
+from flows.terminal import make_console, pair_table
+from tasks.reporting import NEXT_STEPS, report_path
+from tasks.run_ends import run_end
+from tasks.settings import Settings
+
+
+def show_run(run_id: int, settings: Settings) -> None:
+    """Print how a run ended: example pairs, figures, where things are, what to do next."""
+    show_pairs_of(run_id, settings)
+    show_next(run_id, settings)
+
+
+def show_pairs_of(run_id: int, settings: Settings) -> None:
+    """Print example pairs of a run and its figures."""
+    console = make_console()
+    end = run_end(run_id, settings)
+    console.print(pair_table(end.examples))
+    console.print(_figures(end.summary), highlight=False)
+    for strategy, count in end.pair_counts.items():
+        console.print(
+            f"  {strategy:<9} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}", highlight=False
+        )
+    for reason, count in end.skipped.items():
+        console.print(f"  {count:,} prompts without a pair: {reason}", highlight=False)
+
+
+def show_next(run_id: int, settings: Settings) -> None:
+    """Print where things are and what to do next."""
+    console = make_console()
+    report = report_path(run_id, settings).resolve()
+    console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True, highlight=False)
+    console.print("\nNext:", highlight=False)
+    for step in NEXT_STEPS:
+        console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
+
+
+def _figures(summary: RunSummary) -> str:
+    return (
+        f"Run {summary.run_id} ({summary.run}, {summary.status}): {summary.prompts:,} prompts, "
+        f"{summary.responses:,} responses ({summary.duplicates:,} duplicates, {summary.empty_responses:,} empty, "
+        f"{summary.truncated_responses:,} truncated), {summary.pairs:,} pairs"
+    )

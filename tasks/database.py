@@ -1,0 +1,23 @@
+"""The database of the settings, opened. Knows no engine and no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.engine import make_engine, make_session_factory
+from db.migrations import require_current
+from tasks.settings import Settings
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[sessionmaker[Session]]:
+    """Open the database, its schema made if it is empty; connections are closed at the end."""
+    engine = make_engine(settings.database)
+    try:
+        require_current(engine)
+        yield make_session_factory(engine)
+    finally:
+        engine.dispose()
