@@ -70,7 +70,7 @@ def choose_format(device: Capabilities) -> NumberFormat:
         return NumberFormat("float32", f"{device.name} has no bfloat16")
     found = next((name for flag, name in BFLOAT16_FLAGS.items() if flag in device.flags), None)
     if found is None:
-        return NumberFormat("float32", f"{device.name} has no bfloat16 instructions and would emulate them")
+        return NumberFormat("float32", f"{device.name} has no bfloat16 instructions")
     for variable, values in WITHOUT_BFLOAT16.items():
         if (value := device.limits.get(variable, "")).lower() in values:
             return NumberFormat("float32", f"{variable}={value} switches the {found} of {device.name} off")

@@ -1,7 +1,8 @@
 """The command line in a process of its own, forked from a server that has imported the libraries.
 
-A command's own work takes tenths of a second, the import of its libraries one (`runs`) or two (`curate`). No module of
-the project is imported ahead: every command executes those itself, `flows/__main__.py` as `__main__`.
+A command's own work takes tenths of a second, the import of its libraries one (`runs`) or two (`curate`). Of the
+project's modules `models.isolation` alone is imported ahead, so that engines are forked too: every command executes the
+others itself, `flows/__main__.py` as `__main__`.
 """
 
 from __future__ import annotations
@@ -135,10 +136,14 @@ def become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from engine_processes import use_engine_server
+
     for library in LIBRARIES:
         importlib.import_module(library)
     gc.freeze()  # or the first collection in a command, its exit's at the latest, would copy all that was imported
     sys.argv[1:] = serve(socket.socket(fileno=int(sys.argv[1])))
+    use_engine_server()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     # Prefect waits up to a second at each flow's end for the thread of its heartbeat, the first of which says all.

@@ -20,21 +20,21 @@ from typing import Any
 os.environ |= {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
+    # Tests share the cores: two threads of torch that wait for each other there cost five times their work.
+    "OMP_NUM_THREADS": "1",
     "PREFECT_HOME": tempfile.mkdtemp(prefix="antipode-prefect-"),
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TOKENIZERS_PARALLELISM": "false",
     "VLLM_NO_USAGE_STATS": "1",
 }
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers share the cores: two threads of torch that wait for each other there cost five times their work.
-    os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every command would compile the project anew, for 0.4 s
 for _name in [name for name in os.environ if name.startswith("ANTIPODE_") or name == "PREFECT_API_URL"]:
     del os.environ[_name]
 
 import pytest
 from command_line import ForkServer
+from engine_processes import start_engine_server, use_engine_server
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
@@ -86,6 +86,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return FlowsApart(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Engines are forked; the workers of xdist share a server, which is up before they ask for one."""
+    if config.getoption("numprocesses", None):
+        start_engine_server()
+    use_engine_server()
 
 
 def pytest_unconfigure() -> None:

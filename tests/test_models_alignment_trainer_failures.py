@@ -26,6 +26,7 @@ from alignment_jobs import (
     save_llama,
     trained,
 )
+from engine_processes import live_engines
 
 from models.alignment.errors import (
     DeviceMemoryError,
@@ -82,11 +83,9 @@ class Watcher:
 
 
 def training_process() -> int:
-    """The one child of this process that is an isolated one."""
-    children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
-    isolated = [child for child in children if b"models.isolation" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    assert len(isolated) == 1
-    return int(isolated[0])
+    """The one engine of this process that lives."""
+    (engine,) = live_engines()
+    return engine
 
 
 def run_train(job: TrainingJob, watcher: Watcher) -> tuple[TrainingResult, tuple[UnfitExample, ...]]:

@@ -72,6 +72,7 @@ def scratch(tokenizer: str) -> GuideSettings:
         epochs=12,
         batch_size=32,
         max_length=64,
+        dtype="float32",
         seed=1,
     )
 

@@ -10,12 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_processes import start_fresh_interpreters, use_engine_server
 from numpy.typing import NDArray
 
 from models.errors import ModelLoadError, PromptTooLongError
 from models.isolation import IsolatedProcess, ProcessDiedError
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def fresh_interpreters():
+    """The real start, which other tests do without."""
+    start_fresh_interpreters()
+    yield
+    use_engine_server()
 
 
 class UnpicklableError(Exception):

@@ -1,0 +1,222 @@
+"""The number format of a run: decided once, stored, told; and no product in a format that the processor emulates."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from alignment_world import align_config, ld_align_config, prefer, tiny_model
+from conftest import ROOT
+from sqlalchemy import text
+from test_db_queries import add
+from test_models_labelling_reward_model import make_reward_model
+from test_tasks_labelling import label
+from test_tasks_steps import configured, on_sqlite, row
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from db import runs
+from models import number_format
+from models.demo.language_model import make_demo_model
+from tasks.align_data import load_alignment
+from tasks.align_runs import open_align_run, open_ld_align_run
+from tasks.config import CurateConfig
+from tasks.embedding import embed
+from tasks.evaluation import evaluate_policy
+from tasks.generation import generate
+from tasks.label_config import LabelConfig
+from tasks.labelling import open_label_run
+from tasks.ld_align import train_round, weigh_round
+from tasks.resources import load_config
+from tasks.runs import open_run, recorded
+from tasks.training import fine_tune, train_policy
+
+MODEL_STEPS = {"generate": {"backend": "transformers", "max_tokens": 4}, "embed": {"backend": "transformers"}}
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "attention", "conv")
+
+
+@pytest.fixture(params=["emulating", "computing"])
+def processor(request, monkeypatch):
+    """A processor without bfloat16 instructions, and one with them, as far as it says."""
+    flags = {"fma", "avx2"} if request.param == "emulating" else {"fma", "avx2", "avx512f", "avx512_bf16"}
+    said = number_format.Capabilities("cpu", f"a processor {request.param} bfloat16", flags=frozenset(flags))
+    monkeypatch.setattr(number_format, "this_device", lambda: said)
+    number_format.fast_format.cache_clear()
+    yield request.param
+    number_format.fast_format.cache_clear()
+
+
+class Products(TorchDispatchMode):
+    """Notes the number formats of what matrix products multiply."""
+
+    def __init__(self):
+        super().__init__()
+        self.formats = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(word in func.__name__ for word in PRODUCTS):
+            factors = [
+                one for one in tree_leaves(args) if hasattr(one, "is_floating_point") and one.is_floating_point()
+            ]
+            self.formats |= {str(one.dtype).removeprefix("torch.") for one in factors}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """What is multiplied in which format; what has a process of its own elsewhere is built and called in this one."""
+    from models import isolation
+    from models.alignment import training
+    from models.embedding import isolated as embedding
+    from models.generation import isolated as generation
+    from models.guide import isolated as guide
+    from models.labelling import reward_model
+
+    watch = Products()
+
+    class InThisProcess:
+        def __init__(self, build, arguments, **_):
+            with watch:
+                self._backend = build(**arguments)
+
+        def call(self, method, *arguments):
+            with watch:
+                return getattr(self._backend, method)(*arguments)
+
+        def close(self):
+            pass
+
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *_: None  # noqa: E731
+
+    from models.alignment import scorer
+
+    for module in (training, embedding, generation, guide, reward_model, scorer):
+        assert module.IsolatedProcess is isolation.IsolatedProcess
+        monkeypatch.setattr(module, "IsolatedProcess", InThisProcess)
+    return watch
+
+
+def any_format(config, dtype="auto"):
+    """The alignment with a model whose format the machine decides, or this one."""
+    return config.model_copy(update={"model": config.model.model_copy(update={"dtype": dtype})})
+
+
+@on_sqlite
+def test_no_step_multiplies_in_a_format_that_the_processor_emulates(
+    settings, sessions, processor, products, demo_model, tmp_path
+):
+    prefer(sessions)
+    model = tiny_model(tmp_path / "model")
+    expected = {"float32"} if processor == "emulating" else {"float32", "bfloat16"}
+    used = {}
+
+    def curation():
+        run_id = open_run.fn(CurateConfig.model_validate(MODEL_STEPS | {"model": {"name": model}}))
+        with recorded(run_id):
+            generate.fn(run_id)
+            embed.fn(run_id)
+
+    def judging():
+        classifier = make_reward_model(demo_model, tmp_path / "classifier")
+        label(annotator="reward_model", reward_model={"name": classifier}, pairs={"run": "1"})
+
+    def alignment():
+        config = any_format(align_config(model, data={"run": "1"}, sft={"epochs": 1}, evaluate={"has_drift": True}))
+        run_id = open_align_run.fn(config)
+        with recorded(run_id):
+            start_id = fine_tune.fn(run_id)
+            policy_id = train_policy.fn(run_id, start_id)
+            evaluate_policy.fn(run_id, policy_id, start_id)
+
+    def rounds():
+        run_id = open_ld_align_run.fn(any_format(ld_align_config(model, data={"run": "1"}, rounds={"count": 1})))
+        with recorded(run_id):
+            weigh_round.fn(run_id, 1, None)
+            train_round.fn(run_id, 1, None, None)
+
+    def demo_model_recipe():
+        with products:
+            make_demo_model(tmp_path / "remade", dialogue_count=32, progress=lambda done, total: None)
+
+    for step in (curation, judging, alignment, rounds, demo_model_recipe):
+        products.formats.clear()
+        step()
+        used[step.__name__] = set(products.formats)
+
+    assert all(formats and formats <= expected for formats in used.values()), used
+    if processor == "computing":
+        assert all("bfloat16" in formats for formats in used.values()), used
+
+
+@on_sqlite
+def test_a_runs_row_says_what_auto_stands_for_and_why_and_its_steps_keep_to_it(
+    settings, sessions, processor, monkeypatch, capsys
+):
+    add(sessions, row(1, "Why?"))
+    dtype = "float32" if processor == "emulating" else "bfloat16"
+
+    run_id = open_run.fn(CurateConfig())
+
+    with sessions() as session:
+        stored = session.execute(text("SELECT dtype, dtype_reason FROM run_summary")).one()
+        assert stored[0] == dtype and f"a processor {processor} bfloat16" in stored[1]
+        assert runs.get_run(session, run_id).config["model"]["dtype"] == "auto"
+        assert load_config(session, run_id).model.dtype == dtype
+    assert f"number format: {dtype} (a processor {processor} bfloat16" in capsys.readouterr().err
+
+    moved = number_format.Capabilities("cuda", "another machine's GPU", has_bfloat16=processor == "emulating")
+    monkeypatch.setattr(number_format, "this_device", lambda: moved)
+    number_format.fast_format.cache_clear()
+    assert number_format.fast_format().dtype != dtype
+    with sessions() as session:
+        assert load_config(session, run_id).model.dtype == dtype, "on another machine too"
+
+
+@on_sqlite
+def test_a_run_that_loads_no_model_has_no_number_format(settings, sessions, capsys):
+    add(sessions, row(1, "Why?", "Because.", "Since."))
+
+    open_run.fn(configured())
+
+    with sessions() as session:
+        assert session.execute(text("SELECT dtype, dtype_reason FROM run_summary")).one() == (None, None)
+    assert "number format" not in capsys.readouterr().err
+
+
+@on_sqlite
+def test_alignments_and_reward_models_settle_every_auto(settings, sessions, processor, tmp_path):
+    prefer(sessions)
+    dtype = "float32" if processor == "emulating" else "bfloat16"
+
+    run_id = open_align_run.fn(any_format(align_config(tiny_model(tmp_path / "model")), "float16"))
+    label_id = open_label_run.fn(
+        LabelConfig(annotator="reward_model", reward_model={"name": "some/classifier"}, name="by a classifier")
+    )
+
+    with sessions() as session:
+        config = load_alignment(session, run_id)
+        assert (config.model.dtype, config.train.dtype) == ("float16", dtype), "what a user names is kept"
+        assert runs.get_run(session, label_id).dtype == dtype
+
+
+def test_a_slow_format_that_was_named_is_kept_with_a_warning_that_gives_the_measured_factor():
+    code = (
+        "from tasks.config import CurateConfig\n"
+        "from tasks.number_formats import chosen_format, with_format\n"
+        "config = CurateConfig.model_validate({'model': {'dtype': 'bfloat16'}})\n"
+        "print(with_format(config, chosen_format(config).dtype).model.dtype)"
+    )
+    emulating = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": str(ROOT)}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | emulating, capture_output=True, text=True, check=True
+    )
+
+    warning, chosen = ended.stderr.splitlines()
+    assert ended.stdout == "bfloat16\n"
+    assert warning.startswith("warning: model.dtype is bfloat16, in which a product takes ")
+    assert int(warning.partition("takes ")[2].split()[0]) > 3
+    assert chosen.startswith("number format: float32 (")
