@@ -14,7 +14,7 @@ from db import schema
 from db.engine import insert_new
 from models.number_format import NumberFormat
 
-RUNNING, COMPLETED, FAILED, CRASHED = "running", "completed", "failed", "crashed"
+RUNNING, COMPLETED, FAILED, CRASHED, STOPPED = "running", "completed", "failed", "crashed", "stopped"
 LARGEST_ID = 2**31
 CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE = "curate", "label", "align", "ld-align", "evaluate"
 

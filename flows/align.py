@@ -10,6 +10,7 @@ from __future__ import annotations
 from prefect import State, flow
 from prefect.states import Completed
 
+from flows.stopping import tell_stopped
 from tasks.align_config import AlignConfig, EvaluationConfig
 from tasks.align_runs import open_align_run, open_evaluation_run
 from tasks.evaluation import compare_with, evaluate_policy
@@ -21,7 +22,7 @@ from tasks.service_config import TriggerConfig
 from tasks.training import fine_tune, train_policy
 
 
-@flow(name="align", flow_run_name="align {config.name} by {config.train.method}")
+@flow(name="align", flow_run_name="align {config.name} by {config.train.method}", on_crashed=[tell_stopped])
 def align(config: AlignConfig) -> int:
     """Fine-tune, train on preferences, compare with the start, promote if told to; return the policy's id.
 
@@ -31,7 +32,7 @@ def align(config: AlignConfig) -> int:
     return _align(open_align_run(config))
 
 
-@flow(name="align", flow_run_name="align {config.name} by {config.train.method}")
+@flow(name="align", flow_run_name="align {config.name} by {config.train.method}", on_crashed=[tell_stopped])
 def align_on_labels(config: AlignConfig, trigger: TriggerConfig, is_automatic: bool = False) -> State[None] | int:
     """Align if enough new labels have come since the last training of this name; return the policy's id.
 
@@ -46,7 +47,7 @@ def align_on_labels(config: AlignConfig, trigger: TriggerConfig, is_automatic: b
     return Completed(message="nothing to train on yet") if run_id is None else _align(run_id)
 
 
-@flow(name="evaluate", flow_run_name="policy {config.policy} against {config.against}")
+@flow(name="evaluate", flow_run_name="policy {config.policy} against {config.against}", on_crashed=[tell_stopped])
 def evaluate(config: EvaluationConfig) -> int:
     """Compare a policy with another model on prompts that the policy's run holds out; return the evaluation's id."""
     run_id = open_evaluation_run(config)

@@ -19,10 +19,14 @@ class Align(AlignConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
+        from tasks.choices import check_alignment
+
+        config, settings = AlignConfig.model_validate(self.model_dump()), Settings()
+        check_alignment(config, settings)
         prepare_prefect()
         from flows.align import align
 
-        policy_terminal.show_policy(align(AlignConfig.model_validate(self.model_dump())), Settings())
+        policy_terminal.show_policy(align(config), settings)
 
 
 class LdAlign(LdAlignConfig):
@@ -30,11 +34,14 @@ class LdAlign(LdAlignConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
+        from tasks.choices import check_alignment
+
+        config, settings = LdAlignConfig.model_validate(self.model_dump()), Settings()
+        check_alignment(config, settings)
         prepare_prefect()
         from flows.ld_align import ld_align
 
-        config = LdAlignConfig.model_validate(self.model_dump())
-        policy_terminal.show_policy(ld_align(config), Settings())
+        policy_terminal.show_policy(ld_align(config), settings)
 
 
 class Evaluate(BaseModel):
@@ -50,11 +57,14 @@ class Evaluate(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        config = EvaluationConfig.model_validate(self.model_dump())
+        from tasks.choices import check_evaluation
+
+        config, settings = EvaluationConfig.model_validate(self.model_dump()), Settings()
+        check_evaluation(config, settings)
         prepare_prefect()
         from flows.align import evaluate
 
-        policy_terminal.show_evaluation(evaluate(config), Settings())
+        policy_terminal.show_evaluation(evaluate(config), settings)
 
 
 class Questions(QuestionsConfig):

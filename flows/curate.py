@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.stopping import tell_stopped
 from tasks.config import CurateConfig
 from tasks.embedding import embed
 from tasks.generation import generate
@@ -16,7 +17,7 @@ from tasks.runs import open_run, working_on
 from tasks.selection import select
 
 
-@flow(name="curate", flow_run_name="curate {config.name}")
+@flow(name="curate", flow_run_name="curate {config.name}", on_crashed=[tell_stopped])
 def curate(config: CurateConfig) -> int:
     """Select, for each prompt, the pairs of responses worth a label; return the run's id.
 

@@ -30,8 +30,12 @@ class Curate(CurateConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
+        from tasks.choices import check_curation
+
+        config, settings = CurateConfig.model_validate(self.model_dump()), Settings()
+        check_curation(config, settings)
         prepare_prefect()
         from flows import run_terminal
         from flows.curate import curate
 
-        run_terminal.show_run(curate(CurateConfig.model_validate(self.model_dump())), Settings())
+        run_terminal.show_run(curate(config), settings)

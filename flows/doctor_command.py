@@ -121,4 +121,5 @@ def _device_findings() -> list[Finding]:
     cards = doctor_checks.graphics_cards()
     report = doctor_checks.probe_torch()
     devices = doctor_checks.device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return [*doctor_checks.engine_findings(doctor_checks.installed_versions(), cards), *devices]
+    engines = doctor_checks.engine_findings(doctor_checks.installed_versions(), cards)
+    return [*engines, *devices, *doctor_checks.number_format_findings(report)]

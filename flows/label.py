@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.stopping import tell_stopped
 from tasks.label_config import LabelConfig
 from tasks.labelling import judge_pairs, open_label_run
 from tasks.publishing import publish_labels
 from tasks.runs import working_on
 
 
-@flow(name="label", flow_run_name="label {config.name}")
+@flow(name="label", flow_run_name="label {config.name}", on_crashed=[tell_stopped])
 def label(config: LabelConfig) -> int:
     """Have an annotator judge the pairs of a curation run; return the labelling run's id.
 

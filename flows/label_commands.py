@@ -18,10 +18,14 @@ class Label(LabelConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
+        from tasks.choices import check_labelling
+
+        config, settings = LabelConfig.model_validate(self.model_dump()), Settings()
+        check_labelling(config, settings)
         prepare_prefect()
         from flows.label import label
 
-        label_terminal.show_labels(label(LabelConfig.model_validate(self.model_dump())), Settings())
+        label_terminal.show_labels(label(config), settings)
 
 
 class Web(PairsConfig):

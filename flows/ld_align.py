@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.stopping import tell_stopped
 from tasks.align_runs import open_ld_align_run
 from tasks.evaluation import evaluate_policy
 from tasks.gate import pass_gate
@@ -18,7 +19,7 @@ from tasks.runs import working_on
 from tasks.training import fine_tune
 
 
-@flow(name="ld-align", flow_run_name="ld-align {config.name}, {config.rounds.count} rounds")
+@flow(name="ld-align", flow_run_name="ld-align {config.name}, {config.rounds.count} rounds", on_crashed=[tell_stopped])
 def ld_align(config: LdAlignConfig) -> int:
     """Train in rounds on golden responses against the policy's own; return the last policy's id.
 

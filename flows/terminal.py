@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
@@ -57,7 +58,8 @@ def show_import(result: ImportResult) -> None:
     if result.rejects_path is not None:
         print(f"{result.rejected:,} rows rejected, with their reasons in {result.rejects_path}")
     if result.rows:
-        print(f"Next: antipode curate --source.name {result.name}")
+        name = shlex.quote(result.name)
+        print(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
 
 
 def show_runs(summaries: Sequence[RunSummary]) -> None:

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import policies, runs
 from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig, GateConfig
 from tasks.align_data import asked_alignment, data_parts, evaluation_prompts
+from tasks.choices import chosen_base, chosen_model
 from tasks.config import ModelConfig
 from tasks.errors import NothingToDoError
 from tasks.exchange import take_snapshot
 from tasks.ld_align_config import LdAlignConfig
 from tasks.number_formats import chosen_format
 from tasks.progress import say
-from tasks.resources import POLICY_PREFIX, fixed_model
+from tasks.resources import POLICY_PREFIX
 from tasks.runs import opened
 
 Config = TypeVar("Config", bound=AlignmentSection)
@@ -28,6 +29,7 @@ def open_align_run(config: AlignConfig) -> int:
     """Store a run that aligns, or take up the unfinished one of the same configuration and data; return its id.
 
     Raises:
+        NoModelError: If no model is chosen.
         NoPreferencesError: If no preference has a chosen and a rejected response.
         NothingToDoError: If there is nothing to train on, or nothing to measure on.
         LookupError: If there is no such run, snapshot or policy.
@@ -59,7 +61,7 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
         with sessions() as session:
             policy = policies.get_policy(session, config.policy)
             own = asked_alignment(session, policy.run_id)
-            against = fixed_model(session, ModelConfig(name=config.against)).name
+            against = chosen_model(session, ModelConfig(name=config.against)).name
         if against == f"{POLICY_PREFIX}{policy.id}":
             raise NothingToDoError(f"policy {policy.id} would be compared with itself; give another model: --against")
         changes = {"seed": config.seed, "evaluate": config.evaluate, "gate": GateConfig()}
@@ -76,7 +78,7 @@ def fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: bool
         NoPreferencesError: If no preference has a chosen and a rejected response.
     """
     with sessions() as session:
-        changes: dict[str, object] = {"model": fixed_model(session, config.model)}
+        changes: dict[str, object] = {"model": chosen_base(session, config)}
     if has_snapshot and config.data.snapshot is None:
         taken = take_snapshot(sessions, config.data, name=config.name)
         for reason, count in taken.left_out.items():

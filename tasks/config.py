@@ -29,10 +29,9 @@ class ModelConfig(Section):
     """The base model: the one that is to be aligned. It embeds, and generates unless other generators are named."""
 
     name: str = Field(
-        "demo",
-        min_length=1,
-        description="Hub name, local folder, `demo`: the small model made on this machine, `policy:ID`: a trained "
-        "policy, or `promoted`: the policy in use.",
+        "",
+        description="Hub name, local folder, `policy:ID`: a trained policy, `promoted`: the policy in use, or `demo`: "
+        "the small model that Antipode brings, which is also what answers the demo's own prompts. Empty: none.",
     )
     revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -164,7 +163,13 @@ class CurateConfig(SampleConfig):
     @property
     def generator_models(self) -> tuple[str, ...]:
         """The models that generate."""
-        return self.generate.models or (self.model.name,)
+        return self.generate.models or ("scripted" if self.generate.backend == "scripted" else self.model.name,)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the base model has something to do: to embed, or to generate."""
+        samples = self.generate.when != "never" and self.select.scope == "prompt"
+        return (samples and "" in self.generator_models) or (self.embed.backend != "hashed" and not self.embed.model)
 
     @model_validator(mode="after")
     def _candidates_can_be_paired(self) -> Self:

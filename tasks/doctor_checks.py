@@ -182,7 +182,16 @@ def device_findings(report: Mapping[str, Any], cards: Sequence[Card], visible: s
         Finding(name, "problem", f"does not fit torch {report['version']}: {reason}", f"pip uninstall -y {name}")
         for name, reason in report["broken"].items()
     ]
-    return [_device(report, cards, visible), _number_format(report), *broken]
+    return [_device(report, cards, visible), *broken]
+
+
+def number_format_findings(report: Mapping[str, Any]) -> list[Finding]:
+    """What `auto` stands for, beside how fast the device computes; nothing where torch is not there."""
+    if "failure" in report:
+        return []
+    rates = ", ".join(f"{name} {rate:,.1f} GFLOP/s" for name, rate in report["rates"].items())
+    found = f"auto is {report['dtype']}: {report['dtype_reason']}; measured: {rates}"
+    return [Finding("number format", "ok", found)]
 
 
 def disk_findings(folder: Path) -> list[Finding]:
@@ -276,12 +285,6 @@ def _twins(versions: Mapping[str, str]) -> list[Finding]:
     both = [f"{cpu} {gpu}" for cpu, gpu in pairs if cpu in versions and gpu in versions]
     advice = "pip uninstall -y {}; pip install -e '.[cpu]' (or '.[gpu,postgres]')"
     return [Finding("packages", "problem", f"{two}: one is over the other", advice.format(two)) for two in both]
-
-
-def _number_format(report: Mapping[str, Any]) -> Finding:
-    """What `auto` stands for, beside how fast the device computes."""
-    rates = ", ".join(f"{name} {rate:,.1f} GFLOP/s" for name, rate in report["rates"].items())
-    return Finding("number format", "ok", f"auto is {report['dtype']}: {report['dtype_reason']}; measured: {rates}")
 
 
 def _device(report: Mapping[str, Any], cards: Sequence[Card], visible: str | None) -> Finding:

@@ -7,6 +7,10 @@ class NothingToDoError(ValueError):
     """A run has no prompt, or no pair, to work on."""
 
 
+class NoModelError(ValueError):
+    """A model is needed, and none is chosen."""
+
+
 class RunBusyError(RuntimeError):
     """Another process works on the run."""
 

@@ -18,6 +18,7 @@ from models.labelling.records import PairKey, ShownVerdict, Verdict
 from models.records import content_key
 from tasks.align_config import AlignmentSection
 from tasks.align_data import load_alignment
+from tasks.choices import chosen_model
 from tasks.config import ModelConfig
 from tasks.database import open_database
 from tasks.devices import device
@@ -28,7 +29,7 @@ from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores
 from tasks.policy_samples import comparison_samples
 from tasks.progress import say
 from tasks.promotion import start_of
-from tasks.resources import POLICY_PREFIX, fixed_model
+from tasks.resources import POLICY_PREFIX
 from tasks.settings import Settings
 from tasks.training import StartModel, start_model
 
@@ -88,7 +89,7 @@ def compare_with(run_id: int, policy_id: int, against: str) -> int:
         with sessions() as session:
             config = load_alignment(session, run_id)
             baseline_id = start_of(session, policy_id) if against == "start" else None
-            model = fixed_model(session, config.model if against == "start" else ModelConfig(name=against))
+            model = chosen_model(session, config.model if against == "start" else ModelConfig(name=against))
         baseline = start_model(config.model_copy(update={"model": model}), baseline_id, settings)
         return compare(sessions, run_id, config, policy_id, baseline, settings)[0]
 

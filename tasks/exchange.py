@@ -18,6 +18,7 @@ from models.exchange.trainers import content_hash, file_format, unfit, write_pre
 from models.labelling.records import PairKey
 from models.labelling.votes import annotator_accuracies
 from models.records import content_key
+from tasks.choices import NO_LABELS, NO_PAIRS
 from tasks.database import open_database
 from tasks.errors import NoPreferencesError
 from tasks.exchange_config import ExportConfig, PairsConfig, PreferencesConfig
@@ -172,8 +173,8 @@ def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: Pr
 
 def _why_none(left_out: Counter[str], config: PreferencesConfig) -> str:
     if not left_out:
-        return "there are no pairs to export; make some: antipode curate"
+        return NO_PAIRS
     if not config.annotators and set(left_out) == {"without a vote"}:
-        return "no pair is labelled yet; label some: antipode web, or antipode label"
+        return NO_LABELS
     found = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     return f"no pair has a chosen and a rejected response; there are: {found}; label more pairs, or ask for less"

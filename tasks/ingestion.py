@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import prompts
 from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
+from tasks.choices import DEMO_SOURCE
 from tasks.database import open_database
 from tasks.exchange_config import ImportConfig
 from tasks.rejects import Rejects
@@ -81,7 +82,7 @@ def import_demo_prompts(settings: Settings) -> None:
     content_hash = content_key([(row.prompt.key, row.responses[0].text, row.split) for row in rows])
     with open_database(settings) as sessions, sessions.begin() as session:
         source_id = prompts.ensure_source(
-            session, name="demo", location="models/demo", format="sft", content_hash=content_hash
+            session, name=DEMO_SOURCE, location="models/demo", format="sft", content_hash=content_hash
         )
         prompts.add_rows(session, source_id, rows)
 

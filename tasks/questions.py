@@ -21,13 +21,14 @@ from models.labelling.protocols import ProtocolJudge
 from models.labelling.question_files import Question, read_questions
 from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.align_config import QuestionsConfig
+from tasks.choices import chosen_model
 from tasks.config import ModelConfig
 from tasks.database import open_database
 from tasks.devices import device
 from tasks.labelling import DatabaseReplies, budget_of
 from tasks.number_formats import chosen_format, with_format
 from tasks.progress import stage_progress
-from tasks.resources import fixed_model, generator_identity, make_generator, resolve_generator
+from tasks.resources import generator_identity, make_generator, resolve_generator
 from tasks.runs import opened, working_on
 from tasks.settings import Settings
 
@@ -50,8 +51,8 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
     questions = read_questions(path)
     with open_database(settings) as sessions:
         with sessions() as session:
-            opponent = None if config.against is None else fixed_model(session, ModelConfig(name=config.against))
-            names = {"model": fixed_model(session, config.model), "against": opponent and opponent.name}
+            opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
+            names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}
         asked = config.model_copy(update=names)
         run_id = opened(lambda sessions, version: _open(sessions, asked, questions, version))
         with sessions() as session:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import policies, promotions, runs
+from db import policies, runs
 from models.demo import MODEL_FOLDER
 from models.embedding import Embedder
 from models.embedding.hashed import HashedEmbedder
@@ -31,7 +31,7 @@ from tasks.number_formats import with_format
 from tasks.settings import Settings
 
 DEMO_MODEL = "demo"
-POLICY_PREFIX, PROMOTED = "policy:", "promoted"
+POLICY_PREFIX = "policy:"
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
 REQUEST_RETRIES = 5
@@ -70,20 +70,6 @@ def resolve_model(name: str, base: ModelConfig, settings: Settings) -> ResolvedM
     else:
         location = name
     return ResolvedModel(location, revision, model_fingerprint(location, revision))
-
-
-def fixed_model(session: Session, model: ModelConfig) -> ModelConfig:
-    """The model that is meant now: `promoted` becomes the policy in use, which another day is another one.
-
-    Raises:
-        LookupError: If no policy is in use.
-    """
-    if model.name != PROMOTED:
-        return model
-    policy_id = promotions.in_use(session)
-    if policy_id is None:
-        raise LookupError("no policy is in use; promote one: antipode promote ID, or name a model: --model.name")
-    return model.model_copy(update={"name": f"{POLICY_PREFIX}{policy_id}"})
 
 
 def _trained(name: str, settings: Settings) -> ResolvedModel:

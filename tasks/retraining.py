@@ -29,6 +29,7 @@ from tasks.service_config import TriggerConfig
 from tasks.settings import Settings
 
 LONGEST_WAIT_S = 600.0
+ENDED_EARLY = (runs.FAILED, runs.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,6 @@ def _verdict(session: Session, config: AlignConfig, trigger: TriggerConfig, *, i
 def _trainings(session: Session, name: str, *, is_automatic: bool) -> list[Run]:
     """The runs of this name that count as trained, newest first.
 
-    One that failed or was cancelled counts, unless a person asks for another try.
+    One that failed, was stopped or cancelled counts, unless a person asks for another try.
     """
-    return [run for run in runs.newest_of(session, runs.ALIGN, name) if is_automatic or run.status != runs.FAILED]
+    return [run for run in runs.newest_of(session, runs.ALIGN, name) if is_automatic or run.status not in ENDED_EARLY]

@@ -17,15 +17,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
 from db.engine import alone
-from db.prompts import run_prompts_after, select_prompt_ids, source_names
+from db.prompts import run_prompts_after
 from models.records import StoredPrompt
-from tasks.config import CurateConfig, SourceConfig
+from tasks.choices import chosen_curation, chosen_prompts
+from tasks.config import CurateConfig
 from tasks.database import open_database
 from tasks.devices import device_time_of
-from tasks.errors import NothingToDoError, RunBusyError
+from tasks.errors import RunBusyError
 from tasks.number_formats import chosen_format
 from tasks.progress import say
-from tasks.resources import fixed_model, loads_model
+from tasks.resources import loads_model
 from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
@@ -38,6 +39,7 @@ def open_run(config: CurateConfig) -> int:
 
     Raises:
         NothingToDoError: If no prompt fits the source, its split, or the database is empty.
+        NoModelError: If a model is needed and none is chosen.
         LookupError: If the policy in use is to sample, and there is none.
     """
     return opened(lambda sessions, version: _open(sessions, config, version))
@@ -99,28 +101,30 @@ def _set_origin(run_id: int) -> None:
 
 @contextmanager
 def recorded(run_id: int) -> Iterator[None]:
-    """Record that the run completed, or with what error it failed. A run that is killed stays `running`: resumable."""
+    """Record how the run ended: completed, failed and why, stopped by a person.
+
+    All but the first can be taken up again, and so can a run that is killed: it stays `running`.
+    """
     try:
         yield
-    except (Exception, KeyboardInterrupt) as error:
-        reason = "stopped" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-        _finish(run_id, runs.FAILED, error=reason)
+    except KeyboardInterrupt:
+        _finish(run_id, runs.STOPPED)
+        raise
+    except Exception as error:
+        _finish(run_id, runs.FAILED, error=f"{type(error).__name__}: {error}")
         raise
     _finish(run_id, runs.COMPLETED)
 
 
 def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -> int:
     with sessions.begin() as session:
-        config = config.model_copy(update={"model": fixed_model(session, config.model)})
+        config = chosen_curation(session, config)
         run_id = runs.find_unfinished(session, config.key)
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)
             say(f"taking up run {run_id}, which did not finish, with the prompts it began with")
             return run_id
-        source = config.source
-        prompt_ids = select_prompt_ids(session, source=source.name, split=source.split, limit=source.limit)
-        if not prompt_ids:
-            raise NothingToDoError(_why_nothing(session, source))
+        prompt_ids = chosen_prompts(session, config.source)
         return runs.open_run(
             session,
             kind=runs.CURATE,
@@ -160,12 +164,3 @@ def code_version() -> str:
 def _finish(run_id: int, status: str, *, error: str | None = None) -> None:
     with open_database(Settings()) as sessions, sessions.begin() as session:
         runs.set_status(session, run_id, status, error=error)
-
-
-def _why_nothing(session: Session, source: SourceConfig) -> str:
-    names = source_names(session)
-    if not names:
-        return "there are no prompts yet; import some: antipode import FILE, or try: antipode demo"
-    if source.name is not None and source.name not in names:
-        return f"there is no source {source.name!r}; there are: {', '.join(names)}"
-    return f"source {source.name or 'any'} has no prompt of split {source.split!r}"

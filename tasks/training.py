@@ -161,7 +161,8 @@ def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings
             )
     except (Exception, KeyboardInterrupt) as error:
         with sessions.begin() as session:
-            policies.fail_policy(session, policy.id, str(error) or type(error).__name__)
+            is_stopped = isinstance(error, KeyboardInterrupt)
+            policies.fail_policy(session, policy.id, None if is_stopped else str(error) or type(error).__name__)
         raise
     _tell(unfit, len(plan.train) + len(plan.held_out))
     folder = job.folder / "model"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 from conftest import ROOT
 
@@ -147,7 +148,10 @@ def test_interrupted_by_the_user_it_says_so_and_goes_on_later(antipode, prompts_
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "the same command again goes on where it was" in errors and "Traceback" not in errors
+    assert "stopped; the same command again goes on where it was" in errors and "Traceback" not in errors
+    assert [line.split()[2] for line in antipode("runs").stdout.splitlines() if "curation" in line] == ["stopped"]
+    flow_runs = httpx.post(f"{prefect_server}/flow_runs/filter", json={"limit": 1, "sort": "START_TIME_DESC"}).json()
+    assert [run["state"]["name"] for run in flow_runs] == ["Stopped"]
     assert antipode(*command).returncode == 0
 
 

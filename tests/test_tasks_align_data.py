@@ -32,7 +32,7 @@ shares = st.floats(0.01, 0.99)
 
 def opened(sessions, **config):
     """The configuration of an aligning run as it was stored."""
-    run_id = open_align_run.fn(AlignConfig.model_validate(config))
+    run_id = open_align_run.fn(AlignConfig.model_validate({"model": {"name": "demo"}} | config))
     with sessions() as session:
         return load_alignment(session, run_id)
 
@@ -202,7 +202,7 @@ def test_golden_responses_are_the_chosen_ones_or_the_references_of_a_source(sett
     prefer(sessions, train=4, held_out=2)
     wanted = chosen_prompts(train=4, held_out=2)
     for golden in ("chosen", "references"):
-        run_id = open_ld_align_run.fn(LdAlignConfig(golden=golden))
+        run_id = open_ld_align_run.fn(LdAlignConfig(golden=golden, model={"name": "demo"}))
         with sessions() as session:
             config = load_alignment(session, run_id)
             assert isinstance(config, LdAlignConfig) and config.golden == golden
@@ -216,4 +216,4 @@ def test_golden_responses_are_the_chosen_ones_or_the_references_of_a_source(sett
 def test_a_source_without_references_says_how_to_import_them(settings, sessions):
     add(sessions, ImportedRow(1, Prompt.from_text("Why?"), (ImportedResponse("So."),)))
     with pytest.raises(NothingToDoError, match=r"source any has no reference response.*--golden chosen"):
-        open_ld_align_run.fn(LdAlignConfig(golden="references"))
+        open_ld_align_run.fn(LdAlignConfig(golden="references", model={"name": "demo"}))

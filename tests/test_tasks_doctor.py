@@ -187,6 +187,24 @@ def test_a_gpu_is_used_or_the_reason_is_told(report, cards, visible, expected):
         assert found.endswith("do: install a driver for CUDA 12.8")
 
 
+def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
+    rates = {"float32": 31.04, "bfloat16": 1.5}
+    report = TORCH | {"dtype": "float32", "dtype_reason": "a laptop has no bfloat16 instructions", "rates": rates}
+
+    assert told(doctor_checks.number_format_findings(report)) == (
+        "ok number format: auto is float32: a laptop has no bfloat16 instructions; measured: float32 31.0 GFLOP/s, "
+        "bfloat16 1.5 GFLOP/s do: None"
+    )
+    assert doctor_checks.number_format_findings({"failure": "no torch"}) == []
+
+
+def test_the_rates_of_this_machine_are_measured_in_the_probe():
+    report = doctor_checks.probe_torch()
+
+    assert report["dtype"] in report["rates"] and len(report["rates"]) == 2
+    assert all(rate > 0.1 for rate in report["rates"].values())
+
+
 def test_a_torch_that_crashes_ends_its_own_process_alone(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("import os\nos.abort()\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

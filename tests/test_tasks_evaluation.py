@@ -21,6 +21,7 @@ from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from tasks.align_config import EvaluationConfig
 from tasks.align_data import load_alignment
 from tasks.align_runs import open_align_run, open_evaluation_run
+from tasks.choices import chosen_model
 from tasks.config import ModelConfig
 from tasks.errors import GateError, NothingToDoError
 from tasks.evaluation import compare_with
@@ -28,7 +29,6 @@ from tasks.gate import pass_gate
 from tasks.policy_queries import evaluation_figures, policy_contents, policy_lines
 from tasks.policy_reports import write_policy_page
 from tasks.promotion import promote, roll_back
-from tasks.resources import fixed_model
 from tasks.runs import open_run, recorded
 from tasks.settings import Settings
 
@@ -311,7 +311,7 @@ def test_the_gate_step_promotes_only_where_it_is_asked_to(world):
 def test_promoted_means_the_policy_in_use_when_the_run_was_opened(world):
     first, second = world.policy(poor), world.policy(poor)
     with world.sessions() as session, pytest.raises(LookupError, match="no policy is in use; promote one"):
-        fixed_model(session, ModelConfig(name="promoted"))
+        chosen_model(session, ModelConfig(name="promoted"))
     promote(first, is_forced=True, settings=world.settings)
     config = configured(model={"name": "promoted"}, source={"has_references": True}, generate={"when": "never"})
     run_id = open_run.fn(config)
@@ -320,7 +320,7 @@ def test_promoted_means_the_policy_in_use_when_the_run_was_opened(world):
     with world.sessions() as session:
         assert runs.get_run(session, run_id).config["model"]["name"] == f"policy:{first}"
         assert runs.get_run(session, other).config["model"]["name"] == f"policy:{second}" and other != run_id
-        assert fixed_model(session, ModelConfig(name="demo")).name == "demo"
+        assert chosen_model(session, ModelConfig(name="demo")).name == "demo"
 
 
 @on_sqlite

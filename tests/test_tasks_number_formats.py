@@ -100,8 +100,12 @@ def products(monkeypatch):
 
 
 def any_format(config, dtype="auto"):
-    """The alignment with a model whose format the machine decides, or this one."""
-    return config.model_copy(update={"model": config.model.model_copy(update={"dtype": dtype})})
+    """The alignment with a model whose format the machine decides, or this one; the machine decides for training."""
+    training = "rounds" if hasattr(config, "rounds") else "train"
+    formats = {"model": dtype, training: "auto"}
+    return config.model_copy(
+        update={name: getattr(config, name).model_copy(update={"dtype": one}) for name, one in formats.items()}
+    )
 
 
 @on_sqlite
@@ -158,7 +162,7 @@ def test_a_runs_row_says_what_auto_stands_for_and_why_and_its_steps_keep_to_it(
     add(sessions, row(1, "Why?"))
     dtype = "float32" if processor == "emulating" else "bfloat16"
 
-    run_id = open_run.fn(CurateConfig())
+    run_id = open_run.fn(CurateConfig(model={"name": "demo"}))
 
     with sessions() as session:
         stored = session.execute(text("SELECT dtype, dtype_reason FROM run_summary")).one()

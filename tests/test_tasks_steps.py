@@ -68,7 +68,7 @@ def test_seeds_parameters_counts_and_reasons_are_stored_with_each_response(setti
     assert generator.parameters == {
         "temperature": 0.7, "top_p": 1.0, "max_tokens": 5, "stop": ["END"], "system_prompt": "Be brief.",
     }  # fmt: skip
-    assert (generator.backend, generator.model, generator.seed) == ("scripted", "demo", 0)
+    assert (generator.backend, generator.model, generator.seed) == ("scripted", "scripted", 0)
 
 
 @on_sqlite
@@ -183,7 +183,7 @@ def test_prompts_too_long_for_the_model_are_left_out_with_their_reason(settings,
     add(sessions, row(1, "short"), row(2, "long"), row(3, "long with own responses", "a", "b"))
     run_id = curate(configured(generate={"when": "always"}))
     with sessions() as session:
-        assert runs.skip_counts(session, run_id) == {"too long for demo with generate.max_tokens 256": 1}
+        assert runs.skip_counts(session, run_id) == {"too long for scripted with generate.max_tokens 256": 1}
         assert runs.summaries(session, run_id)[0].pairs == 8
 
 
