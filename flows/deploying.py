@@ -62,6 +62,35 @@ def deploy() -> list[str]:
         return sorted(f"{flows[one.flow_id]}/{one.name}" for one in client.read_deployments())
 
 
+def set_nightly(source: str | None, model: str | None) -> None:
+    """Switch the nightly curation of a source on, and set the model of it and of training on new labels.
+
+    What is None stays as it is. The next deployment keeps it, as it keeps what people set in the UI.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
+
+    if source is None and model is None:
+        return
+    chosen = {"model": {"name": model}} if model else {}
+    with get_client(sync_client=True) as client:
+        for name, settings in (
+            ("curate/nightly", chosen | ({"source": {"name": source}} if source else {})),
+            ("align/on-labels", chosen),
+        ):
+            deployment = client.read_deployment_by_name(name)
+            config = dict(deployment.parameters.get("config", {}))
+            for section, values in settings.items():
+                config[section] = {**config.get(section, {}), **values}
+            is_switched_on = source is not None and name == "curate/nightly"
+            schedules = [
+                DeploymentScheduleUpdate(schedule=one.schedule, active=is_switched_on or one.active, slug=one.slug)
+                for one in deployment.schedules
+            ]
+            parameters = {**deployment.parameters, "config": config}
+            client.update_deployment(deployment.id, DeploymentUpdate(parameters=parameters, schedules=schedules))
+
+
 def require_server() -> None:
     """Wait until the server answers, and see that it lets us in.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
+from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from flows import terminal
 from flows.engine import prepare_prefect
@@ -17,17 +18,31 @@ class Up(BaseModel):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server.")
     page_port: int = Field(4300, ge=1, le=65535, description="Port of the labelling page.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
+    nightly: str | None = Field(None, description="Source that is curated every night at three (UTC), by `model`.")
+    model: str | None = Field(
+        None, description="Model of the nightly curation and of training on new labels: hub name, folder, `policy:ID`."
+    )
+
+    @model_validator(mode="after")
+    def _a_night_needs_a_model(self) -> Self:
+        if self.nightly is not None and self.model is None and self.nightly != "demo":
+            raise ValueError(f"--nightly {self.nightly} needs the model that is to be aligned: --model NAME")
+        return self
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from flows.up import run_service
+        from tasks.choices import check_nightly
         from tasks.people import person
 
+        check_nightly(self.nightly, self.model, Settings())
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         run_service(
             prefect_port=self.prefect_port,
             page_port=self.page_port,
             people=people,
+            nightly=self.nightly,
+            model=self.model,
             on_ready=lambda: terminal.show_service(self.prefect_port, self.page_port, people, Settings()),
         )
         print("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")

@@ -17,7 +17,7 @@ from types import FrameType
 
 import psutil
 
-from flows.deploying import POOL, SilentServerError, deploy
+from flows.deploying import POOL, SilentServerError, deploy, set_nightly
 from flows.worker import worker_name
 from tasks.progress import say
 from tasks.settings import Settings
@@ -42,8 +42,18 @@ class Part:
     log_path: Path
 
 
-def run_service(*, prefect_port: int, page_port: int, people: Sequence[str], on_ready: Callable[[], None]) -> None:
+def run_service(
+    *,
+    prefect_port: int,
+    page_port: int,
+    people: Sequence[str],
+    nightly: str | None,
+    model: str | None,
+    on_ready: Callable[[], None],
+) -> None:
     """Start everything, call `on_ready` once all of it answers, and run until Ctrl-C or SIGTERM; then stop everything.
+
+    With `nightly`, a source, the nightly curation of it is switched on; `model` is its, and that of training on labels.
 
     Raises:
         StartError: If a port is taken, or a part does not start or ends by itself.
@@ -73,6 +83,7 @@ def run_service(*, prefect_port: int, page_port: int, people: Sequence[str], on_
             parts[0] = start("prefect-server", server)
             _wait_for(parts, parts[0], lambda: _answers(f"{address}/api/health"))
             deploy()
+        set_nightly(nightly, model)
         say("starting the worker")
         worker = start("worker", _antipode("worker"))
         parts.append(worker)

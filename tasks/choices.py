@@ -106,6 +106,22 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
         check_model(name, settings)
 
 
+def check_nightly(source: str | None, model: str | None, settings: Settings) -> None:
+    """Refuse a source without prompts and a folder without a model before a service is started with them.
+
+    Raises:
+        NothingToDoError: If there is no prompt.
+        ModelLoadError: If a folder holds no model.
+        LookupError: If there is no such policy.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        if source is not None:
+            chosen_prompts(session, SourceConfig(name=source))
+        name = chosen_model(session, ModelConfig(name=model)).name if model else None
+    if name is not None:
+        check_model(name, settings)
+
+
 def check_labelling(config: LabelConfig, settings: Settings) -> None:
     """Refuse a labelling that cannot begin.
 

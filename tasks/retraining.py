@@ -21,8 +21,9 @@ from db.new_labels import NewLabels, new_labels, rows_beyond
 from db.schema import Run, utc_now
 from tasks.align_config import AlignConfig
 from tasks.align_runs import fixed, open_align_run, open_fixed
+from tasks.choices import chosen_base
 from tasks.database import open_database
-from tasks.errors import NoPreferencesError, NothingToDoError
+from tasks.errors import NoModelError, NoPreferencesError, NothingToDoError
 from tasks.progress import say
 from tasks.runs import code_version
 from tasks.service_config import TriggerConfig
@@ -71,8 +72,10 @@ def is_worth_a_run(config: AlignConfig, trigger: TriggerConfig, settings: Settin
 
     Raises:
         LookupError: If there is no such run of curation.
+        NoModelError: If no model is chosen, or there is none in use.
     """
     with open_database(settings) as sessions, sessions() as session:
+        chosen_base(session, config)
         return _verdict(session, config, trigger, is_automatic=True)
 
 
@@ -116,7 +119,7 @@ def _open_once(
             reason = _why_not(session, config, trigger, asked.data.snapshot, is_automatic)
             if reason is None:
                 return open_fixed(session, asked, runs.ALIGN, version)
-    except (NoPreferencesError, NothingToDoError) as error:
+    except (NoModelError, NoPreferencesError, NothingToDoError) as error:
         reason = str(error)
     say(f"nothing to train on yet: {reason}")
     return None

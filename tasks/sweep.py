@@ -24,6 +24,7 @@ from db.schema import Run, utc_now
 from models.records import shortened
 from tasks.align_config import AlignConfig
 from tasks.database import open_database
+from tasks.errors import NoModelError
 from tasks.progress import say
 from tasks.retraining import is_worth_a_run
 from tasks.service_config import SweepConfig, TriggerConfig
@@ -104,7 +105,7 @@ def _due(deployment: DeploymentResponse, settings: Settings, tell: Callable[[str
         config = AlignConfig.model_validate(parameters.get("config", {}))
         trigger = TriggerConfig.model_validate(parameters.get("trigger", {}))
         verdict = is_worth_a_run(config, trigger, settings)
-    except (ValidationError, LookupError) as error:
+    except (ValidationError, LookupError, NoModelError) as error:
         tell(f"{deployment.name} cannot look for labels: {' '.join(str(error).split())}")
         return None
     if not verdict.is_due:

@@ -27,7 +27,8 @@ def test_what_people_set_in_the_ui_stays_when_it_is_deployed_again(service):
     service.deploy()
     nightly, on_labels = service.deployment("curate/nightly"), service.deployment("align/on-labels")
     (schedule,) = nightly["schedules"]
-    changed = {"active": False, "schedule": {"cron": "30 5 * * 1", "timezone": "Europe/Berlin"}}
+    assert schedule["active"] is False, "nothing is sampled before prompts and a model are chosen"
+    changed = {"active": True, "schedule": {"cron": "30 5 * * 1", "timezone": "Europe/Berlin"}}
     service.call("PATCH", f"/deployments/{nightly['id']}/schedules/{schedule['id']}", changed)
     parameters = {"config": {"name": "mine", "model": {"name": "somebody/a-model"}}}
     service.call("PATCH", f"/deployments/{nightly['id']}", {"parameters": parameters})
@@ -40,7 +41,7 @@ def test_what_people_set_in_the_ui_stays_when_it_is_deployed_again(service):
     again = service.deployment("curate/nightly")
     assert again["id"] == nightly["id"] and again["parameters"] == parameters
     (kept,) = again["schedules"]
-    assert (kept["active"], kept["slug"]) == (False, schedule["slug"])
+    assert (kept["active"], kept["slug"]) == (True, schedule["slug"])
     assert kept["schedule"]["cron"] == "30 5 * * 1" and kept["schedule"]["timezone"] == "Europe/Berlin"
     for name in ("tags", "work_pool_name", "work_queue_name", "parameter_openapi_schema", "description", "entrypoint"):
         assert again[name] == nightly[name], name
@@ -54,4 +55,5 @@ def test_what_people_set_in_the_ui_stays_when_it_is_deployed_again(service):
     service.call("PATCH", "/variables/name/antipode_deployed", {"value": "{}"})
     service.deploy()
     assert service.deployment("curate/nightly")["parameters"] == nightly["parameters"]
-    assert service.deployment("curate/nightly")["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
+    (renewed,) = service.deployment("curate/nightly")["schedules"]
+    assert (renewed["active"], renewed["schedule"]["cron"]) == (False, "0 3 * * *")

@@ -56,10 +56,17 @@ def rows(settings, query):
 def test_one_command_starts_everything_and_ctrl_c_leaves_nothing(settings, tmp_path):
     port, page_port = _free_port(), _free_port()
     command = ["up", "--prefect_port", str(port), "--page_port", str(page_port), "--annotators", "anna"]
+    command += ["--nightly", "prompts", "--model", str(ROOT / "models" / "demo" / "shipped_model")]
     parts = Service(tmp_path, settings.variables())
     parts.port, parts.address = port, f"http://127.0.0.1:{port}/api"
     write_prompts(tmp_path / "prompts.jsonl", [f"Number {n}?" for n in range(6)])
     assert parts.run("flows", "import", "prompts.jsonl").returncode == 0
+    for wrong, words in (
+        ([*command[:-3], "yours", *command[-2:]], "no source 'yours'"),
+        (command[:-2], "--model NAME"),
+    ):
+        refused = parts.run("flows", *wrong)
+        assert refused.returncode in {1, 2} and words in refused.stderr, "before anything is started"
     up = subprocess.Popen(
         [sys.executable, "-m", "flows", *command],
         cwd=tmp_path,
@@ -78,6 +85,9 @@ def test_one_command_starts_everything_and_ctrl_c_leaves_nothing(settings, tmp_p
         assert again.returncode == 1 and f"port {port} is taken" in again.stderr
 
         eventually(lambda: parts.runs_of("curate/nightly", "SCHEDULED"), "a scheduled run of the nightly curation")
+        of_the_night = parts.deployment("curate/nightly")["parameters"]["config"]
+        assert (of_the_night["source"]["name"], of_the_night["model"]["name"]) == ("prompts", command[-1])
+        assert parts.deployment("align/on-labels")["parameters"]["config"]["model"]["name"] == command[-1]
         path = f"/deployments/{parts.deployment('curate/manual')['id']}/create_flow_run"
         unfit = {"parameters": {"config": {"generate": {"temperature": 9}}}}
         refused = httpx.post(f"{parts.address}{path}", json=unfit, timeout=30)
