@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 from alignment_world import chosen_prompts, tiny_model
-from conftest import _free_port
+from conftest import ROOT, _free_port
 from service_parts import CONFIG, Service, eventually, kill_family, label_all
 from sqlalchemy import create_engine, text
 
