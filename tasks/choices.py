@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import labelling, policies, preferences, promotions, runs, snapshots
+from db import labelling, policies, preferences, promotions, responses, runs, snapshots
+from db.engine import batches
 from db.prompts import select_prompt_ids, source_names
 from models.errors import ModelLoadError
 from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig
@@ -24,6 +25,8 @@ from tasks.resources import DEMO_MODEL, POLICY_PREFIX, SERVED_ELSEWHERE, generat
 from tasks.settings import Settings
 
 PROMOTED = "promoted"
+MIN_OWN_RESPONSES = 2
+PROMPTS_PER_LOOK = 5_000
 DEMO_SOURCE = "demo"
 NO_PAIRS = "there are no pairs to export; make some: antipode curate"
 NO_LABELS = "no pair is labelled yet; label some: antipode web, or antipode label"
@@ -56,17 +59,19 @@ def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False)
     return model.model_copy(update={"name": f"{POLICY_PREFIX}{policy_id}"})
 
 
-def chosen_curation(session: Session, config: CurateConfig) -> CurateConfig:
-    """A curation with the model that is meant now.
+def chosen_curation(session: Session, config: CurateConfig) -> tuple[CurateConfig, list[int]]:
+    """A curation with the model that is meant now, and the ids of its prompts.
 
     Raises:
+        NothingToDoError: If there is no prompt.
         NoModelError: If a model is needed and none is chosen.
         LookupError: If the policy in use is meant, and there is none.
     """
-    if not config.model.name and not config.needs_model:
-        return config
-    model = chosen_model(session, config.model, is_demo=config.source.name == DEMO_SOURCE)
-    return config.model_copy(update={"model": model})
+    prompt_ids = chosen_prompts(session, config.source)
+    if config.model.name or "" in _models_at_work(session, config, prompt_ids):
+        model = chosen_model(session, config.model, is_demo=config.source.name == DEMO_SOURCE)
+        config = config.model_copy(update={"model": model})
+    return config, prompt_ids
 
 
 def chosen_prompts(session: Session, source: SourceConfig) -> list[int]:
@@ -98,11 +103,9 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
         LookupError: If there is no such policy.
     """
     with open_database(settings) as sessions, sessions() as session:
-        config = chosen_curation(session, config)
-        chosen_prompts(session, config.source)
-    is_here = generator_backend(config.generate) not in SERVED_ELSEWHERE
-    embeds = (config.embed.model or config.model.name,) if config.embed.backend != "hashed" else ()
-    for name in dict.fromkeys((*(config.generator_models if is_here else ()), *embeds)):
+        config, prompt_ids = chosen_curation(session, config)
+        names = _models_at_work(session, config, prompt_ids, is_loaded_here=True)
+    for name in names:
         check_model(name, settings)
 
 
@@ -147,11 +150,11 @@ def check_alignment(config: AlignConfig | LdAlignConfig, settings: Settings) -> 
         LookupError: If there is no such run, snapshot or policy.
     """
     with open_database(settings) as sessions, sessions() as session:
-        name = chosen_base(session, config).name
-        if isinstance(config, LdAlignConfig) and config.golden == "references":
-            chosen_prompts(session, config.source)
-        else:
+        if not isinstance(config, LdAlignConfig) or config.golden == "chosen":
             _check_data(session, config.data)
+        elif config.source.name is not None:
+            chosen_prompts(session, config.source)
+        name = chosen_base(session, config).name
         if config.evaluate.source.name is not None or config.evaluate.source.split is not None:
             chosen_prompts(session, config.evaluate.source)
     reward_model = config.evaluate.reward_model.name
@@ -193,6 +196,30 @@ def check_model(name: str, settings: Settings) -> None:
             raise ModelLoadError(name, "the folder holds no config.json; name one that save_pretrained wrote")
     elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise ModelLoadError(name, "there is no such folder")
+
+
+def _models_at_work(
+    session: Session, config: CurateConfig, prompt_ids: list[int], *, is_loaded_here: bool = False
+) -> list[str]:
+    """The names of the models that embed, and of those that generate if a prompt lacks responses of its own."""
+    names = [config.embed.model or config.model.name] if config.embed.backend != "hashed" else []
+    is_served = is_loaded_here and generator_backend(config.generate) in SERVED_ELSEWHERE
+    if not is_served and _samples(session, config, prompt_ids):
+        names += config.generator_models
+    return list(dict.fromkeys(names))
+
+
+def _samples(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:
+    """Whether something is to be sampled."""
+    if config.generate.when == "never" or config.select.scope == "source_pairs":
+        return False
+    if config.generate.when == "always":
+        return True
+    for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
+        own = responses.own_response_counts(session, batch)
+        if any(own.get(id_, 0) < MIN_OWN_RESPONSES for id_ in batch):
+            return True
+    return False
 
 
 def _check_data(session: Session, data: DataConfig) -> None:

@@ -165,12 +165,6 @@ class CurateConfig(SampleConfig):
         """The models that generate."""
         return self.generate.models or ("scripted" if self.generate.backend == "scripted" else self.model.name,)
 
-    @property
-    def needs_model(self) -> bool:
-        """Whether the base model has something to do: to embed, or to generate."""
-        samples = self.generate.when != "never" and self.select.scope == "prompt"
-        return (samples and "" in self.generator_models) or (self.embed.backend != "hashed" and not self.embed.model)
-
     @model_validator(mode="after")
     def _candidates_can_be_paired(self) -> Self:
         count = self.generate.responses_per_prompt * len(self.generator_models)

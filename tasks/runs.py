@@ -19,7 +19,7 @@ from db import runs
 from db.engine import alone
 from db.prompts import run_prompts_after
 from models.records import StoredPrompt
-from tasks.choices import chosen_curation, chosen_prompts
+from tasks.choices import chosen_curation
 from tasks.config import CurateConfig
 from tasks.database import open_database
 from tasks.devices import device_time_of
@@ -118,13 +118,12 @@ def recorded(run_id: int) -> Iterator[None]:
 
 def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -> int:
     with sessions.begin() as session:
-        config = chosen_curation(session, config)
+        config, prompt_ids = chosen_curation(session, config)
         run_id = runs.find_unfinished(session, config.key)
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)
             say(f"taking up run {run_id}, which did not finish, with the prompts it began with")
             return run_id
-        prompt_ids = chosen_prompts(session, config.source)
         return runs.open_run(
             session,
             kind=runs.CURATE,

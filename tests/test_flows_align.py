@@ -61,7 +61,7 @@ def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
         "--generate.backend", "transformers", "--generate.responses_per_prompt", "2", "--generate.max_tokens", "4",
         "--embed.backend", "hashed", "--model.dtype", "float32",
     )  # fmt: skip
-    assert curated.returncode == 0 and "2/2 responses, policy:1" in curated.stderr
+    assert curated.returncode == 0 and "2 of 2 responses, policy:1" in curated.stderr
     assert said(antipode("rollback")) == "policy 1 is out of use; in use now: none\n"
     assert_one_line(antipode("rollback"), 1, "no policy is in use")
     assert_one_line(antipode("curate", "--model.name", "promoted"), 1, "no policy is in use; promote one")

@@ -85,7 +85,7 @@ def test_a_model_that_does_not_load_is_one_line_and_the_run_goes_on_with_another
 @on_sqlite
 def test_an_unreachable_server_is_one_line(antipode, prompts_file):
     antipode("import", str(prompts_file))
-    server = ("--generate.backend", "openai", "--generate.base_url", "http://127.0.0.1:9/v1")
+    server = ("--generate.backend", "openai", "--generate.base_url", "http://127.0.0.1:9/v1", "--model.name", "m")
     assert_one_line(antipode("curate", *server), 1, "http://127.0.0.1:9/v1", "cannot be reached")
 
 
