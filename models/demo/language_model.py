@@ -99,8 +99,8 @@ A Llama of {_LAYERS} layers and 2.5 million parameters. It answers the questions
 readable English of mixed quality, and can do nothing else. It shows what the software does, not what a model can say.
 
 Made by `antipode demo --remake-model`: {dialogue_count:,} dialogues written by the demo world's grammar (seed {_SEED}),
-one pass, Muon and AdamW, products in {fast_format().dtype}, with {versions}. No other text was read. The weights are
-stored in float16.
+one pass, Muon and AdamW, products in {fast_format().dtype}. No other text was read. The weights are stored in float16.
+With {versions}.
 """
 
 
