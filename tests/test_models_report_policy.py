@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,6 +18,7 @@ from test_models_report import EVIL, Tags
 from models.alignment.drift import Drift, embedding_drift
 from models.alignment.records import MetricPoint, MetricSplit
 from models.report.axes import digits, round_axis, step_axis
+from models.report.contents import NextStep
 from models.report.curves_picture import (
     BOTTOM,
     CURVES,
@@ -37,15 +39,19 @@ from models.report.intervals_picture import draw_comparisons
 from models.report.policy_contents import (
     Cost,
     EvaluationFigures,
+    Gate,
     PolicyContents,
     Rate,
     ResponseExample,
     TextScore,
 )
-from models.report.policy_page import policy_markdown, policy_page
+from models.report.policy_page import evaluation_table, policy_markdown, policy_page
 
 BARE = PolicyContents(7, "easy-dpo", "dpo", 0, "pythia-160m")
-JUDGED = EvaluationFigures("judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 100)
+JUDGED = EvaluationFigures(
+    "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 100, 0,
+    datetime(2026, 5, 4, tzinfo=UTC),
+)  # fmt: skip
 SECTIONS = (
     "Does the policy pass the gate?",
     "Is the policy preferred to the baseline?",
@@ -91,10 +97,10 @@ def full(text: str = "fern") -> PolicyContents:
         points=curve("margin", 0, 0.25, 0.5) + curve("accuracy", 0.5, 0.75) + curve("loss", 0.5, math.nan),
         metrics={text: 0.12345},
         evaluations=[replace(JUDGED, annotator=text, baseline=text)],
-        text_scores=[TextScore(text, 12.3456, 9.8), TextScore("distinct-2", 0.71)],
+        text_scores=[TextScore(text, 12.3456), TextScore("distinct-2", 0.71)],
         drift={"response": drift(), text: drift()},
         latent_distances={1: [1.0, 2.0, 3.0], 2: [0.5, 1.5, math.inf]},
-        gate=text,
+        gate=Gate("not passed", text, NextStep(text, text)),
         cost=Cost(754.2, 10423.0, 3120.0),
         examples=[ResponseExample(text, text, text, text)],
     )
@@ -294,6 +300,35 @@ def test_the_page_has_every_section_that_has_data() -> None:
     assert "1 value is not finite and not drawn" in page
     assert "39 (1 without an embedding left out)" in page
     assert "9f86d081884c7" not in page
+
+
+def test_a_figure_of_the_evaluation_is_shown_once_and_not_beside_the_trainings_own() -> None:
+    contents = replace(BARE, points=curve("accuracy", 0.5, 0.4375), metrics={"accuracy": 0.556, "accuracy_low": 0.5})
+    page, text = policy_page(contents), policy_markdown(contents)
+    assert "55.6 %" in page and "43.8 %" not in page and "mean over prompts" in page
+    assert "Held\\-out accuracy | 55\\.6 % | mean over prompts |" in text
+
+
+def test_without_an_evaluation_the_tiles_are_the_last_points_of_the_training() -> None:
+    assert "43.8 %" in policy_page(replace(BARE, points=curve("accuracy", 0.5, 0.4375)))
+
+
+def test_each_comparison_says_its_prompts_its_seed_and_its_date() -> None:
+    of_no_run = replace(JUDGED, seed=None, prompt_count=1200, comparison_count=4800)
+    columns, rows = evaluation_table([JUDGED, of_no_run])
+    assert columns[-3:] == ("prompts", "seed", "date")
+    assert [row[-3:] for row in rows] == [
+        ("50 (100 comparisons)", "0", "2026-05-04"), ("1,200 (4,800 comparisons)", "–", "2026-05-04"),
+    ]  # fmt: skip
+    page = policy_page(replace(BARE, evaluations=[JUDGED]))
+    assert "judge: policy against policy 3, seed 0" in page and "2026-05-04" in page
+
+
+def test_the_gate_says_what_would_decide() -> None:
+    step = NextStep("more prompts would decide", "antipode evaluate 7 --against start")
+    page = policy_page(replace(BARE, gate=Gate("not passed", "it is even", step)))
+    assert "not passed: it is even" in page and "<code>antipode evaluate 7 --against start</code>" in page
+    assert Gate("in use", "it is in use (forced)").words == "it is in use (forced)"
 
 
 def test_a_bare_policy_has_a_page_without_sections() -> None:
