@@ -26,7 +26,7 @@ from db.runs import RunSummary
 from models.records import shortened
 from tasks.ingestion import ImportResult
 from tasks.queries import SimilarResponse, run_end
-from tasks.reporting import NEXT_STEPS, report_path
+from tasks.reporting import next_steps, report_path
 from tasks.settings import Settings
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
@@ -63,7 +63,7 @@ def show_next(run_id: int, settings: Settings) -> None:
     report = report_path(run_id, settings).resolve()
     console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True, highlight=False)
     console.print("\nNext:", highlight=False)
-    for step in NEXT_STEPS:
+    for step in next_steps(run_id):
         console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
 
 

@@ -87,7 +87,7 @@ def take_snapshot(sessions: sessionmaker[Session], config: PreferencesConfig, *,
     with sessions() as session:
         left_out += _undecided(session, rule, pairs, config)
     if not lineage:
-        raise NoPreferencesError(_why_none(left_out, config))
+        raise NoPreferencesError(_why_none(left_out, config, run_id))
     with sessions.begin() as session:
         snapshot_id = snapshots.add_snapshot(session, lineage, name=name, content_hash=digest, query=query)
     with sessions() as session:
@@ -170,10 +170,11 @@ def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: Pr
     return counts
 
 
-def _why_none(left_out: Counter[str], config: PreferencesConfig) -> str:
+def _why_none(left_out: Counter[str], config: PreferencesConfig, run_id: int | None) -> str:
     if not left_out:
         return "there are no pairs to export; make some: antipode curate"
     if not config.annotators and set(left_out) == {"without a vote"}:
-        return "no pair is labelled yet; label some: antipode web, or antipode label"
+        run = "ID" if run_id is None else run_id
+        return f"no pair is labelled yet; label some: antipode web --run {run}, or antipode label --pairs.run {run}"
     found = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     return f"no pair has a chosen and a rejected response; there are: {found}; label more pairs, or ask for less"
