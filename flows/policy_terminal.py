@@ -68,7 +68,7 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
         status = "in use" if line.is_in_use else policy.status
         rows.append((
             str(policy.id), policy.name, policy.method, str(policy.round), status, policy.start_model,
-            "" if policy.snapshot_id is None else str(policy.snapshot_id), str(policy.created_at)[:16], *compared,
+            "" if policy.snapshot_id is None else str(policy.snapshot_id), f"{policy.created_at:%Y-%m-%d}", *compared,
         ))  # fmt: skip
     comparison = ("against", "win rate", "prompts", "seed", "compared")
     columns = ("policy", "name", "method", "round", "status", "from", "snapshot", "created", *comparison)

@@ -127,7 +127,6 @@ def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
         rate=Rate(*found["rate"]),
         length_controlled=None if controlled is None else Rate(*controlled),
         prompt_count=found["prompt_count"],
-        comparison_count=count,
         seed=evaluation.seed,
         compared_at=evaluation.finished_at,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -49,7 +51,7 @@ from models.report.policy_page import evaluation_table, policy_markdown, policy_
 
 BARE = PolicyContents(7, "easy-dpo", "dpo", 0, "pythia-160m")
 JUDGED = EvaluationFigures(
-    "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 100, 0,
+    "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 0,
     datetime(2026, 5, 4, tzinfo=UTC),
 )  # fmt: skip
 SECTIONS = (
@@ -314,11 +316,11 @@ def test_without_an_evaluation_the_tiles_are_the_last_points_of_the_training() -
 
 
 def test_each_comparison_says_its_prompts_its_seed_and_its_date() -> None:
-    of_no_run = replace(JUDGED, seed=None, prompt_count=1200, comparison_count=4800)
+    of_no_run = replace(JUDGED, seed=None, prompt_count=1200)
     columns, rows = evaluation_table([JUDGED, of_no_run])
     assert columns[-3:] == ("prompts", "seed", "date")
     assert [row[-3:] for row in rows] == [
-        ("50 (100 comparisons)", "0", "2026-05-04"), ("1,200 (4,800 comparisons)", "–", "2026-05-04"),
+        ("50", "0", "2026-05-04"), ("1,200", "–", "2026-05-04"),
     ]  # fmt: skip
     page = policy_page(replace(BARE, evaluations=[JUDGED]))
     assert "judge: policy against policy 3, seed 0" in page and "2026-05-04" in page
@@ -383,3 +385,22 @@ def test_no_text_can_mark_up_the_markdown() -> None:
     assert "<script" not in html
     assert "<em>" not in html
     assert html.count("<h1>") == 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 780, 970, 1280])
+def test_the_page_never_runs_out_of_a_window(width: int, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    long = replace(JUDGED, annotator="rubric (temperature 0, seed 0)", baseline="/a/" + "folder/" * 12, seed=2**53 - 1)
+    (tmp_path / "policy.html").write_text(policy_page(replace(full("fern " * 9), evaluations=[long, JUDGED])))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": width, "height": 900})
+        view.goto((tmp_path / "policy.html").as_uri())
+        assert view.evaluate("document.documentElement.scrollWidth") <= width
+        assert view.locator("text=2026-05-04").count() == 2
+        browser.close()

@@ -403,9 +403,11 @@ def next_lines(policy_id, world, capsys):
 def test_the_list_of_policies_says_what_was_compared_on_what(world, capsys):
     better, other = world.policy(reference_response), world.policy(poor)
     world.says(str(world.model), poor)
-    world.compared(better)
+    found = world.compared(better)
     show_policies(policy_lines(world.settings))
-    printed = " ".join(capsys.readouterr().out.split())
-    of_other, of_better = printed.split("policy 1 ")
-    assert "win rate 1.000 [" in of_better and " · prompts 12 · seed 0 · compared 20" in of_better
-    assert of_other.startswith(f"policy {other} ") and "compared" not in of_other
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (header,) = [line for line in lines if line[:1] == ["policy"]]
+    rows = {line[0]: line for line in lines if line[1:2] == ["test"]}
+    assert header[-6:] == ["against", "win", "rate", "prompts", "seed", "compared"]
+    assert rows[str(better)][-6] == "1.000" and rows[str(better)][-3:] == ["12", "0", str(found.finished_at)[:10]]
+    assert rows[str(other)][-2] == "1", "its snapshot, before the day it was made: nobody compared it"

@@ -41,7 +41,6 @@ class EvaluationFigures:
     rate: Rate
     length_controlled: Rate | None
     prompt_count: int
-    comparison_count: int
     seed: int | None
     compared_at: datetime
 

@@ -111,7 +111,7 @@ def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
             *(f"{count:,}" for count in (each.win, each.tie, each.lose)),
             rate_words(each.rate),
             rate_words(each.length_controlled) if each.length_controlled else "–",
-            f"{each.prompt_count:,} ({each.comparison_count:,} comparisons)",
+            f"{each.prompt_count:,}",
             "–" if each.seed is None else str(each.seed),
             f"{each.compared_at:%Y-%m-%d}",
         )
