@@ -16,12 +16,15 @@ from sqlalchemy.orm import Session
 from db.engine import insert_new
 from db.label_schema import Annotator
 from db.policy_schema import Evaluation, EvaluationPair
-from db.schema import utc_now
+from db.schema import Run, utc_now
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRecord:
-    """One evaluation. `annotator` is who compares by name, None where nobody, people, or not yet."""
+    """One evaluation. `annotator` is who compares by name, None where nobody, people, or not yet.
+
+    `seed` is that of the run which sampled the responses, None where no run is known.
+    """
 
     id: int
     run_id: int | None
@@ -34,6 +37,7 @@ class EvaluationRecord:
     created_at: datetime
     finished_at: datetime | None
     annotator: str | None
+    seed: int | None
 
     @property
     def baseline(self) -> str:
@@ -49,7 +53,6 @@ def open_evaluation(
     policy_id: int,
     baseline_id: int | None,
     baseline_model: str | None,
-    annotator_id: int | None,
     settings: Mapping[str, Any],
 ) -> int:
     """The id of the evaluation of this key, stored if it is new. One of `baseline_id` and `baseline_model` is None."""
@@ -59,7 +62,6 @@ def open_evaluation(
         "policy_id": policy_id,
         "baseline_id": baseline_id,
         "baseline_model": baseline_model,
-        "annotator_id": annotator_id,
         "settings": dict(settings),
     }
     insert_new(session, Evaluation, [row])
@@ -125,11 +127,29 @@ def latest_comparison(
     return next((one for one in found if "comparison" in (one.metrics or {})), None)
 
 
-def _query() -> Select[tuple[Evaluation, str]]:
-    return select(Evaluation, Annotator.name).outerjoin(Annotator, Annotator.id == Evaluation.annotator_id)
+def comparisons(session: Session, policy_id: int) -> list[EvaluationRecord]:
+    """A policy's comparisons, the one finished last first; of the same pairs by the same annotator only the newest.
+
+    Two of them were stored where settings that change no verdict were part of an evaluation's key.
+    """
+    query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
+    found = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
+    newest: dict[tuple[Any, ...], EvaluationRecord] = {}
+    for one in found:
+        if "comparison" in (one.metrics or {}):
+            who = one.settings.get("annotator") if one.annotator_id is None else one.annotator_id
+            newest.setdefault((one.baseline, who, *evaluation_pairs(session, one.id)), one)
+    return list(newest.values())
 
 
-def _read(session: Session, query: Select[tuple[Evaluation, str]]) -> list[EvaluationRecord]:
+def _query() -> Select[tuple[Evaluation, str, dict[str, Any]]]:
+    by_annotator = select(Evaluation, Annotator.name, Run.config).outerjoin(
+        Annotator, Annotator.id == Evaluation.annotator_id
+    )
+    return by_annotator.outerjoin(Run, Run.id == Evaluation.run_id)
+
+
+def _read(session: Session, query: Select[tuple[Evaluation, str, dict[str, Any]]]) -> list[EvaluationRecord]:
     return [
         EvaluationRecord(
             id=row.id,
@@ -143,6 +163,7 @@ def _read(session: Session, query: Select[tuple[Evaluation, str]]) -> list[Evalu
             created_at=row.created_at,
             finished_at=row.finished_at,
             annotator=name,
+            seed=(config or {}).get("seed"),
         )
-        for row, name in session.execute(query)
+        for row, name, config in session.execute(query)
     ]

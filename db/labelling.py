@@ -94,6 +94,11 @@ def selected_among(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]:
     return {pair for (pair,) in rows_about(session, schema.Pair, pairs)}
 
 
+def newest_run_of(session: Session, pairs: Sequence[PairKey]) -> int | None:
+    """The newest run that has selected one of these pairs."""
+    return max((run_id for _, run_id in rows_about(session, schema.Pair, pairs, schema.Pair.run_id)), default=None)
+
+
 def exported_pairs(
     session: Session, run_id: int, *, strategies: Sequence[str], limit: int | None, seed: int
 ) -> Iterator[ExportedPair]:

@@ -154,12 +154,6 @@ def list_policies(session: Session) -> list[PolicyRecord]:
     return [_record(row) for row in session.scalars(select(Policy).order_by(Policy.id.desc()))]
 
 
-def policies_of_run(session: Session, run_id: int) -> list[PolicyRecord]:
-    """The policies whose training a run began, in the order of their rounds."""
-    query = select(Policy).filter_by(run_id=run_id).order_by(Policy.round, Policy.id)
-    return [_record(row) for row in session.scalars(query)]
-
-
 def add_metrics(session: Session, policy_id: int, points: Sequence[MetricPoint]) -> None:
     """Store values measured along a training; the newest value of a step wins, values not finite are left out.
 

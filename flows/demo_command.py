@@ -54,7 +54,7 @@ class Demo(BaseModel):
         for seed in range(ANNOTATORS):
             _label(run_id, seed)
         run_terminal.show_pairs_of(run_id, settings)
-        quality_terminal.show_agreement(quality_of_run(str(run_id), strategies=(), settings=settings))
+        quality_terminal.show_agreement(quality_of_run(run_id, strategies=(), settings=settings), run_id)
         if self.prompts >= ALIGNED_FROM:
             policy_terminal.show_policy(_align(run_id), settings)
         else:

@@ -46,24 +46,30 @@ class Web(PairsConfig):
         from tasks.progress import say
 
         settings = Settings()
-        queue_id = self._queue(settings)
+        queue_id, next_step = self._queue(settings)
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         if len(people) < self.judgements_per_pair:
             say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")
         secret = page_secret(settings)
-        label_terminal.serve_page(queue_id, people, self.host, self.port, secret=secret, proxies=self.proxies)
+        label_terminal.serve_page(
+            queue_id, people, self.host, self.port, secret=secret, next_step=next_step, proxies=self.proxies
+        )
 
-    def _queue(self, settings: Settings) -> int | None:
-        """Open the queue that is asked for, or find it; None for all."""
+    def _queue(self, settings: Settings) -> tuple[int | None, str]:
+        """Open the queue that is asked for, or find it, None for all; and say what to do with its labels."""
         from tasks.people import open_evaluation_queue, open_people_queue
+        from tasks.queries import find_run
 
         per_pair = self.judgements_per_pair
         if self.every_queue:
-            return None
+            return None, "antipode quality --run ID, for a run of: antipode runs"
         if self.evaluation is not None:
-            return open_evaluation_queue(
+            queue_id = open_evaluation_queue(
                 self.evaluation, judgements_per_pair=per_pair, seed=self.seed, settings=settings
             )
+            return queue_id, "the same antipode evaluate again, which counts them"
+        run_id = find_run(self.run, settings)
+        pairs = self.section().model_copy(update={"run": str(run_id)})
         people = PeopleConfig(judgements_per_pair=per_pair)
-        config = LabelConfig(seed=self.seed, annotator="people", pairs=self.section(), people=people)
-        return open_people_queue(config, settings)
+        config = LabelConfig(seed=self.seed, annotator="people", pairs=pairs, people=people)
+        return open_people_queue(config, settings), f"antipode quality --run {run_id}"

@@ -43,15 +43,22 @@ def show_labels(run_id: int, settings: Settings) -> None:
     if end.outcomes:
         print(f"Next: antipode quality {run}\n      antipode export preferences.jsonl {run}")
     else:
-        print("Next: another annotator, see antipode label --help")
+        print(f"Next: another annotator: antipode label --pairs.run {end.labelled_run_id} --annotator NAME")
 
 
 def serve_page(
-    queue_id: int | None, people: Sequence[str], host: str, port: int, *, secret: bytes, proxies: Sequence[str] = ()
+    queue_id: int | None,
+    people: Sequence[str],
+    host: str,
+    port: int,
+    *,
+    secret: bytes,
+    next_step: str,
+    proxies: Sequence[str] = (),
 ) -> None:
     """Serve the labelling page until Ctrl-C; print everybody's sign-in link first, to one queue or to all of them.
 
-    Where a Prefect server is named, it is told when labels are enough to train on.
+    At the end `next_step` is printed. Where a Prefect server is named, it is told when labels are enough to train on.
     """
     from tasks.database import open_database
     from tasks.label_events import LabelWatch
@@ -73,7 +80,7 @@ def serve_page(
         print("Ctrl-C stops it; nothing is lost.", flush=True)
         with suppress(KeyboardInterrupt):
             make_server(app, host=host, port=port, proxies=proxies).run(sockets=[listening])
-    print("stopped; labels are stored. Next: antipode quality")
+    print(f"stopped; labels are stored. Next: {next_step}")
 
 
 def show_export(result: ExportResult) -> None:
@@ -105,8 +112,8 @@ def show_label_import(result: LabelImport) -> None:
         print(f"  refused, {count:,} like: {reason}")
     if result.rejects_path is not None:
         print(f"{result.rejected:,} rows refused, with their reasons in {result.rejects_path}")
-    if result.added:
-        print("Next: antipode quality")
+    if result.run_id is not None:
+        print(f"Next: antipode quality --run {result.run_id}")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

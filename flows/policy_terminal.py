@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flows.terminal import make_console, print_rows
-from models.report.policy_contents import EvaluationFigures, Rate
-from tasks.policy_queries import PolicyLine, evaluation_figures, policy_contents, policy_page_path
+from models.report.policy_contents import EvaluationFigures, Gate, Rate
+from tasks.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ def show_policy(policy_id: int, settings: Settings) -> None:
     print(f"policy {policy_id}: {contents.name}, {contents.method}, from {contents.base_model}")
     held_out = contents.metrics
     if "margin" in held_out:
-        shown = (f"{name} {_with_interval(held_out, name)}" for name in ("margin", "loss", "accuracy", "perplexity"))
-        print(f"  held out: {', '.join(shown)}")
+        shown = (f"{name} {_with_interval(held_out, name)}" for name in ("margin", "loss", "accuracy"))
+        print(f"  held out, mean over prompts: {', '.join(shown)}")
+    if "perplexity" in held_out:
+        print(f"  held out, per token: perplexity {_with_interval(held_out, 'perplexity')}")
     for figures in contents.evaluations[:1]:
         print(f"  {_rate_line(figures)}")
     for score in contents.text_scores:
@@ -32,20 +34,23 @@ def show_policy(policy_id: int, settings: Settings) -> None:
         cost = contents.cost
         print(f"  trained in {cost.seconds:,.0f} s, peak memory {cost.peak_memory_mb:,.0f} MB")
     if contents.gate:
-        print(f"  gate: {contents.gate}")
+        print(f"  gate: {contents.gate.words}")
     print(f"Page  {policy_page_path(policy_id, settings).resolve()}")
-    print(f"Next: antipode promote {policy_id}\n      antipode curate --model.name policy:{policy_id}")
+    decides = [] if contents.gate is None else _deciding(policy_id, contents.gate)
+    print("Next: " + "\n      ".join([*decides, f"antipode curate --model.name policy:{policy_id}"]))
 
 
 def show_evaluation(evaluation_id: int, settings: Settings) -> None:
     """Print what came of a comparison."""
-    found, figures = evaluation_figures(evaluation_id, settings)
+    found, figures, gate = evaluation_end(evaluation_id, settings)
     if figures is None:
         print(f"evaluation {evaluation_id} of policy {found.policy_id} against {found.baseline}: nobody compared yet")
         print(f"Next: antipode web --evaluation {evaluation_id}, then the same command again")
         return
     print(f"policy {found.policy_id}: {_rate_line(figures)}")
-    print(f"Next: antipode promote {found.policy_id}")
+    print(f"  gate: {gate.words}")
+    for line in _deciding(found.policy_id, gate):
+        print(f"Next: {line}")
 
 
 def show_policies(lines: Sequence[PolicyLine]) -> None:
@@ -56,15 +61,17 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
     rows = []
     for line in lines:
         policy = line.policy
-        comparison = (line.comparison.metrics or {})["comparison"] if line.comparison else None
-        rate = "" if comparison is None else _interval(Rate(*comparison["rate"]))
-        against = line.comparison.baseline if line.comparison else ""
+        found = line.comparison
+        compared = ("", "", "", "", "") if found is None else (
+            found.baseline, _interval(found.rate), f"{found.prompt_count:,}", _seed(found), _date(found),
+        )  # fmt: skip
         status = "in use" if line.is_in_use else policy.status
         rows.append((
             str(policy.id), policy.name, policy.method, str(policy.round), status, policy.start_model,
-            "" if policy.snapshot_id is None else str(policy.snapshot_id), str(policy.created_at)[:16], against, rate,
+            "" if policy.snapshot_id is None else str(policy.snapshot_id), f"{policy.created_at:%Y-%m-%d}", *compared,
         ))  # fmt: skip
-    columns = ("policy", "name", "method", "round", "status", "from", "snapshot", "created", "against", "win rate")
+    comparison = ("against", "win rate", "prompts", "seed", "compared")
+    columns = ("policy", "name", "method", "round", "status", "from", "snapshot", "created", *comparison)
     print_rows(make_console(), columns, rows, text_columns=9)
 
 
@@ -93,11 +100,28 @@ def show_benchmarks(found: Mapping[str, Mapping[str, float]]) -> None:
 def _rate_line(figures: EvaluationFigures) -> str:
     line = (
         f"against {figures.baseline} by {figures.annotator}: win {figures.win}, tie {figures.tie}, lose {figures.lose} "
-        f"on {figures.prompt_count} prompts, win rate {_interval(figures.rate)}"
+        f"on {figures.prompt_count} prompts (seed {_seed(figures)}, {_date(figures)}), "
+        f"win rate {_interval(figures.rate)}"
     )
     if figures.length_controlled is not None:
         line += f", at equal length {_interval(figures.length_controlled)}"
     return line
+
+
+def _deciding(policy_id: int, gate: Gate) -> list[str]:
+    """What puts the policy into use if the gate let it pass, else what would decide; nothing for one in use."""
+    if gate.verdict == "passed":
+        return [f"antipode promote {policy_id}"]
+    step = gate.next_step
+    return [] if step is None else [f"{step.command}   # {step.purpose}"]
+
+
+def _seed(figures: EvaluationFigures) -> str:
+    return "–" if figures.seed is None else str(figures.seed)
+
+
+def _date(figures: EvaluationFigures) -> str:
+    return f"{figures.compared_at:%Y-%m-%d}"
 
 
 def _interval(rate: Rate) -> str:

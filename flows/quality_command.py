@@ -21,9 +21,11 @@ class Quality(BaseModel):
         """Run the command."""
         from flows import quality_terminal
         from tasks.quality import quality_of_run
+        from tasks.queries import find_run
 
-        quality = quality_of_run(self.run, strategies=self.strategies, settings=Settings())
+        run_id = find_run(self.run, Settings())
+        quality = quality_of_run(run_id, strategies=self.strategies, settings=Settings())
         if self.format == "json":
             quality_terminal.print_json(quality)
         else:
-            quality_terminal.show_quality(quality)
+            quality_terminal.show_quality(quality, run_id)

@@ -22,16 +22,17 @@ from models.report.labels import (
 )
 
 NO_PAIRS = "no pairs yet; make some: antipode demo, or antipode curate"
-NO_JUDGEMENTS = "no judgements yet; make some: antipode web, or antipode label"
+NO_JUDGEMENTS = "no judgements yet; make some: antipode web --run {run}, or antipode label --pairs.run {run}"
 NO_SECOND_ANNOTATOR = (
-    "no pair has two judgements yet; ask a second annotator: antipode label, or antipode web --judgements_per_pair 2"
+    "no pair has two judgements yet; ask a second annotator: antipode label --pairs.run {run}, or "
+    "antipode web --run {run} --judgements_per_pair 2"
 )
 NO_SUSPECTS = "no suspect pairs: annotators and their margins do not contradict each other"
 
 
-def show_quality(quality: LabelQuality) -> None:
-    """Print how far the labels can be trusted; what is not there yet is a line that says what makes it."""
-    show_agreement(quality)
+def show_quality(quality: LabelQuality, run_id: int) -> None:
+    """Print how far a run's labels can be trusted; what is not there yet is a line that says what makes it."""
+    show_agreement(quality, run_id)
     if not quality.judgement_count:
         return
     console = make_console()
@@ -48,18 +49,18 @@ def print_json(quality: LabelQuality) -> None:
     print(json.dumps(asdict(quality), ensure_ascii=False, indent=2))
 
 
-def show_agreement(quality: LabelQuality) -> None:
+def show_agreement(quality: LabelQuality, run_id: int) -> None:
     """Print agreement by strategy and by similarity, and what it says, or what is missing."""
     console = make_console()
     if not quality.judgement_count:
-        _say(console, NO_JUDGEMENTS if quality.pair_count else NO_PAIRS)
+        _say(console, NO_JUDGEMENTS.format(run=run_id) if quality.pair_count else NO_PAIRS)
         return
     _say(console, headline(quality))
     if has_agreement(quality):
         _show(console, agreement_table(quality))
         _say(console, trend(quality))
     else:
-        _say(console, NO_SECOND_ANNOTATOR)
+        _say(console, NO_SECOND_ANNOTATOR.format(run=run_id))
 
 
 def _say(console: Console, line: str) -> None:

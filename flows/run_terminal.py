@@ -5,7 +5,7 @@ from __future__ import annotations
 from db.runs import RunSummary
 from flows.failures import shown_url
 from flows.terminal import make_console, pair_table
-from tasks.reporting import NEXT_STEPS, report_path
+from tasks.reporting import next_steps, report_path
 from tasks.run_ends import run_end
 from tasks.settings import Settings
 
@@ -36,7 +36,7 @@ def show_next(run_id: int, settings: Settings) -> None:
     report = report_path(run_id, settings).resolve()
     console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True, highlight=False)
     console.print("\nNext:", highlight=False)
-    for step in NEXT_STEPS:
+    for step in next_steps(run_id):
         console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
 
 

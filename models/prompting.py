@@ -73,11 +73,6 @@ def plain_text(messages: Sequence[Message]) -> str:
     return "".join([*head, dialogue, "\n\nAssistant:"])
 
 
-def prompt_token_count(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, *, system_prompt: str | None) -> int:
-    """How many tokens `render_prompt` gives, BOS and the template's own tokens included."""
-    return len(render_prompt(tokenizer, prompt, system_prompt=system_prompt))
-
-
 def check_lengths(prompts: Sequence[Prompt], token_counts: Sequence[int], *, max_tokens: int, limit: int) -> None:
     """Refuse prompts whose tokens plus `max_tokens` response tokens exceed the context of `limit` tokens.
 

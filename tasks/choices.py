@@ -29,7 +29,6 @@ MIN_OWN_RESPONSES = 2
 PROMPTS_PER_LOOK = 5_000
 DEMO_SOURCE = "demo"
 NO_PAIRS = "there are no pairs to export; make some: antipode curate"
-NO_LABELS = "no pair is labelled yet; label some: antipode web, or antipode label"
 
 
 def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:
@@ -198,6 +197,12 @@ def check_model(name: str, settings: Settings) -> None:
         raise ModelLoadError(name, "there is no such folder")
 
 
+def no_labels(run_id: int | None) -> str:
+    """What is said of pairs without a label, of a run or of all."""
+    run = "ID" if run_id is None else run_id
+    return f"no pair is labelled yet; label some: antipode web --run {run}, or antipode label --pairs.run {run}"
+
+
 def _models_at_work(
     session: Session, config: CurateConfig, prompt_ids: list[int], *, is_loaded_here: bool = False
 ) -> list[str]:
@@ -231,7 +236,7 @@ def _check_data(session: Session, data: DataConfig) -> None:
     if not pairs:
         raise NoPreferencesError(NO_PAIRS)
     if not preferences.outcome_counts(session, preferences.STANDING_RULE, pairs):
-        raise NoPreferencesError(NO_LABELS)
+        raise NoPreferencesError(no_labels(run_id))
 
 
 def _is_of_the_demo(session: Session, data: DataConfig) -> bool:

@@ -23,7 +23,7 @@ from tasks.config import ModelConfig
 from tasks.database import open_database
 from tasks.devices import device
 from tasks.errors import BudgetUsedUpError
-from tasks.labellers import holds_model, make_labeller
+from tasks.labellers import annotator_identity, holds_model, make_labeller
 from tasks.labelling import DatabaseReplies, LabelStage, budget_of
 from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores_of_texts
 from tasks.policy_samples import comparison_samples
@@ -33,7 +33,7 @@ from tasks.resources import POLICY_PREFIX
 from tasks.settings import Settings
 from tasks.training import StartModel, start_model
 
-PEOPLE = "people"
+PEOPLE, NOBODY = "people", "none"
 EVEN = 0.5
 
 
@@ -62,13 +62,16 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
         evaluation_id, pairs = compare(sessions, run_id, config, policy_id, start, settings)
         with sessions() as session:
             found = evaluations.get_evaluation(session, evaluation_id)
-        if found.metrics is not None and "held_out" in found.metrics:
+        before = found.metrics or {}
+        examples = held_out_examples(sessions, config, [pair.baseline for pair in pairs])
+        # By their texts: the same ones of a later run are measured already.
+        key = content_key([(one.prompt.key, one.chosen, one.rejected) for _, one in examples])
+        if before.get("held_out_key") == key and ("drift" in before or not config.evaluate.has_drift):
             return evaluation_id
-        measured: dict[str, Any] = dict(found.metrics or {})
+        measured = {"comparison": before["comparison"]} if "comparison" in before else {}
         policy = start_model(config, policy_id, settings)
-        measured["held_out"] = held_out_rewards(
-            sessions, config, policy, start, [pair.baseline for pair in pairs], settings=settings
-        )
+        measured["held_out_key"] = key
+        measured["held_out"] = held_out_rewards(sessions, config, policy, start, examples, settings=settings)
         measured["text_scores"] = scores_of_texts(sessions, config, [pair.policy for pair in pairs])
         if config.evaluate.has_drift:
             measured["drift"] = drift_of(sessions, config, policy, settings=settings)
@@ -113,7 +116,8 @@ def compare(
         for one in ours
         if (one.prompt_id, one.sample_index) in theirs
     ]
-    evaluation_id = _open(sessions, run_id, config, policy_id, baseline, pairs)
+    annotator = _annotator_key(config, settings)
+    evaluation_id = _open(sessions, run_id, config, policy_id, baseline, pairs, annotator=annotator)
     with sessions() as session:
         before = evaluations.get_evaluation(session, evaluation_id).metrics or {}
     if config.evaluate.annotator == PEOPLE or "comparison" not in before:
@@ -130,26 +134,31 @@ def _open(
     policy_id: int,
     baseline: StartModel,
     pairs: Sequence[ComparedPair],
+    *,
+    annotator: str,
 ) -> int:
-    evaluate = config.evaluate.model_dump(mode="json")
-    compared = [pair.key for pair in pairs]
-    # By their texts: the same ones of a later run are measured already.
-    held_out = [(one.prompt.key, one.chosen, one.rejected) for _, one in held_out_examples(sessions, config, ())]
+    """The evaluation of these pairs by this annotator. How they were sampled says the pairs, not the key."""
+    rows = [(one.policy.prompt_id, one.policy.response_id, one.baseline.response_id) for one in pairs]
     with sessions.begin() as session:
         policy = policies.get_policy(session, policy_id)
         evaluation_id = evaluations.open_evaluation(
             session,
-            key=content_key("evaluation", policy.key, baseline.resolved.fingerprint, evaluate, compared, held_out),
+            key=content_key("comparison", policy.key, baseline.resolved.fingerprint, annotator, sorted(rows)),
             run_id=run_id,
             policy_id=policy_id,
             baseline_id=baseline.policy_id,
             baseline_model=None if baseline.policy_id is not None else baseline.name,
-            annotator_id=None,
-            settings=evaluate,
+            settings=config.evaluate.model_dump(mode="json"),
         )
-        rows = [(one.policy.prompt_id, one.policy.response_id, one.baseline.response_id) for one in pairs]
         evaluations.add_evaluation_pairs(session, evaluation_id, rows)
         return evaluation_id
+
+
+def _annotator_key(config: AlignmentSection, settings: Settings) -> str:
+    """Who compares, by all that can change a verdict."""
+    if config.evaluate.annotator in {PEOPLE, NOBODY}:
+        return config.evaluate.annotator
+    return annotator_identity(config.evaluate.labelling(config.seed), settings).key
 
 
 def _comparison(
@@ -161,7 +170,7 @@ def _comparison(
     settings: Settings,
 ) -> dict[str, Any]:
     """What the annotator makes of the pairs; empty where nobody compares, or people have not begun."""
-    if config.evaluate.annotator == "none":
+    if config.evaluate.annotator == NOBODY:
         return {}
     if config.evaluate.annotator == PEOPLE:
         say(f"people compare at the labelling page: antipode web --evaluation {evaluation_id}")

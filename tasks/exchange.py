@@ -18,7 +18,7 @@ from models.exchange.trainers import content_hash, file_format, unfit, write_pre
 from models.labelling.records import PairKey
 from models.labelling.votes import annotator_accuracies
 from models.records import content_key
-from tasks.choices import NO_LABELS, NO_PAIRS
+from tasks.choices import NO_PAIRS, no_labels
 from tasks.database import open_database
 from tasks.errors import NoPreferencesError
 from tasks.exchange_config import ExportConfig, PairsConfig, PreferencesConfig
@@ -88,7 +88,7 @@ def take_snapshot(sessions: sessionmaker[Session], config: PreferencesConfig, *,
     with sessions() as session:
         left_out += _undecided(session, rule, pairs, config)
     if not lineage:
-        raise NoPreferencesError(_why_none(left_out, config))
+        raise NoPreferencesError(_why_none(left_out, config, run_id))
     with sessions.begin() as session:
         snapshot_id = snapshots.add_snapshot(session, lineage, name=name, content_hash=digest, query=query)
     with sessions() as session:
@@ -171,10 +171,10 @@ def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: Pr
     return counts
 
 
-def _why_none(left_out: Counter[str], config: PreferencesConfig) -> str:
+def _why_none(left_out: Counter[str], config: PreferencesConfig, run_id: int | None) -> str:
     if not left_out:
         return NO_PAIRS
     if not config.annotators and set(left_out) == {"without a vote"}:
-        return NO_LABELS
+        return no_labels(run_id)
     found = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     return f"no pair has a chosen and a rejected response; there are: {found}; label more pairs, or ask for less"

@@ -36,7 +36,7 @@ def pass_gate(run_id: int, policy_id: int, start_id: int | None, evaluation_id: 
             promotions.take_turn_of_promotions(session)
             verdict = gate_verdict(session, policy_id, evaluation_id)
             if promotions.was_rolled_back(session, policy_id):
-                verdict = GateVerdict(False, "it was rolled back; antipode promote puts it into use again", None)
+                verdict = GateVerdict(False, f"it was rolled back; antipode promote {policy_id} puts it into use again")
             if verdict.is_passed:
                 promotions.promote(
                     session, policy_id, evaluation_id=verdict.evaluation_id, is_forced=False, reason=verdict.reason

@@ -29,7 +29,7 @@ OTHER_REASONS = "other reasons"
 
 @dataclass(frozen=True, slots=True)
 class LabelImport:
-    """What an import of labels found."""
+    """What an import of labels found. `run_id`: the newest run whose pairs got labels, None where none did."""
 
     rows: int
     added: int
@@ -37,6 +37,7 @@ class LabelImport:
     rejects_path: Path | None
     by_annotator: dict[str, int]
     reasons: dict[str, int]
+    run_id: int | None
 
 
 def import_labels(path: Path, format: LabelFormat | None, settings: Settings) -> LabelImport:
@@ -50,6 +51,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
     read = added = 0
     by_annotator: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    run_ids: list[int] = []
     rows = read_labels(path, format)
     with path.open("rb") as file:
         content_hash = hashlib.file_digest(file, "sha256").hexdigest()
@@ -75,8 +77,16 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
                     added += count
                 preferences.recompute(session, checker.pairs)
                 queues.labels_came(session, checker.pairs)
+                newest = labelling.newest_run_of(session, checker.pairs)
+                run_ids += [] if newest is None else [newest]
     return LabelImport(
-        read, added, rejects.count, rejects.path if rejects.count else None, dict(by_annotator), dict(reasons)
+        rows=read,
+        added=added,
+        rejected=rejects.count,
+        rejects_path=rejects.path if rejects.count else None,
+        by_annotator=dict(by_annotator),
+        reasons=dict(reasons),
+        run_id=max(run_ids, default=None),
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from models.fingerprint import model_fingerprint
 from models.labelling import Labeller
 from models.labelling.budget import Budget
 from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
 from models.labelling.judge import JudgeLabeller
-from models.labelling.replies import ReplyStore
-from models.labelling.reward_model import IsolatedRewardModel
+from models.labelling.records import AnnotatorIdentity
+from models.labelling.replies import MemoryReplies, ReplyStore
+from models.labelling.reward_model import IDENTIFYING_ARGUMENTS, IsolatedRewardModel, reward_model_identity
 from models.labelling.rubric import RubricLabeller
 from tasks.label_config import JudgeConfig, LabelConfig, RewardModelConfig
 from tasks.settings import Settings
@@ -45,14 +48,28 @@ def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStor
             raise ValueError("people label at the page, not here; see: antipode web --help")
 
 
+def annotator_identity(config: LabelConfig, settings: Settings) -> AnnotatorIdentity:
+    """Who `make_labeller` makes, known without loading a model."""
+    if config.annotator == "reward_model":
+        arguments = _reward_model_arguments(config.reward_model)
+        return reward_model_identity(**{name: arguments[name] for name in IDENTIFYING_ARGUMENTS})
+    budget = Budget(max_requests=None, max_cost=None)
+    return make_labeller(config, settings, replies=MemoryReplies(), budget=budget).identity
+
+
 def holds_model(config: LabelConfig) -> bool:
     """Whether the annotator holds a model on this machine."""
     return config.annotator == "reward_model"
 
 
 def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewardModel:
+    log_path = settings.artifact_root / "logs" / "reward-model.log"
+    return IsolatedRewardModel(_reward_model_arguments(config), log_path=log_path, timeout_s=config.timeout_s)
+
+
+def _reward_model_arguments(config: RewardModelConfig) -> dict[str, Any]:
     assert config.name is not None  # the configuration's own rule
-    arguments = {
+    return {
         "model": config.name,
         "revision": config.revision,
         "fingerprint": model_fingerprint(config.name, config.revision),
@@ -62,8 +79,6 @@ def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewa
         "tokens_per_batch": config.tokens_per_batch,
         "tie_margin": config.tie_margin,
     }
-    log_path = settings.artifact_root / "logs" / "reward-model.log"
-    return IsolatedRewardModel(arguments, log_path=log_path, timeout_s=config.timeout_s)
 
 
 def _judge(config: JudgeConfig, settings: Settings, replies: ReplyStore, budget: Budget) -> JudgeLabeller:

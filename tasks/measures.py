@@ -40,15 +40,11 @@ def held_out_rewards(
     config: AlignmentSection,
     policy: StartModel,
     start: StartModel,
-    baseline_samples: Sequence[Sample],
+    examples: Sequence[tuple[int, Example]],
     *,
     settings: Settings,
 ) -> dict[str, Any]:
-    """Margin, loss, accuracy and perplexity on what was held out (REAL eq. 10, 11), with intervals by prompt.
-
-    Golden references have no rejected response of their own: the start model's sample takes its place, as in training.
-    """
-    examples = held_out_examples(sessions, config, baseline_samples)
+    """Margin, loss, accuracy and perplexity on `held_out_examples` (REAL eq. 10, 11), with intervals by prompt."""
     requests = [(one.prompt, text) for _, one in examples for text in (one.chosen, one.rejected) if text is not None]
     optimize = optimize_config(config)
     logps = [
@@ -118,7 +114,10 @@ def drift_of(
 def held_out_examples(
     sessions: sessionmaker[Session], config: AlignmentSection, baseline_samples: Sequence[Sample]
 ) -> list[tuple[int, Example]]:
-    """The held-out examples with their prompts' ids."""
+    """The held-out examples with their prompts' ids.
+
+    Golden references have no rejected response of their own: the baseline's sample takes its place, as in training.
+    """
     with sessions() as session:
         has_preferences = config.data.snapshot is not None
         parts = preference_parts(session, config.data) if has_preferences else data_parts(session, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from models.labelling.records import PairKey
 from models.report.policy_contents import (
     Cost,
     EvaluationFigures,
+    Gate,
     PolicyContents,
     Rate,
     ResponseExample,
@@ -39,17 +40,26 @@ class PolicyLine:
 
     policy: PolicyRecord
     is_in_use: bool
-    comparison: EvaluationRecord | None
+    comparison: EvaluationFigures | None
+
+
+class EvaluationEnd(NamedTuple):
+    """An evaluation, its comparison (None while nobody has compared), and what the gate says of the policy."""
+
+    evaluation: EvaluationRecord
+    figures: EvaluationFigures | None
+    gate: Gate
 
 
 def policy_lines(settings: Settings) -> list[PolicyLine]:
     """Every policy, newest first, with its newest comparison."""
     with open_database(settings) as sessions, sessions() as session:
         used = promotions.in_use(session)
-        return [
-            PolicyLine(policy, policy.id == used, evaluations.latest_comparison(session, policy.id, against=None))
-            for policy in policies.list_policies(session)
-        ]
+        lines = []
+        for policy in policies.list_policies(session):
+            newest = evaluations.latest_comparison(session, policy.id)
+            lines.append(PolicyLine(policy, policy.id == used, None if newest is None else _figures(newest)))
+        return lines
 
 
 def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
@@ -67,7 +77,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
         snapshot = None if policy.snapshot_id is None else snapshots.snapshot_info(session, policy.snapshot_id)
         rounds = {policy.round: latent_distances.distances_of(session, policy.run_id, policy.round)}
         texts = measured.get("text_scores", {})
-        compared = [one for one in found if one.metrics and "comparison" in one.metrics]
+        compared = evaluations.comparisons(session, policy_id)
         return PolicyContents(
             policy_id=policy.id,
             name=policy.name,
@@ -77,14 +87,14 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             baseline=compared[0].baseline if compared else None,
             snapshot=None if snapshot is None else f"{snapshot.name} (snapshot {snapshot.id})",
             content_hash=None if snapshot is None else snapshot.content_hash,
-            config=[(name, str(policy.settings[name])) for name in SHOWN_SETTINGS if policy.settings.get(name)],
+            config=_config(policy),
             points=policies.metric_points(session, policy_id),
             metrics=_numbers(measured.get("held_out") or policy.metrics or {}),
             evaluations=[_figures(one) for one in compared],
             text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
             drift={context: Drift.from_dict(stored) for context, stored in measured.get("drift", {}).items()},
             latent_distances={number: [one.distance for one in rows] for number, rows in rounds.items() if rows},
-            gate=_gate_line(session, policy_id),
+            gate=_gate(session, policy_id),
             cost=_cost(policy),
             examples=_examples(session, compared[0]) if compared else (),
         )
@@ -95,16 +105,16 @@ def policy_page_path(policy_id: int, settings: Settings) -> Path:
     return settings.artifact_root / "reports" / f"policy-{policy_id}.html"
 
 
-def evaluation_figures(evaluation_id: int, settings: Settings) -> tuple[EvaluationRecord, EvaluationFigures | None]:
-    """An evaluation and its comparison, None while nobody has compared."""
+def evaluation_end(evaluation_id: int, settings: Settings) -> EvaluationEnd:
+    """What came of an evaluation."""
     with open_database(settings) as sessions, sessions() as session:
         found = evaluations.get_evaluation(session, evaluation_id)
-    has_comparison = bool(found.metrics and "comparison" in found.metrics)
-    return found, _figures(found) if has_comparison else None
+        has_comparison = bool(found.metrics and "comparison" in found.metrics)
+        return EvaluationEnd(found, _figures(found) if has_comparison else None, _gate(session, found.policy_id))
 
 
 def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
-    assert evaluation.metrics is not None
+    assert evaluation.metrics is not None and evaluation.finished_at is not None
     found = evaluation.metrics["comparison"]
     count = found["comparison_count"]
     controlled = found["length_controlled"]
@@ -117,13 +127,21 @@ def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
         rate=Rate(*found["rate"]),
         length_controlled=None if controlled is None else Rate(*controlled),
         prompt_count=found["prompt_count"],
-        comparison_count=count,
+        seed=evaluation.seed,
+        compared_at=evaluation.finished_at,
     )
 
 
-def _gate_line(session: Session, policy_id: int) -> str:
-    verdict = gate_verdict(session, policy_id)
-    return f"{'passed' if verdict.is_passed else 'not passed'}: {verdict.reason}"
+def _gate(session: Session, policy_id: int) -> Gate:
+    found = gate_verdict(session, policy_id)
+    if promotions.in_use(session) == policy_id:
+        return Gate("in use", found.reason)
+    return Gate("passed" if found.is_passed else "not passed", found.reason, found.next_step)
+
+
+def _config(policy: PolicyRecord) -> list[tuple[str, str]]:
+    found = ((name, policy.settings.get(name)) for name in SHOWN_SETTINGS)
+    return [(name, str(value)) for name, value in found if value is not None]
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.events import emit_event
 
-from db import policies, promotions, runs, snapshots
+from db import policies, runs, snapshots
 from db.policies import PolicyRecord
 from models.alignment.records import MetricPoint
 from models.report.curves_picture import curves_svg
@@ -43,7 +43,6 @@ def publish_policy(run_id: int, policy_id: int) -> None:
         summary = runs.summaries(session, run_id)[0]
         policy = policies.get_policy(session, policy_id)
         trained_on = None if policy.snapshot_id is None else snapshots.snapshot_info(session, policy.snapshot_id)
-        is_in_use = promotions.in_use(session) == policy_id
     key, name = f"policy-{policy_id}", escaped(contents.name)
     links = []
     if contents.points:
@@ -58,7 +57,7 @@ def publish_policy(run_id: int, policy_id: int) -> None:
     places = [*links, f"Report page: `{path.resolve()}`"]
     if policy.folder:
         places.append(f"Folder: `{settings.artifact_root.resolve() / policy.folder}`")
-    end = policy_end_markdown(contents, policy, trained_on, summary, places, is_in_use=is_in_use)
+    end = policy_end_markdown(contents, policy, trained_on, summary, places)
     create_markdown_artifact(
         policy_markdown(contents) + end, key=key, description=f"{name}: figures, gate, what to do next"
     )
@@ -96,8 +95,6 @@ def policy_end_markdown(
     trained_on: snapshots.SnapshotInfo | None,
     summary: runs.RunSummary,
     places: Sequence[str],
-    *,
-    is_in_use: bool,
 ) -> str:
     """What follows the figures of a policy: what it was trained on, what this run cost, what to do next."""
     data = [] if trained_on is None else [_data_section(trained_on)]
@@ -105,12 +102,7 @@ def policy_end_markdown(
     if tokens and policy.seconds:
         data.append(f"Training read {tokens:,} tokens of responses in {policy.seconds:,.0f} s.")
     where = [*places, f'In SQL: `antipode sql "SELECT * FROM policy_evaluations WHERE policy_id = {policy.id}"`']
-    sections = [
-        *data,
-        *cost_section(summary),
-        listed("Where it is", where),
-        _next_section(contents, is_in_use=is_in_use),
-    ]
+    sections = [*data, *cost_section(summary), listed("Where it is", where), _next_section(contents)]
     return "\n" + "\n\n".join(sections) + "\n"
 
 
@@ -121,23 +113,21 @@ def _data_section(trained_on: snapshots.SnapshotInfo) -> str:
     )
 
 
-def _next_section(contents: PolicyContents, *, is_in_use: bool) -> str:
-    name = f"policy:{contents.policy_id}"
-    if is_in_use:
+def _next_section(contents: PolicyContents) -> str:
+    gate, name = contents.gate, f"policy:{contents.policy_id}"
+    if gate is not None and gate.verdict == "in use":
         steps = [
             "It is in use. Sample from it: `antipode curate --model.name promoted`, or here: deployment "
             "`curate/manual` with `model.name` promoted",
             "Take it out of use: `antipode rollback`",
         ]
-    elif contents.evaluations:
+    elif gate is not None and gate.verdict == "passed":
         steps = [
-            f"Put it into use, if it passes the gate: `antipode promote {contents.policy_id}`",
+            f"Put it into use: `antipode promote {contents.policy_id}`",
             f"Sample from it without that: `antipode curate --model.name {name}`",
         ]
     else:
-        steps = [
-            f"Compare it with its start: `antipode evaluate {contents.policy_id} --evaluate.annotator judge "
-            "--evaluate.judge.base_url URL --evaluate.judge.model NAME`",
-            f"Sample from it: `antipode curate --model.name {name}`",
-        ]
+        step = None if gate is None else gate.next_step
+        decides = [] if step is None else [f"{step.purpose[:1].upper()}{step.purpose[1:]}: `{step.command}`"]
+        steps = [*decides, f"Sample from it: `antipode curate --model.name {name}`"]
     return listed("What to do next", steps)

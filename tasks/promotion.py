@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from db import evaluations, policies, promotions
+from db.evaluations import EvaluationRecord
 from db.policies import PolicyRecord
+from models.report.contents import NextStep
 from tasks.database import open_database
 from tasks.errors import GateError
 from tasks.settings import Settings
@@ -17,11 +19,15 @@ EVEN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """Whether a policy beats its opponent, in words, and the evaluation that says so."""
+    """Whether a policy beats its opponent, in words, and the evaluation that says so.
+
+    `next_step`: what would decide where it does not, None where nothing would.
+    """
 
     is_passed: bool
     reason: str
-    evaluation_id: int | None
+    evaluation_id: int | None = None
+    next_step: NextStep | None = None
 
 
 def promote(policy_id: int, *, is_forced: bool, settings: Settings) -> str:
@@ -40,7 +46,9 @@ def promote(policy_id: int, *, is_forced: bool, settings: Settings) -> str:
         if promotions.in_use(session) == policy_id:
             return verdict.reason
         if not verdict.is_passed and not is_forced:
-            raise GateError(f"policy {policy_id} stays out: {verdict.reason}")
+            step = verdict.next_step
+            advice = "" if step is None else f"; {step.purpose}: {step.command}"
+            raise GateError(f"policy {policy_id} stays out: {verdict.reason}{advice}")
         reason = verdict.reason if verdict.is_passed else f"forced, although {verdict.reason}"
         promotions.promote(
             session,
@@ -69,22 +77,32 @@ def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = N
     """
     used = promotions.in_use(session)
     if used == policy_id:
-        return GateVerdict(False, f"it is in use ({promotions.history(session)[-1].reason})", None)
+        return GateVerdict(False, f"it is in use ({promotions.history(session)[-1].reason})")
     opponent = start_of(session, policy_id) if used is None else used
     name = _first(session, policy_id).start_model if opponent is None else f"policy:{opponent}"
     if evaluation_id is None:
         found = evaluations.latest_comparison(session, policy_id, against=opponent, model=name)
     else:
         found = evaluations.get_evaluation(session, evaluation_id)
+    ask = f"antipode evaluate {policy_id} --against {'start' if used is None else name} --evaluate.annotator"
     if found is None or found.baseline != name or "comparison" not in (found.metrics or {}):
-        against = "start" if used is None else name
-        ask = f"antipode evaluate {policy_id} --against {against} --evaluate.annotator NAME"
-        return GateVerdict(False, f"it was never compared with {name}; compare them: {ask}", None)
+        step = NextStep("a comparison decides", f"{ask} NAME")
+        return GateVerdict(False, f"it was never compared with {name}", next_step=step)
+    return _verdict_of(found, ask)
+
+
+def _verdict_of(found: EvaluationRecord, ask: str) -> GateVerdict:
+    """What a comparison decides; `ask` is the command that compares, up to who does."""
     value, low, high = (found.metrics or {})["comparison"]["rate"]
-    rate = f"its win rate against {name} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+    rate = f"its win rate against {found.baseline} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     if low > EVEN:
         return GateVerdict(True, f"{rate}, above {EVEN}", found.id)
-    return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id)
+    if high < EVEN:
+        step = NextStep("it is worse, and more prompts would say the same; train another", "antipode align --help")
+    else:
+        annotator = found.settings.get("annotator", "NAME")
+        step = NextStep("more prompts would decide", f"{ask} {annotator} --evaluate.source.name SOURCE")
+    return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id, step)
 
 
 def start_of(session: Session, policy_id: int) -> int | None:

@@ -207,7 +207,10 @@ def labels_end_markdown(
         f"Take them to another trainer: `antipode export preferences.jsonl --run {labelled_run_id}`",
     ]
     if not has_labels:
-        steps = ["Wait for judgements, or have a language model label too: deployment `label/judge`"]
+        steps = [
+            "Wait for judgements, or have a language model label too: deployment `label/judge` with `pairs.run` "
+            f"{labelled_run_id}"
+        ]
     return (
         "\n"
         + "\n\n".join([*cost_section(summary), listed("The labels", places), listed("What to do next", steps)])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from db import judgements, labelling, runs
+from db import judgements, labelling
 from models.labelling.quality import LabelQuality, label_quality
 from tasks.database import open_database
 from tasks.settings import Settings
@@ -15,14 +15,10 @@ SIMILARITY_BINS = 4
 SUSPECTS = 10
 
 
-def quality_of_run(run: str, *, strategies: Sequence[str], settings: Settings) -> LabelQuality:
-    """Agreement, biases and suspects over the pairs of a run, given as an id, a name or `last`.
-
-    Raises:
-        LookupError: If there is no such run.
-    """
+def quality_of_run(run_id: int, *, strategies: Sequence[str], settings: Settings) -> LabelQuality:
+    """Agreement, biases and suspects over the pairs of a run."""
     with open_database(settings) as sessions, sessions() as session:
-        return read_quality(session, runs.find_run(session, run), strategies=strategies)
+        return read_quality(session, run_id, strategies=strategies)
 
 
 def read_quality(session: Session, run_id: int, *, strategies: Sequence[str] = ()) -> LabelQuality:

@@ -27,14 +27,18 @@ from tasks.settings import Settings
 EXAMPLES_PER_STRATEGY = 3
 PROMPTS_FOR_THE_MAP = 200
 
-NEXT_STEPS = (
-    NextStep("read the pairs", "antipode pairs --strategy centroid --run last"),
-    NextStep("label pairs yourself, in the browser", "antipode web --run last"),
-    NextStep("have a language model label them", "antipode label --judge.base_url URL --judge.model NAME"),
-    NextStep("see how far annotators agree", "antipode quality --run last"),
-    NextStep("take the preferences to a trainer", "antipode export preferences.jsonl --run last"),
-    NextStep("curate prompts of your own", "antipode import YOUR_FILE.jsonl --name mine"),
-)
+
+def next_steps(run_id: int) -> tuple[NextStep, ...]:
+    """What to do with the pairs of a run."""
+    judge = f"antipode label --pairs.run {run_id} --judge.base_url URL --judge.model NAME"
+    return (
+        NextStep("read the pairs", f"antipode pairs --run {run_id}"),
+        NextStep("label pairs yourself, in the browser", f"antipode web --run {run_id}"),
+        NextStep("have a language model label them", judge),
+        NextStep("see how far annotators agree", f"antipode quality --run {run_id}"),
+        NextStep("take the preferences to a trainer", f"antipode export preferences.jsonl --run {run_id}"),
+        NextStep("curate prompts of your own", "antipode import YOUR_FILE.jsonl --name mine"),
+    )
 
 
 def report_path(run_id: int, settings: Settings) -> Path:
@@ -83,7 +87,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         strategies=_strategy_results(session, run_id, config),
         candidates=_candidates(session, run_id, settings),
         labels=read_quality(session, run_id),
-        next_steps=NEXT_STEPS,
+        next_steps=next_steps(run_id),
     )
 
 

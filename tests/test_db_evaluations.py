@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from test_db_policies import open_align_run, open_policy
 from test_db_queries import add, all_prompt_ids, ids_by_text, row
 
-from db import evaluations, judgements
+from db import evaluations, judgements, policies
+from db.schema import Run
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 
 ANNA = AnnotatorIdentity("person", "anna")
@@ -42,7 +43,7 @@ def pairs(sessions):
 
 
 def evaluation(sessions, policy_id, *, baseline_id=None, key=None, metrics=None, **changes):
-    values = {"run_id": None, "annotator_id": None, "settings": {"annotator": "judge"}}
+    values = {"run_id": None, "settings": {"annotator": "judge"}}
     values |= {"baseline_model": None if baseline_id else "demo"} | changes
     with sessions.begin() as session:
         evaluation_id = evaluations.open_evaluation(
@@ -138,6 +139,43 @@ def test_the_comparison_finished_last_counts(sessions, two):
     with sessions.begin() as session:  # people have compared more
         evaluations.finish_evaluation(session, people, rate)
     assert latest(other) == latest(None) == people
+
+
+def test_of_the_same_pairs_by_the_same_annotator_only_the_newest_comparison_is_listed(sessions, two, pairs):
+    rate, by_people = {"comparison": {"rate": [0.6, 0.5, 0.7]}}, {"annotator": "people"}
+    judge_id = judge(sessions, JUDGE)
+    first, second, fewer, people, with_model = (
+        evaluation(sessions, two[0], baseline_id=baseline_id, settings=settings)
+        for baseline_id, settings in [(two[1], {})] * 3 + [(two[1], by_people), (None, {})]
+    )
+    evaluation(sessions, two[0], baseline_id=two[1], metrics={"held_out": {}})
+    with sessions.begin() as session:
+        for id_ in (first, second, fewer, people, with_model):
+            evaluations.add_evaluation_pairs(session, id_, pairs[:2] if id_ == fewer else pairs)
+        for id_ in (first, second, fewer, with_model):
+            evaluations.set_annotator(session, id_, judge_id)
+
+    def listed(newest):
+        with sessions.begin() as session:
+            evaluations.finish_evaluation(session, newest, rate)
+            return [one.id for one in evaluations.comparisons(session, two[0])]
+
+    assert [listed(id_) for id_ in (first, second, fewer, people, with_model)] == [
+        [first], [second], [fewer, second], [people, fewer, second], [with_model, people, fewer, second],
+    ]  # fmt: skip
+    assert listed(first) == [first, with_model, people, fewer], "people may compare the same pairs again"
+
+
+def test_an_evaluation_knows_the_seed_of_its_run(sessions, two):
+    with sessions() as session:
+        run_id = policies.get_policy(session, two[0]).run_id
+        config = session.get(Run, run_id).config
+    assert "seed" not in config
+    with sessions.begin() as session:
+        session.get(Run, run_id).config = config | {"seed": 0}
+    ids = evaluation(sessions, two[0], run_id=run_id), evaluation(sessions, two[0])
+    with sessions() as session:
+        assert [evaluations.get_evaluation(session, id_).seed for id_ in ids] == [0, None]
 
 
 def view(sessions):

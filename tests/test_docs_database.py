@@ -79,7 +79,7 @@ def compare_and_promote(sessions):
         policies.add_metrics(session, policy_id, [MetricPoint(10, "held_out", "margin", 0.5)])
         evaluation_id = evaluations.open_evaluation(
             session, key="e" * 64, run_id=None, policy_id=policy_id, baseline_id=None, baseline_model="demo",
-            annotator_id=None, settings={},
+            settings={},
         )  # fmt: skip
         query = """
             SELECT DISTINCT prompt_id, first_response_id, second_response_id

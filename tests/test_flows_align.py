@@ -37,15 +37,16 @@ def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
     out = said(antipode(*command))
     assert out.startswith(f"policy 1: alignment, dpo, from {model}\n")
     for words in (
-        "held out: margin ",
+        "held out, mean over prompts: margin ",
         "by rubric (temperature 0, seed 0): win ",
-        "on 2 prompts",
+        "on 2 prompts (seed 3, ",
         "trained in",
         "gate: ",
     ):
         assert words in out
     page = tmp_path / "artifacts" / "reports" / "policy-1.html"
-    assert f"Page  {page}" in out and "antipode promote 1" in out and "margin" in page.read_text()
+    assert f"Page  {page}" in out and "antipode promote 1" not in out and "margin" in page.read_text()
+    assert "Next: antipode evaluate 1 --against start --evaluate.annotator rubric --evaluate.source.name SOURCE" in out
     assert said(antipode(*command)).splitlines()[0] == out.splitlines()[0], "nothing is trained twice"
     (line,) = [line for line in said(antipode("policies")).splitlines() if "alignment" in line]
     assert line.split()[:5] == ["1", "alignment", "dpo", "1", "trained"]
@@ -73,7 +74,10 @@ def test_rounds_without_labels(antipode, model, sessions):
     guide = ("--guide.layers", "1", "--guide.heads", "2", "--guide.hidden_size", "16", "--guide.epochs", "1")
     compared = ("--evaluate.temperature", "1", "--evaluate.top_p", "1")  # the samples that KL needs serve here too
     out = said(antipode("ld-align", "--model.name", model, *QUICK, *compared, *rounds, *guide))
-    assert out.startswith(f"policy 1: ld-align, ld_align, from {model}\n") and "held out: margin " in out
+    assert (
+        out.startswith(f"policy 1: ld-align, ld_align, from {model}\n")
+        and "held out, mean over prompts: margin " in out
+    )
     listed = said(antipode("policies"))
     assert ["1", "ld-align", "ld_align", "1", "trained"] in [line.split()[:5] for line in listed.splitlines()]
 

@@ -166,7 +166,7 @@ def test_the_page_is_served_until_ctrl_c_and_its_labels_are_exported(antipode, c
         assert_one_line(antipode(*command), 1, "cannot listen on 127.0.0.1, port 4377", "--port")
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=20) == 0
-        assert "antipode quality" in process.stdout.read()
+        assert "Next: antipode quality --run 1\n" in process.stdout.read()
     finally:
         process.kill()
         process.stdout.close()
@@ -196,5 +196,5 @@ def test_what_is_missing_is_one_line_that_says_what_to_do(antipode, curated, tmp
     unreachable = ("--judge.base_url", "http://127.0.0.1:9/v1", "--judge.model", "m", "--judge.max_retries", "0")
     assert_one_line(antipode("label", *unreachable), 1, "http://127.0.0.1:9/v1", "cannot be reached")
     said = antipode("quality")
-    assert said.returncode == 0 and "no judgements yet" in said.stdout
+    assert said.returncode == 0 and "no judgements yet; make some: antipode web --run 1" in said.stdout
     assert antipode("label", "--annotator", "gold").stdout.count("Next:") == 1

@@ -136,13 +136,6 @@ def test_stored_scores_equal_those_the_trainer_computes_on_the_way(model: str) -
         assert row.logps == pytest.approx(value, abs=1e-5 * row.token_count)
 
 
-def test_requests_that_do_not_fit_come_with_their_reason(model: str) -> None:
-    unfit = make_scorer(model).unfit(REQUESTS, max_length=MAX_LENGTH)
-    assert [row.position for row in unfit] == [2, 4]
-    assert unfit[0].reason.endswith(f"over {MAX_LENGTH}")
-    assert "is empty" in unfit[1].reason
-
-
 def test_no_requests_give_no_scores(model: str) -> None:
     assert make_scorer(model).score([], max_length=9) == []
 
@@ -188,7 +181,6 @@ def test_a_scorer_in_a_process_of_its_own_answers_the_same(model: str) -> None:
     try:
         ours = isolated.score(REQUESTS, max_length=MAX_LENGTH)
         assert_same(ours, scorer.score(REQUESTS, max_length=MAX_LENGTH))
-        assert isolated.unfit(REQUESTS, max_length=MAX_LENGTH) == scorer.unfit(REQUESTS, max_length=MAX_LENGTH)
         assert isolated.template_key == scorer.template_key == template_key(make_tokenizer())
     finally:
         isolated.close()

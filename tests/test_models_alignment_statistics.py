@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.alignment.statistics import Interval, clustered_mean, reward_summary, share, t_quantile
+from models.alignment.statistics import Interval, clustered_mean, prompt_mean, reward_summary, share, t_quantile
 
 # Two-sided 95 % and 99 % quantiles from printed tables of Student's t.
 T_TABLE = {1: (12.706, 63.657), 2: (4.303, 9.925), 3: (3.182, 5.841), 5: (2.571, 4.032), 10: (2.228, 3.169)}
@@ -166,3 +166,33 @@ def test_log_probabilities_that_are_not_finite_are_refused() -> None:
         reward_summary(
             [-1, math.nan], [-1, -1], [-1, -1], [-1, -1], beta=0.1, chosen_token_counts=[1, 1], clusters=[1, 2]
         )
+
+
+def test_every_prompt_counts_the_same_in_a_mean_over_prompts_by_hand() -> None:
+    # prompts' means 1 and 3; mean 2, deviation √2 / √2 = 1, t(1) = 12.706
+    interval = prompt_mean([0, 1, 2, 3], [7, 7, 7, 9])
+    assert interval == pytest.approx((2.0, 2 - 12.7062, 2 + 12.7062), abs=1e-3)
+    assert prompt_mean([1, 3], [5, 5]) == Interval(2.0, -math.inf, math.inf)
+
+
+def test_margin_loss_and_accuracy_are_all_means_over_prompts() -> None:
+    # β 1, log-ratios of the rejected 0: margins 3, 1 and −1 of the first prompt, 2 of the second
+    zero, margins, prompts = [0.0] * 4, [3.0, 1.0, -1.0, 2.0], [1, 1, 1, 2]
+    summary = reward_summary(margins, zero, zero, zero, beta=1.0, chosen_token_counts=[1] * 4, clusters=prompts)
+    losses = [math.log1p(math.exp(-margin)) for margin in margins]
+    assert summary.margin == prompt_mean(margins, prompts) and summary.margin.value == pytest.approx((1 + 2) / 2)
+    assert summary.loss.value == pytest.approx((sum(losses[:3]) / 3 + losses[3]) / 2)
+    assert summary.accuracy.value == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_a_margin_that_is_rounding_counts_a_half() -> None:
+    summary = reward_summary(
+        [-3.0 + 1e-6, -4.0],
+        [-2.0] * 2,
+        [-3.0, -4.0],
+        [-2.0] * 2,
+        beta=0.1,
+        chosen_token_counts=[3] * 2,
+        clusters=[1, 2],
+    )
+    assert summary.accuracy.value == 0.5

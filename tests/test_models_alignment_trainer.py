@@ -25,6 +25,7 @@ from alignment_jobs import (
 
 from models.alignment.job import read_result
 from models.alignment.records import Example, LoraSettings, Method
+from models.alignment.statistics import reward_summary
 from models.records import Prompt
 
 HELD_OUT = {"loss", "margin", "accuracy", "objective", "chosen_logps", "rejected_logps", "perplexity", "kl"}
@@ -106,6 +107,28 @@ def test_what_is_measured_is_what_the_saved_model_says(tmp_path: Path, model: st
     assert result.peak_memory_bytes > 0
     tokens = -sum(chosen for chosen, _ in logps) / math.log(result.metrics["perplexity"])
     assert tokens == pytest.approx(round(tokens), abs=1e-3)  # perplexity is per token of the chosen
+
+
+def test_held_out_points_are_the_figures_of_the_evaluation_where_a_prompt_has_several_pairs(
+    tmp_path: Path, model: str, examples: Sequence[Example]
+) -> None:
+    held_out = [Example(examples[min(at, 1)].prompt, one.chosen, one.rejected) for at, one in enumerate(examples)]
+    reference = logps_of(model, held_out)
+    with_reference = [
+        replace(one, reference_chosen_logps=chosen, reference_rejected_logps=rejected)
+        for one, (chosen, rejected) in zip(held_out, reference, strict=True)
+    ]
+    job = replace(make_job(tmp_path, model, examples, examples_per_device=2), held_out=tuple(with_reference))
+    result, _ = read_result(trained(job)) or pytest.fail("no result")
+    policy = logps_of(result.model_folder, held_out)
+    columns = [[pair[side] for pair in found] for found in (policy, reference) for side in (0, 1)]
+    figures = reward_summary(
+        *columns, beta=0.1, chosen_token_counts=[1] * 8, clusters=[one.prompt.text for one in held_out]
+    )
+    wanted = {name: getattr(figures, name).value for name in ("margin", "loss", "accuracy")}
+    assert {name: result.metrics[name] for name in wanted} == pytest.approx(wanted, rel=1e-4)
+    margins = [0.1 * (ours - theirs - lost + its) for ours, lost, theirs, its in zip(*columns, strict=True)]
+    assert result.metrics["margin"] != pytest.approx(sum(margins) / 8, rel=1e-2), "that is the mean over pairs"
 
 
 def test_response_tokens_count_both_sides_of_every_pass(

@@ -13,7 +13,7 @@ from typing import Any
 import datasets
 import pytest
 
-from models.ingestion import SourceError, SourceReader, read_source, source_content_hash
+from models.ingestion import SourceError, SourceReader, read_source
 from models.records import ImportedRow, Prompt, RejectedRow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,10 +85,10 @@ def test_a_named_format_is_kept_even_where_no_row_fits_it(jsonl: Path) -> None:
 
 
 def test_the_content_hash_follows_the_content(jsonl: Path) -> None:
-    before = source_content_hash(str(jsonl))
-    assert reader(jsonl, prompt_column="ask").content_hash == before
+    before = reader(jsonl, prompt_column="ask").content_hash
+    assert reader(jsonl, prompt_column="ask", limit=1).content_hash == before
     jsonl.write_text(jsonl.read_text() + "\n")
-    assert source_content_hash(str(jsonl)) != before
+    assert reader(jsonl, prompt_column="ask").content_hash != before
 
 
 def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) -> None:
@@ -165,12 +165,12 @@ def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_hash_covers_names_and_bytes_of_its_files(data_files: Path) -> None:
-    before = source_content_hash(str(data_files))
-    assert source_content_hash(str(data_files)) == before
+    before = reader(data_files).content_hash
+    assert reader(data_files).content_hash == before
     (data_files / "test.jsonl").rename(data_files / "dev.jsonl")
-    renamed = source_content_hash(str(data_files))
+    renamed = reader(data_files).content_hash
     (data_files / "dev.jsonl").write_text('{"prompt": "d"}\n')
-    assert len({before, renamed, source_content_hash(str(data_files))}) == 3
+    assert len({before, renamed, reader(data_files).content_hash}) == 3
 
 
 def test_a_hub_name_out_of_reach_gives_one_clear_line(tmp_path: Path) -> None:

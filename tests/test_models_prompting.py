@@ -9,14 +9,7 @@ from test_models_generation import CHAT_TEMPLATE, tiny_tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from models.errors import ModelLoadError, PromptTooLongError
-from models.prompting import (
-    check_lengths,
-    load_tokenizer,
-    plain_text,
-    prompt_token_count,
-    render_prompt,
-    with_system_prompt,
-)
+from models.prompting import check_lengths, load_tokenizer, plain_text, render_prompt, with_system_prompt
 from models.records import Message, Prompt
 
 BOS = 0
@@ -85,12 +78,6 @@ def test_plain_text_survives_the_tokens_even_if_it_spells_special_tokens(text: s
         ids = render_prompt(PLAIN, Prompt.from_text(content), system_prompt=None)
         assert PLAIN.decode(ids[1:], clean_up_tokenization_spaces=False) == content
         assert not {0, 1} & set(ids[1:])
-
-
-@given(text=texts)
-def test_the_token_count_is_that_of_the_rendered_prompt(text: str) -> None:
-    prompt = Prompt.from_text(text)
-    assert prompt_token_count(CHAT, prompt, system_prompt="Hi") == len(render_prompt(CHAT, prompt, system_prompt="Hi"))
 
 
 def test_a_refusing_template_says_which_roles_it_was_given() -> None:

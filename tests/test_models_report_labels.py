@@ -234,7 +234,7 @@ def test_markdown_has_no_table_without_rows() -> None:
 
 
 def test_the_terminal_shows_every_table(capsys: pytest.CaptureFixture[str]) -> None:
-    show_quality(quality("[bold]fern[/bold]\nplease"))
+    show_quality(quality("[bold]fern[/bold]\nplease"), 7)
     out = capsys.readouterr().out
     for expected in (
         "318 of 1,200 pairs labelled",
@@ -255,10 +255,12 @@ def test_the_terminal_shows_every_table(capsys: pytest.CaptureFixture[str]) -> N
 def test_what_is_missing_comes_with_what_to_do(
     shown: LabelQuality, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_quality(shown)
+    show_quality(shown, 7)
     out = capsys.readouterr().out
-    found = [line for line in (NO_PAIRS, NO_JUDGEMENTS, NO_SECOND_ANNOTATOR, NO_SUSPECTS) if line in out]
+    hints = [NO_PAIRS, NO_JUDGEMENTS, NO_SECOND_ANNOTATOR, NO_SUSPECTS]
+    found = [line for line in hints if line.format(run=7) in out]
     assert found == [hint]
+    assert hint not in {NO_JUDGEMENTS, NO_SECOND_ANNOTATOR} or "antipode web --run 7" in out, "the run is named"
 
 
 def test_figures_are_written_the_same_way_everywhere() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,6 +20,7 @@ from test_models_report import EVIL, Tags
 from models.alignment.drift import Drift, embedding_drift
 from models.alignment.records import MetricPoint, MetricSplit
 from models.report.axes import digits, round_axis, step_axis
+from models.report.contents import NextStep
 from models.report.curves_picture import (
     BOTTOM,
     CURVES,
@@ -37,15 +41,19 @@ from models.report.intervals_picture import draw_comparisons
 from models.report.policy_contents import (
     Cost,
     EvaluationFigures,
+    Gate,
     PolicyContents,
     Rate,
     ResponseExample,
     TextScore,
 )
-from models.report.policy_page import policy_markdown, policy_page
+from models.report.policy_page import evaluation_table, policy_markdown, policy_page
 
 BARE = PolicyContents(7, "easy-dpo", "dpo", 0, "pythia-160m")
-JUDGED = EvaluationFigures("judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 100)
+JUDGED = EvaluationFigures(
+    "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 0,
+    datetime(2026, 5, 4, tzinfo=UTC),
+)  # fmt: skip
 SECTIONS = (
     "Does the policy pass the gate?",
     "Is the policy preferred to the baseline?",
@@ -91,10 +99,10 @@ def full(text: str = "fern") -> PolicyContents:
         points=curve("margin", 0, 0.25, 0.5) + curve("accuracy", 0.5, 0.75) + curve("loss", 0.5, math.nan),
         metrics={text: 0.12345},
         evaluations=[replace(JUDGED, annotator=text, baseline=text)],
-        text_scores=[TextScore(text, 12.3456, 9.8), TextScore("distinct-2", 0.71)],
+        text_scores=[TextScore(text, 12.3456), TextScore("distinct-2", 0.71)],
         drift={"response": drift(), text: drift()},
         latent_distances={1: [1.0, 2.0, 3.0], 2: [0.5, 1.5, math.inf]},
-        gate=text,
+        gate=Gate("not passed", text, NextStep(text, text)),
         cost=Cost(754.2, 10423.0, 3120.0),
         examples=[ResponseExample(text, text, text, text)],
     )
@@ -296,6 +304,35 @@ def test_the_page_has_every_section_that_has_data() -> None:
     assert "9f86d081884c7" not in page
 
 
+def test_a_figure_of_the_evaluation_is_shown_once_and_not_beside_the_trainings_own() -> None:
+    contents = replace(BARE, points=curve("accuracy", 0.5, 0.4375), metrics={"accuracy": 0.556, "accuracy_low": 0.5})
+    page, text = policy_page(contents), policy_markdown(contents)
+    assert "55.6 %" in page and "43.8 %" not in page and "mean over prompts" in page
+    assert "Held\\-out accuracy | 55\\.6 % | mean over prompts |" in text
+
+
+def test_without_an_evaluation_the_tiles_are_the_last_points_of_the_training() -> None:
+    assert "43.8 %" in policy_page(replace(BARE, points=curve("accuracy", 0.5, 0.4375)))
+
+
+def test_each_comparison_says_its_prompts_its_seed_and_its_date() -> None:
+    of_no_run = replace(JUDGED, seed=None, prompt_count=1200)
+    columns, rows = evaluation_table([JUDGED, of_no_run])
+    assert columns[-3:] == ("prompts", "seed", "date")
+    assert [row[-3:] for row in rows] == [
+        ("50", "0", "2026-05-04"), ("1,200", "–", "2026-05-04"),
+    ]  # fmt: skip
+    page = policy_page(replace(BARE, evaluations=[JUDGED]))
+    assert "judge: policy against policy 3, seed 0" in page and "2026-05-04" in page
+
+
+def test_the_gate_says_what_would_decide() -> None:
+    step = NextStep("more prompts would decide", "antipode evaluate 7 --against start")
+    page = policy_page(replace(BARE, gate=Gate("not passed", "it is even", step)))
+    assert "not passed: it is even" in page and "<code>antipode evaluate 7 --against start</code>" in page
+    assert Gate("in use", "it is in use (forced)").words == "it is in use (forced)"
+
+
 def test_a_bare_policy_has_a_page_without_sections() -> None:
     page = policy_page(BARE)
     tags = Page(page)
@@ -348,3 +385,22 @@ def test_no_text_can_mark_up_the_markdown() -> None:
     assert "<script" not in html
     assert "<em>" not in html
     assert html.count("<h1>") == 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 780, 970, 1280])
+def test_the_page_never_runs_out_of_a_window(width: int, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    long = replace(JUDGED, annotator="rubric (temperature 0, seed 0)", baseline="/a/" + "folder/" * 12, seed=2**53 - 1)
+    (tmp_path / "policy.html").write_text(policy_page(replace(full("fern " * 9), evaluations=[long, JUDGED])))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": width, "height": 900})
+        view.goto((tmp_path / "policy.html").as_uri())
+        assert view.evaluate("document.documentElement.scrollWidth") <= width
+        assert view.locator("text=2026-05-04").count() == 2
+        browser.close()

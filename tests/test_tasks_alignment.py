@@ -7,7 +7,7 @@ import math
 import pytest
 from alignment_world import align_config, count_rows, prefer, store_samples, tiny_model
 
-from db import policies, runs
+from db import evaluations, policies, runs
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
 from models.alignment.errors import NothingToTrainError
@@ -16,6 +16,7 @@ from models.fingerprint import model_fingerprint
 from models.records import content_key
 from tasks.align_data import load_alignment, preference_parts
 from tasks.align_runs import open_align_run
+from tasks.evaluation import evaluate_policy
 from tasks.resources import ResolvedModel, resolve_model
 from tasks.runs import recorded
 from tasks.settings import Settings
@@ -134,7 +135,7 @@ def test_a_training_of_another_seed_that_failed_says_why_and_the_same_command_ta
     folder.unlink()
     kept.rename(folder)
     with sessions() as session:
-        (failed,) = policies.policies_of_run(session, run_id)
+        (failed,) = [one for one in policies.list_policies(session) if one.run_id == run_id]
         assert runs.get_run(session, run_id).status == runs.FAILED
     assert failed.status == policies.FAILED and failed.error and failed.folder is None
     with pytest.raises(LookupError, match=f"policy {failed.id} is not trained"):
@@ -163,3 +164,30 @@ def test_each_response_is_scored_once_and_those_too_long_leave_nothing_to_train(
     assert (newest.status, newest.method) == (policies.FAILED, "ipo") and "over 8" in newest.error
     assert count_rows(sessions, "ResponseLogp") == scored, "another method has the same reference"
     assert policy_of(sessions, policy_id) == before
+
+
+def test_what_the_evaluation_measures_is_what_the_training_measured_last(world):
+    settings, sessions, model, policy_id = world
+    run_id = open_align_run.fn(align_config(model, name="measured"))
+    with sessions() as session:
+        fixed = load_alignment(session, run_id)
+    for name in (model, f"policy:{policy_id}"):
+        store_samples(sessions, fixed, name, settings, lambda _: "How are you?")
+    with recorded(run_id):
+        first = evaluate_policy.fn(run_id, policy_id, None)
+        before = evaluation_of(sessions, first)
+        assert evaluate_policy.fn(run_id, policy_id, None) == first
+        assert evaluation_of(sessions, first) == before, "nothing is measured twice"
+        with sessions.begin() as session:
+            evaluations.finish_evaluation(session, first, before.metrics | {"held_out_key": "other", "held_out": {}})
+        evaluate_policy.fn(run_id, policy_id, None)
+    again = evaluation_of(sessions, first)
+    assert again.metrics == before.metrics, "other preferences are held out now"
+    last = {point.name: point.value for point in points_of(sessions, policy_id) if point.split == "held_out"}
+    measured = {name: again.metrics["held_out"][name] for name in ("margin", "loss", "accuracy", "perplexity")}
+    assert {name: last[name] for name in measured} == pytest.approx(measured, rel=1e-3, abs=1e-4)
+
+
+def evaluation_of(sessions, evaluation_id):
+    with sessions() as session:
+        return evaluations.get_evaluation(session, evaluation_id)

@@ -15,6 +15,7 @@ from test_tasks_steps import configured
 from db import evaluations, judgements, policies, promotions, runs
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
+from flows.policy_terminal import show_evaluation, show_policies, show_policy
 from models.demo.corpus import reference_response
 from models.fingerprint import model_fingerprint
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
@@ -26,7 +27,7 @@ from tasks.config import ModelConfig
 from tasks.errors import GateError, NothingToDoError
 from tasks.evaluation import compare_with
 from tasks.gate import pass_gate
-from tasks.policy_queries import evaluation_figures, policy_contents, policy_lines
+from tasks.policy_queries import evaluation_end, policy_contents, policy_lines
 from tasks.policy_reports import write_policy_page
 from tasks.promotion import promote, roll_back
 from tasks.runs import open_run, recorded
@@ -93,7 +94,8 @@ class World:
             policy = policies.open_policy(
                 session, key=f"{self.count:064}", name="test", method="dpo", round=1, run_id=self.run_id,
                 start_model=str(self.model), start_fingerprint="0" * 64, parent_id=parent_id, snapshot_id=1,
-                data_hash="0" * 64, settings={"beta": 0.1}, code_version="0", library_versions={},
+                data_hash="0" * 64, settings={"beta": 0.1, "seed": 0, "lora": None}, code_version="0",
+                library_versions={},
             )  # fmt: skip
             fingerprint = model_fingerprint(str(folder), None)
             policies.finish_policy(
@@ -163,6 +165,24 @@ def test_the_same_comparison_is_found_again_and_others_are_not(world):
 
 
 @on_sqlite
+def test_what_changes_no_verdict_makes_no_second_comparison(world, server):
+    server.reply = prefers
+    first, second = world.policy(poor), world.policy(reference_response)
+    found = world.compared(second, f"policy:{first}")
+    for unrelated in ({"has_drift": True}, {"reward_beta": 0.5}):
+        again = world.compared(second, f"policy:{first}", annotator="rubric", **unrelated)
+        assert (again.id, again.finished_at) == (found.id, found.finished_at)
+    judge = judged_by(server)
+    judged = world.compared(second, f"policy:{first}", **judge)
+    asked = len(server.bodies)
+    hurried = judge["judge"] | {"timeout_s": 9, "concurrency": 1, "max_retries": 3, "max_requests": 5}
+    assert world.compared(second, f"policy:{first}", annotator="judge", judge=hurried).id == judged.id != found.id
+    assert len(server.bodies) == asked
+    other = world.compared(second, f"policy:{first}", annotator="judge", judge=judge["judge"] | {"temperature": 1})
+    assert other.id not in {found.id, judged.id}, "another temperature may give another verdict"
+
+
+@on_sqlite
 def test_a_judge_that_always_takes_the_left_one_finds_nobody_better(world, server):
     server.reply = lambda _body, _number: completion("m")
     first, second = world.policy(poor), world.policy(reference_response)
@@ -187,7 +207,7 @@ def test_a_judge_without_a_verdict_is_not_counted(world, server):
     server.reply = lambda body, _number: completion("who knows")
     found = world.compared(second, f"policy:{first}", **judged_by(server))
     assert "comparison" not in found.metrics
-    assert evaluation_figures(found.id, world.settings)[1] is None
+    assert evaluation_end(found.id, world.settings).figures is None
 
 
 @on_sqlite
@@ -196,7 +216,7 @@ def test_people_compare_at_the_page_and_the_same_command_counts_them(world, caps
     world.compared(second, f"policy:{first}")  # a machine has judged the same pairs: that is not people's word
     found = world.compared(second, f"policy:{first}", annotator="people")
     assert "comparison" not in found.metrics
-    assert evaluation_figures(found.id, world.settings)[1] is None
+    assert evaluation_end(found.id, world.settings).figures is None
     assert f"antipode web --evaluation {found.id}" in capsys.readouterr().err
     with world.sessions.begin() as session:
         rows = evaluations.evaluation_pairs(session, found.id)
@@ -327,10 +347,68 @@ def test_promoted_means_the_policy_in_use_when_the_run_was_opened(world):
 def test_the_page_shows_what_was_compared(world):
     better = world.policy(reference_response)
     world.says(str(world.model), poor)
-    world.compared(better)
+    found = world.compared(better)
+    with world.sessions.begin() as session:  # as it was stored when more settings were part of its key
+        older = evaluations.open_evaluation(
+            session, key="0" * 64, run_id=found.run_id, policy_id=better, baseline_id=None,
+            baseline_model=found.baseline_model, settings=found.settings,
+        )  # fmt: skip
+        evaluations.set_annotator(session, older, found.annotator_id)
+        evaluations.add_evaluation_pairs(session, older, evaluations.evaluation_pairs(session, found.id))
+        evaluations.finish_evaluation(session, older, found.metrics)
     contents = policy_contents(better, world.settings)
     (figures,) = contents.evaluations
     assert (figures.win, figures.tie, figures.lose, figures.prompt_count) == (HELD_OUT, 0, 0, HELD_OUT)
-    assert contents.gate and "1.000" in contents.gate
+    assert figures.seed == 0 and figures.compared_at >= found.finished_at
+    assert contents.config == [("beta", "0.1"), ("seed", "0")]
+    assert contents.gate and contents.gate.verdict == "passed" and "1.000" in contents.gate.reason
     assert all(one.verdict == "win" for one in contents.examples) and len(contents.examples) == 6
     assert "1.000" in write_policy_page(better, world.settings).read_text()
+
+
+@on_sqlite
+def test_what_to_do_next_is_what_the_gate_waits_for(world, capsys):
+    better, even = world.policy(reference_response), world.policy(poor)
+    world.says(str(world.model), poor)
+    ask = f"antipode evaluate {better} --against start --evaluate.annotator"
+    assert next_lines(better, world, capsys) == [f"{ask} NAME   # a comparison decides", sample(better)]
+    compared = {id_: world.compared(id_) for id_ in (better, even)}
+    assert next_lines(better, world, capsys) == [f"antipode promote {better}", sample(better)]
+    more = f"antipode evaluate {even} --against start --evaluate.annotator rubric --evaluate.source.name SOURCE"
+    assert next_lines(even, world, capsys) == [f"{more}   # more prompts would decide", sample(even)]
+    for id_, said in ((better, f"Next: antipode promote {better}\n"), (even, f"Next: {more}   # ")):
+        show_evaluation(compared[id_].id, world.settings)
+        printed = capsys.readouterr().out
+        assert said in printed and "on 12 prompts (seed 0, " in printed
+        assert ("promote" in printed) == (id_ == better)
+    with pytest.raises(GateError, match=f"; more prompts would decide: antipode evaluate {even} --against start"):
+        promote(even, is_forced=False, settings=world.settings)
+    promote(better, is_forced=False, settings=world.settings)
+    assert next_lines(better, world, capsys) == [sample(better)]
+    assert next_lines(even, world, capsys)[0].startswith(f"antipode evaluate {even} --against policy:{better} ")
+    world.compared(even, "promoted")
+    assert next_lines(even, world, capsys)[0].startswith("antipode align --help   # it is worse")
+
+
+def sample(policy_id):
+    return f"antipode curate --model.name policy:{policy_id}"
+
+
+def next_lines(policy_id, world, capsys):
+    show_policy(policy_id, world.settings)
+    _, _, told = capsys.readouterr().out.partition("Next: ")
+    return [line.strip() for line in told.splitlines()]
+
+
+@on_sqlite
+def test_the_list_of_policies_says_what_was_compared_on_what(world, capsys):
+    better, other = world.policy(reference_response), world.policy(poor)
+    world.says(str(world.model), poor)
+    found = world.compared(better)
+    show_policies(policy_lines(world.settings))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (header,) = [line for line in lines if line[:1] == ["policy"]]
+    rows = {line[0]: line for line in lines if line[1:2] == ["test"]}
+    assert header[-6:] == ["against", "win", "rate", "prompts", "seed", "compared"]
+    assert rows[str(better)][-6] == "1.000" and rows[str(better)][-3:] == ["12", "0", str(found.finished_at)[:10]]
+    assert rows[str(other)][-2] == "1", "its snapshot, before the day it was made: nobody compared it"

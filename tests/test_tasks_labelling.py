@@ -98,7 +98,7 @@ def test_a_judge_that_always_takes_the_left_one_yields_ties_alone(settings, sess
     server.reply = lambda _body, _number: completion("m")
     label(**judge_config(server))
     assert outcomes(sessions) == {"tie": 6}
-    quality = quality_of_run("last", strategies=(), settings=settings)
+    quality = quality_of_run(run_id, strategies=(), settings=settings)
     (annotator,) = quality.annotators
     assert annotator.left.value == 1.0 and annotator.flips.value == 1.0
     with pytest.raises(NoPreferencesError, match="there are: 6 tie"):
@@ -234,10 +234,10 @@ def test_gold_scores_and_sources_label_what_they_know_and_skip_the_rest(settings
 @on_sqlite
 def test_two_rubric_annotators_disagree_more_where_responses_are_alike(settings, sessions):
     import_demo_prompts(settings)
-    curate(configured(generate={"backend": "scripted"}, source={"name": "demo", "limit": 20}))
+    run_id = curate(configured(generate={"backend": "scripted"}, source={"name": "demo", "limit": 20}))
     for seed in (0, 1):
         label(annotator="rubric", rubric={"seed": seed}, pairs={"strategies": ["easy", "random"]})
-    quality = quality_of_run("last", strategies=(), settings=settings)
+    quality = quality_of_run(run_id, strategies=(), settings=settings)
     assert [annotator.judgement_count for annotator in quality.annotators] == [quality.labelled_count] * 2
     assert {group.group for group in quality.by_strategy} >= {"easy", "random"}
 
@@ -324,7 +324,7 @@ def test_a_file_is_written_in_the_format_of_its_ending(settings, sessions, run_i
 
 @on_sqlite
 def test_no_label_yet_is_said(settings, sessions, run_id, tmp_path):
-    with pytest.raises(NoPreferencesError, match="no pair is labelled yet; label some: antipode web"):
+    with pytest.raises(NoPreferencesError, match=f"no pair is labelled yet; label some: antipode web --run {run_id}, "):
         export_preferences(tmp_path / "x.jsonl", ExportConfig(), settings)
     assert not list(tmp_path.glob("x.jsonl*"))
 
@@ -374,7 +374,7 @@ def test_bad_labels_are_refused_row_by_row_with_reasons(settings, sessions, run_
     ]
     write_lines(tmp_path / "labels.jsonl", rows)
     result = import_labels(tmp_path / "labels.jsonl", None, settings)
-    assert (result.rows, result.added, result.rejected) == (8, 2, 6)
+    assert (result.rows, result.added, result.rejected, result.run_id) == (8, 2, 6, run_id)
     reasons = {row["row_number"]: row["reason"] for row in map(json.loads, result.rejects_path.open())}
     assert set(reasons) == {2, 3, 4, 5, 6, 7}
     assert "there is no pair 999999" in reasons[2] and "best" in reasons[3] and "annotator" in reasons[5]
@@ -385,7 +385,7 @@ def test_bad_labels_are_refused_row_by_row_with_reasons(settings, sessions, run_
     assert (anna.verdict, anna.left_response_id) == ("second", second)
     assert (ben.verdict, ben.seconds, ben.rationale) == ("both_bad", 3.5, "both wrong")
     again = import_labels(tmp_path / "labels.jsonl", None, settings)
-    assert (again.added, again.rejected) == (0, 8)
+    assert (again.added, again.rejected, again.run_id) == (0, 8, None)
 
 
 @pytest.mark.parametrize(

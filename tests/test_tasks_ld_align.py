@@ -123,7 +123,7 @@ def test_each_round_trains_from_the_last_rounds_policy(world, rounds):
     assert (second.parent_id, second.start_model) == (first_id, f"policy:{first_id}")
     assert second.start_fingerprint == first.fingerprint != first.start_fingerprint
     with sessions() as session:
-        assert [one.id for one in policies.policies_of_run(session, run_id)] == [first_id, second_id]
+        assert [one.id for one in policies.list_policies(session) if one.run_id == run_id] == [second_id, first_id]
         assert runs.get_run(session, run_id).status == runs.COMPLETED
 
 

@@ -18,13 +18,15 @@ from db import queues, runs
 from db.policies import PolicyRecord
 from db.snapshots import SnapshotInfo
 from models.alignment.records import MetricPoint
+from models.report.contents import NextStep
 from models.report.curves_picture import curves_svg
 from models.report.intervals_picture import NO_COMPARISONS, comparisons_svg
-from models.report.policy_contents import EvaluationFigures, PolicyContents, Rate
+from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from models.report.similarities_picture import NO_PAIRS, similarities_svg
 from tasks.config import CurateConfig
 from tasks.policy_reports import policy_end_markdown, thinned
 from tasks.publishing import labels_end_markdown, publish, summary_markdown
+from tasks.reporting import next_steps
 from tasks.settings import Settings
 
 LARGEST_PICTURE = 100_000
@@ -36,7 +38,10 @@ SUMMARY = runs.RunSummary(
     deployment="curate/nightly", resumes=0,
 )  # fmt: skip
 FREE = replace(SUMMARY, tokens=None, device_seconds=0.0)
-JUDGED = EvaluationFigures("judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 100)
+JUDGED = EvaluationFigures(
+    "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 0, datetime.now(UTC)
+)
+STEP = NextStep("more prompts would decide", "antipode evaluate 3 --against start --evaluate.annotator judge")
 
 POLICY = PolicyRecord(
     id=3, key="k", name="nightly", method="dpo", round=1, run_id=7, start_model="demo", start_fingerprint="f",
@@ -125,19 +130,38 @@ def test_a_summary_links_the_queue_where_the_page_has_an_address():
 def test_labels_that_are_not_there_yet_are_not_trained_on():
     assert "antipode align" in labels_end_markdown(SUMMARY, 7, None, Settings())
     text = labels_end_markdown(SUMMARY, 7, None, Settings(), has_labels=False)
-    assert "Wait for judgements" in text and "align" not in text
+    assert "Wait for judgements" in text and "`pairs.run` 7" in text and "align" not in text
+
+
+def test_what_to_do_next_with_a_run_names_the_run():
+    commands = [step.command for step in next_steps(7)]
+    assert commands == [
+        "antipode pairs --run 7", "antipode web --run 7",
+        "antipode label --pairs.run 7 --judge.base_url URL --judge.model NAME", "antipode quality --run 7",
+        "antipode export preferences.jsonl --run 7", "antipode import YOUR_FILE.jsonl --name mine",
+    ]  # fmt: skip
+
+
+def test_no_hint_names_the_last_run_which_tomorrow_is_another():
+    root = Path(__file__).parents[1]
+    files = [path for layer in ("flows", "tasks", "models", "db", "web") for path in (root / layer).rglob("*.*")]
+    texts = {path: path.read_text() for path in files if path.suffix in {".py", ".html", ".js"}}
+    assert len(texts) > 100
+    assert [path.name for path, text in texts.items() if "run last" in text] == []
 
 
 def test_a_policy_says_what_it_was_trained_on_and_what_to_do_next():
-    text = policy_end_markdown(CONTENTS, POLICY, SNAPSHOT, SUMMARY, ["Folder: `there`"], is_in_use=False)
+    held_back = replace(CONTENTS, gate=Gate("not passed", "it is even", STEP))
+    text = policy_end_markdown(held_back, POLICY, SNAPSHOT, SUMMARY, ["Folder: `there`"])
     for words in (
         "Snapshot 5 (nightly \\| all): 1,560 preferences", "21,352 tokens of responses in 30 s", "1 min 23 s",
-        "Folder: `there`", "antipode evaluate 3",
+        "Folder: `there`", f"More prompts would decide: `{STEP.command}`",
     ):  # fmt: skip
         assert words in text
-    compared = replace(CONTENTS, evaluations=[JUDGED])
-    assert "antipode promote 3" in policy_end_markdown(compared, POLICY, None, SUMMARY, [], is_in_use=False)
-    used = policy_end_markdown(compared, POLICY, None, SUMMARY, [], is_in_use=True)
+    assert "promote 3" not in text
+    passed = policy_end_markdown(replace(CONTENTS, gate=Gate("passed", "it wins")), POLICY, None, SUMMARY, [])
+    assert "Put it into use: `antipode promote 3`" in passed and "evaluate 3" not in passed
+    used = policy_end_markdown(replace(CONTENTS, gate=Gate("in use", "it is in use")), POLICY, None, SUMMARY, [])
     assert "antipode rollback" in used and "promote 3" not in used
 
 

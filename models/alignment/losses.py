@@ -86,7 +86,12 @@ def dpo(
     beta: float,
     weights: Tensor | None = None,
 ) -> PairwiseLosses:
-    """−log σ(margin), margin = chosen reward − rejected reward, reward = β × log-ratio (REAL eq. 5)."""
+    """−log σ(margin), margin = chosen reward − rejected reward, reward = β × log-ratio (REAL eq. 5).
+
+    With golden responses as chosen and the policy's own samples as rejected it is SPIN (arXiv 2401.01335, eq. 4.7,
+    logistic), the reference the policy of the iteration before; with the latent distance's weights w = s / S on top it
+    is LD-Align (alg. 1).
+    """
     chosen_rewards = beta * (_precise(policy_chosen_logps) - _precise(reference_chosen_logps))
     rejected_rewards = beta * (_precise(policy_rejected_logps) - _precise(reference_rejected_logps))
     losses = -logsigmoid(chosen_rewards - rejected_rewards)
@@ -111,49 +116,6 @@ def ipo(
     rejected_ratios = _precise(policy_rejected_mean_logps) - _precise(reference_rejected_mean_logps)
     losses = (chosen_ratios - rejected_ratios - 1 / (2 * beta)) ** 2
     return _weighted(losses, beta * chosen_ratios, beta * rejected_ratios, weights)
-
-
-def ld_align(
-    policy_chosen_logps: Tensor,
-    policy_rejected_logps: Tensor,
-    reference_chosen_logps: Tensor,
-    reference_rejected_logps: Tensor,
-    *,
-    beta: float,
-    weights: Tensor,
-) -> PairwiseLosses:
-    """DPO times the latent distance's weight w = s / S (LD-Align alg. 1).
-
-    Chosen is the golden response, rejected the policy's own sample, the reference the policy of the iteration before.
-    """
-    return dpo(
-        policy_chosen_logps,
-        policy_rejected_logps,
-        reference_chosen_logps,
-        reference_rejected_logps,
-        beta=beta,
-        weights=weights,
-    )
-
-
-def spin(
-    policy_chosen_logps: Tensor,
-    policy_rejected_logps: Tensor,
-    reference_chosen_logps: Tensor,
-    reference_rejected_logps: Tensor,
-    *,
-    beta: float,
-    weights: Tensor | None = None,
-) -> PairwiseLosses:
-    """SPIN (arXiv 2401.01335, eq. 4.7, logistic): DPO with golden responses as chosen and own samples as rejected."""
-    return dpo(
-        policy_chosen_logps,
-        policy_rejected_logps,
-        reference_chosen_logps,
-        reference_rejected_logps,
-        beta=beta,
-        weights=weights,
-    )
 
 
 def orpo(

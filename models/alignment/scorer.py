@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from models.alignment.records import Example, ResponseLogps, UnfitExample
+from models.alignment.records import Example, ResponseLogps
 from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
@@ -62,7 +62,8 @@ class LogpScorer:
         """
         if self._network is None:
             raise RuntimeError("the scorer is closed; make a new one")
-        fitting, _ = self._tokenized(requests, max_length)
+        examples = [Example(prompt, text) for prompt, text in requests]
+        fitting, _ = tokenize_examples(self._tokenizer, examples, max_length=max_length)
         groups = _groups(fitting, max_length=max_length if self._shares_prompt else 0)
         lengths = [_length(fitting, group) for group in groups]
         results: list[ResponseLogps | None] = [None] * len(requests)
@@ -73,10 +74,6 @@ class LogpScorer:
                 results[position] = ResponseLogps(logps, len(fitting[position].chosen_ids))
         return results
 
-    def unfit(self, requests: Sequence[ScoreRequest], max_length: int) -> list[UnfitExample]:
-        """Which requests `score` answers with None, and why."""
-        return self._tokenized(requests, max_length)[1]
-
     def close(self) -> None:
         """Give the model's memory back, on the GPU too. Safe to call twice."""
         import torch
@@ -85,13 +82,6 @@ class LogpScorer:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-    def _tokenized(
-        self, requests: Sequence[ScoreRequest], max_length: int
-    ) -> tuple[dict[int, TokenizedExample], list[UnfitExample]]:
-        return tokenize_examples(
-            self._tokenizer, [Example(prompt, text) for prompt, text in requests], max_length=max_length
-        )
 
     def _sums(self, fitting: dict[int, TokenizedExample], groups: list[list[int]]) -> list[float]:
         import torch
@@ -138,10 +128,6 @@ class IsolatedScorer:
             Exception: What the scorer raised; it lives on.
         """
         return cast("list[ResponseLogps | None]", self._process.call("score", list(requests), max_length))
-
-    def unfit(self, requests: Sequence[ScoreRequest], max_length: int) -> list[UnfitExample]:
-        """As `LogpScorer.unfit`, with the errors of `score`."""
-        return cast("list[UnfitExample]", self._process.call("unfit", list(requests), max_length))
 
     def close(self) -> None:
         """End the process. Safe to call twice."""

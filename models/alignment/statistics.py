@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95  # as in every interval the project reports
+# Nats: what float32 makes of the same sums in two batches. A margin that small is none.
+ROUNDING = 1e-4
 
 _Floats = NDArray[np.float64]
 
@@ -57,6 +59,18 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, *, confidence: float 
     return _ratio(checked, np.ones(len(checked)), groups, confidence=confidence)
 
 
+def prompt_mean(values: ArrayLike, clusters: ArrayLike) -> Interval:
+    """The mean over prompts of each prompt's mean of `values` (n,), with the t interval of those means.
+
+    Every prompt counts the same, however many values it has. The bounds of a single prompt are infinite.
+
+    Raises:
+        ValueError: as `clustered_mean`.
+    """
+    means = _prompt_means(*_checked(values, clusters))
+    return clustered_mean(means, np.arange(len(means)))
+
+
 def share(values: ArrayLike, clusters: ArrayLike) -> Interval:
     """The mean over prompts of each prompt's mean of `values` (n,) in [0, 1]; every prompt counts the same.
 
@@ -69,7 +83,7 @@ def share(values: ArrayLike, clusters: ArrayLike) -> Interval:
     checked, groups = _checked(values, clusters)
     if checked.min() < 0 or checked.max() > 1:
         raise ValueError(f"a share is made of values in [0, 1], got {checked.min():g} to {checked.max():g}")
-    means = np.bincount(groups, checked) / np.bincount(groups)
+    means = _prompt_means(checked, groups)
     widened = np.append(means, (1.0, 1.0, 0.0, 0.0))
     _, low, high = clustered_mean(widened, np.arange(len(widened)))
     value = float(means.mean())
@@ -89,8 +103,9 @@ def reward_summary(
     """Margin (REAL eq. 10), loss −log σ(margin) (REAL eq. 11), accuracy and the chosen responses' perplexity.
 
     All arrays are (n,): log-probabilities summed over the response's tokens in nats, counts of those tokens,
-    clusters the prompts. Accuracy is the share of margins above 0; a margin of exactly 0 counts a half, so a policy
-    equal to its reference has 50 %. Perplexity is exp(−Σ log-probabilities / Σ tokens) of the policy alone.
+    clusters the prompts. Margin, loss and accuracy are means over prompts, as the trainer's held-out points are.
+    Accuracy is the share of margins above 0; a margin within `ROUNDING` counts a half, so a policy equal to its
+    reference has 50 %. Perplexity is exp(−Σ log-probabilities / Σ tokens) of the policy alone.
 
     Raises:
         ValueError: if there are no values, they are not finite, or the lengths differ.
@@ -104,9 +119,9 @@ def reward_summary(
     with np.errstate(over="ignore"):  # an upper bound over e^709 is infinite
         perplexity = Interval(*(float(np.exp(nats)) for nats in nats_per_token))
     return RewardSummary(
-        margin=clustered_mean(margins, groups),
-        loss=clustered_mean(np.logaddexp(0.0, -margins), groups),
-        accuracy=share((np.sign(margins) + 1) / 2, groups),
+        margin=prompt_mean(margins, groups),
+        loss=prompt_mean(np.logaddexp(0.0, -margins), groups),
+        accuracy=share((np.sign(np.where(np.abs(margins) > ROUNDING, margins, 0.0)) + 1) / 2, groups),
         perplexity=perplexity,
     )
 
@@ -114,6 +129,10 @@ def reward_summary(
 def t_quantile(confidence: float, degrees_of_freedom: int) -> float:
     """The t with P(|T| ≤ t) = `confidence` for Student's T."""
     return float(stdtrit(degrees_of_freedom, (1 + confidence) / 2))
+
+
+def _prompt_means(values: _Floats, groups: NDArray[np.intp]) -> _Floats:
+    return np.bincount(groups, values) / np.bincount(groups)
 
 
 def _ratio(numerators: _Floats, denominators: _Floats, groups: NDArray[np.intp], *, confidence: float) -> Interval:

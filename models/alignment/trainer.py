@@ -7,7 +7,7 @@ optimizer step is the mean over all its examples, however they are spread over d
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +22,9 @@ from models.alignment.logps import response_logps
 from models.alignment.losses import PairLogps, PairwiseLosses, pairwise_losses
 from models.alignment.pair_batches import collate
 from models.alignment.records import METHODS_WITH_REFERENCE, Example, MetricPoint, MetricSplit, TrainingSettings
+from models.alignment.statistics import ROUNDING
 from models.alignment.tokens import TokenizedExample
 
-_ROUNDING = 1e-4  # nats: what float32 makes of the same sums in two batches
 _LARGEST_EXPONENT = 700.0  # of a float64
 
 
@@ -116,17 +116,20 @@ class PolicyTrainer(Trainer):
         super().log(logs, start_time)
 
     def measure_held_out(self) -> None:
-        """Measure the held-out examples as the policy is now (REAL eq. 10, 11), and KL(reference ‖ policy)."""
+        """Measure the held-out examples as the policy is now (REAL eq. 10, 11), and KL(reference ‖ policy).
+
+        All are means over prompts of each prompt's mean, as in the evaluation; perplexity is per token.
+        """
         with_reference = [row for row in self._held_out if row.example.reference_chosen_logps is not None]
         without = [row for row in self._held_out if row.example.reference_chosen_logps is None]
         parts = [part for part in (self._measure(with_reference), self._measure(without)) if part]
         if not parts:
             return
         means = {name: _ratio(parts, name, "count") for part in parts for name in part}
-        means["perplexity"] = math.exp(min(-_ratio(parts, "chosen_logps", "chosen_tokens"), _LARGEST_EXPONENT))
+        means["perplexity"] = math.exp(min(_ratio(parts, "chosen_nats", "chosen_tokens"), _LARGEST_EXPONENT))
         if kl := self._measure(self._kl_rows):
             means["kl"] = kl["log_ratio"] / kl["count"]
-        for name in ("count", "chosen_tokens", "log_ratio"):
+        for name in ("count", "chosen_tokens", "chosen_nats", "log_ratio"):
             means.pop(name, None)
         for name, value in means.items():
             if not math.isfinite(value):
@@ -145,9 +148,13 @@ class PolicyTrainer(Trainer):
         return norm
 
     def _measure(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Sums over the rows. Each device measures its part, in equally many forward passes, as FSDP needs it."""
+        """Sums over the rows. Each device measures its part, in equally many forward passes, as FSDP needs it.
+
+        `count` is that of the prompts: each row counts for its share of its prompt's rows.
+        """
         if not rows:
             return {}
+        rows_of = Counter(row.example.prompt for row in rows)
         found: dict[str, float] = defaultdict(float)
         size, world = self.args.per_device_train_batch_size, self.args.world_size
         mine = rows[self.args.process_index :: world]
@@ -156,35 +163,42 @@ class PolicyTrainer(Trainer):
             for start in range(0, math.ceil(len(rows) / world), size):
                 part = mine[start : start + size]
                 batch = self._prepare_inputs(self._collate(part or rows[:1]))
-                sums = self._held_out_sums(batch)
+                shares = torch.tensor([1 / rows_of[row.example.prompt] for row in part or rows[:1]])
+                sums = self._held_out_sums(batch, shares)
                 for name, value in sums.items() if part else ():
                     found[name] += value
         return self._over_devices(found)
 
-    def _held_out_sums(self, batch: dict[str, Tensor]) -> dict[str, float]:
+    def _held_out_sums(self, batch: dict[str, Tensor], shares: Tensor) -> dict[str, float]:
+        """The batch's sums, each row times its share (B,) of its prompt; plain ones of what perplexity is made of."""
         logps = self._logps(self.model_wrapped, batch)
-        sums = {
-            "count": len(logps.policy_chosen),
-            "chosen_tokens": logps.chosen_token_counts.sum(),
-            "chosen_logps": logps.policy_chosen.sum(),
-        }
+        shares = shares.to(logps.policy_chosen.device)
+        values = self._held_out_values(logps) | {"count": torch.ones_like(shares)}
+        sums = {name: float((shares * value).sum()) for name, value in values.items()}
+        sums["chosen_tokens"] = float(logps.chosen_token_counts.sum())
+        sums["chosen_nats"] = -float(logps.policy_chosen.sum())
+        return sums
+
+    def _held_out_values(self, logps: PairLogps) -> dict[str, Tensor]:
+        """What can be measured of each row, (B,) each."""
+        values = {"chosen_logps": logps.policy_chosen}
         if logps.policy_rejected is None:
             if logps.reference_chosen is not None:
-                sums["log_ratio"] = (logps.reference_chosen - logps.policy_chosen).sum()
+                values["log_ratio"] = logps.reference_chosen - logps.policy_chosen
             if self._settings.method == "sft":
-                sums["objective"] = self._losses(logps, None).losses.sum()
-            return {name: float(value) for name, value in sums.items()}
-        sums["rejected_logps"] = logps.policy_rejected.sum()
+                values["objective"] = self._losses(logps, None).losses
+            return values
+        values["rejected_logps"] = logps.policy_rejected
         if logps.reference_chosen is not None or self._settings.method not in METHODS_WITH_REFERENCE:
-            sums["objective"] = self._losses(logps, torch.ones_like(logps.policy_chosen)).losses.sum()
+            values["objective"] = self._losses(logps, torch.ones_like(logps.policy_chosen)).losses
         if logps.reference_chosen is not None:
             margins = self._settings.reward_beta * _log_ratio_margins(logps)  # REAL eq. 10
-            sums |= {
-                "margin": margins.sum(),
-                "loss": -logsigmoid(margins).sum(),  # REAL eq. 11
-                "accuracy": _correct(margins).sum(),
+            values |= {
+                "margin": margins,
+                "loss": -logsigmoid(margins),  # REAL eq. 11
+                "accuracy": _correct(margins),
             }
-        return {name: float(value) for name, value in sums.items()}
+        return values
 
     def _logps(self, model: Any, batch: dict[str, Tensor]) -> PairLogps:
         found = response_logps(model, batch)
@@ -248,7 +262,7 @@ def _ratio(parts: Sequence[dict[str, float]], name: str, per: str) -> float:
 
 def _correct(margins: Tensor) -> Tensor:
     """1 for a margin above 0, 0 below, a half for none: before the first step all there is of it is rounding."""
-    return (torch.where(margins.abs() > _ROUNDING, margins, 0.0).sign() + 1) / 2
+    return (torch.where(margins.abs() > ROUNDING, margins, 0.0).sign() + 1) / 2
 
 
 def _log_ratio_margins(logps: PairLogps) -> Tensor:

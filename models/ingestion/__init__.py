@@ -2,6 +2,6 @@
 
 from models.ingestion.formats import SOURCE_FORMATS, SourceFormat
 from models.ingestion.rows import SourceError
-from models.ingestion.source import SourceReader, read_source, source_content_hash
+from models.ingestion.source import SourceReader, read_source
 
-__all__ = ["SOURCE_FORMATS", "SourceError", "SourceFormat", "SourceReader", "read_source", "source_content_hash"]
+__all__ = ["SOURCE_FORMATS", "SourceError", "SourceFormat", "SourceReader", "read_source"]

@@ -112,15 +112,6 @@ def open_source(source: str, *, split: str | None, config: str | None) -> Source
     return open_hub(source, split=split, config=config)
 
 
-def source_content_hash(source: str, *, config: str | None = None) -> str:
-    """64 hex digits that change with the source's content: a file's SHA-256, or a data set's fingerprint.
-
-    Raises:
-        SourceError: the source cannot be found or read.
-    """
-    return open_source(source, split=None, config=config).content_hash
-
-
 def _kind(path: Path) -> Literal["file", "directory", "special", "missing"]:
     try:
         if path.is_file():

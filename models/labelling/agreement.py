@@ -3,56 +3,33 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Metric = Literal["nominal", "interval"]
-
 _NORMAL_975 = 1.959963984540054  # the normal distribution's 97.5 % quantile: 95 % lie between it and its negative
 
 
-def krippendorff_alpha(ratings: NDArray[np.integer[Any]], *, metric: Metric) -> float | None:
-    """Krippendorff's alpha: 1 for perfect agreement, 0 for what chance gives, below 0 for less than that.
+def nominal_alpha(counts: NDArray[np.integer[Any]]) -> float | None:
+    """Krippendorff's nominal alpha: 1 for perfect agreement, 0 for what chance gives, below 0 for less than that.
 
     Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability". The sums over the coincidence matrix are
     taken unit by unit, so the time grows with the ratings, not with their square.
 
     Args:
-        ratings: (annotators, units) integers, -1 where a rating is missing. With `interval` the codes are the values.
-        metric: `nominal` (values are equal or not) or `interval` (a difference counts by its square).
+        counts: (units, values) integers: how often each unit was given each value.
 
     Returns:
         None where alpha is undefined: no unit has two ratings, or the ratings of those that do are all the same value.
-
-    Raises:
-        ValueError: If the ratings are not two-dimensional integers from -1 up, or the metric is none of the two.
-    """
-    if ratings.ndim != 2 or not np.issubdtype(ratings.dtype, np.integer):
-        raise ValueError(f"ratings must be (annotators, units) integers, got {ratings.dtype} of shape {ratings.shape}")
-    if ratings.min(initial=-1) < -1:
-        raise ValueError(f"ratings must be -1 (missing) or codes from 0 up, got {ratings.min()}")
-    if metric == "nominal":
-        return nominal_alpha(_value_counts(ratings))
-    if metric == "interval":
-        return _interval_alpha(ratings)
-    raise ValueError(f"metric must be nominal or interval, got {metric!r}")
-
-
-def nominal_alpha(counts: NDArray[np.integer[Any]]) -> float | None:
-    """Krippendorff's nominal alpha from how often each unit was given each value.
-
-    Args:
-        counts: (units, values) integers.
-
-    Returns:
-        None where alpha is undefined, as for `krippendorff_alpha`.
     """
     counts = counts[counts.sum(axis=1) > 1].astype(np.int64)
     size, totals = counts.sum(axis=1), counts.sum(axis=0)
+    count = int(totals.sum())
     observed = ((size**2 - (counts**2).sum(axis=1)) / (size - 1)).sum()
-    return _alpha(observed, totals.sum() ** 2 - (totals**2).sum(), count=int(totals.sum()))
+    expected = count**2 - (totals**2).sum()
+    # Both sums run over ordered couples of the ratings that can be paired.
+    return float(1 - observed * (count - 1) / expected) if expected else None
 
 
 def equal_couples(counts: NDArray[np.integer[Any]]) -> tuple[int, int]:
@@ -108,30 +85,3 @@ def wilson_interval(successes: int, count: int) -> tuple[float, float]:
     low = (middle - half) / (1 + spread) if successes else 0.0
     high = (middle + half) / (1 + spread) if successes < count else 1.0
     return low, high
-
-
-def _value_counts(ratings: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """(units, values) int64: how often each unit was given each value that occurs."""
-    values, codes = np.unique(ratings, return_inverse=True)
-    units = np.broadcast_to(np.arange(ratings.shape[1]), ratings.shape)
-    cells = (units * len(values) + codes.reshape(ratings.shape)).ravel()
-    counts = np.bincount(cells, minlength=ratings.shape[1] * len(values)).reshape(ratings.shape[1], len(values))
-    return counts[:, values != -1]
-
-
-def _interval_alpha(ratings: NDArray[np.integer[Any]]) -> float | None:
-    # Σ over ordered couples of (x − y)² is 2 (m Σx² − (Σx)²); values from their mean keep large codes exact enough.
-    ratings = ratings[:, (ratings != -1).sum(axis=0) > 1]
-    is_rated = ratings != -1
-    size, count = is_rated.sum(axis=0), int(is_rated.sum())
-    if not count or len(np.unique(ratings[is_rated])) == 1:
-        return None
-    values = np.where(is_rated, ratings - ratings[is_rated].mean(), 0.0)
-    sums, squares = values.sum(axis=0), (values**2).sum(axis=0)
-    observed = (2 * (size * squares - sums**2) / (size - 1)).sum()
-    return _alpha(observed, 2 * (count * squares.sum() - sums.sum() ** 2), count=count)
-
-
-def _alpha(observed: np.floating[Any], expected: np.floating[Any] | np.integer[Any], *, count: int) -> float | None:
-    """1 − observed / (expected / (count − 1)): both sums run over ordered couples of `count` pairable ratings."""
-    return float(1 - observed * (count - 1) / expected) if expected else None

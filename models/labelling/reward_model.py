@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import torch
 
 
+# Of a labeller's arguments those that can change a verdict.
+IDENTIFYING_ARGUMENTS = ("model", "fingerprint", "dtype", "max_tokens", "tie_margin")
+
 _Encoding = Mapping[str, list[int]]  # what the network takes, by the name of its argument
 
 
@@ -197,8 +200,7 @@ class IsolatedRewardModel:
             ProcessDiedError: if the process ends while it loads.
             TimeoutError: if that takes longer than `timeout_s`.
         """
-        relevant = ("model", "fingerprint", "dtype", "max_tokens", "tie_margin")
-        self._identity = reward_model_identity(**{name: arguments[name] for name in relevant})
+        self._identity = reward_model_identity(**{name: arguments[name] for name in IDENTIFYING_ARGUMENTS})
         self._process = IsolatedProcess(RewardModelLabeller, arguments, log_path=log_path, timeout_s=timeout_s)
 
     @property

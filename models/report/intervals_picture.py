@@ -81,8 +81,9 @@ def _comparison(figures: EvaluationFigures, top: float) -> Comparison:
     rates = [("rate", "win rate", figures.rate)]
     if figures.length_controlled:
         rates.append(("controlled", "length-controlled win rate", figures.length_controlled))
+    seed = "" if figures.seed is None else f", seed {figures.seed}"
     return Comparison(
-        shortened(f"{figures.annotator}: policy against {figures.baseline}", _LETTERS),
+        shortened(f"{figures.annotator}: policy against {figures.baseline}", _LETTERS - len(seed)) + seed,
         top,
         _parts(figures),
         tuple(_interval(mark, words, rate, 78 + 18 * row) for row, (mark, words, rate) in enumerate(rates)),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
 
 from models.alignment.drift import Drift
 from models.alignment.records import MetricPoint
+from models.report.contents import NextStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class EvaluationFigures:
         win: comparisons the policy won; with `tie` and `lose` all that count.
         rate: the policy's win rate as the caller counts ties.
         length_controlled: the win rate with the responses' lengths held equal, None where it was not measured.
+        seed: that the responses were sampled with, None where it is not known.
+        compared_at: when the comparison was finished.
     """
 
     annotator: str
@@ -36,16 +41,30 @@ class EvaluationFigures:
     rate: Rate
     length_controlled: Rate | None
     prompt_count: int
-    comparison_count: int
+    seed: int | None
+    compared_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class TextScore:
-    """A figure of the responses as texts, such as BLEU; `baseline` None where only the policy was measured."""
+    """A figure of the policy's responses as texts, such as BLEU."""
 
     name: str
     policy: float
-    baseline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the gate says of a policy, and why. `next_step`: what would decide where it did not pass, if anything."""
+
+    verdict: Literal["passed", "not passed", "in use"]
+    reason: str
+    next_step: NextStep | None = None
+
+    @property
+    def words(self) -> str:
+        """The verdict as one line; the reason of one in use says so itself."""
+        return self.reason if self.verdict == "in use" else f"{self.verdict}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +96,10 @@ class PolicyContents:
         content_hash: of the snapshot's content, its first 12 digits are shown.
         config: (name, value) in the order to be shown.
         points: metrics along training; values that are not finite are counted, not drawn.
-        metrics: name -> value at the end of training.
+        metrics: name -> value at the end of training; margin, loss and accuracy are means over held-out prompts.
         drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
         latent_distances: round -> distances of the guide's latents (LD-Align), one a response.
-        gate: the verdict of the gate as one line.
+        gate: what the gate says, None where nobody asked it.
     """
 
     policy_id: int
@@ -98,6 +117,6 @@ class PolicyContents:
     text_scores: Sequence[TextScore] = ()
     drift: Mapping[str, Drift] = field(default_factory=dict)
     latent_distances: Mapping[int, Sequence[float]] = field(default_factory=dict)
-    gate: str | None = None
+    gate: Gate | None = None
     cost: Cost | None = None
     examples: Sequence[ResponseExample] = ()

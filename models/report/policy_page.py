@@ -28,9 +28,9 @@ _DRIFT_FIGURES = (
 )
 # Metric, label, what the number is; all on the held-out split.
 _TILES = (
-    ("margin", "Margin", "nats, held out"),
-    ("accuracy", "Reward accuracy", "held out"),
-    ("loss", "Loss", "nats, held out"),
+    ("margin", "Held-out margin", "nats, mean over prompts"),
+    ("accuracy", "Held-out accuracy", "mean over prompts"),
+    ("loss", "Held-out loss", "nats, mean over prompts"),
     ("kl", "KL from reference", "nats a response"),
 )
 
@@ -68,7 +68,7 @@ def policy_markdown(contents: PolicyContents) -> str:
     parts = [f"# Policy {contents.policy_id}: {escaped(contents.name)}"]
     parts.append("\n".join(f"- {label}: {escaped(value)}" for label, value in facts(contents)))
     if contents.gate:
-        parts.append(f"**{escaped(contents.gate)}**")
+        parts.append(f"**{escaped(contents.gate.words)}**")
     if contents.evaluations:
         parts.append(f"## Against the baseline\n\n{_markdown_table(evaluation_table(contents.evaluations))}")
     ends = tuple((label, figure, note) for label, figure, note in _tiles(contents) if note != "win rate")
@@ -102,7 +102,8 @@ def facts(contents: PolicyContents) -> tuple[tuple[str, str], ...]:
 
 def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
     """One row an evaluation."""
-    columns = ("annotator", "against", "win", "tie", "lose", "win rate (95 %)", "length-controlled (95 %)", "prompts")
+    rates = ("win rate (95 %)", "length-controlled (95 %)")
+    columns = ("annotator", "against", "win", "tie", "lose", *rates, "prompts", "seed", "date")
     rows = tuple(
         (
             each.annotator,
@@ -110,7 +111,9 @@ def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
             *(f"{count:,}" for count in (each.win, each.tie, each.lose)),
             rate_words(each.rate),
             rate_words(each.length_controlled) if each.length_controlled else "–",
-            f"{each.prompt_count:,} ({each.comparison_count:,} comparisons)",
+            f"{each.prompt_count:,}",
+            "–" if each.seed is None else str(each.seed),
+            f"{each.compared_at:%Y-%m-%d}",
         )
         for each in evaluations
     )
@@ -118,10 +121,8 @@ def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
 
 
 def score_table(scores: Sequence[TextScore]) -> Table:
-    """One row a score; the baseline's column is there if any score has one."""
-    has_baseline = any(each.baseline is not None for each in scores)
-    rows = tuple((each.name, digits(each.policy), *([_digits(each.baseline)] * has_baseline)) for each in scores)
-    return ("score", "policy", *(["baseline"] * has_baseline)), rows
+    """One row a score."""
+    return ("score", "policy"), tuple((each.name, digits(each.policy)) for each in scores)
 
 
 def drift_table(contents: PolicyContents) -> Table:
@@ -161,7 +162,7 @@ def _tiles(contents: PolicyContents) -> tuple[tuple[str, str, str], ...]:
     """The figures to see first, as (label, value, note)."""
     found = [(f"Against {each.baseline}", percent(each.rate.value), "win rate") for each in contents.evaluations[:1]]
     for name, label, note in _TILES:
-        value = last_value(contents.points, name)
+        value = contents.metrics.get(name, last_value(contents.points, name))
         if value is not None:
             found.append((label, percent(value) if name == "accuracy" else digits(value), note))
     return tuple(found)
