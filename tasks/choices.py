@@ -18,6 +18,7 @@ from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, Evalua
 from tasks.config import CurateConfig, ModelConfig, SourceConfig
 from tasks.database import open_database
 from tasks.errors import NoModelError, NoPreferencesError, NothingToDoError
+from tasks.exchange import NO_PAIRS, no_labels
 from tasks.label_config import LabelConfig
 from tasks.ld_align_config import LdAlignConfig
 from tasks.pairs import chosen_pairs
@@ -28,7 +29,6 @@ PROMOTED = "promoted"
 MIN_OWN_RESPONSES = 2
 PROMPTS_PER_LOOK = 5_000
 DEMO_SOURCE = "demo"
-NO_PAIRS = "there are no pairs to export; make some: antipode curate"
 
 
 def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:
@@ -195,12 +195,6 @@ def check_model(name: str, settings: Settings) -> None:
             raise ModelLoadError(name, "the folder holds no config.json; name one that save_pretrained wrote")
     elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise ModelLoadError(name, "there is no such folder")
-
-
-def no_labels(run_id: int | None) -> str:
-    """What is said of pairs without a label, of a run or of all."""
-    run = "ID" if run_id is None else run_id
-    return f"no pair is labelled yet; label some: antipode web --run {run}, or antipode label --pairs.run {run}"
 
 
 def _models_at_work(

@@ -18,7 +18,6 @@ from models.exchange.trainers import content_hash, file_format, unfit, write_pre
 from models.labelling.records import PairKey
 from models.labelling.votes import annotator_accuracies
 from models.records import content_key
-from tasks.choices import NO_PAIRS, no_labels
 from tasks.database import open_database
 from tasks.errors import NoPreferencesError
 from tasks.exchange_config import ExportConfig, PairsConfig, PreferencesConfig
@@ -27,6 +26,7 @@ from tasks.settings import Settings
 
 PAIRS_PER_TRANSACTION = 5_000
 LONGEST_RULE_NAME = 200
+NO_PAIRS = "there are no pairs to export; make some: antipode curate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,12 @@ def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int
         run_id, _ = chosen_pairs(session, pairs)
         rows = labelling.exported_pairs(session, run_id, strategies=pairs.strategies, limit=pairs.limit, seed=seed)
         return write_pairs(rows, path, tool)
+
+
+def no_labels(run_id: int | None) -> str:
+    """What is said of pairs without a label, of a run or of all."""
+    run = "ID" if run_id is None else run_id
+    return f"no pair is labelled yet; label some: antipode web --run {run}, or antipode label --pairs.run {run}"
 
 
 def _decided(
