@@ -46,7 +46,7 @@ class Demo(BaseModel):
                 "seed": self.seed,
                 "source": {"name": "demo", "split": "train", "limit": self.prompts},
                 # For a model of this size vLLM's start takes longer than all the sampling. Small shards: the bars move.
-                "generate": {"backend": "transformers", "max_tokens": 96, "prompts_per_shard": 32},
+                "generate": {"backend": "transformers", "max_tokens": 96, "prompts_per_shard": 64},
                 "embed": {"responses_per_shard": 256},
             }
         )
