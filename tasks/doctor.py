@@ -98,7 +98,7 @@ def model_findings(name: str) -> list[Finding]:
     """Whether a model can be loaded: a folder, or a name of the hub that is in the local cache or can be fetched."""
     label = f"model {name}"
     if name == "demo":
-        return [Finding(label, "ok", "is made on the spot")]
+        return [Finding(label, "ok", "comes with Antipode")]
     if name == "promoted" or name.startswith("policy:"):
         return [Finding(label, "ok", "is one of the database's; antipode policies lists them")]
     folder = Path(name)

@@ -511,5 +511,5 @@ def test_the_doctor_tells_everything_and_its_exit_status_says_whether_there_is_a
     assert groups == ["installation", "devices", "machine", "database", "Prefect", "ports", "models"]
     assert "           do: pip uninstall -y torchvision" in lines
     assert f"           do: antipode web --port {taken_port + 1}" in lines
-    assert "  ok       model demo: is made on the spot" in lines
+    assert "  ok       model demo: comes with Antipode" in lines
     assert ": problems 2, warnings " in lines[-1]
