@@ -7,7 +7,7 @@ import getpass
 from pydantic import BaseModel, Field
 
 from flows import terminal
-from flows.engine import prepare_prefect
+from flows.engine import quiet_prefect, require_home
 from tasks.settings import Settings
 
 
@@ -23,6 +23,7 @@ class Up(BaseModel):
         from flows.up import run_service
         from tasks.people import person
 
+        require_home()
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         run_service(
             prefect_port=self.prefect_port,
@@ -38,7 +39,7 @@ class Deploy(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        prepare_prefect()
+        quiet_prefect()
         from flows.deploying import deploy
 
         names = deploy()
@@ -58,4 +59,5 @@ class Worker(BaseModel):
         """Run the command."""
         from flows.worker import start_worker
 
+        require_home()
         start_worker(queues=self.queues, limit=self.limit)
