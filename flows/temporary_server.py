@@ -91,7 +91,8 @@ class TemporaryServer:
         # The command line shows the first line, and all of them with its traceback.
         tail = "\n".join(lines[-LOG_TAIL_LINES:])
         raise ServerStartError(
-            f"Prefect's temporary server ended while it started ({cause}): {reason}\nThe end of its log:\n{tail}"
+            f"Prefect's temporary server ended while it started ({cause}): {reason}; PREFECT_HOME names its "
+            f"database's folder, PREFECT_API_URL a lasting server\nThe end of its log:\n{tail}"
         )
 
     def _log_lines(self) -> list[str]:
@@ -109,8 +110,6 @@ def serve(descriptor: int) -> None:
     server = uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on"))
     with socket.socket(fileno=descriptor) as listener:
         server.run(sockets=[listener])
-    if not server.started:
-        sys.exit(1)
 
 
 if __name__ == "__main__":
