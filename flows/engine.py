@@ -1,45 +1,107 @@
-"""Prefect made ready for a flow that the command line runs in its own process."""
+"""Prefect made ready for a command that uses it in its own process."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.progress import say
 
-START_TIMEOUT_S = 60
+if TYPE_CHECKING:
+    from prefect.settings import Settings
+
+EXAMPLE = '"$PWD/.antipode/prefect"'
+
+
+class FolderError(OSError):
+    """Prefect has no folder that it can write."""
 
 
 def prepare_prefect() -> None:
     """Keep Prefect quiet, and start its temporary server where no lasting one is named.
 
     Call it before anything imports Prefect, which reads these settings then.
+
+    Raises:
+        FolderError: If the temporary server's database would have no place.
+        ServerStartError, StalledError: If the temporary server does not start.
     """
-    # `main` tells a failure in one line, and nothing is sent to anybody.
+    quiet_prefect()
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url is not None:
+        return
+    if _is_database_at_home(settings):
+        require_folder(settings.home, f"set PREFECT_HOME to one, such as PREFECT_HOME={EXAMPLE}")
+    _start_server()
+
+
+def quiet_prefect() -> None:
+    """Send nothing to anybody, and let `main` tell a failure, in one line.
+
+    Raises:
+        FolderError: If there is no HOME: Prefect cannot even be imported then.
+    """
     for name, value in (
         ("PREFECT_LOGGING_LEVEL", "CRITICAL"),
         ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
         ("DO_NOT_TRACK", "1"),
     ):
         os.environ.setdefault(name, value)
-    if "PREFECT_API_URL" not in os.environ:
-        say("starting a temporary Prefect server, some seconds (PREFECT_API_URL names a lasting one)")
-    from prefect.settings import get_current_settings
+    require_home()
+    # Only the temporary server needs that folder, and its lack is told before.
+    warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
 
-    if get_current_settings().api.url is None:
-        starting = threading.Thread(target=_start_server, daemon=True)
-        starting.start()
-        starting.join()
+
+def require_home() -> None:
+    """See that this user has a home folder; whether it is there is another question.
+
+    Raises:
+        FolderError: If not, as of a user id without a name in a container.
+    """
+    try:
+        Path.home()
+    except RuntimeError as error:
+        raise FolderError(
+            f"HOME is not set, and user {os.getuid()} has no entry that says it; set HOME to a folder that it can write"
+        ) from error
+
+
+def require_folder(folder: Path, advice: str) -> None:
+    """See that Prefect's folder is there, or can be made, and takes a file.
+
+    Raises:
+        FolderError: If not.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FolderError(
+            f"Prefect needs a folder that it can write, and {folder} is none ({error.strerror}); {advice}"
+        ) from error
+
+
+def _is_database_at_home(settings: Settings) -> bool:
+    url = settings.server.database.connection_url
+    return url is None or str(settings.home) in url.get_secret_value()
 
 
 def _start_server() -> None:
-    """Start the server out of Ctrl-C's reach.
+    from flows.temporary_server import TemporaryServer
 
-    A terminal sends it to every process, and a flow that is stopped tells its server so. A child has the signal mask of
-    the thread that starts it. Prefect ends the server at exit.
-    """
-    from prefect.server.api.server import SubprocessASGIServer
+    say("starting a temporary Prefect server, some seconds (PREFECT_API_URL names a lasting one)")
+    server = TemporaryServer(os.environ)
+    os.environ["PREFECT_API_URL"] = server.address
+    # On another core meanwhile: what every flow needs.
+    import prefect.flow_engine
+    import prefect.task_engine  # noqa: F401
+    from prefect.context import refresh_global_settings_context
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    SubprocessASGIServer().start(timeout=START_TIMEOUT_S)
+    refresh_global_settings_context()
+    server.wait()

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from flows import terminal
-from flows.engine import prepare_prefect
+from flows.engine import quiet_prefect, require_home
 from tasks.settings import Settings
 
 
@@ -35,6 +35,7 @@ class Up(BaseModel):
         from tasks.choices import check_nightly
         from tasks.people import person
 
+        require_home()
         check_nightly(self.nightly, self.model, Settings())
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         run_service(
@@ -53,7 +54,7 @@ class Deploy(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        prepare_prefect()
+        quiet_prefect()
         from flows.deploying import deploy
 
         names = deploy()
@@ -73,4 +74,5 @@ class Worker(BaseModel):
         """Run the command."""
         from flows.worker import start_worker
 
+        require_home()
         start_worker(queues=self.queues, limit=self.limit)

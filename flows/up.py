@@ -6,9 +6,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -17,15 +15,15 @@ from types import FrameType
 
 import psutil
 
+from flows.child_process import LOOPBACK, StalledError, answers, start_module, wait_while_working
 from flows.deploying import POOL, SilentServerError, deploy, set_nightly
+from flows.engine import require_folder
 from flows.worker import worker_name
 from tasks.progress import say
 from tasks.settings import Settings
 
-START_S = 180.0
 POLL_S = 0.3
 LOG_TAIL_LINES = 15
-LOOPBACK = "127.0.0.1"
 LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -66,13 +64,14 @@ def run_service(
     os.environ.update(environment)
     for number in (signal.SIGTERM, signal.SIGHUP):  # the second: its terminal was closed
         signal.signal(number, _interrupt)
+    require_folder(Path(environment["PREFECT_HOME"]), "set ANTIPODE_ARTIFACT_ROOT to a folder that can hold it")
     with ExitStack() as stack:
         start = _starter(stack, settings.artifact_root / "logs", environment)
         page = (*_antipode("web", "--every_queue"), "--port", str(page_port), "--annotators", ",".join(people))
-        server = ("-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port))
+        server = ("prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port))
         parts = [start("prefect-server", server), start("page", page)]
         say("starting the Prefect server and the labelling page (10 s, the first time longer)")
-        _wait_for(parts, parts[0], lambda: _answers(f"{address}/api/health"))
+        _wait_for(parts, parts[0], lambda: answers(prefect_port, "/api/health"))
         _end_open_flow_runs()
         say("deploying the flows")
         try:
@@ -81,13 +80,13 @@ def run_service(
             say(f"{error}; starting it anew")
             _end(parts[0].process)
             parts[0] = start("prefect-server", server)
-            _wait_for(parts, parts[0], lambda: _answers(f"{address}/api/health"))
+            _wait_for(parts, parts[0], lambda: answers(prefect_port, "/api/health"))
             deploy()
         set_nightly(nightly, model)
         say("starting the worker")
         worker = start("worker", _antipode("worker"))
         parts.append(worker)
-        _wait_for(parts, parts[1], lambda: _answers(f"http://{LOOPBACK}:{page_port}/health"))
+        _wait_for(parts, parts[1], lambda: answers(page_port, "/health"))
         _wait_for(parts, worker, lambda: _is_online(worker))
         _sweep_now()
         on_ready()
@@ -103,8 +102,10 @@ def _environment(settings: Settings, address: str, page_port: int) -> dict[str, 
     if "PREFECT_API_URL" in os.environ:
         named = os.environ["PREFECT_API_URL"]
         say(f"this starts a Prefect server of its own; for {named}: antipode deploy, antipode worker, antipode web")
+    home = (settings.artifact_root / "prefect").resolve()
     return {
-        "PREFECT_HOME": str((settings.artifact_root / "prefect").resolve()),
+        "PREFECT_HOME": str(home),
+        "PREFECT_MEMO_STORE_PATH": str(home / "memo_store.toml"),  # else in ~/.prefect, whatever PREFECT_HOME says
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_UI_API_URL": f"{address}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -117,7 +118,7 @@ def _environment(settings: Settings, address: str, page_port: int) -> dict[str, 
 
 
 def _antipode(*arguments: str) -> tuple[str, ...]:
-    return ("-m", "flows", *arguments)
+    return ("flows", *arguments)
 
 
 def _starter(stack: ExitStack, logs: Path, environment: Mapping[str, str]) -> Callable[[str, Sequence[str]], Part]:
@@ -125,18 +126,11 @@ def _starter(stack: ExitStack, logs: Path, environment: Mapping[str, str]) -> Ca
     logs.mkdir(parents=True, exist_ok=True)
     logs.chmod(0o700)  # people's sign-in links are in the page's
 
-    def start(name: str, arguments: Sequence[str]) -> Part:
+    def start(name: str, module: Sequence[str]) -> Part:
         log_path = logs / f"{name}.log"
         with log_path.open("wb") as log:
             # Ctrl-C in the terminal reaches this process alone, which stops the others in order.
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=os.environ | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            process = start_module(module, environment=os.environ | environment, log=log)
         stack.callback(_end, process)
         return Part(name, process, log_path)
 
@@ -160,12 +154,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_for(parts: Sequence[Part], awaited: Part, is_ready: Callable[[], bool]) -> None:
-    until = time.monotonic() + START_S
-    while not is_ready():
-        _require_alive(parts)
-        if time.monotonic() > until:
-            raise StartError(f"{awaited.name} does not answer after {START_S:g} s; its log: {awaited.log_path}")
-        time.sleep(POLL_S)
+    try:
+        wait_while_working(awaited.name, awaited.process.pid, is_ready, require_alive=lambda: _require_alive(parts))
+    except StalledError as error:
+        raise StartError(f"{error}; its log: {awaited.log_path}") from error
 
 
 def _require_alive(parts: Sequence[Part]) -> None:
@@ -173,14 +165,6 @@ def _require_alive(parts: Sequence[Part]) -> None:
         if part.process.poll() is not None:
             tail = "\n".join(part.log_path.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:])
             raise StartError(f"{part.name} has ended; the end of its log ({part.log_path}):\n{tail}")
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _require_free(name: str, port: int, option: str) -> None:

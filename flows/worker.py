@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
+from flows.child_process import module_command, watched_parent
 from flows.deploying import HEARTBEAT_S, POOL, ROOT, project_environment, require_server
 from tasks.settings import Settings
 
@@ -23,7 +24,8 @@ def start_worker(*, queues: Sequence[str], limit: int | None) -> None:
     require_server()
     environment = worker_environment(os.environ)
     make_gpu_limit(environment["ANTIPODE_GPU_LIMIT"])
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    worker = ("prefect", "worker", "start", "--pool", POOL, "--type", "process")
+    command = module_command(worker, parent_id=watched_parent())
     command += [part for queue in queues for part in ("--work-queue", queue)]
     command += [] if limit is None else ["--limit", str(limit)]
     # It would tell its health at one port for all: only where each has a machine or container of its own.

@@ -235,7 +235,7 @@ def _start(far_end: Connection, log: IO[bytes]) -> subprocess.Popen[bytes]:
 def serve(descriptor: int, parent_id: int) -> None:
     """The process's side: build the backend from the first message, then answer calls until the pipe ends."""
     os.set_inheritable(descriptor, False)
-    threading.Thread(target=_end_with_parent, args=(parent_id,), daemon=True).start()
+    watch_parent(parent_id)
     connection = Connection(descriptor)
     with contextlib.suppress(EOFError, ConnectionError):
         try:
@@ -261,12 +261,16 @@ def _answer(connection: Connection, backend: object) -> None:
     connection.send_bytes(answer)
 
 
-def _end_with_parent(parent_id: int) -> None:
-    """Kill this process and its group once the parent is gone.
+def watch_parent(parent_id: int) -> None:
+    """Kill this process and its group, which it leads, within a second of its parent's end.
 
     Not PR_SET_PDEATHSIG: that fires when the THREAD that started the process ends, and workflow engines run tasks in
     threads.
     """
-    while os.getppid() == parent_id:
-        time.sleep(0.5)
-    os.killpg(0, signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == parent_id:
+            time.sleep(0.5)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

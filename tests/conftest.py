@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,9 @@ os.environ |= {
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every command would compile the project anew, for 0.4 s
 for _name in [name for name in os.environ if name.startswith("ANTIPODE_") or name == "PREFECT_API_URL"]:
     del os.environ[_name]
+
+# A shell's background job ignores Ctrl-C, and so would the commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from command_line import ForkServer
