@@ -75,8 +75,10 @@ def is_worth_a_run(config: AlignConfig, trigger: TriggerConfig, settings: Settin
         NoModelError: If no model is chosen, or there is none in use.
     """
     with open_database(settings) as sessions, sessions() as session:
-        chosen_base(session, config)
-        return _verdict(session, config, trigger, is_automatic=True)
+        verdict = _verdict(session, config, trigger, is_automatic=True)
+        if verdict.is_due:
+            chosen_base(session, config)
+        return verdict
 
 
 @task(name="look for new labels", task_run_name="look for new labels", cache_policy=NO_CACHE)

@@ -96,5 +96,7 @@ def test_what_is_missing_is_one_line_that_says_what_to_do(antipode):
     assert_one_line(antipode("align", "--gate.promote"), 2, "gate.promote needs a win rate")
     assert_one_line(antipode("align", "--train.beta", "inf"), 2, "--train.beta", "finite", "got 'inf'")
     assert_one_line(antipode("ld-align", "--rounds.betas", "0"), 2, "--rounds.betas", "greater than 0")
-    assert_one_line(antipode("ld-align", "--golden", "references"), 1, "has no reference response")
+    assert_one_line(
+        antipode("ld-align", "--golden", "references", "--model.name", "demo"), 1, "has no reference response"
+    )
     assert_one_line(antipode("curate", "--model.name", "policy:3"), 1, "there are no prompts yet")

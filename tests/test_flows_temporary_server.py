@@ -117,7 +117,8 @@ def test_a_killed_command_leaves_no_server_and_nobody_waits_for_its_output(antip
 
 
 @on_sqlite
-def test_a_server_that_dies_is_one_line_with_the_end_of_its_log(start, tmp_path):
+def test_a_server_that_dies_is_one_line_with_the_end_of_its_log(antipode, start, tmp_path):
+    import_prompts(antipode, tmp_path, 3)
     (tmp_path / "prefect").mkdir()
     (tmp_path / "prefect" / "prefect.db").write_text("This is no database. " * 100)
     result = ended(start(*CURATE, PREFECT_HOME=str(tmp_path / "prefect")))
@@ -126,8 +127,9 @@ def test_a_server_that_dies_is_one_line_with_the_end_of_its_log(start, tmp_path)
 
 @on_sqlite
 def test_a_folder_that_prefect_cannot_write_is_one_line_that_says_what_to_set(antipode, start, tmp_path):
+    import_prompts(antipode, tmp_path, 3)
     variables = {"HOME": NOWHERE, "PREFECT_HOME": None}
-    assert_one_line(ended(start("curate", **variables)), 1, f"{NOWHERE}/.prefect", "set PREFECT_HOME to one, such as")
+    assert_one_line(ended(start(*CURATE, **variables)), 1, f"{NOWHERE}/.prefect", "set PREFECT_HOME to one, such as")
     assert_one_line(ended(start("deploy", **variables)), 1, "PREFECT_API_URL names no server")
     up = ("up", "--prefect_port", str(_free_port()), "--page_port", str(_free_port()))
     assert_one_line(antipode(*up, ANTIPODE_ARTIFACT_ROOT=NOWHERE), 1, f"{NOWHERE}/prefect", "ANTIPODE_ARTIFACT_ROOT")

@@ -26,7 +26,9 @@ def pairs_of(antipode, *arguments):
 def test_vllm_samples_for_over_two_hundred_real_prompts(antipode, sessions):
     antipode("import", str(REAL_DATA / "self_instruct_user_252.jsonl.gz"), "--name", "real")
     sampling = ("--generate.backend", "vllm", "--generate.responses_per_prompt", "2", "--generate.max_tokens", "32")
-    curated = antipode("curate", "--source.name", "real", "--generate.when", "always", *sampling)
+    curated = antipode(
+        "curate", "--source.name", "real", "--model.name", "demo", "--generate.when", "always", *sampling
+    )
     assert curated.returncode == 0, curated.stderr
     with sessions() as session:
         sampled = session.execute(

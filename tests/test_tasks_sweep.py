@@ -313,10 +313,13 @@ def labelled(settings, sessions):
     return keys
 
 
+MINE = {"name": "mine", "model": {"name": "demo"}, "data": {"run": "all"}}
+
+
 def on_labels(deploy, *, min_new=3, **config):
     return deploy(
         tags=["antipode", "on-labels"],
-        parameters={"config": {"name": "mine", "data": {"run": "all"}} | config, "trigger": {"min_new": min_new}},
+        parameters={"config": MINE | config, "trigger": {"min_new": min_new}},
     )
 
 
@@ -324,7 +327,7 @@ def test_a_training_whose_event_was_lost_is_started_once_while_its_flow_run_is_o
     deployment, other = on_labels(deploy), deploy(tags=["antipode"])
     assert start_due_trainings.fn() == 1
     (flow_run,) = deployment.flow_runs()
-    asked = {"config": {"name": "mine", "data": {"run": "all"}}, "trigger": {"min_new": 3}}
+    asked = {"config": MINE, "trigger": {"min_new": 3}}
     assert flow_run.parameters == asked | {"is_automatic": True}
     for state in ("SCHEDULED", "PENDING", "RUNNING"):
         deployment.set_state(flow_run.id, state)
