@@ -19,7 +19,7 @@ from db.schema import utc_now
 from models.alignment.records import MetricPoint
 
 BATCH = 5_000
-TRAINING, TRAINED, FAILED, STOPPED = "training", "trained", "failed", "stopped"
+TRAINING, TRAINED, FAILED = "training", "trained", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,7 @@ def open_policy(  # noqa: PLR0913 - all that a policy is known by before it is t
     }
     insert_new(session, Policy, [row])
     session.execute(
-        update(Policy)
-        .where(Policy.key == key, Policy.status.in_((FAILED, STOPPED)))
-        .values(status=TRAINING, error=None, finished_at=None)
+        update(Policy).filter_by(key=key, status=FAILED).values(status=TRAINING, error=None, finished_at=None)
     )
     return _record(session.scalars(select(Policy).filter_by(key=key)).one())
 
@@ -131,9 +129,9 @@ def finish_policy(
     session.execute(update(Policy).filter_by(id=policy_id).values(values))
 
 
-def fail_policy(session: Session, policy_id: int, error: str | None) -> None:
-    """Say why a training ended without a policy; None: a person stopped it."""
-    values = {"status": STOPPED if error is None else FAILED, "error": error, "finished_at": utc_now()}
+def fail_policy(session: Session, policy_id: int, error: str) -> None:
+    """Say why a training ended without a policy."""
+    values = {"status": FAILED, "error": error, "finished_at": utc_now()}
     session.execute(update(Policy).filter_by(id=policy_id).values(values))
 
 

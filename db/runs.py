@@ -108,6 +108,12 @@ def fix_candidates(session: Session, run_id: int) -> None:
     session.execute(update(schema.Run).filter_by(id=run_id).values(has_fixed_candidates=True))
 
 
+def set_format(session: Session, run_id: int, number_format: NumberFormat) -> None:
+    """Say what `auto` stands for in a run that was stored without it."""
+    values = {"dtype": number_format.dtype, "dtype_reason": number_format.reason}
+    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+
+
 def set_embedder(session: Session, run_id: int, embedder_id: int) -> None:
     """Say which embedder's vectors a run uses."""
     session.execute(update(schema.Run).filter_by(id=run_id).values(embedder_id=embedder_id))

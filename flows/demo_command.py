@@ -15,7 +15,7 @@ PROMPTS = 256
 ALIGNED_FROM = 64
 ANNOTATORS = 2
 NOISE = 1.0
-SFT_RATE, DPO_RATE = 1e-4, 3e-4  # of a model of 3 million parameters
+SFT_RATE, DPO_RATE = 1e-4, 3e-4  # of a model of 2.5 million parameters
 
 
 class Demo(BaseModel):

@@ -43,7 +43,7 @@ def show_labels(run_id: int, settings: Settings) -> None:
     if end.outcomes:
         print(f"Next: antipode quality {run}\n      antipode export preferences.jsonl {run}")
     else:
-        print(f"Next: another annotator: antipode label --pairs.run {end.labelled_run_id} --annotator NAME")
+        print(f"Next: another annotator, such as you: antipode web --run {end.labelled_run_id}")
 
 
 def serve_page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -36,14 +37,16 @@ class Up(BaseModel):
         from tasks.people import person
 
         require_home()
-        check_nightly(self.nightly, self.model, Settings())
+        # A worker's folder is the project's, not this one.
+        model = str(Path(self.model).resolve()) if self.model and Path(self.model).is_dir() else self.model
+        check_nightly(self.nightly, model, Settings())
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         run_service(
             prefect_port=self.prefect_port,
             page_port=self.page_port,
             people=people,
             nightly=self.nightly,
-            model=self.model,
+            model=model,
             on_ready=lambda: terminal.show_service(self.prefect_port, self.page_port, people, Settings()),
         )
         print("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")

@@ -1,13 +1,16 @@
 """Which device models run on, and which number format it computes fast in: decided once, from what the device can do.
 
 A CPU without bfloat16 instructions emulates the format: on one with AVX2 alone a product in bfloat16 takes 19 times as
-long as in float32. With the instructions it takes a fifth. Imports torch only where a GPU may be, or to measure.
+long as in float32; with the instructions a fifth to an eighth. Imports torch only where a GPU may be, or to measure.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +23,11 @@ FastFormat = Literal["float32", "bfloat16"]
 # What a processor calls its bfloat16 products, in /proc/cpuinfo: x86's AVX-512 and AMX, ARM's extension.
 BFLOAT16_FLAGS = {"amx_bf16": "AMX-BF16", "avx512_bf16": "AVX512-BF16", "bf16": "ARM's BF16"}
 # Environment variables that hold torch's kernels, or oneDNN's, which compute its products, to older instructions.
+_BEFORE_BFLOAT16 = {"sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni"}
 WITHOUT_BFLOAT16 = {
     "ATEN_CPU_CAPABILITY": {"default", "avx2"},
-    "ONEDNN_MAX_CPU_ISA": {"sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni"},
+    "ONEDNN_MAX_CPU_ISA": _BEFORE_BFLOAT16,
+    "DNNL_MAX_CPU_ISA": _BEFORE_BFLOAT16,  # its older name
 }
 _GPU_FILES = ("nvidia[0-9]*", "kfd", "dxg")  # NVIDIA's, AMD's, WSL's
 _PRODUCT = {"cpu": (1024, 512, 512), "cuda": (4096, 4096, 4096)}
@@ -125,9 +130,14 @@ def measured_rate(dtype: str, device: str) -> float:
 
 @cache
 def times_slower(dtype: str) -> float:
-    """How many times as long as in float32 a product in this format takes here, measured."""
-    device = torch_device()
-    return measured_rate("float32", device) / measured_rate(dtype, device)
+    """How many times as long as in float32 a product in this format takes here, measured.
+
+    In a process of its own: one that has used a GPU keeps some of its memory.
+    """
+    rates = f"measured_rate('float32', {torch_device()!r}) / measured_rate({dtype!r}, {torch_device()!r})"
+    code = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import *; print({rates})"
+    command = [sys.executable, "-c", code, json.dumps(sys.path)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def _first_processor(text: str) -> dict[str, str]:

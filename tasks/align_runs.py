@@ -16,7 +16,7 @@ from tasks.config import ModelConfig
 from tasks.errors import NothingToDoError
 from tasks.exchange import take_snapshot
 from tasks.ld_align_config import LdAlignConfig
-from tasks.number_formats import chosen_format
+from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
 from tasks.resources import POLICY_PREFIX
 from tasks.runs import opened
@@ -94,6 +94,7 @@ def open_fixed(session: Session, config: AlignmentSection, kind: str, version: s
     if run_id is not None:
         runs.set_status(session, run_id, runs.RUNNING)
         say(f"taking up run {run_id}, which did not finish")
+        keep_format(session, run_id, config)
         return run_id
     trained = data_parts(session, config).train if kind == runs.LD_ALIGN else ()  # LD-Align samples for them
     compared = evaluation_prompts(session, config)

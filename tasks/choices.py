@@ -14,8 +14,8 @@ from db import labelling, policies, preferences, promotions, responses, runs, sn
 from db.engine import batches
 from db.prompts import select_prompt_ids, source_names
 from models.errors import ModelLoadError
-from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig
-from tasks.config import CurateConfig, ModelConfig, SourceConfig
+from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluateConfig, EvaluationConfig
+from tasks.config import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
 from tasks.database import open_database
 from tasks.errors import NoModelError, NoPreferencesError, NothingToDoError
 from tasks.exchange import NO_PAIRS, no_labels
@@ -26,9 +26,7 @@ from tasks.resources import DEMO_MODEL, POLICY_PREFIX, SERVED_ELSEWHERE, generat
 from tasks.settings import Settings
 
 PROMOTED = "promoted"
-MIN_OWN_RESPONSES = 2
 PROMPTS_PER_LOOK = 5_000
-DEMO_SOURCE = "demo"
 
 
 def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:
@@ -54,7 +52,7 @@ def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False)
         return model
     policy_id = promotions.in_use(session)
     if policy_id is None:
-        raise LookupError("no policy is in use; promote one: antipode promote ID, or name a model: --model.name")
+        raise LookupError("no policy is in use; promote one: antipode promote ID, or name a model")
     return model.model_copy(update={"name": f"{POLICY_PREFIX}{policy_id}"})
 
 
@@ -83,6 +81,11 @@ def chosen_prompts(session: Session, source: SourceConfig) -> list[int]:
     if not prompt_ids:
         raise NothingToDoError(_why_nothing(session, source))
     return prompt_ids
+
+
+def loads_model(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:
+    """Whether a curation loads a model on this machine: to embed, or to generate."""
+    return bool(_models_at_work(session, config, prompt_ids, is_loaded_here=True))
 
 
 def chosen_base(session: Session, config: AlignmentSection) -> ModelConfig:
@@ -154,11 +157,8 @@ def check_alignment(config: AlignConfig | LdAlignConfig, settings: Settings) -> 
         elif config.source.name is not None:
             chosen_prompts(session, config.source)
         name = chosen_base(session, config).name
-        if config.evaluate.source.name is not None or config.evaluate.source.split is not None:
-            chosen_prompts(session, config.evaluate.source)
-    reward_model = config.evaluate.reward_model.name
-    for model in filter(None, (name, reward_model)):
-        check_model(model, settings)
+        _check_evaluate(session, config.evaluate, settings)
+    check_model(name, settings)
 
 
 def check_evaluation(config: EvaluationConfig, settings: Settings) -> None:
@@ -170,11 +170,9 @@ def check_evaluation(config: EvaluationConfig, settings: Settings) -> None:
     """
     with open_database(settings) as sessions, sessions() as session:
         policies.get_policy(session, config.policy)
-        against = config.against
-        if against != "start":
-            against = chosen_model(session, ModelConfig(name=against)).name
-    if against != "start":
-        check_model(against, settings)
+        if config.against != "start":
+            check_model(chosen_model(session, ModelConfig(name=config.against)).name, settings)
+        _check_evaluate(session, config.evaluate, settings)
 
 
 def check_model(name: str, settings: Settings) -> None:
@@ -191,7 +189,7 @@ def check_model(name: str, settings: Settings) -> None:
         return
     folder = Path(name)
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
             raise ModelLoadError(name, "the folder holds no config.json; name one that save_pretrained wrote")
     elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise ModelLoadError(name, "there is no such folder")
@@ -219,6 +217,13 @@ def _samples(session: Session, config: CurateConfig, prompt_ids: list[int]) -> b
         if any(own.get(id_, 0) < MIN_OWN_RESPONSES for id_ in batch):
             return True
     return False
+
+
+def _check_evaluate(session: Session, config: EvaluateConfig, settings: Settings) -> None:
+    if config.source.name is not None or config.source.split is not None:
+        chosen_prompts(session, config.source)
+    if config.reward_model.name is not None:
+        check_model(config.reward_model.name, settings)
 
 
 def _check_data(session: Session, data: DataConfig) -> None:

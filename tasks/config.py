@@ -11,6 +11,8 @@ from models.records import SamplingParameters, Strategy, content_key
 from tasks.section import Section
 
 MAX_CANDIDATES = 64
+MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
+DEMO_SOURCE = "demo"
 
 GeneratorBackend = Literal["auto", "vllm", "transformers", "openai", "scripted"]
 EmbedderBackend = Literal["transformers", "vllm", "hashed"]

@@ -55,7 +55,10 @@ for name in ("torchvision", "torchaudio", "torchcodec"):
             report["broken"][name] = str(error).strip().partition("\\n")[0]
 from models.number_format import fast_format, measured_rate, torch_device
 report["dtype"], report["dtype_reason"] = fast_format().dtype, fast_format().reason
-report["rates"] = {name: measured_rate(name, torch_device()) for name in ("float32", "bfloat16")}
+try:
+    report["rates"] = {name: measured_rate(name, torch_device()) for name in ("float32", "bfloat16")}
+except Exception as error:
+    report["rates"] = {}
 print(json.dumps(report))
 """
 
@@ -120,7 +123,7 @@ def engine_findings(versions: Mapping[str, str], cards: Sequence[Card]) -> list[
     """What `--generate.backend auto` takes."""
     installed = [f"{name} {versions[name]}" for name in (*ENGINES, "transformers") if name in versions]
     if not installed:
-        advice = "pip install -e '.[cpu]', or sample from a server: --generate.backend openai"
+        advice = "pip install -e '.[light]', or sample from a server: --generate.backend openai"
         return [Finding("engine", "warning", "neither vLLM nor transformers is installed", advice)]
     if "vllm" in versions and not cards:
         advice = "--generate.backend transformers, or in an environment of its own: pip install -e '.[cpu]'"
@@ -176,7 +179,7 @@ def device_findings(report: Mapping[str, Any], cards: Sequence[Card], visible: s
     """What torch computes on, and what comes with it but does not import. `visible`: CUDA_VISIBLE_DEVICES."""
     if failure := report.get("failure"):
         level: Level = "warning" if failure == "ModuleNotFoundError: No module named 'torch'" else "problem"
-        advice = "pip install -e '.[cpu]' (with a GPU: '.[gpu,postgres]')"
+        advice = "pip install -e '.[light]' (with a GPU: '.[gpu,postgres]')"
         return [Finding("torch", level, f"no model can run in this environment: {failure}", advice)]
     broken = [
         Finding(name, "problem", f"does not fit torch {report['version']}: {reason}", f"pip uninstall -y {name}")
@@ -189,8 +192,12 @@ def number_format_findings(report: Mapping[str, Any]) -> list[Finding]:
     """What `auto` stands for, beside how fast the device computes; nothing where torch is not there."""
     if "failure" in report:
         return []
-    rates = ", ".join(f"{name} {rate:,.1f} GFLOP/s" for name, rate in report["rates"].items())
-    found = f"auto is {report['dtype']}: {report['dtype_reason']}; measured: {rates}"
+    rates: dict[str, float] = report["rates"]
+    shown = ", ".join(f"{name} {rate:,.1f} GFLOP/s" for name, rate in rates.items()) or "nothing, the device is in use"
+    found = f"auto is {report['dtype']}: {report['dtype_reason']}; measured: {shown}"
+    fastest = max(rates, key=lambda name: rates[name], default=report["dtype"])
+    if fastest != report["dtype"]:
+        return [Finding("number format", "warning", found, f"name the faster one: --model.dtype {fastest}")]
     return [Finding("number format", "ok", found)]
 
 

@@ -26,7 +26,7 @@ from tasks.settings import Settings
 
 PAIRS_PER_TRANSACTION = 5_000
 LONGEST_RULE_NAME = 200
-NO_PAIRS = "there are no pairs to export; make some: antipode curate"
+NO_PAIRS = "there are no pairs yet; make some: antipode curate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,7 @@ from models.generation import Generator
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
-from tasks.choices import MIN_OWN_RESPONSES
-from tasks.config import CurateConfig, SampleConfig
+from tasks.config import MIN_OWN_RESPONSES, CurateConfig, SampleConfig
 from tasks.database import open_database
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress

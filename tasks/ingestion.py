@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import prompts
 from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
-from tasks.choices import DEMO_SOURCE
+from tasks.config import DEMO_SOURCE
 from tasks.database import open_database
 from tasks.exchange_config import ImportConfig
 from tasks.rejects import Rejects
@@ -39,7 +39,11 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
 
     Raises:
         SourceError: If the source cannot be read at all.
+        ValueError: If it would take the name of the demo's own prompts, which the demo's model answers.
     """
+    name = config.name or _plain_name(source)
+    if name == DEMO_SOURCE:
+        raise ValueError(f"{DEMO_SOURCE!r} is the name of the demo's own prompts; give another: --name NAME")
     reader = read_source(
         source,
         format=config.format,
@@ -48,7 +52,6 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
         limit=config.limit,
         config=config.subset,
     )
-    name = config.name or _plain_name(source)
     # Another split, format or prompt column of the same file gives other rows of the same numbers: another source.
     content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, config.split)
     rejects_path = settings.artifact_root / "rejects" / f"{name}-{content_hash[:8]}.jsonl"

@@ -22,7 +22,7 @@ from tasks.database import open_database
 from tasks.devices import device
 from tasks.label_config import JudgeConfig, LabelConfig
 from tasks.labellers import holds_model, make_labeller
-from tasks.number_formats import chosen_format, with_format
+from tasks.number_formats import chosen_format, keep_format, with_format
 from tasks.pairs import chosen_pairs
 from tasks.people import open_people_queue
 from tasks.progress import Advance, say, stage_progress
@@ -234,6 +234,8 @@ def _open(sessions: sessionmaker[Session], config: LabelConfig, version: str) ->
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)
             say(f"taking up run {run_id}, which did not finish")
+            if holds_model(config):
+                keep_format(session, run_id, config)
             return run_id
         return runs.open_run(
             session,

@@ -22,7 +22,7 @@ from tasks.align_config import AlignmentSection
 from tasks.align_data import data_parts, preference_parts
 from tasks.config import MAX_CANDIDATES
 from tasks.devices import device
-from tasks.progress import stage_progress
+from tasks.progress import Advance, stage_progress
 from tasks.reference import response_logps
 from tasks.resources import ResolvedModel, resolve_model
 from tasks.settings import Settings
@@ -100,15 +100,12 @@ def drift_of(
     requests = [request for group in groups for request in group]
     offsets = np.cumsum([0, *map(len, groups)])
     base = resolve_model(config.model.name, config.model, settings)
-    found: dict[str, Any] = {}
     with stage_progress("drift", 2 * len(CONTEXTS) * len(requests), "embeddings") as advance:
-        for context in CONTEXTS:
-            before = _embed(base, requests, context, config, settings)
-            advance(len(requests))
-            after = _embed(policy.resolved, requests, context, config, settings)
-            advance(len(requests))
-            found[context] = embedding_drift(before, after, offsets, bins=DRIFT_BINS).as_dict()
-    return found
+        before, after = (_embed(model, requests, config, settings, advance) for model in (base, policy.resolved))
+    return {
+        context: embedding_drift(before[context], after[context], offsets, bins=DRIFT_BINS).as_dict()
+        for context in CONTEXTS
+    }
 
 
 def held_out_examples(
@@ -133,19 +130,24 @@ def held_out_examples(
 def _embed(
     model: ResolvedModel,
     requests: Sequence[EmbeddingRequest],
-    context: Context,
     config: AlignmentSection,
     settings: Settings,
-) -> Any:
+    advance: Advance,
+) -> dict[Context, Any]:
+    """The vectors of the requests in each context."""
     arguments = {
         "model": model.location,
         "revision": model.revision,
         "dtype": config.model.dtype,
-        "context": context,
+        "context": CONTEXTS[0],
         "max_tokens": DRIFT_TOKENS,
         "tokens_per_batch": DRIFT_BATCH_TOKENS,
     }
     log_path = settings.artifact_root / "logs" / "drift.log"
     isolated = IsolatedEmbedder(HiddenStateEmbedder, arguments, log_path=log_path, timeout_s=None)
+    vectors: dict[Context, Any] = {}
     with device(), closing(isolated) as embedder:
-        return embedder.embed(requests).vectors
+        for context in CONTEXTS:
+            vectors[context] = embedder.embed(requests, context).vectors
+            advance(len(requests))
+    return vectors

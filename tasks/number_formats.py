@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
+from sqlalchemy.orm import Session
+
+from db import runs
 from models.number_format import NumberFormat, fast_format, times_slower
 from tasks.progress import say
 from tasks.section import Section
@@ -26,6 +29,15 @@ def chosen_format(config: Section) -> NumberFormat:
             say(f"warning: {name} is {dtype}, in which a product takes {factor:.0f} times as long as in float32 here")
     say(f"number format: {found.dtype} ({found.reason})")
     return found
+
+
+def keep_format(session: Session, run_id: int, config: Section) -> None:
+    """Say which format a run that is taken up keeps; one of a version that stored none gets this machine's for good."""
+    run = runs.get_run(session, run_id)
+    if run.dtype is None:
+        runs.set_format(session, run_id, chosen_format(config))
+    else:
+        say(f"number format: {run.dtype}, in which the run began ({run.dtype_reason})")
 
 
 def with_format(config: Config, dtype: str | None) -> Config:

@@ -15,6 +15,10 @@ from tasks.errors import GateError
 from tasks.settings import Settings
 
 EVEN = 0.5
+ARGUMENTS = {
+    "judge": " --evaluate.judge.base_url URL --evaluate.judge.model NAME",
+    "reward_model": " --evaluate.reward_model.name NAME",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = N
         found = evaluations.get_evaluation(session, evaluation_id)
     ask = f"antipode evaluate {policy_id} --against {'start' if used is None else name} --evaluate.annotator"
     if found is None or found.baseline != name or "comparison" not in (found.metrics or {}):
-        step = NextStep("a comparison decides", f"{ask} NAME")
+        step = NextStep("a comparison decides", f"{ask} judge{ARGUMENTS['judge']}")
         return GateVerdict(False, f"it was never compared with {name}", next_step=step)
     return _verdict_of(found, ask)
 
@@ -100,8 +104,9 @@ def _verdict_of(found: EvaluationRecord, ask: str) -> GateVerdict:
     if high < EVEN:
         step = NextStep("it is worse, and more prompts would say the same; train another", "antipode align --help")
     else:
-        annotator = found.settings.get("annotator", "NAME")
-        step = NextStep("more prompts would decide", f"{ask} {annotator} --evaluate.source.name SOURCE")
+        annotator = found.settings.get("annotator", "people")
+        who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
+        step = NextStep("more prompts would decide", f"{ask} {who} --evaluate.source.name SOURCE")
     return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id, step)
 
 

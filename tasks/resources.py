@@ -155,12 +155,6 @@ def make_generator(config: SampleConfig, model: str, resolved: ResolvedModel | N
     )
 
 
-def loads_model(config: CurateConfig) -> bool:
-    """Whether a curation loads a model on this machine: to embed, or to generate."""
-    is_sampled_here = generator_backend(config.generate) not in SERVED_ELSEWHERE and config.generate.when != "never"
-    return config.embed.backend != "hashed" or is_sampled_here
-
-
 def resolve_embedder(config: CurateConfig, settings: Settings) -> tuple[EmbedderIdentity, ResolvedModel | None]:
     """Find the model that embeds, and say what makes its vectors its own."""
     embed = config.embed

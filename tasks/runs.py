@@ -19,14 +19,13 @@ from db import runs
 from db.engine import alone
 from db.prompts import run_prompts_after
 from models.records import StoredPrompt
-from tasks.choices import chosen_curation
+from tasks.choices import chosen_curation, loads_model
 from tasks.config import CurateConfig
 from tasks.database import open_database
 from tasks.devices import device_time_of
 from tasks.errors import RunBusyError
-from tasks.number_formats import chosen_format
+from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
-from tasks.resources import loads_model
 from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
@@ -123,6 +122,8 @@ def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -
         if run_id is not None:
             runs.set_status(session, run_id, runs.RUNNING)
             say(f"taking up run {run_id}, which did not finish, with the prompts it began with")
+            if loads_model(session, config, prompt_ids):
+                keep_format(session, run_id, config)
             return run_id
         return runs.open_run(
             session,
@@ -132,7 +133,7 @@ def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -
             config_key=config.key,
             code_version=version,
             prompt_ids=prompt_ids,
-            number_format=chosen_format(config) if loads_model(config) else None,
+            number_format=chosen_format(config) if loads_model(session, config, prompt_ids) else None,
         )
 
 

@@ -161,8 +161,8 @@ def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings
             )
     except (Exception, KeyboardInterrupt) as error:
         with sessions.begin() as session:
-            is_stopped = isinstance(error, KeyboardInterrupt)
-            policies.fail_policy(session, policy.id, None if is_stopped else str(error) or type(error).__name__)
+            reason = "stopped" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+            policies.fail_policy(session, policy.id, reason)
         raise
     _tell(unfit, len(plan.train) + len(plan.held_out))
     folder = job.folder / "model"

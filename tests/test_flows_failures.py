@@ -45,6 +45,7 @@ def test_what_cannot_be_read_is_one_line(antipode, tmp_path):
     assert_one_line(antipode("import", "broken.parquet"), 1, "broken.parquet")
     assert_one_line(antipode("import", "empty.jsonl"), 1, "empty.jsonl")
     assert_one_line(antipode("import", "table.csv", "--limit", "0"), 2, "antipode: --limit: ", "got '0'")
+    assert_one_line(antipode("import", "table.csv", "--name", "demo"), 1, "the demo's own prompts", "--name NAME")
 
 
 @on_sqlite

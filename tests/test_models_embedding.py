@@ -200,6 +200,17 @@ def test_a_response_longer_than_the_model_s_context_is_cut_and_reported(model: s
     assert result.is_truncated.tolist() == [True]
 
 
+def test_a_context_may_be_given_for_one_call_alone(model: str) -> None:
+    alone, after_prompt = (make_embedder(model, context=name) for name in ("response", "prompt_and_response"))
+    requests = requests_of(TEXTS[:3])
+    before = alone.embed(requests).vectors
+
+    np.testing.assert_array_equal(
+        alone.embed(requests, "prompt_and_response").vectors, after_prompt.embed(requests).vectors
+    )
+    np.testing.assert_array_equal(alone.embed(requests).vectors, before)
+
+
 def test_bfloat16_stays_close_to_float32(model: str) -> None:
     vectors = [
         make_embedder(model, dtype=dtype).embed(requests_of(TEXTS[:2])).vectors for dtype in ("float32", "bfloat16")

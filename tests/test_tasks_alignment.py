@@ -14,6 +14,7 @@ from models.alignment.errors import NothingToTrainError
 from models.alignment.records import PolicyIdentity
 from models.fingerprint import model_fingerprint
 from models.records import content_key
+from tasks import training
 from tasks.align_data import load_alignment, preference_parts
 from tasks.align_runs import open_align_run
 from tasks.evaluation import evaluate_policy
@@ -117,6 +118,25 @@ def test_the_same_command_again_trains_nothing(world):
     assert trained(settings, sessions, align_config(model, name="again")) == policy_id
     assert policy_of(sessions, policy_id) == before and weights.stat().st_mtime_ns == written
     assert count_rows(sessions, "ResponseLogp") == scored
+
+
+def test_a_training_that_a_person_stops_says_so_in_its_policy_and_its_run(world, monkeypatch):
+    settings, sessions, model, _ = world
+    run_id = open_align_run.fn(align_config(model, name="stopped", seed=12))
+    with sessions() as session:
+        fixed = load_alignment(session, run_id)
+    store_samples(sessions, fixed, model, settings, lambda _: "How are you?")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt), recorded(run_id):
+        train_policy.fn(run_id, None)
+    with sessions() as session:
+        (stopped,) = [one for one in policies.list_policies(session) if one.run_id == run_id]
+        assert (stopped.status, stopped.error) == (policies.FAILED, "stopped")
+        assert runs.get_run(session, run_id).status == runs.STOPPED
 
 
 def test_a_training_of_another_seed_that_failed_says_why_and_the_same_command_takes_it_up(world, tmp_path):

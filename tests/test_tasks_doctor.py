@@ -196,6 +196,9 @@ def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
         "bfloat16 1.5 GFLOP/s do: None"
     )
     assert doctor_checks.number_format_findings({"failure": "no torch"}) == []
+    swapped = report | {"rates": {"float32": 1.5, "bfloat16": 31.0}}
+    assert told(doctor_checks.number_format_findings(swapped)).endswith("the faster one: --model.dtype bfloat16")
+    assert "the device is in use" in told(doctor_checks.number_format_findings(report | {"rates": {}}))
 
 
 def test_the_rates_of_this_machine_are_measured_in_the_probe():

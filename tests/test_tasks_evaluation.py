@@ -371,7 +371,8 @@ def test_what_to_do_next_is_what_the_gate_waits_for(world, capsys):
     better, even = world.policy(reference_response), world.policy(poor)
     world.says(str(world.model), poor)
     ask = f"antipode evaluate {better} --against start --evaluate.annotator"
-    assert next_lines(better, world, capsys) == [f"{ask} NAME   # a comparison decides", sample(better)]
+    judge = "judge --evaluate.judge.base_url URL --evaluate.judge.model NAME"
+    assert next_lines(better, world, capsys) == [f"{ask} {judge}   # a comparison decides", sample(better)]
     compared = {id_: world.compared(id_) for id_ in (better, even)}
     assert next_lines(better, world, capsys) == [f"antipode promote {better}", sample(better)]
     more = f"antipode evaluate {even} --against start --evaluate.annotator rubric --evaluate.source.name SOURCE"

@@ -24,6 +24,7 @@ from tasks.align_data import load_alignment
 from tasks.align_runs import open_align_run, open_ld_align_run
 from tasks.config import CurateConfig
 from tasks.embedding import embed
+from tasks.errors import NoModelError
 from tasks.evaluation import evaluate_policy
 from tasks.generation import generate
 from tasks.label_config import LabelConfig
@@ -188,6 +189,39 @@ def test_a_run_that_loads_no_model_has_no_number_format(settings, sessions, caps
     with sessions() as session:
         assert session.execute(text("SELECT dtype, dtype_reason FROM run_summary")).one() == (None, None)
     assert "number format" not in capsys.readouterr().err
+
+
+@on_sqlite
+def test_a_run_of_a_version_that_stored_no_format_gets_one_for_good_when_it_is_taken_up(
+    settings, sessions, processor, capsys
+):
+    add(sessions, row(1, "Why?"))
+    config = CurateConfig(model={"name": "demo"})
+    run_id = open_run.fn(config)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE runs SET dtype = NULL, dtype_reason = NULL"))
+
+    assert open_run.fn(config) == run_id
+
+    dtype = "float32" if processor == "emulating" else "bfloat16"
+    with sessions() as session:
+        assert session.execute(text("SELECT dtype FROM runs")).scalar_one() == dtype
+    capsys.readouterr()
+    assert open_run.fn(config) == run_id
+    assert f"number format: {dtype}, in which the run began" in capsys.readouterr().err
+
+
+@on_sqlite
+def test_a_run_whose_prompts_bring_their_responses_loads_no_model_and_needs_none(settings, sessions):
+    add(sessions, row(1, "Why?", "Because.", "Since."))
+
+    open_run.fn(CurateConfig(embed={"backend": "hashed"}))
+
+    with sessions() as session:
+        assert session.execute(text("SELECT dtype FROM run_summary")).scalar_one() is None
+    add(sessions, row(2, "How?", "So."), name="more")
+    with pytest.raises(NoModelError, match="--model[.]name"):
+        open_run.fn(CurateConfig(embed={"backend": "hashed"}))
 
 
 @on_sqlite

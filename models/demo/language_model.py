@@ -70,14 +70,17 @@ def make_demo_model(folder: Path, *, dialogue_count: int = DIALOGUES, progress: 
         folder: where the model is put.
         dialogue_count: dialogues to train on, 32 a step; fewer make a worse model.
         progress: called after every training step with the steps done and the steps in total.
+
+    Raises:
+        OSError: The folder's own folder cannot be written; nothing was trained.
     """
     from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
-    dialogues = list(training_dialogues(dialogue_count, seed=_SEED))
-    tokenizer = _train_tokenizer(dialogues)
-    model = _train_model([_encode(tokenizer, dialogue) for dialogue in dialogues], tokenizer, progress)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".demo-", dir=folder.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".demo-", dir=folder.parent) as scratch:  # first, if it cannot be written
+        dialogues = list(training_dialogues(dialogue_count, seed=_SEED))
+        tokenizer = _train_tokenizer(dialogues)
+        model = _train_model([_encode(tokenizer, dialogue) for dialogue in dialogues], tokenizer, progress)
         finished = Path(scratch) / "model"
         disable_progress_bar()  # of the writing, a line below ours that says nothing
         model.half().save_pretrained(finished)

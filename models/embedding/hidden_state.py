@@ -56,10 +56,11 @@ class HiddenStateEmbedder:
         self._max_tokens = max_tokens
         self._tokens_per_batch = tokens_per_batch
 
-    def embed(self, requests: Sequence[EmbeddingRequest]) -> Embeddings:
+    def embed(self, requests: Sequence[EmbeddingRequest], context: Context | None = None) -> Embeddings:
         """Embed every response, in the order given; NaN and no tokens for an empty text.
 
         The more requests a call brings, the less of each batch is padding: hundreds are good, one prompt's are few.
+        `context` is for this call; None: as at the start.
 
         Raises:
             FloatingPointError: if an embedding overflows, as float16 can.
@@ -71,7 +72,7 @@ class HiddenStateEmbedder:
         sequences = tokenize(
             self._tokenizer,
             requests,
-            context=self._context,
+            context=context or self._context,
             max_tokens=self._max_tokens,
             max_positions=getattr(config, "max_position_embeddings", None),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from models.embedding import Embedder, EmbeddingRequest, Embeddings
+from models.embedding import Context, Embedder, EmbeddingRequest, Embeddings
 from models.isolation import IsolatedProcess
 
 
@@ -36,15 +36,15 @@ class IsolatedEmbedder:
         """
         self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
 
-    def embed(self, requests: Sequence[EmbeddingRequest]) -> Embeddings:
-        """Embed every response, in the order given.
+    def embed(self, requests: Sequence[EmbeddingRequest], context: Context | None = None) -> Embeddings:
+        """Embed every response, in the order given; only a `HiddenStateEmbedder` takes a context for one call.
 
         Raises:
             ProcessDiedError: if the process is dead, closed, or dies on the way.
             TimeoutError: if there is no answer in time; the process is ended.
             Exception: what the embedder raised; it lives on.
         """
-        return cast("Embeddings", self._process.call("embed", list(requests)))
+        return cast("Embeddings", self._process.call("embed", list(requests), *([context] if context else [])))
 
     def close(self) -> None:
         """End the process. Safe to call twice."""
