@@ -220,7 +220,7 @@ def test_a_run_whose_prompts_bring_their_responses_loads_no_model_and_needs_none
     with sessions() as session:
         assert session.execute(text("SELECT dtype FROM run_summary")).scalar_one() is None
     add(sessions, row(2, "How?", "So."), name="more")
-    with pytest.raises(NoModelError, match="--model[.]name"):
+    with pytest.raises(NoModelError, match=r"--model\.name"):
         open_run.fn(CurateConfig(embed={"backend": "hashed"}))
 
 
