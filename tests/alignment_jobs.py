@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from models.alignment.logps import response_logps
 from models.alignment.pair_batches import collate
 from models.alignment.records import Example, TrainingSettings
 from models.alignment.tokens import tokenize_examples
+from models.alignment.trainer import HeldOutCallback
+from models.alignment.training import TrainingProcess
 from models.records import Prompt
 
 TEMPLATE = (
@@ -163,3 +166,19 @@ def _saved(model: Any, tokenizer: Any, folder: Path) -> str:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+class TrainingHaltedAtStepTen(TrainingProcess):
+    """Does ten steps, then waits to be ended: whoever watches sees it alive, however late they look."""
+
+    def run(self) -> None:
+        """Train so far."""
+        on_step_end = HeldOutCallback.on_step_end
+
+        def halting(callback: HeldOutCallback, args: Any, state: Any, control: Any, **others: Any) -> None:
+            on_step_end(callback, args, state, control, **others)
+            if state.global_step == 10:
+                threading.Event().wait()
+
+        HeldOutCallback.on_step_end = halting  # type: ignore[method-assign]
+        super().run()

@@ -28,16 +28,20 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def judge():
-    """A judge by content that takes its time."""
+    """A judge by content that takes its time; what is asked after `answers` requests waits until it may go on."""
     server = ChatServer()
+    server.answers, server.goes_on = float("inf"), threading.Event()
 
     def slow(body, number):
         time.sleep(0.02)
+        if number > server.answers:
+            server.goes_on.wait()
         return prefers(body)
 
     server.reply = slow
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     yield server
+    server.goes_on.set()
     server.shutdown()
     server.server_close()
 
@@ -75,6 +79,7 @@ def test_a_judge_run_killed_midway_asks_nothing_twice_and_loses_nothing(
     antipode, curated, judge, sessions, fork_server, prefect_server, tmp_path
 ):
     command = ("label", "--judge.base_url", judge.url, "--judge.model", "tiny", "--pairs_per_shard", "4")
+    judge.answers = 100
     for enough in (12, 40):
         with Path(os.devnull).open("w") as nowhere:
             streams = {"output": nowhere.fileno(), "errors": nowhere.fileno()}
@@ -82,6 +87,7 @@ def test_a_judge_run_killed_midway_asks_nothing_twice_and_loses_nothing(
         eventually(lambda enough=enough: len(judged_texts(sessions)) >= enough, f"{enough} judgements")
         os.kill(process.process_id, signal.SIGKILL)
         assert process.wait(10) == -signal.SIGKILL
+    judge.goes_on.set()
     before, asked = judged_texts(sessions), len(judge.bodies)
     assert 40 <= len(before) < 2 * PAIRS
     ended = antipode(*command)
@@ -105,6 +111,7 @@ def test_ctrl_c_in_a_terminal_stops_a_judge_at_once_and_its_run_is_not_running(
     """A terminal sends it to every process, the temporary Prefect server's too."""
     command = ("label", "--judge.base_url", judge.url, "--judge.model", "tiny", "--judge.concurrency", "1")
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    judge.answers = 3
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", *command],
         cwd=tmp_path,

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 from alignment_jobs import (
+    TrainingHaltedAtStepTen,
     assert_same_weights,
     curve,
     make_examples,
@@ -28,6 +29,7 @@ from alignment_jobs import (
 )
 from engine_processes import live_engines
 
+from models.alignment import training
 from models.alignment.errors import (
     DeviceMemoryError,
     DiskFullError,
@@ -38,7 +40,6 @@ from models.alignment.errors import (
 )
 from models.alignment.job import TrainingJob, only_process, read_result
 from models.alignment.records import Example, LoraSettings, Method, MetricPoint, TrainingResult, UnfitExample
-from models.alignment.training import train
 from models.errors import ModelLoadError
 from models.isolation import ProcessDiedError
 
@@ -90,7 +91,7 @@ def training_process() -> int:
 
 def run_train(job: TrainingJob, watcher: Watcher) -> tuple[TrainingResult, tuple[UnfitExample, ...]]:
     log_path = job.folder.parent / "train.log"
-    return train(job, log_path=log_path, on_metrics=watcher.on_metrics, on_step=watcher.on_step, timeout_s=120)
+    return training.train(job, log_path=log_path, on_metrics=watcher.on_metrics, on_step=watcher.on_step, timeout_s=120)
 
 
 def checkpoints(folder: Path) -> list[str]:
@@ -122,13 +123,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights_and_curve(
-    tmp_path: Path, model: str, examples: Sequence[Example]
+    tmp_path: Path, model: str, examples: Sequence[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job(tmp_path / "killed", model, examples, **ROUNDS)
     first = Watcher(kills_at=10)
-    with pytest.raises(ProcessDiedError):
+    with monkeypatch.context() as patched, pytest.raises(ProcessDiedError):
+        patched.setattr(training, "TrainingProcess", TrainingHaltedAtStepTen)
         run_train(job, first)
-    assert 10 <= first.steps[-1][0] < 200
+    assert first.steps[-1] == (10, 200)
     assert checkpoints(job.folder)
     assert not (job.folder / "model").exists()
     with (job.folder / "metrics.jsonl").open("a") as file:
@@ -283,7 +285,11 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path: Path, model: str, e
     assert not (job.folder / "job.json").exists()  # nothing was written beside the one at work
 
 
-def test_an_error_of_who_listens_ends_the_process(tmp_path: Path, model: str, examples: Sequence[Example]) -> None:
+def test_an_error_of_who_listens_ends_the_process(
+    tmp_path: Path, model: str, examples: Sequence[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "TrainingProcess", TrainingHaltedAtStepTen)
+
     class ListenerError(Exception):
         pass
 
