@@ -29,16 +29,14 @@ from models.guide.distances import distance_weights, farther_is_worse, latent_di
 from models.guide.training import Guide, train_guide
 from models.number_format import fast_format
 from models.records import StoredPrompt
-from tasks.align_data import golden_parts, load_alignment
+from tasks.align_data import alignment_at_work
 from tasks.align_runs import open_ld_align_run
 from tasks.config import GenerateConfig
-from tasks.database import open_database
 from tasks.ld_align import guide_settings_of
 from tasks.ld_align_config import GuideConfig, LdAlignConfig
 from tasks.policy_samples import policy_samples
-from tasks.resources import resolve_model
-from tasks.settings import Settings
-from tasks.training import fine_tune, start_model
+from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
+from tasks.training import fine_tune
 
 SHOWN = 64  # texts on which the two losses are measured
 VARIANTS = [(read_out, told, 10.0) for told in ("every_token", "prefix") for read_out in ("last", "mean")]
@@ -53,21 +51,18 @@ GENERATE = GenerateConfig(when="always", backend="transformers", responses_per_p
 
 def texts() -> tuple[list[GuideText], list[GuideText], list[GuideText], Any]:
     """Golden responses, two samples each by the fine-tuned model, and the model the guide's tokenizer is of."""
-    settings = Settings()
     run_id = open_ld_align_run.fn(LdAlignConfig.model_validate(RUN))
     start_id = fine_tune.fn(run_id)
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_alignment(session, run_id)
-            assert isinstance(config, LdAlignConfig)
-            golden = {one.prompt_id: one for one in golden_parts(session, config).train}
-        name = start_model(config, start_id, settings).name
-        prompts = [StoredPrompt(one.prompt_id, one.prompt) for one in golden.values()]
-        own = policy_samples(sessions, run_id, config, name, prompts, generate=GENERATE, settings=settings)
+    with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run:
+        assert run.data.golden is not None
+        golden = {sample.prompt_id: sample for sample in run.data.golden.train}
+        prompts = [StoredPrompt(sample.prompt_id, sample.prompt) for sample in golden.values()]
+        own = policy_samples(run, run.model(start_id), prompts, GENERATE)
+        base = run.base
     first, second = ([one for one in own if one.sample_index == index] for index in (0, 1))
     chosen = [golden[one.prompt_id] for one in first]
     rows = [[GuideText(one.prompt, one.text) for one in part] for part in (chosen, first, second)]
-    return rows[0], rows[1], rows[2], resolve_model(config.model.name, config.model, settings)
+    return rows[0], rows[1], rows[2], base
 
 
 def utilities(rows: list[GuideText]) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,11 +49,11 @@ class RunSummary:
     dtype_reason: str | None
 
 
-def find_unfinished(session: Session, config_key: str) -> int | None:
-    """The newest run of this configuration that has not completed, if there is one."""
+def find_unfinished(session: Session, config_keys: Collection[str]) -> int | None:
+    """The newest run of one of these keys that has not completed, if there is one."""
     query = (
         select(schema.Run.id)
-        .where(schema.Run.config_key == config_key, schema.Run.status != COMPLETED)
+        .where(schema.Run.config_key.in_(config_keys), schema.Run.status != COMPLETED)
         .order_by(schema.Run.id.desc())
         .limit(1)
     )
@@ -91,6 +91,13 @@ def open_run(
     session.flush()
     insert_new(session, schema.RunPrompt, [{"run_id": run.id, "prompt_id": prompt_id} for prompt_id in prompt_ids])
     return run.id
+
+
+def take_up(session: Session, run_id: int, *, config: Mapping[str, Any], config_key: str) -> None:
+    """Say that a run is at work again, with the same configuration at another pace."""
+    set_status(session, run_id, RUNNING)
+    values = {"config": dict(config), "config_key": config_key}
+    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
 
 
 def set_status(session: Session, run_id: int, status: str, *, error: str | None = None) -> None:

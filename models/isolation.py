@@ -5,6 +5,9 @@ engine; it runs any class or function that can be imported by name, and forwards
 
     with IsolatedProcess(VllmGenerator, {"model": "…", …}, log_path=Path("run.log"), timeout_s=3600) as process:
         responses = process.call("generate", requests)
+
+`SharedProcess` holds several backends, one after the other, for stages that follow each other on one device: the
+libraries are imported once.
 """
 
 from __future__ import annotations
@@ -12,22 +15,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Protocol
+
+from models.isolated_host import Build, Call, Failure, Vacate
 
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from models.isolation import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+    "from models.isolated_host import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _POLL_S = 0.2  # a dead process is noticed at once by the end of its pipe, or after this time if a grandchild holds it
 _LOG_TAIL_BYTES = 8192
@@ -80,16 +83,26 @@ class IsolatedProcess:
             TimeoutError: It took longer than `timeout_s`; the process has been ended.
             Exception: Whatever `build` raised, with its type where this process knows the type.
         """
-        self._name = getattr(build, "__qualname__", repr(build))
-        self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._log_path = log_path
         self._log = _open_log(log_path)
-        self._log_start = self._log.seek(0, os.SEEK_END)
         self._connection, far_end = Pipe()
         self._process = _start(far_end, self._log)
         far_end.close()
-        self._exchange((build, dict(arguments)), f"start {self._name}", ends_on_error=True)
+        self._build(build, arguments, log_path, timeout_s)
+
+    def replace(
+        self,
+        build: Callable[..., object],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Give up the backend and build another in the same process; arguments and errors as at the start."""
+        with self._lock:
+            self._log.close()
+            self._log = _open_log(log_path)
+            self._build(build, arguments, log_path, timeout_s)
 
     @property
     def process_id(self) -> int:
@@ -105,7 +118,17 @@ class IsolatedProcess:
             Exception: Whatever the method raised; the backend lives on.
         """
         with self._lock:
-            return self._exchange((method, arguments), f"answer {self._name}.{method}", ends_on_error=False)
+            return self._exchange(Call(method, arguments), f"answer {self._name}.{method}", ends_on_error=False)
+
+    def vacate(self) -> None:
+        """Give up the backend and its memory; the process waits for the next one."""
+        with self._lock:
+            self._exchange(Vacate(), f"give {self._name} up", ends_on_error=True)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process was ended, by `close` or since it failed."""
+        return self._connection.closed
 
     def close(self) -> None:
         """End the process and all it started, at once. Safe to call twice."""
@@ -124,6 +147,16 @@ class IsolatedProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _build(
+        self, build: Callable[..., object], arguments: Mapping[str, Any], log_path: Path | None, timeout_s: float | None
+    ) -> None:
+        self._name = getattr(build, "__qualname__", repr(build))
+        self._timeout_s = timeout_s
+        self._log_path = log_path
+        self._log_start = self._log.seek(0, os.SEEK_END)
+        log = None if log_path is None else str(log_path.resolve())
+        self._exchange(Build(build, dict(arguments), log), f"start {self._name}", ends_on_error=True)
+
     def _exchange(self, message: object, task: str, *, ends_on_error: bool) -> Any:
         """Send a message and wait for its answer; an interruption ends the process, whose answer nobody awaits."""
         if self._connection.closed:
@@ -133,7 +166,7 @@ class IsolatedProcess:
         except BaseException:
             self.close()
             raise
-        if isinstance(answer, _Failure):
+        if isinstance(answer, Failure):
             if ends_on_error:
                 self.close()
             raise answer.to_exception()
@@ -179,35 +212,75 @@ class IsolatedProcess:
         return f" The end of its log{where}:\n{lines}" if lines else " Its log is empty."
 
 
-class _Failure(NamedTuple):
-    """An exception on its way from the process to its parent."""
+class BackendProcess(Protocol):
+    """A process that answers for a backend."""
 
-    module: str
-    description: str
-    trace: str
-    pickled: bytes | None
+    def call(self, method: str, *arguments: Any) -> Any:
+        """As `IsolatedProcess.call`."""
+        ...
 
-    @classmethod
-    def of(cls, error: Exception) -> _Failure:
-        kind = type(error)
-        return cls(kind.__module__, f"{kind.__qualname__}: {error}", traceback.format_exc(), _pickled(error))
-
-    def to_exception(self) -> Exception:
-        """The exception itself if its module is loaded here; a parent never imports an engine to raise its error."""
-        error: Exception = RuntimeError(self.description)
-        if self.pickled is not None and self.module in sys.modules:
-            error = pickle.loads(self.pickled)
-        error.add_note(f"raised in a process of its own:\n{self.trace}")
-        return error
+    def close(self) -> None:
+        """Give the backend up, and its memory with it."""
+        ...
 
 
-def _pickled(error: Exception) -> bytes | None:
-    """The exception as bytes, or None if it does not survive the round trip."""
-    try:
-        data = pickle.dumps(error)
-        return data if type(pickle.loads(data)) is type(error) else None
-    except Exception:  # noqa: BLE001 (an exception's own pickling may raise anything)
-        return None
+class StartsBackend(Protocol):
+    """What starts a backend: `IsolatedProcess`, or `SharedProcess.start`."""
+
+    def __call__(
+        self,
+        build: Callable[..., object],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> BackendProcess:
+        """As `IsolatedProcess`."""
+        ...
+
+
+class SharedProcess:
+    """One process for backends that follow each other; it starts with the first.
+
+    For backends of plain torch, which give their memory back when they are given up. What does not (vLLM, a training)
+    gets a process of its own.
+    """
+
+    def __init__(self) -> None:
+        self._process: IsolatedProcess | None = None
+
+    def start(
+        self,
+        build: Callable[..., object],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> BackendProcess:
+        """Build a backend in the process, in place of the one before; parameters and errors as of `IsolatedProcess`."""
+        if self._process is None or self._process.is_closed:
+            self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
+        else:
+            self._process.replace(build, arguments, log_path=log_path, timeout_s=timeout_s)
+        return _Tenant(self._process)
+
+    def close(self) -> None:
+        """End the process. Safe to call twice."""
+        if self._process is not None:
+            self._process.close()
+
+
+class _Tenant:
+    """A backend in a shared process."""
+
+    def __init__(self, process: IsolatedProcess) -> None:
+        self.call = process.call
+        self._process: IsolatedProcess | None = process
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and not process.is_closed:
+            process.vacate()
 
 
 def _open_log(log_path: Path | None) -> IO[bytes]:
@@ -230,47 +303,3 @@ def _start(far_end: Connection, log: IO[bytes]) -> subprocess.Popen[bytes]:
         pass_fds=[descriptor],
         start_new_session=True,
     )
-
-
-def serve(descriptor: int, parent_id: int) -> None:
-    """The process's side: build the backend from the first message, then answer calls until the pipe ends."""
-    os.set_inheritable(descriptor, False)
-    watch_parent(parent_id)
-    connection = Connection(descriptor)
-    with contextlib.suppress(EOFError, ConnectionError):
-        try:
-            build, arguments = connection.recv()
-            backend = build(**arguments)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the parent raises it)
-            connection.send(_Failure.of(error))
-            return
-        connection.send(None)
-        while True:
-            _answer(connection, backend)
-    os.killpg(0, signal.SIGKILL)  # the parent is gone: nobody else ends what the backend has started
-
-
-def _answer(connection: Connection, backend: object) -> None:
-    """Run one call. An answer that cannot be pickled comes back as the failure to pickle it."""
-    data = connection.recv_bytes()
-    try:
-        method, arguments = pickle.loads(data)
-        answer = pickle.dumps(getattr(backend, method)(*arguments))
-    except Exception as error:  # noqa: BLE001 (whatever it is, the parent raises it)
-        answer = pickle.dumps(_Failure.of(error))
-    connection.send_bytes(answer)
-
-
-def watch_parent(parent_id: int) -> None:
-    """Kill this process and its group, which it leads, within a second of its parent's end.
-
-    Not PR_SET_PDEATHSIG: that fires when the THREAD that started the process ends, and workflow engines run tasks in
-    threads.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent_id:
-            time.sleep(0.5)
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()

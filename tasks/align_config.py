@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Self
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from models.alignment.records import LoraSettings, Optimizer, Schedule
-from models.records import content_key
-from tasks.config import GenerateConfig, GeneratorBackend, ModelConfig, SampleConfig, SourceConfig
+from tasks.config import (
+    AnswersConfig,
+    GeneratorBackend,
+    MaxTokens,
+    ModelConfig,
+    SampleConfig,
+    SourceConfig,
+    Temperature,
+    TopP,
+)
 from tasks.exchange_config import PreferencesConfig
 from tasks.label_config import JudgeConfig, LabelConfig, RewardModelConfig, RubricConfig
-from tasks.section import Section
+from tasks.section import Pace, RunConfig, Section
 
 PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
 EvaluationAnnotator = Literal["none", "judge", "reward_model", "rubric", "people"]
@@ -101,7 +110,7 @@ class OptimizeConfig(Section):
     accelerate_config: str | None = Field(
         None, description="File that `accelerate config` wrote: several GPUs, FSDP, DeepSpeed."
     )
-    timeout_s: float | None = Field(None, gt=0, description="Seconds a training may take. Empty: any time.")
+    timeout_s: Pace[float | None] = Field(None, gt=0, description="Seconds a training may take. Empty: any time.")
 
     @model_validator(mode="after")
     def _a_batch_is_whole_passes(self) -> Self:
@@ -138,7 +147,7 @@ class TruthConfig(RubricConfig):
     temperature: float = Field(0.0, ge=0, description="Noise of the choice (Bradley-Terry): 0 is none, or more.")
 
 
-class EvaluateConfig(Section):
+class EvaluateConfig(AnswersConfig):
     """What a policy is measured by."""
 
     annotator: EvaluationAnnotator = Field(
@@ -153,12 +162,8 @@ class EvaluateConfig(Section):
         SourceConfig(), description="Prompts to sample for. Empty: those of the held-out preferences."
     )
     responses_per_prompt: int = Field(1, ge=1, le=32, description="Responses of each model a prompt (1 to 32).")
-    temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature (0 to 2).")
-    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling (0 to 1).")
-    max_tokens: int = Field(256, ge=1, description="A response is cut after so many tokens (1 or more).")
-    max_model_len: int | None = Field(
-        None, ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more)."
-    )
+    temperature: Temperature = 0.7
+    top_p: TopP = 1.0
     backend: GeneratorBackend = Field("auto", description="Engine, as for generate.backend; no server's.")
     reward_beta: float = Field(
         0.1, gt=0, description="β of the implicit reward (REAL eq. 10), the same for every method."
@@ -182,11 +187,6 @@ class EvaluateConfig(Section):
         section = {self.annotator: getattr(self, self.annotator).model_dump()} if is_configured else {}
         return LabelConfig.model_validate({"seed": seed, "annotator": self.annotator, **section})
 
-    def generate(self) -> GenerateConfig:
-        """How the compared responses are sampled."""
-        names = ("backend", "responses_per_prompt", "temperature", "top_p", "max_tokens", "max_model_len")
-        return GenerateConfig(when="always", **{name: getattr(self, name) for name in names})
-
 
 class GateConfig(Section):
     """Whether a policy that beats the one in use takes its place."""
@@ -198,7 +198,7 @@ class GateConfig(Section):
     )
 
 
-class AlignmentSection(Section):
+class AlignmentSection(RunConfig, ABC):
     """What every alignment has."""
 
     name: str = Field(
@@ -212,9 +212,9 @@ class AlignmentSection(Section):
     gate: GateConfig = Field(GateConfig(), description="What becomes of it.")
 
     @property
-    def key(self) -> str:
-        """Content hash: an unfinished run of the same configuration is the same run."""
-        return content_key(type(self).__name__, self.model_dump(mode="json"))
+    @abstractmethod
+    def optimize(self) -> OptimizeConfig:
+        """How weights are trained, whatever is trained."""
 
     @model_validator(mode="after")
     def _a_gate_needs_a_measurement(self) -> Self:
@@ -230,7 +230,13 @@ class AlignmentSection(Section):
 class AlignConfig(AlignmentSection):
     """One alignment: preferences → SFT → policy, measured, gated."""
 
+    key_prefix: ClassVar = ("AlignConfig",)
     train: TrainConfig = Field(TrainConfig(), description="How the policy is trained.")
+
+    @property
+    def optimize(self) -> TrainConfig:
+        """How the policy is trained."""
+        return self.train
 
 
 class EvaluationConfig(Section):
@@ -256,7 +262,7 @@ class EvaluationConfig(Section):
 class ProtocolJudgeConfig(JudgeConfig):
     """A judge that explains before its mark."""
 
-    max_tokens: int = Field(2048, ge=1, description="A reply is cut after so many tokens (1 or more).")
+    max_tokens: MaxTokens = 2048
 
     @model_validator(mode="after")
     def _the_protocol_asks(self) -> Self:
@@ -266,9 +272,10 @@ class ProtocolJudgeConfig(JudgeConfig):
         return self
 
 
-class QuestionsConfig(Section):
+class QuestionsConfig(AnswersConfig, RunConfig):
     """A question file answered by a policy and graded by a judge, as MT-Bench and Arena-Hard do."""
 
+    key_prefix: ClassVar = ("questions",)
     protocol: Literal["mt_bench", "arena_hard"] = Field(
         "mt_bench",
         description="`mt_bench`: each answer a grade of 1 to 10; `arena_hard`: two games against a baseline.",
@@ -276,10 +283,8 @@ class QuestionsConfig(Section):
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the answers and of the interval (0 or more).")
     model: ModelConfig = Field(ModelConfig(), description="Who answers, such as `policy:3`.")
     against: str | None = Field(None, description="arena_hard: the baseline, a model's name or `policy:ID`.")
-    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the answers (0 to 2).")
-    max_tokens: int = Field(1024, ge=1, description="An answer is cut after so many tokens (1 or more).")
-    max_model_len: int | None = Field(None, ge=1, description="vLLM: longest dialogue plus answer, in tokens.")
-    backend: GeneratorBackend = Field("auto", description="Engine that answers, as for generate.backend.")
+    temperature: Temperature = 0.0
+    max_tokens: MaxTokens = 1024
     base_url: str | None = Field(None, description="For backend openai: address of the server.")
     judge: ProtocolJudgeConfig = Field(ProtocolJudgeConfig(), description="The judge.")
     strong_weight: float = Field(3.0, ge=1, description="arena_hard: how often a much better answer counts.")
@@ -296,6 +301,4 @@ class QuestionsConfig(Section):
 
     def sampling(self) -> SampleConfig:
         """How the answers are made."""
-        names = ("backend", "temperature", "max_tokens", "max_model_len", "base_url")
-        generate = GenerateConfig(when="always", responses_per_prompt=1, **{n: getattr(self, n) for n in names})
-        return SampleConfig(seed=self.seed, model=self.model, generate=generate)
+        return SampleConfig(seed=self.seed, model=self.model, generate=self.generate())

@@ -2,88 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from db import runs, snapshots
+from db import snapshots
 from db.prompts import select_prompt_ids, stored_prompts
 from db.samples import Sample, references
+from models.alignment.records import Example
 from models.exchange import PreferenceRow
 from models.records import Prompt, StoredPrompt, content_key
-from tasks.align_config import AlignConfig, AlignmentSection, DataConfig
+from tasks.align_config import AlignmentSection, DataConfig
 from tasks.config import SourceConfig
+from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.ld_align_config import LdAlignConfig
-from tasks.number_formats import with_format
+from tasks.named_models import NamedModel, find_model, policy_name
+from tasks.run_kinds import RunAtWork
+from tasks.settings import Settings
 
 HELD_OUT_SPLITS = ("test", "validation", "valid", "val", "dev")
 HASH_DIGITS = 16
 
 Row = TypeVar("Row", PreferenceRow, Sample)
+Config = TypeVar("Config", bound=AlignmentSection)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts(Generic[Row]):
     """Rows to train on and rows only to measure on; no prompt is in both."""
 
-    train: list[Row]
-    held_out: list[Row]
+    train: Sequence[Row]
+    held_out: Sequence[Row]
 
 
-def load_alignment(session: Session, run_id: int) -> AlignmentSection:
-    """The configuration an aligning run was opened with, its number formats settled."""
-    return with_format(asked_alignment(session, run_id), runs.get_run(session, run_id).dtype)
+@dataclass(frozen=True, slots=True)
+class AlignmentData:
+    """What a run trains on and measures on.
+
+    Attributes:
+        preferences: The rows of the run's snapshot; None where golden references are all there is.
+        golden: One golden response a prompt, for a run in rounds; None for others.
+    """
+
+    preferences: Parts[PreferenceRow] | None
+    golden: Parts[Sample] | None
+
+    @property
+    def parts(self) -> Parts[PreferenceRow] | Parts[Sample]:
+        """What the policy is trained on."""
+        parts = self.golden or self.preferences
+        assert parts is not None
+        return parts
+
+    def held_out_examples(self, baseline_samples: Sequence[Sample]) -> list[tuple[int, Example]]:
+        """The held-out examples with their prompts' ids.
+
+        Golden references have no rejected response of their own: the baseline's sample takes its place, as in training.
+        """
+        sampled = {sample.prompt_id: sample.text for sample in reversed(baseline_samples)}
+        rows = (self.preferences or self.parts).held_out
+        return [
+            (row.prompt_id, Example(row.prompt, row.chosen, row.rejected))
+            if isinstance(row, PreferenceRow)
+            else (row.prompt_id, Example(row.prompt, row.text, sampled.get(row.prompt_id)))
+            for row in rows
+        ]
 
 
-def asked_alignment(session: Session, run_id: int) -> AlignmentSection:
-    """The configuration an aligning run was opened with, as it was asked for."""
-    config = runs.get_run(session, run_id).config
-    return (LdAlignConfig if "rounds" in config else AlignConfig).model_validate(config)
+@dataclass(frozen=True)
+class AlignmentAtWork(RunAtWork[Config]):
+    """A run that makes or measures a policy, with its data, which a step reads once."""
+
+    @cached_property
+    def data(self) -> AlignmentData:
+        """What the run trains on and measures on."""
+        with self.sessions() as session:
+            return read_data(session, self.config)
+
+    @cached_property
+    def compared_prompts(self) -> list[StoredPrompt]:
+        """The prompts that policies are compared on."""
+        with self.sessions() as session:
+            return compared_prompts(session, self.config, self.data)
+
+    @cached_property
+    def base(self) -> NamedModel:
+        """The model that the run aligns."""
+        return find_model(self.sessions, self.config.model.name, self.config.model, self.settings)
+
+    def model(self, policy_id: int | None) -> NamedModel:
+        """The policy of this id; None: the model that the run aligns."""
+        if policy_id is None:
+            return self.base
+        return find_model(self.sessions, policy_name(policy_id), self.config.model, self.settings)
 
 
-def preference_parts(session: Session, data: DataConfig) -> Parts[PreferenceRow]:
-    """The rows of the configured snapshot; held out are those of a test split, and a share by the prompt's hash.
+@contextmanager
+def alignment_at_work(run_id: int, load_config: Callable[[Session, int], Config]) -> Iterator[AlignmentAtWork[Config]]:
+    """Open the database for a step of an alignment; `load_config` reads the configuration of its kind of run."""
+    settings = Settings()
+    with open_database(settings) as sessions:
+        with sessions() as session:
+            config = load_config(session, run_id)
+        yield AlignmentAtWork(sessions, run_id, config, settings)
+
+
+def read_data(session: Session, config: AlignmentSection) -> AlignmentData:
+    """Read what a run trains on and measures on.
 
     Raises:
         LookupError: If there is no such snapshot.
-        NothingToDoError: If one of the two parts is empty.
+        NothingToDoError: If there is nothing to train on, or nothing to measure on.
     """
-    assert data.snapshot is not None  # stored with the run
-    snapshot = snapshots.snapshot_info(session, data.snapshot)
-    rows = list(snapshots.snapshot_rows(session, snapshot.id))[: data.limit]
-    is_out = [is_held_out(row.prompt, row.split, data.held_out_share) for row in rows]
-    return _parted(rows, is_out, f"snapshot {data.snapshot}", data.held_out_share)
-
-
-def golden_parts(session: Session, config: LdAlignConfig) -> Parts[Sample]:
-    """One golden response a prompt: chosen ones of the snapshot, or the references of the source.
-
-    Raises:
-        NothingToDoError: If one of the two parts is empty.
-    """
-    if config.golden == "chosen":
-        parts = preference_parts(session, config.data)
-        return Parts(_chosen(parts.train), _chosen(parts.held_out))
-    found = references(session, _prompt_ids(session, config.source))
-    if not found:
-        raise NothingToDoError(
-            f"source {config.source.name or 'any'} has no reference response; import an SFT data set: antipode import "
-            "FILE --format sft, or take the chosen responses: --golden chosen"
-        )
-    share = config.data.held_out_share
-    splits = snapshots.splits_of(session, [one.prompt_id for one in found])
-    is_out = [is_held_out(one.prompt, splits.get(one.prompt_id), share) for one in found]
-    return _parted(found, is_out, f"source {config.source.name or 'any'}", share)
-
-
-def data_parts(session: Session, config: AlignmentSection) -> Parts[PreferenceRow] | Parts[Sample]:
-    """What the run trains on and measures on."""
-    if isinstance(config, LdAlignConfig):
-        return golden_parts(session, config)
-    return preference_parts(session, config.data)
+    if not isinstance(config, LdAlignConfig):
+        return AlignmentData(_preferences(session, config.data), None)
+    if config.golden == "references":
+        return AlignmentData(None, _references(session, config))
+    preferences = _preferences(session, config.data)
+    return AlignmentData(preferences, Parts(_chosen(preferences.train), _chosen(preferences.held_out)))
 
 
 def is_held_out(prompt: Prompt, split: str | None, share: float) -> bool:
@@ -96,22 +137,45 @@ def is_held_out(prompt: Prompt, split: str | None, share: float) -> bool:
     )
 
 
-def evaluation_prompts(session: Session, config: AlignmentSection) -> list[StoredPrompt]:
+def compared_prompts(session: Session, config: AlignmentSection, data: AlignmentData) -> list[StoredPrompt]:
     """The prompts that policies are compared on: those held out, or a source's that are not trained on.
 
     Raises:
         NothingToDoError: If there are none.
     """
-    source, parts = config.evaluate.source, data_parts(session, config)
+    source, parts = config.evaluate.source, data.parts
     if source.name is None and source.split is None:
         held_out = {row.prompt_id: StoredPrompt(row.prompt_id, row.prompt) for row in parts.held_out}
         return list(held_out.values())[: source.limit]
     trained = {row.prompt_id for row in parts.train}
-    found = select_prompt_ids(session, source=source.name, split=source.split, limit=None)
-    ids = [id_ for id_ in found if id_ not in trained][: source.limit]
-    if not ids:
+    ids = select_prompt_ids(session, source=source.name, split=source.split, limit=None)
+    untrained = [id_ for id_ in ids if id_ not in trained][: source.limit]
+    if not untrained:
         raise NothingToDoError(f"every prompt of evaluate.source {source.name or 'any'} is trained on; name others")
-    return stored_prompts(session, ids)
+    return stored_prompts(session, untrained)
+
+
+def _preferences(session: Session, data: DataConfig) -> Parts[PreferenceRow]:
+    """The rows of the configured snapshot; held out are those of a test split, and a share by the prompt's hash."""
+    assert data.snapshot is not None  # stored with the run
+    snapshot = snapshots.snapshot_info(session, data.snapshot)
+    rows = list(snapshots.snapshot_rows(session, snapshot.id))[: data.limit]
+    is_out = [is_held_out(row.prompt, row.split, data.held_out_share) for row in rows]
+    return _parted(rows, is_out, f"snapshot {data.snapshot}", data.held_out_share)
+
+
+def _references(session: Session, config: LdAlignConfig) -> Parts[Sample]:
+    """The references of the configured source, one a prompt."""
+    samples = references(session, _prompt_ids(session, config.source))
+    if not samples:
+        raise NothingToDoError(
+            f"source {config.source.name or 'any'} has no reference response; import an SFT data set: antipode import "
+            "FILE --format sft, or take the chosen responses: --golden chosen"
+        )
+    share = config.data.held_out_share
+    splits = snapshots.splits_of(session, [sample.prompt_id for sample in samples])
+    is_out = [is_held_out(sample.prompt, splits.get(sample.prompt_id), share) for sample in samples]
+    return _parted(samples, is_out, f"source {config.source.name or 'any'}", share)
 
 
 def _prompt_ids(session: Session, source: SourceConfig) -> list[int]:

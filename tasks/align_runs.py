@@ -8,18 +8,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import policies, runs
+from db import policies
 from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig, GateConfig
-from tasks.align_data import asked_alignment, data_parts, evaluation_prompts
-from tasks.choices import chosen_base, chosen_model
+from tasks.align_data import compared_prompts, read_data
+from tasks.choices import chosen_base
 from tasks.config import ModelConfig
 from tasks.errors import NothingToDoError
 from tasks.exchange import take_snapshot
 from tasks.ld_align_config import LdAlignConfig
-from tasks.number_formats import chosen_format, keep_format
+from tasks.named_models import chosen_model, policy_name
 from tasks.progress import say
-from tasks.resources import POLICY_PREFIX
-from tasks.runs import opened
+from tasks.run_kinds import ALIGNMENT, ALIGNMENT_IN_ROUNDS, COMPARISON, RunKind, kind_of_alignment
+from tasks.runs import find_or_open, opened
 
 Config = TypeVar("Config", bound=AlignmentSection)
 
@@ -34,18 +34,13 @@ def open_align_run(config: AlignConfig) -> int:
         NothingToDoError: If there is nothing to train on, or nothing to measure on.
         LookupError: If there is no such run, snapshot or policy.
     """
-    return opened(lambda sessions, version: _open(sessions, fixed(sessions, config), runs.ALIGN, version))
+    return _open(config, ALIGNMENT)
 
 
 @task(name="open ld-align run", task_run_name="open ld-align run", cache_policy=NO_CACHE)
 def open_ld_align_run(config: LdAlignConfig) -> int:
     """The same for a run in rounds."""
-
-    def open_once(sessions: sessionmaker[Session], version: str) -> int:
-        asked = fixed(sessions, config, has_snapshot=config.golden == "chosen")
-        return _open(sessions, asked, runs.LD_ALIGN, version)
-
-    return opened(open_once)
+    return _open(config, ALIGNMENT_IN_ROUNDS)
 
 
 @task(name="open evaluation run", task_run_name="open evaluation run", cache_policy=NO_CACHE)
@@ -57,21 +52,23 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
         NothingToDoError: If there is no prompt to compare on, or the policy would be compared with itself.
     """
 
-    def open_once(sessions: sessionmaker[Session], version: str) -> int:
-        with sessions() as session:
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        with sessions.begin() as session:
             policy = policies.get_policy(session, config.policy)
-            own = asked_alignment(session, policy.run_id)
+            made_by = kind_of_alignment(session, policy.run_id).stored_config(session, policy.run_id)
             against = chosen_model(session, ModelConfig(name=config.against)).name
-        if against == f"{POLICY_PREFIX}{policy.id}":
-            raise NothingToDoError(f"policy {policy.id} would be compared with itself; give another model: --against")
-        changes = {"seed": config.seed, "evaluate": config.evaluate, "gate": GateConfig()}
-        asked = own.model_copy(update={"name": f"policy {policy.id} against {against}", **changes})
-        return _open(sessions, asked, runs.EVALUATE, version)
+            if against == policy_name(policy.id):
+                raise NothingToDoError(
+                    f"policy {policy.id} would be compared with itself; give another model: --against"
+                )
+            changes = {"seed": config.seed, "evaluate": config.evaluate, "gate": GateConfig()}
+            asked = made_by.model_copy(update={"name": f"policy {policy.id} against {against}", **changes})
+            return open_fixed(session, asked, COMPARISON)
 
     return opened(open_once)
 
 
-def fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: bool = True) -> Config:
+def fixed(sessions: sessionmaker[Session], config: Config) -> Config:
     """The configuration with the snapshot, taken if none is named, and the model that are meant now.
 
     Raises:
@@ -79,6 +76,7 @@ def fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: bool
     """
     with sessions() as session:
         changes: dict[str, object] = {"model": chosen_base(session, config)}
+    has_snapshot = not isinstance(config, LdAlignConfig) or config.golden == "chosen"
     if has_snapshot and config.data.snapshot is None:
         taken = take_snapshot(sessions, config.data, name=config.name)
         for reason, count in taken.left_out.items():
@@ -88,28 +86,23 @@ def fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: bool
     return config.model_copy(update=changes)
 
 
-def open_fixed(session: Session, config: AlignmentSection, kind: str, version: str) -> int:
+def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
     """Store the run of a configuration whose snapshot and model are fixed, or take up its unfinished one."""
-    run_id = runs.find_unfinished(session, config.key)
-    if run_id is not None:
-        runs.set_status(session, run_id, runs.RUNNING)
-        say(f"taking up run {run_id}, which did not finish")
-        keep_format(session, run_id, config)
-        return run_id
-    trained = data_parts(session, config).train if kind == runs.LD_ALIGN else ()  # LD-Align samples for them
-    compared = evaluation_prompts(session, config)
-    return runs.open_run(
-        session,
-        kind=kind,
-        name=config.name,
-        config=config.model_dump(mode="json"),
-        config_key=config.key,
-        code_version=version,
-        prompt_ids=sorted({row.prompt_id for row in trained} | {prompt.id for prompt in compared}),
-        number_format=chosen_format(config),
-    )
+
+    def prompt_ids() -> list[int]:
+        data = read_data(session, config)
+        compared = {prompt.id for prompt in compared_prompts(session, config, data)}
+        # A run in rounds samples for what it trains on.
+        trained = data.golden.train if kind is ALIGNMENT_IN_ROUNDS and data.golden else ()
+        return sorted({row.prompt_id for row in trained} | compared)
+
+    return find_or_open(session, kind, config, name=config.name, prompt_ids=prompt_ids)
 
 
-def _open(sessions: sessionmaker[Session], config: AlignmentSection, kind: str, version: str) -> int:
-    with sessions.begin() as session:
-        return open_fixed(session, config, kind, version)
+def _open(config: Config, kind: RunKind[Config]) -> int:
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        asked = fixed(sessions, config)
+        with sessions.begin() as session:
+            return open_fixed(session, asked, kind)
+
+    return opened(open_once)

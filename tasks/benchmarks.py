@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from models.alignment.lm_eval import DEFAULT_TASKS, run_lm_eval
 from models.number_format import fast_format, torch_device
 from tasks.config import ModelConfig
-from tasks.resources import resolve_model
+from tasks.database import open_database
+from tasks.named_models import find_model
 from tasks.settings import Settings
 
 
@@ -25,8 +26,10 @@ def run_benchmarks(
         LmEvalMissingError: If lm-eval is not installed.
         ModelLoadError: If there is no such model.
     """
+    with open_database(settings) as sessions:
+        location = find_model(sessions, model, ModelConfig(name=model), settings).location
     return run_lm_eval(
-        resolve_model(model, ModelConfig(name=model), settings).location,
+        location,
         tasks or list(DEFAULT_TASKS),
         limit=limit,
         batch_size=batch_size,

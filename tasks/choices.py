@@ -6,54 +6,24 @@ told at once.
 
 from __future__ import annotations
 
-from pathlib import Path
+from sqlalchemy.orm import Session, sessionmaker
 
-from sqlalchemy.orm import Session
-
-from db import labelling, policies, preferences, promotions, responses, runs, snapshots
+from db import labelling, policies, preferences, responses, runs, snapshots
 from db.engine import batches
 from db.prompts import select_prompt_ids, source_names
-from models.errors import ModelLoadError
 from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluateConfig, EvaluationConfig
 from tasks.config import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
 from tasks.database import open_database
-from tasks.errors import NoModelError, NoPreferencesError, NothingToDoError
+from tasks.errors import NoPreferencesError, NothingToDoError
 from tasks.exchange import NO_PAIRS, no_labels
 from tasks.label_config import LabelConfig
 from tasks.ld_align_config import LdAlignConfig
+from tasks.named_models import check_model, chosen_model
 from tasks.pairs import chosen_pairs
-from tasks.resources import DEMO_MODEL, POLICY_PREFIX, SERVED_ELSEWHERE, generator_backend, resolve_model
+from tasks.resources import SERVED_ELSEWHERE, generator_backend
 from tasks.settings import Settings
 
-PROMOTED = "promoted"
 PROMPTS_PER_LOOK = 5_000
-
-
-def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:
-    """The model that is meant now: `promoted` becomes the policy in use, which another day is another one.
-
-    Args:
-        session: of the database.
-        model: as configured.
-        is_demo: the demo's own prompts are to be answered, which `demo` does where nothing is chosen.
-
-    Raises:
-        NoModelError: If none is chosen.
-        LookupError: If the policy in use is meant, and there is none.
-    """
-    if not model.name and is_demo:
-        return model.model_copy(update={"name": DEMO_MODEL})
-    if not model.name:
-        raise NoModelError(
-            "no model is chosen; name the one that is to be aligned: --model.name with a hub name, a folder or "
-            "policy:ID (`demo` is the small model that Antipode brings; it knows the demo's questions alone)"
-        )
-    if model.name != PROMOTED:
-        return model
-    policy_id = promotions.in_use(session)
-    if policy_id is None:
-        raise LookupError("no policy is in use; promote one: antipode promote ID, or name a model")
-    return model.model_copy(update={"name": f"{POLICY_PREFIX}{policy_id}"})
 
 
 def chosen_curation(session: Session, config: CurateConfig) -> tuple[CurateConfig, list[int]]:
@@ -104,11 +74,12 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
         NothingToDoError: If there is no prompt.
         LookupError: If there is no such policy.
     """
-    with open_database(settings) as sessions, sessions() as session:
-        config, prompt_ids = chosen_curation(session, config)
-        names = _models_at_work(session, config, prompt_ids, is_loaded_here=True)
-    for name in names:
-        check_model(name, settings)
+    with open_database(settings) as sessions:
+        with sessions() as session:
+            config, prompt_ids = chosen_curation(session, config)
+            names = _models_at_work(session, config, prompt_ids, is_loaded_here=True)
+        for name in names:
+            check_model(sessions, name, settings)
 
 
 def check_nightly(source: str | None, model: str | None, settings: Settings) -> None:
@@ -122,9 +93,8 @@ def check_nightly(source: str | None, model: str | None, settings: Settings) -> 
     with open_database(settings) as sessions, sessions() as session:
         if source is not None:
             chosen_prompts(session, SourceConfig(name=source))
-        name = chosen_model(session, ModelConfig(name=model)).name if model else None
-    if name is not None:
-        check_model(name, settings)
+        if model:
+            check_model(sessions, chosen_model(session, ModelConfig(name=model)).name, settings)
 
 
 def check_labelling(config: LabelConfig, settings: Settings) -> None:
@@ -137,8 +107,8 @@ def check_labelling(config: LabelConfig, settings: Settings) -> None:
     """
     with open_database(settings) as sessions, sessions() as session:
         chosen_pairs(session, config.pairs)
-    if config.annotator == "reward_model" and config.reward_model.name:
-        check_model(config.reward_model.name, settings)
+        if config.annotator == "reward_model" and config.reward_model.name:
+            check_model(sessions, config.reward_model.name, settings)
 
 
 def check_alignment(config: AlignConfig | LdAlignConfig, settings: Settings) -> None:
@@ -157,8 +127,8 @@ def check_alignment(config: AlignConfig | LdAlignConfig, settings: Settings) -> 
         elif config.source.name is not None:
             chosen_prompts(session, config.source)
         name = chosen_base(session, config).name
-        _check_evaluate(session, config.evaluate, settings)
-    check_model(name, settings)
+        _check_evaluate(sessions, config.evaluate, settings)
+        check_model(sessions, name, settings)
 
 
 def check_evaluation(config: EvaluationConfig, settings: Settings) -> None:
@@ -171,28 +141,8 @@ def check_evaluation(config: EvaluationConfig, settings: Settings) -> None:
     with open_database(settings) as sessions, sessions() as session:
         policies.get_policy(session, config.policy)
         if config.against != "start":
-            check_model(chosen_model(session, ModelConfig(name=config.against)).name, settings)
-        _check_evaluate(session, config.evaluate, settings)
-
-
-def check_model(name: str, settings: Settings) -> None:
-    """Refuse a policy that is not trained and a folder that holds no model; what the hub has, nobody asks here.
-
-    Raises:
-        LookupError: If there is no such policy.
-        ModelLoadError: If there is no such folder, or no model in it.
-    """
-    if name == DEMO_MODEL:
-        return
-    if name.startswith(POLICY_PREFIX):
-        resolve_model(name, ModelConfig(name=name), settings)
-        return
-    folder = Path(name)
-    if folder.is_dir():
-        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-            raise ModelLoadError(name, "the folder holds no config.json; name one that save_pretrained wrote")
-    elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise ModelLoadError(name, "there is no such folder")
+            check_model(sessions, chosen_model(session, ModelConfig(name=config.against)).name, settings)
+        _check_evaluate(sessions, config.evaluate, settings)
 
 
 def _models_at_work(
@@ -219,11 +169,12 @@ def _samples(session: Session, config: CurateConfig, prompt_ids: list[int]) -> b
     return False
 
 
-def _check_evaluate(session: Session, config: EvaluateConfig, settings: Settings) -> None:
+def _check_evaluate(sessions: sessionmaker[Session], config: EvaluateConfig, settings: Settings) -> None:
     if config.source.name is not None or config.source.split is not None:
-        chosen_prompts(session, config.source)
+        with sessions() as session:
+            chosen_prompts(session, config.source)
     if config.reward_model.name is not None:
-        check_model(config.reward_model.name, settings)
+        check_model(sessions, config.reward_model.name, settings)
 
 
 def _check_data(session: Session, data: DataConfig) -> None:

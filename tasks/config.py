@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from models.embedding import Context
-from models.records import SamplingParameters, Strategy, content_key
-from tasks.section import Section
+from models.records import SamplingParameters, Strategy
+from tasks.section import Pace, RunConfig, Section
 
 MAX_CANDIDATES = 64
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
@@ -16,6 +16,15 @@ DEMO_SOURCE = "demo"
 
 GeneratorBackend = Literal["auto", "vllm", "transformers", "openai", "scripted"]
 EmbedderBackend = Literal["transformers", "vllm", "hashed"]
+Temperature = Annotated[float, Field(ge=0, le=2, description="Sampling temperature (0 to 2).")]
+TopP = Annotated[float, Field(gt=0, le=1, description="Nucleus sampling: the share of probability kept (0 to 1).")]
+MaxTokens = Annotated[int, Field(ge=1, description="A response is cut after so many tokens (1 or more).")]
+MaxModelLen = Annotated[
+    int | None, Field(ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more).")
+]
+TokensPerBatch = Pace[
+    Annotated[int, Field(ge=1, description="Tokens in one forward pass, padding included (1 or more).")]
+]
 
 
 class SourceConfig(Section):
@@ -56,22 +65,22 @@ class GenerateConfig(Section):
         "prompt, own responses stay candidates; `never`: own responses only.",
     )
     responses_per_prompt: int = Field(8, ge=1, le=MAX_CANDIDATES, description="K, per generator (1 to 64).")
-    temperature: float = Field(1.0, ge=0, le=2, description="Sampling temperature (0 to 2).")
-    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling: the share of probability kept (0 to 1).")
-    max_tokens: int = Field(256, ge=1, description="A response is cut after so many tokens (1 or more).")
+    temperature: Temperature = 1.0
+    top_p: TopP = 1.0
+    max_tokens: MaxTokens = 256
     stop: tuple[str, ...] = Field((), description="Texts that end a response; they are not part of it.")
     system_prompt: str | None = Field(None, description="System message before every prompt.")
     extra_tries: int = Field(
         0, ge=0, le=10, description="Times that duplicates among a prompt's responses are drawn anew (0 to 10)."
     )
-    prompts_per_shard: int = Field(256, ge=1, description="Prompts generated for between two writes (1 or more).")
+    prompts_per_shard: Pace[int] = Field(256, ge=1, description="Prompts generated for between two writes (1 or more).")
     base_url: str | None = Field(None, description="Address of the OpenAI-compatible server, such as .../v1.")
-    concurrency: int = Field(16, ge=1, description="Requests under way at once to such a server (1 or more).")
-    timeout_s: float = Field(3600, gt=0, description="Seconds a shard (openai: a request) may take.")
-    max_model_len: int | None = Field(
-        None, ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more)."
+    concurrency: Pace[int] = Field(16, ge=1, description="Requests under way at once to such a server (1 or more).")
+    timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds a shard (openai: a request) may take.")
+    max_model_len: MaxModelLen = None
+    gpu_memory_utilization: Pace[float] = Field(
+        0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1)."
     )
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1).")
 
     @model_validator(mode="after")
     def _server_needs_an_address(self) -> Self:
@@ -87,6 +96,21 @@ class GenerateConfig(Section):
         return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt)
 
 
+class AnswersConfig(Section):
+    """How a policy's answers are sampled, where they are looked at."""
+
+    backend: GeneratorBackend = Field("auto", description="Engine, as for generate.backend.")
+    temperature: Temperature = 1.0
+    max_tokens: MaxTokens = 256
+    max_model_len: MaxModelLen = None
+
+    def generate(self) -> GenerateConfig:
+        """The section as a run's that samples for every prompt."""
+        shared = GenerateConfig.model_fields.keys() & type(self).model_fields.keys()
+        asked: dict[str, Any] = {"responses_per_prompt": 1} | {name: getattr(self, name) for name in shared}
+        return GenerateConfig(when="always", **asked)
+
+
 class EmbedConfig(Section):
     """How responses are embedded (REAL eq. 7)."""
 
@@ -95,10 +119,10 @@ class EmbedConfig(Section):
     )
     model: str | None = Field(None, description="Model that embeds. Empty: the base model, as in the paper.")
     context: Context = Field("response", description="What the model reads: the response alone, or after its prompt.")
-    max_tokens: int = Field(512, ge=1, description="A response is cut after so many tokens (1 or more).")
-    tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included (1 or more).")
-    responses_per_shard: int = Field(4096, ge=1, description="Responses embedded between two writes (1 or more).")
-    timeout_s: float = Field(3600, gt=0, description="Seconds one shard may take before the engine is given up.")
+    max_tokens: MaxTokens = 512
+    tokens_per_batch: TokensPerBatch = 8192
+    responses_per_shard: Pace[int] = Field(4096, ge=1, description="Responses embedded between two writes (1 or more).")
+    timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds one shard may take before the engine is given up.")
 
 
 class SelectConfig(Section):
@@ -146,7 +170,7 @@ class SampleConfig(Section):
     generate: GenerateConfig = Field(GenerateConfig(), description="How responses are made.")
 
 
-class CurateConfig(SampleConfig):
+class CurateConfig(SampleConfig, RunConfig):
     """One curation run: prompts → responses → embeddings → selected pairs."""
 
     name: str = Field(
@@ -156,11 +180,6 @@ class CurateConfig(SampleConfig):
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
     queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
-
-    @property
-    def key(self) -> str:
-        """Content hash: an unfinished run of the same configuration is the same run."""
-        return content_key(self.model_dump(mode="json"))
 
     @property
     def generator_models(self) -> tuple[str, ...]:

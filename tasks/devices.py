@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 
 from db import runs
+from models.isolation import SharedProcess
 from tasks.database import open_database
 from tasks.progress import say
 from tasks.settings import Settings
@@ -20,7 +21,25 @@ LEASE_S = 60  # the shortest that Prefect allows: after a death the device is fr
 NOTICED_WAIT_S = 1.0
 
 _run_id: ContextVar[int | None] = ContextVar("run_id", default=None)
-_is_held: ContextVar[bool] = ContextVar("is_held", default=False)
+_hold: ContextVar[_Hold | None] = ContextVar("hold", default=None)
+
+
+class _Hold:
+    """Takes the device when it is first wanted, and keeps it until `stack` is closed."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._process: SharedProcess | None = None
+
+    def process(self) -> SharedProcess:
+        """The process that may use the device."""
+        if self._process is None:
+            self._stack.enter_context(_slot(Settings().gpu_limit))
+            begun = time.monotonic()
+            self._stack.callback(lambda: _count(time.monotonic() - begun))
+            # It ends before the device is given back: only then is all its memory free.
+            self._process = self._stack.enter_context(closing(SharedProcess()))
+        return self._process
 
 
 @contextmanager
@@ -34,28 +53,38 @@ def device_time_of(run_id: int) -> Iterator[None]:
 
 
 @contextmanager
-def device(*, is_used: bool = True) -> Iterator[None]:
+def keep_device() -> Iterator[None]:
+    """Keep the device from its first use within to the end, so that engines which follow each other share a process."""
+    if _hold.get() is not None:
+        yield
+        return
+    with ExitStack() as stack:
+        token = _hold.set(_Hold(stack))
+        try:
+            yield
+        finally:
+            _hold.reset(token)
+
+
+@contextmanager
+def device(*, is_used: bool = True) -> Iterator[SharedProcess]:
     """Hold this host's device, and count for how long; within another hold of the same run it is held already.
 
-    `is_used` is False for an engine without a model, and for one behind another's server.
+    Yields the process for backends of plain torch, which ends with the hold. `is_used` is False for an engine without
+    a model, and for one behind another's server.
 
     Raises:
         ConcurrencySlotAcquisitionError: If the limit that the worker names does not exist: one that is silently no
             limit lets two engines share a GPU until one of them fails.
     """
-    if not is_used or _is_held.get():
-        yield
+    if not is_used:
+        with closing(SharedProcess()) as process:
+            yield process
         return
-    token = _is_held.set(True)
-    try:
-        with _slot(Settings().gpu_limit):
-            begun = time.monotonic()
-            try:
-                yield
-            finally:
-                _count(time.monotonic() - begun)
-    finally:
-        _is_held.reset(token)
+    with keep_device():
+        hold = _hold.get()
+        assert hold is not None
+        yield hold.process()
 
 
 @contextmanager

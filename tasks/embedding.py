@@ -7,18 +7,16 @@ from contextlib import closing
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import responses, runs
 from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.records import StoredResponse
 from models.vectors import VectorStore
 from tasks.config import CurateConfig
-from tasks.database import open_database
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
-from tasks.resources import load_config, make_embedder, resolve_embedder, vector_store
-from tasks.settings import Settings
+from tasks.resources import find_embedder, make_embedder, vector_store
+from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 
 
 @task(name="embed", task_run_name="embed for run {run_id}", cache_policy=NO_CACHE)
@@ -28,46 +26,44 @@ def embed(run_id: int) -> None:
     A shard of vectors is complete on disk before the database says so, so that a run that was killed in between only
     embeds that shard again.
     """
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_config(session, run_id)
-        identity, resolved = resolve_embedder(config, settings)
-        with sessions.begin() as session:
+    with run_at_work(run_id, CURATION) as run:
+        identity, found = find_embedder(run.sessions, run.config, run.settings)
+        with run.sessions.begin() as session:
             embedder_id = responses.ensure_embedder(session, identity)
             runs.set_embedder(session, run_id, embedder_id)
             # A shard that somebody deleted, because it was broken, is embedded anew.
-            store = vector_store(identity.key, settings)
+            store = vector_store(identity.key, run.settings)
             responses.forget_missing_shards(session, embedder_id, store.shards())
             total = responses.count_to_embed(session, run_id, embedder_id)
         if total:
             with (
-                device(is_used=resolved is not None),
+                device(is_used=found is not None) as process,
                 stage_progress("embed", total, f"responses, {identity.model}") as advance,
-                closing(make_embedder(config, resolved, settings)) as embedder,
+                closing(make_embedder(run.config, found, run.settings, process)) as embedder,
             ):
-                stage = _EmbedderStage(sessions, run_id, embedder_id, store)
-                stage.run(embedder, config, advance)
+                _EmbedderStage(run, embedder_id, store).run(embedder, advance)
 
 
 class _EmbedderStage:
     """Reads responses, embeds them, stores them, a shard at a time."""
 
-    def __init__(self, sessions: sessionmaker[Session], run_id: int, embedder_id: int, store: VectorStore) -> None:
-        self._sessions = sessions
-        self._run_id = run_id
+    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int, store: VectorStore) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
+        self._responses_per_shard = run.config.embed.responses_per_shard
         self._embedder_id = embedder_id
         self._store = store
 
-    def run(self, embedder: Embedder, config: CurateConfig, advance: Advance) -> None:
+    def run(self, embedder: Embedder, advance: Advance) -> None:
         after = 0
-        while page := self._page(after, config.embed.responses_per_shard):
+        while page := self._page(after):
             embeddings = embedder.embed([EmbeddingRequest(response.prompt, response.text) for response in page])
             self._write(page, embeddings)
             advance(len(page))
             after = page[-1].id
 
-    def _page(self, after: int, size: int) -> list[StoredResponse]:
+    def _page(self, after: int) -> list[StoredResponse]:
+        size = self._responses_per_shard
         with self._sessions() as session:
             return responses.responses_to_embed(session, self._run_id, self._embedder_id, after=after, size=size)
 

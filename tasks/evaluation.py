@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import evaluations, judgements, policies
 from db.samples import Sample
 from models.alignment.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
 from models.labelling.records import PairKey, ShownVerdict, Verdict
 from models.records import content_key
-from tasks.align_config import AlignmentSection
-from tasks.align_data import load_alignment
-from tasks.choices import chosen_model
+from tasks.align_data import AlignmentAtWork, alignment_at_work
 from tasks.config import ModelConfig
-from tasks.database import open_database
-from tasks.devices import device
+from tasks.devices import keep_device
 from tasks.errors import BudgetUsedUpError
-from tasks.labellers import annotator_identity, holds_model, make_labeller
-from tasks.labelling import DatabaseReplies, LabelStage, budget_of
-from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores_of_texts
+from tasks.labellers import annotator_identity
+from tasks.labelling import judge_with
+from tasks.measures import drift_of, held_out_rewards, scores_of_texts
+from tasks.named_models import NamedModel, chosen_model, find_model
 from tasks.policy_samples import comparison_samples
 from tasks.progress import say
 from tasks.promotion import start_of
-from tasks.resources import POLICY_PREFIX
-from tasks.settings import Settings
-from tasks.training import StartModel, start_model
+from tasks.run_kinds import load_alignment
 
 PEOPLE, NOBODY = "people", "none"
 EVEN = 0.5
@@ -54,28 +48,27 @@ class ComparedPair:
 @task(name="evaluate", task_run_name="evaluate policy {policy_id}", cache_policy=NO_CACHE)
 def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
     """Compare a policy with the model it started from, measure it on what was held out; return the evaluation's id."""
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_alignment(session, run_id)
-        start = start_model(config, start_id, settings)
-        evaluation_id, pairs = compare(sessions, run_id, config, policy_id, start, settings)
-        with sessions() as session:
+    with alignment_at_work(run_id, load_alignment) as run:
+        start = run.model(start_id)
+        evaluation_id, pairs = compare(run, policy_id, start)
+        with run.sessions() as session:
             found = evaluations.get_evaluation(session, evaluation_id)
         before = found.metrics or {}
-        examples = held_out_examples(sessions, config, [pair.baseline for pair in pairs])
+        examples = run.data.held_out_examples([pair.baseline for pair in pairs])
         # By their texts: the same ones of a later run are measured already.
         key = content_key([(one.prompt.key, one.chosen, one.rejected) for _, one in examples])
-        if before.get("held_out_key") == key and ("drift" in before or not config.evaluate.has_drift):
+        has_drift = run.config.evaluate.has_drift
+        if before.get("held_out_key") == key and ("drift" in before or not has_drift):
             return evaluation_id
         measured = {"comparison": before["comparison"]} if "comparison" in before else {}
-        policy = start_model(config, policy_id, settings)
-        measured["held_out_key"] = key
-        measured["held_out"] = held_out_rewards(sessions, config, policy, start, examples, settings=settings)
-        measured["text_scores"] = scores_of_texts(sessions, config, [pair.policy for pair in pairs])
-        if config.evaluate.has_drift:
-            measured["drift"] = drift_of(sessions, config, policy, settings=settings)
-        with sessions.begin() as session:
+        policy = run.model(policy_id)
+        with keep_device():
+            measured["held_out_key"] = key
+            measured["held_out"] = held_out_rewards(run, policy, start, examples)
+            measured["text_scores"] = scores_of_texts(run, [pair.policy for pair in pairs])
+            if has_drift:
+                measured["drift"] = drift_of(run, policy)
+        with run.sessions.begin() as session:
             evaluations.finish_evaluation(session, evaluation_id, measured)
         return evaluation_id
 
@@ -87,100 +80,76 @@ def compare_with(run_id: int, policy_id: int, against: str) -> int:
     Raises:
         LookupError: If there is no such policy, or none is in use.
     """
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_alignment(session, run_id)
-            baseline_id = start_of(session, policy_id) if against == "start" else None
-            model = chosen_model(session, config.model if against == "start" else ModelConfig(name=against))
-        baseline = start_model(config.model_copy(update={"model": model}), baseline_id, settings)
-        return compare(sessions, run_id, config, policy_id, baseline, settings)[0]
+    with alignment_at_work(run_id, load_alignment) as run:
+        if against == "start":
+            with run.sessions() as session:
+                start_id = start_of(session, policy_id)
+            return compare(run, policy_id, run.model(start_id))[0]
+        with run.sessions() as session:
+            model = chosen_model(session, ModelConfig(name=against))
+        return compare(run, policy_id, find_model(run.sessions, model.name, model, run.settings))[0]
 
 
-def compare(
-    sessions: sessionmaker[Session],
-    run_id: int,
-    config: AlignmentSection,
-    policy_id: int,
-    baseline: StartModel,
-    settings: Settings,
-) -> tuple[int, list[ComparedPair]]:
+def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> tuple[int, list[ComparedPair]]:
     """Have the annotator compare a policy with a baseline on the run's prompts; return the evaluation and its pairs."""
-    ours = comparison_samples(sessions, run_id, config, f"{POLICY_PREFIX}{policy_id}", settings)
-    theirs = {
-        (one.prompt_id, one.sample_index): one
-        for one in comparison_samples(sessions, run_id, config, baseline.name, settings)
-    }
+    with keep_device():
+        ours = comparison_samples(run, run.model(policy_id))
+        theirs = {(one.prompt_id, one.sample_index): one for one in comparison_samples(run, baseline)}
     pairs = [
         ComparedPair(one, theirs[one.prompt_id, one.sample_index])
         for one in ours
         if (one.prompt_id, one.sample_index) in theirs
     ]
-    annotator = _annotator_key(config, settings)
-    evaluation_id = _open(sessions, run_id, config, policy_id, baseline, pairs, annotator=annotator)
-    with sessions() as session:
+    evaluation_id = _open(run, policy_id, baseline, pairs)
+    with run.sessions() as session:
         before = evaluations.get_evaluation(session, evaluation_id).metrics or {}
-    if config.evaluate.annotator == PEOPLE or "comparison" not in before:
-        found = _comparison(sessions, run_id, config, evaluation_id, pairs, settings)
-        with sessions.begin() as session:
+    if run.config.evaluate.annotator == PEOPLE or "comparison" not in before:
+        found = _comparison(run, evaluation_id, pairs)
+        with run.sessions.begin() as session:
             evaluations.finish_evaluation(session, evaluation_id, before | found)
     return evaluation_id, pairs
 
 
-def _open(
-    sessions: sessionmaker[Session],
-    run_id: int,
-    config: AlignmentSection,
-    policy_id: int,
-    baseline: StartModel,
-    pairs: Sequence[ComparedPair],
-    *,
-    annotator: str,
-) -> int:
+def _open(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel, pairs: Sequence[ComparedPair]) -> int:
     """The evaluation of these pairs by this annotator. How they were sampled says the pairs, not the key."""
     rows = [(one.policy.prompt_id, one.policy.response_id, one.baseline.response_id) for one in pairs]
-    with sessions.begin() as session:
+    annotator = _annotator_key(run)
+    with run.sessions.begin() as session:
         policy = policies.get_policy(session, policy_id)
         evaluation_id = evaluations.open_evaluation(
             session,
-            key=content_key("comparison", policy.key, baseline.resolved.fingerprint, annotator, sorted(rows)),
-            run_id=run_id,
+            key=content_key("comparison", policy.key, baseline.fingerprint, annotator, sorted(rows)),
+            run_id=run.run_id,
             policy_id=policy_id,
             baseline_id=baseline.policy_id,
             baseline_model=None if baseline.policy_id is not None else baseline.name,
-            settings=config.evaluate.model_dump(mode="json"),
+            settings=run.config.evaluate.model_dump(mode="json"),
         )
         evaluations.add_evaluation_pairs(session, evaluation_id, rows)
         return evaluation_id
 
 
-def _annotator_key(config: AlignmentSection, settings: Settings) -> str:
+def _annotator_key(run: AlignmentAtWork[Any]) -> str:
     """Who compares, by all that can change a verdict."""
+    config = run.config
     if config.evaluate.annotator in {PEOPLE, NOBODY}:
-        return config.evaluate.annotator
-    return annotator_identity(config.evaluate.labelling(config.seed), settings).key
+        return str(config.evaluate.annotator)
+    return annotator_identity(config.evaluate.labelling(config.seed), run.settings).key
 
 
-def _comparison(
-    sessions: sessionmaker[Session],
-    run_id: int,
-    config: AlignmentSection,
-    evaluation_id: int,
-    pairs: Sequence[ComparedPair],
-    settings: Settings,
-) -> dict[str, Any]:
+def _comparison(run: AlignmentAtWork[Any], evaluation_id: int, pairs: Sequence[ComparedPair]) -> dict[str, Any]:
     """What the annotator makes of the pairs; empty where nobody compares, or people have not begun."""
-    if config.evaluate.annotator == NOBODY:
+    if run.config.evaluate.annotator == NOBODY:
         return {}
-    if config.evaluate.annotator == PEOPLE:
+    if run.config.evaluate.annotator == PEOPLE:
         say(f"people compare at the labelling page: antipode web --evaluation {evaluation_id}")
         annotator_id = None
     else:
         keys = list(dict.fromkeys(pair.key for pair in pairs))
-        annotator_id = _judge(sessions, run_id, config, keys, settings)
-        with sessions.begin() as session:
+        annotator_id = _judge(run, keys)
+        with run.sessions.begin() as session:
             evaluations.set_annotator(session, evaluation_id, annotator_id)
-    scores = _scores(sessions, config, pairs, annotator_id)
+    scores = _scores(run, pairs, annotator_id)
     compared = [
         Comparison(pair.policy.prompt_id, score, len(pair.policy.text), len(pair.baseline.text))
         for pair, score in zip(pairs, scores, strict=True)
@@ -200,35 +169,21 @@ def _comparison(
     }
 
 
-def _judge(
-    sessions: sessionmaker[Session], run_id: int, config: AlignmentSection, keys: Sequence[PairKey], settings: Settings
-) -> int:
+def _judge(run: AlignmentAtWork[Any], keys: Sequence[PairKey]) -> int:
     """Have a machine judge the pairs that it has not judged yet; a judge in both orders. Returns who it is."""
-    labelling = config.evaluate.labelling(config.seed)
-    replies = DatabaseReplies(sessions, run_id)
-    budget = budget_of(sessions, run_id, labelling.judge)
-    labeller = make_labeller(labelling, settings, replies=replies, budget=budget)
-    with device(is_used=holds_model(labelling)), closing(labeller):
-        is_complete = LabelStage(sessions, run_id, labeller, labelling).run(keys, replies)
-        with sessions.begin() as session:
-            annotator_id = judgements.add_annotator(session, labeller.identity)
+    annotator_id, is_complete = judge_with(run, run.config.evaluate.labelling(run.config.seed), keys)
     if not is_complete:
         raise BudgetUsedUpError("the comparison is not complete; its verdicts are kept, the same command goes on")
     return annotator_id
 
 
-def _scores(
-    sessions: sessionmaker[Session],
-    config: AlignmentSection,
-    pairs: Sequence[ComparedPair],
-    annotator_id: int | None,
-) -> list[float | None]:
+def _scores(run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair], annotator_id: int | None) -> list[float | None]:
     """How each pair went, from the policy's side: 1, 0.5 or 0; None where no verdict can be read.
 
     Of several people what most say. A judge must have answered in both orders; others give the same opinion in either.
     """
-    needed = 2 if config.evaluate.annotator == "judge" else 1
-    with sessions() as session:
+    needed = 2 if run.config.evaluate.annotator == "judge" else 1
+    with run.sessions() as session:
         found = judgements.showings(session, list(dict.fromkeys(pair.key for pair in pairs)))
         ids = {id_ for by_annotator in found.values() for id_ in by_annotator}
         known = judgements.annotators(session, ids)

@@ -6,13 +6,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import promotions
-from tasks.align_data import load_alignment
-from tasks.database import open_database
+from tasks.align_data import alignment_at_work
 from tasks.evaluation import compare
 from tasks.progress import say
 from tasks.promotion import GateVerdict, gate_verdict
-from tasks.settings import Settings
-from tasks.training import start_model
+from tasks.run_kinds import load_alignment
 
 
 @task(name="gate", task_run_name="gate of policy {policy_id}", cache_policy=NO_CACHE)
@@ -22,17 +20,14 @@ def pass_gate(run_id: int, policy_id: int, start_id: int | None, evaluation_id: 
     `evaluation_id`: the comparison with its start, which counts where none is in use. What a person rolled back is not
     promoted by the same run once more.
     """
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_alignment(session, run_id)
-            used = promotions.in_use(session)
-        if not config.gate.promote:
+    with alignment_at_work(run_id, load_alignment) as run:
+        if not run.config.gate.promote:
             return
+        with run.sessions() as session:
+            used = promotions.in_use(session)
         if used is not None and used not in {policy_id, start_id}:
-            opponent = start_model(config, used, settings)
-            evaluation_id, _ = compare(sessions, run_id, config, policy_id, opponent, settings)
-        with sessions.begin() as session:
+            evaluation_id, _ = compare(run, policy_id, run.model(used))
+        with run.sessions.begin() as session:
             promotions.take_turn_of_promotions(session)
             verdict = gate_verdict(session, policy_id, evaluation_id)
             if promotions.was_rolled_back(session, policy_id):

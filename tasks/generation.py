@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import responses, runs
 from models.errors import PromptTooLongError
@@ -18,12 +18,12 @@ from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
 from tasks.config import MIN_OWN_RESPONSES, CurateConfig, SampleConfig
-from tasks.database import open_database
 from tasks.devices import device
+from tasks.named_models import NamedModel
 from tasks.progress import Advance, stage_progress
-from tasks.resources import generator_identity, load_config, make_generator, resolve_generator
+from tasks.resources import find_generator, generator_identity, make_generator
+from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import prompt_pages
-from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -45,56 +45,55 @@ def generate(run_id: int) -> None:
     Each shard is stored before the next is sampled, so that a run that was killed goes on where it was. An engine is
     started only if something is missing, and nothing is done once the run's candidates are fixed.
     """
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_config(session, run_id)
+    with run_at_work(run_id, CURATION) as run:
+        with run.sessions() as session:
             if runs.get_run(session, run_id).has_fixed_candidates:
                 return
-        identities: list[GeneratorIdentity] = []
+        config, identities = run.config, list[GeneratorIdentity]()
 
         def chosen(page: list[StoredPrompt]) -> list[StoredPrompt]:
-            return _to_sample(sessions, config, page)
+            return _to_sample(run, page)
 
         # If nothing is to be sampled, no model is even looked for.
-        if any(chosen(page) for page in prompt_pages(sessions, run_id, PROMPTS_PER_PAGE)):
-            identities = [
-                sample_with(sessions, run_id, config, model, chosen=chosen, settings=settings)
-                for model in config.generator_models
-            ]
-        _fix_candidates(sessions, run_id, config, identities)
+        if any(chosen(page) for page in prompt_pages(run.sessions, run_id, PROMPTS_PER_PAGE)):
+            for name in config.generator_models:
+                found = find_generator(run.sessions, config, name, run.settings)
+                identities.append(sample_with(run, config, name, found, chosen=chosen))
+        _fix_candidates(run, identities)
 
 
 def sample_with(
-    sessions: sessionmaker[Session],
-    run_id: int,
+    run: RunAtWork[Any],
     config: SampleConfig,
-    model: str,
+    name: str,
+    found: NamedModel | None,
     *,
     chosen: Callable[[list[StoredPrompt]], list[StoredPrompt]],
-    settings: Settings,
 ) -> GeneratorIdentity:
-    """Sample with one model what the chosen ones of the run's prompts lack; return whose responses they are."""
-    resolved = resolve_generator(config, model, settings)
-    identity = generator_identity(config, model, resolved)
-    stage = _GeneratorStage(sessions, run_id, config, identity, chosen)
+    """Sample with one model what the chosen ones of the run's prompts lack; return whose responses they are.
+
+    `found` is None for a model that a server holds.
+    """
+    identity = generator_identity(config, name, found)
+    stage = _GeneratorStage(run, config, identity, chosen)
     if total := stage.count_missing():
         with (
-            device(is_used=resolved is not None),
-            stage_progress("generate", total, f"responses, {model}") as advance,
-            closing(make_generator(config, model, resolved, settings)) as generator,
+            device(is_used=found is not None) as process,
+            stage_progress("generate", total, f"responses, {name}") as advance,
+            closing(make_generator(config, name, found, run.settings, process)) as generator,
         ):
             stage.run(generator, advance)
     return identity
 
 
-def _to_sample(sessions: sessionmaker[Session], config: CurateConfig, page: list[StoredPrompt]) -> list[StoredPrompt]:
+def _to_sample(run: RunAtWork[CurateConfig], page: list[StoredPrompt]) -> list[StoredPrompt]:
     """Which of these prompts the configuration generates for."""
+    config = run.config
     if config.generate.when == "never" or config.select.scope == "source_pairs":
         return []
     if config.generate.when == "always":
         return page
-    with sessions() as session:
+    with run.sessions() as session:
         own = responses.own_response_counts(session, [prompt.id for prompt in page])
     return [prompt for prompt in page if own.get(prompt.id, 0) < MIN_OWN_RESPONSES]
 
@@ -104,18 +103,17 @@ class _GeneratorStage:
 
     def __init__(
         self,
-        sessions: sessionmaker[Session],
-        run_id: int,
+        run: RunAtWork[Any],
         config: SampleConfig,
         identity: GeneratorIdentity,
         chosen: Callable[[list[StoredPrompt]], list[StoredPrompt]],
     ) -> None:
-        self._sessions = sessions
+        self._sessions = run.sessions
+        self._run_id = run.run_id
         self._chosen = chosen
-        self._run_id = run_id
         self._config = config
         self._identity = identity
-        with sessions.begin() as session:
+        with run.sessions.begin() as session:
             self._generator_id = responses.ensure_generator(session, identity)
 
     def count_missing(self) -> int:
@@ -177,14 +175,12 @@ class _GeneratorStage:
         return GenerationRequest(prompt, seeds)
 
 
-def _fix_candidates(
-    sessions: sessionmaker[Session], run_id: int, config: CurateConfig, identities: list[GeneratorIdentity]
-) -> None:
+def _fix_candidates(run: RunAtWork[CurateConfig], identities: list[GeneratorIdentity]) -> None:
     """Say which responses the run may pair: own ones, and the samples that this configuration wanted."""
-    generate = config.generate
-    for page in prompt_pages(sessions, run_id, PROMPTS_PER_PAGE):
-        sampled = [prompt.id for prompt in _to_sample(sessions, config, page)] if identities else []
-        with sessions.begin() as session:
+    generate = run.config.generate
+    for page in prompt_pages(run.sessions, run.run_id, PROMPTS_PER_PAGE):
+        sampled = [prompt.id for prompt in _to_sample(run, page)] if identities else []
+        with run.sessions.begin() as session:
             counts: dict[int, dict[int, int]] = {}
             for identity in identities:
                 generator_id = responses.ensure_generator(session, identity)
@@ -197,10 +193,10 @@ def _fix_candidates(
                 }
             responses.add_candidates(
                 session,
-                run_id,
+                run.run_id,
                 [prompt.id for prompt in page],
                 sample_counts=counts,
-                has_references=config.source.has_references,
+                has_references=run.config.source.has_references,
             )
-    with sessions.begin() as session:
-        runs.fix_candidates(session, run_id)
+    with run.sessions.begin() as session:
+        runs.fix_candidates(session, run.run_id)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from models.labelling.judge_prompts import JudgePrompt
-from models.records import content_key
+from tasks.config import Temperature, TokensPerBatch
 from tasks.exchange_config import PairsConfig
-from tasks.section import Section
+from tasks.section import Pace, RunConfig, Section
 
 
 class ScoresConfig(Section):
@@ -36,9 +36,9 @@ class RewardModelConfig(Section):
         "auto", description="Number format of weights and computation, as for model.dtype."
     )
     max_tokens: int = Field(2048, ge=1, description="Prompt and response of more tokens are skipped (1 or more).")
-    tokens_per_batch: int = Field(8192, ge=1, description="Tokens in one forward pass, padding included (1 or more).")
+    tokens_per_batch: TokensPerBatch = 8192
     tie_margin: float = Field(0.0, ge=0, description="Scores that differ by no more are a tie (0 or more).")
-    timeout_s: float = Field(3600, gt=0, description="Seconds a shard may take before the model is given up.")
+    timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds a shard may take before the model is given up.")
 
 
 class JudgeConfig(Section):
@@ -51,13 +51,13 @@ class JudgeConfig(Section):
     )
     has_rationale: bool = Field(False, description="Ask for one sentence of reason before the verdict.")
     is_constrained: bool = Field(False, description="vLLM: let the judge say nothing but a verdict.")
-    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature (0 to 2).")
+    temperature: Temperature = 0.0
     max_tokens: int = Field(256, ge=1, description="A reply is cut after so many tokens (1 or more).")
     seed: int = Field(0, ge=0, description="Seed sent with every request (0 or more).")
-    concurrency: int = Field(8, ge=1, description="Requests under way at once (1 or more).")
-    requests_per_minute: float | None = Field(None, gt=0, description="At most so many requests a minute.")
-    timeout_s: float = Field(120, gt=0, description="Seconds one attempt may take.")
-    max_retries: int = Field(5, ge=0, description="Further attempts after a failure that may pass (0 or more).")
+    concurrency: Pace[int] = Field(8, ge=1, description="Requests under way at once (1 or more).")
+    requests_per_minute: Pace[float | None] = Field(None, gt=0, description="At most so many requests a minute.")
+    timeout_s: Pace[float] = Field(120, gt=0, description="Seconds one attempt may take.")
+    max_retries: Pace[int] = Field(5, ge=0, description="Further attempts after a failure that may pass (0 or more).")
     parse_retries: int = Field(2, ge=0, description="Further questions after a reply without a verdict (0 or more).")
     max_requests: int | None = Field(None, ge=1, description="Budget of this run: requests, retries too (1 or more).")
     max_cost: float | None = Field(None, gt=0, description="Budget of this run in the currency of the prices.")
@@ -86,7 +86,7 @@ class PeopleConfig(Section):
 AnnotatorChoice = Literal["gold", "source", "scores", "rubric", "judge", "reward_model", "people"]
 
 
-class LabelConfig(Section):
+class LabelConfig(RunConfig):
     """One labelling run: selected pairs → judgements → preferences."""
 
     name: str = Field(
@@ -105,12 +105,8 @@ class LabelConfig(Section):
     reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
     judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`.")
     people: PeopleConfig = Field(PeopleConfig(), description="For `people`.")
-    pairs_per_shard: int = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
-
-    @property
-    def key(self) -> str:
-        """Content hash: an unfinished run of the same configuration is the same run."""
-        return content_key("label", self.model_dump(mode="json"))
+    key_prefix: ClassVar = ("label",)
+    pairs_per_shard: Pace[int] = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
 
     @model_validator(mode="after")
     def _settings_belong_to_the_annotator(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -18,16 +19,14 @@ from models.labelling.budget import Budget
 from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
 from models.labelling.replies import StoredReply
-from tasks.database import open_database
 from tasks.devices import device
 from tasks.label_config import JudgeConfig, LabelConfig
 from tasks.labellers import holds_model, make_labeller
-from tasks.number_formats import chosen_format, keep_format, with_format
 from tasks.pairs import chosen_pairs
 from tasks.people import open_people_queue
 from tasks.progress import Advance, say, stage_progress
-from tasks.runs import opened
-from tasks.settings import Settings
+from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
+from tasks.runs import find_or_open, opened
 
 _WHY_SKIPPED = {
     "gold": "neither response, or both, is a reference; curate with --source.has_references",
@@ -53,38 +52,52 @@ def open_label_run(config: LabelConfig) -> int:
         LookupError: If there is no such curation run.
         NothingToDoError: If it has no pair that fits.
     """
-    return opened(lambda sessions, version: _open(sessions, config, version))
+
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        with sessions.begin() as session:
+            labelled_run_id, _ = chosen_pairs(session, config.pairs)
+            # `last` is another run tomorrow: what is stored and taken up again names the run.
+            named = config.pairs.model_copy(update={"run": str(labelled_run_id)})
+            asked = config.model_copy(update={"pairs": named})
+            return find_or_open(
+                session,
+                LABELLING,
+                asked,
+                name=asked.name,
+                labelled_run_id=labelled_run_id,
+                has_model=holds_model(asked),
+            )
+
+    return opened(open_once)
 
 
 @task(name="label", task_run_name="label for run {run_id}", cache_policy=NO_CACHE)
 def judge_pairs(run_id: int) -> None:
     """Have the run's annotator judge its pairs, and keep the preferences up to date."""
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_label_config(session, run_id)
-            _, pairs = chosen_pairs(session, config.pairs)
-        if config.annotator == "people":
-            open_people_queue(config, settings)
+    with run_at_work(run_id, LABELLING) as run:
+        with run.sessions() as session:
+            _, pairs = chosen_pairs(session, run.config.pairs)
+        if run.config.annotator == "people":
+            open_people_queue(run.config, run.settings)
             return
-        replies, budget = DatabaseReplies(sessions, run_id), budget_of(sessions, run_id, config.judge)
-        labeller = make_labeller(config, settings, replies=replies, budget=budget)
-        with device(is_used=holds_model(config)), closing(labeller):
-            LabelStage(sessions, run_id, labeller, config).run(pairs, replies)
+        judge_with(run, run.config, pairs)
 
 
-def load_label_config(session: Session, run_id: int) -> LabelConfig:
-    """The configuration a run that labels was opened with, its number format settled."""
-    run = runs.get_run(session, run_id)
-    return with_format(LabelConfig.model_validate(run.config), run.dtype)
+def judge_with(run: RunAtWork[Any], config: LabelConfig, pairs: Sequence[PairKey]) -> tuple[int, bool]:
+    """Have an annotator judge pairs for a run; return the annotator's id, and whether the budget paid for all."""
+    replies, budget = DatabaseReplies(run), budget_of(run, config.judge)
+    labeller = make_labeller(config, run.settings, replies=replies, budget=budget)
+    with device(is_used=holds_model(config)), closing(labeller):
+        stage = LabelStage(run, labeller, config)
+        return stage.annotator_id, stage.run(pairs, replies)
 
 
 class DatabaseReplies:
     """The judge's replies in the database: a question that was answered once is never paid for again."""
 
-    def __init__(self, sessions: sessionmaker[Session], run_id: int) -> None:
-        self._sessions = sessions
-        self._run_id = run_id
+    def __init__(self, run: RunAtWork[Any]) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
         self.on_reply: Callable[[], None] = lambda: None
 
     def get(self, keys: Sequence[str]) -> dict[str, StoredReply]:
@@ -121,14 +134,14 @@ class _Counted:
 class LabelStage:
     """Reads pairs, asks the annotator, stores, shard by shard."""
 
-    def __init__(self, sessions: sessionmaker[Session], run_id: int, labeller: Labeller, config: LabelConfig) -> None:
-        self._sessions = sessions
-        self._run_id = run_id
+    def __init__(self, run: RunAtWork[Any], labeller: Labeller, config: LabelConfig) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
         self._labeller = labeller
         self._config = config
-        with sessions.begin() as session:
-            self._annotator_id = judgements.add_annotator(session, labeller.identity)
-            runs.set_annotator(session, run_id, self._annotator_id)
+        with run.sessions.begin() as session:
+            self.annotator_id = judgements.add_annotator(session, labeller.identity)
+            runs.set_annotator(session, run.run_id, self.annotator_id)
 
     def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
         """Label all pairs, or as many as the budget pays for; return whether it paid for all."""
@@ -174,7 +187,7 @@ class LabelStage:
     def _open_showings(self, pairs: Sequence[PairKey]) -> list[Showing]:
         """What the annotator has not judged yet: both orders, or one whose side is a coin."""
         with self._sessions() as session:
-            done = judgements.judged_showings(session, self._annotator_id, pairs)
+            done = judgements.judged_showings(session, self.annotator_id, pairs)
             texts = labelling.pair_texts(session, pairs)
         judged = {pair for pair, _ in done}
         if self._labeller.identity.has_both_orders:
@@ -198,52 +211,27 @@ class LabelStage:
         ]
         if made:
             with self._sessions.begin() as session:
-                judgements.add_judgements(session, self._annotator_id, made, run_id=self._run_id)
+                judgements.add_judgements(session, self.annotator_id, made, run_id=self._run_id)
                 preferences.recompute(session, [judgement.pair for judgement in made])
 
 
-def budget_of(sessions: sessionmaker[Session], run_id: int, judge: JudgeConfig) -> Budget:
+def budget_of(run: RunAtWork[Any], judge: JudgeConfig) -> Budget:
     """What the run may spend still; all that is spent goes to its row first."""
 
     def spend(requests: int, cost: float) -> None:
-        with sessions.begin() as session:
-            runs.spend(session, run_id, requests, cost)
+        with run.sessions.begin() as session:
+            runs.spend(session, run.run_id, requests, cost)
 
-    with sessions() as session:
-        run = runs.get_run(session, run_id)
+    with run.sessions() as session:
+        stored = runs.get_run(session, run.run_id)
         return Budget(
             max_requests=judge.max_requests,
             max_cost=judge.max_cost,
-            spent_requests=run.requests,
-            spent_cost=run.cost,
+            spent_requests=stored.requests,
+            spent_cost=stored.cost,
             ledger=spend,
         )
 
 
 def _shown(showing: Showing) -> ShownPair:
     return showing.text.shown(showing.left_response_id)
-
-
-def _open(sessions: sessionmaker[Session], config: LabelConfig, version: str) -> int:
-    with sessions.begin() as session:
-        labelled_run_id, _ = chosen_pairs(session, config.pairs)
-        # `last` is another run tomorrow: what is stored and taken up again names the run.
-        named = config.pairs.model_copy(update={"run": str(labelled_run_id)})
-        config = config.model_copy(update={"pairs": named})
-        run_id = runs.find_unfinished(session, config.key)
-        if run_id is not None:
-            runs.set_status(session, run_id, runs.RUNNING)
-            say(f"taking up run {run_id}, which did not finish")
-            if holds_model(config):
-                keep_format(session, run_id, config)
-            return run_id
-        return runs.open_run(
-            session,
-            kind=runs.LABEL,
-            name=config.name,
-            config=config.model_dump(mode="json"),
-            config_key=config.key,
-            code_version=version,
-            labelled_run_id=labelled_run_id,
-            number_format=chosen_format(config) if holds_model(config) else None,
-        )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from models.alignment.records import Method
 from tasks.align_config import AlignmentSection, DataConfig, OptimizeConfig
-from tasks.config import SourceConfig
+from tasks.config import GenerateConfig, MaxTokens, SourceConfig, Temperature
 from tasks.section import Section
 
 
@@ -80,17 +80,35 @@ class LdAlignConfig(AlignmentSection):
     source: SourceConfig = Field(SourceConfig(), description="For `references`: an imported SFT data set.")
     rounds: RoundsConfig = Field(RoundsConfig(), description="The rounds.")
     guide: GuideConfig = Field(GuideConfig(), description="The guide, trained once in the first round.")
-    sample_temperature: float = Field(
-        1.0, ge=0, le=2, description="Sampling temperature of the policy's own responses (0 to 2)."
+    sample_temperature: Temperature = Field(
+        1.0, description="Sampling temperature of the policy's own responses (0 to 2)."
     )
-    max_tokens: int = Field(
-        256, ge=1, description="The policy's own responses are cut after so many tokens (1 or more)."
+    max_tokens: MaxTokens = Field(
+        256, description="The policy's own responses are cut after so many tokens (1 or more)."
     )
+
+    key_prefix: ClassVar = ("LdAlignConfig",)
+
+    @property
+    def optimize(self) -> RoundsConfig:
+        """How each round's policy is trained."""
+        return self.rounds
 
     @property
     def method(self) -> Method:
         """The loss by its name."""
         return "ld_align" if self.rounds.weights == "latent_distance" else "spin"
+
+    def generate(self) -> GenerateConfig:
+        """How the policy's own responses to the golden ones' prompts are sampled."""
+        return GenerateConfig(
+            when="always",
+            backend=self.evaluate.backend,
+            responses_per_prompt=1,
+            temperature=self.sample_temperature,
+            max_tokens=self.max_tokens,
+            max_model_len=self.evaluate.max_model_len,
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -34,8 +34,8 @@ from tasks.people import open_people_queue
 from tasks.progress import say
 from tasks.quality import read_quality
 from tasks.reporting import example_pairs, report_path, write_run_report
-from tasks.resources import load_config
 from tasks.run_ends import label_end
+from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
 TABLE_ROWS_PER_STRATEGY = 20
@@ -48,7 +48,7 @@ def publish(run_id: int) -> None:
     """Open the queue for people, if the run is to have one, write the report page and, under Prefect, show the run."""
     settings = Settings()
     with open_database(settings) as sessions, sessions() as session:
-        config = load_config(session, run_id)
+        config = CURATION.load_config(session, run_id)
     queue_id = open_queue_of(run_id, config, settings)
     path = write_run_report(run_id, settings)
     if TaskRunContext.get() is None:

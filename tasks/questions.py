@@ -21,15 +21,16 @@ from models.labelling.protocols import ProtocolJudge
 from models.labelling.question_files import Question, read_questions
 from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.align_config import QuestionsConfig
-from tasks.choices import chosen_model
 from tasks.config import ModelConfig
 from tasks.database import open_database
 from tasks.devices import device
 from tasks.labelling import DatabaseReplies, budget_of
-from tasks.number_formats import chosen_format, with_format
+from tasks.named_models import chosen_model
+from tasks.number_formats import with_format
 from tasks.progress import stage_progress
-from tasks.resources import generator_identity, make_generator, resolve_generator
-from tasks.runs import opened, working_on
+from tasks.resources import find_generator, generator_identity, make_generator
+from tasks.run_kinds import QUESTIONS, RunAtWork, run_at_work
+from tasks.runs import find_or_open, opened, working_on
 from tasks.settings import Settings
 
 OF_THE_BUDGET = {"max_requests", "max_cost"}
@@ -49,67 +50,53 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
         ProtocolStoppedError: If the judge's server or the budget gave out; what was paid for is kept.
     """
     questions = read_questions(path)
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
-            names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}
-        asked = config.model_copy(update=names)
-        run_id = opened(lambda sessions, version: _open(sessions, asked, questions, version))
-        with sessions() as session:
-            dtype = runs.get_run(session, run_id).dtype
-        config, baseline = with_format(asked, dtype), opponent and with_format(opponent, dtype)
-        with working_on(run_id):
-            answers = _answers(questions, config, config.model, settings)
-            judge = _judge(sessions, run_id, config, settings)
-            if baseline is None:
-                return mt_bench_summary(questions, judge.grade(questions, answers))
-            games = judge.compare(questions, answers, _answers(questions, config, baseline, settings))
-            return arena_hard_summary(
-                games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed
-            )
+    with open_database(settings) as sessions, sessions() as session:
+        opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
+        names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}
+    asked = config.model_copy(update=names)
 
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        name = f"{asked.protocol} of {asked.model.name}"
+        with sessions.begin() as session:
+            return find_or_open(session, QUESTIONS, asked, name=name, data=[_contents(questions)])
 
-def _open(sessions: sessionmaker[Session], config: QuestionsConfig, questions: Sequence[Question], version: str) -> int:
-    key = content_key("questions", config.model_dump(mode="json"), _contents(questions))
-    with sessions.begin() as session:
-        run_id = runs.find_unfinished(session, key)
-        if run_id is not None:
-            runs.set_status(session, run_id, runs.RUNNING)
-            return run_id
-        return runs.open_run(
-            session,
-            kind=runs.EVALUATE,
-            name=f"{config.protocol} of {config.model.name}",
-            config=config.model_dump(mode="json"),
-            config_key=key,
-            code_version=version,
-            number_format=chosen_format(config),
+    run_id = opened(open_once)
+    with run_at_work(run_id, QUESTIONS) as run, working_on(run_id):
+        answers = _answers(questions, run, run.config.model)
+        judge = _judge(run)
+        if opponent is None:
+            return mt_bench_summary(questions, judge.grade(questions, answers))
+        with run.sessions() as session:
+            baseline = with_format(opponent, runs.get_run(session, run_id).dtype)
+        games = judge.compare(questions, answers, _answers(questions, run, baseline))
+        return arena_hard_summary(
+            games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed
         )
 
 
-def _judge(sessions: sessionmaker[Session], run_id: int, config: QuestionsConfig, settings: Settings) -> ProtocolJudge:
-    key = settings.openai_api_key
+def _judge(run: RunAtWork[QuestionsConfig]) -> ProtocolJudge:
+    key, judge = run.settings.openai_api_key, run.config.judge
     return ProtocolJudge(
-        **config.judge.model_dump(exclude=OF_THE_BUDGET | OF_PAIRS),
+        **judge.model_dump(exclude=OF_THE_BUDGET | OF_PAIRS),
         api_key=key.get_secret_value() if key else None,
-        budget=budget_of(sessions, run_id, config.judge),
-        replies=DatabaseReplies(sessions, run_id),
+        budget=budget_of(run, judge),
+        replies=DatabaseReplies(run),
     )
 
 
-def _answers(questions: Sequence[Question], config: QuestionsConfig, model: ModelConfig, settings: Settings) -> Answers:
+def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], model: ModelConfig) -> Answers:
     """A model's answers, turn by turn, each turn after the dialogue so far; read from their file if it is there."""
-    sample = config.sampling().model_copy(update={"model": model})
-    resolved = resolve_generator(sample, model.name, settings)
-    key = content_key(generator_identity(sample, model.name, resolved).key, _contents(questions))
+    sample, settings = run.config.sampling().model_copy(update={"model": model}), run.settings
+    found = find_generator(run.sessions, sample, model.name, settings)
+    key = content_key(generator_identity(sample, model.name, found).key, _contents(questions))
     path = settings.artifact_root / "answers" / f"{key[:16]}.json"
     if path.exists():
         return [tuple(answers) for answers in json.loads(path.read_text("utf-8"))]
     dialogues: list[list[Message]] = [[] for _ in questions]
     with (
-        device(is_used=resolved is not None),
+        device(is_used=found is not None) as process,
         stage_progress("answer", sum(len(one.turns) for one in questions), f"answers, {model.name}") as advance,
-        closing(make_generator(sample, model.name, resolved, settings)) as generator,
+        closing(make_generator(sample, model.name, found, settings, process)) as generator,
     ):
         for turn in range(max(len(question.turns) for question in questions)):
             open_ones = [at for at, question in enumerate(questions) if turn < len(question.turns)]

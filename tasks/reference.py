@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-
-from sqlalchemy.orm import Session, sessionmaker
+from typing import Any
 
 from db.engine import batches
 from db.logps import add_logps, find_logps
@@ -14,9 +13,9 @@ from models.number_format import torch_device
 from models.prompting import load_tokenizer
 from models.records import Prompt, content_key
 from tasks.devices import device
+from tasks.named_models import NamedModel
 from tasks.progress import stage_progress
-from tasks.resources import ResolvedModel
-from tasks.settings import Settings
+from tasks.run_kinds import RunAtWork
 
 SHARD = 512
 TOKENS_PER_BATCH = 8_192
@@ -25,13 +24,7 @@ Request = tuple[Prompt, str]
 
 
 def response_logps(
-    sessions: sessionmaker[Session],
-    model: ResolvedModel,
-    requests: Iterable[Request],
-    *,
-    dtype: str,
-    max_length: int,
-    settings: Settings,
+    run: RunAtWork[Any], model: NamedModel, requests: Iterable[Request], *, dtype: str, max_length: int
 ) -> Mapping[Request, ResponseLogps]:
     """The log-probability of each response given its prompt; those that do not fit `max_length` are not computed.
 
@@ -46,7 +39,7 @@ def response_logps(
         request: content_key("logps", model.fingerprint, template, dtype, request[0].key, request[1])
         for request in requests
     }
-    with sessions() as session:
+    with run.sessions() as session:
         known = find_logps(session, list(keys.values()))
     missing = [request for request, key in keys.items() if key not in known]
     if missing:
@@ -57,16 +50,16 @@ def response_logps(
             "device": torch_device(),
             "tokens_per_batch": TOKENS_PER_BATCH,
         }
-        log_path = settings.artifact_root / "logs" / "reference.log"
+        log_path = run.settings.artifact_root / "logs" / "reference.log"
         with (
-            device(),
+            device() as process,
             stage_progress("reference", len(missing), "log-probabilities") as advance,
-            closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None)) as scorer,
+            closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None, start=process.start)) as scorer,
         ):
             for shard in batches(missing, SHARD):
                 scored = scorer.score(shard, max_length)
                 new = {keys[request]: logps for request, logps in zip(shard, scored, strict=True) if logps is not None}
-                with sessions.begin() as session:
+                with run.sessions.begin() as session:
                     add_logps(session, new)
                 known |= new
                 advance(len(shard))

@@ -21,7 +21,8 @@ from models.report import (
 from tasks.config import CurateConfig
 from tasks.database import open_database
 from tasks.quality import read_quality
-from tasks.resources import load_config, vector_store
+from tasks.resources import vector_store
+from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
 EXAMPLES_PER_STRATEGY = 3
@@ -57,7 +58,7 @@ def write_run_report(run_id: int, settings: Settings) -> Path:
 
 def example_pairs(session: Session, run_id: int, per_strategy: int) -> list[pairs.SelectedPair]:
     """The first pairs of each strategy the run was told to use, in that order."""
-    strategies = load_config(session, run_id).select.strategies
+    strategies = CURATION.load_config(session, run_id).select.strategies
     return [
         pair
         for strategy in strategies
@@ -66,7 +67,7 @@ def example_pairs(session: Session, run_id: int, per_strategy: int) -> list[pair
 
 
 def _report(session: Session, run_id: int, settings: Settings) -> CurationReport:
-    config = load_config(session, run_id)
+    config = CURATION.load_config(session, run_id)
     summary = runs.summaries(session, run_id)[0]
     run = runs.get_run(session, run_id)
     return CurationReport(

@@ -25,7 +25,7 @@ from tasks.choices import chosen_base
 from tasks.database import open_database
 from tasks.errors import NoModelError, NoPreferencesError, NothingToDoError
 from tasks.progress import say
-from tasks.runs import code_version
+from tasks.run_kinds import ALIGNMENT
 from tasks.service_config import TriggerConfig
 from tasks.settings import Settings
 
@@ -112,7 +112,6 @@ def _open_once(
     sessions: sessionmaker[Session], config: AlignConfig, trigger: TriggerConfig, is_automatic: bool
 ) -> int | None:
     """Take a snapshot and open its run, unless one with the same content was begun; two at once come one by one."""
-    version = code_version()
     try:
         asked = fixed(sessions, config)
         assert asked.data.snapshot is not None
@@ -120,7 +119,7 @@ def _open_once(
             take_turn(session, Run.__tablename__)
             reason = _why_not(session, config, trigger, asked.data.snapshot, is_automatic)
             if reason is None:
-                return open_fixed(session, asked, runs.ALIGN, version)
+                return open_fixed(session, asked, ALIGNMENT)
     except (NoModelError, NoPreferencesError, NothingToDoError) as error:
         reason = str(error)
     say(f"nothing to train on yet: {reason}")

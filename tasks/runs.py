@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,10 +27,12 @@ from tasks.devices import device_time_of
 from tasks.errors import RunBusyError
 from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
+from tasks.run_kinds import CURATION, Config, RunKind
 from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
+_WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 
 @task(name="open run", task_run_name="open run", cache_policy=NO_CACHE)
@@ -41,17 +44,73 @@ def open_run(config: CurateConfig) -> int:
         NoModelError: If a model is needed and none is chosen.
         LookupError: If the policy in use is to sample, and there is none.
     """
-    return opened(lambda sessions, version: _open(sessions, config, version))
+
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        with sessions.begin() as session:
+            asked, prompt_ids = chosen_curation(session, config)
+            return find_or_open(
+                session,
+                CURATION,
+                asked,
+                name=asked.name,
+                prompt_ids=lambda: prompt_ids,
+                has_model=loads_model(session, asked, prompt_ids),
+            )
+
+    return opened(open_once)
 
 
-def opened(open_once: Callable[[sessionmaker[Session], str], int]) -> int:
-    """Open a run by a function of the sessions and the code's version, or take up the one that was opened meanwhile."""
-    version = code_version()
+def opened(open_once: Callable[[sessionmaker[Session]], int]) -> int:
+    """Open a run, or take up the one that was opened at the same moment."""
     with open_database(Settings()) as sessions:
         try:
-            return open_once(sessions, version)
+            return open_once(sessions)
         except IntegrityError:  # the same command was started at the same moment, and was first
-            return open_once(sessions, version)
+            return open_once(sessions)
+
+
+def find_or_open(
+    session: Session,
+    kind: RunKind[Config],
+    config: Config,
+    *,
+    name: str,
+    data: Sequence[object] = (),
+    prompt_ids: Callable[[], Sequence[int]] = list,
+    labelled_run_id: int | None = None,
+    has_model: bool = True,
+) -> int:
+    """Store a run, or take up the unfinished one of the same key, at the pace that is asked for now; return its id.
+
+    Args:
+        session: in a transaction.
+        kind: of the run.
+        config: with all that is chosen anew each day (the newest run, the policy in use) replaced by what it means now.
+        name: of the run.
+        data: what the run reads beside the database, as JSON.
+        prompt_ids: the prompts that a new run works on.
+        labelled_run_id: the run whose pairs are labelled.
+        has_model: whether the run loads a model on this machine, so that it has a number format.
+    """
+    keys, stored = config.keys(*data), config.model_dump(mode="json")
+    run_id = runs.find_unfinished(session, keys)
+    if run_id is not None:
+        runs.take_up(session, run_id, config=stored, config_key=keys[0])
+        say(f"taking up run {run_id}, which did not finish{_WITH_WHAT.get(kind.name, '')}")
+        if has_model:
+            keep_format(session, run_id, config)
+        return run_id
+    return runs.open_run(
+        session,
+        kind=kind.name,
+        name=name,
+        config=stored,
+        config_key=keys[0],
+        code_version=code_version(),
+        prompt_ids=prompt_ids(),
+        labelled_run_id=labelled_run_id,
+        number_format=chosen_format(config) if has_model else None,
+    )
 
 
 @contextmanager
@@ -115,28 +174,6 @@ def recorded(run_id: int) -> Iterator[None]:
     _finish(run_id, runs.COMPLETED)
 
 
-def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -> int:
-    with sessions.begin() as session:
-        config, prompt_ids = chosen_curation(session, config)
-        run_id = runs.find_unfinished(session, config.key)
-        if run_id is not None:
-            runs.set_status(session, run_id, runs.RUNNING)
-            say(f"taking up run {run_id}, which did not finish, with the prompts it began with")
-            if loads_model(session, config, prompt_ids):
-                keep_format(session, run_id, config)
-            return run_id
-        return runs.open_run(
-            session,
-            kind=runs.CURATE,
-            name=config.name,
-            config=config.model_dump(mode="json"),
-            config_key=config.key,
-            code_version=version,
-            prompt_ids=prompt_ids,
-            number_format=chosen_format(config) if loads_model(session, config, prompt_ids) else None,
-        )
-
-
 def prompt_pages(sessions: sessionmaker[Session], run_id: int, size: int) -> Iterator[list[StoredPrompt]]:
     """The run's prompts, page by page in the order of their ids, with no transaction open in between."""
     after = 0
@@ -149,6 +186,7 @@ def prompt_pages(sessions: sessionmaker[Session], run_id: int, size: int) -> Ite
         after = page[-1].id
 
 
+@cache
 def code_version() -> str:
     """The package's version and, in a git checkout, its commit."""
     root = Path(__file__).resolve().parent.parent

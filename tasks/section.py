@@ -1,10 +1,25 @@
-"""What every group of settings is: frozen, strict, and shown by the Prefect UI in a person's order."""
+"""What every group of settings is: frozen, strict, and shown by the Prefect UI in a person's order.
+
+A field decides what comes out, unless its type says `Pace`: then it decides only how fast, and an unfinished run is
+taken up whatever its value was.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+from models.records import content_key
+
+Value = TypeVar("Value")
+
+
+class _Pace:
+    """Marks a field that decides how fast a run goes and what it may take, not what comes out."""
+
+
+Pace = Annotated[Value, _Pace()]
 
 FIRST_IN_FORM, LAST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden"), ("seed",)
 
@@ -21,3 +36,35 @@ class Section(BaseModel):
     """A frozen group of settings; an unknown name is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_in_order)
+
+    def without_pace(self) -> Self:
+        """The settings that decide what comes out: every field of pace at its default."""
+        changes: dict[str, object] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Section):
+                changes[name] = value.without_pace()
+            elif any(isinstance(mark, _Pace) for mark in field.metadata):
+                changes[name] = field.get_default()
+        return self.model_copy(update=changes)
+
+
+class RunConfig(Section):
+    """The configuration of a run, which is stored with it."""
+
+    key_prefix: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def key(self) -> str:
+        """Content hash of what decides the result: an unfinished run of the same key is the same run."""
+        return self.keys()[0]
+
+    def keys(self, *data: object) -> tuple[str, str]:
+        """The key, and the one under which versions before 0.2 stored such a run: of its pace too.
+
+        Args:
+            data: What the run reads beside the database, as JSON.
+        """
+        of = (config.model_dump(mode="json") for config in (self.without_pace(), self))
+        key, old_key = (content_key(*self.key_prefix, settings, *data) for settings in of)
+        return key, old_key

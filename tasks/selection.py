@@ -9,18 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import pairs, prompts, responses, runs
 from models.records import Pair, VectorLocation
 from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
 from models.vectors import VectorStore
 from tasks.config import CurateConfig
-from tasks.database import open_database
 from tasks.progress import Advance, stage_progress
-from tasks.resources import load_config, vector_store
+from tasks.resources import vector_store
+from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import prompt_pages
-from tasks.settings import Settings
 
 PROMPTS_PER_PAGE = 2_000
 
@@ -28,15 +26,13 @@ PROMPTS_PER_PAGE = 2_000
 @task(name="select", task_run_name="select for run {run_id}", cache_policy=NO_CACHE)
 def select(run_id: int) -> None:
     """Select the run's pairs by each strategy and store them, and store why a prompt has none."""
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_config(session, run_id)
+    with run_at_work(run_id, CURATION) as run:
+        with run.sessions() as session:
             total = prompts.count_run_prompts(session, run_id)
             embedder = responses.embedder_of_run(session, run_id)
-        stage = _SelectionStage(sessions, run_id, embedder.id, vector_store(embedder.key, settings), config)
+        stage = _SelectionStage(run, embedder.id, vector_store(embedder.key, run.settings))
         with stage_progress("select", total, "prompts") as advance:
-            if config.select.scope == "prompt":
+            if run.config.select.scope == "prompt":
                 stage.run_per_prompt(advance)
             else:
                 stage.run_over_source_pairs()
@@ -46,19 +42,12 @@ def select(run_id: int) -> None:
 class _SelectionStage:
     """Reads where vectors lie, selects, stores."""
 
-    def __init__(
-        self,
-        sessions: sessionmaker[Session],
-        run_id: int,
-        embedder_id: int,
-        store: VectorStore,
-        config: CurateConfig,
-    ) -> None:
-        self._sessions = sessions
-        self._run_id = run_id
+    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int, store: VectorStore) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
+        self._config = run.config
         self._embedder_id = embedder_id
         self._store = store
-        self._config = config
 
     def run_per_prompt(self, advance: Advance) -> None:
         """Select one pair a prompt and strategy, a page of prompts at a time (REAL's SHP-2 setting)."""

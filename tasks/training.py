@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Any, Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from db import policies
 from db.runs import get_run
@@ -34,41 +34,30 @@ from models.exchange import PreferenceRow
 from models.fingerprint import model_fingerprint
 from models.records import Prompt, content_key
 from tasks.align_config import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
-from tasks.align_data import data_parts, load_alignment, preference_parts
-from tasks.database import open_database
-from tasks.devices import device
+from tasks.align_data import AlignmentAtWork, alignment_at_work
+from tasks.devices import device, keep_device
+from tasks.named_models import NamedModel
 from tasks.policy_samples import reference_samples
 from tasks.progress import say, step_progress
 from tasks.reference import response_logps
-from tasks.resources import POLICY_PREFIX, ResolvedModel, resolve_model
+from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import code_version
-from tasks.settings import Settings
 
 SFT_ROUND = 0
 FOLDER_DIGITS = 16
 WAIT_S = 2.0
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
 
-
 Trained = tuple[TrainingResult, tuple[UnfitExample, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class StartModel:
-    """The model a training starts from, which is also its reference. `policy_id` is None for one not trained here."""
-
-    name: str
-    resolved: ResolvedModel
-    policy_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """One training: what, from where, on what. `kl_samples` are the start model's own responses."""
+    """One training: what, from where, on what. The start model is the reference too; `kl_samples` are its responses."""
 
     method: Method
     round: int
-    start: StartModel
+    start: NamedModel
     settings: TrainingSettings
     optimize: OptimizeConfig
     train: Sequence[Example]
@@ -79,70 +68,74 @@ class Plan:
 @task(name="fine-tune", task_run_name="fine-tune for run {run_id}", cache_policy=NO_CACHE)
 def fine_tune(run_id: int) -> int | None:
     """Fine-tune the model on the golden or chosen responses; return the policy's id, None if that is not wanted."""
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_alignment(session, run_id)
-            if not config.sft.epochs:
-                return None
-            parts = data_parts(session, config)
-        optimize = optimize_config(config).model_copy(update={"epochs": config.sft.epochs})
+    with alignment_at_work(run_id, load_alignment) as run:
+        config = run.config
+        if not config.sft.epochs:
+            return None
+        optimize = config.optimize.model_copy(update={"epochs": config.sft.epochs})
+        settings = training_settings(config, optimize, "sft", beta=0.0, learning_rate=config.sft.learning_rate)
+        parts = run.data.parts
         plan = Plan(
             method="sft",
             round=SFT_ROUND,
-            start=start_model(config, None, settings),
-            settings=training_settings(config, optimize, "sft", beta=0.0, learning_rate=config.sft.learning_rate),
+            start=run.base,
+            settings=settings,
             optimize=optimize,
             train=_golden(parts.train),
             held_out=_golden(parts.held_out),
         )
-        return train_one(sessions, run_id, plan, settings)
+        return train_one(run, lambda: plan)
 
 
 @task(name="train", task_run_name="train for run {run_id}", cache_policy=NO_CACHE)
 def train_policy(run_id: int, start_id: int | None) -> int:
     """Train the policy on the preferences, from the fine-tuned model or the one named; return its id."""
-    settings = Settings()
-    with open_database(settings) as sessions:
-        with sessions() as session:
-            config = load_alignment(session, run_id)
-            assert isinstance(config, AlignConfig)
-            parts = preference_parts(session, config.data)
-        method, optimize = config.train.method, config.train
-        beta, learning_rate = METHOD_DEFAULTS[method]
-        start = start_model(config, start_id, settings)
-        plan = Plan(
-            method=method,
-            round=1,
-            start=start,
-            settings=training_settings(
-                config,
-                optimize,
-                method,
-                beta=optimize.beta or beta,
-                learning_rate=optimize.learning_rate or learning_rate,
-            ),
-            optimize=optimize,
-            train=[Example(row.prompt, row.chosen, row.rejected) for row in parts.train],
-            held_out=[Example(row.prompt, row.chosen, row.rejected) for row in parts.held_out],
-            kl_samples=reference_samples(sessions, run_id, config, start.name, settings),
-        )
-        return train_one(sessions, run_id, plan, settings)
+    with alignment_at_work(run_id, ALIGNMENT.load_config) as run:
+        return train_one(run, lambda: _plan_on_preferences(run, run.model(start_id)))
 
 
-def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings: Settings) -> int:
+def _plan_on_preferences(run: AlignmentAtWork[AlignConfig], start: NamedModel) -> Plan:
+    method, optimize = run.config.train.method, run.config.train
+    beta, learning_rate = METHOD_DEFAULTS[method]
+    settings = training_settings(
+        run.config,
+        optimize,
+        method,
+        beta=optimize.beta or beta,
+        learning_rate=optimize.learning_rate or learning_rate,
+    )
+    parts = run.data.preferences
+    assert parts is not None  # a run of this kind has them
+    return Plan(
+        method=method,
+        round=1,
+        start=start,
+        settings=settings,
+        optimize=optimize,
+        train=[Example(row.prompt, row.chosen, row.rejected) for row in parts.train],
+        held_out=[Example(row.prompt, row.chosen, row.rejected) for row in parts.held_out],
+        kl_samples=reference_samples(run, start),
+    )
+
+
+def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
     """Train a policy, or find it trained; return its id. What it measures on the way goes to the database at once.
+
+    `make_plan` may sample from the start model: that and the reference's log-probabilities share a process.
 
     Raises:
         NothingToTrainError: If no example fits.
         TrainingDivergedError: If a loss or gradient was not finite.
         DiskFullError: If there is no room; checkpoints stay, and the same command goes on from them.
     """
-    with sessions.begin() as session:
-        policy = _open_policy(session, run_id, plan)
-    if policy.status == policies.TRAINED and policy.folder and (settings.artifact_root / policy.folder).is_dir():
-        return policy.id
-    job = _job(sessions, policy.key, plan, settings)
+    sessions, settings = run.sessions, run.settings
+    with keep_device():
+        plan = make_plan()
+        with sessions.begin() as session:
+            policy = _open_policy(session, run.run_id, plan)
+        if policy.status == policies.TRAINED and policy.folder and (settings.artifact_root / policy.folder).is_dir():
+            return policy.id
+        job = _job(run, policy.key, plan)
 
     def store(points: Sequence[MetricPoint]) -> None:
         with sessions.begin() as session:
@@ -193,21 +186,6 @@ def _when_free(attempt: Callable[[], Trained]) -> Trained:
             time.sleep(WAIT_S)
 
 
-def start_model(config: AlignmentSection, policy_id: int | None, settings: Settings) -> StartModel:
-    """The policy of this id, or the configured model."""
-    name = config.model.name if policy_id is None else f"{POLICY_PREFIX}{policy_id}"
-    resolved = resolve_model(name, config.model, settings)
-    if policy_id is None and name.startswith(POLICY_PREFIX):
-        policy_id = int(name.removeprefix(POLICY_PREFIX))
-    return StartModel(name, resolved, policy_id)
-
-
-def optimize_config(config: AlignmentSection) -> OptimizeConfig:
-    """How the run trains, whatever it trains."""
-    section: OptimizeConfig = getattr(config, "train", None) or getattr(config, "rounds")  # noqa: B009
-    return section
-
-
 def training_settings(
     config: AlignmentSection, optimize: OptimizeConfig, method: Method, *, beta: float, learning_rate: float
 ) -> TrainingSettings:
@@ -252,13 +230,13 @@ def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRe
     )
     return policies.open_policy(
         session,
-        key=PolicyIdentity(plan.start.resolved.fingerprint, data_hash, settings).key,
+        key=PolicyIdentity(plan.start.fingerprint, data_hash, settings).key,
         name=run.name if plan.round else f"{run.name}, fine-tuned",
         method=plan.method,
         round=plan.round,
         run_id=run_id,
         start_model=plan.start.name,
-        start_fingerprint=plan.start.resolved.fingerprint,
+        start_fingerprint=plan.start.fingerprint,
         parent_id=plan.start.policy_id,
         snapshot_id=run.config["data"]["snapshot"],
         data_hash=data_hash,
@@ -268,7 +246,7 @@ def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRe
     )
 
 
-def _job(sessions: sessionmaker[Session], key: str, plan: Plan, settings: Settings) -> TrainingJob:
+def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
     """What the trainer is given. The reference's log-probabilities come with the examples: it is loaded once, before.
 
     The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).
@@ -277,8 +255,8 @@ def _job(sessions: sessionmaker[Session], key: str, plan: Plan, settings: Settin
     kl_examples = [Example(one.prompt, one.text) for one in plan.kl_samples if one.is_complete]
     measured = plan.held_out if plan.round != SFT_ROUND else ()
     logps = response_logps(
-        sessions,
-        plan.start.resolved,
+        run,
+        plan.start,
         dict.fromkeys(
             (one.prompt, text)
             for one in (*train, *measured, *kl_examples)
@@ -287,12 +265,11 @@ def _job(sessions: sessionmaker[Session], key: str, plan: Plan, settings: Settin
         ),
         dtype=reference_dtype(plan.optimize),
         max_length=plan.settings.max_length,
-        settings=settings,
     )
     return TrainingJob(
-        folder=settings.artifact_root / "policies" / key[:FOLDER_DIGITS],
-        model=plan.start.resolved.location,
-        revision=plan.start.resolved.revision,
+        folder=run.settings.artifact_root / "policies" / key[:FOLDER_DIGITS],
+        model=plan.start.location,
+        revision=plan.start.revision,
         settings=plan.settings,
         train=tuple(_with_reference(one, logps) for one in plan.train),
         held_out=tuple(_with_reference(one, logps) for one in plan.held_out),

@@ -17,10 +17,10 @@ from db import policy_schema, responses
 from models.demo.corpus import demo_prompts, reference_response
 from models.records import GeneratedResponse, ImportedResponse, ImportedRow, Prompt
 from tasks.align_config import AlignConfig
-from tasks.align_data import evaluation_prompts, is_held_out
+from tasks.align_data import compared_prompts, is_held_out, read_data
 from tasks.config import SampleConfig
 from tasks.ld_align_config import LdAlignConfig
-from tasks.resources import generator_identity, resolve_generator
+from tasks.resources import find_generator, generator_identity
 
 IMPOLITE = "No."
 QUICK = {"epochs": 1, "batch_size": 4, "max_length": 240, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}
@@ -106,9 +106,9 @@ def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of
     for generate in (compared, compared.model_copy(update={"temperature": 1.0})):  # the second for KL
         with sessions.begin() as session:
             sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
-            identity = generator_identity(sample, model, resolve_generator(sample, model, settings))
+            identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
             new = [
                 responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, "stop"))
-                for one in evaluation_prompts(session, config)
+                for one in compared_prompts(session, config, read_data(session, config))
             ]
             responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)

@@ -27,7 +27,7 @@ from typing import IO, Any, NoReturn
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from models import isolation
+from models import isolated_host, isolation
 
 ADDRESS = "ANTIPODE_TEST_ENGINES"  # where the server listens, for the commands that a test starts
 LIBRARIES = (
@@ -170,7 +170,7 @@ def _fork_engine(request: dict[str, Any], pipe: int, log: int, status: int) -> N
     sys.path[:] = request["path"]
     code = 1
     try:
-        isolation.serve(pipe, os.getppid())
+        isolated_host.serve(pipe, os.getppid())
         code = 0
     except BaseException:  # noqa: BLE001 (nothing above this frame is the engine's)
         traceback.print_exc()

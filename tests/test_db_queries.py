@@ -269,14 +269,14 @@ def test_the_first_reason_for_a_missing_pair_stays(sessions):
 def test_an_unfinished_run_is_found_by_its_configuration_and_a_completed_one_is_not(sessions):
     run = open_run(sessions, [], key="a" * 64)
     with sessions.begin() as session:
-        assert runs.find_unfinished(session, "a" * 64) == run
-        assert runs.find_unfinished(session, "b" * 64) is None
+        assert runs.find_unfinished(session, ["a" * 64]) == run
+        assert runs.find_unfinished(session, ["b" * 64]) is None
         runs.set_status(session, run, runs.FAILED, error="out of memory")
-        assert runs.find_unfinished(session, "a" * 64) == run
+        assert runs.find_unfinished(session, ["a" * 64]) == run
         runs.set_status(session, run, runs.COMPLETED)
-        assert runs.find_unfinished(session, "a" * 64) is None
+        assert runs.find_unfinished(session, ["a" * 64]) is None
         runs.set_status(session, run, runs.FAILED, error="a second process of the same run ended later")
-        assert runs.find_unfinished(session, "a" * 64) is None
+        assert runs.find_unfinished(session, ["a" * 64]) is None
         assert runs.get_run(session, run).error is None
 
 

@@ -14,7 +14,7 @@ from engine_processes import start_fresh_interpreters, use_engine_server
 from numpy.typing import NDArray
 
 from models.errors import ModelLoadError, PromptTooLongError
-from models.isolation import IsolatedProcess, ProcessDiedError
+from models.isolation import IsolatedProcess, ProcessDiedError, SharedProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,6 +76,17 @@ class Backend:
 
     def start_grandchild(self) -> int:
         return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
+
+
+class Witness:
+    """Leaves a file when its memory is given back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.itself = self  # only the garbage collector ends it
+
+    def __del__(self) -> None:
+        self.path.touch()
 
 
 def isolated(start: int = 0, *, log_path: Path | None = None, timeout_s: float | None = 30) -> IsolatedProcess:
@@ -270,3 +281,42 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
     process = start_script(script)
     output, errors = process.communicate(timeout=60)
     return subprocess.CompletedProcess([], process.returncode, output, errors)
+
+
+def test_backends_that_follow_each_other_share_a_process_and_have_logs_of_their_own(tmp_path: Path) -> None:
+    shared = SharedProcess()
+    first = shared.start(Backend, {"start": 1}, log_path=tmp_path / "first.log", timeout_s=30)
+    process_id = first.call("process_id")
+    assert first.call("add", 1) == 2
+    first.close()
+    second = shared.start(Backend, {"start": 10}, log_path=tmp_path / "logs" / "second.log", timeout_s=30)
+    assert second.call("process_id") == process_id
+    assert second.call("add", 5) == 15
+    assert (tmp_path / "first.log").read_text() == "total is 2\n"
+    assert (tmp_path / "logs" / "second.log").read_text() == "total is 15\n"
+    shared.close()
+    assert is_gone_within(process_id, 5)
+    second.close()  # after its process
+
+
+def test_a_backend_that_is_given_up_is_held_by_nobody(tmp_path: Path) -> None:
+    shared = SharedProcess()
+    shared.start(Witness, {"path": tmp_path / "given up"}, log_path=None, timeout_s=30).close()
+    assert (tmp_path / "given up").exists()
+    shared.close()
+
+
+def test_after_a_death_or_a_failed_start_the_next_backend_gets_a_new_process(tmp_path: Path) -> None:
+    shared = SharedProcess()
+    first = shared.start(Backend, {"start": 1}, log_path=None, timeout_s=30)
+    with pytest.raises(ModelLoadError):
+        shared.start(Backend, {"start": -1}, log_path=tmp_path / "log", timeout_s=30)
+    with pytest.raises(ProcessDiedError, match="it was closed"):
+        first.call("process_id")
+    second = shared.start(Backend, {"start": 1}, log_path=tmp_path / "log", timeout_s=30)
+    with pytest.raises(ProcessDiedError, match="last words"):
+        second.call("leave")
+    second.close()
+    third = shared.start(Backend, {"start": 3}, log_path=None, timeout_s=30)
+    assert third.call("add", 1) == 4
+    shared.close()

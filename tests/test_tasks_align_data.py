@@ -15,16 +15,14 @@ from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.align_config import AlignConfig
 from tasks.align_data import (
     HELD_OUT_SPLITS,
-    data_parts,
-    evaluation_prompts,
-    golden_parts,
+    compared_prompts,
     is_held_out,
-    load_alignment,
-    preference_parts,
+    read_data,
 )
 from tasks.align_runs import open_align_run, open_ld_align_run
 from tasks.errors import NoPreferencesError, NothingToDoError
 from tasks.ld_align_config import LdAlignConfig
+from tasks.run_kinds import load_alignment
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 shares = st.floats(0.01, 0.99)
@@ -39,7 +37,7 @@ def opened(sessions, **config):
 
 def parts_of(sessions, config):
     with sessions() as session:
-        return data_parts(session, config)
+        return read_data(session, config).parts
 
 
 def prompt_texts(rows):
@@ -175,7 +173,7 @@ def test_policies_are_compared_on_held_out_prompts_or_on_a_source_without_the_tr
             update={"evaluate": AlignConfig.model_validate({"evaluate": {"source": source}}).evaluate}
         )
         with sessions() as session:
-            return [one.prompt.text for one in evaluation_prompts(session, changed)]
+            return [one.prompt.text for one in compared_prompts(session, changed, read_data(session, changed))]
 
     assert compared() == known[4:] and compared(limit=2) == known[4:6]
     fresh = demo_prompts("test")[:3]
@@ -193,7 +191,8 @@ def test_a_limit_takes_the_first_preferences(settings, sessions):
     prefer(sessions, train=4, held_out=3)
     config = opened(sessions)
     with sessions() as session:
-        parts = preference_parts(session, config.data.model_copy(update={"limit": 6}))
+        limited = config.model_copy(update={"data": config.data.model_copy(update={"limit": 6})})
+        parts = read_data(session, limited).parts
     assert (len(parts.train), len(parts.held_out)) == (4, 2)
 
 
@@ -207,7 +206,7 @@ def test_golden_responses_are_the_chosen_ones_or_the_references_of_a_source(sett
             config = load_alignment(session, run_id)
             assert isinstance(config, LdAlignConfig) and config.golden == golden
             assert (config.data.snapshot is None) == (golden == "references")
-            parts = golden_parts(session, config)
+            parts = read_data(session, config).golden
         assert prompt_texts(parts.train) == set(wanted[:4]) and prompt_texts(parts.held_out) == set(wanted[4:])
         assert all(row.text == reference_response(row.prompt.text) for row in parts.train)
 

@@ -15,10 +15,11 @@ from models.alignment.records import PolicyIdentity
 from models.fingerprint import model_fingerprint
 from models.records import content_key
 from tasks import training
-from tasks.align_data import load_alignment, preference_parts
+from tasks.align_data import read_data
 from tasks.align_runs import open_align_run
 from tasks.evaluation import evaluate_policy
-from tasks.resources import ResolvedModel, resolve_model
+from tasks.named_models import NamedModel, find_model
+from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
 from tasks.settings import Settings
 from tasks.training import fine_tune, train_policy
@@ -81,7 +82,7 @@ def test_a_policy_says_where_it_comes_from(world):
     assert all(policy.library_versions.values())
     assert policy.settings["learning_rate"] == 1e-3 and policy.settings["beta"] == 0.1
     with sessions() as session:
-        rows = preference_parts(session, align_config(model, data={"snapshot": 1}).data).train
+        rows = read_data(session, align_config(model, data={"snapshot": 1})).preferences.train
     data_hash = content_key([[row.prompt.key, row.chosen, row.rejected, 1.0] for row in rows])
     assert policy.data_hash == data_hash
     assert policy.key == PolicyIdentity(start, data_hash, policy.settings).key
@@ -93,8 +94,8 @@ def test_the_model_lies_where_the_policy_says_and_can_be_named(world):
     folder = settings.artifact_root / policy.folder
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
     assert policy.fingerprint == model_fingerprint(str(folder), None) != policy.start_fingerprint
-    named = resolve_model(f"policy:{policy_id}", align_config(model).model, settings)
-    assert named == ResolvedModel(str(folder), None, policy.fingerprint)
+    named = find_model(sessions, f"policy:{policy_id}", align_config(model).model, settings)
+    assert named == NamedModel(f"policy:{policy_id}", str(folder), None, policy.fingerprint, policy_id)
     assert policy.seconds > 0 and policy.peak_memory_bytes > 0 and policy.metrics["response_tokens"] > 0
 
 
@@ -159,7 +160,7 @@ def test_a_training_of_another_seed_that_failed_says_why_and_the_same_command_ta
         assert runs.get_run(session, run_id).status == runs.FAILED
     assert failed.status == policies.FAILED and failed.error and failed.folder is None
     with pytest.raises(LookupError, match=f"policy {failed.id} is not trained"):
-        resolve_model(f"policy:{failed.id}", config.model, settings)
+        find_model(sessions, f"policy:{failed.id}", config.model, settings)
     assert open_align_run.fn(config) == run_id
     with recorded(run_id):
         assert train_policy.fn(run_id, None) == failed.id

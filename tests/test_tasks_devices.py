@@ -17,7 +17,7 @@ from test_tasks_steps import on_sqlite
 
 from db import runs
 from flows.worker import make_gpu_limit
-from tasks.devices import device, device_time_of
+from tasks.devices import device, device_time_of, keep_device
 
 HOLD = """
 import time
@@ -109,6 +109,25 @@ def test_a_hold_within_a_hold_does_not_wait_for_itself_and_is_counted_once(setti
     with device_time_of(run_id), device():
         time.sleep(0.1)
     assert seconds_of(sessions, run_id) >= 0.3, "a second hold is added to the first"
+
+
+@on_sqlite
+def test_a_device_that_is_kept_is_taken_at_its_first_use_and_its_engines_share_a_process(settings, sessions, limit):
+    run_id = open_run(sessions, [])
+    with device_time_of(run_id), keep_device():
+        assert active_slots(limit) == 0, "nothing has used it yet"
+        with device() as first:
+            time.sleep(0.1)
+        assert active_slots(limit) == 1, "the next one will use it"
+        with device() as second, device(is_used=False) as of_none:
+            assert first is second is not of_none
+    assert active_slots(limit) == 0
+    assert seconds_of(sessions, run_id) >= 0.1
+    with keep_device(), device() as third:
+        assert third is not first
+    with keep_device():
+        pass
+    assert active_slots(limit) == 0
 
 
 @on_sqlite

@@ -20,16 +20,16 @@ from models.demo.corpus import reference_response
 from models.fingerprint import model_fingerprint
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from tasks.align_config import EvaluationConfig
-from tasks.align_data import load_alignment
 from tasks.align_runs import open_align_run, open_evaluation_run
-from tasks.choices import chosen_model
 from tasks.config import ModelConfig
 from tasks.errors import GateError, NothingToDoError
 from tasks.evaluation import compare_with
 from tasks.gate import pass_gate
+from tasks.named_models import chosen_model
 from tasks.policy_queries import evaluation_end, policy_contents, policy_lines
 from tasks.policy_reports import write_policy_page
 from tasks.promotion import promote, roll_back
+from tasks.run_kinds import load_alignment
 from tasks.runs import open_run, recorded
 from tasks.settings import Settings
 

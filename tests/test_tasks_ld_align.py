@@ -15,11 +15,12 @@ from db.responses import NewResponse, add_generated, ensure_generator
 from models.alignment.job import read_job
 from models.demo.corpus import reference_response
 from models.records import GeneratedResponse
-from tasks.align_data import data_parts, evaluation_prompts, load_alignment
+from tasks.align_data import compared_prompts, read_data
 from tasks.align_runs import open_ld_align_run
 from tasks.config import GenerateConfig, SampleConfig
 from tasks.ld_align import train_round, weigh_round
-from tasks.resources import generator_identity, resolve_generator
+from tasks.resources import find_generator, generator_identity
+from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
 from tasks.settings import Settings
 
@@ -68,17 +69,17 @@ def speak(settings, sessions, run_id, model):
     """Store what a model says to all prompts of the run, as if it had been sampled."""
     with sessions.begin() as session:
         config = load_alignment(session, run_id)
-        golden = data_parts(session, config).train
-        trained = stored_prompts(session, [one.prompt_id for one in golden])
+        data = read_data(session, config)
+        trained = stored_prompts(session, [one.prompt_id for one in data.golden.train])
         own = GenerateConfig(
             when="always", backend="transformers", responses_per_prompt=1, temperature=1.0, max_tokens=4
         )
         for prompts, generate in (
             (trained, own),
-            (evaluation_prompts(session, config), config.evaluate.generate()),
+            (compared_prompts(session, config, data), config.evaluate.generate()),
         ):
             sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
-            identity = generator_identity(sample, model, resolve_generator(sample, model, settings))
+            identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
             new = [
                 NewResponse(one, 0, GeneratedResponse(f"No. {'It is late. ' * at}", 0, 1, "stop"))
                 for at, one in enumerate(prompts)

@@ -20,7 +20,6 @@ from torch.utils._pytree import tree_leaves
 from db import runs
 from models import number_format
 from models.demo.language_model import make_demo_model
-from tasks.align_data import load_alignment
 from tasks.align_runs import open_align_run, open_ld_align_run
 from tasks.config import CurateConfig
 from tasks.embedding import embed
@@ -30,7 +29,7 @@ from tasks.generation import generate
 from tasks.label_config import LabelConfig
 from tasks.labelling import open_label_run
 from tasks.ld_align import train_round, weigh_round
-from tasks.resources import load_config
+from tasks.run_kinds import CURATION, load_alignment
 from tasks.runs import open_run, recorded
 from tasks.training import fine_tune, train_policy
 
@@ -70,9 +69,6 @@ def products(monkeypatch):
     """What is multiplied in which format; what has a process of its own elsewhere is built and called in this one."""
     from models import isolation
     from models.alignment import training
-    from models.embedding import isolated as embedding
-    from models.generation import isolated as generation
-    from models.guide import isolated as guide
     from models.labelling import reward_model
 
     watch = Products()
@@ -92,11 +88,12 @@ def products(monkeypatch):
         __enter__ = lambda self: self  # noqa: E731
         __exit__ = lambda self, *_: None  # noqa: E731
 
-    from models.alignment import scorer
-
-    for module in (training, embedding, generation, guide, reward_model, scorer):
+    for module in (training, reward_model):
         assert module.IsolatedProcess is isolation.IsolatedProcess
         monkeypatch.setattr(module, "IsolatedProcess", InThisProcess)
+    monkeypatch.setattr(
+        isolation.SharedProcess, "start", lambda _, build, arguments, **__: InThisProcess(build, arguments)
+    )
     return watch
 
 
@@ -169,7 +166,7 @@ def test_a_runs_row_says_what_auto_stands_for_and_why_and_its_steps_keep_to_it(
         stored = session.execute(text("SELECT dtype, dtype_reason FROM run_summary")).one()
         assert stored[0] == dtype and f"a processor {processor} bfloat16" in stored[1]
         assert runs.get_run(session, run_id).config["model"]["dtype"] == "auto"
-        assert load_config(session, run_id).model.dtype == dtype
+        assert CURATION.load_config(session, run_id).model.dtype == dtype
     assert f"number format: {dtype} (a processor {processor} bfloat16" in capsys.readouterr().err
 
     moved = number_format.Capabilities("cuda", "another machine's GPU", has_bfloat16=processor == "emulating")
@@ -177,7 +174,7 @@ def test_a_runs_row_says_what_auto_stands_for_and_why_and_its_steps_keep_to_it(
     number_format.fast_format.cache_clear()
     assert number_format.fast_format().dtype != dtype
     with sessions() as session:
-        assert load_config(session, run_id).model.dtype == dtype, "on another machine too"
+        assert CURATION.load_config(session, run_id).model.dtype == dtype, "on another machine too"
 
 
 @on_sqlite

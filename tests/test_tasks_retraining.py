@@ -22,14 +22,13 @@ from db.new_labels import NewLabels
 from models.labelling.records import AnnotatorIdentity, PairKey
 from models.records import Pair
 from tasks.align_config import AlignConfig
-from tasks.align_data import load_alignment
 from tasks.align_runs import open_align_run, open_ld_align_run
 from tasks.config import CurateConfig
 from tasks.label_config import LabelConfig
-from tasks.labelling import load_label_config, open_label_run
+from tasks.labelling import open_label_run
 from tasks.ld_align_config import LdAlignConfig
-from tasks.resources import load_config
 from tasks.retraining import is_worth_a_run, judge_labels, open_due_run
+from tasks.run_kinds import CURATION, LABELLING, load_alignment
 from tasks.runs import open_run
 from tasks.service_config import TriggerConfig
 
@@ -321,7 +320,7 @@ DEMO = {"name": "demo"}
 OPENERS = {
     "label": (
         lambda config: open_label_run.fn(LabelConfig.model_validate(config)),
-        load_label_config,
+        LABELLING.load_config,
         {"annotator": "judge", "judge": {"base_url": "http://127.0.0.1:1/v1", "model": "m", "max_cost": 0.1,
                                          "input_price": 1e-7, "output_price": 3.0}},
     ),
@@ -343,7 +342,7 @@ OPENERS = {
     ),
     "curate": (
         lambda config: open_run.fn(CurateConfig.model_validate(config)),
-        load_config,
+        CURATION.load_config,
         {"model": DEMO, "source": {"limit": 2, "has_references": True}, "generate": {"top_p": 0.3}},
     ),
 }  # fmt: skip

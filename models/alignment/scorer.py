@@ -11,7 +11,7 @@ from models.alignment.records import Example, ResponseLogps
 from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
-from models.isolation import IsolatedProcess
+from models.isolation import IsolatedProcess, StartsBackend
 from models.prompting import load_tokenizer
 from models.records import Prompt
 
@@ -103,13 +103,21 @@ class LogpScorer:
 class IsolatedScorer:
     """A `LogpScorer` that lives in a process of its own and answers as if it were here."""
 
-    def __init__(self, arguments: Mapping[str, Any], *, log_path: Path | None, timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+        start: StartsBackend = IsolatedProcess,
+    ) -> None:
         """Start the process and build the scorer in it.
 
         Args:
             arguments: keyword arguments of `LogpScorer`.
             log_path: where the process's output is appended; None keeps it for error messages only.
             timeout_s: limit for the start and for each call, in seconds; None waits for ever.
+            start: what starts it: a process of its own, or `SharedProcess.start`.
 
         Raises:
             ProcessDiedError: The process ends while the scorer is built.
@@ -117,7 +125,7 @@ class IsolatedScorer:
             Exception: What `LogpScorer` raises, ModelLoadError for a model that does not load.
         """
         self.template_key = template_key(load_tokenizer(arguments["model"], revision=arguments["revision"]))
-        self._process = IsolatedProcess(LogpScorer, arguments, log_path=log_path, timeout_s=timeout_s)
+        self._process = start(LogpScorer, arguments, log_path=log_path, timeout_s=timeout_s)
 
     def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
         """As `LogpScorer.score`.

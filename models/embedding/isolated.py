@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from models.embedding import Context, Embedder, EmbeddingRequest, Embeddings
-from models.isolation import IsolatedProcess
+from models.isolation import IsolatedProcess, StartsBackend
 
 
 class IsolatedEmbedder:
@@ -20,6 +20,7 @@ class IsolatedEmbedder:
         *,
         log_path: Path | None,
         timeout_s: float | None,
+        start: StartsBackend = IsolatedProcess,
     ) -> None:
         """Start the process and build the embedder in it.
 
@@ -28,13 +29,14 @@ class IsolatedEmbedder:
             arguments: keyword arguments of `build`.
             log_path: where the process's output is appended; None keeps it for error messages only.
             timeout_s: limit for the start and for each call to `embed`, in seconds; None waits for ever.
+            start: what starts it: a process of its own, or `SharedProcess.start`.
 
         Raises:
             ProcessDiedError: if the process ends while the embedder is built.
             TimeoutError: if that takes longer than `timeout_s`.
             Exception: what `build` raised, ModelLoadError for a model that does not load.
         """
-        self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
+        self._process = start(build, arguments, log_path=log_path, timeout_s=timeout_s)
 
     def embed(self, requests: Sequence[EmbeddingRequest], context: Context | None = None) -> Embeddings:
         """Embed every response, in the order given; only a `HiddenStateEmbedder` takes a context for one call.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from models.generation import Generator
-from models.isolation import IsolatedProcess
+from models.isolation import IsolatedProcess, StartsBackend
 from models.records import GeneratedResponse, GenerationRequest
 
 
@@ -21,6 +21,7 @@ class IsolatedGenerator:
         *,
         log_path: Path | None,
         timeout_s: float | None,
+        start: StartsBackend = IsolatedProcess,
     ) -> None:
         """Start the process and load the model there.
 
@@ -29,13 +30,14 @@ class IsolatedGenerator:
             arguments: The backend's arguments by name.
             log_path: Where the engine's own output is appended; None keeps it only for error messages.
             timeout_s: Limit for loading the model and for each `generate`, in seconds; None waits for ever.
+            start: What starts it: a process of its own, or `SharedProcess.start`.
 
         Raises:
             ModelLoadError: The backend could not load the model.
             ProcessDiedError: The process ended before the model was there.
             TimeoutError: Loading took longer than `timeout_s`.
         """
-        self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
+        self._process = start(build, arguments, log_path=log_path, timeout_s=timeout_s)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[list[GeneratedResponse]]:
         """Sample in the other process.

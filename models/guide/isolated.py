@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.guide import GuideSettings, GuideText, GuideTrainingResult
-from models.isolation import IsolatedProcess
+from models.isolation import IsolatedProcess, StartsBackend
 
 if TYPE_CHECKING:
     from models.guide.training import Guide
@@ -22,19 +22,22 @@ _SLICE_S = 1.0  # how often the caller hears of progress
 class IsolatedGuide:
     """Trains and encodes in a process of its own, as if it were here."""
 
-    def __init__(self, *, log_path: Path | None, timeout_s: float | None) -> None:
+    def __init__(
+        self, *, log_path: Path | None, timeout_s: float | None, start: StartsBackend = IsolatedProcess
+    ) -> None:
         """Start the process.
 
         Args:
             log_path: where the process's output is appended; None keeps it for error messages only.
             timeout_s: limit for the start, for each slice of training and for `encode`, in seconds; None waits for
                 ever.
+            start: what starts it: a process of its own, or `SharedProcess.start`.
 
         Raises:
             ProcessDiedError: The process ended while it started.
             TimeoutError: It took longer than `timeout_s`.
         """
-        self._process = IsolatedProcess(GuideProcess, {}, log_path=log_path, timeout_s=timeout_s)
+        self._process = start(GuideProcess, {}, log_path=log_path, timeout_s=timeout_s)
 
     def train(
         self, texts: Sequence[GuideText], settings: GuideSettings, folder: Path, *, on_step: Callable[[int, int], None]

@@ -1,0 +1,112 @@
+"""Models by their names: what a name means today, where the model lies, and what is in it. Knows no Prefect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import policies, promotions
+from models.demo import MODEL_FOLDER
+from models.errors import ModelLoadError
+from models.fingerprint import model_fingerprint
+from tasks.config import ModelConfig
+from tasks.errors import NoModelError
+from tasks.settings import Settings
+
+DEMO_MODEL = "demo"
+PROMOTED = "promoted"
+POLICY_PREFIX = "policy:"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A model that was found: what to load, and what is in it. `policy_id` is None for one not trained here."""
+
+    name: str
+    location: str
+    revision: str | None
+    fingerprint: str
+    policy_id: int | None = None
+
+
+def policy_name(policy_id: int) -> str:
+    """The name under which a policy is given as a model."""
+    return f"{POLICY_PREFIX}{policy_id}"
+
+
+def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:
+    """The model that is meant now: `promoted` becomes the policy in use, which another day is another one.
+
+    Args:
+        session: of the database.
+        model: as configured.
+        is_demo: the demo's own prompts are to be answered, which `demo` does where nothing is chosen.
+
+    Raises:
+        NoModelError: If none is chosen.
+        LookupError: If the policy in use is meant, and there is none.
+    """
+    if not model.name and is_demo:
+        return model.model_copy(update={"name": DEMO_MODEL})
+    if not model.name:
+        raise NoModelError(
+            "no model is chosen; name the one that is to be aligned: --model.name with a hub name, a folder or "
+            "policy:ID (`demo` is the small model that Antipode brings; it knows the demo's questions alone)"
+        )
+    if model.name != PROMOTED:
+        return model
+    policy_id = promotions.in_use(session)
+    if policy_id is None:
+        raise LookupError("no policy is in use; promote one: antipode promote ID, or name a model")
+    return model.model_copy(update={"name": policy_name(policy_id)})
+
+
+def find_model(sessions: sessionmaker[Session], name: str, base: ModelConfig, settings: Settings) -> NamedModel:
+    """Find a model and hash what is in it; `demo` is the one that Antipode brings, `policy:ID` a trained one.
+
+    The revision of the configuration belongs to the base model; another model is taken at its newest.
+
+    Raises:
+        ModelLoadError: If there is no such folder or hub model.
+        LookupError: If there is no such policy, or it is not trained.
+    """
+    if name.startswith(POLICY_PREFIX):
+        return _trained(sessions, name, settings)
+    location, revision = name, base.revision if name == base.name else None
+    if name == DEMO_MODEL:
+        location = str(MODEL_FOLDER)
+    return NamedModel(name, location, revision, model_fingerprint(location, revision))
+
+
+def check_model(sessions: sessionmaker[Session], name: str, settings: Settings) -> None:
+    """Refuse a policy that is not trained and a folder that holds no model; what the hub has, nobody asks here.
+
+    Raises:
+        LookupError: If there is no such policy.
+        ModelLoadError: If there is no such folder, or no model in it.
+    """
+    if name == DEMO_MODEL:
+        return
+    if name.startswith(POLICY_PREFIX):
+        _trained(sessions, name, settings)
+        return
+    folder = Path(name)
+    if folder.is_dir():
+        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
+            raise ModelLoadError(name, "the folder holds no config.json; name one that save_pretrained wrote")
+    elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        raise ModelLoadError(name, "there is no such folder")
+
+
+def _trained(sessions: sessionmaker[Session], name: str, settings: Settings) -> NamedModel:
+    """The model of `policy:ID`, which never changes: its content was hashed when it was trained."""
+    number = name.removeprefix(POLICY_PREFIX)
+    if not number.isdecimal():
+        raise LookupError(f"a policy is named like policy:3, got {name!r}; see: antipode policies")
+    with sessions() as session:
+        policy = policies.get_policy(session, int(number))
+    if policy.folder is None or policy.fingerprint is None:
+        raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
+    return NamedModel(name, str(settings.artifact_root / policy.folder), None, policy.fingerprint, policy.id)

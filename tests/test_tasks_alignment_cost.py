@@ -1,0 +1,91 @@
+"""What an alignment costs beside its computations: reads of its data, opened databases, started processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from alignment_world import align_config, ld_align_config, prefer, tiny_model
+
+from db import snapshots
+from models import isolation
+from tasks import database
+from tasks.align_runs import open_align_run, open_ld_align_run
+from tasks.evaluation import evaluate_policy
+from tasks.gate import pass_gate
+from tasks.ld_align import train_round, weigh_round
+from tasks.policy_reports import publish_policy
+from tasks.training import fine_tune, train_policy
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def step(monkeypatch):
+    """Calls a step, and keeps what it did."""
+    done, by_step = Counter(), {}
+
+    def counted(module, name, what):
+        function = getattr(module, name)
+
+        def call(*arguments, **named):
+            done[what] += 1
+            return function(*arguments, **named)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(snapshots, "snapshot_rows", "reads")
+    counted(database, "make_engine", "databases")
+    counted(isolation, "_start", "processes")
+
+    def call(of, *arguments):
+        done.clear()
+        result = of.fn(*arguments)
+        by_step.setdefault(of.name, []).append(Counter(done))
+        return result
+
+    call.by_step = by_step
+    return call
+
+
+def total(step, what):
+    return sum(counts[what] for every in step.by_step.values() for counts in every)
+
+
+def most(step, what):
+    """By step."""
+    return {name: max(counts[what] for counts in every) for name, every in step.by_step.items()}
+
+
+def test_an_alignment_reads_its_data_once_a_step_and_starts_five_processes(settings, sessions, step, tmp_path):
+    prefer(sessions)
+    asked = {"sft": {"epochs": 1}, "evaluate": {"has_drift": True}, "gate": {"promote": True}}
+    run_id = step(open_align_run, align_config(tiny_model(tmp_path / "model"), **asked))
+    start_id = step(fine_tune, run_id)
+    policy_id = step(train_policy, run_id, start_id)
+    evaluation_id = step(evaluate_policy, run_id, policy_id, start_id)
+    step(pass_gate, run_id, policy_id, start_id, evaluation_id)
+    step(publish_policy, run_id, policy_id)
+    assert all(count <= 1 for count in most(step, "reads").values()), most(step, "reads")
+    assert most(step, "processes") == {
+        "open align run": 0,
+        "fine-tune": 1,
+        "train": 2,  # samples and log-probabilities of the start model; the training
+        "evaluate": 2,  # samples of both; log-probabilities and embeddings
+        "gate": 0,
+        "publish policy": 0,
+    }
+    assert total(step, "processes") <= 6
+    # A step opens the database once; the time that each process had the device for is added with another.
+    databases, processes = most(step, "databases"), most(step, "processes")
+    assert all(databases[name] <= 1 + processes[name] for name in databases), databases
+
+
+def test_a_round_reads_its_data_once_a_step(settings, sessions, step, tmp_path):
+    prefer(sessions)
+    run_id = step(open_ld_align_run, ld_align_config(tiny_model(tmp_path / "model"), rounds={"count": 1}))
+    step(weigh_round, run_id, 1, None)
+    policy_id = step(train_round, run_id, 1, None, None)
+    step(evaluate_policy, run_id, policy_id, None)
+    assert all(count <= 1 for count in most(step, "reads").values()), most(step, "reads")
+    assert most(step, "processes") == {"open ld-align run": 0, "weigh": 1, "train round": 2, "evaluate": 2}
