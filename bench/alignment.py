@@ -25,15 +25,15 @@ import numpy as np
 from db import evaluations
 from db import policies as stored_policies
 from models.alignment.statistics import Interval, clustered_mean
-from tasks.align_config import AlignConfig
-from tasks.align_runs import open_align_run, open_ld_align_run
+from tasks.alignment.opening import open_align_run, open_ld_align_run
+from tasks.alignment.rounds import train_round, weigh_round
+from tasks.alignment.training import fine_tune, train_policy
+from tasks.config.alignment import AlignConfig
+from tasks.config.rounds import LdAlignConfig
 from tasks.database import open_database
-from tasks.evaluation import evaluate_policy
-from tasks.ld_align import train_round, weigh_round
-from tasks.ld_align_config import LdAlignConfig
+from tasks.evaluation.comparison import evaluate_policy
 from tasks.runs import recorded
 from tasks.settings import Settings
-from tasks.training import fine_tune, train_policy
 
 SEEDS = (0, 1, 2)
 METHODS = ("sft", "dpo", "ipo", "orpo", "asft", "spin", "ld_align")

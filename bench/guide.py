@@ -29,14 +29,14 @@ from models.guide.distances import distance_weights, farther_is_worse, latent_di
 from models.guide.training import Guide, train_guide
 from models.number_format import fast_format
 from models.records import StoredPrompt
-from tasks.align_data import alignment_at_work
-from tasks.align_runs import open_ld_align_run
-from tasks.config import GenerateConfig
-from tasks.ld_align import guide_settings_of
-from tasks.ld_align_config import GuideConfig, LdAlignConfig
-from tasks.policy_samples import policy_samples
+from tasks.alignment.data import alignment_at_work
+from tasks.alignment.opening import open_ld_align_run
+from tasks.alignment.rounds import guide_settings_of
+from tasks.alignment.samples import policy_samples
+from tasks.alignment.training import fine_tune
+from tasks.config.curation import GenerateConfig
+from tasks.config.rounds import GuideConfig, LdAlignConfig
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
-from tasks.training import fine_tune
 
 SHOWN = 64  # texts on which the two losses are measured
 VARIANTS = [(read_out, told, 10.0) for told in ("every_token", "prefix") for read_out in ("last", "mean")]

@@ -11,15 +11,16 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from flows.stopping import tell_stopped
-from tasks.align_config import AlignConfig, EvaluationConfig
-from tasks.align_runs import open_align_run, open_evaluation_run
-from tasks.evaluation import compare_with, evaluate_policy
-from tasks.gate import pass_gate
-from tasks.policy_reports import publish_policy
-from tasks.retraining import open_due_run
+from tasks.alignment.opening import open_align_run, open_evaluation_run
+from tasks.alignment.training import fine_tune, train_policy
+from tasks.config.alignment import AlignConfig
+from tasks.config.evaluation import EvaluationConfig
+from tasks.config.service import TriggerConfig
+from tasks.evaluation.comparison import compare_with, evaluate_policy
+from tasks.evaluation.gate import pass_gate
+from tasks.reports.policy_publishing import publish_policy
 from tasks.runs import working_on
-from tasks.service_config import TriggerConfig
-from tasks.training import fine_tune, train_policy
+from tasks.service.retraining import open_due_run
 
 
 @flow(name="align", flow_run_name="align {config.name} by {config.train.method}", on_crashed=[tell_stopped])

@@ -9,8 +9,9 @@ from pydantic_settings import CliPositionalArg
 
 from flows import policy_terminal
 from flows.engine import prepare_prefect
-from tasks.align_config import AlignConfig, EvaluateConfig, EvaluationConfig, QuestionsConfig
-from tasks.ld_align_config import LdAlignConfig
+from tasks.config.alignment import AlignConfig
+from tasks.config.evaluation import EvaluateConfig, EvaluationConfig, QuestionsConfig
+from tasks.config.rounds import LdAlignConfig
 from tasks.settings import Settings
 
 
@@ -19,7 +20,7 @@ class Align(AlignConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.choices import check_alignment
+        from tasks.alignment.opening import check_alignment
 
         config, settings = AlignConfig.model_validate(self.model_dump()), Settings()
         check_alignment(config, settings)
@@ -34,7 +35,7 @@ class LdAlign(LdAlignConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.choices import check_alignment
+        from tasks.alignment.opening import check_alignment
 
         config, settings = LdAlignConfig.model_validate(self.model_dump()), Settings()
         check_alignment(config, settings)
@@ -57,7 +58,7 @@ class Evaluate(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.choices import check_evaluation
+        from tasks.alignment.opening import check_evaluation
 
         config, settings = EvaluationConfig.model_validate(self.model_dump()), Settings()
         check_evaluation(config, settings)
@@ -74,7 +75,7 @@ class Questions(QuestionsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.questions import ask_questions
+        from tasks.evaluation.questions import ask_questions
 
         config = QuestionsConfig.model_validate(self.model_dump(exclude={"file"}))
         policy_terminal.show_protocol(ask_questions(self.file, config, Settings()))

@@ -9,12 +9,13 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.stopping import tell_stopped
-from tasks.config import CurateConfig
-from tasks.embedding import embed
-from tasks.generation import generate
-from tasks.publishing import publish
-from tasks.runs import open_run, working_on
-from tasks.selection import select
+from tasks.config.curation import CurateConfig
+from tasks.curation.embedding import embed
+from tasks.curation.generation import generate
+from tasks.curation.opening import open_run
+from tasks.curation.selection import select
+from tasks.reports.run_publishing import publish
+from tasks.runs import working_on
 
 
 @flow(name="curate", flow_run_name="curate {config.name}", on_crashed=[tell_stopped])

@@ -7,8 +7,8 @@ from pydantic_settings import CliPositionalArg
 
 from flows import terminal
 from flows.engine import prepare_prefect
-from tasks.config import CurateConfig
-from tasks.exchange_config import ImportConfig
+from tasks.config.curation import CurateConfig
+from tasks.config.exchange import ImportConfig
 from tasks.settings import Settings
 
 
@@ -19,7 +19,7 @@ class Import(ImportConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.ingestion import import_source
+        from tasks.curation.ingestion import import_source
 
         config = ImportConfig.model_validate(self.model_dump(exclude={"source"}))
         terminal.show_import(import_source(self.source, config, Settings()))
@@ -30,7 +30,7 @@ class Curate(CurateConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.choices import check_curation
+        from tasks.curation.opening import check_curation
 
         config, settings = CurateConfig.model_validate(self.model_dump()), Settings()
         check_curation(config, settings)

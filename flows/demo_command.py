@@ -6,9 +6,9 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from flows import policy_terminal, quality_terminal, run_terminal
 from flows.engine import prepare_prefect
-from tasks.align_config import AlignConfig
-from tasks.config import CurateConfig
-from tasks.label_config import LabelConfig
+from tasks.config.alignment import AlignConfig
+from tasks.config.curation import CurateConfig
+from tasks.config.labels import LabelConfig
 from tasks.settings import Settings
 
 PROMPTS = 256
@@ -34,9 +34,9 @@ class Demo(BaseModel):
         if self.remake_model:
             _remake_model()
             return
-        from tasks.ingestion import import_demo_prompts
+        from tasks.curation.ingestion import import_demo_prompts
+        from tasks.labels.quality import quality_of_run
         from tasks.progress import say
-        from tasks.quality import quality_of_run
 
         settings = Settings()
         import_demo_prompts(settings)

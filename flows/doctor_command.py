@@ -16,9 +16,10 @@ from operator import itemgetter
 from pydantic import BaseModel, Field
 
 from flows.failures import DEBUG_VARIABLE
-from tasks import doctor, doctor_checks
-from tasks.doctor_checks import Finding
-from tasks.doctor_prefect import prefect_address, prefect_findings
+from tasks.doctor import database as doctor
+from tasks.doctor import machine as doctor_checks
+from tasks.doctor.machine import Finding
+from tasks.doctor.prefect_server import prefect_address, prefect_findings
 from tasks.settings import Settings
 
 CHECK_LIMIT_S = 20

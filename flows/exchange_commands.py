@@ -9,7 +9,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows import label_terminal
 from models.exchange.label_files import LabelFormat
-from tasks.exchange_config import ExportConfig, PairsConfig
+from tasks.config.exchange import ExportConfig, PairsConfig
 from tasks.settings import Settings
 
 
@@ -20,7 +20,7 @@ class Export(ExportConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.exchange import export_preferences
+        from tasks.labels.exchange import export_preferences
 
         config = ExportConfig.model_validate(self.model_dump(exclude={"output"}))
         label_terminal.show_export(export_preferences(self.output, config, Settings()))
@@ -35,7 +35,7 @@ class ExportPairs(PairsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.exchange import export_pairs
+        from tasks.labels.exchange import export_pairs
 
         written = export_pairs(self.output, self.tool, self.section(), seed=self.seed, settings=Settings())
         label_terminal.show_exported_pairs(written, self.tool)
@@ -49,6 +49,6 @@ class ImportLabels(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.label_import import import_labels
+        from tasks.labels.label_import import import_labels
 
         label_terminal.show_label_import(import_labels(self.file, self.format, Settings()))

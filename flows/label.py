@@ -9,9 +9,10 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.stopping import tell_stopped
-from tasks.label_config import LabelConfig
-from tasks.labelling import judge_pairs, open_label_run
-from tasks.publishing import publish_labels
+from tasks.config.labels import LabelConfig
+from tasks.labels.labelling import judge_pairs
+from tasks.labels.opening import open_label_run
+from tasks.reports.run_publishing import publish_labels
 from tasks.runs import working_on
 
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from flows import label_terminal
 from flows.engine import prepare_prefect
-from tasks.exchange_config import PairsConfig
-from tasks.label_config import LabelConfig, PeopleConfig
+from tasks.config.exchange import PairsConfig
+from tasks.config.labels import LabelConfig, PeopleConfig
 from tasks.settings import Settings
 
 
@@ -18,7 +18,7 @@ class Label(LabelConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.choices import check_labelling
+        from tasks.labels.opening import check_labelling
 
         config, settings = LabelConfig.model_validate(self.model_dump()), Settings()
         check_labelling(config, settings)
@@ -42,7 +42,7 @@ class Web(PairsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.people import page_secret, person
+        from tasks.labels.people import page_secret, person
         from tasks.progress import say
 
         settings = Settings()
@@ -57,8 +57,8 @@ class Web(PairsConfig):
 
     def _queue(self, settings: Settings) -> tuple[int | None, str]:
         """Open the queue that is asked for, or find it, None for all; and say what to do with its labels."""
-        from tasks.people import open_evaluation_queue, open_people_queue
-        from tasks.queries import find_run
+        from tasks.labels.people import open_evaluation_queue, open_people_queue
+        from tasks.reports.run_queries import find_run
 
         per_pair = self.judgements_per_pair
         if self.every_queue:

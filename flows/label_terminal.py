@@ -14,8 +14,8 @@ from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from models.exchange.label_files import WrittenPairs
-    from tasks.exchange import ExportResult
-    from tasks.label_import import LabelImport
+    from tasks.labels.exchange import ExportResult
+    from tasks.labels.label_import import LabelImport
 
 LEASE_S = 15 * 60.0
 WIDTH_OF_A_REPLY = 80
@@ -25,7 +25,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def show_labels(run_id: int, settings: Settings) -> None:
     """Print how a run that labels ended: what was judged, what it cost, what the preferences are, what to do next."""
-    from tasks.run_ends import label_end
+    from tasks.reports.run_ends import label_end
 
     end = label_end(run_id, settings)
     run = f"--run {end.labelled_run_id}"
@@ -61,7 +61,7 @@ def serve_page(
     At the end `next_step` is printed. Where a Prefect server is named, it is told when labels are enough to train on.
     """
     from tasks.database import open_database
-    from tasks.label_events import LabelWatch
+    from tasks.service.label_events import LabelWatch
     from web.app import create_app
     from web.server import make_server
     from web.sign_in import sign_in_token

@@ -9,14 +9,14 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.stopping import tell_stopped
-from tasks.align_runs import open_ld_align_run
-from tasks.evaluation import evaluate_policy
-from tasks.gate import pass_gate
-from tasks.ld_align import train_round, weigh_round
-from tasks.ld_align_config import LdAlignConfig
-from tasks.policy_reports import publish_policy
+from tasks.alignment.opening import open_ld_align_run
+from tasks.alignment.rounds import train_round, weigh_round
+from tasks.alignment.training import fine_tune
+from tasks.config.rounds import LdAlignConfig
+from tasks.evaluation.comparison import evaluate_policy
+from tasks.evaluation.gate import pass_gate
+from tasks.reports.policy_publishing import publish_policy
 from tasks.runs import working_on
-from tasks.training import fine_tune
 
 
 @flow(name="ld-align", flow_run_name="ld-align {config.name}, {config.rounds.count} rounds", on_crashed=[tell_stopped])

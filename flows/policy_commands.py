@@ -20,7 +20,7 @@ class Benchmarks(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.benchmarks import run_benchmarks
+        from tasks.evaluation.benchmarks import run_benchmarks
 
         found = run_benchmarks(self.model, self.tasks, self.limit, self.batch_size, self.include_path, Settings())
         policy_terminal.show_benchmarks(found)
@@ -31,7 +31,7 @@ class Policies(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.policy_queries import policy_lines
+        from tasks.reports.policy_queries import policy_lines
 
         policy_terminal.show_policies(policy_lines(Settings()))
 
@@ -44,7 +44,7 @@ class Promote(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.promotion import promote
+        from tasks.evaluation.promotion import promote
 
         reason = promote(self.policy, is_forced=self.force, settings=Settings())
         print(f"policy {self.policy} is in use: {reason}")
@@ -56,7 +56,7 @@ class Rollback(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.promotion import roll_back
+        from tasks.evaluation.promotion import roll_back
 
         gone, back = roll_back(Settings())
         print(f"policy {gone} is out of use; in use now: {'none' if back is None else f'policy {back}'}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows.terminal import make_console, print_rows
 from models.report.policy_contents import EvaluationFigures, Gate, Rate
-from tasks.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
+from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
 from tasks.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ class Quality(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from flows import quality_terminal
-        from tasks.quality import quality_of_run
-        from tasks.queries import find_run
+        from tasks.labels.quality import quality_of_run
+        from tasks.reports.run_queries import find_run
 
         run_id = find_run(self.run, Settings())
         quality = quality_of_run(run_id, strategies=self.strategies, settings=Settings())

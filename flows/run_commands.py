@@ -28,7 +28,7 @@ class Pairs(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.queries import selected_pairs
+        from tasks.reports.run_queries import selected_pairs
 
         limit = TABLE_ROWS if self.limit is None and self.format == "table" and self.output is None else self.limit
         found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
@@ -40,7 +40,7 @@ class Runs(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.queries import run_summaries
+        from tasks.reports.run_queries import run_summaries
 
         terminal.show_runs(run_summaries(Settings()))
 
@@ -53,7 +53,7 @@ class Similar(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.similar import similar_responses
+        from tasks.curation.similar import similar_responses
 
         terminal.show_similar(similar_responses(self.response_id, self.count, Settings()))
 
@@ -65,8 +65,8 @@ class Report(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.queries import find_run
-        from tasks.reporting import write_run_report
+        from tasks.reports.run_page import write_run_report
+        from tasks.reports.run_queries import find_run
 
         print(write_run_report(find_run(self.run, Settings()), Settings()))
 

@@ -33,8 +33,8 @@ class Up(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from flows.up import run_service
-        from tasks.choices import check_nightly
-        from tasks.people import person
+        from tasks.curation.opening import check_nightly
+        from tasks.labels.people import person
 
         require_home()
         # A worker's folder is the project's, not this one.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from prefect import State, flow
 from prefect.states import Completed
 
-from tasks.service_config import SweepConfig
-from tasks.sweep import start_due_trainings, take_up_dead_runs
+from tasks.config.service import SweepConfig
+from tasks.service.sweep import start_due_trainings, take_up_dead_runs
 
 
 @flow(name="sweep", flow_run_name="sweep")

@@ -25,8 +25,8 @@ from models.records import shortened
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.ingestion import ImportResult
-    from tasks.similar import SimilarResponse
+    from tasks.curation.ingestion import ImportResult
+    from tasks.curation.similar import SimilarResponse
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WRAPPED_WIDTH, CELL_PADDING = 40, 3
@@ -36,7 +36,7 @@ ROWS_PER_BATCH = 10_000
 
 def show_service(prefect_port: int, page_port: int, people: Sequence[str], settings: Settings) -> None:
     """Print where everything is, and what to do with it."""
-    from tasks.people import page_secret
+    from tasks.labels.people import page_secret
     from web.sign_in import sign_in_token
 
     secret = page_secret(settings)

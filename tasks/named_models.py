@@ -11,7 +11,7 @@ from db import policies, promotions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
 from models.fingerprint import model_fingerprint
-from tasks.config import ModelConfig
+from tasks.config.curation import ModelConfig
 from tasks.errors import NoModelError
 from tasks.settings import Settings
 

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from db import runs
 from models.number_format import NumberFormat, fast_format, times_slower
+from tasks.config.section import Section
 from tasks.progress import say
-from tasks.section import Section
 
 AUTO = "auto"
 SLOW = 1.5  # times float32's time, from which on a format that was named is warned of

@@ -11,13 +11,14 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
-from tasks.align_config import AlignConfig, AlignmentSection, QuestionsConfig
-from tasks.config import CurateConfig
+from tasks.config.alignment import AlignConfig, AlignmentSection
+from tasks.config.curation import CurateConfig
+from tasks.config.evaluation import QuestionsConfig
+from tasks.config.labels import LabelConfig
+from tasks.config.rounds import LdAlignConfig
+from tasks.config.section import RunConfig
 from tasks.database import open_database
-from tasks.label_config import LabelConfig
-from tasks.ld_align_config import LdAlignConfig
 from tasks.number_formats import with_format
-from tasks.section import RunConfig
 from tasks.settings import Settings
 
 Config = TypeVar("Config", bound=RunConfig)

@@ -11,8 +11,6 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -20,44 +18,17 @@ from db import runs
 from db.engine import alone
 from db.prompts import run_prompts_after
 from models.records import StoredPrompt
-from tasks.choices import chosen_curation, loads_model
-from tasks.config import CurateConfig
 from tasks.database import open_database
 from tasks.devices import device_time_of
 from tasks.errors import RunBusyError
 from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
-from tasks.run_kinds import CURATION, Config, RunKind
+from tasks.run_kinds import Config, RunKind
 from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
 _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
-
-
-@task(name="open run", task_run_name="open run", cache_policy=NO_CACHE)
-def open_run(config: CurateConfig) -> int:
-    """Store a new run and fix its prompts, or take up the unfinished run of the same configuration; return its id.
-
-    Raises:
-        NothingToDoError: If no prompt fits the source, its split, or the database is empty.
-        NoModelError: If a model is needed and none is chosen.
-        LookupError: If the policy in use is to sample, and there is none.
-    """
-
-    def open_once(sessions: sessionmaker[Session]) -> int:
-        with sessions.begin() as session:
-            asked, prompt_ids = chosen_curation(session, config)
-            return find_or_open(
-                session,
-                CURATION,
-                asked,
-                name=asked.name,
-                prompt_ids=lambda: prompt_ids,
-                has_model=loads_model(session, asked, prompt_ids),
-            )
-
-    return opened(open_once)
 
 
 def opened(open_once: Callable[[sessionmaker[Session]], int]) -> int:

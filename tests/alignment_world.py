@@ -16,11 +16,11 @@ from test_tasks_steps import configured, curate
 from db import policy_schema, responses
 from models.demo.corpus import demo_prompts, reference_response
 from models.records import GeneratedResponse, ImportedResponse, ImportedRow, Prompt
-from tasks.align_config import AlignConfig
-from tasks.align_data import compared_prompts, is_held_out, read_data
-from tasks.config import SampleConfig
-from tasks.ld_align_config import LdAlignConfig
-from tasks.resources import find_generator, generator_identity
+from tasks.alignment.data import compared_prompts, is_held_out, read_data
+from tasks.config.alignment import AlignConfig
+from tasks.config.curation import SampleConfig
+from tasks.config.rounds import LdAlignConfig
+from tasks.curation.engines import find_generator, generator_identity
 
 IMPOLITE = "No."
 QUICK = {"epochs": 1, "batch_size": 4, "max_length": 240, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}

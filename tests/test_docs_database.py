@@ -15,18 +15,19 @@ from db import evaluations, judgements, labelling, policies, preferences, promot
 from flows.query_commands import Backup, Sql
 from models.alignment.records import MetricPoint
 from models.labelling.records import Judgement
-from tasks.config import CurateConfig
+from tasks.config.curation import CurateConfig
+from tasks.config.exchange import ExportConfig
+from tasks.config.labels import LabelConfig
+from tasks.curation.embedding import embed
+from tasks.curation.generation import generate
+from tasks.curation.ingestion import import_demo_prompts
+from tasks.curation.opening import open_run
+from tasks.curation.selection import select
 from tasks.database import open_database
-from tasks.embedding import embed
-from tasks.exchange import export_preferences
-from tasks.exchange_config import ExportConfig
-from tasks.generation import generate
-from tasks.ingestion import import_demo_prompts
-from tasks.label_config import LabelConfig
-from tasks.labelling import judge_pairs, open_label_run
-from tasks.people import person
-from tasks.runs import open_run
-from tasks.selection import select
+from tasks.labels.exchange import export_preferences
+from tasks.labels.labelling import judge_pairs
+from tasks.labels.opening import open_label_run
+from tasks.labels.people import person
 
 PAGE = (ROOT / "docs" / "database.md").read_text()
 

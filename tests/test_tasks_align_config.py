@@ -10,19 +10,11 @@ from pydantic import ValidationError
 
 from models.alignment.records import LoraSettings
 from models.records import content_key
-from tasks.align_config import (
-    METHOD_DEFAULTS,
-    AlignConfig,
-    EvaluateConfig,
-    EvaluationConfig,
-    LoraConfig,
-    OptimizeConfig,
-    PairwiseMethod,
-    QuestionsConfig,
-)
-from tasks.ld_align import of_round
-from tasks.ld_align_config import SPIN, LdAlignConfig, RoundsConfig
-from tasks.training import training_settings
+from tasks.alignment.rounds import of_round
+from tasks.alignment.training import training_settings
+from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, LoraConfig, OptimizeConfig, PairwiseMethod
+from tasks.config.evaluation import EvaluateConfig, EvaluationConfig, QuestionsConfig
+from tasks.config.rounds import SPIN, LdAlignConfig, RoundsConfig
 
 RUBRIC = {"annotator": "rubric"}
 JUDGE = {"base_url": "http://127.0.0.1:9/v1", "model": "tiny"}

@@ -12,16 +12,16 @@ from test_tasks_steps import configured, curate
 
 from models.demo.corpus import demo_prompts, reference_response
 from models.records import ImportedResponse, ImportedRow, Prompt
-from tasks.align_config import AlignConfig
-from tasks.align_data import (
+from tasks.alignment.data import (
     HELD_OUT_SPLITS,
     compared_prompts,
     is_held_out,
     read_data,
 )
-from tasks.align_runs import open_align_run, open_ld_align_run
+from tasks.alignment.opening import open_align_run, open_ld_align_run
+from tasks.config.alignment import AlignConfig
+from tasks.config.rounds import LdAlignConfig
 from tasks.errors import NoPreferencesError, NothingToDoError
-from tasks.ld_align_config import LdAlignConfig
 from tasks.run_kinds import load_alignment
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -14,15 +14,15 @@ from models.alignment.errors import NothingToTrainError
 from models.alignment.records import PolicyIdentity
 from models.fingerprint import model_fingerprint
 from models.records import content_key
-from tasks import training
-from tasks.align_data import read_data
-from tasks.align_runs import open_align_run
-from tasks.evaluation import evaluate_policy
+from tasks.alignment import training
+from tasks.alignment.data import read_data
+from tasks.alignment.opening import open_align_run
+from tasks.alignment.training import fine_tune, train_policy
+from tasks.evaluation.comparison import evaluate_policy
 from tasks.named_models import NamedModel, find_model
 from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
 from tasks.settings import Settings
-from tasks.training import fine_tune, train_policy
 
 STEPS = 2  # six examples in batches of four, one epoch
 LEFT_OUT = 1e9

@@ -10,12 +10,12 @@ from alignment_world import align_config, ld_align_config, prefer, tiny_model
 from db import snapshots
 from models import isolation
 from tasks import database
-from tasks.align_runs import open_align_run, open_ld_align_run
-from tasks.evaluation import evaluate_policy
-from tasks.gate import pass_gate
-from tasks.ld_align import train_round, weigh_round
-from tasks.policy_reports import publish_policy
-from tasks.training import fine_tune, train_policy
+from tasks.alignment.opening import open_align_run, open_ld_align_run
+from tasks.alignment.rounds import train_round, weigh_round
+from tasks.alignment.training import fine_tune, train_policy
+from tasks.evaluation.comparison import evaluate_policy
+from tasks.evaluation.gate import pass_gate
+from tasks.reports.policy_publishing import publish_policy
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

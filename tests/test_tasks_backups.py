@@ -25,7 +25,7 @@ from flows.failures import error_line
 from flows.query_commands import Backup, Restore
 from models.labelling.records import Judgement
 from tasks.backups import BackupError, back_up, restore
-from tasks.people import person
+from tasks.labels.people import person
 from tasks.settings import Settings
 
 OLDEST = "0001"

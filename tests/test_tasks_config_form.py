@@ -18,8 +18,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 import flows
-from tasks.config import CurateConfig, QueueConfig
-from tasks.label_config import LabelConfig
+from tasks.config.curation import CurateConfig, QueueConfig
+from tasks.config.labels import LabelConfig
 
 # A bound that no person reaches: a seed's.
 OUT_OF_REACH = 2**53

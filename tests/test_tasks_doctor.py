@@ -15,9 +15,10 @@ from sqlalchemy import create_engine, text
 from db.engine import make_engine
 from db.migrations import downgrade, require_current
 from flows.doctor_command import Check, Doctor, run_checks
-from tasks import doctor, doctor_checks
-from tasks.doctor_checks import Card, Finding
-from tasks.doctor_prefect import prefect_findings, schedule_findings
+from tasks.doctor import database as doctor
+from tasks.doctor import machine as doctor_checks
+from tasks.doctor.machine import Card, Finding
+from tasks.doctor.prefect_server import prefect_findings, schedule_findings
 from tasks.settings import Settings
 
 SECRET = "correct-horse"

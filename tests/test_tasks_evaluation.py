@@ -19,18 +19,19 @@ from flows.policy_terminal import show_evaluation, show_policies, show_policy
 from models.demo.corpus import reference_response
 from models.fingerprint import model_fingerprint
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
-from tasks.align_config import EvaluationConfig
-from tasks.align_runs import open_align_run, open_evaluation_run
-from tasks.config import ModelConfig
+from tasks.alignment.opening import open_align_run, open_evaluation_run
+from tasks.config.curation import ModelConfig
+from tasks.config.evaluation import EvaluationConfig
+from tasks.curation.opening import open_run
 from tasks.errors import GateError, NothingToDoError
-from tasks.evaluation import compare_with
-from tasks.gate import pass_gate
+from tasks.evaluation.comparison import compare_with
+from tasks.evaluation.gate import pass_gate
+from tasks.evaluation.promotion import promote, roll_back
 from tasks.named_models import chosen_model
-from tasks.policy_queries import evaluation_end, policy_contents, policy_lines
-from tasks.policy_reports import write_policy_page
-from tasks.promotion import promote, roll_back
+from tasks.reports.policy_publishing import write_policy_page
+from tasks.reports.policy_queries import evaluation_end, policy_contents, policy_lines
 from tasks.run_kinds import load_alignment
-from tasks.runs import open_run, recorded
+from tasks.runs import recorded
 from tasks.settings import Settings
 
 RUBRIC = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "has_drift": False}

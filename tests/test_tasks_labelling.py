@@ -22,16 +22,17 @@ from db import judgements, label_schema, labelling
 from models.labelling.judge_errors import JudgeServerError
 from models.labelling.records import PairKey
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
+from tasks.config.exchange import ExportConfig, ImportConfig, PairsConfig
+from tasks.config.labels import LabelConfig
+from tasks.curation.ingestion import import_demo_prompts, import_source
 from tasks.errors import NoPreferencesError, NothingToDoError, RunBusyError
-from tasks.exchange import export_pairs, export_preferences
-from tasks.exchange_config import ExportConfig, ImportConfig, PairsConfig
-from tasks.ingestion import import_demo_prompts, import_source
-from tasks.label_config import LabelConfig
-from tasks.label_import import import_labels
-from tasks.labelling import judge_pairs, open_label_run
-from tasks.publishing import publish_labels
-from tasks.quality import quality_of_run
-from tasks.run_ends import label_end
+from tasks.labels.exchange import export_pairs, export_preferences
+from tasks.labels.label_import import import_labels
+from tasks.labels.labelling import judge_pairs
+from tasks.labels.opening import open_label_run
+from tasks.labels.quality import quality_of_run
+from tasks.reports.run_ends import label_end
+from tasks.reports.run_publishing import publish_labels
 from tasks.runs import alone_on, recorded
 
 OWN = {"generate": {"when": "never"}}

@@ -15,11 +15,11 @@ from db.responses import NewResponse, add_generated, ensure_generator
 from models.alignment.job import read_job
 from models.demo.corpus import reference_response
 from models.records import GeneratedResponse
-from tasks.align_data import compared_prompts, read_data
-from tasks.align_runs import open_ld_align_run
-from tasks.config import GenerateConfig, SampleConfig
-from tasks.ld_align import train_round, weigh_round
-from tasks.resources import find_generator, generator_identity
+from tasks.alignment.data import compared_prompts, read_data
+from tasks.alignment.opening import open_ld_align_run
+from tasks.alignment.rounds import train_round, weigh_round
+from tasks.config.curation import GenerateConfig, SampleConfig
+from tasks.curation.engines import find_generator, generator_identity
 from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
 from tasks.settings import Settings

@@ -20,18 +20,19 @@ from torch.utils._pytree import tree_leaves
 from db import runs
 from models import number_format
 from models.demo.language_model import make_demo_model
-from tasks.align_runs import open_align_run, open_ld_align_run
-from tasks.config import CurateConfig
-from tasks.embedding import embed
+from tasks.alignment.opening import open_align_run, open_ld_align_run
+from tasks.alignment.rounds import train_round, weigh_round
+from tasks.alignment.training import fine_tune, train_policy
+from tasks.config.curation import CurateConfig
+from tasks.config.labels import LabelConfig
+from tasks.curation.embedding import embed
+from tasks.curation.generation import generate
+from tasks.curation.opening import open_run
 from tasks.errors import NoModelError
-from tasks.evaluation import evaluate_policy
-from tasks.generation import generate
-from tasks.label_config import LabelConfig
-from tasks.labelling import open_label_run
-from tasks.ld_align import train_round, weigh_round
+from tasks.evaluation.comparison import evaluate_policy
+from tasks.labels.opening import open_label_run
 from tasks.run_kinds import CURATION, load_alignment
-from tasks.runs import open_run, recorded
-from tasks.training import fine_tune, train_policy
+from tasks.runs import recorded
 
 MODEL_STEPS = {"generate": {"backend": "transformers", "max_tokens": 4}, "embed": {"backend": "transformers"}}
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "attention", "conv")
@@ -239,7 +240,7 @@ def test_alignments_and_reward_models_settle_every_auto(settings, sessions, proc
 
 def test_a_slow_format_that_was_named_is_kept_with_a_warning_that_gives_the_measured_factor():
     code = (
-        "from tasks.config import CurateConfig\n"
+        "from tasks.config.curation import CurateConfig\n"
         "from tasks.number_formats import chosen_format, with_format\n"
         "config = CurateConfig.model_validate({'model': {'dtype': 'bfloat16'}})\n"
         "print(with_format(config, chosen_format(config).dtype).model.dtype)"

@@ -9,14 +9,15 @@ from test_db_queries import add, row
 from test_tasks_steps import configured, on_sqlite
 
 from db import runs, schema
-from tasks.align_config import AlignConfig, QuestionsConfig
-from tasks.align_runs import open_align_run
-from tasks.config import CurateConfig
-from tasks.label_config import LabelConfig
-from tasks.labelling import open_label_run
-from tasks.ld_align_config import LdAlignConfig
-from tasks.runs import open_run
-from tasks.section import Section, _Pace
+from tasks.alignment.opening import open_align_run
+from tasks.config.alignment import AlignConfig
+from tasks.config.curation import CurateConfig
+from tasks.config.evaluation import QuestionsConfig
+from tasks.config.labels import LabelConfig
+from tasks.config.rounds import LdAlignConfig
+from tasks.config.section import Section, _Pace
+from tasks.curation.opening import open_run
+from tasks.labels.opening import open_label_run
 
 OF_GENERATE = {"prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization"}
 OF_JUDGE = {"concurrency", "requests_per_minute", "timeout_s", "max_retries"}

@@ -23,10 +23,10 @@ from models.report.curves_picture import curves_svg
 from models.report.intervals_picture import NO_COMPARISONS, comparisons_svg
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from models.report.similarities_picture import NO_PAIRS, similarities_svg
-from tasks.config import CurateConfig
-from tasks.policy_reports import policy_end_markdown, thinned
-from tasks.publishing import labels_end_markdown, publish, summary_markdown
-from tasks.reporting import next_steps
+from tasks.config.curation import CurateConfig
+from tasks.reports.policy_publishing import policy_end_markdown, thinned
+from tasks.reports.run_page import next_steps
+from tasks.reports.run_publishing import labels_end_markdown, publish, summary_markdown
 from tasks.settings import Settings
 
 LARGEST_PICTURE = 100_000

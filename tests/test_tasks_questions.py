@@ -14,8 +14,8 @@ from test_models_labelling_protocols import grades_by_length
 from db import runs, schema
 from models.ingestion.rows import SourceError
 from models.labelling.protocols import ProtocolStoppedError
-from tasks.align_config import QuestionsConfig
-from tasks.questions import ask_questions
+from tasks.config.evaluation import QuestionsConfig
+from tasks.evaluation.questions import ask_questions
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 QUESTIONS = [

@@ -21,16 +21,16 @@ from db import label_schema, pairs, runs, schema
 from db.new_labels import NewLabels
 from models.labelling.records import AnnotatorIdentity, PairKey
 from models.records import Pair
-from tasks.align_config import AlignConfig
-from tasks.align_runs import open_align_run, open_ld_align_run
-from tasks.config import CurateConfig
-from tasks.label_config import LabelConfig
-from tasks.labelling import open_label_run
-from tasks.ld_align_config import LdAlignConfig
-from tasks.retraining import is_worth_a_run, judge_labels, open_due_run
+from tasks.alignment.opening import open_align_run, open_ld_align_run
+from tasks.config.alignment import AlignConfig
+from tasks.config.curation import CurateConfig
+from tasks.config.labels import LabelConfig
+from tasks.config.rounds import LdAlignConfig
+from tasks.config.service import TriggerConfig
+from tasks.curation.opening import open_run
+from tasks.labels.opening import open_label_run
 from tasks.run_kinds import CURATION, LABELLING, load_alignment
-from tasks.runs import open_run
-from tasks.service_config import TriggerConfig
+from tasks.service.retraining import is_worth_a_run, judge_labels, open_due_run
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 TRAIN, HELD_OUT = 8, 4

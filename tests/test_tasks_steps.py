@@ -17,20 +17,21 @@ from models.errors import PromptTooLongError
 from models.generation.scripted import ScriptedGenerator
 from models.records import ImportedResponse, ImportedRow, Prompt
 from models.vectors import BrokenShardError
-from tasks import embedding, generation
-from tasks.config import CurateConfig
-from tasks.embedding import embed
+from tasks.config.curation import CurateConfig
+from tasks.config.exchange import ImportConfig
+from tasks.curation import embedding, generation
+from tasks.curation.embedding import embed
+from tasks.curation.engines import HASHED_DIMENSION, vector_store
+from tasks.curation.generation import generate
+from tasks.curation.ingestion import import_demo_prompts, import_source
+from tasks.curation.opening import open_run
+from tasks.curation.selection import select
+from tasks.curation.similar import similar_responses
 from tasks.errors import NothingToDoError
-from tasks.exchange_config import ImportConfig
-from tasks.generation import generate
-from tasks.ingestion import import_demo_prompts, import_source
-from tasks.queries import find_run, run_summaries
-from tasks.reporting import write_run_report
-from tasks.resources import HASHED_DIMENSION, vector_store
-from tasks.run_ends import run_end
-from tasks.runs import open_run, recorded
-from tasks.selection import select
-from tasks.similar import similar_responses
+from tasks.reports.run_ends import run_end
+from tasks.reports.run_page import write_run_report
+from tasks.reports.run_queries import find_run, run_summaries
+from tasks.runs import recorded
 
 DRY = {"generate": {"backend": "scripted", "responses_per_prompt": 4}, "embed": {"backend": "hashed"}}
 
@@ -229,7 +230,7 @@ def test_the_same_run_twice_selects_the_same_pairs_in_any_page_size(settings, se
     import_demo_prompts(settings)
     config = configured(source={"limit": 30})
     first = curate(config)
-    monkeypatch.setattr("tasks.selection.PROMPTS_PER_PAGE", 7)
+    monkeypatch.setattr("tasks.curation.selection.PROMPTS_PER_PAGE", 7)
     second = curate(config)
     with sessions() as session:
 

@@ -17,10 +17,10 @@ from test_tasks_steps import configured, on_sqlite
 from db import pairs, runs, schema
 from models.labelling.records import PairKey
 from models.records import Pair
-from tasks import sweep
+from tasks.config.service import SweepConfig
 from tasks.runs import alone_on
-from tasks.service_config import SweepConfig
-from tasks.sweep import start_due_trainings, take_up_dead_runs
+from tasks.service import sweep
+from tasks.service.sweep import start_due_trainings, take_up_dead_runs
 
 DIED = "its process died"
 

@@ -1,0 +1,180 @@
+"""Runs that align: opened or taken up, their start model and prompts fixed; what cannot begin is refused before."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import labelling, policies, preferences, runs, snapshots
+from tasks.alignment.data import compared_prompts, read_data
+from tasks.config.alignment import AlignConfig, AlignmentSection, DataConfig, GateConfig
+from tasks.config.curation import DEMO_SOURCE, CurateConfig, ModelConfig
+from tasks.config.evaluation import EvaluateConfig, EvaluationConfig
+from tasks.config.rounds import LdAlignConfig
+from tasks.curation.opening import chosen_prompts
+from tasks.database import open_database
+from tasks.errors import NoPreferencesError, NothingToDoError
+from tasks.labels.exchange import NO_PAIRS, no_labels, take_snapshot
+from tasks.named_models import check_model, chosen_model, policy_name
+from tasks.progress import say
+from tasks.run_kinds import ALIGNMENT, ALIGNMENT_IN_ROUNDS, COMPARISON, RunKind, kind_of_alignment
+from tasks.runs import find_or_open, opened
+from tasks.settings import Settings
+
+Config = TypeVar("Config", bound=AlignmentSection)
+
+
+@task(name="open align run", task_run_name="open align run", cache_policy=NO_CACHE)
+def open_align_run(config: AlignConfig) -> int:
+    """Store a run that aligns, or take up the unfinished one of the same configuration and data; return its id.
+
+    Raises:
+        NoModelError: If no model is chosen.
+        NoPreferencesError: If no preference has a chosen and a rejected response.
+        NothingToDoError: If there is nothing to train on, or nothing to measure on.
+        LookupError: If there is no such run, snapshot or policy.
+    """
+    return _open(config, ALIGNMENT)
+
+
+@task(name="open ld-align run", task_run_name="open ld-align run", cache_policy=NO_CACHE)
+def open_ld_align_run(config: LdAlignConfig) -> int:
+    """The same for a run in rounds."""
+    return _open(config, ALIGNMENT_IN_ROUNDS)
+
+
+@task(name="open evaluation run", task_run_name="open evaluation run", cache_policy=NO_CACHE)
+def open_evaluation_run(config: EvaluationConfig) -> int:
+    """Store a run that compares a policy with another model, on what the policy's own run holds out; return its id.
+
+    Raises:
+        LookupError: If there is no such policy.
+        NothingToDoError: If there is no prompt to compare on, or the policy would be compared with itself.
+    """
+
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        with sessions.begin() as session:
+            policy = policies.get_policy(session, config.policy)
+            made_by = kind_of_alignment(session, policy.run_id).stored_config(session, policy.run_id)
+            against = chosen_model(session, ModelConfig(name=config.against)).name
+            if against == policy_name(policy.id):
+                raise NothingToDoError(
+                    f"policy {policy.id} would be compared with itself; give another model: --against"
+                )
+            changes = {"seed": config.seed, "evaluate": config.evaluate, "gate": GateConfig()}
+            asked = made_by.model_copy(update={"name": f"policy {policy.id} against {against}", **changes})
+            return open_fixed(session, asked, COMPARISON)
+
+    return opened(open_once)
+
+
+def fixed(sessions: sessionmaker[Session], config: Config) -> Config:
+    """The configuration with the snapshot, taken if none is named, and the model that are meant now.
+
+    Raises:
+        NoPreferencesError: If no preference has a chosen and a rejected response.
+    """
+    with sessions() as session:
+        changes: dict[str, object] = {"model": chosen_base(session, config)}
+    has_snapshot = not isinstance(config, LdAlignConfig) or config.golden == "chosen"
+    if has_snapshot and config.data.snapshot is None:
+        taken = take_snapshot(sessions, config.data, name=config.name)
+        for reason, count in taken.left_out.items():
+            say(f"{count:,} of {taken.pair_count:,} pairs are no preference to train on: {reason}")
+        kept = {name: getattr(config.data, name) for name in ("limit", "held_out_share")}
+        changes["data"] = DataConfig(snapshot=taken.snapshot.id, **kept)
+    return config.model_copy(update=changes)
+
+
+def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
+    """Store the run of a configuration whose snapshot and model are fixed, or take up its unfinished one."""
+
+    def prompt_ids() -> list[int]:
+        data = read_data(session, config)
+        compared = {prompt.id for prompt in compared_prompts(session, config, data)}
+        # A run in rounds samples for what it trains on.
+        trained = data.golden.train if kind is ALIGNMENT_IN_ROUNDS and data.golden else ()
+        return sorted({row.prompt_id for row in trained} | compared)
+
+    return find_or_open(session, kind, config, name=config.name, prompt_ids=prompt_ids)
+
+
+def _open(config: Config, kind: RunKind[Config]) -> int:
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        asked = fixed(sessions, config)
+        with sessions.begin() as session:
+            return open_fixed(session, asked, kind)
+
+    return opened(open_once)
+
+
+def chosen_base(session: Session, config: AlignmentSection) -> ModelConfig:
+    """The model to align; `demo` where the preferences are of the demo's own prompts, or the references its own."""
+    if isinstance(config, LdAlignConfig) and config.golden == "references":
+        return chosen_model(session, config.model, is_demo=config.source.name == DEMO_SOURCE)
+    return chosen_model(session, config.model, is_demo=_is_of_the_demo(session, config.data))
+
+
+def check_alignment(config: AlignConfig | LdAlignConfig, settings: Settings) -> None:
+    """Refuse an alignment that cannot begin.
+
+    Raises:
+        NoModelError: If no model is chosen.
+        ModelLoadError: If a folder holds no model.
+        NoPreferencesError: If nothing is labelled.
+        NothingToDoError: If a source has no prompt.
+        LookupError: If there is no such run, snapshot or policy.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        if not isinstance(config, LdAlignConfig) or config.golden == "chosen":
+            _check_data(session, config.data)
+        elif config.source.name is not None:
+            chosen_prompts(session, config.source)
+        name = chosen_base(session, config).name
+        _check_evaluate(sessions, config.evaluate, settings)
+        check_model(sessions, name, settings)
+
+
+def check_evaluation(config: EvaluationConfig, settings: Settings) -> None:
+    """Refuse a comparison that cannot begin.
+
+    Raises:
+        LookupError: If there is no such policy, or none is in use.
+        ModelLoadError: If a folder holds no model.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        policies.get_policy(session, config.policy)
+        if config.against != "start":
+            check_model(sessions, chosen_model(session, ModelConfig(name=config.against)).name, settings)
+        _check_evaluate(sessions, config.evaluate, settings)
+
+
+def _check_evaluate(sessions: sessionmaker[Session], config: EvaluateConfig, settings: Settings) -> None:
+    if config.source.name is not None or config.source.split is not None:
+        with sessions() as session:
+            chosen_prompts(session, config.source)
+    if config.reward_model.name is not None:
+        check_model(sessions, config.reward_model.name, settings)
+
+
+def _check_data(session: Session, data: DataConfig) -> None:
+    if data.snapshot is not None:
+        snapshots.snapshot_info(session, data.snapshot)
+        return
+    run_id = None if data.run == "all" else runs.find_run(session, data.run)
+    pairs = labelling.pair_keys(session, run_id, strategies=data.strategies)
+    if not pairs:
+        raise NoPreferencesError(NO_PAIRS)
+    if not preferences.outcome_counts(session, preferences.STANDING_RULE, pairs):
+        raise NoPreferencesError(no_labels(run_id))
+
+
+def _is_of_the_demo(session: Session, data: DataConfig) -> bool:
+    """Whether the preferences are of one curation of the demo's own prompts."""
+    if data.snapshot is not None or data.run == "all":
+        return False
+    config = CurateConfig.model_validate(runs.get_run(session, runs.find_run(session, data.run)).config)
+    return config.source.name == DEMO_SOURCE

@@ -1,0 +1,158 @@
+"""The steps of LD-Align's rounds (alg. 1): sample from the last policy, weigh by latent distance, train against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from db.latent_distances import LatentDistance, add_distances, distances_of
+from db.samples import Sample
+from models.alignment.records import Example
+from models.guide import GuideSettings, GuideText
+from models.guide.distances import distance_weights, latent_distances
+from models.guide.isolated import IsolatedGuide
+from models.records import StoredPrompt, content_key
+from tasks.alignment.data import AlignmentAtWork, alignment_at_work
+from tasks.alignment.samples import comparison_samples, policy_samples, reference_samples
+from tasks.alignment.training import Plan, train_one, training_settings
+from tasks.config.rounds import GuideConfig, LdAlignConfig
+from tasks.devices import device, keep_device
+from tasks.evaluation.promotion import start_of
+from tasks.named_models import NamedModel
+from tasks.progress import say, step_progress
+from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
+
+GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
+KEY_DIGITS = 16
+
+GoldenPair = tuple[Sample, Sample]
+"""A golden response and the policy's own to the same prompt."""
+
+
+@task(name="weigh", task_run_name="weigh round {round_number} of run {run_id}", cache_policy=NO_CACHE)
+def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
+    """Sample from the last policy for every golden response's prompt, and store each pair's distance and weight.
+
+    The guide is trained in the first round, on golden responses and the first policy's samples (LD-Align eq. 2), and
+    serves all rounds.
+    """
+    with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run, keep_device():
+        pairs = _golden_pairs(run, run.model(last_id))
+        with run.sessions() as session:
+            known = {
+                (stored.golden_response_id, stored.sampled_response_id)
+                for stored in distances_of(session, run_id, round_number)
+            }
+        if known == {(golden.response_id, own.response_id) for golden, own in pairs}:
+            return
+        with run.sessions() as session:
+            first_id = last_id if round_number == 1 or last_id is None else start_of(session, last_id)
+        distances = _distances(run, pairs, run.model(first_id))
+        weights = np.ones(len(pairs)) if run.config.rounds.weights == "unit" else distance_weights(distances)
+        measured = zip(distances.tolist(), weights.tolist(), strict=True)
+        rows = [
+            LatentDistance(run_id, round_number, golden.prompt_id, golden.response_id, own.response_id, *values)
+            for (golden, own), values in zip(pairs, measured, strict=True)
+        ]
+        with run.sessions.begin() as session:
+            add_distances(session, rows)
+
+
+@task(name="train round", task_run_name="train round {round_number} of run {run_id}", cache_policy=NO_CACHE)
+def train_round(run_id: int, round_number: int, last_id: int | None, before_last_id: int | None) -> int:
+    """Train the round's policy against the last one; return its id."""
+    with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run:
+        return train_one(run, lambda: _plan(run, round_number, last_id, before_last_id))
+
+
+def _plan(
+    run: AlignmentAtWork[LdAlignConfig], round_number: int, last_id: int | None, before_last_id: int | None
+) -> Plan:
+    config, rounds = run.config, run.config.rounds
+    start = run.model(last_id)
+    examples = _examples(run, round_number, start)
+    if rounds.has_previous and round_number > 1:
+        examples = _examples(run, round_number - 1, run.model(before_last_id)) + examples
+    baseline = comparison_samples(run, start)
+    return Plan(
+        method=config.method,
+        round=round_number,
+        start=start,
+        settings=training_settings(
+            config,
+            rounds,
+            config.method,
+            beta=of_round(rounds.betas, round_number),
+            learning_rate=of_round(rounds.learning_rates, round_number),
+        ),
+        optimize=rounds,
+        train=examples,
+        held_out=[example for _, example in run.data.held_out_examples(baseline)],
+        kl_samples=reference_samples(run, start),
+    )
+
+
+def of_round(values: Sequence[float], round_number: int) -> float:
+    """The value of a round; the last one goes on."""
+    return values[min(round_number, len(values)) - 1]
+
+
+def _golden_pairs(run: AlignmentAtWork[LdAlignConfig], model: NamedModel) -> list[GoldenPair]:
+    """Each golden response with one of the model's own."""
+    assert run.data.golden is not None  # a run in rounds has them
+    golden = {sample.prompt_id: sample for sample in run.data.golden.train}
+    prompts = [StoredPrompt(sample.prompt_id, sample.prompt) for sample in golden.values()]
+    own = policy_samples(run, model, prompts, run.config.generate())
+    return [(golden[sample.prompt_id], sample) for sample in own]
+
+
+def _examples(run: AlignmentAtWork[LdAlignConfig], round_number: int, model: NamedModel) -> list[Example]:
+    """A round's pairs with their weights."""
+    pairs = _golden_pairs(run, model)
+    with run.sessions() as session:
+        distances = distances_of(session, run.run_id, round_number)
+    weights = {(stored.golden_response_id, stored.sampled_response_id): stored.weight for stored in distances}
+    return [
+        Example(golden.prompt, golden.text, own.text, weight=weights[golden.response_id, own.response_id])
+        for golden, own in pairs
+    ]
+
+
+def _distances(
+    run: AlignmentAtWork[LdAlignConfig], pairs: Sequence[GoldenPair], first: NamedModel
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The latent distance of each pair; 0 where no guide is asked for.
+
+    One guide serves all rounds: it is named by what it was trained on, golden responses and samples of the first model.
+    """
+    config, settings = run.config, run.settings
+    if config.rounds.weights == "unit":
+        return np.zeros(len(pairs))
+    texts = [GuideText(one.prompt, one.text) for pair in pairs for one in pair]
+    guide_settings = guide_settings_of(config.guide, run.base, dtype=config.rounds.dtype, seed=config.seed)
+    golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
+    sampling = (first.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
+    key = content_key(guide_settings.key, run.base.fingerprint, golden, sampling)
+    folder = settings.artifact_root / "guides" / key[:KEY_DIGITS]
+    log_path = settings.artifact_root / "logs" / "guide.log"
+    with (
+        device() as process,
+        closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=process.start)) as guide,
+    ):
+        with step_progress("guide", "training steps") as on_step:
+            trained = guide.train(texts, guide_settings, folder, on_step=on_step)
+        if trained.truncated_count:
+            say(f"the guide read {trained.truncated_count:,} of {len(texts):,} responses cut; raise guide.max_length")
+        latent = guide.encode(texts)
+    return latent_distances(latent[0::2], latent[1::2])
+
+
+def guide_settings_of(config: GuideConfig, policy: NamedModel, *, dtype: str, seed: int) -> GuideSettings:
+    """The guide's settings; from scratch it reads by the tokenizer of the policy."""
+    rate = GUIDE_RATE_PRETRAINED if config.base else GUIDE_RATE_FROM_SCRATCH
+    values = config.model_dump() | {"learning_rate": config.learning_rate or rate}
+    return GuideSettings(revision=None, tokenizer=config.base or policy.location, dtype=dtype, seed=seed, **values)

@@ -1,0 +1,48 @@
+"""Responses that a policy, or the model it started from, gives to prompts of a run; stored ones are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from db import responses
+from db.runs import skipped_prompt_ids
+from db.samples import Sample, samples
+from models.records import StoredPrompt
+from tasks.alignment.data import AlignmentAtWork
+from tasks.config.curation import GenerateConfig, SampleConfig
+from tasks.curation.generation import sample_with
+from tasks.errors import NothingToDoError
+from tasks.named_models import NamedModel
+
+
+def comparison_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
+    """The responses of a model to the prompts that policies are compared on."""
+    return policy_samples(run, model, run.compared_prompts, run.config.evaluate.generate())
+
+
+def reference_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
+    """Samples of the model's very distribution (temperature 1, all of it), as an estimate of KL needs them."""
+    generate = run.config.evaluate.generate().model_copy(update={"temperature": 1.0, "top_p": 1.0})
+    return policy_samples(run, model, run.compared_prompts, generate)
+
+
+def policy_samples(
+    run: AlignmentAtWork[Any], model: NamedModel, prompts: Sequence[StoredPrompt], generate: GenerateConfig
+) -> list[Sample]:
+    """The responses of a model to these prompts of the run, by prompt; what is missing is sampled."""
+    with run.sessions() as session:
+        too_long = skipped_prompt_ids(session, run.run_id)
+    wanted = {prompt.id for prompt in prompts} - too_long
+    if not wanted:
+        raise NothingToDoError(f"every prompt is too long for {model.name} with {generate.max_tokens} response tokens")
+    identity = sample_with(
+        run,
+        SampleConfig(seed=run.config.seed, model=run.config.model, generate=generate),
+        model.name,
+        model,
+        chosen=lambda page: [prompt for prompt in page if prompt.id in wanted],
+    )
+    with run.sessions.begin() as session:
+        generator_id = responses.ensure_generator(session, identity)
+        return samples(session, generator_id, sorted(wanted), count=generate.responses_per_prompt)

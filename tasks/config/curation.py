@@ -1,0 +1,209 @@
+"""Configuration of a curation: frozen sections, one description a field, the one home of every default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.embedding import Context
+from models.records import SamplingParameters, Strategy
+from tasks.config.section import Pace, RunConfig, Section
+
+MAX_CANDIDATES = 64
+MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
+DEMO_SOURCE = "demo"
+
+GeneratorBackend = Literal["auto", "vllm", "transformers", "openai", "scripted"]
+EmbedderBackend = Literal["transformers", "vllm", "hashed"]
+Temperature = Annotated[float, Field(ge=0, le=2, description="Sampling temperature (0 to 2).")]
+TopP = Annotated[float, Field(gt=0, le=1, description="Nucleus sampling: the share of probability kept (0 to 1).")]
+MaxTokens = Annotated[int, Field(ge=1, description="A response is cut after so many tokens (1 or more).")]
+MaxModelLen = Annotated[
+    int | None, Field(ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more).")
+]
+TokensPerBatch = Pace[
+    Annotated[int, Field(ge=1, description="Tokens in one forward pass, padding included (1 or more).")]
+]
+
+
+class SourceConfig(Section):
+    """Which prompts a run takes."""
+
+    name: str | None = Field(None, description="Name of an imported source. Empty: every prompt in the database.")
+    split: str | None = Field(None, description="Only rows of this split, where the source has splits.")
+    limit: int | None = Field(None, ge=1, description="At most so many prompts, in the order of import (1 or more).")
+    has_references: bool = Field(False, description="Reference responses (of an SFT data set) may be paired too.")
+
+
+class ModelConfig(Section):
+    """The base model: the one that is to be aligned. It embeds, and generates unless other generators are named."""
+
+    name: str = Field(
+        "",
+        description="Hub name, local folder, `policy:ID`: a trained policy, `promoted`: the policy in use, or `demo`: "
+        "the small model that Antipode brings, which is also what answers the demo's own prompts. Empty: none.",
+    )
+    revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Number format of weights and computation; `auto`: bfloat16 where this machine's device has "
+        "instructions for it, else float32.",
+    )
+
+
+class GenerateConfig(Section):
+    """How candidate responses are made."""
+
+    backend: GeneratorBackend = Field(
+        "auto", description="Engine. `auto`: vLLM where it is installed, else transformers. `openai`: any such server."
+    )
+    models: tuple[str, ...] = Field((), description="Generators, each gives its own responses. Empty: the base model.")
+    when: Literal["missing", "always", "never"] = Field(
+        "missing",
+        description="`missing`: for prompts that brought fewer than 2 responses of their own; `always`: for every "
+        "prompt, own responses stay candidates; `never`: own responses only.",
+    )
+    responses_per_prompt: int = Field(8, ge=1, le=MAX_CANDIDATES, description="K, per generator (1 to 64).")
+    temperature: Temperature = 1.0
+    top_p: TopP = 1.0
+    max_tokens: MaxTokens = 256
+    stop: tuple[str, ...] = Field((), description="Texts that end a response; they are not part of it.")
+    system_prompt: str | None = Field(None, description="System message before every prompt.")
+    extra_tries: int = Field(
+        0, ge=0, le=10, description="Times that duplicates among a prompt's responses are drawn anew (0 to 10)."
+    )
+    prompts_per_shard: Pace[int] = Field(256, ge=1, description="Prompts generated for between two writes (1 or more).")
+    base_url: str | None = Field(None, description="Address of the OpenAI-compatible server, such as .../v1.")
+    concurrency: Pace[int] = Field(16, ge=1, description="Requests under way at once to such a server (1 or more).")
+    timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds a shard (openai: a request) may take.")
+    max_model_len: MaxModelLen = None
+    gpu_memory_utilization: Pace[float] = Field(
+        0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1)."
+    )
+
+    @model_validator(mode="after")
+    def _server_needs_an_address(self) -> Self:
+        if (self.backend == "openai") != (self.base_url is not None):
+            raise ValueError(
+                f"generate.base_url belongs to generate.backend openai, got backend {self.backend!r} and base_url "
+                f"{self.base_url!r}; set both or neither"
+            )
+        return self
+
+    def sampling(self) -> SamplingParameters:
+        """The part of the section that decides what a generator samples."""
+        return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt)
+
+
+class AnswersConfig(Section):
+    """How a policy's answers are sampled, where they are looked at."""
+
+    backend: GeneratorBackend = Field("auto", description="Engine, as for generate.backend.")
+    temperature: Temperature = 1.0
+    max_tokens: MaxTokens = 256
+    max_model_len: MaxModelLen = None
+
+    def generate(self) -> GenerateConfig:
+        """The section as a run's that samples for every prompt."""
+        shared = GenerateConfig.model_fields.keys() & type(self).model_fields.keys()
+        asked: dict[str, Any] = {"responses_per_prompt": 1} | {name: getattr(self, name) for name in shared}
+        return GenerateConfig(when="always", **asked)
+
+
+class EmbedConfig(Section):
+    """How responses are embedded (REAL eq. 7)."""
+
+    backend: EmbedderBackend = Field(
+        "transformers", description="Engine. `hashed`: feature hashing, a dry run without a model."
+    )
+    model: str | None = Field(None, description="Model that embeds. Empty: the base model, as in the paper.")
+    context: Context = Field("response", description="What the model reads: the response alone, or after its prompt.")
+    max_tokens: MaxTokens = 512
+    tokens_per_batch: TokensPerBatch = 8192
+    responses_per_shard: Pace[int] = Field(4096, ge=1, description="Responses embedded between two writes (1 or more).")
+    timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds one shard may take before the engine is given up.")
+
+
+class SelectConfig(Section):
+    """Which pairs are worth a label."""
+
+    scope: Literal["prompt", "source_pairs"] = Field(
+        "prompt",
+        description="`prompt`: one pair a prompt from its candidates. `source_pairs`: of the pairs the source made, "
+        "the least similar (easy), most similar (hard) or a random share.",
+    )
+    strategies: tuple[Strategy, ...] = Field(
+        ("easy", "hard", "centroid", "random"), min_length=1, description="Strategies; each selects its own pairs."
+    )
+    share: float = Field(0.5, gt=0, le=1, description="source_pairs: the share of pairs each strategy keeps (0 to 1).")
+
+    @model_validator(mode="after")
+    def _source_pairs_have_no_centroids(self) -> Self:
+        if self.scope == "source_pairs" and "centroid" in self.strategies:
+            raise ValueError(
+                "select.strategies: centroid needs several candidates a prompt, scope source_pairs has two; "
+                "give --select.strategies easy,hard,random"
+            )
+        return self
+
+
+class QueueConfig(Section):
+    """A queue for the labelling page, opened when the pairs are selected: people find it in the morning."""
+
+    is_opened: bool = Field(False, description="Put the selected pairs into a queue for the labelling page.")
+    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+
+    @model_validator(mode="after")
+    def _only_an_open_queue_has_settings(self) -> Self:
+        if not self.is_opened and (self.strategies or self.judgements_per_pair != 1):
+            raise ValueError("a queue that is not opened has no settings; set queue.is_opened, or leave queue out")
+        return self
+
+
+class SampleConfig(Section):
+    """What sampling needs: which model, how, under which seed."""
+
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice in the run (0 or more).")
+    model: ModelConfig = Field(ModelConfig(), description="The base model.")
+    generate: GenerateConfig = Field(GenerateConfig(), description="How responses are made.")
+
+
+class CurateConfig(SampleConfig, RunConfig):
+    """One curation run: prompts → responses → embeddings → selected pairs."""
+
+    name: str = Field(
+        "curation", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
+    )
+    source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
+    embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
+    select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
+    queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
+
+    @property
+    def generator_models(self) -> tuple[str, ...]:
+        """The models that generate."""
+        return self.generate.models or ("scripted" if self.generate.backend == "scripted" else self.model.name,)
+
+    @model_validator(mode="after")
+    def _candidates_can_be_paired(self) -> Self:
+        count = self.generate.responses_per_prompt * len(self.generator_models)
+        if len(set(self.generator_models)) < len(self.generator_models):
+            raise ValueError(f"generate.models: every model once, got {', '.join(self.generator_models)}")
+        if self.generate.when != "never" and not 2 <= count <= MAX_CANDIDATES:
+            raise ValueError(
+                f"selection needs 2 to {MAX_CANDIDATES} responses a prompt, "
+                f"{len(self.generator_models)} generator(s) × responses_per_prompt "
+                f"{self.generate.responses_per_prompt} give {count}; change --generate.responses_per_prompt"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_queue_holds_what_is_selected(self) -> Self:
+        if missing := [name for name in self.queue.strategies if name not in self.select.strategies]:
+            raise ValueError(
+                f"queue.strategies names {', '.join(missing)}, select.strategies only "
+                f"{', '.join(self.select.strategies)}; add it there, or leave it out here"
+            )
+        return self

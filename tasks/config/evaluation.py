@@ -1,0 +1,137 @@
+"""Configuration of what measures a policy: comparisons, held-out data, question files."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.config.curation import (
+    AnswersConfig,
+    GeneratorBackend,
+    MaxTokens,
+    ModelConfig,
+    SampleConfig,
+    SourceConfig,
+    Temperature,
+    TopP,
+)
+from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig, RubricConfig
+from tasks.config.section import RunConfig, Section
+
+EvaluationAnnotator = Literal["none", "judge", "reward_model", "rubric", "people"]
+
+
+_ANNOTATOR_SECTIONS = ("rubric", "reward_model", "judge")
+
+
+class TruthConfig(RubricConfig):
+    """The demo world's truth, without noise unless it is asked for."""
+
+    temperature: float = Field(0.0, ge=0, description="Noise of the choice (Bradley-Terry): 0 is none, or more.")
+
+
+class EvaluateConfig(AnswersConfig):
+    """What a policy is measured by."""
+
+    annotator: EvaluationAnnotator = Field(
+        "none",
+        description="Who compares the policy's responses with the start model's: `judge`, `reward_model`, `rubric` "
+        "(the demo world's truth), `people` (a queue for the labelling page), or `none`.",
+    )
+    rubric: TruthConfig = Field(TruthConfig(), description="For `rubric`.")
+    reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
+    judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`, asked in both orders.")
+    source: SourceConfig = Field(
+        SourceConfig(), description="Prompts to sample for. Empty: those of the held-out preferences."
+    )
+    responses_per_prompt: int = Field(1, ge=1, le=32, description="Responses of each model a prompt (1 to 32).")
+    temperature: Temperature = 0.7
+    top_p: TopP = 1.0
+    backend: GeneratorBackend = Field("auto", description="Engine, as for generate.backend; no server's.")
+    reward_beta: float = Field(
+        0.1, gt=0, description="β of the implicit reward (REAL eq. 10), the same for every method."
+    )
+    has_drift: bool = Field(True, description="How far embeddings moved (REAL appendix B.1).")
+
+    @model_validator(mode="after")
+    def _the_annotator_is_configured(self) -> Self:
+        if self.backend in {"openai", "scripted"}:
+            raise ValueError(f"evaluate.backend loads a folder: auto, vllm or transformers, not {self.backend}")
+        if self.annotator in _ANNOTATOR_SECTIONS:
+            self.labelling(0)
+        for section in _ANNOTATOR_SECTIONS:
+            if section != self.annotator and getattr(self, section) != type(self).model_fields[section].default:
+                raise ValueError(f"evaluate.{section} is set, but evaluate.annotator is {self.annotator}")
+        return self
+
+    def labelling(self, seed: int) -> LabelConfig:
+        """The annotator as a labelling run would be configured."""
+        is_configured = self.annotator in _ANNOTATOR_SECTIONS
+        section = {self.annotator: getattr(self, self.annotator).model_dump()} if is_configured else {}
+        return LabelConfig.model_validate({"seed": seed, "annotator": self.annotator, **section})
+
+
+class EvaluationConfig(Section):
+    """A policy compared with another model, on the prompts that its own run holds out."""
+
+    policy: int = Field(ge=1, description="The policy's id, as `antipode policies` shows it (1 or more).")
+    against: str = Field(
+        "start",
+        min_length=1,
+        description="`start`: the fine-tuned model its run began with; `promoted`: the policy in use; `policy:ID`; "
+        "or a model's name.",
+    )
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sampling (0 or more).")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Who compares, on what.")
+
+    @model_validator(mode="after")
+    def _somebody_compares(self) -> Self:
+        if self.evaluate.annotator == "none":
+            raise ValueError("nobody compares; give --evaluate.annotator judge, reward_model, rubric or people")
+        return self
+
+
+class ProtocolJudgeConfig(JudgeConfig):
+    """A judge that explains before its mark."""
+
+    max_tokens: MaxTokens = 2048
+
+    @model_validator(mode="after")
+    def _the_protocol_asks(self) -> Self:
+        for name in ("prompt", "has_rationale", "is_constrained"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"judge.{name} is for pairs, the protocol has its own question; leave it out")
+        return self
+
+
+class QuestionsConfig(AnswersConfig, RunConfig):
+    """A question file answered by a policy and graded by a judge, as MT-Bench and Arena-Hard do."""
+
+    key_prefix: ClassVar = ("questions",)
+    protocol: Literal["mt_bench", "arena_hard"] = Field(
+        "mt_bench",
+        description="`mt_bench`: each answer a grade of 1 to 10; `arena_hard`: two games against a baseline.",
+    )
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the answers and of the interval (0 or more).")
+    model: ModelConfig = Field(ModelConfig(), description="Who answers, such as `policy:3`.")
+    against: str | None = Field(None, description="arena_hard: the baseline, a model's name or `policy:ID`.")
+    temperature: Temperature = 0.0
+    max_tokens: MaxTokens = 1024
+    base_url: str | None = Field(None, description="For backend openai: address of the server.")
+    judge: ProtocolJudgeConfig = Field(ProtocolJudgeConfig(), description="The judge.")
+    strong_weight: float = Field(3.0, ge=1, description="arena_hard: how often a much better answer counts.")
+    resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval.")
+
+    @model_validator(mode="after")
+    def _everybody_is_named(self) -> Self:
+        if not (self.judge.base_url and self.judge.model):
+            raise ValueError("a judge needs an address and a model; set judge.base_url and judge.model")
+        if (self.protocol == "arena_hard") != (self.against is not None):
+            raise ValueError("arena_hard compares with a baseline and mt_bench does not: give `against` for arena_hard")
+        self.sampling()
+        return self
+
+    def sampling(self) -> SampleConfig:
+        """How the answers are made."""
+        return SampleConfig(seed=self.seed, model=self.model, generate=self.generate())

@@ -1,0 +1,130 @@
+"""Configuration of labelling: which pairs, and who judges them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.labelling.judge_prompts import JudgePrompt
+from tasks.config.curation import Temperature, TokensPerBatch
+from tasks.config.exchange import PairsConfig
+from tasks.config.section import Pace, RunConfig, Section
+
+
+class ScoresConfig(Section):
+    """Data set scores as labels."""
+
+    min_ratio: float = Field(
+        1.5, ge=1, description="The better score must be so many times the other; below it is a tie (1 or more)."
+    )
+
+
+class RubricConfig(Section):
+    """The demo world's ground truth, seen through noise."""
+
+    temperature: float = Field(1.0, ge=0, description="Noise of the choice (Bradley-Terry): 0 is none, or more.")
+    seed: int = Field(0, ge=0, description="Another seed is another annotator (0 or more).")
+
+
+class RewardModelConfig(Section):
+    """A reward model: a sequence classifier with one score."""
+
+    name: str | None = Field(None, description="Hub name or local folder of the classifier.")
+    revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of weights and computation, as for model.dtype."
+    )
+    max_tokens: int = Field(2048, ge=1, description="Prompt and response of more tokens are skipped (1 or more).")
+    tokens_per_batch: TokensPerBatch = 8192
+    tie_margin: float = Field(0.0, ge=0, description="Scores that differ by no more are a tie (0 or more).")
+    timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds a shard may take before the model is given up.")
+
+
+class JudgeConfig(Section):
+    """A language model behind an OpenAI-compatible server, asked in both orders."""
+
+    base_url: str | None = Field(None, description="Address of the server, such as http://localhost:8000/v1.")
+    model: str | None = Field(None, description="The judge's name on that server.")
+    prompt: JudgePrompt = Field(
+        "alpaca_eval", description="`alpaca_eval`: one of the two, as REAL judged; `with_tie`: ties and both bad too."
+    )
+    has_rationale: bool = Field(False, description="Ask for one sentence of reason before the verdict.")
+    is_constrained: bool = Field(False, description="vLLM: let the judge say nothing but a verdict.")
+    temperature: Temperature = 0.0
+    max_tokens: int = Field(256, ge=1, description="A reply is cut after so many tokens (1 or more).")
+    seed: int = Field(0, ge=0, description="Seed sent with every request (0 or more).")
+    concurrency: Pace[int] = Field(8, ge=1, description="Requests under way at once (1 or more).")
+    requests_per_minute: Pace[float | None] = Field(None, gt=0, description="At most so many requests a minute.")
+    timeout_s: Pace[float] = Field(120, gt=0, description="Seconds one attempt may take.")
+    max_retries: Pace[int] = Field(5, ge=0, description="Further attempts after a failure that may pass (0 or more).")
+    parse_retries: int = Field(2, ge=0, description="Further questions after a reply without a verdict (0 or more).")
+    max_requests: int | None = Field(None, ge=1, description="Budget of this run: requests, retries too (1 or more).")
+    max_cost: float | None = Field(None, gt=0, description="Budget of this run in the currency of the prices.")
+    input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens (0 or more).")
+    output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens (0 or more).")
+
+    @model_validator(mode="after")
+    def _a_bare_verdict_has_no_reason(self) -> Self:
+        if self.is_constrained and self.has_rationale:
+            raise ValueError("a constrained judge says nothing but a verdict; unset is_constrained or has_rationale")
+        return self
+
+    @model_validator(mode="after")
+    def _a_cost_needs_prices(self) -> Self:
+        if self.max_cost is not None and not self.input_price + self.output_price:
+            raise ValueError("judge.max_cost needs judge.input_price and judge.output_price, both are 0")
+        return self
+
+
+class PeopleConfig(Section):
+    """People at the labelling page."""
+
+    judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+
+
+AnnotatorChoice = Literal["gold", "source", "scores", "rubric", "judge", "reward_model", "people"]
+
+
+class LabelConfig(RunConfig):
+    """One labelling run: selected pairs → judgements → preferences."""
+
+    name: str = Field(
+        "labels", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
+    )
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
+    pairs: PairsConfig = Field(PairsConfig(), description="Which pairs.")
+    annotator: AnnotatorChoice = Field(
+        "judge",
+        description="Who says which response is better. `gold`: a reference response wins; `source`: what the data set "
+        "says; `scores`: its scores; `rubric`: the demo world's truth; `judge`: a language model; `reward_model`: a "
+        "classifier; `people`: a queue for the labelling page.",
+    )
+    scores: ScoresConfig = Field(ScoresConfig(), description="For `scores`.")
+    rubric: RubricConfig = Field(RubricConfig(), description="For `rubric`.")
+    reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
+    judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`.")
+    people: PeopleConfig = Field(PeopleConfig(), description="For `people`.")
+    key_prefix: ClassVar = ("label",)
+    pairs_per_shard: Pace[int] = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
+
+    @model_validator(mode="after")
+    def _settings_belong_to_the_annotator(self) -> Self:
+        for section in ("scores", "rubric", "reward_model", "judge", "people"):
+            if section != self.annotator and getattr(self, section) != type(self).model_fields[section].default:
+                raise ValueError(
+                    f"{section} is set, but the annotator is {self.annotator}; give --annotator {section}, or leave "
+                    f"the settings of {section} out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _the_annotator_is_reachable(self) -> Self:
+        if self.annotator == "judge" and not (self.judge.base_url and self.judge.model):
+            raise ValueError(
+                f"a judge needs an address and a model, got judge.base_url {self.judge.base_url!r} and judge.model "
+                f"{self.judge.model!r}; set both, or take another annotator: --annotator people"
+            )
+        if self.annotator == "reward_model" and not self.reward_model.name:
+            raise ValueError("annotator reward_model needs --reward_model.name: a hub name or a folder")
+        return self

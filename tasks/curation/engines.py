@@ -1,0 +1,156 @@
+"""Composition root: engines, stores and sessions from configuration and settings. No Prefect, no global instance."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from models.embedding import Embedder
+from models.embedding.hashed import HashedEmbedder
+from models.embedding.hidden_state import HiddenStateEmbedder
+from models.embedding.isolated import IsolatedEmbedder
+from models.embedding.vllm_pooling import VllmPoolingEmbedder
+from models.generation import Generator
+from models.generation.isolated import IsolatedGenerator
+from models.generation.openai_server import OpenAIGenerator
+from models.generation.scripted import ScriptedGenerator
+from models.generation.transformers_local import TransformersGenerator
+from models.generation.vllm_offline import VllmGenerator
+from models.isolation import IsolatedProcess, SharedProcess
+from models.number_format import torch_device
+from models.records import EmbedderIdentity, GeneratorIdentity
+from models.vectors import VectorStore
+from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
+from tasks.named_models import NamedModel, find_model
+from tasks.settings import Settings
+
+HASHED_DIMENSION = 512
+LOCAL_BATCH_TOKENS = 16_384
+REQUEST_RETRIES = 5
+SERVED_ELSEWHERE = ("openai", "scripted")
+
+
+def generator_backend(config: GenerateConfig) -> str:
+    """The engine that `auto` stands for on this machine, else the one that was named."""
+    if config.backend != "auto":
+        return config.backend
+    return "vllm" if importlib.util.find_spec("vllm") else "transformers"
+
+
+def generator_identity(config: SampleConfig, model: str, found: NamedModel | None) -> GeneratorIdentity:
+    """What makes a generator's responses its own; `found` is None for a model that a server holds."""
+    return GeneratorIdentity(
+        backend=generator_backend(config.generate),
+        model=model,
+        fingerprint=found.fingerprint if found else None,
+        parameters=config.generate.sampling(),
+        seed=config.seed,
+        dtype=config.model.dtype if found else None,
+        base_url=config.generate.base_url,
+    )
+
+
+def find_generator(
+    sessions: sessionmaker[Session], config: SampleConfig, model: str, settings: Settings
+) -> NamedModel | None:
+    """Find a generator's model where this machine loads it; None for a server's and for the scripted one."""
+    if generator_backend(config.generate) in SERVED_ELSEWHERE:
+        return None
+    return find_model(sessions, model, config.model, settings)
+
+
+def make_generator(
+    config: SampleConfig, model: str, found: NamedModel | None, settings: Settings, process: SharedProcess
+) -> Generator:
+    """Build a generator; vLLM gets a process of its own, transformers the one that holds the device."""
+    generate, sampling = config.generate, config.generate.sampling()
+    backend = generator_backend(generate)
+    if backend == "scripted":
+        return ScriptedGenerator(sampling)
+    if backend == "openai":
+        assert generate.base_url is not None  # the configuration's own rule
+        key = settings.openai_api_key
+        return OpenAIGenerator(
+            model,
+            sampling,
+            base_url=generate.base_url,
+            api_key=key.get_secret_value() if key else None,
+            concurrency=generate.concurrency,
+            timeout_s=generate.timeout_s,
+            max_retries=REQUEST_RETRIES,
+        )
+    assert found is not None
+    arguments: dict[str, Any] = {
+        "model": found.location,
+        "parameters": sampling,
+        "revision": found.revision,
+        "dtype": config.model.dtype,
+    }
+    is_vllm = backend == "vllm"
+    if is_vllm:
+        arguments |= {
+            "max_model_len": generate.max_model_len,
+            "gpu_memory_utilization": generate.gpu_memory_utilization,
+        }
+    else:
+        arguments |= {"device": torch_device(), "max_batch_tokens": LOCAL_BATCH_TOKENS}
+    return IsolatedGenerator(
+        VllmGenerator if is_vllm else TransformersGenerator,
+        arguments,
+        log_path=settings.artifact_root / "logs" / f"generate-{backend}.log",
+        timeout_s=generate.timeout_s,
+        start=IsolatedProcess if is_vllm else process.start,
+    )
+
+
+def find_embedder(
+    sessions: sessionmaker[Session], config: CurateConfig, settings: Settings
+) -> tuple[EmbedderIdentity, NamedModel | None]:
+    """Find the model that embeds, and say what makes its vectors its own."""
+    embed = config.embed
+    if embed.backend == "hashed":
+        # It reads every text whole, and no prompt.
+        return EmbedderIdentity("hashed", "hashed", f"{HASHED_DIMENSION} dimensions", "response", 0, "float32"), None
+    name = embed.model or config.model.name
+    found = find_model(sessions, name, config.model, settings)
+    identity = EmbedderIdentity(
+        embed.backend, name, found.fingerprint, embed.context, embed.max_tokens, config.model.dtype
+    )
+    return identity, found
+
+
+def make_embedder(
+    config: CurateConfig, found: NamedModel | None, settings: Settings, process: SharedProcess
+) -> Embedder:
+    """Build an embedder; vLLM gets a process of its own, transformers the one that holds the device."""
+    embed = config.embed
+    if found is None:
+        return HashedEmbedder(dimension=HASHED_DIMENSION)
+    arguments: dict[str, Any] = {
+        "model": found.location,
+        "revision": found.revision,
+        "dtype": config.model.dtype,
+        "context": embed.context,
+        "max_tokens": embed.max_tokens,
+        "tokens_per_batch": embed.tokens_per_batch,
+    }
+    is_vllm = embed.backend == "vllm"
+    if is_vllm:
+        arguments |= {
+            "max_model_len": None,  # the generator's limit would cut what is embedded
+            "gpu_memory_utilization": config.generate.gpu_memory_utilization,
+        }
+    return IsolatedEmbedder(
+        VllmPoolingEmbedder if is_vllm else HiddenStateEmbedder,
+        arguments,
+        log_path=settings.artifact_root / "logs" / f"embed-{embed.backend}.log",
+        timeout_s=embed.timeout_s,
+        start=IsolatedProcess if is_vllm else process.start,
+    )
+
+
+def vector_store(embedder_key: str, settings: Settings) -> VectorStore:
+    """The shards of one embedder."""
+    return VectorStore(settings.artifact_root / "vectors" / embedder_key[:16])

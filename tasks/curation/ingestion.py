@@ -1,0 +1,113 @@
+"""Import: rows of a source to the database, rows that do not fit to a rejects file. Nothing is dropped in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import prompts
+from models.ingestion import read_source
+from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
+from tasks.config.curation import DEMO_SOURCE
+from tasks.config.exchange import ImportConfig
+from tasks.database import open_database
+from tasks.rejects import Rejects
+from tasks.settings import Settings
+
+ROWS_PER_TRANSACTION = 1_000
+DEMO_SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import found and what of it was new."""
+
+    name: str
+    format: str
+    rows: int
+    rejected: int
+    rejects_path: Path | None
+    added: prompts.Added
+
+
+def import_source(source: str, config: ImportConfig, settings: Settings) -> ImportResult:
+    """Read a file or data set into the database; importing the same content again adds nothing.
+
+    Raises:
+        SourceError: If the source cannot be read at all.
+        ValueError: If it would take the name of the demo's own prompts, which the demo's model answers.
+    """
+    name = config.name or _plain_name(source)
+    if name == DEMO_SOURCE:
+        raise ValueError(f"{DEMO_SOURCE!r} is the name of the demo's own prompts; give another: --name NAME")
+    reader = read_source(
+        source,
+        format=config.format,
+        prompt_column=config.prompt_column,
+        split=config.split,
+        limit=config.limit,
+        config=config.subset,
+    )
+    # Another split, format or prompt column of the same file gives other rows of the same numbers: another source.
+    content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, config.split)
+    rejects_path = settings.artifact_root / "rejects" / f"{name}-{content_hash[:8]}.jsonl"
+    with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
+        with sessions.begin() as session:
+            source_id = prompts.ensure_source(
+                session, name=name, location=source, format=reader.format, content_hash=content_hash
+            )
+        added, rows = prompts.Added(), 0
+        for batch in _batches(reader, rejects):
+            added += _store(sessions, source_id, batch)
+            rows += len(batch)
+    return ImportResult(name, reader.format, rows, rejects.count, rejects.path if rejects.count else None, added)
+
+
+def import_demo_prompts(settings: Settings) -> None:
+    """Put the demo world's prompts, each with a good response as its reference, into the database as source `demo`."""
+    from models.demo.corpus import demo_prompts, reference_response
+
+    rows = [
+        ImportedRow(
+            row_number=number,
+            prompt=Prompt.from_text(text),
+            responses=(ImportedResponse(reference_response(text), is_reference=True),),
+            split=split,
+        )
+        for number, (split, text) in enumerate(
+            ((split, text) for split in DEMO_SPLITS for text in demo_prompts(split)), start=1
+        )
+    ]
+    content_hash = content_key([(row.prompt.key, row.responses[0].text, row.split) for row in rows])
+    with open_database(settings) as sessions, sessions.begin() as session:
+        source_id = prompts.ensure_source(
+            session, name=DEMO_SOURCE, location="models/demo", format="sft", content_hash=content_hash
+        )
+        prompts.add_rows(session, source_id, rows)
+
+
+def _batches(reader: Iterable[ImportedRow | RejectedRow], rejects: Rejects) -> Iterator[list[ImportedRow]]:
+    batch: list[ImportedRow] = []
+    for row in reader:
+        if isinstance(row, RejectedRow):
+            rejects.write(row)
+            continue
+        batch.append(row)
+        if len(batch) == ROWS_PER_TRANSACTION:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _store(sessions: sessionmaker[Session], source_id: int, batch: list[ImportedRow]) -> prompts.Added:
+    with sessions.begin() as session:
+        return prompts.add_rows(session, source_id, batch)
+
+
+def _plain_name(source: str) -> str:
+    return Path(source).name.split(".")[0] or source

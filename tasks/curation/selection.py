@@ -1,0 +1,147 @@
+"""The selection step: vectors in, one pair a prompt and strategy out (or a share of the pairs that sources made)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from db import pairs, prompts, responses, runs
+from models.records import Pair, VectorLocation
+from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
+from models.vectors import VectorStore
+from tasks.config.curation import CurateConfig
+from tasks.curation.engines import vector_store
+from tasks.progress import Advance, stage_progress
+from tasks.run_kinds import CURATION, RunAtWork, run_at_work
+from tasks.runs import prompt_pages
+
+PROMPTS_PER_PAGE = 2_000
+
+
+@task(name="select", task_run_name="select for run {run_id}", cache_policy=NO_CACHE)
+def select(run_id: int) -> None:
+    """Select the run's pairs by each strategy and store them, and store why a prompt has none."""
+    with run_at_work(run_id, CURATION) as run:
+        with run.sessions() as session:
+            total = prompts.count_run_prompts(session, run_id)
+            embedder = responses.embedder_of_run(session, run_id)
+        stage = _SelectionStage(run, embedder.id, vector_store(embedder.key, run.settings))
+        with stage_progress("select", total, "prompts") as advance:
+            if run.config.select.scope == "prompt":
+                stage.run_per_prompt(advance)
+            else:
+                stage.run_over_source_pairs()
+                advance(total)
+
+
+class _SelectionStage:
+    """Reads where vectors lie, selects, stores."""
+
+    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int, store: VectorStore) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
+        self._config = run.config
+        self._embedder_id = embedder_id
+        self._store = store
+
+    def run_per_prompt(self, advance: Advance) -> None:
+        """Select one pair a prompt and strategy, a page of prompts at a time (REAL's SHP-2 setting)."""
+        for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            ids = [prompt.id for prompt in page]
+            with self._sessions() as session:
+                locations = responses.vector_locations(session, self._run_id, self._embedder_id, ids)
+            selected, reasons = self._select_for(ids, locations)
+            with self._sessions.begin() as session:
+                pairs.add_pairs(session, self._run_id, selected)
+                runs.set_skipped(session, self._run_id, reasons)
+                # A prompt that was too long for a generator may have a pair of other responses.
+                runs.clear_skipped(session, self._run_id, sorted({pair.prompt_id for pair in selected}))
+            advance(len(page))
+
+    def run_over_source_pairs(self) -> None:
+        """Rank all pairs that sources made by similarity; every strategy keeps its share (REAL's HH-RLHF setting)."""
+        with self._sessions() as session:
+            located = pairs.source_pair_locations(session, self._run_id, self._embedder_id)
+        similarity = self._similarities([(pair.first, pair.second) for pair in located])
+        selected = []
+        for strategy in self._config.select.strategies:
+            kept = rank_pairs(similarity, strategy=strategy, share=self._config.select.share, seed=self._config.seed)
+            selected += [
+                Pair(
+                    strategy=strategy,
+                    prompt_id=located[at].first.prompt_id,
+                    first_response_id=located[at].first.response_id,
+                    second_response_id=located[at].second.response_id,
+                    similarity=float(similarity[at]),
+                    rank=1,
+                    pair_count=1,
+                )
+                for at in kept
+            ]
+        paired = {pair.first.prompt_id for pair in located}
+        with self._sessions.begin() as session:
+            pairs.add_pairs(session, self._run_id, selected)
+        for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            reasons = {prompt.id: "no source pair of two different texts" for prompt in page if prompt.id not in paired}
+            with self._sessions.begin() as session:
+                runs.set_skipped(session, self._run_id, reasons)
+
+    def _select_for(
+        self, prompt_ids: Sequence[int], locations: list[VectorLocation]
+    ) -> tuple[list[Pair], dict[int, str]]:
+        sizes = Counter(location.prompt_id for location in locations)
+        reasons = {
+            prompt_id: f"has {size} different responses, selection takes {MAX_CANDIDATES} at most"
+            for prompt_id, size in sizes.items()
+            if size > MAX_CANDIDATES
+        }
+        locations = [location for location in locations if location.prompt_id not in reasons]
+        prompt_ids = [prompt_id for prompt_id in prompt_ids if prompt_id not in reasons]
+        offsets = np.cumsum([0, *(sizes[prompt_id] for prompt_id in prompt_ids)], dtype=np.int64)
+        vectors = self._vectors(locations)
+        selected: list[Pair] = []
+        for strategy in self._config.select.strategies:
+            result = select_pairs(vectors, offsets, strategy=strategy, seed=self._config.seed)
+            selected += _to_pairs(result, strategy, prompt_ids, locations)
+            reasons |= {
+                prompt_ids[group]: f"needs 2 different responses: {Reason(result.reason[group]).text}"
+                for group in np.flatnonzero(~result.has_pair)
+            }
+        return selected, reasons
+
+    def _similarities(self, located: list[tuple[VectorLocation, VectorLocation]]) -> NDArray[np.float32]:
+        similarity = np.empty(len(located), dtype=np.float32)
+        for start in range(0, len(located), PROMPTS_PER_PAGE):
+            part = located[start : start + PROMPTS_PER_PAGE]
+            vectors = self._vectors([pair[0] for pair in part] + [pair[1] for pair in part])
+            rows = np.arange(len(part))
+            similarity[start : start + len(part)] = pair_similarities(vectors, rows, rows + len(part))
+        return similarity
+
+    def _vectors(self, locations: Sequence[VectorLocation]) -> NDArray[np.float16]:
+        """(n, d); (0, 1) where there is nothing to read, since selection wants a dimension."""
+        if not locations:
+            return np.empty((0, 1), dtype=np.float16)
+        return self._store.gather([x.shard for x in locations], [x.row for x in locations])
+
+
+def _to_pairs(
+    result: SelectedPairs, strategy: str, prompt_ids: Sequence[int], locations: list[VectorLocation]
+) -> list[Pair]:
+    return [
+        Pair(
+            strategy=strategy,
+            prompt_id=prompt_ids[group],
+            first_response_id=locations[result.first[group]].response_id,
+            second_response_id=locations[result.second[group]].response_id,
+            similarity=float(result.similarity[group]),
+            rank=int(result.rank[group]),
+            pair_count=int(result.pair_count[group]),
+        )
+        for group in np.flatnonzero(result.has_pair)
+    ]

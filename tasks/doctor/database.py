@@ -1,0 +1,279 @@
+"""What `antipode doctor` asks of others: database, ports, models. What is on this machine: `doctor_checks`.
+
+Nothing is made or changed, no key and no password is printed, and no address is waited for longer than seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.doctor.machine import GIB, Finding, disk_findings, file_system
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.engine import URL
+
+ANSWER_TIMEOUT_S = 3
+OLDEST_POSTGRES = 13
+DATABASE_URLS = "ANTIPODE_DATABASE_URL=postgresql://user:password@host:5432/antipode, or sqlite:////folder/antipode.db"
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
+)
+LOCAL_FUSE = ("fuse.fuse-overlayfs", "fuseblk")
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+
+
+def database_findings(settings: Settings) -> list[Finding]:
+    """Whether the database answers, and what is in it."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        url = make_url(settings.database)
+        kind = url.get_backend_name()
+    except (ArgumentError, ValueError):
+        kind = "unreadable"
+    if kind not in {"sqlite", "postgresql"}:
+        found = f"ANTIPODE_DATABASE_URL must name SQLite or PostgreSQL, it is {kind}"
+        return [Finding("database", "problem", found, DATABASE_URLS)]
+    name = url.render_as_string(hide_password=True)
+    if kind == "sqlite" and not Path(url.database or "").exists():
+        place = disk_findings(Path(url.database or "").parent)[0]
+        if place.level == "problem":
+            return [replace(place, name="database", advice=f"let this user write there, or {DATABASE_URLS}")]
+        return [Finding("database", "ok", f"{name} is not there yet; it is made at the first use")]
+    try:
+        return [*_network_findings(url), *_connected(url, name)]
+    except ModuleNotFoundError:
+        return [Finding("database", "problem", "psycopg is not installed", "pip install -e '.[postgres]'")]
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        return [Finding("database", "problem", f"{name}: {reason}", _database_advice(reason, url))]
+
+
+def is_network_file_system(kind: str) -> bool:
+    """Whether SQLite's locks cannot be trusted there."""
+    return kind in NETWORK_FILE_SYSTEMS or (kind.startswith("fuse.") and kind not in LOCAL_FUSE)
+
+
+def port_findings(name: str, port: int, path: str, expected: object, command: str) -> list[Finding]:
+    """Whether a port of this machine is free, or used by whom it is meant for: who answers `expected` at `path`."""
+    import httpx
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = str(error.strerror).lower()
+        else:
+            return [Finding(name, "ok", f"port {port} is free")]
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_TIMEOUT_S, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        answer = None
+    if answer == expected:
+        return [Finding(name, "ok", f"runs at port {port}")]
+    return [Finding(name, "problem", f"port {port} cannot be used: {reason}", f"{command} --port {port + 1}")]
+
+
+def page_port_findings(port: int) -> list[Finding]:
+    """The labelling page's port."""
+    return port_findings("labelling page", port, "/health", {"status": "ok"}, "antipode web")
+
+
+def prefect_port_findings(port: int) -> list[Finding]:
+    """The port of Prefect's server."""
+    return port_findings("Prefect server", port, "/api/health", True, "prefect server start")
+
+
+def model_findings(name: str) -> list[Finding]:
+    """Whether a model can be loaded: a folder, or a name of the hub that is in the local cache or can be fetched."""
+    label = f"model {name}"
+    if name == "demo":
+        return [Finding(label, "ok", "comes with Antipode")]
+    if name == "promoted" or name.startswith("policy:"):
+        return [Finding(label, "ok", "is one of the database's; antipode policies lists them")]
+    folder = Path(name)
+    if folder.is_dir():
+        return [_folder(label, folder)]
+    try:
+        return [_hub_model(label, name)]
+    except ValueError:  # what the hub's library says of a name that cannot be one
+        return [Finding(label, "problem", "there is no such folder", "name a folder that is there, or a hub name")]
+
+
+def server_findings(address: str, key: str | None) -> list[Finding]:
+    """Whether an OpenAI-compatible server answers, and with which models."""
+    import httpx
+
+    name = f"server {shown_address(address)}"
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = httpx.get(f"{address.rstrip('/')}/models", headers=headers, timeout=ANSWER_TIMEOUT_S)
+        if answer.status_code in {401, 403}:
+            found = f"refuses the {'key' if key else 'request without a key'} ({answer.status_code})"
+            return [Finding(name, "problem", found, "export ANTIPODE_OPENAI_API_KEY=<the server's key>")]
+        models = [str(model["id"]) for model in answer.raise_for_status().json()["data"]]
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        advice = "start it, or correct the address; it usually ends in /v1, such as http://localhost:8000/v1"
+        return [Finding(name, "problem", http_reason(error), advice)]
+    except (ValueError, KeyError, TypeError):
+        advice = "the address must end where /models is, usually in /v1"
+        return [Finding(name, "problem", "does not answer /models with a list of models", advice)]
+    if not models:
+        return [Finding(name, "warning", "serves no model", "start it with one, such as: vllm serve NAME")]
+    return [Finding(name, "ok", f"serves {', '.join(models[:5])}{' …' if len(models) > 5 else ''}")]
+
+
+def http_reason(error: Exception) -> str:
+    """An error of HTTP in a few words."""
+    import httpx
+
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer within {ANSWER_TIMEOUT_S} s"
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"answers {error.response.status_code} to {error.request.url.path}"
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def shown_address(address: str) -> str:
+    """An address without the user and password that it may hold."""
+    scheme, separator, rest = address.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
+def _network_findings(url: URL) -> list[Finding]:
+    kind = file_system(Path(url.database or "")) if url.get_backend_name() == "sqlite" else ""
+    if not is_network_file_system(kind):
+        return []
+    found = f"SQLite on {kind}, a network file system, whose locks may fail"
+    return [Finding("database", "warning", found, "put it on a local disk, or use PostgreSQL: " + DATABASE_URLS)]
+
+
+def _connected(url: URL, name: str) -> list[Finding]:
+    from sqlalchemy import text
+
+    from db.engine import make_engine
+
+    is_postgres = url.get_backend_name() == "postgresql"
+    if is_postgres:
+        limits = {"connect_timeout": str(ANSWER_TIMEOUT_S), "options": f"-c statement_timeout={ANSWER_TIMEOUT_S}s"}
+        url = url.update_query_dict(limits)
+    engine = make_engine(url.render_as_string(hide_password=False))
+    with engine.connect() as connection:
+        if not is_postgres:
+            version = f"SQLite {connection.scalar(text('SELECT sqlite_version()'))}"
+            size = Path(url.database or "").stat().st_size
+        else:
+            version = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
+            size = connection.scalar(text("SELECT pg_database_size(current_database())")) or 0
+        found = f"{version} at {name}, {size / 1e6:,.1f} MB"
+        if is_postgres and (connection.dialect.server_version_info or (0,))[0] < OLDEST_POSTGRES:
+            advice = f"move to PostgreSQL {OLDEST_POSTGRES} or newer (pg_upgrade, or pg_dump and restore)"
+            return [Finding("database", "problem", f"{found}: too old", advice)]
+        return [Finding("database", "ok", found), _schema(connection)]
+
+
+def _schema(connection: Connection) -> Finding:
+    """The schema's revision; what is in it where it is this version's."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import func, inspect, select
+
+    from db import label_schema, migrations, schema
+
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    newest = scripts.get_current_head()
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found == newest:
+        counts = [
+            connection.scalar(select(func.count()).select_from(table))
+            for table in (schema.Run, label_schema.Preference)
+        ]
+        return Finding("schema", "ok", f"{found}, the newest; {counts[0]:,} runs, {counts[1]:,} preferences")
+    if found in {script.revision for script in scripts.walk_revisions()}:
+        return Finding(
+            "schema", "problem", f"{found}, this version needs {newest}", "make a backup, then: antipode upgrade"
+        )
+    if found is not None:
+        return Finding("schema", "problem", f"{found}, made by a newer version", "install that version of Antipode")
+    if inspect(connection).get_table_names():
+        return Finding("schema", "problem", "the database holds tables of something else", DATABASE_URLS)
+    return Finding("schema", "ok", "empty; it is made at the first use")
+
+
+def _database_advice(reason: str, url: URL) -> str:
+    """What to do about what a driver said."""
+    place = f"-h {url.host} -p {url.port or 5432}"
+    for part, advice in (
+        (
+            "password",
+            "give the right password: ANTIPODE_DATABASE_URL=postgresql://user:password@host/antipode or ~/.pgpass",
+        ),
+        ("role ", f"createuser {place} {url.username}"),
+        ("does not exist", f"createdb {place} -U {url.username} {url.database}"),
+        ("pg_hba.conf", "let this host and user in: pg_hba.conf of the server"),
+        ("not a database", f"move the file away, or {DATABASE_URLS}"),
+        ("readonly", "let this user write the file and its folder"),
+        ("unable to open", "let this user write the file and its folder"),
+    ):
+        if part in reason:
+            return advice
+    return f"start the server, or correct host and port: {DATABASE_URLS}"
+
+
+def _folder(label: str, folder: Path) -> Finding:
+    """What a folder lacks to be loaded as a model."""
+    lacks = [] if (folder / "config.json").exists() else ["config.json"]
+    weights = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        shards = set(json.loads(index.read_text())["weight_map"].values())
+        lacks += sorted(shard for shard in shards if not (folder / shard).exists())
+    elif not weights:
+        lacks.append("weights (model.safetensors)")
+    if not any((folder / name).exists() for name in TOKENIZERS):
+        lacks.append("a tokenizer (tokenizer.json)")
+    if lacks:
+        advice = "save model and tokenizer there with save_pretrained, or download the whole model"
+        return Finding(label, "problem", f"the folder lacks {', '.join(lacks)}", advice)
+    return Finding(label, "ok", f"folder with {sum(path.stat().st_size for path in weights) / GIB:.2f} GiB of weights")
+
+
+def _hub_model(label: str, name: str) -> Finding:
+    """Where a hub name would come from: the local cache, or the hub."""
+    import httpx
+    from huggingface_hub import constants, get_token, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(name, "config.json", cache_dir=os.environ.get("HF_HUB_CACHE"))
+    if isinstance(cached, str):
+        finding = _folder(label, Path(cached).parent)
+        if finding.level == "ok":
+            return replace(finding, found=f"in the local cache: {finding.found}")
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES:
+        found = "it is not whole in the local cache, and HF_HUB_OFFLINE forbids fetching it"
+        return Finding(label, "problem", found, f"unset HF_HUB_OFFLINE, or elsewhere: hf download {name}")
+    hub = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+    token = get_token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        answer = httpx.head(f"{hub}/{name}/resolve/main/config.json", headers=headers, timeout=ANSWER_TIMEOUT_S)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        advice = f"HTTPS_PROXY or HF_ENDPOINT for this network; or where it is reachable: hf download {name}"
+        return Finding(label, "problem", f"not in the local cache, and the hub: {http_reason(error)}", advice)
+    if answer.status_code in {401, 403}:
+        found = f"the hub answers {answer.status_code}: no such model, or not for everybody"
+        return Finding(label, "problem", found, f"correct the name, or ask for access to {name}, then: hf auth login")
+    if answer.status_code >= 400:
+        found = f"the hub answers {answer.status_code}: there is no such model"
+        return Finding(label, "problem", found, "correct the name; it looks like Qwen/Qwen2.5-0.5B-Instruct")
+    return Finding(label, "ok", "on the hub; it is downloaded at the first use")

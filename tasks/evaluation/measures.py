@@ -1,0 +1,113 @@
+"""What a policy is measured by beside comparisons: implicit rewards, texts, drift of embeddings. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from db.samples import Sample, references
+from models.alignment.drift import embedding_drift
+from models.alignment.records import Example
+from models.alignment.statistics import reward_summary
+from models.alignment.text_scores import text_scores
+from models.embedding import Context, EmbeddingRequest
+from models.embedding.hidden_state import HiddenStateEmbedder
+from models.embedding.isolated import IsolatedEmbedder
+from models.exchange import PreferenceRow
+from tasks.alignment.data import AlignmentAtWork
+from tasks.alignment.reference import response_logps
+from tasks.alignment.training import reference_dtype
+from tasks.config.curation import MAX_CANDIDATES
+from tasks.devices import device
+from tasks.named_models import NamedModel
+from tasks.progress import Advance, stage_progress
+
+DRIFT_RESPONSES = 512
+DRIFT_TOKENS = 512
+DRIFT_BINS = 20
+DRIFT_BATCH_TOKENS = 8_192
+CONTEXTS: tuple[Context, ...] = ("response", "prompt_and_response")
+
+
+def held_out_rewards(
+    run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel, examples: Sequence[tuple[int, Example]]
+) -> dict[str, Any]:
+    """Margin, loss, accuracy and perplexity on the held-out examples (REAL eq. 10, 11), with intervals by prompt."""
+    requests = [(one.prompt, text) for _, one in examples for text in (one.chosen, one.rejected) if text is not None]
+    optimize = run.config.optimize
+    logps = [
+        response_logps(run, model, requests, dtype=reference_dtype(optimize), max_length=optimize.max_length)
+        for model in (policy, start)
+    ]
+    chosen = [(one.prompt, one.chosen) for _, one in examples]
+    rejected = [(one.prompt, one.rejected or "") for _, one in examples]
+    kept = [at for at in range(len(examples)) if all(chosen[at] in of and rejected[at] in of for of in logps)]
+    if not kept:
+        return {}
+    sums = [np.array([found[of[at]].logps for at in kept]) for found in logps for of in (chosen, rejected)]
+    return reward_summary(
+        *sums,
+        beta=run.config.evaluate.reward_beta,
+        chosen_token_counts=np.array([logps[0][chosen[at]].token_count for at in kept]),
+        clusters=np.array([examples[at][0] for at in kept]),
+    ).as_dict()
+
+
+def scores_of_texts(run: AlignmentAtWork[Any], samples: Sequence[Sample]) -> dict[str, float]:
+    """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; empty where there are none."""
+    wanted = {one.prompt_id for one in samples}
+    with run.sessions() as session:
+        known = {one.prompt_id: one.text for one in references(session, sorted(wanted))}
+    for row in run.data.parts.held_out:
+        known[row.prompt_id] = row.chosen if isinstance(row, PreferenceRow) else row.text
+    compared = [(one.text, known[one.prompt_id]) for one in samples if one.prompt_id in known]
+    if not compared:
+        return {}
+    responses, golden = zip(*compared, strict=True)
+    return text_scores(responses, golden)._asdict()
+
+
+def drift_of(run: AlignmentAtWork[Any], policy: NamedModel) -> dict[str, Any]:
+    """How far the embeddings of held-out responses moved from the base model's, read alone and after the prompt."""
+    texts: dict[int, dict[EmbeddingRequest, None]] = {}
+    for prompt_id, one in run.data.held_out_examples(())[: DRIFT_RESPONSES // 2]:
+        both = (EmbeddingRequest(one.prompt, text) for text in (one.chosen, one.rejected) if text is not None)
+        texts.setdefault(prompt_id, {}).update(dict.fromkeys(both))
+    groups = [list(of_prompt)[:MAX_CANDIDATES] for of_prompt in texts.values()]
+    requests = [request for group in groups for request in group]
+    offsets = np.cumsum([0, *map(len, groups)])
+    with stage_progress("drift", 2 * len(CONTEXTS) * len(requests), "embeddings") as advance:
+        before, after = (_embed(run, model, requests, advance) for model in (run.base, policy))
+    return {
+        context: embedding_drift(before[context], after[context], offsets, bins=DRIFT_BINS).as_dict()
+        for context in CONTEXTS
+    }
+
+
+def _embed(
+    run: AlignmentAtWork[Any], model: NamedModel, requests: Sequence[EmbeddingRequest], advance: Advance
+) -> dict[Context, Any]:
+    """The vectors of the requests in each context."""
+    arguments = {
+        "model": model.location,
+        "revision": model.revision,
+        "dtype": run.config.model.dtype,
+        "context": CONTEXTS[0],
+        "max_tokens": DRIFT_TOKENS,
+        "tokens_per_batch": DRIFT_BATCH_TOKENS,
+    }
+    log_path = run.settings.artifact_root / "logs" / "drift.log"
+    vectors: dict[Context, Any] = {}
+    with (
+        device() as process,
+        closing(
+            IsolatedEmbedder(HiddenStateEmbedder, arguments, log_path=log_path, timeout_s=None, start=process.start)
+        ) as embedder,
+    ):
+        for context in CONTEXTS:
+            vectors[context] = embedder.embed(requests, context).vectors
+            advance(len(requests))
+    return vectors

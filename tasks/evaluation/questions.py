@@ -1,0 +1,120 @@
+"""MT-Bench's and Arena-Hard's protocols over the user's question file: answers, then a judge. Knows no Prefect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import runs
+from models.generation.seeds import sample_seed
+from models.labelling.protocol_scores import (
+    ArenaHardSummary,
+    MtBenchSummary,
+    arena_hard_summary,
+    mt_bench_summary,
+)
+from models.labelling.protocols import ProtocolJudge
+from models.labelling.question_files import Question, read_questions
+from models.records import GenerationRequest, Message, Prompt, content_key
+from tasks.config.curation import ModelConfig
+from tasks.config.evaluation import QuestionsConfig
+from tasks.curation.engines import find_generator, generator_identity, make_generator
+from tasks.database import open_database
+from tasks.devices import device
+from tasks.labels.labelling import DatabaseReplies, budget_of
+from tasks.named_models import chosen_model
+from tasks.number_formats import with_format
+from tasks.progress import stage_progress
+from tasks.run_kinds import QUESTIONS, RunAtWork, run_at_work
+from tasks.runs import find_or_open, opened, working_on
+from tasks.settings import Settings
+
+OF_THE_BUDGET = {"max_requests", "max_cost"}
+OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
+
+Answers = list[tuple[str, ...]]
+
+
+def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> MtBenchSummary | ArenaHardSummary:
+    """Have the model answer the file's questions, and the judge grade or compare the answers.
+
+    A model's answers are kept in a file once all are given, each of the judge's replies in the database at once.
+
+    Raises:
+        SourceError: If the file cannot be read as questions.
+        LookupError: If the policy in use is asked or compared with, and there is none.
+        ProtocolStoppedError: If the judge's server or the budget gave out; what was paid for is kept.
+    """
+    questions = read_questions(path)
+    with open_database(settings) as sessions, sessions() as session:
+        opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
+        names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}
+    asked = config.model_copy(update=names)
+
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        name = f"{asked.protocol} of {asked.model.name}"
+        with sessions.begin() as session:
+            return find_or_open(session, QUESTIONS, asked, name=name, data=[_contents(questions)])
+
+    run_id = opened(open_once)
+    with run_at_work(run_id, QUESTIONS) as run, working_on(run_id):
+        answers = _answers(questions, run, run.config.model)
+        judge = _judge(run)
+        if opponent is None:
+            return mt_bench_summary(questions, judge.grade(questions, answers))
+        with run.sessions() as session:
+            baseline = with_format(opponent, runs.get_run(session, run_id).dtype)
+        games = judge.compare(questions, answers, _answers(questions, run, baseline))
+        return arena_hard_summary(
+            games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed
+        )
+
+
+def _judge(run: RunAtWork[QuestionsConfig]) -> ProtocolJudge:
+    key, judge = run.settings.openai_api_key, run.config.judge
+    return ProtocolJudge(
+        **judge.model_dump(exclude=OF_THE_BUDGET | OF_PAIRS),
+        api_key=key.get_secret_value() if key else None,
+        budget=budget_of(run, judge),
+        replies=DatabaseReplies(run),
+    )
+
+
+def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], model: ModelConfig) -> Answers:
+    """A model's answers, turn by turn, each turn after the dialogue so far; read from their file if it is there."""
+    sample, settings = run.config.sampling().model_copy(update={"model": model}), run.settings
+    found = find_generator(run.sessions, sample, model.name, settings)
+    key = content_key(generator_identity(sample, model.name, found).key, _contents(questions))
+    path = settings.artifact_root / "answers" / f"{key[:16]}.json"
+    if path.exists():
+        return [tuple(answers) for answers in json.loads(path.read_text("utf-8"))]
+    dialogues: list[list[Message]] = [[] for _ in questions]
+    with (
+        device(is_used=found is not None) as process,
+        stage_progress("answer", sum(len(one.turns) for one in questions), f"answers, {model.name}") as advance,
+        closing(make_generator(sample, model.name, found, settings, process)) as generator,
+    ):
+        for turn in range(max(len(question.turns) for question in questions)):
+            open_ones = [at for at, question in enumerate(questions) if turn < len(question.turns)]
+            for at in open_ones:
+                dialogues[at].append(Message("user", questions[at].turns[turn]))
+            prompts = [Prompt(tuple(dialogues[at])) for at in open_ones]
+            seeds = [sample_seed(sample.seed, prompt.key, model.name, 0) for prompt in prompts]
+            requests = [GenerationRequest(prompt, (seed,)) for prompt, seed in zip(prompts, seeds, strict=True)]
+            for at, (response,) in zip(open_ones, generator.generate(requests), strict=True):
+                dialogues[at].append(Message("assistant", response.text))
+            advance(len(open_ones))
+    answers = [tuple(one.content for one in dialogue if one.role == "assistant") for dialogue in dialogues]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
+    scratch.replace(path)
+    return answers
+
+
+def _contents(questions: Sequence[Question]) -> list[object]:
+    return [[one.id, one.turns, one.references] for one in questions]

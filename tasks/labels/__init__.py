@@ -1,0 +1,1 @@
+"""From selected pairs to preferences, and files in and out."""

@@ -1,0 +1,186 @@
+"""Export of preferences and of pairs to label. Nothing is dropped in silence. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import judgements, labelling, preferences, runs, snapshots
+from db.engine import batches
+from models.exchange import PreferenceRow
+from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
+from models.exchange.trainers import content_hash, file_format, unfit, write_preferences
+from models.labelling.records import PairKey
+from models.labelling.votes import annotator_accuracies
+from models.records import content_key
+from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
+from tasks.database import open_database
+from tasks.errors import NoPreferencesError
+from tasks.labels.pairs import chosen_pairs
+from tasks.settings import Settings
+
+PAIRS_PER_TRANSACTION = 5_000
+LONGEST_RULE_NAME = 200
+NO_PAIRS = "there are no pairs yet; make some: antipode curate"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What was exported, and what was not: outcomes that make no row, and rows no trainer could learn from."""
+
+    snapshot: snapshots.SnapshotInfo
+    path: Path
+    pair_count: int
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenSnapshot:
+    """A snapshot, what chose its rows, and what made no row."""
+
+    snapshot: snapshots.SnapshotInfo
+    query: dict[str, Any]
+    pair_count: int
+    left_out: dict[str, int]
+
+
+def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> ExportResult:
+    """Store the preferences as they are now as a snapshot that never changes, and write it to a file.
+
+    Raises:
+        NoPreferencesError: If no preference has a chosen and a rejected response.
+        LookupError: If there is no such run or annotator.
+        ValueError: If the file's ending is that of another format.
+        FileNotFoundError: If the folder to write to is missing.
+    """
+    format = config.format or file_format(path)
+    if not path.resolve().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
+    with open_database(settings) as sessions:
+        taken = take_snapshot(sessions, config, name=config.name)
+        snapshot = taken.snapshot
+        with sessions() as session:
+            metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
+            rows = snapshots.snapshot_rows(session, snapshot.id)
+            write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
+    return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+
+
+def take_snapshot(sessions: sessionmaker[Session], config: PreferencesConfig, *, name: str) -> TakenSnapshot:
+    """Store the preferences as they are now as a snapshot; the same ones under the same name are found again.
+
+    Raises:
+        NoPreferencesError: If no preference has a chosen and a rejected response.
+        LookupError: If there is no such run or annotator.
+    """
+    with sessions() as session:
+        run_id = None if config.run == "all" else runs.find_run(session, config.run)
+        pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
+    rule = _apply_rule(sessions, config, pairs)
+    asked = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
+    query = PreferencesConfig(**asked).model_dump(mode="json") | {"run": run_id or "all"}
+    digest, lineage, left_out = _decided(sessions, config, rule, run_id)
+    with sessions() as session:
+        left_out += _undecided(session, rule, pairs, config)
+    if not lineage:
+        raise NoPreferencesError(_why_none(left_out, config, run_id))
+    with sessions.begin() as session:
+        snapshot_id = snapshots.add_snapshot(session, lineage, name=name, content_hash=digest, query=query)
+    with sessions() as session:
+        return TakenSnapshot(snapshots.snapshot_info(session, snapshot_id), query, len(pairs), dict(left_out))
+
+
+def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int, settings: Settings) -> WrittenPairs:
+    """Write the pairs of a run for a labelling tool, or a file to fill in.
+
+    Raises:
+        LookupError: If there is no such run.
+        NothingToDoError: If it has no pair that fits.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        run_id, _ = chosen_pairs(session, pairs)
+        rows = labelling.exported_pairs(session, run_id, strategies=pairs.strategies, limit=pairs.limit, seed=seed)
+        return write_pairs(rows, path, tool)
+
+
+def no_labels(run_id: int | None) -> str:
+    """What is said of pairs without a label, of a run or of all."""
+    run = "ID" if run_id is None else run_id
+    return f"no pair is labelled yet; label some: antipode web --run {run}, or antipode label --pairs.run {run}"
+
+
+def _decided(
+    sessions: sessionmaker[Session], config: PreferencesConfig, rule: str, run_id: int | None
+) -> tuple[str, list[dict[str, Any]], Counter[str]]:
+    """The content hash and the lineage of the decisive preferences, and what of them no trainer could learn from.
+
+    They are read in one statement, which sees them as they are at one moment. Texts never change, so that their lineage
+    is enough to store them afterwards: some 500 bytes a row.
+    """
+    left_out: Counter[str] = Counter()
+    lineage: list[dict[str, Any]] = []
+
+    def fit(rows: Iterable[PreferenceRow]) -> Iterator[PreferenceRow]:
+        for row in rows:
+            reason = unfit(row)
+            if reason is None:
+                lineage.append(snapshots.lineage(row))
+                yield row
+            else:
+                left_out[reason] += 1
+
+    with sessions() as session:
+        found = snapshots.preference_rows(
+            session, rule, run_id=run_id, strategies=config.strategies, min_support=config.min_support
+        )
+        digest = content_hash(fit(found))
+    return digest, lineage, left_out
+
+
+def _apply_rule(sessions: sessionmaker[Session], config: PreferencesConfig, pairs: Sequence[PairKey]) -> str:
+    """Recompute the preferences of these pairs under the configured rule; return what they are stored under.
+
+    In short transactions: people go on labelling meanwhile.
+    """
+    with sessions() as session:
+        of = judgements.find_annotators(session, config.annotators) if config.annotators else None
+        weights = None
+        if config.rule == "weighted":
+            weights = annotator_accuracies(list(preferences.votes(session, pairs, of=of).values()))
+    name = config.rule if of is None else f"{config.rule} of annotators {','.join(map(str, sorted(of)))}"
+    if len(name) > LONGEST_RULE_NAME:
+        name = f"{config.rule} of annotators {content_key(sorted(of or ()))[:16]}"
+    for batch in batches(pairs, PAIRS_PER_TRANSACTION):
+        with sessions.begin() as session:
+            preferences.recompute(session, batch, rule=config.rule, of=of, weights=weights, name=name)
+    return name
+
+
+def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: PreferencesConfig) -> Counter[str]:
+    """The pairs that make no row, by the reason."""
+    found = preferences.preferences_of(session, rule, pairs)
+    by_whom = " by these annotators" if config.annotators else ""
+    counts: Counter[str] = Counter()
+    for pair in pairs:
+        preference = found.get(pair)
+        if preference is None:
+            counts[f"without a vote{by_whom}"] += 1
+        elif preference.outcome not in {"first", "second"}:
+            counts[preference.outcome.replace("_", " ")] += 1
+        elif preference.support < config.min_support:
+            counts[f"with less support than {config.min_support:g}"] += 1
+    return counts
+
+
+def _why_none(left_out: Counter[str], config: PreferencesConfig, run_id: int | None) -> str:
+    if not left_out:
+        return NO_PAIRS
+    if not config.annotators and set(left_out) == {"without a vote"}:
+        return no_labels(run_id)
+    found = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return f"no pair has a chosen and a rejected response; there are: {found}; label more pairs, or ask for less"

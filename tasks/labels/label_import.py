@@ -1,0 +1,151 @@
+"""Labels that were made elsewhere: checked row by row, stored, or refused with a reason. Knows no Prefect."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db import judgements, label_schema, labelling, leases, preferences, queues
+from db.engine import batches, take_turn
+from models.exchange import ImportedJudgement
+from models.exchange.label_files import LabelFormat, read_labels
+from models.labelling import as_judgement
+from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, PairKey
+from models.records import RejectedRow
+from tasks.database import open_database
+from tasks.labels.people import person
+from tasks.rejects import Rejects
+from tasks.settings import Settings
+
+ROWS_PER_TRANSACTION = 1_000
+MOST_REASONS = 3
+OTHER_REASONS = "other reasons"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelImport:
+    """What an import of labels found. `run_id`: the newest run whose pairs got labels, None where none did."""
+
+    rows: int
+    added: int
+    rejected: int
+    rejects_path: Path | None
+    by_annotator: dict[str, int]
+    reasons: dict[str, int]
+    run_id: int | None
+
+
+def import_labels(path: Path, format: LabelFormat | None, settings: Settings) -> LabelImport:
+    """Read a file of labels into the database; the annotators in it are people.
+
+    A row is refused if its pair is unknown, its verdict is none, or its annotator has judged the pair already.
+
+    Raises:
+        SourceError: If the file cannot be read at all.
+    """
+    read = added = 0
+    by_annotator: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    run_ids: list[int] = []
+    rows = read_labels(path, format)
+    with path.open("rb") as file:
+        content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    rejects_path = settings.artifact_root / "rejects" / f"{path.name.split('.')[0]}-{content_hash[:8]}.jsonl"
+    with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
+        for batch in batches(rows, ROWS_PER_TRANSACTION):
+            read += len(batch)
+            with sessions.begin() as session:
+                # Before anything is read: another import, or the page, may be about to store the same labels.
+                leases.take_turn(session)
+                take_turn(session, label_schema.Judgement.__tablename__)
+                checker = _Checker(session, [row for row in batch if isinstance(row, ImportedJudgement)])
+                for row in batch:
+                    checked = row if isinstance(row, RejectedRow) else checker.check(row)
+                    if isinstance(checked, RejectedRow):
+                        rejects.write(checked)
+                        is_named = checked.reason in reasons or len(reasons) < MOST_REASONS
+                        reasons[checked.reason if is_named else OTHER_REASONS] += 1
+                for identity, made in checker.accepted.items():
+                    annotator_id = judgements.add_annotator(session, identity)
+                    count = judgements.add_judgements(session, annotator_id, made)
+                    by_annotator[identity.name] += count
+                    added += count
+                preferences.recompute(session, checker.pairs)
+                queues.labels_came(session, checker.pairs)
+                newest = labelling.newest_run_of(session, checker.pairs)
+                run_ids += [] if newest is None else [newest]
+    return LabelImport(
+        rows=read,
+        added=added,
+        rejected=rejects.count,
+        rejects_path=rejects.path if rejects.count else None,
+        by_annotator=dict(by_annotator),
+        reasons=dict(reasons),
+        run_id=max(run_ids, default=None),
+    )
+
+
+class _Checker:
+    """Checks the rows of a batch against the database and against each other."""
+
+    def __init__(self, session: Session, rows: list[ImportedJudgement]) -> None:
+        self._by_id = labelling.find_pairs(session, sorted({row.pair_id for row in rows if row.pair_id is not None}))
+        named = {pair for row in rows if (pair := _named_pair(row)) is not None}
+        self._selected = labelling.selected_among(session, sorted(named)) | set(self._by_id.values())
+        self._judged: set[tuple[AnnotatorIdentity, PairKey]] = set()
+        for name in {row.annotator for row in rows}:
+            annotator_id = judgements.find_person(session, person(name).name)
+            if annotator_id is not None:
+                found = judgements.judged_showings(session, annotator_id, sorted(self._selected))
+                self._judged |= {(person(name), pair) for pair, _ in found}
+        self.accepted: dict[AnnotatorIdentity, list[Judgement]] = {}
+
+    @property
+    def pairs(self) -> list[PairKey]:
+        """The pairs that have new judgements."""
+        return [judgement.pair for made in self.accepted.values() for judgement in made]
+
+    def check(self, row: ImportedJudgement) -> RejectedRow | None:
+        """Accept a row, or say why not."""
+        try:
+            identity = person(row.annotator)
+            judgement = self._judgement(row)
+            if (identity, judgement.pair) in self._judged:
+                raise ValueError(f"{identity.name} has judged this pair already")
+        except ValueError as error:
+            return RejectedRow(row.row_number, str(error), json.dumps(asdict(row), ensure_ascii=False))
+        self._judged.add((identity, judgement.pair))
+        self.accepted.setdefault(identity, []).append(judgement)
+        return None
+
+    def _judgement(self, row: ImportedJudgement) -> Judgement:
+        named = _named_pair(row)
+        pair = named if row.pair_id is None else self._by_id.get(row.pair_id)
+        if pair is None:
+            what = "no pair is named" if row.pair_id is None else f"there is no pair {row.pair_id}"
+            raise ValueError(f"{what}; give a pair_id as `antipode pairs` shows it, or both response ids")
+        if pair not in self._selected:
+            raise ValueError(f"no run has selected the responses {pair[0]} and {pair[1]} as a pair")
+        if named is not None and named != pair:
+            raise ValueError(
+                f"pair {row.pair_id} is of the responses {pair[0]} and {pair[1]}, not {named[0]} and {named[1]}"
+            )
+        left = row.left_response_id if row.left_response_id is not None else pair.first_response_id
+        match row.verdict:
+            case "first" | "second" as verdict:
+                return Judgement(pair, left, verdict, rationale=row.rationale, seconds=row.seconds)
+            case shown:
+                return as_judgement(pair, left, Opinion(shown, rationale=row.rationale), seconds=row.seconds)
+
+
+def _named_pair(row: ImportedJudgement) -> PairKey | None:
+    """The pair of the two response ids, if both are given and differ."""
+    ids = (row.left_response_id, row.right_response_id)
+    if ids[0] is None or ids[1] is None or ids[0] == ids[1]:
+        return None
+    return PairKey(min(ids[0], ids[1]), max(ids[0], ids[1]))

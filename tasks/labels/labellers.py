@@ -1,0 +1,91 @@
+"""Composition root of labelling: an annotator from configuration and settings. No Prefect, no database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.fingerprint import model_fingerprint
+from models.labelling import Labeller
+from models.labelling.budget import Budget
+from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
+from models.labelling.judge import JudgeLabeller
+from models.labelling.records import AnnotatorIdentity
+from models.labelling.replies import MemoryReplies, ReplyStore
+from models.labelling.reward_model import IDENTIFYING_ARGUMENTS, IsolatedRewardModel, reward_model_identity
+from models.labelling.rubric import RubricLabeller
+from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig
+from tasks.settings import Settings
+
+_OF_THE_BUDGET = {"max_requests", "max_cost"}
+
+
+def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Labeller:
+    """Build the annotator; one that holds a model gets a process of its own.
+
+    Args:
+        config: Its section says which annotator; people have none.
+        settings: Where logs go, and the judge's key.
+        replies: Where a judge's replies are kept.
+        budget: What a judge may spend.
+
+    Raises:
+        ModelLoadError: If there is no such reward model.
+    """
+    match config.annotator:
+        case "gold":
+            return GoldLabeller()
+        case "source":
+            return SourceLabeller()
+        case "scores":
+            return ScoresLabeller(min_ratio=config.scores.min_ratio)
+        case "rubric":
+            return RubricLabeller(temperature=config.rubric.temperature, seed=config.rubric.seed)
+        case "reward_model":
+            return _reward_model(config.reward_model, settings)
+        case "judge":
+            return _judge(config.judge, settings, replies, budget)
+        case "people":
+            raise ValueError("people label at the page, not here; see: antipode web --help")
+
+
+def annotator_identity(config: LabelConfig, settings: Settings) -> AnnotatorIdentity:
+    """Who `make_labeller` makes, known without loading a model."""
+    if config.annotator == "reward_model":
+        arguments = _reward_model_arguments(config.reward_model)
+        return reward_model_identity(**{name: arguments[name] for name in IDENTIFYING_ARGUMENTS})
+    budget = Budget(max_requests=None, max_cost=None)
+    return make_labeller(config, settings, replies=MemoryReplies(), budget=budget).identity
+
+
+def holds_model(config: LabelConfig) -> bool:
+    """Whether the annotator holds a model on this machine."""
+    return config.annotator == "reward_model"
+
+
+def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewardModel:
+    log_path = settings.artifact_root / "logs" / "reward-model.log"
+    return IsolatedRewardModel(_reward_model_arguments(config), log_path=log_path, timeout_s=config.timeout_s)
+
+
+def _reward_model_arguments(config: RewardModelConfig) -> dict[str, Any]:
+    assert config.name is not None  # the configuration's own rule
+    return {
+        "model": config.name,
+        "revision": config.revision,
+        "fingerprint": model_fingerprint(config.name, config.revision),
+        "dtype": config.dtype,
+        "device": None,
+        "max_tokens": config.max_tokens,
+        "tokens_per_batch": config.tokens_per_batch,
+        "tie_margin": config.tie_margin,
+    }
+
+
+def _judge(config: JudgeConfig, settings: Settings, replies: ReplyStore, budget: Budget) -> JudgeLabeller:
+    key = settings.openai_api_key
+    return JudgeLabeller(
+        **config.model_dump(exclude=_OF_THE_BUDGET),
+        api_key=key.get_secret_value() if key else None,
+        budget=budget,
+        replies=replies,
+    )

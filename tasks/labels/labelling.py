@@ -1,0 +1,208 @@
+"""The labelling step: pairs in, judgements and preferences out. Resumes: what is judged is never asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from db import judgements, labelling, preferences, replies, runs
+from db.engine import batches
+from db.labelling import PairText
+from models.labelling import Labeller, as_judgement
+from models.labelling.budget import Budget
+from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
+from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
+from models.labelling.replies import StoredReply
+from tasks.config.labels import JudgeConfig, LabelConfig
+from tasks.devices import device
+from tasks.labels.labellers import holds_model, make_labeller
+from tasks.labels.pairs import chosen_pairs
+from tasks.labels.people import open_people_queue
+from tasks.progress import Advance, say, stage_progress
+from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
+
+_WHY_SKIPPED = {
+    "gold": "neither response, or both, is a reference; curate with --source.has_references",
+    "source": "their source prefers none of the two; import rows with a preference",
+    "scores": "a score is missing, or neither is positive; import responses with scores",
+    "reward_model": "they are longer than reward_model.max_tokens or the model's context",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """A pair with one of its responses on the left."""
+
+    text: PairText
+    left_response_id: int
+
+
+@task(name="label", task_run_name="label for run {run_id}", cache_policy=NO_CACHE)
+def judge_pairs(run_id: int) -> None:
+    """Have the run's annotator judge its pairs, and keep the preferences up to date."""
+    with run_at_work(run_id, LABELLING) as run:
+        with run.sessions() as session:
+            _, pairs = chosen_pairs(session, run.config.pairs)
+        if run.config.annotator == "people":
+            open_people_queue(run.config, run.settings)
+            return
+        judge_with(run, run.config, pairs)
+
+
+def judge_with(run: RunAtWork[Any], config: LabelConfig, pairs: Sequence[PairKey]) -> tuple[int, bool]:
+    """Have an annotator judge pairs for a run; return the annotator's id, and whether the budget paid for all."""
+    replies, budget = DatabaseReplies(run), budget_of(run, config.judge)
+    labeller = make_labeller(config, run.settings, replies=replies, budget=budget)
+    with device(is_used=holds_model(config)), closing(labeller):
+        stage = LabelStage(run, labeller, config)
+        return stage.annotator_id, stage.run(pairs, replies)
+
+
+class DatabaseReplies:
+    """The judge's replies in the database: a question that was answered once is never paid for again."""
+
+    def __init__(self, run: RunAtWork[Any]) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
+        self.on_reply: Callable[[], None] = lambda: None
+
+    def get(self, keys: Sequence[str]) -> dict[str, StoredReply]:
+        """The stored replies among these keys."""
+        with self._sessions() as session:
+            return replies.find_replies(session, keys)
+
+    def put(self, key: str, reply: StoredReply) -> None:
+        """Store a reply in a transaction of its own."""
+        with self._sessions.begin() as session:
+            replies.add_replies(session, self._run_id, {key: reply})
+        self.on_reply()
+
+
+class _Counted:
+    """Moves a bar for a shard: with every reply, and to the shard's end when it is done."""
+
+    def __init__(self, total: int, advance: Advance) -> None:
+        self._left = total
+        self._advance = advance
+
+    def add(self, count: int = 1) -> None:
+        """Count, but no more than the shard has: a reply without a verdict is asked for again."""
+        count = min(count, self._left)
+        self._left -= count
+        if count:
+            self._advance(count)
+
+    def finish(self) -> None:
+        """Count what is left."""
+        self.add(self._left)
+
+
+class LabelStage:
+    """Reads pairs, asks the annotator, stores, shard by shard."""
+
+    def __init__(self, run: RunAtWork[Any], labeller: Labeller, config: LabelConfig) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
+        self._labeller = labeller
+        self._config = config
+        with run.sessions.begin() as session:
+            self.annotator_id = judgements.add_annotator(session, labeller.identity)
+            runs.set_annotator(session, run.run_id, self.annotator_id)
+
+    def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
+        """Label all pairs, or as many as the budget pays for; return whether it paid for all."""
+        skipped: set[PairKey] = set()
+        is_out_of_budget = False
+        per_pair = 2 if self._labeller.identity.has_both_orders else 1
+        with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
+            for shard in batches(pairs, self._config.pairs_per_shard):
+                counted = _Counted(per_pair * len(shard), advance)
+                showings = self._open_showings(shard)
+                counted.add(per_pair * len(shard) - len(showings))
+                replies.on_reply = counted.add
+                opinions, is_out_of_budget = self._ask(showings)
+                self._store(showings, opinions)
+                skipped |= {
+                    one.text.pair
+                    for one, opinion in zip(showings, opinions, strict=True)
+                    if opinion is not None and opinion.verdict == "skip"
+                }
+                if is_out_of_budget:
+                    break
+                counted.finish()
+        if is_out_of_budget:
+            say(
+                "the budget is used up, since a request is sent only if the most it can cost still fits; "
+                "the same command again spends as much on what is left"
+            )
+        if skipped:
+            why = _WHY_SKIPPED.get(self._config.annotator, "see their raw replies")
+            say(f"{len(skipped):,} pairs are skipped: {why}")
+        return not is_out_of_budget
+
+    def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
+        """The opinions on these showings, and whether the budget is used up."""
+        try:
+            return self._labeller.label([_shown(one) for one in showings]), False
+        except BudgetExhaustedError as error:
+            return error.opinions, True
+        except JudgeServerError as error:
+            self._store(showings, error.opinions)
+            raise
+
+    def _open_showings(self, pairs: Sequence[PairKey]) -> list[Showing]:
+        """What the annotator has not judged yet: both orders, or one whose side is a coin."""
+        with self._sessions() as session:
+            done = judgements.judged_showings(session, self.annotator_id, pairs)
+            texts = labelling.pair_texts(session, pairs)
+        judged = {pair for pair, _ in done}
+        if self._labeller.identity.has_both_orders:
+            both = [Showing(text, left) for text in texts for left in text.pair]
+            return [one for one in both if (one.text.pair, one.left_response_id) not in done]
+        return [
+            Showing(text, labelling.left_side(text.pair, self._config.seed))
+            for text in texts
+            if text.pair not in judged
+        ]
+
+    def _store(self, showings: Sequence[Showing], opinions: Sequence[Opinion | None]) -> None:
+        """Store opinions, and what they make of the preferences, in one transaction.
+
+        A machine's skip is no label; one that was paid for is kept, so that nobody pays for it again.
+        """
+        made: list[Judgement] = [
+            as_judgement(one.text.pair, one.left_response_id, opinion)
+            for one, opinion in zip(showings, opinions, strict=True)
+            if opinion is not None and (opinion.verdict != "skip" or opinion.requests)
+        ]
+        if made:
+            with self._sessions.begin() as session:
+                judgements.add_judgements(session, self.annotator_id, made, run_id=self._run_id)
+                preferences.recompute(session, [judgement.pair for judgement in made])
+
+
+def budget_of(run: RunAtWork[Any], judge: JudgeConfig) -> Budget:
+    """What the run may spend still; all that is spent goes to its row first."""
+
+    def spend(requests: int, cost: float) -> None:
+        with run.sessions.begin() as session:
+            runs.spend(session, run.run_id, requests, cost)
+
+    with run.sessions() as session:
+        stored = runs.get_run(session, run.run_id)
+        return Budget(
+            max_requests=judge.max_requests,
+            max_cost=judge.max_cost,
+            spent_requests=stored.requests,
+            spent_cost=stored.cost,
+            ledger=spend,
+        )
+
+
+def _shown(showing: Showing) -> ShownPair:
+    return showing.text.shown(showing.left_response_id)

@@ -1,0 +1,57 @@
+"""Runs that label: opened or taken up; what cannot begin is refused before."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy.orm import Session, sessionmaker
+
+from tasks.config.labels import LabelConfig
+from tasks.database import open_database
+from tasks.labels.labellers import holds_model
+from tasks.labels.pairs import chosen_pairs
+from tasks.named_models import check_model
+from tasks.run_kinds import LABELLING
+from tasks.runs import find_or_open, opened
+from tasks.settings import Settings
+
+
+@task(name="open label run", task_run_name="open label run", cache_policy=NO_CACHE)
+def open_label_run(config: LabelConfig) -> int:
+    """Store a run that labels, or take up the unfinished one of the same configuration; return its id.
+
+    Raises:
+        LookupError: If there is no such curation run.
+        NothingToDoError: If it has no pair that fits.
+    """
+
+    def open_once(sessions: sessionmaker[Session]) -> int:
+        with sessions.begin() as session:
+            labelled_run_id, _ = chosen_pairs(session, config.pairs)
+            # `last` is another run tomorrow: what is stored and taken up again names the run.
+            named = config.pairs.model_copy(update={"run": str(labelled_run_id)})
+            asked = config.model_copy(update={"pairs": named})
+            return find_or_open(
+                session,
+                LABELLING,
+                asked,
+                name=asked.name,
+                labelled_run_id=labelled_run_id,
+                has_model=holds_model(asked),
+            )
+
+    return opened(open_once)
+
+
+def check_labelling(config: LabelConfig, settings: Settings) -> None:
+    """Refuse a labelling that cannot begin.
+
+    Raises:
+        LookupError: If there is no such curation run.
+        NothingToDoError: If it has no pair that fits.
+        ModelLoadError: If a folder holds no reward model.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        chosen_pairs(session, config.pairs)
+        if config.annotator == "reward_model" and config.reward_model.name:
+            check_model(sessions, config.reward_model.name, settings)

@@ -1,0 +1,1 @@
+"""What a run or a policy is shown with."""

@@ -1,0 +1,182 @@
+"""What the command line and the report page ask of policies. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy.orm import Session
+
+from db import evaluations, judgements, latent_distances, policies, promotions, snapshots
+from db.evaluations import EvaluationRecord
+from db.labelling import pair_texts
+from db.policies import PolicyRecord
+from models.alignment.drift import Drift
+from models.labelling.records import PairKey
+from models.report.policy_contents import (
+    Cost,
+    EvaluationFigures,
+    Gate,
+    PolicyContents,
+    Rate,
+    ResponseExample,
+    TextScore,
+)
+from tasks.database import open_database
+from tasks.evaluation.promotion import gate_verdict
+from tasks.settings import Settings
+
+EXAMPLES = 6
+TEXT_SCORE_NAMES = {"bleu_4": "BLEU-4", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
+MEGABYTE = 1e6
+SHOWN_SETTINGS = ("beta", "learning_rate", "epochs", "batch_size", "max_length", "optimizer", "dtype", "seed", "lora")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLine:
+    """A policy as the list shows it; figures are None where nothing was measured."""
+
+    policy: PolicyRecord
+    is_in_use: bool
+    comparison: EvaluationFigures | None
+
+
+class EvaluationEnd(NamedTuple):
+    """An evaluation, its comparison (None while nobody has compared), and what the gate says of the policy."""
+
+    evaluation: EvaluationRecord
+    figures: EvaluationFigures | None
+    gate: Gate
+
+
+def policy_lines(settings: Settings) -> list[PolicyLine]:
+    """Every policy, newest first, with its newest comparison."""
+    with open_database(settings) as sessions, sessions() as session:
+        used = promotions.in_use(session)
+        lines = []
+        for policy in policies.list_policies(session):
+            newest = evaluations.latest_comparison(session, policy.id)
+            lines.append(PolicyLine(policy, policy.id == used, None if newest is None else _figures(newest)))
+        return lines
+
+
+def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
+    """Everything that is known of a policy.
+
+    Raises:
+        LookupError: If there is no such policy.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        policy = policies.get_policy(session, policy_id)
+        found = evaluations.evaluations_of(session, policy_id)
+        measured: Mapping[str, Any] = next(
+            (one.metrics for one in found if one.metrics and "held_out" in one.metrics), {}
+        )
+        snapshot = None if policy.snapshot_id is None else snapshots.snapshot_info(session, policy.snapshot_id)
+        rounds = {policy.round: latent_distances.distances_of(session, policy.run_id, policy.round)}
+        texts = measured.get("text_scores", {})
+        compared = evaluations.comparisons(session, policy_id)
+        return PolicyContents(
+            policy_id=policy.id,
+            name=policy.name,
+            method=policy.method,
+            round=policy.round,
+            base_model=policy.start_model,
+            baseline=compared[0].baseline if compared else None,
+            snapshot=None if snapshot is None else f"{snapshot.name} (snapshot {snapshot.id})",
+            content_hash=None if snapshot is None else snapshot.content_hash,
+            config=_config(policy),
+            points=policies.metric_points(session, policy_id),
+            metrics=_numbers(measured.get("held_out") or policy.metrics or {}),
+            evaluations=[_figures(one) for one in compared],
+            text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
+            drift={context: Drift.from_dict(stored) for context, stored in measured.get("drift", {}).items()},
+            latent_distances={number: [one.distance for one in rows] for number, rows in rounds.items() if rows},
+            gate=_gate(session, policy_id),
+            cost=_cost(policy),
+            examples=_examples(session, compared[0]) if compared else (),
+        )
+
+
+def policy_page_path(policy_id: int, settings: Settings) -> Path:
+    """Where a policy's page is."""
+    return settings.artifact_root / "reports" / f"policy-{policy_id}.html"
+
+
+def evaluation_end(evaluation_id: int, settings: Settings) -> EvaluationEnd:
+    """What came of an evaluation."""
+    with open_database(settings) as sessions, sessions() as session:
+        found = evaluations.get_evaluation(session, evaluation_id)
+        has_comparison = bool(found.metrics and "comparison" in found.metrics)
+        return EvaluationEnd(found, _figures(found) if has_comparison else None, _gate(session, found.policy_id))
+
+
+def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
+    assert evaluation.metrics is not None and evaluation.finished_at is not None
+    found = evaluation.metrics["comparison"]
+    count = found["comparison_count"]
+    controlled = found["length_controlled"]
+    return EvaluationFigures(
+        annotator=evaluation.annotator or "people",
+        baseline=evaluation.baseline,
+        win=found["wins"],
+        tie=count - found["wins"] - found["losses"],
+        lose=found["losses"],
+        rate=Rate(*found["rate"]),
+        length_controlled=None if controlled is None else Rate(*controlled),
+        prompt_count=found["prompt_count"],
+        seed=evaluation.seed,
+        compared_at=evaluation.finished_at,
+    )
+
+
+def _gate(session: Session, policy_id: int) -> Gate:
+    found = gate_verdict(session, policy_id)
+    if promotions.in_use(session) == policy_id:
+        return Gate("in use", found.reason)
+    return Gate("passed" if found.is_passed else "not passed", found.reason, found.next_step)
+
+
+def _config(policy: PolicyRecord) -> list[tuple[str, str]]:
+    found = ((name, policy.settings.get(name)) for name in SHOWN_SETTINGS)
+    return [(name, str(value)) for name, value in found if value is not None]
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _cost(policy: PolicyRecord) -> Cost | None:
+    if not policy.seconds:
+        return None
+    tokens = (policy.metrics or {}).get("response_tokens", 0)
+    return Cost(policy.seconds, tokens / policy.seconds, (policy.peak_memory_bytes or 0) / MEGABYTE)
+
+
+def _examples(session: Session, evaluation: EvaluationRecord) -> list[ResponseExample]:
+    """Some of the compared pairs with what was said of them, from the policy's side."""
+    examples = []
+    first_of_prompt = {row[0]: row for row in reversed(evaluations.evaluation_pairs(session, evaluation.id))}
+    for _, own_id, other_id in sorted(first_of_prompt.values())[:EXAMPLES]:
+        pair = PairKey(min(own_id, other_id), max(own_id, other_id))
+        (text,) = pair_texts(session, [pair])
+        shown = text.shown(own_id)
+        told = judgements.showings(session, [pair]).get(pair, {})
+        verdicts = [
+            verdict
+            for annotator_id, by_left in told.items()
+            if evaluation.annotator_id in {None, annotator_id}
+            for verdict in by_left.values()
+        ]
+        if not verdicts:
+            continue
+        names = {"first": "win" if own_id < other_id else "lose", "second": "lose" if own_id < other_id else "win"}
+        said = {names.get(verdict, "tie") for verdict in verdicts}
+        examples.append(
+            ResponseExample(
+                text.prompt.text, shown.right.text, shown.left.text, said.pop() if len(said) == 1 else "tie"
+            )
+        )
+    return examples

@@ -1,0 +1,77 @@
+"""How a run ended: its figures, and some of what it made. Knows no Prefect."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+
+from db import judgements, pairs, preferences, runs
+from tasks.config.labels import LabelConfig
+from tasks.database import open_database
+from tasks.labels.pairs import chosen_pairs
+from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What the end of a run is told with."""
+
+    summary: runs.RunSummary
+    examples: list[pairs.SelectedPair]
+    pair_counts: dict[str, int]
+    medians: dict[str, float]
+    skipped: dict[str, int]
+
+
+def run_end(run_id: int, settings: Settings) -> RunEnd:
+    """Figures and example pairs of a finished run."""
+    with open_database(settings) as sessions, sessions() as session:
+        similarities = pairs.similarities(session, run_id)
+        return RunEnd(
+            summary=runs.summaries(session, run_id)[0],
+            examples=example_pairs(session, run_id, EXAMPLES_PER_STRATEGY),
+            pair_counts={strategy: len(values) for strategy, values in similarities.items()},
+            medians={strategy: statistics.median(values) for strategy, values in similarities.items()},
+            skipped=runs.skip_counts(session, run_id),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEnd:
+    """What the end of a run that labels is told with. `annotator` is None for people: their queue is open."""
+
+    labelled_run_id: int
+    annotator: str | None
+    pairs: int
+    judged: int
+    verdicts: dict[str, int]
+    unparsed_reply: str | None
+    requests: int
+    cost: float
+    outcomes: dict[str, int]
+
+
+def label_end(run_id: int, settings: Settings) -> LabelEnd:
+    """Figures of a run that labels."""
+    with open_database(settings) as sessions, sessions() as session:
+        run = runs.get_run(session, run_id)
+        assert run.labelled_run_id is not None  # every run that labels has one
+        config = LabelConfig.model_validate(run.config)
+        _, chosen = chosen_pairs(session, config.pairs)
+        annotator = judgements.annotator_of_run(session, run_id)
+        judged = judgements.judged_showings(session, annotator.id, chosen) if annotator else set()
+        showings = Counter(pair for pair, _ in judged)
+        needed = 2 if annotator and annotator.has_both_orders else 1
+        return LabelEnd(
+            labelled_run_id=run.labelled_run_id,
+            annotator=annotator.name if annotator else None,
+            pairs=len(chosen),
+            judged=sum(count >= needed for count in showings.values()),
+            verdicts=judgements.verdict_counts(session, run_id),
+            unparsed_reply=judgements.unparsed_reply(session, run_id),
+            requests=run.requests,
+            cost=run.cost,
+            outcomes=preferences.outcome_counts(session, preferences.STANDING_RULE, chosen),
+        )

@@ -1,0 +1,152 @@
+"""The report page of a run, filled from the database. Knows no Prefect: the command line reads it too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from db import pairs, responses, runs
+from models.report import (
+    CurationReport,
+    NextStep,
+    PromptCandidates,
+    ResponseCounts,
+    ShownPair,
+    StrategyResult,
+    write_report,
+)
+from tasks.config.curation import CurateConfig
+from tasks.curation.engines import vector_store
+from tasks.database import open_database
+from tasks.labels.quality import read_quality
+from tasks.run_kinds import CURATION
+from tasks.settings import Settings
+
+EXAMPLES_PER_STRATEGY = 3
+PROMPTS_FOR_THE_MAP = 200
+
+
+def next_steps(run_id: int) -> tuple[NextStep, ...]:
+    """What to do with the pairs of a run."""
+    judge = f"antipode label --pairs.run {run_id} --judge.base_url URL --judge.model NAME"
+    return (
+        NextStep("read the pairs", f"antipode pairs --run {run_id}"),
+        NextStep("label pairs yourself, in the browser", f"antipode web --run {run_id}"),
+        NextStep("have a language model label them", judge),
+        NextStep("see how far annotators agree", f"antipode quality --run {run_id}"),
+        NextStep("take the preferences to a trainer", f"antipode export preferences.jsonl --run {run_id}"),
+        NextStep("curate prompts of your own", "antipode import YOUR_FILE.jsonl --name mine"),
+    )
+
+
+def report_path(run_id: int, settings: Settings) -> Path:
+    """Where a run's report page is."""
+    return settings.artifact_root / "reports" / f"run-{run_id}.html"
+
+
+def write_run_report(run_id: int, settings: Settings) -> Path:
+    """Write the run's report page anew and return where it is."""
+    with open_database(settings) as sessions, sessions() as session:
+        report = _report(session, run_id, settings)
+    path = report_path(run_id, settings)
+    write_report(report, path)
+    return path
+
+
+def example_pairs(session: Session, run_id: int, per_strategy: int) -> list[pairs.SelectedPair]:
+    """The first pairs of each strategy the run was told to use, in that order."""
+    strategies = CURATION.load_config(session, run_id).select.strategies
+    return [
+        pair
+        for strategy in strategies
+        for pair in pairs.selected_pairs(session, run_id, strategy=strategy, limit=per_strategy)
+    ]
+
+
+def _report(session: Session, run_id: int, settings: Settings) -> CurationReport:
+    config = CURATION.load_config(session, run_id)
+    summary = runs.summaries(session, run_id)[0]
+    run = runs.get_run(session, run_id)
+    return CurationReport(
+        title="Curation report",
+        run_id=str(run_id),
+        name=summary.run,
+        started_at=_aware(run.started_at),
+        finished_at=_aware(run.finished_at or datetime.now(UTC)),
+        model=config.model.name,
+        settings=_settings_rows(config),
+        counts=ResponseCounts(
+            prompts=summary.prompts,
+            responses=summary.responses,
+            duplicates=summary.duplicates,
+            empty=summary.empty_responses,
+            truncated=summary.truncated_responses,
+        ),
+        strategies=_strategy_results(session, run_id, config),
+        candidates=_candidates(session, run_id, settings),
+        labels=read_quality(session, run_id),
+        next_steps=next_steps(run_id),
+    )
+
+
+def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> dict[str, StrategyResult]:
+    similarities = pairs.similarities(session, run_id)
+    skipped = runs.skip_counts(session, run_id)
+    return {
+        strategy: StrategyResult(
+            similarities=np.array(similarities.get(strategy, []), dtype=np.float32),
+            unpaired=skipped,
+            examples=tuple(
+                ShownPair(p.prompt, p.first_response, p.second_response, p.similarity, p.rank, p.pair_count)
+                for p in pairs.selected_pairs(session, run_id, strategy=strategy, limit=EXAMPLES_PER_STRATEGY)
+            ),
+        )
+        for strategy in config.select.strategies
+    }
+
+
+def _candidates(session: Session, run_id: int, settings: Settings) -> tuple[PromptCandidates, ...]:
+    """The candidates of the first prompts with pairs, for the map to choose from."""
+    embedder = responses.embedder_of_run(session, run_id)
+    store = vector_store(embedder.key, settings)
+    chosen = pairs.pairs_by_prompt(session, run_id, PROMPTS_FOR_THE_MAP)
+    locations = responses.vector_locations(session, run_id, embedder.id, list(chosen))
+    shown = responses.shown_responses(session, [location.response_id for location in locations])
+    vectors = store.gather([x.shard for x in locations], [x.row for x in locations])
+    found = []
+    for prompt_id, by_strategy in chosen.items():
+        rows = [at for at, location in enumerate(locations) if location.prompt_id == prompt_id]
+        position = {locations[row].response_id: at for at, row in enumerate(rows)}
+        found.append(
+            PromptCandidates(
+                prompt=shown[locations[rows[0]].response_id][0],
+                responses=tuple(shown[locations[row].response_id][1] for row in rows),
+                embeddings=vectors[rows].astype(np.float32),
+                pairs={
+                    strategy: (position[first], position[second])
+                    for strategy, (first, second) in by_strategy.items()
+                    if first in position and second in position
+                },
+            )
+        )
+    return tuple(found)
+
+
+def _settings_rows(config: CurateConfig) -> dict[str, str]:
+    """Every setting by the name it has on the command line; those that are not set are left out."""
+    rows: dict[str, str] = {}
+    for section, value in config.model_dump(mode="json").items():
+        items = value.items() if isinstance(value, dict) else [("", value)]
+        for name, setting in items:
+            if setting not in (None, []):
+                text = ", ".join(map(str, setting)) if isinstance(setting, list) else str(setting)
+                rows[f"{section}.{name}".rstrip(".")] = text
+    return rows
+
+
+def _aware(moment: datetime) -> datetime:
+    """SQLite gives times back without their zone; they are stored in UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

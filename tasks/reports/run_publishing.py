@@ -1,0 +1,258 @@
+"""What the Prefect UI shows of a run: figures, cost, what to do next, pictures and pairs, beside the report page.
+
+Every run has keys of its own (`run-7`, `run-7-pairs`): what is found under one is one run's, and a search for the run
+finds it all. Labels have the key of the run whose pairs they judge: their history shows how agreement came about.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import numpy as np
+from prefect import task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import TaskRunContext
+from prefect.events import emit_event
+
+from db import pairs, runs
+from models.records import shortened
+from models.report import labels_markdown, labels_svg
+from models.report.labels import escaped
+from models.report.similarities_picture import similarities_svg
+from models.report.templates import duration
+from tasks.config.curation import CurateConfig
+from tasks.config.labels import LabelConfig
+from tasks.database import open_database
+from tasks.errors import NothingToDoError
+from tasks.labels.people import open_people_queue
+from tasks.labels.quality import read_quality
+from tasks.progress import say
+from tasks.reports.run_ends import label_end
+from tasks.reports.run_page import example_pairs, report_path, write_run_report
+from tasks.run_kinds import CURATION
+from tasks.settings import Settings
+
+TABLE_ROWS_PER_STRATEGY = 20
+PROMPT_WIDTH, RESPONSE_WIDTH = 40, 100  # letters of a cell; the table is wider than the page and is scrolled
+PREFERENCES_ADDED = "antipode.preferences.added"
+
+
+@task(name="publish", task_run_name="publish run {run_id}", cache_policy=NO_CACHE)
+def publish(run_id: int) -> None:
+    """Open the queue for people, if the run is to have one, write the report page and, under Prefect, show the run."""
+    settings = Settings()
+    with open_database(settings) as sessions, sessions() as session:
+        config = CURATION.load_config(session, run_id)
+    queue_id = open_queue_of(run_id, config, settings)
+    path = write_run_report(run_id, settings)
+    if TaskRunContext.get() is None:
+        return
+    with open_database(settings) as sessions, sessions() as session:
+        summary = runs.summaries(session, run_id)[0]
+        examples = example_pairs(session, run_id, TABLE_ROWS_PER_STRATEGY)
+        similarities = pairs.similarities(session, run_id)
+    key, name = f"run-{run_id}", escaped(summary.run)
+    picture_id = show_picture(
+        similarities_svg({strategy: np.array(found) for strategy, found in similarities.items()}),
+        key=f"{key}-similarities",
+        description=f"{name}: how alike the selected pairs are",
+    )
+    table_id = create_table_artifact(
+        [_table_row(pair) for pair in examples],
+        key=f"{key}-pairs",
+        description=f"{name}: some of the pairs; all of them: `antipode pairs --run {run_id}`",
+    )
+    places = [
+        artifact_link("How alike they are", picture_id),
+        artifact_link("Some of them, as a table", cast("UUID", table_id)),
+    ]
+    create_markdown_artifact(
+        summary_markdown(summary, path, queue_id, settings, places),
+        key=key,
+        description=f"{name}: figures, cost, what to do next",
+    )
+
+
+@task(name="publish labels", task_run_name="publish labels of run {run_id}", cache_policy=NO_CACHE)
+def publish_labels(run_id: int) -> None:
+    """Bring the report page up to date and, under Prefect, show agreement as artifacts and tell of the preferences.
+
+    The event comes after the transactions that stored the labels. It holds ids and counts alone, and is a hint: what
+    must not be missed is found in the database.
+    """
+    settings = Settings()
+    end = label_end(run_id, settings)
+    write_run_report(end.labelled_run_id, settings)
+    if TaskRunContext.get() is None:
+        return
+    with open_database(settings) as sessions, sessions() as session:
+        quality = read_quality(session, end.labelled_run_id)
+        summary = runs.summaries(session, run_id)[0]
+        config = LabelConfig.model_validate(runs.get_run(session, run_id).config)
+    queue_id = open_people_queue(config, settings) if config.annotator == "people" else None
+    key, name = f"labels-of-run-{end.labelled_run_id}", escaped(summary.run)
+    picture_id = show_picture(labels_svg(quality), key=f"{key}-picture", description=f"{name}: agreement")
+    places = [artifact_link("How far annotators agree", picture_id)]
+    create_markdown_artifact(
+        labels_markdown(quality)
+        + labels_end_markdown(summary, end.labelled_run_id, queue_id, settings, places, has_labels=bool(end.outcomes)),
+        key=key,
+        description=f"{name}: labels of run {end.labelled_run_id}",
+    )
+    if end.outcomes:
+        emit_event(
+            PREFERENCES_ADDED,
+            resource={"prefect.resource.id": f"antipode.run.{end.labelled_run_id}"},
+            payload={
+                "label_run_id": run_id,
+                "run_id": end.labelled_run_id,
+                "judgements": sum(end.verdicts.values()),
+                "preferences": end.outcomes,
+            },
+        )
+
+
+def open_queue_of(run_id: int, config: CurateConfig, settings: Settings) -> int | None:
+    """Put a run's pairs into a queue for people, if its configuration says so; return the queue's id.
+
+    The same pairs are the same queue. A run without a pair has none, and says so: a night that finds nothing is no
+    failure.
+    """
+    if not config.queue.is_opened:
+        return None
+    asked = {
+        "annotator": "people",
+        "pairs": {"run": str(run_id), "strategies": config.queue.strategies},
+        "people": {"judgements_per_pair": config.queue.judgements_per_pair},
+        "seed": config.seed,
+    }
+    try:
+        return open_people_queue(LabelConfig.model_validate(asked), settings)
+    except NothingToDoError as error:
+        say(f"no queue is opened: {error}")
+        return None
+
+
+def show_picture(svg: str, *, key: str, description: str) -> UUID:
+    """Show a picture in the Prefect UI, which takes an address: here the picture itself is the address.
+
+    Within Markdown one of Prefect's two UIs shows no such picture, so it is an artifact of its own; returns its id.
+    """
+    encoded = base64.b64encode(svg.encode()).decode()
+    shown = create_image_artifact(f"data:image/svg+xml;base64,{encoded}", key=key, description=description)
+    return cast("UUID", shown)  # in a synchronous task it is no coroutine
+
+
+def artifact_link(words: str, artifact_id: UUID) -> str:
+    """A link from one artifact to another of the same server."""
+    return f"[{words}](/artifacts/artifact/{artifact_id})"
+
+
+def summary_markdown(
+    summary: runs.RunSummary, report: Path, queue_id: int | None, settings: Settings, links: Sequence[str] = ()
+) -> str:
+    """A curation as Markdown: figures, cost, where its pairs are, what to do next."""
+    run_id = summary.run_id
+    figures = (
+        "| prompts | without a pair | responses | duplicates | empty | truncated | pairs |\n"
+        "|--:|--:|--:|--:|--:|--:|--:|\n"
+        f"| {summary.prompts:,} | {summary.skipped_prompts:,} | {summary.responses:,} | {summary.duplicates:,} "
+        f"| {summary.empty_responses:,} | {summary.truncated_responses:,} | {summary.pairs:,} |"
+    )
+    places = [
+        page_line(settings, queue_id, run_id),
+        *links,
+        f"Report page: `{report.resolve()}`",
+        f'In SQL: `antipode sql "SELECT * FROM selected_pairs WHERE run_id = {run_id}"`',
+        f"In files: `antipode pairs --run {run_id} --format parquet --output pairs.parquet`",
+    ]
+    steps = [
+        f"Have a language model label them: `antipode label --pairs.run {run_id} --judge.base_url URL "
+        f"--judge.model NAME`, or here: deployment `label/judge` with `pairs.run` {run_id}",
+    ]
+    if queue_id is None:
+        steps.append(
+            f"Have people label them: `antipode web --run {run_id}`, or here: deployment `label/manual` with "
+            f"`pairs.run` {run_id}"
+        )
+    parts = [f"# {escaped(summary.run)} (run {run_id})", figures, *cost_section(summary)]
+    return "\n\n".join([*parts, listed("The pairs", places), listed("What to do next", steps)]) + "\n"
+
+
+def labels_end_markdown(
+    summary: runs.RunSummary,
+    labelled_run_id: int,
+    queue_id: int | None,
+    settings: Settings,
+    links: Sequence[str] = (),
+    *,
+    has_labels: bool = True,
+) -> str:
+    """What follows the tables of labels: what this labelling cost, where the labels are, what to do next."""
+    places = [
+        page_line(settings, queue_id, labelled_run_id),
+        *links,
+        f"Report page: `{report_path(labelled_run_id, settings).resolve()}`",
+        f'In SQL: `antipode sql "SELECT * FROM labelled_pairs WHERE run_id = {labelled_run_id}"`',
+    ]
+    steps = [
+        f"Train on the preferences: `antipode align --data.run {labelled_run_id}`, or here: deployment "
+        f"`align/manual` with `data.run` {labelled_run_id}",
+        f"Take them to another trainer: `antipode export preferences.jsonl --run {labelled_run_id}`",
+    ]
+    if not has_labels:
+        steps = [
+            "Wait for judgements, or have a language model label too: deployment `label/judge` with `pairs.run` "
+            f"{labelled_run_id}"
+        ]
+    return (
+        "\n"
+        + "\n\n".join([*cost_section(summary), listed("The labels", places), listed("What to do next", steps)])
+        + "\n"
+    )
+
+
+def cost_section(summary: runs.RunSummary) -> list[str]:
+    """What a run took, as one Markdown section; none where nothing was spent."""
+    spent = []
+    if summary.tokens:
+        spent.append(f"{summary.tokens:,} tokens in its responses; those that were stored before cost nothing")
+    if summary.device_seconds >= 1:
+        spent.append(f"GPU or processor held for {duration(timedelta(seconds=summary.device_seconds))}")
+    if summary.requests:
+        spent.append(f"{summary.requests:,} requests to a judge")
+    if summary.cost:
+        spent.append(f"{summary.cost:,.4g} in the currency of the judge’s prices")
+    return [listed("Cost", spent)] if spent else []
+
+
+def page_line(settings: Settings, queue_id: int | None, run_id: int) -> str:
+    """Where people label: a link where the page's address is known, else the command that serves the run's pairs."""
+    words = "Labelling page" if queue_id is None else f"Queue {queue_id} is open: label in the browser"
+    if settings.page_url is None:
+        return f"{words}: `antipode web --run {run_id}`"
+    queue = "/" if queue_id is None else f"/queues/{queue_id}"
+    return f"[{words}]({settings.page_url.rstrip('/')}{queue})"
+
+
+def listed(title: str, lines: Sequence[str]) -> str:
+    """A section of Markdown: a title over a list."""
+    return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _table_row(pair: pairs.SelectedPair) -> dict[str, Any]:
+    return {
+        "strategy": pair.strategy,
+        "similarity": round(pair.similarity, 4),
+        "prompt": shortened(pair.prompt, PROMPT_WIDTH),
+        "first response": shortened(pair.first_response, RESPONSE_WIDTH),
+        "second response": shortened(pair.second_response, RESPONSE_WIDTH),
+        "rank": f"{pair.rank} of {pair.pair_count}",
+        "pair": pair.pair_id,
+    }

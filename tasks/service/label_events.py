@@ -1,0 +1,62 @@
+"""Tells Prefect that people's labels are enough to train on. A hint: what is lost here the sweep finds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from tasks.settings import Settings
+
+PAUSE_S = 1.0
+PAGE_RESOURCE = "antipode.page"
+
+logger = logging.getLogger(__name__)
+
+
+class LabelWatch:
+    """A thread that looks, soon after labels came, whether a deployment waits for them, and tells by an event.
+
+    It is told of every label, and costs whoever tells it nothing: labels are stored, whether Prefect answers or not.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._came = threading.Event()
+        threading.Thread(target=self._watch, name="label watch", daemon=True).start()
+
+    def labels_came(self) -> None:
+        """Say that labels were stored or taken back."""
+        self._came.set()
+
+    def _watch(self) -> None:
+        _import_prefect()
+        while True:
+            self._came.wait()
+            time.sleep(PAUSE_S)  # of many labels at once the last one counts
+            self._came.clear()
+            try:
+                tell_if_due(self._settings)
+            except Exception as error:  # noqa: BLE001 (the page must go on, whatever Prefect or the network does)
+                logger.warning("Prefect was not told of the labels, the sweep will find them: %s", error)
+
+
+def tell_if_due(settings: Settings) -> None:
+    """Emit `antipode.preferences.added` if a deployment has enough new labels."""
+    from prefect.client.orchestration import get_client
+    from prefect.events import emit_event
+
+    from tasks.reports.run_publishing import PREFERENCES_ADDED
+    from tasks.service.sweep import due_deployments
+
+    with get_client(sync_client=True) as client:
+        due = due_deployments(client, settings, tell=logger.info)
+    if due:
+        names = [one.deployment.name for one in due]
+        emit_event(PREFERENCES_ADDED, resource={"prefect.resource.id": PAGE_RESOURCE}, payload={"deployments": names})
+
+
+def _import_prefect() -> None:
+    """Spend the seconds that it takes before the first label comes."""
+    import tasks.reports.run_publishing
+    import tasks.service.sweep  # noqa: F401
