@@ -24,35 +24,35 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Command("demo_command", "Demo", "the whole job on a small world made here"),
-    "up": Command("service_commands", "Up", "everything on this machine: Prefect server, worker, labelling page"),
-    "import": Command("curation_commands", "Import", "prompts and responses into the database"),
-    "curate": Command("curation_commands", "Curate", "generate, embed, select: one run"),
-    "pairs": Command("run_commands", "Pairs", "show or export the selected pairs of a run"),
-    "runs": Command("run_commands", "Runs", "list the runs"),
-    "label": Command("label_commands", "Label", "judges, reward models, data sets: labels for selected pairs"),
-    "web": Command("label_commands", "Web", "the labelling page for people"),
-    "quality": Command("quality_command", "Quality", "how far the labels can be trusted"),
-    "export": Command("exchange_commands", "Export", "preferences for a trainer, as a snapshot"),
-    "export-pairs": Command("exchange_commands", "ExportPairs", "pairs for Label Studio, Argilla or a file to fill in"),
-    "import-labels": Command("exchange_commands", "ImportLabels", "labels made elsewhere"),
-    "align": Command("alignment_commands", "Align", "preferences to an aligned policy"),
-    "ld-align": Command("alignment_commands", "LdAlign", "LD-Align or SPIN: rounds without labels"),
-    "evaluate": Command("alignment_commands", "Evaluate", "compare a policy with another model"),
-    "questions": Command("alignment_commands", "Questions", "MT-Bench's or Arena-Hard's protocol on your questions"),
-    "benchmarks": Command("policy_commands", "Benchmarks", "lm-eval on a policy"),
-    "policies": Command("policy_commands", "Policies", "list the trained policies"),
-    "promote": Command("policy_commands", "Promote", "put a policy into use"),
-    "rollback": Command("policy_commands", "Rollback", "take the policy in use out of it"),
-    "sql": Command("query_commands", "Sql", "ask the database in SQL, read-only"),
-    "similar": Command("run_commands", "Similar", "the responses most similar to one"),
-    "report": Command("run_commands", "Report", "write the report page of a run anew"),
-    "deploy": Command("service_commands", "Deploy", "deployments and schedules onto a Prefect server"),
-    "worker": Command("service_commands", "Worker", "run what a Prefect server asks for"),
-    "doctor": Command("doctor_command", "Doctor", "check this installation and say what to do"),
-    "backup": Command("query_commands", "Backup", "copy the database into a file"),
-    "restore": Command("query_commands", "Restore", "bring a backup into an empty database"),
-    "upgrade": Command("run_commands", "Upgrade", "bring an older database to this version"),
+    "demo": Command("demo", "Demo", "the whole job on a small world made here"),
+    "up": Command("service", "Up", "everything on this machine: Prefect server, worker, labelling page"),
+    "import": Command("curation", "Import", "prompts and responses into the database"),
+    "curate": Command("curation", "Curate", "generate, embed, select: one run"),
+    "pairs": Command("runs", "Pairs", "show or export the selected pairs of a run"),
+    "runs": Command("runs", "Runs", "list the runs"),
+    "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
+    "web": Command("labels", "Web", "the labelling page for people"),
+    "quality": Command("quality", "Quality", "how far the labels can be trusted"),
+    "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),
+    "export-pairs": Command("exchange", "ExportPairs", "pairs for Label Studio, Argilla or a file to fill in"),
+    "import-labels": Command("exchange", "ImportLabels", "labels made elsewhere"),
+    "align": Command("alignment", "Align", "preferences to an aligned policy"),
+    "ld-align": Command("alignment", "LdAlign", "LD-Align or SPIN: rounds without labels"),
+    "evaluate": Command("alignment", "Evaluate", "compare a policy with another model"),
+    "questions": Command("alignment", "Questions", "MT-Bench's or Arena-Hard's protocol on your questions"),
+    "benchmarks": Command("policies", "Benchmarks", "lm-eval on a policy"),
+    "policies": Command("policies", "Policies", "list the trained policies"),
+    "promote": Command("policies", "Promote", "put a policy into use"),
+    "rollback": Command("policies", "Rollback", "take the policy in use out of it"),
+    "sql": Command("database", "Sql", "ask the database in SQL, read-only"),
+    "similar": Command("runs", "Similar", "the responses most similar to one"),
+    "report": Command("runs", "Report", "write the report page of a run anew"),
+    "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
+    "worker": Command("service", "Worker", "run what a Prefect server asks for"),
+    "doctor": Command("doctor", "Doctor", "check this installation and say what to do"),
+    "backup": Command("database", "Backup", "copy the database into a file"),
+    "restore": Command("database", "Restore", "bring a backup into an empty database"),
+    "upgrade": Command("runs", "Upgrade", "bring an older database to this version"),
 }
 
 
@@ -73,7 +73,7 @@ def _run(arguments: list[str]) -> None:
     from pydantic import ValidationError
     from pydantic_settings import CliApp
 
-    from flows import failures
+    from flows.terminal import failures
 
     # The first tells its retries, the second that Ctrl-C hit a connection's end; what matters is told below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
@@ -112,7 +112,7 @@ def _command_line(name: str) -> type[Any]:
             CliApp.run_subcommand(self)
 
     command = COMMANDS[name]
-    model = getattr(importlib.import_module(f"flows.{command.module}"), command.name)
+    model = getattr(importlib.import_module(f"flows.commands.{command.module}"), command.name)
     field = Field(alias=name, description=command.description)
     fields: dict[str, Any] = {"command": (CliSubCommand[model], field)}  # type: ignore[misc, valid-type]
     return create_model("Antipode", __base__=CommandLine, **fields)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.stopping import tell_stopped
+from flows.processes.stopping import tell_stopped
 from tasks.alignment.opening import open_align_run, open_evaluation_run
 from tasks.alignment.training import fine_tune, train_policy
 from tasks.config.alignment import AlignConfig

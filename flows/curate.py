@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.stopping import tell_stopped
+from flows.processes.stopping import tell_stopped
 from tasks.config.curation import CurateConfig
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.stopping import tell_stopped
+from flows.processes.stopping import tell_stopped
 from tasks.config.labels import LabelConfig
 from tasks.labels.labelling import judge_pairs
 from tasks.labels.opening import open_label_run

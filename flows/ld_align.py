@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.stopping import tell_stopped
+from flows.processes.stopping import tell_stopped
 from tasks.alignment.opening import open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.alignment.training import fine_tune

@@ -63,7 +63,7 @@ def find_or_open(
         labelled_run_id: the run whose pairs are labelled.
         has_model: whether the run loads a model on this machine, so that it has a number format.
     """
-    keys, stored = config.keys(*data), config.model_dump(mode="json")
+    keys, stored = config.stored_keys(*data), config.model_dump(mode="json")
     run_id = runs.find_unfinished(session, keys)
     if run_id is not None:
         runs.take_up(session, run_id, config=stored, config_key=keys[0])

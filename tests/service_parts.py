@@ -17,7 +17,7 @@ import httpx
 import psutil
 from conftest import ROOT, _answers, _free_port, _wait_for
 
-from flows.up import LEASES_ON_DISK
+from flows.service.up import LEASES_ON_DISK
 
 CONFIG = {"generate": {"backend": "scripted", "responses_per_prompt": 4}, "embed": {"backend": "hashed"}}
 BUSY_TRIES = 20

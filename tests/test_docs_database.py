@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 from test_db_policies import finish, open_align_run, open_policy
 
 from db import evaluations, judgements, labelling, policies, preferences, promotions, runs
-from flows.query_commands import Backup, Sql
+from flows.commands.database import Backup, Sql
 from models.alignment.records import MetricPoint
 from models.labelling.records import Judgement
 from tasks.config.curation import CurateConfig

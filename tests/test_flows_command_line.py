@@ -20,12 +20,15 @@ SLOW_TO_LOAD = {
     "alembic", "datasets", "faiss", "fastapi", "httpx", "huggingface_hub", "openai", "pandas", "prefect", "pyarrow",
     "scipy", "tokenizers", "torch", "transformers", "vllm",
 }  # fmt: skip
-COMMANDS = {"flows.demo_command", "flows.doctor_command", "flows.quality_command"} | {
-    f"flows.{part}_commands"
-    for part in ("alignment", "curation", "exchange", "label", "policy", "query", "run", "service")
-}
+COMMANDS = {
+    f"flows.commands.{part}"
+    for part in (
+        "alignment", "curation", "database", "demo", "doctor", "exchange", "labels", "policies", "quality", "runs",
+        "service",
+    )
+}  # fmt: skip
 CONFIGURATIONS = {
-    f"tasks.{part}" for part in ("align_config", "config", "exchange_config", "label_config", "ld_align_config")
+    f"tasks.config.{part}" for part in ("alignment", "curation", "evaluation", "exchange", "labels", "rounds")
 }
 
 
@@ -51,13 +54,13 @@ def folder(tmp_path_factory, newest_sqlite):
     [
         (["--help"], None, None),
         ([], None, None),
-        (["runs"], "run_commands", None),
-        (["pairs"], "run_commands", None),
-        (["sql", "SELECT 1"], "query_commands", None),
-        (["policies"], "policy_commands", None),
-        (["quality"], "quality_command", None),
-        (["export", "rows.jsonl"], "exchange_commands", "exchange_config"),
-        (["curate", "--help"], "curation_commands", "config exchange_config"),
+        (["runs"], "runs", None),
+        (["pairs"], "runs", None),
+        (["sql", "SELECT 1"], "database", None),
+        (["policies"], "policies", None),
+        (["quality"], "quality", None),
+        (["export", "rows.jsonl"], "exchange", "exchange"),
+        (["curate", "--help"], "curation", "curation exchange"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -69,8 +72,8 @@ def test_a_command_that_only_looks_loads_no_engine_and_no_other_commands_setting
     loaded = set(ended.stderr.partition("loaded: ")[2].split())
     assert "sys" in loaded
     assert loaded & SLOW_TO_LOAD == set()
-    assert loaded & COMMANDS == ({f"flows.{module}"} if module else set())
-    assert loaded & CONFIGURATIONS <= {f"tasks.{name}" for name in (configuration or "").split()}
+    assert loaded & COMMANDS == ({f"flows.commands.{module}"} if module else set())
+    assert loaded & CONFIGURATIONS <= {f"tasks.config.{name}" for name in (configuration or "").split()}
 
 
 def test_help_names_every_command_and_costs_no_library(folder):
@@ -89,7 +92,7 @@ def test_every_command_is_where_the_table_says_and_its_help_shows_its_settings()
     from flows.__main__ import COMMANDS as KNOWN
 
     for command in KNOWN.values():
-        model = getattr(importlib.import_module(f"flows.{command.module}"), command.name)
+        model = getattr(importlib.import_module(f"flows.commands.{command.module}"), command.name)
         assert callable(model.cli_cmd) and model.__doc__
 
 

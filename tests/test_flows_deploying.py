@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from service_parts import Service
 
-from flows.deploying import ZOMBIES
+from flows.service.deploying import ZOMBIES
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 NEW_LABELS = "antipode: new labels are looked at"

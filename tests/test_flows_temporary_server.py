@@ -15,9 +15,9 @@ from conftest import ROOT, _free_port
 from service_parts import eventually
 from test_flows_failures import SCRIPTED, assert_one_line
 
-from flows import child_process
-from flows.child_process import StalledError, wait_while_working
-from flows.engine import FolderError, require_folder, require_home
+from flows.processes import child_process
+from flows.processes.child_process import StalledError, wait_while_working
+from flows.processes.engine import FolderError, require_folder, require_home
 
 CURATE = ("curate", *SCRIPTED, "--generate.prompts_per_shard", "1")
 NOWHERE = "/dev/null/nowhere"  # below a file: not even the superuser can make it
@@ -170,11 +170,11 @@ def test_a_process_that_does_nothing_is_not_waited_for(monkeypatch, capsys):
 def test_a_process_that_becomes_another_program_still_ends_with_the_one_that_started_it(tmp_path):
     become = "os.execv(sys.executable, module_command(('second',), parent_id=watched_parent()))"
     (tmp_path / "first.py").write_text(
-        f"import os, sys\nfrom flows.child_process import module_command, watched_parent\n{become}\n"
+        f"import os, sys\nfrom flows.processes.child_process import module_command, watched_parent\n{become}\n"
     )
     (tmp_path / "second.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
     starter = (
-        "import os, sys, time; from flows.child_process import start_module; "
+        "import os, sys, time; from flows.processes.child_process import start_module; "
         "start_module(('first',), environment=os.environ, log=sys.stdout.buffer); time.sleep(60)"
     )
     with subprocess.Popen(

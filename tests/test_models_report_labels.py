@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from test_models_report import EVIL, Tags, report
 
-from flows.quality_terminal import NO_JUDGEMENTS, NO_PAIRS, NO_SECOND_ANNOTATOR, NO_SUSPECTS, show_quality
+from flows.terminal.quality import NO_JUDGEMENTS, NO_PAIRS, NO_SECOND_ANNOTATOR, NO_SUSPECTS, show_quality
 from models.labelling.quality import (
     Annotator,
     AnnotatorAgreement,

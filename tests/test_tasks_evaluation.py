@@ -15,7 +15,7 @@ from test_tasks_steps import configured
 from db import evaluations, judgements, policies, promotions, runs
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
-from flows.policy_terminal import show_evaluation, show_policies, show_policy
+from flows.terminal.policies import show_evaluation, show_policies, show_policy
 from models.demo.corpus import reference_response
 from models.fingerprint import model_fingerprint
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey

@@ -19,8 +19,8 @@ from sqlalchemy import text
 from test_db_queries import add
 
 from db.views import VIEWS
-from flows.failures import error_line
-from flows.query_commands import Sql
+from flows.commands.database import Sql
+from flows.terminal.failures import error_line
 from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.sql import QueryError, ask
 

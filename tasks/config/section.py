@@ -57,9 +57,9 @@ class RunConfig(Section):
     @property
     def key(self) -> str:
         """Content hash of what decides the result: an unfinished run of the same key is the same run."""
-        return self.keys()[0]
+        return self.stored_keys()[0]
 
-    def keys(self, *data: object) -> tuple[str, str]:
+    def stored_keys(self, *data: object) -> tuple[str, str]:
         """The key, and the one under which versions before 0.2 stored such a run: of its pace too.
 
         Args:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.text import Text
 
-from flows.terminal import make_console, print_rows
+from flows.terminal.tables import make_console, print_rows
 from models.labelling.quality import LabelQuality
 from models.report.labels import (
     QualityTable,

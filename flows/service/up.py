@@ -15,10 +15,10 @@ from types import FrameType
 
 import psutil
 
-from flows.child_process import LOOPBACK, StalledError, answers, start_module, wait_while_working
-from flows.deploying import POOL, SilentServerError, deploy, set_nightly
-from flows.engine import require_folder
-from flows.worker import worker_name
+from flows.processes.child_process import LOOPBACK, StalledError, answers, start_module, wait_while_working
+from flows.processes.engine import require_folder
+from flows.service.deploying import POOL, SilentServerError, deploy, set_nightly
+from flows.service.worker import worker_name
 from tasks.progress import say
 from tasks.settings import Settings
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from db.engine import batches
 from db.pairs import SelectedPair
 from db.runs import RunSummary
-from flows.failures import shown_url
+from flows.terminal.failures import shown_url
 from models.records import shortened
 from tasks.settings import Settings
 

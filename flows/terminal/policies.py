@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from flows.terminal import make_console, print_rows
+from flows.terminal.tables import make_console, print_rows
 from models.report.policy_contents import EvaluationFigures, Gate, Rate
 from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
 from tasks.settings import Settings

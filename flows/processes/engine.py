@@ -93,7 +93,7 @@ def _is_database_at_home(settings: Settings) -> bool:
 
 
 def _start_server() -> None:
-    from flows.temporary_server import TemporaryServer
+    from flows.processes.temporary_server import TemporaryServer
 
     say("starting a temporary Prefect server, some seconds (PREFECT_API_URL names a lasting one)")
     server = TemporaryServer(os.environ)

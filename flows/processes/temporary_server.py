@@ -1,4 +1,4 @@
-"""Prefect's temporary server, for one command: the handle on it and, as `python -m flows.temporary_server`, itself."""
+"""Prefect's temporary server, for one command: the handle on it and, run as a module, the server itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 
-from flows.child_process import LOOPBACK, answers, start_module, wait_while_working
+from flows.processes.child_process import LOOPBACK, answers, start_module, wait_while_working
 
 END_S = 5.0
 LOG_TAIL_BYTES, LOG_TAIL_LINES = 8192, 20
@@ -41,7 +41,7 @@ class TemporaryServer:
             listener.bind((LOOPBACK, 0))
             self._port: int = listener.getsockname()[1]
             self._process = start_module(
-                ("flows.temporary_server", str(listener.fileno())),
+                ("flows.processes.temporary_server", str(listener.fileno())),
                 environment=SERVER_DEFAULTS | dict(environment) | SERVER_ENVIRONMENT,
                 log=self._log,
                 pass_fds=(listener.fileno(),),

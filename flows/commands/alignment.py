@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from flows import policy_terminal
-from flows.engine import prepare_prefect
+from flows.processes.engine import prepare_prefect
+from flows.terminal.policies import show_evaluation, show_policy, show_protocol
 from tasks.config.alignment import AlignConfig
 from tasks.config.evaluation import EvaluateConfig, EvaluationConfig, QuestionsConfig
 from tasks.config.rounds import LdAlignConfig
@@ -27,7 +27,7 @@ class Align(AlignConfig):
         prepare_prefect()
         from flows.align import align
 
-        policy_terminal.show_policy(align(config), settings)
+        show_policy(align(config), settings)
 
 
 class LdAlign(LdAlignConfig):
@@ -42,7 +42,7 @@ class LdAlign(LdAlignConfig):
         prepare_prefect()
         from flows.ld_align import ld_align
 
-        policy_terminal.show_policy(ld_align(config), settings)
+        show_policy(ld_align(config), settings)
 
 
 class Evaluate(BaseModel):
@@ -65,7 +65,7 @@ class Evaluate(BaseModel):
         prepare_prefect()
         from flows.align import evaluate
 
-        policy_terminal.show_evaluation(evaluate(config), settings)
+        show_evaluation(evaluate(config), settings)
 
 
 class Questions(QuestionsConfig):
@@ -78,4 +78,4 @@ class Questions(QuestionsConfig):
         from tasks.evaluation.questions import ask_questions
 
         config = QuestionsConfig.model_validate(self.model_dump(exclude={"file"}))
-        policy_terminal.show_protocol(ask_questions(self.file, config, Settings()))
+        show_protocol(ask_questions(self.file, config, Settings()))

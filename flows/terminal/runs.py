@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from db.runs import RunSummary
-from flows.failures import shown_url
-from flows.terminal import make_console, pair_table
+from flows.terminal.failures import shown_url
+from flows.terminal.tables import make_console, pair_table
 from tasks.reports.run_ends import run_end
 from tasks.reports.run_page import next_steps, report_path
 from tasks.settings import Settings

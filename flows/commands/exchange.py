@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from flows import label_terminal
+from flows.terminal.labels import show_export, show_exported_pairs, show_label_import
 from models.exchange.label_files import LabelFormat
 from tasks.config.exchange import ExportConfig, PairsConfig
 from tasks.settings import Settings
@@ -23,7 +23,7 @@ class Export(ExportConfig):
         from tasks.labels.exchange import export_preferences
 
         config = ExportConfig.model_validate(self.model_dump(exclude={"output"}))
-        label_terminal.show_export(export_preferences(self.output, config, Settings()))
+        show_export(export_preferences(self.output, config, Settings()))
 
 
 class ExportPairs(PairsConfig):
@@ -38,7 +38,7 @@ class ExportPairs(PairsConfig):
         from tasks.labels.exchange import export_pairs
 
         written = export_pairs(self.output, self.tool, self.section(), seed=self.seed, settings=Settings())
-        label_terminal.show_exported_pairs(written, self.tool)
+        show_exported_pairs(written, self.tool)
 
 
 class ImportLabels(BaseModel):
@@ -51,4 +51,4 @@ class ImportLabels(BaseModel):
         """Run the command."""
         from tasks.labels.label_import import import_labels
 
-        label_terminal.show_label_import(import_labels(self.file, self.format, Settings()))
+        show_label_import(import_labels(self.file, self.format, Settings()))

@@ -8,8 +8,8 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from flows.child_process import module_command, watched_parent
-from flows.deploying import HEARTBEAT_S, POOL, ROOT, project_environment, require_server
+from flows.processes.child_process import module_command, watched_parent
+from flows.service.deploying import HEARTBEAT_S, POOL, ROOT, project_environment, require_server
 from tasks.settings import Settings
 
 POLL_S = 2

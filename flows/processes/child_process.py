@@ -23,7 +23,7 @@ STALLED_S = 120.0  # without a moment of a core; the busiest machine gives one i
 ANSWER_S = 5.0
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from flows.child_process import run_module; run_module(int(sys.argv[2]), sys.argv[3:])"
+    "from flows.processes.child_process import run_module; run_module(int(sys.argv[2]), sys.argv[3:])"
 )
 
 _parent_id: int | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from flows import terminal
-from flows.engine import prepare_prefect
+from flows.processes.engine import prepare_prefect
+from flows.terminal.tables import show_import
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ImportConfig
 from tasks.settings import Settings
@@ -22,7 +22,7 @@ class Import(ImportConfig):
         from tasks.curation.ingestion import import_source
 
         config = ImportConfig.model_validate(self.model_dump(exclude={"source"}))
-        terminal.show_import(import_source(self.source, config, Settings()))
+        show_import(import_source(self.source, config, Settings()))
 
 
 class Curate(CurateConfig):
@@ -35,7 +35,7 @@ class Curate(CurateConfig):
         config, settings = CurateConfig.model_validate(self.model_dump()), Settings()
         check_curation(config, settings)
         prepare_prefect()
-        from flows import run_terminal
         from flows.curate import curate
+        from flows.terminal.runs import show_run
 
-        run_terminal.show_run(curate(config), settings)
+        show_run(curate(config), settings)

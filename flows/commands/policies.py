@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from flows import policy_terminal
+from flows.terminal.policies import show_benchmarks, show_policies
 from tasks.settings import Settings
 
 
@@ -23,7 +23,7 @@ class Benchmarks(BaseModel):
         from tasks.evaluation.benchmarks import run_benchmarks
 
         found = run_benchmarks(self.model, self.tasks, self.limit, self.batch_size, self.include_path, Settings())
-        policy_terminal.show_benchmarks(found)
+        show_benchmarks(found)
 
 
 class Policies(BaseModel):
@@ -33,7 +33,7 @@ class Policies(BaseModel):
         """Run the command."""
         from tasks.reports.policy_queries import policy_lines
 
-        policy_terminal.show_policies(policy_lines(Settings()))
+        show_policies(policy_lines(Settings()))
 
 
 class Promote(BaseModel):

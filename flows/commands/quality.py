@@ -19,13 +19,13 @@ class Quality(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from flows import quality_terminal
+        from flows.terminal.quality import print_json, show_quality
         from tasks.labels.quality import quality_of_run
         from tasks.reports.run_queries import find_run
 
         run_id = find_run(self.run, Settings())
         quality = quality_of_run(run_id, strategies=self.strategies, settings=Settings())
         if self.format == "json":
-            quality_terminal.print_json(quality)
+            print_json(quality)
         else:
-            quality_terminal.show_quality(quality, run_id)
+            show_quality(quality, run_id)

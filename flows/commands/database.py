@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from db.engine import batches
-from flows import terminal
-from flows.failures import shown_url
+from flows.terminal.failures import shown_url
+from flows.terminal.tables import CELL_PADDING, ROWS_PER_BATCH, make_console, print_rows
 from models.records import shortened
 from tasks.backups import Copied, back_up, restore
 from tasks.settings import Settings
@@ -83,14 +83,14 @@ def _show(answer: Answer, limit: int) -> None:
     """A table of the first rows; how many more there are is counted up to a bound."""
     rows = list(islice(answer.rows, limit))
     more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
-    console = terminal.make_console()
+    console = make_console()
     figures = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(answer.columns))]
     shown = [[shortened(_cell(cell), CELL_WIDTH) for cell in row] for row in rows]
     widths = [max(len(row[at]) for row in (answer.columns, *shown)) for at in range(len(answer.columns))]
-    room = console.width - terminal.CELL_PADDING * len(widths)
+    room = console.width - CELL_PADDING * len(widths)
     room -= sum(width for width, is_figure in zip(widths, figures, strict=True) if is_figure)
     if room < NARROWEST_CELL * (len(figures) - sum(figures)):
-        terminal.print_rows(console, answer.columns, shown, text_columns=len(widths))
+        print_rows(console, answer.columns, shown, text_columns=len(widths))
     else:
         table = Table(box=SIMPLE_HEAD)
         for name, width, is_figure in zip(answer.columns, widths, figures, strict=True):
@@ -149,7 +149,7 @@ def _write_parquet(answer: Answer, path: Path) -> None:
     try:
         parts = [
             pyarrow.table([pyarrow.array(column) for column in zip(*rows, strict=True)], names=answer.columns)
-            for rows in batches(answer.rows, terminal.ROWS_PER_BATCH)
+            for rows in batches(answer.rows, ROWS_PER_BATCH)
         ]
         empty = pyarrow.table({name: pyarrow.array([], pyarrow.null()) for name in answer.columns})
         table = pyarrow.concat_tables([empty, *parts], promote_options="permissive")

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from flows import terminal
+from flows.terminal.tables import show_runs, show_similar, write_pairs
 from models.records import Strategy
 from tasks.settings import Settings
 
@@ -32,7 +32,7 @@ class Pairs(BaseModel):
 
         limit = TABLE_ROWS if self.limit is None and self.format == "table" and self.output is None else self.limit
         found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
-        terminal.write_pairs(found, self.format, self.output)
+        write_pairs(found, self.format, self.output)
 
 
 class Runs(BaseModel):
@@ -42,7 +42,7 @@ class Runs(BaseModel):
         """Run the command."""
         from tasks.reports.run_queries import run_summaries
 
-        terminal.show_runs(run_summaries(Settings()))
+        show_runs(run_summaries(Settings()))
 
 
 class Similar(BaseModel):
@@ -55,7 +55,7 @@ class Similar(BaseModel):
         """Run the command."""
         from tasks.curation.similar import similar_responses
 
-        terminal.show_similar(similar_responses(self.response_id, self.count, Settings()))
+        show_similar(similar_responses(self.response_id, self.count, Settings()))
 
 
 class Report(BaseModel):

@@ -8,8 +8,8 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from flows import terminal
-from flows.engine import quiet_prefect, require_home
+from flows.processes.engine import quiet_prefect, require_home
+from flows.terminal.tables import show_service
 from tasks.settings import Settings
 
 
@@ -32,7 +32,7 @@ class Up(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from flows.up import run_service
+        from flows.service.up import run_service
         from tasks.curation.opening import check_nightly
         from tasks.labels.people import person
 
@@ -47,7 +47,7 @@ class Up(BaseModel):
             people=people,
             nightly=self.nightly,
             model=model,
-            on_ready=lambda: terminal.show_service(self.prefect_port, self.page_port, people, Settings()),
+            on_ready=lambda: show_service(self.prefect_port, self.page_port, people, Settings()),
         )
         print("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
 
@@ -58,7 +58,7 @@ class Deploy(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         quiet_prefect()
-        from flows.deploying import deploy
+        from flows.service.deploying import deploy
 
         names = deploy()
         print("\n".join(names))
@@ -75,7 +75,7 @@ class Worker(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from flows.worker import start_worker
+        from flows.service.worker import start_worker
 
         require_home()
         start_worker(queues=self.queues, limit=self.limit)

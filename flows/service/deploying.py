@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 POOL = "antipode"
 HEARTBEAT_S = 30  # the shortest that Prefect allows
 MISSED_HEARTBEATS = 3
@@ -48,7 +48,7 @@ def deploy() -> list[str]:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
 
-    from flows.kept_changes import KeptChanges
+    from flows.service.kept_changes import KeptChanges
 
     require_server()
     with get_client(sync_client=True) as client:

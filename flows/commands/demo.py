@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, BaseModel, Field
 
-from flows import policy_terminal, quality_terminal, run_terminal
-from flows.engine import prepare_prefect
+from flows.processes.engine import prepare_prefect
+from flows.terminal.policies import show_policy
+from flows.terminal.quality import show_agreement
+from flows.terminal.runs import show_next, show_pairs_of
 from tasks.config.alignment import AlignConfig
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
@@ -53,13 +55,13 @@ class Demo(BaseModel):
         run_id = _curate(config)
         for seed in range(ANNOTATORS):
             _label(run_id, seed)
-        run_terminal.show_pairs_of(run_id, settings)
-        quality_terminal.show_agreement(quality_of_run(run_id, strategies=(), settings=settings), run_id)
+        show_pairs_of(run_id, settings)
+        show_agreement(quality_of_run(run_id, strategies=(), settings=settings), run_id)
         if self.prompts >= ALIGNED_FROM:
-            policy_terminal.show_policy(_align(run_id), settings)
+            show_policy(_align(run_id), settings)
         else:
             say(f"too few labels to align on; antipode demo --prompts {ALIGNED_FROM} does")
-        run_terminal.show_next(run_id, settings)
+        show_next(run_id, settings)
 
 
 def _remake_model() -> None:

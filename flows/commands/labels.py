@@ -6,8 +6,8 @@ import getpass
 
 from pydantic import Field
 
-from flows import label_terminal
-from flows.engine import prepare_prefect
+from flows.processes.engine import prepare_prefect
+from flows.terminal.labels import serve_page, show_labels
 from tasks.config.exchange import PairsConfig
 from tasks.config.labels import LabelConfig, PeopleConfig
 from tasks.settings import Settings
@@ -25,7 +25,7 @@ class Label(LabelConfig):
         prepare_prefect()
         from flows.label import label
 
-        label_terminal.show_labels(label(config), settings)
+        show_labels(label(config), settings)
 
 
 class Web(PairsConfig):
@@ -51,9 +51,7 @@ class Web(PairsConfig):
         if len(people) < self.judgements_per_pair:
             say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")
         secret = page_secret(settings)
-        label_terminal.serve_page(
-            queue_id, people, self.host, self.port, secret=secret, next_step=next_step, proxies=self.proxies
-        )
+        serve_page(queue_id, people, self.host, self.port, secret=secret, next_step=next_step, proxies=self.proxies)
 
     def _queue(self, settings: Settings) -> tuple[int | None, str]:
         """Open the queue that is asked for, or find it, None for all; and say what to do with its labels."""

@@ -15,15 +15,14 @@ from operator import itemgetter
 
 from pydantic import BaseModel, Field
 
-from flows.failures import DEBUG_VARIABLE
-from tasks.doctor import database as doctor
-from tasks.doctor import machine as doctor_checks
+from flows.terminal.failures import DEBUG_VARIABLE
+from tasks.doctor import database, machine
 from tasks.doctor.machine import Finding
 from tasks.doctor.prefect_server import prefect_address, prefect_findings
 from tasks.settings import Settings
 
 CHECK_LIMIT_S = 20
-TORCH_LIMIT_S = doctor_checks.TORCH_TIMEOUT_S + doctor_checks.NVIDIA_SMI_TIMEOUT_S
+TORCH_LIMIT_S = machine.TORCH_TIMEOUT_S + machine.NVIDIA_SMI_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +58,17 @@ class Doctor(BaseModel):
         """Every check, in the order in which it is told."""
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
         return [
-            Check("installation", doctor_checks.python_findings),
+            Check("installation", machine.python_findings),
             Check("installation", _package_findings),
             Check("devices", _device_findings, TORCH_LIMIT_S),
-            Check("machine", partial(doctor_checks.disk_findings, settings.artifact_root)),
-            Check("machine", doctor_checks.memory_findings),
-            Check("database", partial(doctor.database_findings, settings)),
+            Check("machine", partial(machine.disk_findings, settings.artifact_root)),
+            Check("machine", machine.memory_findings),
+            Check("database", partial(database.database_findings, settings)),
             Check("Prefect", lambda: prefect_findings(*prefect_address())),
-            Check("ports", partial(doctor.page_port_findings, self.page_port)),
-            Check("ports", partial(doctor.prefect_port_findings, self.prefect_port)),
-            *(Check("models", partial(doctor.model_findings, name)) for name in self.model),
-            *(Check("models", partial(doctor.server_findings, address, key)) for address in self.base_url),
+            Check("ports", partial(database.page_port_findings, self.page_port)),
+            Check("ports", partial(database.prefect_port_findings, self.prefect_port)),
+            *(Check("models", partial(database.model_findings, name)) for name in self.model),
+            *(Check("models", partial(database.server_findings, address, key)) for address in self.base_url),
         ]
 
 
@@ -114,13 +113,13 @@ def _without_failure(check: Check) -> list[Finding]:
 
 
 def _package_findings() -> list[Finding]:
-    versions = doctor_checks.installed_versions()
-    return doctor_checks.package_findings(versions, doctor_checks.stated_requirements(versions))
+    versions = machine.installed_versions()
+    return machine.package_findings(versions, machine.stated_requirements(versions))
 
 
 def _device_findings() -> list[Finding]:
-    cards = doctor_checks.graphics_cards()
-    report = doctor_checks.probe_torch()
-    devices = doctor_checks.device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    engines = doctor_checks.engine_findings(doctor_checks.installed_versions(), cards)
-    return [*engines, *devices, *doctor_checks.number_format_findings(report)]
+    cards = machine.graphics_cards()
+    report = machine.probe_torch()
+    devices = machine.device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    engines = machine.engine_findings(machine.installed_versions(), cards)
+    return [*engines, *devices, *machine.number_format_findings(report)]

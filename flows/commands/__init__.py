@@ -1,0 +1,1 @@
+"""The commands of the command line: what each takes, and which flow or step does it."""

@@ -1,0 +1,1 @@
+"""A Prefect server's side of the service: deployments, workers, everything on one machine."""
