@@ -24,7 +24,7 @@ import numpy as np
 
 from db import evaluations
 from db import policies as stored_policies
-from models.alignment.statistics import Interval, clustered_mean
+from models.intervals import Interval, clustered_mean
 from tasks.alignment.opening import open_align_run, open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.alignment.training import fine_tune, train_policy

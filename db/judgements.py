@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from db import label_schema, schema
 from db.engine import batches, insert_new
-from models.labelling.quality_records import Annotator, AnnotatorJudgement
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
+from models.quality.records import Annotator, AnnotatorJudgement
 from models.records import shortened
 
 LOOKUP_BATCH = 5_000

@@ -13,8 +13,8 @@ from db.engine import batches
 from db.judgements import rows_about
 from db.prompts import prompt_from_json
 from models.exchange import ExportedPair
-from models.labelling.quality_records import LabelledPair
 from models.labelling.records import PairKey, ShownPair, ShownResponse
+from models.quality.records import LabelledPair
 from models.records import Prompt, Side, content_key
 
 BATCH = 5_000

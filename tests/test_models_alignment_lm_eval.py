@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from models.alignment.lm_eval import DEFAULT_TASKS, LmEvalMissingError, _numbers, run_lm_eval
+from models.evaluation.lm_eval import DEFAULT_TASKS, LmEvalMissingError, _numbers, run_lm_eval
 
 HAS_LM_EVAL = importlib.util.find_spec("lm_eval") is not None
 needs_lm_eval = pytest.mark.skipif(not HAS_LM_EVAL, reason="lm-eval is not installed (extra lm-eval)")

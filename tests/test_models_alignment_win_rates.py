@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.alignment.statistics import share
-from models.alignment.text_scores import text_scores
-from models.alignment.win_rates import (
+from models.evaluation.text_scores import text_scores
+from models.evaluation.win_rates import (
     Comparison,
     length_controlled_win_rate,
     merged_score,
     win_rate,
 )
+from models.intervals import share
 from models.labelling.records import ShownVerdict
 
 comparisons_drawn = st.lists(

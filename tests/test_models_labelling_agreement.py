@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import cohen_kappa_score
 
-from models.labelling.agreement import cohen_kappa, equal_couples, nominal_alpha, wilson_interval
+from models.quality.agreement import cohen_kappa, equal_couples, nominal_alpha, wilson_interval
 
 Array = np.ndarray[Any, Any]
 RATINGS = st.tuples(st.integers(1, 5), st.integers(0, 12)).flatmap(

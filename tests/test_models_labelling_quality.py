@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.labelling.quality import (
+from models.labelling.records import PairKey, Verdict
+from models.labelling.votes import Vote, annotator_vote
+from models.quality.quality import (
     Annotator,
     AnnotatorJudgement,
     GroupAgreement,
@@ -17,8 +19,6 @@ from models.labelling.quality import (
     Share,
     label_quality,
 )
-from models.labelling.records import PairKey, Verdict
-from models.labelling.votes import Vote, annotator_vote
 
 ANNA = Annotator(1, "anna", "person", has_both_orders=False)
 JUDGE = Annotator(2, "judge", "judge", has_both_orders=True)

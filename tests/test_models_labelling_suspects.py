@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.labelling.suspects import contradiction_weights, disagreement_weights, worst_contradictions
+from models.quality.suspects import contradiction_weights, disagreement_weights, worst_contradictions
 
 
 def test_disagreement_of_worked_cases() -> None:

@@ -16,7 +16,8 @@ from markdown_it import MarkdownIt
 from test_models_report import EVIL, Tags, report
 
 from flows.terminal.quality import NO_JUDGEMENTS, NO_PAIRS, NO_SECOND_ANNOTATOR, NO_SUSPECTS, show_quality
-from models.labelling.quality import (
+from models.labelling.records import PairKey
+from models.quality.quality import (
     Annotator,
     AnnotatorAgreement,
     AnnotatorQuality,
@@ -25,7 +26,6 @@ from models.labelling.quality import (
     Share,
     Suspect,
 )
-from models.labelling.records import PairKey
 from models.report import labels_markdown, labels_svg, render_report, write_report
 from models.report.agreement_picture import BOTTOM, LEFT, RIGHT, TOP, draw_panels
 from models.report.labels import NO_AGREEMENT, alpha_meaning, escaped, interval, lean, number, percent, trend

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from test_models_report import EVIL, Tags
 
-from models.alignment.drift import Drift, embedding_drift
 from models.alignment.records import MetricPoint, MetricSplit
+from models.evaluation.drift import Drift, embedding_drift
 from models.report.axes import digits, round_axis, step_axis
 from models.report.contents import NextStep
 from models.report.curves_picture import (

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.terminal.tables import make_console, print_rows
-from models.labelling.quality import LabelQuality
+from models.quality.quality import LabelQuality
 from models.report.labels import (
     QualityTable,
     agreement_table,

@@ -22,8 +22,8 @@ from models.alignment.logps import response_logps
 from models.alignment.losses import PairLogps, PairwiseLosses, pairwise_losses
 from models.alignment.pair_batches import collate
 from models.alignment.records import METHODS_WITH_REFERENCE, Example, MetricPoint, MetricSplit, TrainingSettings
-from models.alignment.statistics import ROUNDING
 from models.alignment.tokens import TokenizedExample
+from models.intervals import ROUNDING
 
 _LARGEST_EXPONENT = 700.0  # of a float64
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.labelling.agreement import wilson_interval
+from models.quality.agreement import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)

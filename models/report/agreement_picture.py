@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.labelling.quality import GroupAgreement, LabelQuality
+from models.quality.quality import GroupAgreement, LabelQuality
 from models.records import shortened
 from models.report.contents import STRATEGY_MEANINGS
 

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from models.labelling.quality import LabelQuality
+from models.quality.quality import LabelQuality
 
 # Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in colours.css.
 STRATEGY_MEANINGS: Mapping[str, str] = {

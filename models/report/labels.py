@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.labelling.quality import AnnotatorQuality, GroupAgreement, LabelQuality, Share, Suspect
 from models.labelling.records import Verdict
+from models.quality.quality import AnnotatorQuality, GroupAgreement, LabelQuality, Share, Suspect
 from models.records import shortened
 from models.report.agreement_picture import HEIGHT, WIDTH, draw_panels, group_name, ordered_bins, ordered_strategies
 from models.report.templates import cosine, make_environment

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from models.alignment.drift import Drift
 from models.alignment.records import MetricPoint
+from models.evaluation.drift import Drift
 from models.report.contents import NextStep
 
 

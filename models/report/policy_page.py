@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from models.alignment.drift import Drift, Spread
+from models.evaluation.drift import Drift, Spread
 from models.report import curves_picture, intervals_picture
 from models.report.axes import digits
 from models.report.curves_picture import draw_curves, draw_drift, draw_latent_distances, last_value, unfinished_count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.alignment.lm_eval import DEFAULT_TASKS, run_lm_eval
+from models.evaluation.lm_eval import DEFAULT_TASKS, run_lm_eval
 from models.number_format import fast_format, torch_device
 from tasks.config.curation import ModelConfig
 from tasks.database import open_database

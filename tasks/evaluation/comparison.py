@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from db import evaluations, judgements, policies
 from db.samples import Sample
-from models.alignment.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
+from models.evaluation.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
 from models.labelling.records import PairKey, ShownVerdict, Verdict
 from models.records import content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work

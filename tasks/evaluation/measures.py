@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from db.samples import Sample, references
-from models.alignment.drift import embedding_drift
 from models.alignment.records import Example
-from models.alignment.statistics import reward_summary
-from models.alignment.text_scores import text_scores
 from models.embedding import Context, EmbeddingRequest
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.embedding.isolated import IsolatedEmbedder
+from models.evaluation.drift import embedding_drift
+from models.evaluation.text_scores import text_scores
 from models.exchange import PreferenceRow
+from models.intervals import reward_summary
 from tasks.alignment.data import AlignmentAtWork
 from tasks.alignment.reference import response_logps
 from tasks.alignment.training import reference_dtype

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from db import judgements, labelling
-from models.labelling.quality import LabelQuality, label_quality
+from models.quality.quality import LabelQuality, label_quality
 from tasks.database import open_database
 from tasks.settings import Settings
 

@@ -13,7 +13,7 @@ from db import evaluations, judgements, latent_distances, policies, promotions, 
 from db.evaluations import EvaluationRecord
 from db.labelling import pair_texts
 from db.policies import PolicyRecord
-from models.alignment.drift import Drift
+from models.evaluation.drift import Drift
 from models.labelling.records import PairKey
 from models.report.policy_contents import (
     Cost,

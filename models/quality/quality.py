@@ -10,8 +10,10 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from models.labelling.agreement import cohen_kappa, equal_couples, nominal_alpha, wilson_interval
-from models.labelling.quality_records import (
+from models.labelling.records import PairKey, Verdict
+from models.labelling.votes import VOTES, VoteTable, annotator_accuracies, annotator_vote
+from models.quality.agreement import cohen_kappa, equal_couples, nominal_alpha, wilson_interval
+from models.quality.records import (
     Annotator,
     AnnotatorAgreement,
     AnnotatorJudgement,
@@ -22,9 +24,7 @@ from models.labelling.quality_records import (
     Share,
     Suspect,
 )
-from models.labelling.records import PairKey, Verdict
-from models.labelling.suspects import disagreement_weights, worst_contradictions
-from models.labelling.votes import VOTES, VoteTable, annotator_accuracies, annotator_vote
+from models.quality.suspects import disagreement_weights, worst_contradictions
 
 __all__ = [
     "Annotator",

@@ -1,0 +1,1 @@
+"""How far labels can be trusted: agreement, suspects, each annotator's reliability."""
