@@ -250,7 +250,7 @@ def test_the_map_shows_the_first_prompt_on_which_strategies_differ_most() -> Non
 
 
 def test_strategies_keep_their_colours_and_everybody_can_tell_them_apart() -> None:
-    css = (Path(models.report.__file__).parent / "colours.css").read_text()
+    css = (Path(models.report.__file__).parent / "sheets" / "colours.css").read_text()
     colours = {name: re.findall(rf"--{name}: (#\w+);", css) for name in ("easy", "hard", "centroid", "random")}
     grounds = [linear(ground) for ground in re.findall(r"--(?:paper|card): (#\w+);", css)]
     assert len(grounds) == 4 and all(len(found) == 1 for found in colours.values())

@@ -13,7 +13,7 @@ from models.records import shortened
 def make_environment() -> Environment:
     """An environment that escapes every value and refuses a name that is not given."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(Path(__file__).parent / "sheets"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
