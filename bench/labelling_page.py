@@ -30,9 +30,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import judgements, labelling, prompts, queues, runs
 from db.engine import make_engine, make_session_factory
-from db.label_schema import QueuePair
 from db.migrations import require_current
-from db.schema import Pair
+from db.schema.curation import Pair
+from db.schema.labels import QueuePair
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import ImportedResponse, ImportedRow, Prompt
 from web.app import create_app

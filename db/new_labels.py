@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, and_, case, except_, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from db.label_schema import Preference, SnapshotRow
 from db.preferences import STANDING_RULE
-from db.schema import Pair
+from db.schema.curation import Pair
+from db.schema.labels import Preference, SnapshotRow
 
 
 @dataclass(frozen=True, slots=True)

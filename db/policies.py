@@ -13,9 +13,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new, take_turn
-from db.policy_schema import Policy, TrainingMetric
 from db.runs import LARGEST_ID
-from db.schema import utc_now
+from db.schema.base import utc_now
+from db.schema.policies import Policy, TrainingMetric
 from models.alignment.records import MetricPoint
 
 BATCH = 5_000

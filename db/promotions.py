@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import take_turn
-from db.policy_schema import Promotion
+from db.schema.policies import Promotion
 
 PROMOTE, ROLLBACK = "promote", "rollback"
 

@@ -189,15 +189,15 @@ def _schema(connection: Connection) -> Finding:
     from alembic.script import ScriptDirectory
     from sqlalchemy import func, inspect, select
 
-    from db import label_schema, migrations, schema
+    from db import migrations
+    from db.schema import curation, labels
 
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
     newest = scripts.get_current_head()
     found = MigrationContext.configure(connection).get_current_revision()
     if found == newest:
         counts = [
-            connection.scalar(select(func.count()).select_from(table))
-            for table in (schema.Run, label_schema.Preference)
+            connection.scalar(select(func.count()).select_from(table)) for table in (curation.Run, labels.Preference)
         ]
         return Finding("schema", "ok", f"{found}, the newest; {counts[0]:,} runs, {counts[1]:,} preferences")
     if found in {script.revision for script in scripts.walk_revisions()}:

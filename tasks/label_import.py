@@ -10,8 +10,9 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import judgements, label_schema, labelling, leases, preferences, queues
+from db import judgements, labelling, leases, preferences, queues
 from db.engine import batches, take_turn
+from db.schema import labels
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import LabelFormat, read_labels
 from models.labelling import as_judgement
@@ -62,7 +63,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
             with sessions.begin() as session:
                 # Before anything is read: another import, or the page, may be about to store the same labels.
                 leases.take_turn(session)
-                take_turn(session, label_schema.Judgement.__tablename__)
+                take_turn(session, labels.Judgement.__tablename__)
                 checker = _Checker(session, [row for row in batch if isinstance(row, ImportedJudgement)])
                 for row in batch:
                     checked = row if isinstance(row, RejectedRow) else checker.check(row)

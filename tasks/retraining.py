@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import runs, snapshots
 from db.engine import take_turn
 from db.new_labels import NewLabels, new_labels, rows_beyond
-from db.schema import Run, utc_now
+from db.schema.base import utc_now
+from db.schema.curation import Run
 from tasks.align_config import AlignConfig
 from tasks.align_runs import fixed, open_align_run, open_fixed
 from tasks.choices import chosen_base

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from db.engine import make_engine
 from db.migrations import require_current
-from db.views import VIEWS
+from db.schema.views import VIEWS
 from tasks.settings import Settings
 
 Cell = str | int | float | bool | None

@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
 from db.engine import alone
-from db.schema import Run, utc_now
+from db.schema.base import utc_now
+from db.schema.curation import Run
 from models.records import shortened
 from tasks.align_config import AlignConfig
 from tasks.database import open_database

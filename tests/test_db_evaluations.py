@@ -11,7 +11,7 @@ from test_db_policies import open_align_run, open_policy
 from test_db_queries import add, all_prompt_ids, ids_by_text, row
 
 from db import evaluations, judgements, policies
-from db.schema import Run
+from db.schema.curation import Run
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 
 ANNA = AnnotatorIdentity("person", "anna")

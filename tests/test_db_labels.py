@@ -11,7 +11,7 @@ from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
 
 from db import judgements, labelling, pairs, preferences, replies, runs, snapshots
 from db.engine import alone
-from db.label_schema import Judgement as StoredJudgement
+from db.schema.labels import Judgement as StoredJudgement
 from models.exchange.trainers import content_hash
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Preference
 from models.labelling.replies import StoredReply

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, text
 
-from db import pairs, prompts, responses, runs, schema
+from db import pairs, prompts, responses, runs
+from db.schema import curation
 from models.records import (
     EmbedderIdentity,
     GeneratedResponse,
@@ -57,7 +58,7 @@ def all_prompt_ids(sessions):
 
 def ids_by_text(sessions):
     with sessions() as session:
-        return {response.text: response.id for response in session.scalars(select(schema.Response))}
+        return {response.text: response.id for response in session.scalars(select(curation.Response))}
 
 
 def sampled(prompt_id, prompt, index, text):
@@ -92,7 +93,7 @@ def test_prompts_are_selected_by_source_split_and_limit(sessions):
 
         def chosen(**wanted):
             ids = prompts.select_prompt_ids(session, **({"source": None, "split": None, "limit": None} | wanted))
-            return [session.get(schema.Prompt, id_).text for id_ in ids]
+            return [session.get(curation.Prompt, id_).text for id_ in ids]
 
         assert chosen() == ["a", "b", "c", "d"]
         assert chosen(source="one", split="train") == ["a", "c"]
@@ -134,9 +135,9 @@ def test_generated_responses_are_stored_once_whatever_a_retry_says(sessions):
         assert responses.add_generated(session, generator, GENERATOR, [sampled(prompt_id, "a", 1, "other")]) == 0
         assert responses.generated_texts(session, generator, [prompt_id]) == {prompt_id: {0: "first", 1: "second"}}
     with sessions() as session:
-        stored = session.scalars(select(schema.Response)).first()
+        stored = session.scalars(select(curation.Response)).first()
         assert (stored.seed, stored.token_count, stored.finish_reason) == (2**53 - 1, 3, "stop")
-        assert session.scalars(select(schema.Generator)).one().parameters["max_tokens"] == 8
+        assert session.scalars(select(curation.Generator)).one().parameters["max_tokens"] == 8
 
 
 def test_candidates_are_own_responses_and_wanted_samples_and_duplicates_are_recorded(sessions):
@@ -155,8 +156,8 @@ def test_candidates_are_own_responses_and_wanted_samples_and_duplicates_are_reco
         assert responses.add_candidates(session, run, [prompt_id], sample_counts=counts) == 4
         assert responses.add_candidates(session, run, [prompt_id], sample_counts=counts) == 0
     with sessions() as session:
-        found = session.scalars(select(schema.Candidate).order_by(schema.Candidate.response_id)).all()
-        texts = [session.get(schema.Response, candidate.response_id).text for candidate in found]
+        found = session.scalars(select(curation.Candidate).order_by(curation.Candidate.response_id)).all()
+        texts = [session.get(curation.Response, candidate.response_id).text for candidate in found]
         assert texts == ["same", "own", "same", "new"]
         assert [c.duplicate_of_id for c in found] == [None, None, found[0].response_id, None]
 
@@ -230,7 +231,7 @@ def test_source_pairs_find_vectors_and_leave_out_equal_texts(sessions):
             ("z", 3, 4),
         ]
         assert all(p.first.response_id < p.second.response_id for p in found)
-        assert session.scalars(select(schema.SourcePair.preferred)).all() == ["second"] * 4
+        assert session.scalars(select(curation.SourcePair.preferred)).all() == ["second"] * 4
 
 
 def test_pairs_are_stored_once_and_shown_with_their_lineage(sessions):

@@ -20,7 +20,7 @@ from test_tasks_steps import configured, curate
 from db import judgements, labelling
 from db.engine import make_engine
 from db.migrations import downgrade, upgrade
-from db.views import VIEWS
+from db.schema.views import VIEWS
 from flows.failures import error_line
 from flows.query_commands import Backup, Restore
 from models.labelling.records import Judgement

@@ -18,7 +18,7 @@ from pydantic_settings import CliApp
 from sqlalchemy import text
 from test_db_queries import add
 
-from db.views import VIEWS
+from db.schema.views import VIEWS
 from flows.failures import error_line
 from flows.query_commands import Sql
 from models.records import ImportedResponse, ImportedRow, Prompt

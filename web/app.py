@@ -18,7 +18,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from db import label_schema, queues
+from db import queues
+from db.schema import labels
 from web import labelling
 from web.access import CurrentPerson, CurrentSite, Site
 from web.guard import guard
@@ -134,7 +135,7 @@ def _refuse_unfit(request: Request, error: Exception) -> Response:
 
 def _queue_mark(session: Session, secret: bytes, queue_id: int) -> str:
     """What tells a queue from those of other sites and databases that have its number, for what a browser keeps."""
-    opened_at = session.scalars(select(label_schema.Queue.created_at).filter_by(id=queue_id)).one()
+    opened_at = session.scalars(select(labels.Queue.created_at).filter_by(id=queue_id)).one()
     # SQLite keeps no time zone; what was stored is UTC.
     utc = opened_at.astimezone(UTC) if opened_at.tzinfo else opened_at.replace(tzinfo=UTC)
     return hmac.digest(secret, f"antipode queue\n{queue_id} {utc.isoformat()}".encode(), "sha256").hex()[:16]
