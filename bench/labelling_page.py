@@ -28,8 +28,9 @@ import httpx
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import judgements, labelling, prompts, queues, runs
+from db import prompts, runs
 from db.engine import make_engine, make_session_factory
+from db.labels import judgements, labelling, queues
 from db.migrations import require_current
 from db.schema.curation import Pair
 from db.schema.labels import QueuePair

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from db import runs, snapshots
+from db import runs
+from db.labels import snapshots
 from db.prompts import select_prompt_ids, stored_prompts
 from db.samples import Sample, references
 from models.exchange import PreferenceRow

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import labelling, policies, preferences, promotions, responses, runs, snapshots
+from db import policies, promotions, responses, runs
 from db.engine import batches
+from db.labels import labelling, preferences, snapshots
 from db.prompts import select_prompt_ids, source_names
 from models.errors import ModelLoadError
 from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluateConfig, EvaluationConfig

@@ -11,7 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import evaluations, judgements, policies
+from db import evaluations, policies
+from db.labels import judgements
 from db.samples import Sample
 from models.alignment.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
 from models.labelling.records import PairKey, ShownVerdict, Verdict

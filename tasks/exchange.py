@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import judgements, labelling, preferences, runs, snapshots
+from db import runs
 from db.engine import batches
+from db.labels import judgements, labelling, preferences, snapshots
 from models.exchange import PreferenceRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
 from models.exchange.trainers import content_hash, file_format, unfit, write_preferences

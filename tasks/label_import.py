@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import judgements, labelling, leases, preferences, queues
 from db.engine import batches, take_turn
+from db.labels import judgements, labelling, leases, preferences, queues
 from db.schema import labels
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import LabelFormat, read_labels

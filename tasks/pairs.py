@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from db import labelling, runs
+from db import runs
+from db.labels import labelling
 from models.labelling.records import PairKey
 from tasks.errors import NothingToDoError
 from tasks.exchange_config import PairsConfig

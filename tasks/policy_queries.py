@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db import evaluations, judgements, latent_distances, policies, promotions, snapshots
+from db import evaluations, latent_distances, policies, promotions
 from db.evaluations import EvaluationRecord
-from db.labelling import pair_texts
+from db.labels import judgements, snapshots
+from db.labels.labelling import pair_texts
 from db.policies import PolicyRecord
 from models.alignment.drift import Drift
 from models.labelling.records import PairKey

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from db import judgements, labelling
+from db.labels import judgements, labelling
 from models.labelling.quality import LabelQuality, label_quality
 from tasks.database import open_database
 from tasks.settings import Settings

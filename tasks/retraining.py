@@ -15,9 +15,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import runs, snapshots
+from db import runs
 from db.engine import take_turn
-from db.new_labels import NewLabels, new_labels, rows_beyond
+from db.labels import snapshots
+from db.labels.new_labels import NewLabels, new_labels, rows_beyond
 from db.schema.base import utc_now
 from db.schema.curation import Run
 from tasks.align_config import AlignConfig

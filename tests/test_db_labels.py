@@ -9,8 +9,9 @@ from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
 
-from db import judgements, labelling, pairs, preferences, replies, runs, snapshots
+from db import pairs, runs
 from db.engine import alone
+from db.labels import judgements, labelling, preferences, replies, snapshots
 from db.schema.labels import Judgement as StoredJudgement
 from models.exchange.trainers import content_hash
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Preference

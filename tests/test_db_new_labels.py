@@ -14,8 +14,9 @@ from test_db_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
 from test_tasks_steps import on_sqlite
 
-from db import judgements, pairs, preferences
-from db.new_labels import NewLabels, new_labels
+from db import pairs
+from db.labels import judgements, preferences
+from db.labels.new_labels import NewLabels, new_labels
 from db.schema import curation, labels
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import Pair

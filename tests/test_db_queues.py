@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 from test_db_queries import add, row
 
-from db import leases, queues
 from db.engine import make_engine, make_session_factory
-from db.judgements import add_annotator, add_judgements
+from db.labels import leases, queues
+from db.labels.judgements import add_annotator, add_judgements
 from db.schema.curation import Response
 from db.schema.labels import Judgement as StoredJudgement
 from db.schema.labels import Lease, Preference, QueueMember, QueuePair

@@ -17,8 +17,8 @@ from test_db_queries import add
 from test_tasks_labelling import OWN, own_row
 from test_tasks_steps import configured, curate
 
-from db import judgements, labelling
 from db.engine import make_engine
+from db.labels import judgements, labelling
 from db.migrations import downgrade, upgrade
 from db.schema.views import VIEWS
 from flows.failures import error_line

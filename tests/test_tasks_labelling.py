@@ -18,7 +18,7 @@ from test_models_labelling_judge import prefers
 from test_models_labelling_reward_model import make_reward_model
 from test_tasks_steps import configured, curate
 
-from db import judgements, labelling
+from db.labels import judgements, labelling
 from db.schema import labels
 from models.labelling.judge_errors import JudgeServerError
 from models.labelling.records import PairKey

@@ -18,7 +18,7 @@ from test_tasks_labelling import OWN
 from test_tasks_steps import configured, curate, on_sqlite
 
 from db import pairs, runs
-from db.new_labels import NewLabels
+from db.labels.new_labels import NewLabels
 from db.schema import curation, labels
 from models.labelling.records import AnnotatorIdentity, PairKey
 from models.records import Pair

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from test_db_queries import add, ids_by_text, row
 
-from db import queues
+from db.labels import queues
 from db.schema import labels
 from models.labelling.records import PairKey
 from models.records import ImportedResponse, ImportedRow, Message, Prompt

@@ -9,7 +9,7 @@ from typing import Annotated, cast
 from fastapi import Cookie, Depends, HTTPException, Request
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import judgements
+from db.labels import judgements
 from models.labelling.records import AnnotatorIdentity
 from web.sign_in import signed_in_name
 

@@ -18,7 +18,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from db import queues
+from db.labels import queues
 from db.schema import labels
 from web import labelling
 from web.access import CurrentPerson, CurrentSite, Site

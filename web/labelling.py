@@ -13,8 +13,8 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path
 from sqlalchemy.orm import Session
 
-from db import leases, queues
-from db.judgements import judgements_on
+from db.labels import leases, queues
+from db.labels.judgements import judgements_on
 from models.labelling import as_judgement
 from models.labelling.records import Opinion
 from web.access import CurrentPerson, CurrentSite, Person, Site

@@ -15,10 +15,10 @@ from typing import get_args
 from sqlalchemy import ColumnElement, Select, case, distinct, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from db import leases
 from db.engine import INSERT_BATCH, batches, insert_new
-from db.judgements import add_judgements, remove_judgement
-from db.preferences import recompute
+from db.labels import leases
+from db.labels.judgements import add_judgements, remove_judgement
+from db.labels.preferences import recompute
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from db.schema.base import utc_now

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.engine import batches
-from db.judgements import rows_about
+from db.labels.judgements import rows_about
 from db.prompts import prompt_from_json
 from db.schema import curation
 from models.exchange import ExportedPair

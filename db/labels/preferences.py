@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.engine import batches, take_turn
-from db.judgements import annotators, rows_about, showings
+from db.labels.judgements import annotators, rows_about, showings
 from db.schema import labels
 from db.schema.base import utc_now
 from models.labelling.records import PairKey, Preference

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, and_, case, except_, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from db.preferences import STANDING_RULE
+from db.labels.preferences import STANDING_RULE
 from db.schema.curation import Pair
 from db.schema.labels import Preference, SnapshotRow
 
