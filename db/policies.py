@@ -147,6 +147,19 @@ def get_policy(session: Session, policy_id: int) -> PolicyRecord:
     return _record(row)
 
 
+def first_round(session: Session, policy_id: int) -> PolicyRecord:
+    """The policy of the first round that leads to this one."""
+    policy = get_policy(session, policy_id)
+    while policy.round > 1 and policy.parent_id is not None:
+        policy = get_policy(session, policy.parent_id)
+    return policy
+
+
+def start_of(session: Session, policy_id: int) -> int | None:
+    """The fine-tuned policy that a policy's run began with; None if it began with a model that was not trained here."""
+    return first_round(session, policy_id).parent_id
+
+
 def list_policies(session: Session) -> list[PolicyRecord]:
     """All policies, newest first."""
     return [_record(row) for row in session.scalars(select(Policy).order_by(Policy.id.desc()))]

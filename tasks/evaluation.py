@@ -29,7 +29,6 @@ from tasks.labelling import DatabaseReplies, LabelStage, budget_of
 from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores_of_texts
 from tasks.policy_samples import comparison_samples
 from tasks.progress import say
-from tasks.promotion import start_of
 from tasks.resources import POLICY_PREFIX
 from tasks.settings import Settings
 from tasks.training import StartModel, start_model
@@ -92,7 +91,7 @@ def compare_with(run_id: int, policy_id: int, against: str) -> int:
     with open_database(settings) as sessions:
         with sessions() as session:
             config = load_alignment(session, run_id)
-            baseline_id = start_of(session, policy_id) if against == "start" else None
+            baseline_id = policies.start_of(session, policy_id) if against == "start" else None
             model = chosen_model(session, config.model if against == "start" else ModelConfig(name=against))
         baseline = start_model(config.model_copy(update={"model": model}), baseline_id, settings)
         return compare(sessions, run_id, config, policy_id, baseline, settings)[0]

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.latent_distances import LatentDistance, add_distances, distances_of
+from db.policies import start_of
 from db.samples import Sample
 from models.alignment.records import Example
 from models.guide import GuideSettings, GuideText
@@ -25,7 +26,6 @@ from tasks.ld_align_config import GuideConfig, LdAlignConfig
 from tasks.measures import held_out_examples
 from tasks.policy_samples import comparison_samples, policy_samples, reference_samples
 from tasks.progress import say, step_progress
-from tasks.promotion import start_of
 from tasks.resources import ResolvedModel, resolve_model
 from tasks.settings import Settings
 from tasks.training import Plan, StartModel, start_model, train_one, training_settings

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, text
 
-from db import pairs, prompts, responses, runs
+from db import embeddings, pairs, prompts, responses, runs
 from db.schema import curation
 from models.records import (
     EmbedderIdentity,
@@ -180,25 +180,25 @@ def embedded_run(sessions, *rows, empty=()):
     run = open_run(sessions, ids)
     with sessions.begin() as session:
         responses.add_candidates(session, run, ids, sample_counts={})
-        embedder = responses.ensure_embedder(session, EMBEDDER)
+        embedder = embeddings.ensure_embedder(session, EMBEDDER)
         runs.set_embedder(session, run, embedder)
-        missing = responses.responses_to_embed(session, run, embedder, after=0, size=100)
-        assert responses.count_to_embed(session, run, embedder) == len(missing)
+        missing = embeddings.responses_to_embed(session, run, embedder, after=0, size=100)
+        assert embeddings.count_to_embed(session, run, embedder) == len(missing)
         new = [
-            responses.NewEmbedding(r.id, None, None, 0, False)
+            embeddings.NewEmbedding(r.id, None, None, 0, False)
             if r.text in empty
-            else responses.NewEmbedding(r.id, "s", at, 5, at == 0)
+            else embeddings.NewEmbedding(r.id, "s", at, 5, at == 0)
             for at, r in enumerate(missing)
         ]
-        assert responses.add_embeddings(session, embedder, new) == len(missing)
-        assert responses.responses_to_embed(session, run, embedder, after=0, size=100) == []
+        assert embeddings.add_embeddings(session, embedder, new) == len(missing)
+        assert embeddings.responses_to_embed(session, run, embedder, after=0, size=100) == []
     return run, embedder, ids
 
 
 def test_duplicates_are_not_embedded_and_empty_responses_have_no_vector(sessions):
     run, embedder, ids = embedded_run(sessions, row(1, "a", "x", "x", "", "y"), empty=("",))
     with sessions() as session:
-        located = responses.vector_locations(session, run, embedder, ids)
+        located = embeddings.vector_locations(session, run, embedder, ids)
         names = ids_by_text(sessions)
         assert [(x.response_id, x.shard, x.row) for x in located] == [
             (located[0].response_id, "s", 0),
@@ -211,7 +211,7 @@ def test_duplicates_are_not_embedded_and_empty_responses_have_no_vector(sessions
             1,
             1,
         )
-        assert list(responses.embedded_rows(session, embedder)) == [("s", [x.response_id for x in located], [0, 2])]
+        assert list(embeddings.embedded_rows(session, embedder)) == [("s", [x.response_id for x in located], [0, 2])]
 
 
 def test_source_pairs_find_vectors_and_leave_out_equal_texts(sessions):
@@ -302,9 +302,9 @@ def test_the_views_answer_in_plain_sql(sessions):
 def test_vectors_of_unknown_or_unembedded_responses_are_refused(sessions):
     run, embedder, _ = embedded_run(sessions, row(1, "a", "x", "x", "y"))
     with sessions() as session:
-        assert responses.newest_embedder_of(session, ids_by_text(sessions)["y"]).id == embedder
-        assert responses.embedder_of_run(session, run).id == embedder
+        assert embeddings.newest_embedder_of(session, ids_by_text(sessions)["y"]).id == embedder
+        assert embeddings.embedder_of_run(session, run).id == embedder
         with pytest.raises(LookupError, match="there is no response 99"):
-            responses.newest_embedder_of(session, 99)
+            embeddings.newest_embedder_of(session, 99)
         with pytest.raises(LookupError, match="response 2 has no vector"):
-            responses.newest_embedder_of(session, 2)
+            embeddings.newest_embedder_of(session, 2)
