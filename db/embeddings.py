@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new
+from db.engine import insert_new, record_of
 from db.prompts import prompt_from_json
 from db.schema import curation
 from models.records import EmbedderIdentity, StoredResponse, VectorLocation
@@ -24,6 +25,18 @@ class NewEmbedding:
     row: int | None
     token_count: int
     is_truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderRecord:
+    """One row of `embedders`; its vectors lie in the store's folder of the same key."""
+
+    id: int
+    key: str
+    backend: str
+    model: str
+    fingerprint: str
+    settings: dict[str, Any]
 
 
 def ensure_embedder(session: Session, embedder: EmbedderIdentity) -> int:
@@ -101,7 +114,7 @@ def vector_locations(
     return [VectorLocation(*row) for row in session.execute(query)]
 
 
-def newest_embedder_of(session: Session, response_id: int) -> curation.Embedder:
+def newest_embedder_of(session: Session, response_id: int) -> EmbedderRecord:
     """The embedder that embedded this response last.
 
     Raises:
@@ -122,10 +135,10 @@ def newest_embedder_of(session: Session, response_id: int) -> curation.Embedder:
             if known
             else f"there is no response {response_id}; ids are in the pairs: antipode pairs"
         )
-    return embedder
+    return record_of(EmbedderRecord, embedder)
 
 
-def embedder_of_run(session: Session, run_id: int) -> curation.Embedder:
+def embedder_of_run(session: Session, run_id: int) -> EmbedderRecord:
     """The embedder whose vectors a run uses.
 
     Raises:
@@ -135,7 +148,7 @@ def embedder_of_run(session: Session, run_id: int) -> curation.Embedder:
     embedder = session.scalar(query.where(curation.Run.id == run_id))
     if embedder is None:
         raise LookupError(f"run {run_id} has embedded nothing yet; give its command again, and it goes on")
-    return embedder
+    return record_of(EmbedderRecord, embedder)
 
 
 def vector_of(session: Session, embedder_id: int, response_id: int) -> VectorLocation:

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new
+from db.engine import insert_new, record_of, take_turn
 from db.schema import curation
 from db.schema.base import utc_now
 from models.number_format import NumberFormat
@@ -18,6 +19,38 @@ from models.number_format import NumberFormat
 RUNNING, COMPLETED, FAILED, CRASHED, STOPPED = "running", "completed", "failed", "crashed", "stopped"
 LARGEST_ID = 2**31
 CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE = "curate", "label", "align", "ld-align", "evaluate"
+
+
+class OpenedMeanwhileError(RuntimeError):
+    """Another process has just opened a run of the same configuration, and it is unfinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One row of `runs`."""
+
+    id: int
+    name: str
+    config: dict[str, Any]
+    config_key: str
+    status: str
+    code_version: str
+    embedder_id: int | None
+    has_fixed_candidates: bool
+    started_at: datetime
+    finished_at: datetime | None
+    error: str | None
+    kind: str
+    labelled_run_id: int | None
+    annotator_id: int | None
+    requests: int
+    cost: float
+    deployment: str | None
+    flow_run_id: str | None
+    resumes: int
+    device_seconds: float
+    dtype: str | None
+    dtype_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +83,11 @@ class RunSummary:
     dtype_reason: str | None
 
 
+def take_turn_of_runs(session: Session) -> None:
+    """Let nobody else who takes it open a run until this transaction ends: what is read from here on stays true."""
+    take_turn(session, curation.Run.__tablename__)
+
+
 def find_unfinished(session: Session, config_key: str) -> int | None:
     """The newest run of this configuration that has not completed, if there is one."""
     query = (
@@ -76,6 +114,9 @@ def open_run(
     """Store a new run, and the prompts it works on or the run whose pairs it labels; return its id.
 
     `number_format` is what `auto` stands for in it; None for a run that loads no model.
+
+    Raises:
+        OpenedMeanwhileError: If a run of this configuration is unfinished; the transaction is lost.
     """
     run = curation.Run(
         name=name,
@@ -89,7 +130,10 @@ def open_run(
         dtype_reason=number_format and number_format.reason,
     )
     session.add(run)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise OpenedMeanwhileError(f"another process has just opened a run named {name!r}; try again") from error
     insert_new(session, curation.RunPrompt, [{"run_id": run.id, "prompt_id": prompt_id} for prompt_id in prompt_ids])
     return run.id
 
@@ -131,18 +175,19 @@ def set_origin(session: Session, run_id: int, *, deployment: str | None, flow_ru
     session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
-def running(session: Session, *, started_before: datetime) -> list[curation.Run]:
+def running(session: Session, *, started_before: datetime) -> list[RunRecord]:
     """The runs that say that they are running, and those of a deployment whose process died, oldest first."""
     is_crashed = (curation.Run.status == CRASHED) & curation.Run.deployment.is_not(None)
     query = select(curation.Run).where(
         (curation.Run.status == RUNNING) | is_crashed, curation.Run.started_at < started_before
     )
-    return list(session.scalars(query.order_by(curation.Run.id)))
+    return [record_of(RunRecord, run) for run in session.scalars(query.order_by(curation.Run.id))]
 
 
-def newest_of(session: Session, kind: str, name: str) -> list[curation.Run]:
+def newest_of(session: Session, kind: str, name: str) -> list[RunRecord]:
     """The runs of a kind and a name, newest first."""
-    return list(session.scalars(select(curation.Run).filter_by(kind=kind, name=name).order_by(curation.Run.id.desc())))
+    query = select(curation.Run).filter_by(kind=kind, name=name).order_by(curation.Run.id.desc())
+    return [record_of(RunRecord, run) for run in session.scalars(query)]
 
 
 def count_resume(session: Session, run_id: int) -> None:
@@ -162,7 +207,7 @@ def spend(session: Session, run_id: int, requests: int, cost: float) -> None:
     session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
-def get_run(session: Session, run_id: int) -> curation.Run:
+def get_run(session: Session, run_id: int) -> RunRecord:
     """The run of this id.
 
     Raises:
@@ -171,7 +216,7 @@ def get_run(session: Session, run_id: int) -> curation.Run:
     run = session.get(curation.Run, run_id)
     if run is None:
         raise LookupError(f"there is no run {run_id}; see: antipode runs")
-    return run
+    return record_of(RunRecord, run)
 
 
 def find_run(session: Session, run: str) -> int:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy.orm import Session
-
 from db import runs
+from db.engine import Session
 from db.labels import snapshots
 from db.prompts import select_prompt_ids, stored_prompts
 from db.samples import Sample, references

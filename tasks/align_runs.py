@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import policies, runs
+from db.engine import Session, Sessions
 from tasks.align_config import AlignConfig, AlignmentSection, DataConfig, EvaluationConfig, GateConfig
 from tasks.align_data import asked_alignment, data_parts, evaluation_prompts
 from tasks.choices import chosen_base, chosen_model
@@ -41,7 +41,7 @@ def open_align_run(config: AlignConfig) -> int:
 def open_ld_align_run(config: LdAlignConfig) -> int:
     """The same for a run in rounds."""
 
-    def open_once(sessions: sessionmaker[Session], version: str) -> int:
+    def open_once(sessions: Sessions, version: str) -> int:
         asked = fixed(sessions, config, has_snapshot=config.golden == "chosen")
         return _open(sessions, asked, runs.LD_ALIGN, version)
 
@@ -57,7 +57,7 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
         NothingToDoError: If there is no prompt to compare on, or the policy would be compared with itself.
     """
 
-    def open_once(sessions: sessionmaker[Session], version: str) -> int:
+    def open_once(sessions: Sessions, version: str) -> int:
         with sessions() as session:
             policy = policies.get_policy(session, config.policy)
             own = asked_alignment(session, policy.run_id)
@@ -71,7 +71,7 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
     return opened(open_once)
 
 
-def fixed(sessions: sessionmaker[Session], config: Config, *, has_snapshot: bool = True) -> Config:
+def fixed(sessions: Sessions, config: Config, *, has_snapshot: bool = True) -> Config:
     """The configuration with the snapshot, taken if none is named, and the model that are meant now.
 
     Raises:
@@ -110,6 +110,6 @@ def open_fixed(session: Session, config: AlignmentSection, kind: str, version: s
     )
 
 
-def _open(sessions: sessionmaker[Session], config: AlignmentSection, kind: str, version: str) -> int:
+def _open(sessions: Sessions, config: AlignmentSection, kind: str, version: str) -> int:
     with sessions.begin() as session:
         return open_fixed(session, config, kind, version)

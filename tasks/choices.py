@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
 from db import policies, promotions, responses, runs
-from db.engine import batches
+from db.engine import Session, batches
 from db.labels import labelling, preferences, snapshots
 from db.prompts import select_prompt_ids, source_names
 from models.errors import ModelLoadError

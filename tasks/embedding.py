@@ -7,9 +7,9 @@ from contextlib import closing
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import embeddings, runs
+from db.engine import Sessions
 from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.records import StoredResponse
 from models.vectors import VectorStore
@@ -53,7 +53,7 @@ def embed(run_id: int) -> None:
 class _EmbedderStage:
     """Reads responses, embeds them, stores them, a shard at a time."""
 
-    def __init__(self, sessions: sessionmaker[Session], run_id: int, embedder_id: int, store: VectorStore) -> None:
+    def __init__(self, sessions: Sessions, run_id: int, embedder_id: int, store: VectorStore) -> None:
         self._sessions = sessions
         self._run_id = run_id
         self._embedder_id = embedder_id

@@ -9,9 +9,9 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import evaluations, policies
+from db.engine import Sessions
 from db.labels import judgements
 from db.samples import Sample
 from models.alignment.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
@@ -98,7 +98,7 @@ def compare_with(run_id: int, policy_id: int, against: str) -> int:
 
 
 def compare(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     run_id: int,
     config: AlignmentSection,
     policy_id: int,
@@ -128,7 +128,7 @@ def compare(
 
 
 def _open(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     run_id: int,
     config: AlignmentSection,
     policy_id: int,
@@ -162,7 +162,7 @@ def _annotator_key(config: AlignmentSection, settings: Settings) -> str:
 
 
 def _comparison(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     run_id: int,
     config: AlignmentSection,
     evaluation_id: int,
@@ -201,7 +201,7 @@ def _comparison(
 
 
 def _judge(
-    sessions: sessionmaker[Session], run_id: int, config: AlignmentSection, keys: Sequence[PairKey], settings: Settings
+    sessions: Sessions, run_id: int, config: AlignmentSection, keys: Sequence[PairKey], settings: Settings
 ) -> int:
     """Have a machine judge the pairs that it has not judged yet; a judge in both orders. Returns who it is."""
     labelling = config.evaluate.labelling(config.seed)
@@ -218,7 +218,7 @@ def _judge(
 
 
 def _scores(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     config: AlignmentSection,
     pairs: Sequence[ComparedPair],
     annotator_id: int | None,

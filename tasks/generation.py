@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import responses, runs
+from db.engine import Sessions
 from models.errors import PromptTooLongError
 from models.generation import Generator
 from models.generation.plan import missing_samples, samples_wanted
@@ -66,7 +66,7 @@ def generate(run_id: int) -> None:
 
 
 def sample_with(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     run_id: int,
     config: SampleConfig,
     model: str,
@@ -88,7 +88,7 @@ def sample_with(
     return identity
 
 
-def _to_sample(sessions: sessionmaker[Session], config: CurateConfig, page: list[StoredPrompt]) -> list[StoredPrompt]:
+def _to_sample(sessions: Sessions, config: CurateConfig, page: list[StoredPrompt]) -> list[StoredPrompt]:
     """Which of these prompts the configuration generates for."""
     if config.generate.when == "never" or config.select.scope == "source_pairs":
         return []
@@ -104,7 +104,7 @@ class _GeneratorStage:
 
     def __init__(
         self,
-        sessions: sessionmaker[Session],
+        sessions: Sessions,
         run_id: int,
         config: SampleConfig,
         identity: GeneratorIdentity,
@@ -177,9 +177,7 @@ class _GeneratorStage:
         return GenerationRequest(prompt, seeds)
 
 
-def _fix_candidates(
-    sessions: sessionmaker[Session], run_id: int, config: CurateConfig, identities: list[GeneratorIdentity]
-) -> None:
+def _fix_candidates(sessions: Sessions, run_id: int, config: CurateConfig, identities: list[GeneratorIdentity]) -> None:
     """Say which responses the run may pair: own ones, and the samples that this configuration wanted."""
     generate = config.generate
     for page in prompt_pages(sessions, run_id, PROMPTS_PER_PAGE):

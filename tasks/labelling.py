@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
-from db.engine import batches
+from db.engine import Session, Sessions, batches
 from db.labels import judgements, labelling, preferences, replies
 from db.labels.labelling import PairText
 from models.labelling import Labeller, as_judgement
@@ -83,7 +82,7 @@ def load_label_config(session: Session, run_id: int) -> LabelConfig:
 class DatabaseReplies:
     """The judge's replies in the database: a question that was answered once is never paid for again."""
 
-    def __init__(self, sessions: sessionmaker[Session], run_id: int) -> None:
+    def __init__(self, sessions: Sessions, run_id: int) -> None:
         self._sessions = sessions
         self._run_id = run_id
         self.on_reply: Callable[[], None] = lambda: None
@@ -122,7 +121,7 @@ class _Counted:
 class LabelStage:
     """Reads pairs, asks the annotator, stores, shard by shard."""
 
-    def __init__(self, sessions: sessionmaker[Session], run_id: int, labeller: Labeller, config: LabelConfig) -> None:
+    def __init__(self, sessions: Sessions, run_id: int, labeller: Labeller, config: LabelConfig) -> None:
         self._sessions = sessions
         self._run_id = run_id
         self._labeller = labeller
@@ -203,7 +202,7 @@ class LabelStage:
                 preferences.recompute(session, [judgement.pair for judgement in made])
 
 
-def budget_of(sessions: sessionmaker[Session], run_id: int, judge: JudgeConfig) -> Budget:
+def budget_of(sessions: Sessions, run_id: int, judge: JudgeConfig) -> Budget:
     """What the run may spend still; all that is spent goes to its row first."""
 
     def spend(requests: int, cost: float) -> None:
@@ -225,7 +224,7 @@ def _shown(showing: Showing) -> ShownPair:
     return showing.text.shown(showing.left_response_id)
 
 
-def _open(sessions: sessionmaker[Session], config: LabelConfig, version: str) -> int:
+def _open(sessions: Sessions, config: LabelConfig, version: str) -> int:
     with sessions.begin() as session:
         labelled_run_id, _ = chosen_pairs(session, config.pairs)
         # `last` is another run tomorrow: what is stored and taken up again names the run.

@@ -8,8 +8,8 @@ from contextlib import closing
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
+from db.engine import Sessions
 from db.latent_distances import LatentDistance, add_distances, distances_of
 from db.policies import start_of
 from db.samples import Sample
@@ -105,7 +105,7 @@ def of_round(values: Sequence[float], round_number: int) -> float:
     return values[min(round_number, len(values)) - 1]
 
 
-def _load(sessions: sessionmaker[Session], run_id: int) -> LdAlignConfig:
+def _load(sessions: Sessions, run_id: int) -> LdAlignConfig:
     with sessions() as session:
         config = load_alignment(session, run_id)
     assert isinstance(config, LdAlignConfig)
@@ -113,7 +113,7 @@ def _load(sessions: sessionmaker[Session], run_id: int) -> LdAlignConfig:
 
 
 def _golden_pairs(
-    sessions: sessionmaker[Session], run_id: int, config: LdAlignConfig, model: str, settings: Settings
+    sessions: Sessions, run_id: int, config: LdAlignConfig, model: str, settings: Settings
 ) -> list[GoldenPair]:
     """Each golden response with one of the model's own."""
     with sessions() as session:
@@ -132,7 +132,7 @@ def _golden_pairs(
 
 
 def _examples(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     run_id: int,
     config: LdAlignConfig,
     round_number: int,

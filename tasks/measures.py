@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session, sessionmaker
 
+from db.engine import Sessions
 from db.samples import Sample, references
 from models.alignment.drift import embedding_drift
 from models.alignment.records import Example
@@ -36,7 +36,7 @@ CONTEXTS: tuple[Context, ...] = ("response", "prompt_and_response")
 
 
 def held_out_rewards(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     config: AlignmentSection,
     policy: StartModel,
     start: StartModel,
@@ -72,9 +72,7 @@ def held_out_rewards(
     ).as_dict()
 
 
-def scores_of_texts(
-    sessions: sessionmaker[Session], config: AlignmentSection, samples: Sequence[Sample]
-) -> dict[str, float]:
+def scores_of_texts(sessions: Sessions, config: AlignmentSection, samples: Sequence[Sample]) -> dict[str, float]:
     """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; empty where there are none."""
     wanted = {one.prompt_id for one in samples}
     with sessions() as session:
@@ -88,9 +86,7 @@ def scores_of_texts(
     return text_scores(responses, golden)._asdict()
 
 
-def drift_of(
-    sessions: sessionmaker[Session], config: AlignmentSection, policy: StartModel, *, settings: Settings
-) -> dict[str, Any]:
+def drift_of(sessions: Sessions, config: AlignmentSection, policy: StartModel, *, settings: Settings) -> dict[str, Any]:
     """How far the embeddings of held-out responses moved from the base model's, read alone and after the prompt."""
     texts: dict[int, dict[EmbeddingRequest, None]] = {}
     for prompt_id, one in held_out_examples(sessions, config, ())[: DRIFT_RESPONSES // 2]:
@@ -109,7 +105,7 @@ def drift_of(
 
 
 def held_out_examples(
-    sessions: sessionmaker[Session], config: AlignmentSection, baseline_samples: Sequence[Sample]
+    sessions: Sessions, config: AlignmentSection, baseline_samples: Sequence[Sample]
 ) -> list[tuple[int, Example]]:
     """The held-out examples with their prompts' ids.
 

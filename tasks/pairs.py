@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
-
 from db import runs
+from db.engine import Session
 from db.labels import labelling
 from models.labelling.records import PairKey
 from tasks.errors import NothingToDoError

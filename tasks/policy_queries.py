@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session
-
 from db import evaluations, latent_distances, policies, promotions
+from db.engine import Session
 from db.evaluations import EvaluationRecord
 from db.labels import judgements, snapshots
 from db.labels.labelling import pair_texts

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from db import responses
+from db.engine import Sessions
 from db.runs import skipped_prompt_ids
 from db.samples import Sample, samples
 from models.records import StoredPrompt
@@ -19,7 +18,7 @@ from tasks.settings import Settings
 
 
 def comparison_samples(
-    sessions: sessionmaker[Session], run_id: int, config: AlignmentSection, model: str, settings: Settings
+    sessions: Sessions, run_id: int, config: AlignmentSection, model: str, settings: Settings
 ) -> list[Sample]:
     """The responses of a model to the prompts that policies are compared on."""
     with sessions() as session:
@@ -30,7 +29,7 @@ def comparison_samples(
 
 
 def reference_samples(
-    sessions: sessionmaker[Session], run_id: int, config: AlignmentSection, model: str, settings: Settings
+    sessions: Sessions, run_id: int, config: AlignmentSection, model: str, settings: Settings
 ) -> list[Sample]:
     """Samples of the model's very distribution (temperature 1, all of it), as an estimate of KL needs them."""
     with sessions() as session:
@@ -40,7 +39,7 @@ def reference_samples(
 
 
 def policy_samples(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     run_id: int,
     config: AlignmentSection,
     model: str,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from db import evaluations, policies, promotions
+from db.engine import Session
 from db.evaluations import EvaluationRecord
 from models.report.contents import NextStep
 from tasks.database import open_database

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
+from db.engine import Session
 from db.labels import judgements, labelling
 from models.labelling.quality import LabelQuality, label_quality
 from tasks.database import open_database

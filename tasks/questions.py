@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from db import runs
+from db.engine import Sessions
 from models.generation.seeds import sample_seed
 from models.labelling.protocol_scores import (
     ArenaHardSummary,
@@ -69,7 +68,7 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
             )
 
 
-def _open(sessions: sessionmaker[Session], config: QuestionsConfig, questions: Sequence[Question], version: str) -> int:
+def _open(sessions: Sessions, config: QuestionsConfig, questions: Sequence[Question], version: str) -> int:
     key = content_key("questions", config.model_dump(mode="json"), _contents(questions))
     with sessions.begin() as session:
         run_id = runs.find_unfinished(session, key)
@@ -87,7 +86,7 @@ def _open(sessions: sessionmaker[Session], config: QuestionsConfig, questions: S
         )
 
 
-def _judge(sessions: sessionmaker[Session], run_id: int, config: QuestionsConfig, settings: Settings) -> ProtocolJudge:
+def _judge(sessions: Sessions, run_id: int, config: QuestionsConfig, settings: Settings) -> ProtocolJudge:
     key = settings.openai_api_key
     return ProtocolJudge(
         **config.judge.model_dump(exclude=OF_THE_BUDGET | OF_PAIRS),

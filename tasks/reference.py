@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 
-from sqlalchemy.orm import Session, sessionmaker
-
-from db.engine import batches
+from db.engine import Sessions, batches
 from db.logps import add_logps, find_logps
 from models.alignment.records import ResponseLogps
 from models.number_format import torch_device
@@ -25,7 +23,7 @@ Request = tuple[Prompt, str]
 
 
 def response_logps(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     model: ResolvedModel,
     requests: Iterable[Request],
     *,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from db import embeddings, pairs, responses, runs
+from db.engine import Session
 from models.report import (
     CurationReport,
     NextStep,

@@ -6,9 +6,8 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from db import policies, runs
+from db.engine import Session
 from models.demo import MODEL_FOLDER
 from models.embedding import Embedder
 from models.embedding.hashed import HashedEmbedder

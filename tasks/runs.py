@@ -12,11 +12,9 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
-from db.engine import alone
+from db.engine import Sessions, alone
 from db.prompts import run_prompts_after
 from models.records import StoredPrompt
 from tasks.choices import chosen_curation, loads_model
@@ -44,13 +42,13 @@ def open_run(config: CurateConfig) -> int:
     return opened(lambda sessions, version: _open(sessions, config, version))
 
 
-def opened(open_once: Callable[[sessionmaker[Session], str], int]) -> int:
+def opened(open_once: Callable[[Sessions, str], int]) -> int:
     """Open a run by a function of the sessions and the code's version, or take up the one that was opened meanwhile."""
     version = code_version()
     with open_database(Settings()) as sessions:
         try:
             return open_once(sessions, version)
-        except IntegrityError:  # the same command was started at the same moment, and was first
+        except runs.OpenedMeanwhileError:  # the same command was started at the same moment, and was first
             return open_once(sessions, version)
 
 
@@ -79,7 +77,7 @@ def alone_on(run_id: int) -> Iterator[None]:
     with open_database(Settings()) as sessions, ExitStack() as stack:
         # The sweep holds a run for a moment, to see whether somebody works on it.
         for _ in range(ATTEMPTS):
-            if stack.enter_context(alone(sessions.kw["bind"], f"run {run_id}")):
+            if stack.enter_context(alone(sessions, f"run {run_id}")):
                 break
             time.sleep(ATTEMPT_S)
         else:
@@ -115,7 +113,7 @@ def recorded(run_id: int) -> Iterator[None]:
     _finish(run_id, runs.COMPLETED)
 
 
-def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -> int:
+def _open(sessions: Sessions, config: CurateConfig, version: str) -> int:
     with sessions.begin() as session:
         config, prompt_ids = chosen_curation(session, config)
         run_id = runs.find_unfinished(session, config.key)
@@ -137,7 +135,7 @@ def _open(sessions: sessionmaker[Session], config: CurateConfig, version: str) -
         )
 
 
-def prompt_pages(sessions: sessionmaker[Session], run_id: int, size: int) -> Iterator[list[StoredPrompt]]:
+def prompt_pages(sessions: Sessions, run_id: int, size: int) -> Iterator[list[StoredPrompt]]:
     """The run's prompts, page by page in the order of their ids, with no transaction open in between."""
     after = 0
     while True:

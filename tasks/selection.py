@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import embeddings, pairs, prompts, runs
+from db.engine import Sessions
 from models.records import Pair, VectorLocation
 from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
 from models.vectors import VectorStore
@@ -48,7 +48,7 @@ class _SelectionStage:
 
     def __init__(
         self,
-        sessions: sessionmaker[Session],
+        sessions: Sessions,
         run_id: int,
         embedder_id: int,
         store: VectorStore,

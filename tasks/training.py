@@ -11,9 +11,9 @@ from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import policies
+from db.engine import Session, Sessions
 from db.runs import get_run
 from db.samples import Sample
 from models.alignment.errors import FolderInUseError
@@ -130,7 +130,7 @@ def train_policy(run_id: int, start_id: int | None) -> int:
         return train_one(sessions, run_id, plan, settings)
 
 
-def train_one(sessions: sessionmaker[Session], run_id: int, plan: Plan, settings: Settings) -> int:
+def train_one(sessions: Sessions, run_id: int, plan: Plan, settings: Settings) -> int:
     """Train a policy, or find it trained; return its id. What it measures on the way goes to the database at once.
 
     Raises:
@@ -268,7 +268,7 @@ def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRe
     )
 
 
-def _job(sessions: sessionmaker[Session], key: str, plan: Plan, settings: Settings) -> TrainingJob:
+def _job(sessions: Sessions, key: str, plan: Plan, settings: Settings) -> TrainingJob:
     """What the trainer is given. The reference's log-probabilities come with the examples: it is loaded once, before.
 
     The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).

@@ -324,12 +324,11 @@ def test_what_a_run_spends_adds_up(sessions, world):
 
 
 def test_one_process_at_a_time_holds_a_name(settings, sessions):
-    engine = sessions.kw["bind"]
-    with alone(engine, "run 1") as first, alone(engine, "run 1") as second:
+    with alone(sessions, "run 1") as first, alone(sessions, "run 1") as second:
         assert (first, second) == (True, False)
-        with alone(engine, "run 2") as other:
+        with alone(sessions, "run 2") as other:
             assert other
-    with alone(engine, "run 1") as again:
+    with alone(sessions, "run 1") as again:
         assert again
 
 

@@ -15,9 +15,9 @@ from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from db.engine import Session, Sessions
 from db.labels import queues
 from db.schema import labels
 from web import labelling
@@ -42,7 +42,7 @@ TEMPLATES = Jinja2Templates(
 
 
 def create_app(
-    sessions: sessionmaker[Session], *, secret: bytes, lease_s: float, on_labels: Callable[[], None] = lambda: None
+    sessions: Sessions, *, secret: bytes, lease_s: float, on_labels: Callable[[], None] = lambda: None
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path
-from sqlalchemy.orm import Session
 
+from db.engine import Session
 from db.labels import leases, queues
 from db.labels.judgements import judgements_on
 from models.labelling import as_judgement

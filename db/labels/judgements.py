@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import batches, insert_new, take_turn
 from db.schema import curation, labels
 from models.labelling.quality_records import Annotator, AnnotatorJudgement
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
@@ -66,6 +66,11 @@ def find_annotators(session: Session, names: Sequence[str]) -> list[int]:
             there_are = ", ".join(sorted({repr(annotator.name) for annotator in known})) or "none yet"
             raise LookupError(f"there is no annotator {name!r}; there are: {there_are}")
     return [annotator.id for annotator in known if annotator.name in names]
+
+
+def take_turn_of_judgements(session: Session) -> None:
+    """Let nobody else who takes it store judgements until this transaction ends: what is read from here stays true."""
+    take_turn(session, labels.Judgement.__tablename__)
 
 
 def add_judgements(
