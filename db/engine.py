@@ -5,15 +5,16 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from sqlalchemy import Engine, Table, create_engine, event, func, orm, select
+from sqlalchemy import Engine, Table, create_engine, event, func, orm, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ Sessions: TypeAlias = orm.sessionmaker[orm.Session]  # what opens sessions on on
 
 LOCK_TIMEOUT_S = 60
 INSERT_BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a database's driver says went wrong. `is_unusable`: with the database, not with what it was asked."""
+
+    reason: str
+    is_unusable: bool
 
 
 def make_engine(url: str) -> Engine:
@@ -53,6 +62,16 @@ def make_engine(url: str) -> Engine:
     engine = create_engine(parsed, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": LOCK_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def shown_url(url: str) -> str:
+    """A database's address without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def fault_of(error: Exception) -> Fault | None:
+    """What the driver says, if the error came from a database."""
+    return Fault(str(error.orig), isinstance(error, OperationalError)) if isinstance(error, DBAPIError) else None
 
 
 def make_session_factory(engine: Engine) -> Sessions:
@@ -108,6 +127,16 @@ def alone(sessions: Sessions, name: str) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def ping(session: Session) -> None:
+    """Ask the database for something, to see that it answers."""
+    session.execute(text("SELECT 1"))
+
+
+def as_utc(stored: datetime) -> datetime:
+    """A stored time with its time zone: SQLite keeps none, and what was stored is UTC."""
+    return stored.astimezone(UTC) if stored.tzinfo else stored.replace(tzinfo=UTC)
 
 
 def record_of(kind: type[Record], row: object) -> Record:

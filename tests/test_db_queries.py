@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from sqlalchemy import select, text
@@ -279,6 +279,28 @@ def test_an_unfinished_run_is_found_by_its_configuration_and_a_completed_one_is_
         runs.set_status(session, run, runs.FAILED, error="a second process of the same run ended later")
         assert runs.find_unfinished(session, "a" * 64) is None
         assert runs.get_run(session, run).error is None
+
+
+def test_of_one_configuration_only_one_unfinished_run_is_opened(sessions):
+    run = open_run(sessions, [], key="a" * 64)
+    with pytest.raises(runs.OpenedMeanwhileError, match="'test'"):
+        open_run(sessions, [], key="a" * 64)
+    with sessions.begin() as session:
+        assert runs.find_unfinished(session, "a" * 64) == run
+        runs.set_status(session, run, runs.COMPLETED)
+    assert open_run(sessions, [], key="a" * 64) > run
+
+
+def test_what_is_read_of_a_run_or_an_embedder_is_a_record_that_stays_as_it_was(sessions):
+    run, embedder, _ = embedded_run(sessions, row(1, "a", "x", "y"))
+    with sessions.begin() as session:
+        before = runs.get_run(session, run)
+        runs.set_status(session, run, runs.FAILED, error="out of memory")
+        assert (before.status, runs.get_run(session, run).status) == (runs.RUNNING, runs.FAILED)
+        found = embeddings.embedder_of_run(session, run)
+    assert (found.id, found.key, found.model) == (embedder, EMBEDDER.key, EMBEDDER.model)
+    with pytest.raises(FrozenInstanceError):
+        before.status = runs.COMPLETED
 
 
 def test_runs_are_found_by_id_by_name_and_as_the_last(sessions):

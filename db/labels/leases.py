@@ -54,9 +54,7 @@ def held_by(session: Session, queue_id: int, annotator_id: int) -> Lease | None:
     if row is None:
         return None
     first_id, second_id, left_id, shown_at = row
-    # SQLite keeps no time zone; what was stored is UTC.
-    aware = shown_at.astimezone(UTC) if shown_at.tzinfo else shown_at.replace(tzinfo=UTC)
-    return Lease(PairKey(first_id, second_id), left_id, aware)
+    return Lease(PairKey(first_id, second_id), left_id, engine.as_utc(shown_at))
 
 
 def grant(session: Session, queue_id: int, annotator_id: int, lease: Lease, *, expires_at: datetime) -> None:

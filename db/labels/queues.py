@@ -15,7 +15,7 @@ from typing import get_args
 from sqlalchemy import ColumnElement, Select, case, distinct, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import INSERT_BATCH, batches, insert_new
+from db.engine import INSERT_BATCH, as_utc, batches, insert_new
 from db.labels import leases
 from db.labels.judgements import add_judgements, remove_judgement
 from db.labels.preferences import recompute
@@ -123,6 +123,11 @@ def get_queue(session: Session, queue_id: int) -> QueueInfo:
         known = ", ".join(f"{queue.id} ({queue.name})" for queue in list_queues(session)) or "none yet"
         raise LookupError(f"there is no queue {queue_id}; there are: {known}")
     return QueueInfo(*row)
+
+
+def opened_at(session: Session, queue_id: int) -> datetime:
+    """When a queue was opened (UTC)."""
+    return as_utc(session.scalars(select(labels.Queue.created_at).filter_by(id=queue_id)).one())
 
 
 def take_next(
