@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import get_args
 
-from sqlalchemy import ColumnElement, Select, case, distinct, func, insert, select, update
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.orm import Session
 
 from db.engine import INSERT_BATCH, as_utc, batches, insert_new
 from db.labels import leases
 from db.labels.judgements import add_judgements, remove_judgement
 from db.labels.preferences import recompute
+from db.labels.queue_counts import recount
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from db.schema.base import utc_now
@@ -95,7 +96,7 @@ def open_queue(session: Session, *, name: str, pairs: Iterable[PairKey], judgeme
         random.Random(seed).shuffle(ordered)
         _add_pairs(session, queue_id, ordered)
     leases.take_turn(session)  # after the long part, and before counting what others may be about to add
-    _recount(session, labels.QueuePair.queue_id == queue_id)
+    recount(session, labels.QueuePair.queue_id == queue_id)
     return queue_id
 
 
@@ -104,7 +105,7 @@ def labels_came(session: Session, pairs: Sequence[PairKey]) -> None:
     table = labels.QueuePair
     for batch in batches(sorted({pair.first_response_id for pair in pairs}), INSERT_BATCH):
         of_queues = table.queue_id.in_(select(labels.Queue.id))  # makes the index by queue and pair usable
-        _recount(session, of_queues & table.first_response_id.in_(batch))
+        recount(session, of_queues & table.first_response_id.in_(batch))
 
 
 def list_queues(session: Session) -> list[QueueInfo]:
@@ -283,32 +284,5 @@ def _queued_pair(session: Session, queue_id: int, lease: leases.Lease) -> Queued
 def _pair_changed(session: Session, pair: PairKey) -> None:
     # With the queues named, the index on (queue_id, first, second) finds the pair in each of them.
     table = labels.QueuePair
-    _recount(session, table.queue_id.in_(select(labels.Queue.id)) & leases.of_pair(table, pair))
+    recount(session, table.queue_id.in_(select(labels.Queue.id)) & leases.of_pair(table, pair))
     recompute(session, [pair])
-
-
-def _recount(session: Session, which: ColumnElement[bool]) -> None:
-    """Bring the counts of these places in queues up to date with the judgements, and their queues' too."""
-    table, queue, judgement = labels.QueuePair, labels.Queue, labels.Judgement
-    people = (
-        select(func.count(distinct(judgement.annotator_id)))
-        .join(labels.Annotator, labels.Annotator.id == judgement.annotator_id)
-        .where(
-            judgement.first_response_id == table.first_response_id,
-            judgement.second_response_id == table.second_response_id,
-            judgement.verdict != "skip",
-            labels.Annotator.kind == "person",
-        )
-        .scalar_subquery()
-    )
-    connection = session.connection()
-    connection.execute(update(table).where(which, table.judgement_count != people).values(judgement_count=people))
-    wanted = select(queue.judgements_per_pair).where(queue.id == table.queue_id).scalar_subquery()
-    has_changed = table.is_done != (table.judgement_count >= wanted)
-    change = func.sum(case((table.is_done, -1), else_=1))
-    changes = connection.execute(
-        select(table.queue_id, change).where(which, has_changed).group_by(table.queue_id)
-    ).all()
-    connection.execute(update(table).where(which, has_changed).values(is_done=~table.is_done))
-    for queue_id, difference in changes:
-        connection.execute(update(queue).where(queue.id == queue_id).values(done_count=queue.done_count + difference))
