@@ -28,11 +28,12 @@ import httpx
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import judgements, labelling, prompts, queues, runs
+from db import prompts, runs
 from db.engine import make_engine, make_session_factory
-from db.label_schema import QueuePair
+from db.labels import judgements, labelling, queues
 from db.migrations import require_current
-from db.schema import Pair
+from db.schema.curation import Pair
+from db.schema.labels import QueuePair
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import ImportedResponse, ImportedRow, Prompt
 from web.app import create_app

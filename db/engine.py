@@ -5,21 +5,37 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from sqlalchemy import Engine, Table, create_engine, event, func, select
+from sqlalchemy import Engine, Table, create_engine, event, func, orm, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Item = TypeVar("Item")
+Record = TypeVar("Record", bound="DataclassInstance")
+
+Session: TypeAlias = orm.Session
+Sessions: TypeAlias = orm.sessionmaker[orm.Session]  # what opens sessions on one database
 
 LOCK_TIMEOUT_S = 60
 INSERT_BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a database's driver says went wrong. `is_unusable`: with the database, not with what it was asked."""
+
+    reason: str
+    is_unusable: bool
 
 
 def make_engine(url: str) -> Engine:
@@ -48,9 +64,19 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
-def make_session_factory(engine: Engine) -> sessionmaker[Session]:
+def shown_url(url: str) -> str:
+    """A database's address without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def fault_of(error: Exception) -> Fault | None:
+    """What the driver says, if the error came from a database."""
+    return Fault(str(error.orig), isinstance(error, OperationalError)) if isinstance(error, DBAPIError) else None
+
+
+def make_session_factory(engine: Engine) -> Sessions:
     """Make sessions whose records stay readable after the commit."""
-    return sessionmaker(engine, expire_on_commit=False)
+    return orm.sessionmaker(engine, expire_on_commit=False)
 
 
 def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> int:
@@ -86,8 +112,9 @@ def take_turn(session: Session, name: str) -> None:
 
 
 @contextmanager
-def alone(engine: Engine, name: str) -> Iterator[bool]:
+def alone(sessions: Sessions, name: str) -> Iterator[bool]:
     """Hold a name that one process at a time may hold; yields whether it was free. No transaction is kept open."""
+    engine: Engine = sessions.kw["bind"]
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield bool(connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(name)))))  # until it is closed
@@ -100,6 +127,21 @@ def alone(engine: Engine, name: str) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def ping(session: Session) -> None:
+    """Ask the database for something, to see that it answers."""
+    session.execute(text("SELECT 1"))
+
+
+def as_utc(stored: datetime) -> datetime:
+    """A stored time with its time zone: SQLite keeps none, and what was stored is UTC."""
+    return stored.astimezone(UTC) if stored.tzinfo else stored.replace(tzinfo=UTC)
+
+
+def record_of(kind: type[Record], row: object) -> Record:
+    """A table's row as a record, which has attributes of the same names and no database behind it."""
+    return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

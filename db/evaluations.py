@@ -14,9 +14,10 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import insert_new
-from db.label_schema import Annotator
-from db.policy_schema import Evaluation, EvaluationPair
-from db.schema import Run, utc_now
+from db.schema.base import utc_now
+from db.schema.curation import Run
+from db.schema.labels import Annotator
+from db.schema.policies import Evaluation, EvaluationPair
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import policy_schema
 from db.engine import insert_new
+from db.schema import policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class LatentDistance:
 
 def add_distances(session: Session, rows: Sequence[LatentDistance]) -> None:
     """Store a round's distances; a pair that is there stays as it is."""
-    insert_new(session, policy_schema.LatentDistance, [asdict(row) for row in rows])
+    insert_new(session, policies.LatentDistance, [asdict(row) for row in rows])
 
 
 def distances_of(session: Session, run_id: int, round: int) -> list[LatentDistance]:
     """The distances of a run's round, by prompt and responses."""
-    table = policy_schema.LatentDistance
+    table = policies.LatentDistance
     query = (
         select(table.prompt_id, table.golden_response_id, table.sampled_response_id, table.distance, table.weight)
         .where(table.run_id == run_id, table.round == round)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new
-from db.policy_schema import ResponseLogp
+from db.schema.policies import ResponseLogp
 from models.alignment.records import ResponseLogps
 
 LOOKUP_BATCH = 5_000

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from db import schema
 from db.engine import insert_new
+from db.schema import curation
 from models.records import Pair, VectorLocation
 
 
@@ -44,7 +44,7 @@ class SourcePairLocations:
 
 def add_pairs(session: Session, run_id: int, pairs: Iterable[Pair]) -> int:
     """Store selected pairs; one that is stored already stays as it is. Returns how many were new."""
-    return insert_new(session, schema.Pair, [{"run_id": run_id, **asdict(pair)} for pair in pairs])
+    return insert_new(session, curation.Pair, [{"run_id": run_id, **asdict(pair)} for pair in pairs])
 
 
 def selected_pairs(
@@ -66,7 +66,7 @@ def selected_pairs(
 
 def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
     """Similarities of a run's pairs by strategy, in the order the strategies were configured to be stored."""
-    query = select(schema.Pair.strategy, schema.Pair.similarity).filter_by(run_id=run_id).order_by(schema.Pair.id)
+    query = select(curation.Pair.strategy, curation.Pair.similarity).filter_by(run_id=run_id).order_by(curation.Pair.id)
     by_strategy: dict[str, list[float]] = {}
     for strategy, similarity in session.execute(query):
         by_strategy.setdefault(strategy, []).append(similarity)
@@ -76,16 +76,16 @@ def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
 def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[int, dict[str, tuple[int, int]]]:
     """The pairs of a run's first prompts: prompt id → strategy → the two response ids."""
     first_prompts = (
-        select(schema.Pair.prompt_id)
+        select(curation.Pair.prompt_id)
         .filter_by(run_id=run_id)
         .distinct()
-        .order_by(schema.Pair.prompt_id)
+        .order_by(curation.Pair.prompt_id)
         .limit(prompt_count)
     )
     query = (
-        select(schema.Pair)
-        .where(schema.Pair.run_id == run_id, schema.Pair.prompt_id.in_(first_prompts))
-        .order_by(schema.Pair.prompt_id, schema.Pair.id)
+        select(curation.Pair)
+        .where(curation.Pair.run_id == run_id, curation.Pair.prompt_id.in_(first_prompts))
+        .order_by(curation.Pair.prompt_id, curation.Pair.id)
     )
     found: dict[int, dict[str, tuple[int, int]]] = {}
     for pair in session.scalars(query):
@@ -98,8 +98,8 @@ def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> li
 
     A response that repeats an earlier candidate's text has that one's vector.
     """
-    first, second = aliased(schema.Candidate), aliased(schema.Candidate)
-    first_vector, second_vector = aliased(schema.Embedding), aliased(schema.Embedding)
+    first, second = aliased(curation.Candidate), aliased(curation.Candidate)
+    first_vector, second_vector = aliased(curation.Embedding), aliased(curation.Embedding)
     first_text = func.coalesce(first.duplicate_of_id, first.response_id)
     second_text = func.coalesce(second.duplicate_of_id, second.response_id)
     query = (
@@ -107,9 +107,9 @@ def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> li
             first.prompt_id, first.response_id, first_vector.shard, first_vector.row,
             second.response_id, second_vector.shard, second_vector.row,
         )
-        .select_from(schema.SourcePair)
-        .join(first, (first.response_id == schema.SourcePair.first_response_id) & (first.run_id == run_id))
-        .join(second, (second.response_id == schema.SourcePair.second_response_id) & (second.run_id == run_id))
+        .select_from(curation.SourcePair)
+        .join(first, (first.response_id == curation.SourcePair.first_response_id) & (first.run_id == run_id))
+        .join(second, (second.response_id == curation.SourcePair.second_response_id) & (second.run_id == run_id))
         .join(first_vector, first_vector.response_id == first_text)
         .join(second_vector, second_vector.response_id == second_text)
         .where(

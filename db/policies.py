@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 from typing import Any
@@ -12,10 +12,10 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new, take_turn
-from db.policy_schema import Policy, TrainingMetric
+from db.engine import batches, insert_new, record_of, take_turn
 from db.runs import LARGEST_ID
-from db.schema import utc_now
+from db.schema.base import utc_now
+from db.schema.policies import Policy, TrainingMetric
 from models.alignment.records import MetricPoint
 
 BATCH = 5_000
@@ -92,7 +92,7 @@ def open_policy(  # noqa: PLR0913 - all that a policy is known by before it is t
     session.execute(
         update(Policy).filter_by(key=key, status=FAILED).values(status=TRAINING, error=None, finished_at=None)
     )
-    return _record(session.scalars(select(Policy).filter_by(key=key)).one())
+    return record_of(PolicyRecord, session.scalars(select(Policy).filter_by(key=key)).one())
 
 
 def finish_policy(
@@ -144,12 +144,25 @@ def get_policy(session: Session, policy_id: int) -> PolicyRecord:
     row = session.get(Policy, policy_id) if policy_id < LARGEST_ID else None
     if row is None:
         raise LookupError(f"there is no policy {policy_id}; see: antipode policies")
-    return _record(row)
+    return record_of(PolicyRecord, row)
+
+
+def first_round(session: Session, policy_id: int) -> PolicyRecord:
+    """The policy of the first round that leads to this one."""
+    policy = get_policy(session, policy_id)
+    while policy.round > 1 and policy.parent_id is not None:
+        policy = get_policy(session, policy.parent_id)
+    return policy
+
+
+def start_of(session: Session, policy_id: int) -> int | None:
+    """The fine-tuned policy that a policy's run began with; None if it began with a model that was not trained here."""
+    return first_round(session, policy_id).parent_id
 
 
 def list_policies(session: Session) -> list[PolicyRecord]:
     """All policies, newest first."""
-    return [_record(row) for row in session.scalars(select(Policy).order_by(Policy.id.desc()))]
+    return [record_of(PolicyRecord, row) for row in session.scalars(select(Policy).order_by(Policy.id.desc()))]
 
 
 def add_metrics(session: Session, policy_id: int, points: Sequence[MetricPoint]) -> None:
@@ -182,7 +195,3 @@ def metric_points(session: Session, policy_id: int) -> list[MetricPoint]:
 
 def _columns(point: MetricPoint) -> dict[str, Any]:
     return {"split": point.split, "step": point.step, "name": point.name, "value": point.value}
-
-
-def _record(row: Policy) -> PolicyRecord:
-    return PolicyRecord(**{column.name: getattr(row, column.name) for column in fields(PolicyRecord)})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.engine import take_turn
-from db.policy_schema import Promotion
+from db.engine import record_of, take_turn
+from db.schema.policies import Promotion
 
 PROMOTE, ROLLBACK = "promote", "rollback"
 
@@ -88,7 +88,4 @@ def roll_back(session: Session) -> tuple[int, int | None]:
 
 def history(session: Session) -> list[PromotionRecord]:
     """Every change of the policy in use, oldest first."""
-    return [
-        PromotionRecord(**{column.name: getattr(row, column.name) for column in fields(PromotionRecord)})
-        for row in session.scalars(select(Promotion).order_by(Promotion.id))
-    ]
+    return [record_of(PromotionRecord, row) for row in session.scalars(select(Promotion).order_by(Promotion.id))]

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from db import schema
 from db.engine import batches, insert_new
+from db.schema import curation
 from models.records import GeneratorIdentity, ImportedRow, Message, Prompt, StoredPrompt, content_key
 
 LOOKUP_BATCH = 10_000
@@ -33,27 +33,27 @@ class Added:
 def ensure_source(session: Session, *, name: str, location: str, format: str, content_hash: str) -> int:
     """Return the id of the source with this name and content, made if it is new."""
     row = {"name": name, "location": location, "format": format, "content_hash": content_hash}
-    insert_new(session, schema.Source, [row])
-    query = select(schema.Source.id).filter_by(name=name, content_hash=content_hash)
+    insert_new(session, curation.Source, [row])
+    query = select(curation.Source.id).filter_by(name=name, content_hash=content_hash)
     return session.scalars(query).one()
 
 
 def source_names(session: Session) -> list[str]:
     """Names of all sources, sorted."""
-    return list(session.scalars(select(schema.Source.name).distinct().order_by(schema.Source.name)))
+    return list(session.scalars(select(curation.Source.name).distinct().order_by(curation.Source.name)))
 
 
 def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> Added:
     """Store the rows of one part of a source: prompts, where they came from, their responses and pairs."""
     new_prompts = insert_new(
         session,
-        schema.Prompt,
+        curation.Prompt,
         [{"key": row.prompt.key, "messages": messages_to_json(row.prompt), "text": row.prompt.text} for row in rows],
     )
-    prompt_ids = _ids_by_key(session, schema.Prompt, [row.prompt.key for row in rows])
+    prompt_ids = _ids_by_key(session, curation.Prompt, [row.prompt.key for row in rows])
     insert_new(
         session,
-        schema.SourceRow,
+        curation.SourceRow,
         [
             {
                 "source_id": source_id,
@@ -65,10 +65,10 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
         ],
     )
     new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
-    response_ids = _ids_by_key(session, schema.Response, [key for keys in keys_by_row for key in keys])
+    response_ids = _ids_by_key(session, curation.Response, [key for keys in keys_by_row for key in keys])
     insert_new(
         session,
-        schema.SourceResponse,
+        curation.SourceResponse,
         [
             {"source_id": source_id, "row_number": row.row_number, "response_id": response_ids[key]}
             for row, keys in zip(rows, keys_by_row, strict=True)
@@ -83,20 +83,22 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
 
 def select_prompt_ids(session: Session, *, source: str | None, split: str | None, limit: int | None) -> list[int]:
     """Ids of the prompts of a source (None: all), optionally of one split, in the order of import."""
-    query = select(schema.Prompt.id).order_by(schema.Prompt.id).limit(limit)
+    query = select(curation.Prompt.id).order_by(curation.Prompt.id).limit(limit)
     if source is not None or split is not None:
-        rows = select(schema.SourceRow.prompt_id).join(schema.Source, schema.Source.id == schema.SourceRow.source_id)
+        rows = select(curation.SourceRow.prompt_id).join(
+            curation.Source, curation.Source.id == curation.SourceRow.source_id
+        )
         if source is not None:
-            rows = rows.where(schema.Source.name == source)
+            rows = rows.where(curation.Source.name == source)
         if split is not None:
-            rows = rows.where(schema.SourceRow.split == split)
-        query = query.where(schema.Prompt.id.in_(rows))
+            rows = rows.where(curation.SourceRow.split == split)
+        query = query.where(curation.Prompt.id.in_(rows))
     return list(session.scalars(query))
 
 
 def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> list[StoredPrompt]:
     """The next `size` prompts of a run whose id is greater than `after`, by id: one page."""
-    joined = schema.RunPrompt.prompt_id
+    joined = curation.RunPrompt.prompt_id
     query = _run_prompts(run_id).where(joined > after).order_by(joined).limit(size)
     return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
 
@@ -105,14 +107,14 @@ def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPr
     """These prompts, in the order given."""
     found: dict[int, StoredPrompt] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
-        query = select(schema.Prompt.id, schema.Prompt.messages).where(schema.Prompt.id.in_(batch))
+        query = select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
         found |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)}
     return [found[id_] for id_ in prompt_ids]
 
 
 def count_run_prompts(session: Session, run_id: int) -> int:
     """How many prompts a run works on."""
-    return session.scalar(select(func.count()).select_from(schema.RunPrompt).filter_by(run_id=run_id)) or 0
+    return session.scalar(select(func.count()).select_from(curation.RunPrompt).filter_by(run_id=run_id)) or 0
 
 
 def messages_to_json(prompt: Prompt) -> list[dict[str, str]]:
@@ -127,9 +129,9 @@ def prompt_from_json(messages: list[Any]) -> Prompt:
 
 def _run_prompts(run_id: int) -> Select[tuple[int, list[Any]]]:
     return (
-        select(schema.Prompt.id, schema.Prompt.messages)
-        .join(schema.RunPrompt, schema.RunPrompt.prompt_id == schema.Prompt.id)
-        .where(schema.RunPrompt.run_id == run_id)
+        select(curation.Prompt.id, curation.Prompt.messages)
+        .join(curation.RunPrompt, curation.RunPrompt.prompt_id == curation.Prompt.id)
+        .where(curation.RunPrompt.run_id == run_id)
     )
 
 
@@ -140,10 +142,10 @@ def _add_responses(
     generators = {model: GeneratorIdentity("imported", model) for row in rows for model in _models(row)}
     insert_new(
         session,
-        schema.Generator,
+        curation.Generator,
         [{"key": g.key, "backend": g.backend, "model": g.model} for g in generators.values()],
     )
-    generator_ids = _ids_by_key(session, schema.Generator, [g.key for g in generators.values()])
+    generator_ids = _ids_by_key(session, curation.Generator, [g.key for g in generators.values()])
     keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
     for row in rows:
@@ -168,7 +170,7 @@ def _add_responses(
                     "is_reference": response.is_reference,
                 }
             )
-    return insert_new(session, schema.Response, values), keys_by_row
+    return insert_new(session, curation.Response, values), keys_by_row
 
 
 def _add_source_pairs(
@@ -177,7 +179,7 @@ def _add_source_pairs(
     paired = [(row, ids, row.pair) for row, ids in zip(rows, ids_by_row, strict=True) if row.pair]
     return insert_new(
         session,
-        schema.SourcePair,
+        curation.SourcePair,
         [
             {
                 "source_id": source_id,
@@ -196,7 +198,7 @@ def _models(row: ImportedRow) -> set[str | None]:
 
 
 def _ids_by_key(
-    session: Session, table: type[schema.Prompt | schema.Response | schema.Generator], keys: Sequence[str]
+    session: Session, table: type[curation.Prompt | curation.Response | curation.Generator], keys: Sequence[str]
 ) -> dict[str, int]:
     found: dict[str, int] = {}
     for batch in batches(dict.fromkeys(keys), LOOKUP_BATCH):

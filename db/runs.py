@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import schema
-from db.engine import insert_new
+from db.engine import insert_new, record_of, take_turn
+from db.schema import curation
+from db.schema.base import utc_now
 from models.number_format import NumberFormat
 
 RUNNING, COMPLETED, FAILED, CRASHED, STOPPED = "running", "completed", "failed", "crashed", "stopped"
 LARGEST_ID = 2**31
 CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE = "curate", "label", "align", "ld-align", "evaluate"
+
+
+class OpenedMeanwhileError(RuntimeError):
+    """Another process has just opened a run of the same configuration, and it is unfinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One row of `runs`."""
+
+    id: int
+    name: str
+    config: dict[str, Any]
+    config_key: str
+    status: str
+    code_version: str
+    embedder_id: int | None
+    has_fixed_candidates: bool
+    started_at: datetime
+    finished_at: datetime | None
+    error: str | None
+    kind: str
+    labelled_run_id: int | None
+    annotator_id: int | None
+    requests: int
+    cost: float
+    deployment: str | None
+    flow_run_id: str | None
+    resumes: int
+    device_seconds: float
+    dtype: str | None
+    dtype_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +83,18 @@ class RunSummary:
     dtype_reason: str | None
 
 
-def find_unfinished(session: Session, config_keys: Collection[str]) -> int | None:
-    """The newest run of one of these keys that has not completed, if there is one."""
+def take_turn_of_runs(session: Session) -> None:
+    """Let nobody else who takes it open a run until this transaction ends: what is read from here on stays true."""
+    take_turn(session, curation.Run.__tablename__)
+
+
+def find_unfinished(session: Session, config_keys: Sequence[str]) -> int | None:
+    """The run that has not completed, if there is one: of the first of these keys that has any, its newest."""
+    table = curation.Run
     query = (
-        select(schema.Run.id)
-        .where(schema.Run.config_key.in_(config_keys), schema.Run.status != COMPLETED)
-        .order_by(schema.Run.id.desc())
+        select(table.id)
+        .where(table.config_key.in_(config_keys), table.status != COMPLETED)
+        .order_by(table.config_key != config_keys[0], table.id.desc())
         .limit(1)
     )
     return session.scalar(query)
@@ -75,8 +115,11 @@ def open_run(
     """Store a new run, and the prompts it works on or the run whose pairs it labels; return its id.
 
     `number_format` is what `auto` stands for in it; None for a run that loads no model.
+
+    Raises:
+        OpenedMeanwhileError: If a run of this configuration is unfinished; the transaction is lost.
     """
-    run = schema.Run(
+    run = curation.Run(
         name=name,
         kind=kind,
         config=dict(config),
@@ -88,8 +131,11 @@ def open_run(
         dtype_reason=number_format and number_format.reason,
     )
     session.add(run)
-    session.flush()
-    insert_new(session, schema.RunPrompt, [{"run_id": run.id, "prompt_id": prompt_id} for prompt_id in prompt_ids])
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise OpenedMeanwhileError(f"another process has just opened a run named {name!r}; try again") from error
+    insert_new(session, curation.RunPrompt, [{"run_id": run.id, "prompt_id": prompt_id} for prompt_id in prompt_ids])
     return run.id
 
 
@@ -97,87 +143,88 @@ def take_up(session: Session, run_id: int, *, config: Mapping[str, Any], config_
     """Say that a run is at work again, with the same configuration at another pace."""
     set_status(session, run_id, RUNNING)
     values = {"config": dict(config), "config_key": config_key}
-    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+    session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
 def set_status(session: Session, run_id: int, status: str, *, error: str | None = None) -> None:
     """Say how a run stands; a run that is not running gets its time of finishing. A completed run stays completed."""
-    finished_at = None if status == RUNNING else schema.utc_now()
+    finished_at = None if status == RUNNING else utc_now()
     session.execute(
-        update(schema.Run)
-        .where(schema.Run.id == run_id, schema.Run.status != COMPLETED)
+        update(curation.Run)
+        .where(curation.Run.id == run_id, curation.Run.status != COMPLETED)
         .values(status=status, error=error, finished_at=finished_at)
     )
 
 
 def fix_candidates(session: Session, run_id: int) -> None:
     """Say that the run's candidates are complete; nothing is added to them any more."""
-    session.execute(update(schema.Run).filter_by(id=run_id).values(has_fixed_candidates=True))
+    session.execute(update(curation.Run).filter_by(id=run_id).values(has_fixed_candidates=True))
 
 
 def set_format(session: Session, run_id: int, number_format: NumberFormat) -> None:
     """Say what `auto` stands for in a run that was stored without it."""
     values = {"dtype": number_format.dtype, "dtype_reason": number_format.reason}
-    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+    session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
 def set_embedder(session: Session, run_id: int, embedder_id: int) -> None:
     """Say which embedder's vectors a run uses."""
-    session.execute(update(schema.Run).filter_by(id=run_id).values(embedder_id=embedder_id))
+    session.execute(update(curation.Run).filter_by(id=run_id).values(embedder_id=embedder_id))
 
 
 def set_annotator(session: Session, run_id: int, annotator_id: int) -> None:
     """Say who judges in a run that labels."""
-    session.execute(update(schema.Run).filter_by(id=run_id).values(annotator_id=annotator_id))
+    session.execute(update(curation.Run).filter_by(id=run_id).values(annotator_id=annotator_id))
 
 
 def set_origin(session: Session, run_id: int, *, deployment: str | None, flow_run_id: str | None) -> None:
     """Say which Prefect deployment and which of its flow runs work on a run; None: a person at a command line."""
     values = {"deployment": deployment, "flow_run_id": flow_run_id}
-    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+    session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
-def running(session: Session, *, started_before: datetime) -> list[schema.Run]:
+def running(session: Session, *, started_before: datetime) -> list[RunRecord]:
     """The runs that say that they are running, and those of a deployment whose process died, oldest first."""
-    is_crashed = (schema.Run.status == CRASHED) & schema.Run.deployment.is_not(None)
-    query = select(schema.Run).where(
-        (schema.Run.status == RUNNING) | is_crashed, schema.Run.started_at < started_before
+    is_crashed = (curation.Run.status == CRASHED) & curation.Run.deployment.is_not(None)
+    query = select(curation.Run).where(
+        (curation.Run.status == RUNNING) | is_crashed, curation.Run.started_at < started_before
     )
-    return list(session.scalars(query.order_by(schema.Run.id)))
+    return [record_of(RunRecord, run) for run in session.scalars(query.order_by(curation.Run.id))]
 
 
-def newest_of(session: Session, kind: str, name: str) -> list[schema.Run]:
+def newest_of(session: Session, kind: str, name: str) -> list[RunRecord]:
     """The runs of a kind and a name, newest first."""
-    return list(session.scalars(select(schema.Run).filter_by(kind=kind, name=name).order_by(schema.Run.id.desc())))
+    query = select(curation.Run).filter_by(kind=kind, name=name).order_by(curation.Run.id.desc())
+    return [record_of(RunRecord, run) for run in session.scalars(query)]
 
 
 def count_resume(session: Session, run_id: int) -> None:
     """Count that a run is taken up after its process died."""
-    session.execute(update(schema.Run).filter_by(id=run_id).values(resumes=schema.Run.resumes + 1))
+    session.execute(update(curation.Run).filter_by(id=run_id).values(resumes=curation.Run.resumes + 1))
 
 
 def add_device_seconds(session: Session, run_id: int, seconds: float) -> None:
     """Add to the seconds for which a run held a device."""
-    values = {"device_seconds": schema.Run.device_seconds + seconds}
-    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+    values = {"device_seconds": curation.Run.device_seconds + seconds}
+    session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
 def spend(session: Session, run_id: int, requests: int, cost: float) -> None:
     """Add to what a run has spent."""
-    values = {"requests": schema.Run.requests + requests, "cost": schema.Run.cost + cost}
-    session.execute(update(schema.Run).filter_by(id=run_id).values(values))
+    values = {"requests": curation.Run.requests + requests, "cost": curation.Run.cost + cost}
+    session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
-def get_run(session: Session, run_id: int) -> schema.Run:
+def get_run(session: Session, run_id: int) -> RunRecord:
     """The run of this id.
 
     Raises:
         LookupError: If there is none.
     """
-    run = session.get(schema.Run, run_id)
+    run = session.get(curation.Run, run_id)
     if run is None:
         raise LookupError(f"there is no run {run_id}; see: antipode runs")
-    return run
+    return record_of(RunRecord, run)
 
 
 def find_run(session: Session, run: str) -> int:
@@ -186,11 +233,11 @@ def find_run(session: Session, run: str) -> int:
     Raises:
         LookupError: If there is none.
     """
-    query = select(func.max(schema.Run.id)).where(schema.Run.kind == CURATE)
+    query = select(func.max(curation.Run.id)).where(curation.Run.kind == CURATE)
     if run.isdecimal() and int(run) < LARGEST_ID:
-        query = query.where(schema.Run.id == int(run))
+        query = query.where(curation.Run.id == int(run))
     elif run != "last":
-        query = query.where(schema.Run.name == run)
+        query = query.where(curation.Run.name == run)
     run_id = session.scalar(query)
     if run_id is None:
         raise LookupError(_why_no_run(session, run))
@@ -207,9 +254,9 @@ def summaries(session: Session, run_id: int | None = None) -> list[RunSummary]:
 def set_skipped(session: Session, run_id: int, reasons: Mapping[int, str]) -> None:
     """Store why prompts ended without a pair: prompt id → reason. The first reason stays."""
     if reasons:
-        table = schema.RunPrompt.__table__
+        table = curation.RunPrompt.__table__
         session.connection().execute(
-            update(schema.RunPrompt)
+            update(curation.RunPrompt)
             .where(table.c.run_id == run_id, table.c.prompt_id == bindparam("of_prompt"), table.c.skipped.is_(None))
             .values(skipped=bindparam("reason")),
             [{"of_prompt": prompt_id, "reason": reason} for prompt_id, reason in reasons.items()],
@@ -219,11 +266,11 @@ def set_skipped(session: Session, run_id: int, reasons: Mapping[int, str]) -> No
 def clear_skipped(session: Session, run_id: int, prompt_ids: Sequence[int]) -> None:
     """Forget why these prompts had no pair: they have one after all."""
     session.execute(
-        update(schema.RunPrompt)
+        update(curation.RunPrompt)
         .where(
-            schema.RunPrompt.run_id == run_id,
-            schema.RunPrompt.prompt_id.in_(prompt_ids),
-            schema.RunPrompt.skipped.is_not(None),
+            curation.RunPrompt.run_id == run_id,
+            curation.RunPrompt.prompt_id.in_(prompt_ids),
+            curation.RunPrompt.skipped.is_not(None),
         )
         .values(skipped=None)
     )
@@ -231,8 +278,8 @@ def clear_skipped(session: Session, run_id: int, prompt_ids: Sequence[int]) -> N
 
 def skipped_prompt_ids(session: Session, run_id: int) -> set[int]:
     """The prompts of a run that ended without what was wanted of them."""
-    query = select(schema.RunPrompt.prompt_id).where(
-        schema.RunPrompt.run_id == run_id, schema.RunPrompt.skipped.is_not(None)
+    query = select(curation.RunPrompt.prompt_id).where(
+        curation.RunPrompt.run_id == run_id, curation.RunPrompt.skipped.is_not(None)
     )
     return set(session.scalars(query))
 
@@ -240,9 +287,9 @@ def skipped_prompt_ids(session: Session, run_id: int) -> set[int]:
 def skip_counts(session: Session, run_id: int) -> dict[str, int]:
     """How many prompts of a run ended without a pair, by reason."""
     query = (
-        select(schema.RunPrompt.skipped, func.count())
-        .where(schema.RunPrompt.run_id == run_id, schema.RunPrompt.skipped.is_not(None))
-        .group_by(schema.RunPrompt.skipped)
+        select(curation.RunPrompt.skipped, func.count())
+        .where(curation.RunPrompt.run_id == run_id, curation.RunPrompt.skipped.is_not(None))
+        .group_by(curation.RunPrompt.skipped)
         .order_by(func.count().desc())
     )
     return {reason: count for reason, count in session.execute(query) if reason is not None}
@@ -251,7 +298,7 @@ def skip_counts(session: Session, run_id: int) -> dict[str, int]:
 def _why_no_run(session: Session, run: str) -> str:
     if run == "last":
         return "there is no run yet; make one: antipode demo, or antipode curate"
-    other = session.get(schema.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
+    other = session.get(curation.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
     if other is not None and other.kind == LABEL:
         return f"run {run} labels the pairs of run {other.labelled_run_id}; name that one"
     if other is not None:

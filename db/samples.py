@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from db import schema
 from db.engine import batches
 from db.prompts import prompt_from_json
+from db.schema import curation
 from models.records import Prompt
 
 LOOKUP_BATCH = 5_000
@@ -31,7 +31,7 @@ class Sample:
 
 def samples(session: Session, generator_id: int, prompt_ids: Sequence[int], *, count: int) -> list[Sample]:
     """The first `count` samples of a generator for each of these prompts, by prompt and sample."""
-    response = schema.Response
+    response = curation.Response
     return _read(
         session,
         _query().where(response.generator_id == generator_id, response.sample_index < count),
@@ -41,16 +41,16 @@ def samples(session: Session, generator_id: int, prompt_ids: Sequence[int], *, c
 
 def references(session: Session, prompt_ids: Sequence[int]) -> list[Sample]:
     """The first reference response of each of these prompts that has one."""
-    found = _read(session, _query().where(schema.Response.is_reference), prompt_ids)
+    found = _read(session, _query().where(curation.Response.is_reference), prompt_ids)
     return list({one.prompt_id: one for one in reversed(found)}.values())[::-1]
 
 
 def _query() -> Select[Any]:
-    response = schema.Response
+    response = curation.Response
     return select(
-        response.id, response.prompt_id, schema.Prompt.messages, response.text, response.sample_index,
+        response.id, response.prompt_id, curation.Prompt.messages, response.text, response.sample_index,
         response.finish_reason,
-    ).join(schema.Prompt, schema.Prompt.id == response.prompt_id).order_by(
+    ).join(curation.Prompt, curation.Prompt.id == response.prompt_id).order_by(
         response.prompt_id, response.sample_index, response.id
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ def _read(session: Session, query: Select[Any], prompt_ids: Sequence[int]) -> li
     found = []
     for batch in batches(sorted(set(prompt_ids)), LOOKUP_BATCH):
         for id_, prompt_id, messages, text, index, finish in session.execute(
-            query.where(schema.Response.prompt_id.in_(batch))
+            query.where(curation.Response.prompt_id.in_(batch))
         ):
             found.append(Sample(id_, prompt_id, prompt_from_json(messages), text, index or 0, finish != "length"))
     return found

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.orm import Session, sessionmaker
-
-from db.engine import make_engine, make_session_factory
+from db.engine import Sessions, make_engine, make_session_factory
 from db.migrations import require_current
 from tasks.settings import Settings
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[sessionmaker[Session]]:
+def open_database(settings: Settings) -> Iterator[Sessions]:
     """Open the database, its schema made if it is empty; connections are closed at the end."""
     engine = make_engine(settings.database)
     try:

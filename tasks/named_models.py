@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from db import policies, promotions
+from db.engine import Session, Sessions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
 from models.fingerprint import model_fingerprint
@@ -63,7 +62,7 @@ def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False)
     return model.model_copy(update={"name": policy_name(policy_id)})
 
 
-def find_model(sessions: sessionmaker[Session], name: str, base: ModelConfig, settings: Settings) -> NamedModel:
+def find_model(sessions: Sessions, name: str, base: ModelConfig, settings: Settings) -> NamedModel:
     """Find a model and hash what is in it; `demo` is the one that Antipode brings, `policy:ID` a trained one.
 
     The revision of the configuration belongs to the base model; another model is taken at its newest.
@@ -80,7 +79,7 @@ def find_model(sessions: sessionmaker[Session], name: str, base: ModelConfig, se
     return NamedModel(name, location, revision, model_fingerprint(location, revision))
 
 
-def check_model(sessions: sessionmaker[Session], name: str, settings: Settings) -> None:
+def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
     """Refuse a policy that is not trained and a folder that holds no model; what the hub has, nobody asks here.
 
     Raises:
@@ -100,7 +99,7 @@ def check_model(sessions: sessionmaker[Session], name: str, settings: Settings) 
         raise ModelLoadError(name, "there is no such folder")
 
 
-def _trained(sessions: sessionmaker[Session], name: str, settings: Settings) -> NamedModel:
+def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
     """The model of `policy:ID`, which never changes: its content was hashed when it was trained."""
     number = name.removeprefix(POLICY_PREFIX)
     if not number.isdecimal():

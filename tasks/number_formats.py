@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
-from sqlalchemy.orm import Session
-
 from db import runs
+from db.engine import Session
 from models.number_format import NumberFormat, fast_format, times_slower
 from tasks.config.section import Section
 from tasks.progress import say

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
+from db.engine import Session, Sessions
 from tasks.config.alignment import AlignConfig, AlignmentSection
 from tasks.config.curation import CurateConfig
 from tasks.config.evaluation import QuestionsConfig
@@ -65,7 +65,7 @@ def load_alignment(session: Session, run_id: int) -> AlignmentSection:
 class RunAtWork(Generic[Config]):
     """A run as its steps see it: the database, which run it is, how it is configured, where things are."""
 
-    sessions: sessionmaker[Session]
+    sessions: Sessions
     run_id: int
     config: Config
     settings: Settings

@@ -11,11 +11,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, sessionmaker
-
 from db import runs
-from db.engine import alone
+from db.engine import Session, Sessions, alone
 from db.prompts import run_prompts_after
 from models.records import StoredPrompt
 from tasks.database import open_database
@@ -31,12 +28,12 @@ ATTEMPTS, ATTEMPT_S = 3, 0.5
 _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 
-def opened(open_once: Callable[[sessionmaker[Session]], int]) -> int:
+def opened(open_once: Callable[[Sessions], int]) -> int:
     """Open a run, or take up the one that was opened at the same moment."""
     with open_database(Settings()) as sessions:
         try:
             return open_once(sessions)
-        except IntegrityError:  # the same command was started at the same moment, and was first
+        except runs.OpenedMeanwhileError:  # the same command was started at the same moment, and was first
             return open_once(sessions)
 
 
@@ -109,7 +106,7 @@ def alone_on(run_id: int) -> Iterator[None]:
     with open_database(Settings()) as sessions, ExitStack() as stack:
         # The sweep holds a run for a moment, to see whether somebody works on it.
         for _ in range(ATTEMPTS):
-            if stack.enter_context(alone(sessions.kw["bind"], f"run {run_id}")):
+            if stack.enter_context(alone(sessions, f"run {run_id}")):
                 break
             time.sleep(ATTEMPT_S)
         else:
@@ -145,7 +142,7 @@ def recorded(run_id: int) -> Iterator[None]:
     _finish(run_id, runs.COMPLETED)
 
 
-def prompt_pages(sessions: sessionmaker[Session], run_id: int, size: int) -> Iterator[list[StoredPrompt]]:
+def prompt_pages(sessions: Sessions, run_id: int, size: int) -> Iterator[list[StoredPrompt]]:
     """The run's prompts, page by page in the order of their ids, with no transaction open in between."""
     after = 0
     while True:

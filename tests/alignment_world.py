@@ -13,7 +13,8 @@ from test_db_queries import add
 from test_tasks_labelling import label
 from test_tasks_steps import configured, curate
 
-from db import policy_schema, responses
+from db import responses
+from db.schema import policies
 from models.demo.corpus import demo_prompts, reference_response
 from models.records import GeneratedResponse, ImportedResponse, ImportedRow, Prompt
 from tasks.alignment.data import compared_prompts, is_held_out, read_data
@@ -97,7 +98,7 @@ def merged(sections: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def count_rows(sessions: Any, table: str) -> int:
     """How many rows a table of alignment has."""
     with sessions() as session:
-        return int(session.scalar(query(func.count()).select_from(getattr(policy_schema, table))) or 0)
+        return int(session.scalar(query(func.count()).select_from(getattr(policies, table))) or 0)
 
 
 def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of: Callable[[str], str]) -> None:

@@ -10,8 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from test_db_policies import open_align_run, open_policy
 from test_db_queries import add, all_prompt_ids, ids_by_text, row
 
-from db import evaluations, judgements, policies
-from db.schema import Run
+from db import evaluations, policies
+from db.labels import judgements
+from db.schema.curation import Run
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 
 ANNA = AnnotatorIdentity("person", "anna")

@@ -9,9 +9,10 @@ from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
 
-from db import judgements, labelling, pairs, preferences, replies, runs, snapshots
+from db import pairs, runs
 from db.engine import alone
-from db.label_schema import Judgement as StoredJudgement
+from db.labels import judgements, labelling, preferences, replies, snapshots
+from db.schema.labels import Judgement as StoredJudgement
 from models.exchange.trainers import content_hash
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Preference
 from models.labelling.replies import StoredReply
@@ -323,12 +324,11 @@ def test_what_a_run_spends_adds_up(sessions, world):
 
 
 def test_one_process_at_a_time_holds_a_name(settings, sessions):
-    engine = sessions.kw["bind"]
-    with alone(engine, "run 1") as first, alone(engine, "run 1") as second:
+    with alone(sessions, "run 1") as first, alone(sessions, "run 1") as second:
         assert (first, second) == (True, False)
-        with alone(engine, "run 2") as other:
+        with alone(sessions, "run 2") as other:
             assert other
-    with alone(engine, "run 1") as again:
+    with alone(sessions, "run 1") as again:
         assert again
 
 

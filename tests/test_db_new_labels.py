@@ -14,8 +14,10 @@ from test_db_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
 from test_tasks_steps import on_sqlite
 
-from db import judgements, label_schema, pairs, preferences, schema
-from db.new_labels import NewLabels, new_labels
+from db import pairs
+from db.labels import judgements, preferences
+from db.labels.new_labels import NewLabels, new_labels
+from db.schema import curation, labels
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import Pair
 
@@ -150,7 +152,7 @@ def test_the_newest_label_has_its_time_with_its_zone(sessions, world):
         judge(sessions, ANNA, pair, "tie")
     assert before <= ask(sessions).newest_at <= datetime.now(UTC)
     at = datetime(2026, 7, 1, 12, 30, tzinfo=UTC)
-    table = label_schema.Preference
+    table = labels.Preference
     with sessions.begin() as session:
         for pair, hours in zip(keys, (0, 1, 2, 3), strict=True):
             session.execute(
@@ -175,10 +177,10 @@ def steps_for(sessions, size):
     add(sessions, *(row(n, f"{size}, {n}", f"x{n}", f"y{n}") for n in range(size)), content_hash=f"{size:064d}")
     with sessions.begin() as session:
         found = session.execute(
-            query(schema.Response.id, schema.Response.prompt_id)
-            .join(schema.Prompt, schema.Prompt.id == schema.Response.prompt_id)
-            .where(schema.Prompt.text.like(f"{size}, %"))
-            .order_by(schema.Response.id)
+            query(curation.Response.id, curation.Response.prompt_id)
+            .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
+            .where(curation.Prompt.text.like(f"{size}, %"))
+            .order_by(curation.Response.id)
         ).all()
         ids = [row.id for row in found]
         keys = [PairKey(*pair) for pair in zip(ids[::2], ids[1::2], strict=True)]

@@ -16,7 +16,7 @@ from test_db_queries import add, all_prompt_ids, ids_by_text, row
 from db import policies, runs
 from db.latent_distances import LatentDistance, add_distances, distances_of
 from db.logps import add_logps, find_logps
-from db.policy_schema import ResponseLogp
+from db.schema.policies import ResponseLogp
 from models.alignment.records import MetricPoint, ResponseLogps
 
 SETTINGS = {"method": "dpo", "beta": 0.1, "lora": None}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from sqlalchemy import select, text
 
-from db import pairs, prompts, responses, runs, schema
+from db import embeddings, pairs, prompts, responses, runs
+from db.schema import curation
 from models.records import (
     EmbedderIdentity,
     GeneratedResponse,
@@ -57,7 +58,7 @@ def all_prompt_ids(sessions):
 
 def ids_by_text(sessions):
     with sessions() as session:
-        return {response.text: response.id for response in session.scalars(select(schema.Response))}
+        return {response.text: response.id for response in session.scalars(select(curation.Response))}
 
 
 def sampled(prompt_id, prompt, index, text):
@@ -92,7 +93,7 @@ def test_prompts_are_selected_by_source_split_and_limit(sessions):
 
         def chosen(**wanted):
             ids = prompts.select_prompt_ids(session, **({"source": None, "split": None, "limit": None} | wanted))
-            return [session.get(schema.Prompt, id_).text for id_ in ids]
+            return [session.get(curation.Prompt, id_).text for id_ in ids]
 
         assert chosen() == ["a", "b", "c", "d"]
         assert chosen(source="one", split="train") == ["a", "c"]
@@ -134,9 +135,9 @@ def test_generated_responses_are_stored_once_whatever_a_retry_says(sessions):
         assert responses.add_generated(session, generator, GENERATOR, [sampled(prompt_id, "a", 1, "other")]) == 0
         assert responses.generated_texts(session, generator, [prompt_id]) == {prompt_id: {0: "first", 1: "second"}}
     with sessions() as session:
-        stored = session.scalars(select(schema.Response)).first()
+        stored = session.scalars(select(curation.Response)).first()
         assert (stored.seed, stored.token_count, stored.finish_reason) == (2**53 - 1, 3, "stop")
-        assert session.scalars(select(schema.Generator)).one().parameters["max_tokens"] == 8
+        assert session.scalars(select(curation.Generator)).one().parameters["max_tokens"] == 8
 
 
 def test_candidates_are_own_responses_and_wanted_samples_and_duplicates_are_recorded(sessions):
@@ -155,8 +156,8 @@ def test_candidates_are_own_responses_and_wanted_samples_and_duplicates_are_reco
         assert responses.add_candidates(session, run, [prompt_id], sample_counts=counts) == 4
         assert responses.add_candidates(session, run, [prompt_id], sample_counts=counts) == 0
     with sessions() as session:
-        found = session.scalars(select(schema.Candidate).order_by(schema.Candidate.response_id)).all()
-        texts = [session.get(schema.Response, candidate.response_id).text for candidate in found]
+        found = session.scalars(select(curation.Candidate).order_by(curation.Candidate.response_id)).all()
+        texts = [session.get(curation.Response, candidate.response_id).text for candidate in found]
         assert texts == ["same", "own", "same", "new"]
         assert [c.duplicate_of_id for c in found] == [None, None, found[0].response_id, None]
 
@@ -179,25 +180,25 @@ def embedded_run(sessions, *rows, empty=()):
     run = open_run(sessions, ids)
     with sessions.begin() as session:
         responses.add_candidates(session, run, ids, sample_counts={})
-        embedder = responses.ensure_embedder(session, EMBEDDER)
+        embedder = embeddings.ensure_embedder(session, EMBEDDER)
         runs.set_embedder(session, run, embedder)
-        missing = responses.responses_to_embed(session, run, embedder, after=0, size=100)
-        assert responses.count_to_embed(session, run, embedder) == len(missing)
+        missing = embeddings.responses_to_embed(session, run, embedder, after=0, size=100)
+        assert embeddings.count_to_embed(session, run, embedder) == len(missing)
         new = [
-            responses.NewEmbedding(r.id, None, None, 0, False)
+            embeddings.NewEmbedding(r.id, None, None, 0, False)
             if r.text in empty
-            else responses.NewEmbedding(r.id, "s", at, 5, at == 0)
+            else embeddings.NewEmbedding(r.id, "s", at, 5, at == 0)
             for at, r in enumerate(missing)
         ]
-        assert responses.add_embeddings(session, embedder, new) == len(missing)
-        assert responses.responses_to_embed(session, run, embedder, after=0, size=100) == []
+        assert embeddings.add_embeddings(session, embedder, new) == len(missing)
+        assert embeddings.responses_to_embed(session, run, embedder, after=0, size=100) == []
     return run, embedder, ids
 
 
 def test_duplicates_are_not_embedded_and_empty_responses_have_no_vector(sessions):
     run, embedder, ids = embedded_run(sessions, row(1, "a", "x", "x", "", "y"), empty=("",))
     with sessions() as session:
-        located = responses.vector_locations(session, run, embedder, ids)
+        located = embeddings.vector_locations(session, run, embedder, ids)
         names = ids_by_text(sessions)
         assert [(x.response_id, x.shard, x.row) for x in located] == [
             (located[0].response_id, "s", 0),
@@ -210,7 +211,7 @@ def test_duplicates_are_not_embedded_and_empty_responses_have_no_vector(sessions
             1,
             1,
         )
-        assert list(responses.embedded_rows(session, embedder)) == [("s", [x.response_id for x in located], [0, 2])]
+        assert list(embeddings.embedded_rows(session, embedder)) == [("s", [x.response_id for x in located], [0, 2])]
 
 
 def test_source_pairs_find_vectors_and_leave_out_equal_texts(sessions):
@@ -230,7 +231,7 @@ def test_source_pairs_find_vectors_and_leave_out_equal_texts(sessions):
             ("z", 3, 4),
         ]
         assert all(p.first.response_id < p.second.response_id for p in found)
-        assert session.scalars(select(schema.SourcePair.preferred)).all() == ["second"] * 4
+        assert session.scalars(select(curation.SourcePair.preferred)).all() == ["second"] * 4
 
 
 def test_pairs_are_stored_once_and_shown_with_their_lineage(sessions):
@@ -280,6 +281,28 @@ def test_an_unfinished_run_is_found_by_its_configuration_and_a_completed_one_is_
         assert runs.get_run(session, run).error is None
 
 
+def test_of_one_configuration_only_one_unfinished_run_is_opened(sessions):
+    run = open_run(sessions, [], key="a" * 64)
+    with pytest.raises(runs.OpenedMeanwhileError, match="'test'"):
+        open_run(sessions, [], key="a" * 64)
+    with sessions.begin() as session:
+        assert runs.find_unfinished(session, ["a" * 64]) == run
+        runs.set_status(session, run, runs.COMPLETED)
+    assert open_run(sessions, [], key="a" * 64) > run
+
+
+def test_what_is_read_of_a_run_or_an_embedder_is_a_record_that_stays_as_it_was(sessions):
+    run, embedder, _ = embedded_run(sessions, row(1, "a", "x", "y"))
+    with sessions.begin() as session:
+        before = runs.get_run(session, run)
+        runs.set_status(session, run, runs.FAILED, error="out of memory")
+        assert (before.status, runs.get_run(session, run).status) == (runs.RUNNING, runs.FAILED)
+        found = embeddings.embedder_of_run(session, run)
+    assert (found.id, found.key, found.model) == (embedder, EMBEDDER.key, EMBEDDER.model)
+    with pytest.raises(FrozenInstanceError):
+        before.status = runs.COMPLETED
+
+
 def test_runs_are_found_by_id_by_name_and_as_the_last(sessions):
     first, second = open_run(sessions, [], key="1" * 64), open_run(sessions, [], key="2" * 64)
     with sessions() as session:
@@ -301,9 +324,9 @@ def test_the_views_answer_in_plain_sql(sessions):
 def test_vectors_of_unknown_or_unembedded_responses_are_refused(sessions):
     run, embedder, _ = embedded_run(sessions, row(1, "a", "x", "x", "y"))
     with sessions() as session:
-        assert responses.newest_embedder_of(session, ids_by_text(sessions)["y"]).id == embedder
-        assert responses.embedder_of_run(session, run).id == embedder
+        assert embeddings.newest_embedder_of(session, ids_by_text(sessions)["y"]).id == embedder
+        assert embeddings.embedder_of_run(session, run).id == embedder
         with pytest.raises(LookupError, match="there is no response 99"):
-            responses.newest_embedder_of(session, 99)
+            embeddings.newest_embedder_of(session, 99)
         with pytest.raises(LookupError, match="response 2 has no vector"):
-            responses.newest_embedder_of(session, 2)
+            embeddings.newest_embedder_of(session, 2)

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 from test_db_queries import add, row
 
-from db import leases, queues
 from db.engine import make_engine, make_session_factory
-from db.judgements import add_annotator, add_judgements
-from db.label_schema import Judgement as StoredJudgement
-from db.label_schema import Lease, Preference, QueueMember, QueuePair
-from db.schema import Response
+from db.labels import leases, queues
+from db.labels.judgements import add_annotator, add_judgements
+from db.schema.curation import Response
+from db.schema.labels import Judgement as StoredJudgement
+from db.schema.labels import Lease, Preference, QueueMember, QueuePair
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import event, text
 from test_db_queries import add, row
 
-from db import queues
-from db.judgements import add_annotator
+from db.labels import queues
+from db.labels.judgements import add_annotator
 from models.labelling.records import AnnotatorIdentity, PairKey
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

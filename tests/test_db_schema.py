@@ -16,17 +16,17 @@ from conftest import ROOT
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from db import schema
 from db.engine import batches, insert_new, make_engine
 from db.migrations import VERSIONS, DatabaseOutdatedError, downgrade, newest_revision, require_current, upgrade
-from db.views import VIEWS
+from db.schema import curation
+from db.schema.views import VIEWS
 
 
 def test_migrations_make_exactly_the_tables_of_the_schema(database_url):
     engine = make_engine(database_url)
     upgrade(engine)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), curation.Base.metadata) == []
         assert set(inspect(connection).get_view_names()) == set(VIEWS)
     engine.dispose()
 
@@ -61,7 +61,7 @@ def test_a_database_with_labels_gets_the_tables_of_policies_and_keeps_what_it_ha
         )
     upgrade(engine)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), curation.Base.metadata) == []
         assert set(inspect(connection).get_view_names()) == set(VIEWS)
         assert connection.execute(text("SELECT run, kind, labelled_run_id FROM run_summary")).all() == [
             ("old", "label", 1)
@@ -96,19 +96,19 @@ def test_a_database_of_something_else_is_left_alone(database_url):
 
 def test_foreign_keys_are_enforced(sessions):
     with pytest.raises(IntegrityError), sessions.begin() as session:
-        insert_new(session, schema.RunPrompt, [{"run_id": 99, "prompt_id": 99}])
+        insert_new(session, curation.RunPrompt, [{"run_id": 99, "prompt_id": 99}])
 
 
 def test_insert_new_counts_only_new_rows_and_leaves_the_others(sessions):
     rows = [{"key": f"{n:064}", "messages": [], "text": f"{n}"} for n in range(12_000)]
     with sessions.begin() as session:
-        assert insert_new(session, schema.Prompt, rows[:7_000]) == 7_000
-        assert insert_new(session, schema.Prompt, rows) == 5_000
-        assert insert_new(session, schema.Prompt, [rows[0] | {"text": "changed"}]) == 0
-        assert insert_new(session, schema.Prompt, []) == 0
+        assert insert_new(session, curation.Prompt, rows[:7_000]) == 7_000
+        assert insert_new(session, curation.Prompt, rows) == 5_000
+        assert insert_new(session, curation.Prompt, [rows[0] | {"text": "changed"}]) == 0
+        assert insert_new(session, curation.Prompt, []) == 0
     with sessions() as session:
-        assert session.query(schema.Prompt).count() == 12_000
-        assert session.query(schema.Prompt).filter_by(key=rows[0]["key"]).one().text == "0"
+        assert session.query(curation.Prompt).count() == 12_000
+        assert session.query(curation.Prompt).filter_by(key=rows[0]["key"]).one().text == "0"
 
 
 def test_sqlite_files_are_opened_in_wal_mode(tmp_path):
@@ -146,7 +146,7 @@ def test_a_first_use_that_is_killed_leaves_an_empty_database(database_url):
 import os, sys
 from sqlalchemy import event
 from db.engine import make_engine
-from db.views import VIEWS
+from db.schema.views import VIEWS
 from db.migrations import require_current
 engine, tables = make_engine(sys.argv[1]), []
 @event.listens_for(engine, "before_cursor_execute")
@@ -180,7 +180,7 @@ def test_writers_of_the_same_rows_in_another_order_do_not_wait_for_each_other_fo
 
     def write(ordered):
         with sessions.begin() as session:
-            return insert_new(session, schema.Prompt, ordered)
+            return insert_new(session, curation.Prompt, ordered)
 
     with ThreadPoolExecutor(2) as at_once:
         assert sum(at_once.map(write, (rows, rows[::-1]))) == 2_000

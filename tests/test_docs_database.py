@@ -11,7 +11,8 @@ from pydantic_settings import CliApp
 from sqlalchemy import inspect, text
 from test_db_policies import finish, open_align_run, open_policy
 
-from db import evaluations, judgements, labelling, policies, preferences, promotions, runs
+from db import evaluations, policies, promotions, runs
+from db.labels import judgements, labelling, preferences
 from flows.commands.database import Backup, Sql
 from models.alignment.records import MetricPoint
 from models.labelling.records import Judgement

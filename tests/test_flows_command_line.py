@@ -28,7 +28,7 @@ COMMANDS = {
     )
 }  # fmt: skip
 CONFIGURATIONS = {
-    f"tasks.config.{part}" for part in ("alignment", "curation", "evaluation", "exchange", "labels", "rounds")
+    f"tasks.config.curation.{part}" for part in ("alignment", "curation", "evaluation", "exchange", "labels", "rounds")
 }
 
 
@@ -73,7 +73,7 @@ def test_a_command_that_only_looks_loads_no_engine_and_no_other_commands_setting
     assert "sys" in loaded
     assert loaded & SLOW_TO_LOAD == set()
     assert loaded & COMMANDS == ({f"flows.commands.{module}"} if module else set())
-    assert loaded & CONFIGURATIONS <= {f"tasks.config.{name}" for name in (configuration or "").split()}
+    assert loaded & CONFIGURATIONS <= {f"tasks.config.curation.{name}" for name in (configuration or "").split()}
 
 
 def test_help_names_every_command_and_costs_no_library(folder):

@@ -16,8 +16,8 @@ import pytest
 from conftest import REAL_DATA, ROOT
 from sqlalchemy import func, select
 
-from db import schema
 from db.engine import make_engine, make_session_factory
+from db.schema import curation
 
 SCRIPTED = ("--generate.backend", "scripted", "--embed.backend", "hashed")
 
@@ -32,7 +32,14 @@ def prompts_file(tmp_path):
 def counts(settings):
     engine = make_engine(settings.database)
     with make_session_factory(engine)() as session:
-        tables = (schema.Prompt, schema.Response, schema.Candidate, schema.Embedding, schema.Pair, schema.Run)
+        tables = (
+            curation.Prompt,
+            curation.Response,
+            curation.Candidate,
+            curation.Embedding,
+            curation.Pair,
+            curation.Run,
+        )
         found = [session.scalar(select(func.count()).select_from(table)) for table in tables]
     engine.dispose()
     return found

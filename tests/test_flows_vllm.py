@@ -10,7 +10,7 @@ import pytest
 from conftest import REAL_DATA
 from sqlalchemy import func, select
 
-from db import schema
+from db.schema import curation
 from models.demo.parser import utility
 
 
@@ -33,15 +33,15 @@ def test_vllm_samples_for_over_two_hundred_real_prompts(antipode, sessions):
     with sessions() as session:
         sampled = session.execute(
             select(
-                schema.Response.prompt_id,
-                schema.Response.token_count,
-                schema.Response.finish_reason,
-                schema.Response.seed,
+                curation.Response.prompt_id,
+                curation.Response.token_count,
+                curation.Response.finish_reason,
+                curation.Response.seed,
             )
-            .join(schema.Generator, schema.Generator.id == schema.Response.generator_id)
-            .where(schema.Generator.backend == "vllm")
+            .join(curation.Generator, curation.Generator.id == curation.Response.generator_id)
+            .where(curation.Generator.backend == "vllm")
         ).all()
-        embedded = session.scalar(select(func.count()).select_from(schema.Embedding))
+        embedded = session.scalar(select(func.count()).select_from(curation.Embedding))
     assert len({row.prompt_id for row in sampled}) >= 200
     assert len({row.seed for row in sampled}) == len(sampled)
     assert all(0 < row.token_count <= 32 and row.finish_reason in {"stop", "length"} for row in sampled)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from alignment_world import align_config, ld_align_config, prefer, tiny_model
 
-from db import snapshots
+from db.labels import snapshots
 from models import isolation
 from tasks import database
 from tasks.alignment.opening import open_align_run, open_ld_align_run

@@ -12,8 +12,9 @@ from test_models_generation_openai import ChatServer, completion
 from test_models_labelling_judge import prefers
 from test_tasks_steps import configured
 
-from db import evaluations, judgements, policies, promotions, runs
+from db import evaluations, policies, promotions, runs
 from db.engine import make_engine, make_session_factory
+from db.labels import judgements
 from db.migrations import require_current
 from flows.terminal.policies import show_evaluation, show_policies, show_policy
 from models.demo.corpus import reference_response

@@ -18,7 +18,8 @@ from test_models_labelling_judge import prefers
 from test_models_labelling_reward_model import make_reward_model
 from test_tasks_steps import configured, curate
 
-from db import judgements, label_schema, labelling
+from db.labels import judgements, labelling
+from db.schema import labels
 from models.labelling.judge_errors import JudgeServerError
 from models.labelling.records import PairKey
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
@@ -76,12 +77,12 @@ def judge_config(server, **changes):
 
 def stored(sessions):
     with sessions() as session:
-        return session.scalars(query(label_schema.Judgement).order_by(label_schema.Judgement.id)).all()
+        return session.scalars(query(labels.Judgement).order_by(labels.Judgement.id)).all()
 
 
 def outcomes(sessions):
     with sessions() as session:
-        return Counter(session.scalars(query(label_schema.Preference.outcome)))
+        return Counter(session.scalars(query(labels.Preference.outcome)))
 
 
 def test_a_judge_is_asked_in_both_orders_and_its_verdicts_become_preferences(settings, sessions, run_id, server):
@@ -197,7 +198,7 @@ def test_imported_labels_count_in_queues_that_are_open(settings, sessions, run_i
     write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
     import_labels(tmp_path / "labels.jsonl", None, settings)
     with sessions() as session:
-        (queue,) = session.scalars(query(label_schema.Queue)).all()
+        (queue,) = session.scalars(query(labels.Queue)).all()
     assert queue.done_count == queue.pair_count == 6
     assert "easy" not in queue.name and "hard" not in queue.name
 
@@ -248,7 +249,7 @@ def test_people_get_a_queue_and_the_same_pairs_are_the_same_queue(settings, sess
         end = label_end(label(annotator="people", people={"judgements_per_pair": 2}), settings)
     assert end.annotator is None and end.pairs == 6 and end.judged == 0
     with sessions() as session:
-        (queue,) = session.scalars(query(label_schema.Queue)).all()
+        (queue,) = session.scalars(query(labels.Queue)).all()
     assert (queue.pair_count, queue.judgements_per_pair) == (6, 2)
 
 

@@ -8,7 +8,8 @@ from sqlalchemy import update
 from test_db_queries import add, row
 from test_tasks_steps import configured, on_sqlite
 
-from db import runs, schema
+from db import runs
+from db.schema.curation import Run
 from tasks.alignment.opening import open_align_run
 from tasks.config.alignment import AlignConfig
 from tasks.config.curation import CurateConfig
@@ -110,7 +111,7 @@ def test_a_run_whose_key_hashed_its_pace_is_taken_up(settings, sessions):
     run_id = open_run.fn(slow)
     with sessions.begin() as session:
         stored = CurateConfig.model_validate(runs.get_run(session, run_id).config)
-        session.execute(update(schema.Run).values(config_key=stored.stored_keys()[1]))
+        session.execute(update(Run).values(config_key=stored.stored_keys()[1]))
     assert open_run.fn(slow) == run_id
     with sessions() as session:
         assert runs.get_run(session, run_id).config_key == stored.key

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from test_db_queries import add
 from test_tasks_steps import configured, curate, row
 
-from db import queues, runs
+from db import runs
+from db.labels import queues
+from db.labels.snapshots import SnapshotInfo
 from db.policies import PolicyRecord
-from db.snapshots import SnapshotInfo
 from models.alignment.records import MetricPoint
 from models.report.contents import NextStep
 from models.report.curves_picture import curves_svg

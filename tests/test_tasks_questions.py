@@ -11,7 +11,8 @@ from sqlalchemy import select as query
 from test_models_generation_openai import ChatServer, completion, refusal
 from test_models_labelling_protocols import grades_by_length
 
-from db import runs, schema
+from db import runs
+from db.schema import curation
 from models.ingestion.rows import SourceError
 from models.labelling.protocols import ProtocolStoppedError
 from tasks.config.evaluation import QuestionsConfig
@@ -73,7 +74,7 @@ def test_each_turn_is_answered_after_the_dialogue_so_far_and_graded(settings, se
     ]  # fmt: skip
     assert len(asked(server, "judge")) == 3
     with sessions() as session:
-        (run,) = session.scalars(query(schema.Run)).all()
+        (run,) = session.scalars(query(curation.Run)).all()
     assert (run.kind, run.status, run.name) == (runs.EVALUATE, runs.COMPLETED, "mt_bench of long")
 
 
@@ -105,13 +106,13 @@ def test_a_judge_that_fails_ends_the_run_and_the_next_one_pays_for_the_rest_only
     with pytest.raises(ProtocolStoppedError):
         ask_questions(file, configured(server), settings)
     with sessions() as session:
-        (run,) = session.scalars(query(schema.Run)).all()
+        (run,) = session.scalars(query(curation.Run)).all()
     assert run.status == runs.FAILED and "ProtocolStoppedError" in run.error
     server.reply, before = answers_and_grades, len(server.bodies)
     assert ask_questions(file, configured(server), settings).overall.value == 4.0
     assert len(server.bodies) - before == 2, "one of three grades was paid for"
     with sessions() as session:
-        (run,) = session.scalars(query(schema.Run)).all()
+        (run,) = session.scalars(query(curation.Run)).all()
     assert (run.status, run.error) == (runs.COMPLETED, None)
 
 

@@ -17,8 +17,9 @@ from test_db_queries import open_run as open_run_of
 from test_tasks_labelling import OWN
 from test_tasks_steps import configured, curate, on_sqlite
 
-from db import label_schema, pairs, runs, schema
-from db.new_labels import NewLabels
+from db import pairs, runs
+from db.labels.new_labels import NewLabels
+from db.schema import curation, labels
 from models.labelling.records import AnnotatorIdentity, PairKey
 from models.records import Pair
 from tasks.alignment.opening import open_align_run, open_ld_align_run
@@ -93,8 +94,8 @@ def world(settings, sessions):
     import_pairs(sessions, mixed + prompts[held_out:train])
     run_id = open_run_of(sessions, all_prompt_ids(sessions))
     with sessions.begin() as session:
-        ids = query(schema.Response.prompt_id, func.min(schema.Response.id), func.max(schema.Response.id))
-        found = session.execute(ids.group_by(schema.Response.prompt_id).order_by(schema.Response.prompt_id)).all()
+        ids = query(curation.Response.prompt_id, func.min(curation.Response.id), func.max(curation.Response.id))
+        found = session.execute(ids.group_by(curation.Response.prompt_id).order_by(curation.Response.prompt_id)).all()
         made = [Pair("easy", prompt_id, first_id, second_id, 0.5, 1, 1) for prompt_id, first_id, second_id in found]
         pairs.add_pairs(session, run_id, made)
         runs.set_status(session, run_id, runs.COMPLETED)
@@ -119,8 +120,8 @@ def opened(sessions):
     """The ids of the runs that align, and of how many rows each snapshot is."""
     with sessions() as session:
         return {
-            run.id: session.get(label_schema.Snapshot, run.config["data"]["snapshot"]).row_count
-            for run in session.scalars(query(schema.Run).filter_by(kind=runs.ALIGN).order_by(schema.Run.id))
+            run.id: session.get(labels.Snapshot, run.config["data"]["snapshot"]).row_count
+            for run in session.scalars(query(curation.Run).filter_by(kind=runs.ALIGN).order_by(curation.Run.id))
         }
 
 
@@ -133,7 +134,7 @@ def test_too_few_labels_open_nothing_and_say_how_many_are_wanted(sessions, world
     assert look() is None
     assert opened(sessions) == {}
     with sessions() as session:
-        assert session.scalars(query(label_schema.Snapshot)).all() == [], "no snapshot was taken for nothing"
+        assert session.scalars(query(labels.Snapshot)).all() == [], "no snapshot was taken for nothing"
 
 
 @on_sqlite
@@ -185,9 +186,9 @@ def test_the_same_texts_selected_by_another_run_are_not_trained_on_again(setting
     newest = config(data={"run": "last"})
     assert open_due_run.fn(newest, trigger(min_new=1), False) is None
     with sessions.begin() as session:
-        for response in session.scalars(query(schema.Response)).all():  # the same from another hand
+        for response in session.scalars(query(curation.Response)).all():  # the same from another hand
             session.add(
-                schema.Response(
+                curation.Response(
                     key=response.key[::-1],
                     prompt_id=response.prompt_id,
                     generator_id=response.generator_id,
@@ -196,14 +197,14 @@ def test_the_same_texts_selected_by_another_run_are_not_trained_on_again(setting
                 )
             )
         session.flush()
-        shift = session.query(schema.Response).count() // 2
+        shift = session.query(curation.Response).count() // 2
         copy = runs.open_run(
             session, kind=runs.CURATE, name="copy", config={}, config_key="c" * 64, code_version="0", prompt_ids=[]
         )
-        for pair in session.scalars(query(schema.Pair).filter_by(run_id=1)).all():
+        for pair in session.scalars(query(curation.Pair).filter_by(run_id=1)).all():
             values = {name: getattr(pair, name) for name in ("strategy", "prompt_id", "similarity", "rank")}
             ids = {name: getattr(pair, name) + shift for name in ("first_response_id", "second_response_id")}
-            session.add(schema.Pair(run_id=copy, pair_count=1, **values, **ids))
+            session.add(curation.Pair(run_id=copy, pair_count=1, **values, **ids))
     label(sessions, [PairKey(first + shift, second + shift) for first, second in world[:4]])
     assert is_worth_a_run(newest, trigger(), settings).is_due, "other responses, so they look like new ones"
     assert open_due_run.fn(newest, trigger(), False) is None, "the texts are those of the first run"
@@ -302,7 +303,7 @@ def test_labels_that_still_come_in_are_waited_for_and_all_of_them_are_taken(sess
     run_id = look(quiet_s=0.6)
     with sessions() as session:
         started_at = runs.get_run(session, run_id).started_at.replace(tzinfo=UTC)
-        newest_at = max(session.scalars(query(label_schema.Preference.updated_at))).replace(tzinfo=UTC)
+        newest_at = max(session.scalars(query(labels.Preference.updated_at))).replace(tzinfo=UTC)
     thread.join()
     assert opened(sessions) == {run_id: 9}
     assert (started_at - newest_at).total_seconds() >= 0.6

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select as query
 from test_db_queries import add
 
-from db import runs, schema
+from db import runs
+from db.schema import curation
 from models.embedding.hashed import HashedEmbedder
 from models.errors import PromptTooLongError
 from models.generation.scripted import ScriptedGenerator
@@ -61,8 +62,8 @@ def test_seeds_parameters_counts_and_reasons_are_stored_with_each_response(setti
     add(sessions, row(1, "Why is the sky blue?"))
     curate(configured(generate={"temperature": 0.7, "max_tokens": 5, "stop": ["END"], "system_prompt": "Be brief."}))
     with sessions() as session:
-        stored = session.scalars(query(schema.Response)).all()
-        generator = session.scalars(query(schema.Generator)).one()
+        stored = session.scalars(query(curation.Response)).all()
+        generator = session.scalars(query(curation.Generator)).one()
     assert [response.sample_index for response in stored] == [0, 1, 2, 3]
     assert len({response.seed for response in stored}) == 4
     assert all(0 < response.token_count <= 5 and response.finish_reason in {"stop", "length"} for response in stored)
@@ -78,7 +79,7 @@ def test_other_parameters_and_other_seeds_are_other_responses(settings, sessions
     for changes in ({}, {"generate": {"temperature": 0.5}}, {"seed": 1}, {"generate": {"models": ["other"]}}):
         curate(configured(**changes))
     with sessions() as session:
-        seeds = session.scalars(query(schema.Response.seed)).all()
+        seeds = session.scalars(query(curation.Response.seed)).all()
         assert len(seeds) == 16
         assert len(set(seeds)) == 12, "temperature alone does not change the noise; run seed and model do"
 
@@ -88,19 +89,19 @@ def test_a_prompt_keeps_its_noise_whatever_else_is_in_the_run(settings, sessions
     add(sessions, row(1, "Why?"))
     curate(configured(name="alone"))
     with sessions() as session:
-        alone = session.scalars(query(schema.Response.seed).order_by(schema.Response.sample_index)).all()
+        alone = session.scalars(query(curation.Response.seed).order_by(curation.Response.sample_index)).all()
     assert len(set(alone)) == 4
     with sessions.begin() as session:
-        for table in reversed(schema.Base.metadata.sorted_tables):
+        for table in reversed(curation.Base.metadata.sorted_tables):
             session.execute(table.delete())
     add(sessions, *(row(number, f"Other {number}?") for number in range(1, 9)), row(9, "Why?"))
     curate(configured(name="among others", generate={"prompts_per_shard": 3}))
     with sessions() as session:
         among = session.scalars(
-            query(schema.Response.seed)
-            .join(schema.Prompt, schema.Prompt.id == schema.Response.prompt_id)
-            .where(schema.Prompt.text == "Why?")
-            .order_by(schema.Response.sample_index)
+            query(curation.Response.seed)
+            .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
+            .where(curation.Prompt.text == "Why?")
+            .order_by(curation.Response.sample_index)
         ).all()
     assert among == alone
 
@@ -116,9 +117,9 @@ def test_prompts_with_responses_of_their_own_are_not_sampled_for_unless_told_to(
         run_id = curate(configured(generate={"when": when}))
         with sessions() as session:
             found = session.execute(
-                query(schema.Prompt.text)
-                .join(schema.Candidate, schema.Candidate.prompt_id == schema.Prompt.id)
-                .where(schema.Candidate.run_id == run_id)
+                query(curation.Prompt.text)
+                .join(curation.Candidate, curation.Candidate.prompt_id == curation.Prompt.id)
+                .where(curation.Candidate.run_id == run_id)
             ).scalars().all()  # fmt: skip
             assert {text: found.count(text) for text in set(found)} == counts
             if when == "never":
@@ -195,7 +196,7 @@ def test_a_failed_step_is_recorded_and_the_run_is_taken_up_again(settings, sessi
         with pytest.raises(ZeroDivisionError):
             curate(configured())
     with sessions() as session:
-        run = session.scalars(query(schema.Run)).one()
+        run = session.scalars(query(curation.Run)).one()
         assert (run.status, run.error) == ("failed", "ZeroDivisionError: division by zero")
     assert curate(configured()) == run.id
     with sessions() as session:
@@ -207,10 +208,10 @@ def test_vectors_in_the_store_are_those_of_the_texts(settings, sessions):
     add(sessions, row(1, "a", "one text", "another text", "", "one text"))
     run_id = curate(configured(embed={"responses_per_shard": 2}))
     with sessions() as session:
-        embedder = session.scalars(query(schema.Embedder)).one()
+        embedder = session.scalars(query(curation.Embedder)).one()
         rows = session.execute(
-            query(schema.Response.text, schema.Embedding.shard, schema.Embedding.row)
-            .join(schema.Embedding, schema.Embedding.response_id == schema.Response.id)
+            query(curation.Response.text, curation.Embedding.shard, curation.Embedding.row)
+            .join(curation.Embedding, curation.Embedding.response_id == curation.Response.id)
         ).all()  # fmt: skip
         summary = runs.summaries(session, run_id)[0]
     assert (summary.responses, summary.duplicates, summary.empty_responses, summary.pairs) == (4, 1, 1, 4)
@@ -235,8 +236,8 @@ def test_the_same_run_twice_selects_the_same_pairs_in_any_page_size(settings, se
     with sessions() as session:
 
         def pairs_of(run_id):
-            columns = (schema.Pair.strategy, schema.Pair.first_response_id, schema.Pair.second_response_id)
-            return set(session.execute(query(*columns).where(schema.Pair.run_id == run_id)).tuples().all())
+            columns = (curation.Pair.strategy, curation.Pair.first_response_id, curation.Pair.second_response_id)
+            return set(session.execute(query(*columns).where(curation.Pair.run_id == run_id)).tuples().all())
 
         assert first != second and pairs_of(first) == pairs_of(second)
         assert len(pairs_of(first)) == 4 * 30
@@ -267,7 +268,7 @@ def test_what_is_imported_later_does_not_change_an_unfinished_run(settings, sess
     for step in (generate, embed, select):
         step.fn(run_id)
     with sessions() as session:
-        before = session.execute(query(schema.Pair.strategy, schema.Pair.prompt_id)).tuples().all()
+        before = session.execute(query(curation.Pair.strategy, curation.Pair.prompt_id)).tuples().all()
     add(
         sessions,
         *(row(number, f"Prompt {number}?", "a late response") for number in range(1, 6)),
@@ -277,7 +278,7 @@ def test_what_is_imported_later_does_not_change_an_unfinished_run(settings, sess
     for step in (generate, embed, select):
         step.fn(run_id)
     with sessions() as session:
-        assert session.execute(query(schema.Pair.strategy, schema.Pair.prompt_id)).tuples().all() == before
+        assert session.execute(query(curation.Pair.strategy, curation.Pair.prompt_id)).tuples().all() == before
         assert len(before) == len(set(before)) == 20
 
 
@@ -293,7 +294,7 @@ def test_a_deleted_shard_is_embedded_anew(settings, sessions):
     add(sessions, *(row(number, f"Prompt {number}?") for number in range(1, 6)))
     curate(configured())
     with sessions() as session:
-        embedder = session.scalars(query(schema.Embedder)).one()
+        embedder = session.scalars(query(curation.Embedder)).one()
     (shard,) = vector_store(embedder.key, settings).shards()
     folder = settings.artifact_root / "vectors" / embedder.key[:16] / shard
     (folder / "vectors.npy").unlink()
@@ -323,7 +324,7 @@ def test_characters_that_no_database_stores_are_replaced(settings, sessions, mon
     add(sessions, row(1, "Why?"))
     curate(configured())
     with sessions() as session:
-        texts = session.scalars(query(schema.Response.text)).all()
+        texts = session.scalars(query(curation.Response.text)).all()
     assert len(texts) == 4 and all(text.endswith("\ufffd\ufffd!") for text in texts)
 
 
@@ -339,7 +340,7 @@ def test_another_split_of_the_same_data_set_is_another_source(settings, sessions
     for split in ("train", "test"):
         assert open_run.fn(configured(source={"name": "both", "split": split}, name=split))
     with sessions() as session:
-        assert session.query(schema.SourceRow).count() == session.query(schema.RunPrompt).count() == 10
+        assert session.query(curation.SourceRow).count() == session.query(curation.RunPrompt).count() == 10
 
 
 @on_sqlite

@@ -14,7 +14,9 @@ from test_db_labels import ANNA, BEN, judge
 from test_db_queries import add, all_prompt_ids, ids_by_text, row
 from test_tasks_steps import configured, on_sqlite
 
-from db import pairs, runs, schema
+from db import pairs, runs
+from db.schema import curation
+from db.schema.base import utc_now
 from models.labelling.records import PairKey
 from models.records import Pair
 from tasks.config.service import SweepConfig
@@ -89,8 +91,8 @@ def open_run(sessions, *, name="dead", deployment=None, flow_run_id=None, age_s=
             config_key=config.key,
             code_version="0",
         )
-        started_at = schema.utc_now() - timedelta(seconds=age_s)
-        session.execute(update(schema.Run).filter_by(id=run_id).values(started_at=started_at))
+        started_at = utc_now() - timedelta(seconds=age_s)
+        session.execute(update(curation.Run).filter_by(id=run_id).values(started_at=started_at))
         origin = None if flow_run_id is None else str(flow_run_id)
         runs.set_origin(session, run_id, deployment=deployment and deployment.name, flow_run_id=origin)
     return run_id
@@ -216,7 +218,7 @@ def test_a_sweep_that_died_before_it_counted_starts_no_second_flow_run(settings,
     assert look() == 1
     with sessions.begin() as session:
         runs.set_origin(session, run_id, deployment=deployment.name, flow_run_id=str(died))
-        session.execute(update(schema.Run).values(resumes=0))
+        session.execute(update(curation.Run).values(resumes=0))
     assert look() == 1
     assert len(deployment.flow_runs()) == 2
     assert stored(sessions, run_id).flow_run_id == str(deployment.flow_runs()[1].id)
@@ -238,7 +240,7 @@ def test_a_run_of_the_same_number_in_another_database_is_another_one(settings, s
     deployment = deploy()
     for count in (2, 4):
         with sessions.begin() as session:
-            session.execute(delete(schema.Run))
+            session.execute(delete(curation.Run))
         run_id = open_run(sessions, deployment=deployment, flow_run_id=deployment.start())
         assert run_id == 1
         assert look() == 1

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from test_db_queries import add, ids_by_text, row
 
-from db import label_schema, queues
+from db.labels import queues
+from db.schema import labels
 from models.labelling.records import PairKey
 from models.records import ImportedResponse, ImportedRow, Message, Prompt
 from web.app import create_app
@@ -40,7 +41,7 @@ def open_queue_of(sessions, rows, *, name="a queue", judgements_per_pair=1):
 
 def stored(sessions):
     with sessions() as session:
-        return list(session.scalars(select(label_schema.Judgement).order_by(label_schema.Judgement.id)))
+        return list(session.scalars(select(labels.Judgement).order_by(labels.Judgement.id)))
 
 
 class Visitor:

@@ -15,7 +15,7 @@ from test_db_queries import row
 from test_models_generation_openai import free_port
 from test_web_app import SECRET, Visitor, open_queue, open_queue_of, stored
 
-from db import label_schema
+from db.schema import labels
 from models.records import ImportedResponse, ImportedRow, Prompt
 from web.app import create_app
 from web.server import make_server
@@ -248,7 +248,7 @@ def test_two_people_at_once_never_see_the_same_pair_and_together_finish_the_queu
     assert len(set(seen)) == len(stored(sessions)) == 6
     with sessions() as session:
         per_person = session.execute(
-            select(func.count()).select_from(label_schema.Judgement).group_by(label_schema.Judgement.annotator_id)
+            select(func.count()).select_from(labels.Judgement).group_by(labels.Judgement.annotator_id)
         ).scalars()
         assert list(per_person) == [3, 3]
 
@@ -356,7 +356,7 @@ def test_a_verdict_that_was_kept_for_another_database_is_not_sent_to_this_one(vi
     page.wait_for_selector("#notice.alarm:not([hidden])")
     page.goto("about:blank")  # the page itself would go on sending it
     with sessions.begin() as session:
-        session.execute(update(label_schema.Queue).values(created_at=label_schema.utc_now()))
+        session.execute(update(labels.Queue).values(created_at=labels.utc_now()))
     site.start()
     page.goto(site.address)
     settle(page)
@@ -495,7 +495,7 @@ def test_the_picture_of_the_documents_is_taken(visit, sessions, tmp_path):
     while "coffee" not in (pair := ana.pair(queue_id))["prompt"][0]["html"]:
         ana.judge(queue_id, pair, "tie")
     with sessions.begin() as session:
-        session.execute(update(label_schema.Judgement).values(seconds=9.0))
+        session.execute(update(labels.Judgement).values(seconds=9.0))
     page = visit()
     settle(page)
     path = PICTURE if os.environ.get("WRITE_PICTURES") else tmp_path / PICTURE.name

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from test_web_app import HERE, HTML, SECRET, Visitor, on_sqlite, open_queue, stored
 from test_web_browser import Site
 
-from db import label_schema
+from db.schema import labels
 from web.app import create_app
 from web.guard import MAX_BODY_BYTES
 from web.sign_in import sign_in_token
@@ -160,7 +160,7 @@ def test_a_verdict_on_a_pair_that_another_has_taken_over_is_kept_without_a_time(
     ana, ben = Visitor(sessions), Visitor(sessions, "Ben")
     pair = ana.pair(queue_id)
     with sessions.begin() as session:
-        session.execute(update(label_schema.Lease).values(expires_at=label_schema.Lease.shown_at))
+        session.execute(update(labels.Lease).values(expires_at=labels.Lease.shown_at))
     assert ben.pair(queue_id) is not None
     assert ana.judge(queue_id, pair, seconds=3.0).json()["is_stored"]
     [judgement] = stored(sessions)
@@ -177,7 +177,7 @@ def test_what_a_browser_keeps_is_marked_by_the_queue_its_database_and_the_secret
     elsewhere.get("/sign-in", params={"token": sign_in_token(SECRET + b"x", "Ana")})
     assert mark_of(elsewhere, queues[0]) not in marks
     with sessions.begin() as session:
-        session.execute(update(label_schema.Queue).values(created_at=label_schema.utc_now()))
+        session.execute(update(labels.Queue).values(created_at=labels.utc_now()))
     assert mark_of(ana.http, queues[0]) not in marks
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Cookie, Depends, HTTPException, Request
-from sqlalchemy.orm import Session, sessionmaker
 
-from db import judgements
+from db.engine import Sessions
+from db.labels import judgements
 from models.labelling.records import AnnotatorIdentity
 from web.sign_in import signed_in_name
 
@@ -22,7 +22,7 @@ class Site:
     or taken back; it must return at once.
     """
 
-    sessions: sessionmaker[Session]
+    sessions: Sessions
     secret: bytes
     lease_s: float
     on_labels: Callable[[], None]

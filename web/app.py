@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,11 +13,10 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import select, text
-from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from db import label_schema, queues
+from db.engine import Session, Sessions, ping
+from db.labels import queues
 from web import labelling
 from web.access import CurrentPerson, CurrentSite, Site
 from web.guard import guard
@@ -41,7 +39,7 @@ TEMPLATES = Jinja2Templates(
 
 
 def create_app(
-    sessions: sessionmaker[Session], *, secret: bytes, lease_s: float, on_labels: Callable[[], None] = lambda: None
+    sessions: Sessions, *, secret: bytes, lease_s: float, on_labels: Callable[[], None] = lambda: None
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
@@ -70,7 +68,7 @@ def create_app(
 def show_health(site: CurrentSite) -> dict[str, str]:
     """Say that the site answers and reaches its database."""
     with site.sessions() as session:
-        session.execute(text("SELECT 1"))
+        ping(session)
     return {"status": "ok"}
 
 
@@ -134,10 +132,8 @@ def _refuse_unfit(request: Request, error: Exception) -> Response:
 
 def _queue_mark(session: Session, secret: bytes, queue_id: int) -> str:
     """What tells a queue from those of other sites and databases that have its number, for what a browser keeps."""
-    opened_at = session.scalars(select(label_schema.Queue.created_at).filter_by(id=queue_id)).one()
-    # SQLite keeps no time zone; what was stored is UTC.
-    utc = opened_at.astimezone(UTC) if opened_at.tzinfo else opened_at.replace(tzinfo=UTC)
-    return hmac.digest(secret, f"antipode queue\n{queue_id} {utc.isoformat()}".encode(), "sha256").hex()[:16]
+    opened_at = queues.opened_at(session, queue_id)
+    return hmac.digest(secret, f"antipode queue\n{queue_id} {opened_at.isoformat()}".encode(), "sha256").hex()[:16]
 
 
 def _page(request: Request, template: str, **content: Any) -> Response:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from db.queues import QueuedPair, QueueProgress
+from db.labels.queues import QueuedPair, QueueProgress
 from models.labelling.records import LONGEST_NAME, PairKey
 from web.rendering import RenderedTurn, render_pair, render_prompt
 

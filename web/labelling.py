@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path
-from sqlalchemy.orm import Session
 
-from db import leases, queues
-from db.judgements import judgements_on
+from db.engine import Session
+from db.labels import leases, queues
+from db.labels.judgements import judgements_on
 from models.labelling import as_judgement
 from models.labelling.records import Opinion
 from web.access import CurrentPerson, CurrentSite, Person, Site

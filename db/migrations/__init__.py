@@ -43,12 +43,12 @@ def require_current(engine: Engine) -> None:
     """
     newest = newest_revision()
     with engine.connect() as connection:
-        if _revision(connection) == newest:
+        if revision_of(connection) == newest:
             return
     from alembic import command  # a tenth of a second, which a database that is current need not wait for
 
     with _locked(engine) as connection:
-        found = _revision(connection)
+        found = revision_of(connection)
         if not inspect(connection).get_table_names():
             command.upgrade(_config(connection), "head")
         elif found != newest:  # else another process has just made it
@@ -59,8 +59,21 @@ def require_current(engine: Engine) -> None:
 
 
 def newest_revision() -> str:
-    """The revision that this version needs: the files' names begin with theirs."""
-    return max(path.name for path in VERSIONS.glob("[0-9]*.py"))[:4]
+    """The revision that this version needs."""
+    return known_revisions()[-1]
+
+
+def known_revisions() -> list[str]:
+    """All revisions, oldest first: the files' names begin with theirs."""
+    return sorted(path.name[:4] for path in VERSIONS.glob("[0-9]*.py"))
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The database's revision, None where it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 @contextmanager
@@ -75,14 +88,6 @@ def _locked(engine: Engine) -> Iterator[Connection]:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
         connection.commit()
-
-
-def _revision(connection: Connection) -> str | None:
-    """The database's revision, None where it has none."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision
 
 
 def _config(connection: Connection) -> Config:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection, text
 
-from db.policy_schema import Policy
-from db.views import VIEWS
+from db.schema.policies import Policy
+from db.schema.views import VIEWS
 
 
 def _migrate(connection: Connection) -> None:

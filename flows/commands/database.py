@@ -15,13 +15,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from db.backups import Copied, back_up, restore
 from db.engine import batches
+from db.read_only import Answer, Cell, QueryError, ask
 from flows.terminal.failures import shown_url
 from flows.terminal.tables import CELL_PADDING, ROWS_PER_BATCH, make_console, print_rows
 from models.records import shortened
-from tasks.backups import Copied, back_up, restore
 from tasks.settings import Settings
-from tasks.sql import Answer, Cell, QueryError, ask
 
 TABLE_ROWS = 20
 COUNTED_ROWS = 100_000
@@ -42,7 +42,7 @@ class Sql(BaseModel):
         statement = sys.stdin.read() if self.statement == STDIN else self.statement
         if (self.format == "table" and self.output) or (self.format == "parquet" and not self.output):
             raise ValueError(f"format {self.format} {'takes no' if self.output else 'needs an'} --output file")
-        with ask(statement, Settings()) as answer:
+        with ask(statement, Settings().database) as answer:
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)
             else:
@@ -56,7 +56,7 @@ class Backup(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        _tell(back_up(self.file, Settings()), f"backup of {shown_url(Settings())} in {self.file}")
+        _tell(back_up(self.file, Settings().database), f"backup of {shown_url(Settings())} in {self.file}")
 
 
 class Restore(BaseModel):
@@ -66,7 +66,7 @@ class Restore(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        _tell(restore(self.file, Settings()), f"{self.file} is restored in {shown_url(Settings())}")
+        _tell(restore(self.file, Settings().database), f"{self.file} is restored in {shown_url(Settings())}")
 
 
 def _tell(copied: Copied, what: str) -> None:

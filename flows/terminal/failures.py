@@ -45,21 +45,22 @@ def error_line(error: Exception) -> str:
 
 
 def _database_line(error: Exception) -> str | None:
-    from sqlalchemy.exc import DBAPIError, OperationalError
+    from db.engine import fault_of
 
-    if isinstance(error, OperationalError):
-        reason = shortened(str(error.orig), 300)
-        hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
-        if "unable to open" in reason or "readonly" in reason:
-            hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
-        return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
-    if isinstance(error, DBAPIError):
-        return f"database {shown_url(Settings())}: {shortened(str(error.orig), 300)}"
-    return None
+    fault = fault_of(error)
+    if fault is None:
+        return None
+    reason = shortened(fault.reason, 300)
+    if not fault.is_unusable:
+        return f"database {shown_url(Settings())}: {reason}"
+    hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
+    if "unable to open" in reason or "readonly" in reason:
+        hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
+    return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
 
 
 def shown_url(settings: Settings) -> str:
     """The database's address without its password."""
-    from sqlalchemy.engine import make_url
+    from db import engine
 
-    return make_url(settings.database).render_as_string(hide_password=True)
+    return engine.shown_url(settings.database)

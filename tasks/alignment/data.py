@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from sqlalchemy.orm import Session
-
-from db import snapshots
+from db.engine import Session
+from db.labels import snapshots
 from db.prompts import select_prompt_ids, stored_prompts
 from db.samples import Sample, references
 from models.alignment.records import Example

@@ -6,9 +6,10 @@ from typing import TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
-from db import labelling, policies, preferences, runs, snapshots
+from db import policies, runs
+from db.engine import Session, Sessions
+from db.labels import labelling, preferences, snapshots
 from tasks.alignment.data import compared_prompts, read_data
 from tasks.config.alignment import AlignConfig, AlignmentSection, DataConfig, GateConfig
 from tasks.config.curation import DEMO_SOURCE, CurateConfig, ModelConfig
@@ -55,7 +56,7 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
         NothingToDoError: If there is no prompt to compare on, or the policy would be compared with itself.
     """
 
-    def open_once(sessions: sessionmaker[Session]) -> int:
+    def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
             policy = policies.get_policy(session, config.policy)
             made_by = kind_of_alignment(session, policy.run_id).stored_config(session, policy.run_id)
@@ -71,7 +72,7 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
     return opened(open_once)
 
 
-def fixed(sessions: sessionmaker[Session], config: Config) -> Config:
+def fixed(sessions: Sessions, config: Config) -> Config:
     """The configuration with the snapshot, taken if none is named, and the model that are meant now.
 
     Raises:
@@ -103,7 +104,7 @@ def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
 
 
 def _open(config: Config, kind: RunKind[Config]) -> int:
-    def open_once(sessions: sessionmaker[Session]) -> int:
+    def open_once(sessions: Sessions) -> int:
         asked = fixed(sessions, config)
         with sessions.begin() as session:
             return open_fixed(session, asked, kind)
@@ -152,7 +153,7 @@ def check_evaluation(config: EvaluationConfig, settings: Settings) -> None:
         _check_evaluate(sessions, config.evaluate, settings)
 
 
-def _check_evaluate(sessions: sessionmaker[Session], config: EvaluateConfig, settings: Settings) -> None:
+def _check_evaluate(sessions: Sessions, config: EvaluateConfig, settings: Settings) -> None:
     if config.source.name is not None or config.source.split is not None:
         with sessions() as session:
             chosen_prompts(session, config.source)

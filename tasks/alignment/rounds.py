@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db.latent_distances import LatentDistance, add_distances, distances_of
+from db.policies import start_of
 from db.samples import Sample
 from models.alignment.records import Example
 from models.guide import GuideSettings, GuideText
@@ -21,7 +22,6 @@ from tasks.alignment.samples import comparison_samples, policy_samples, referenc
 from tasks.alignment.training import Plan, train_one, training_settings
 from tasks.config.rounds import GuideConfig, LdAlignConfig
 from tasks.devices import device, keep_device
-from tasks.evaluation.promotion import start_of
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS

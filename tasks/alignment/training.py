@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session
 
 from db import policies
+from db.engine import Session
 from db.runs import get_run
 from db.samples import Sample
 from models.alignment.errors import FolderInUseError

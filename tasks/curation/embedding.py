@@ -8,7 +8,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import responses, runs
+from db import embeddings, runs
 from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.records import StoredResponse
 from models.vectors import VectorStore
@@ -29,12 +29,12 @@ def embed(run_id: int) -> None:
     with run_at_work(run_id, CURATION) as run:
         identity, found = find_embedder(run.sessions, run.config, run.settings)
         with run.sessions.begin() as session:
-            embedder_id = responses.ensure_embedder(session, identity)
+            embedder_id = embeddings.ensure_embedder(session, identity)
             runs.set_embedder(session, run_id, embedder_id)
             # A shard that somebody deleted, because it was broken, is embedded anew.
             store = vector_store(identity.key, run.settings)
-            responses.forget_missing_shards(session, embedder_id, store.shards())
-            total = responses.count_to_embed(session, run_id, embedder_id)
+            embeddings.forget_missing_shards(session, embedder_id, store.shards())
+            total = embeddings.count_to_embed(session, run_id, embedder_id)
         if total:
             with (
                 device(is_used=found is not None) as process,
@@ -65,24 +65,24 @@ class _EmbedderStage:
     def _page(self, after: int) -> list[StoredResponse]:
         size = self._responses_per_shard
         with self._sessions() as session:
-            return responses.responses_to_embed(session, self._run_id, self._embedder_id, after=after, size=size)
+            return embeddings.responses_to_embed(session, self._run_id, self._embedder_id, after=after, size=size)
 
-    def _write(self, page: list[StoredResponse], embeddings: Embeddings) -> None:
+    def _write(self, page: list[StoredResponse], embedded: Embeddings) -> None:
         ids = np.array([response.id for response in page], dtype=np.int64)
-        has_direction = np.isfinite(embeddings.vectors).all(axis=1) & (embeddings.vectors != 0).any(axis=1)
+        has_direction = np.isfinite(embedded.vectors).all(axis=1) & (embedded.vectors != 0).any(axis=1)
         shard = None
         if has_direction.any():
-            shard = self._store.write_shard(ids[has_direction], embeddings.vectors[has_direction])
+            shard = self._store.write_shard(ids[has_direction], embedded.vectors[has_direction])
         rows = np.cumsum(has_direction) - 1
         new = [
-            responses.NewEmbedding(
+            embeddings.NewEmbedding(
                 response_id=int(ids[at]),
                 shard=shard if has_direction[at] else None,
                 row=int(rows[at]) if has_direction[at] else None,
-                token_count=int(embeddings.token_counts[at]),
-                is_truncated=bool(embeddings.is_truncated[at]),
+                token_count=int(embedded.token_counts[at]),
+                is_truncated=bool(embedded.is_truncated[at]),
             )
             for at in range(len(page))
         ]
         with self._sessions.begin() as session:
-            responses.add_embeddings(session, self._embedder_id, new)
+            embeddings.add_embeddings(session, self._embedder_id, new)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from sqlalchemy.orm import Session, sessionmaker
-
+from db.engine import Sessions
 from models.embedding import Embedder
 from models.embedding.hashed import HashedEmbedder
 from models.embedding.hidden_state import HiddenStateEmbedder
@@ -52,9 +51,7 @@ def generator_identity(config: SampleConfig, model: str, found: NamedModel | Non
     )
 
 
-def find_generator(
-    sessions: sessionmaker[Session], config: SampleConfig, model: str, settings: Settings
-) -> NamedModel | None:
+def find_generator(sessions: Sessions, config: SampleConfig, model: str, settings: Settings) -> NamedModel | None:
     """Find a generator's model where this machine loads it; None for a server's and for the scripted one."""
     if generator_backend(config.generate) in SERVED_ELSEWHERE:
         return None
@@ -106,7 +103,7 @@ def make_generator(
 
 
 def find_embedder(
-    sessions: sessionmaker[Session], config: CurateConfig, settings: Settings
+    sessions: Sessions, config: CurateConfig, settings: Settings
 ) -> tuple[EmbedderIdentity, NamedModel | None]:
     """Find the model that embeds, and say what makes its vectors its own."""
     embed = config.embed

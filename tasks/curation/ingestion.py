@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from db import prompts
+from db.engine import Sessions
 from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config.curation import DEMO_SOURCE
@@ -104,7 +103,7 @@ def _batches(reader: Iterable[ImportedRow | RejectedRow], rejects: Rejects) -> I
         yield batch
 
 
-def _store(sessions: sessionmaker[Session], source_id: int, batch: list[ImportedRow]) -> prompts.Added:
+def _store(sessions: Sessions, source_id: int, batch: list[ImportedRow]) -> prompts.Added:
     with sessions.begin() as session:
         return prompts.add_rows(session, source_id, batch)
 

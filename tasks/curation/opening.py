@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import responses
-from db.engine import batches
+from db.engine import Session, Sessions, batches
 from db.prompts import select_prompt_ids, source_names
 from tasks.config.curation import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
 from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend
@@ -128,7 +127,7 @@ def open_run(config: CurateConfig) -> int:
         LookupError: If the policy in use is to sample, and there is none.
     """
 
-    def open_once(sessions: sessionmaker[Session]) -> int:
+    def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
             asked, prompt_ids = chosen_curation(session, config)
             return find_or_open(

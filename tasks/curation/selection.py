@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import pairs, prompts, responses, runs
+from db import embeddings, pairs, prompts, runs
 from models.records import Pair, VectorLocation
 from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
 from models.vectors import VectorStore
@@ -29,7 +29,7 @@ def select(run_id: int) -> None:
     with run_at_work(run_id, CURATION) as run:
         with run.sessions() as session:
             total = prompts.count_run_prompts(session, run_id)
-            embedder = responses.embedder_of_run(session, run_id)
+            embedder = embeddings.embedder_of_run(session, run_id)
         stage = _SelectionStage(run, embedder.id, vector_store(embedder.key, run.settings))
         with stage_progress("select", total, "prompts") as advance:
             if run.config.select.scope == "prompt":
@@ -54,7 +54,7 @@ class _SelectionStage:
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             ids = [prompt.id for prompt in page]
             with self._sessions() as session:
-                locations = responses.vector_locations(session, self._run_id, self._embedder_id, ids)
+                locations = embeddings.vector_locations(session, self._run_id, self._embedder_id, ids)
             selected, reasons = self._select_for(ids, locations)
             with self._sessions.begin() as session:
                 pairs.add_pairs(session, self._run_id, selected)

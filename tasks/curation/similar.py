@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from db import responses
+from db import embeddings, responses
 from models.index import VectorIndex
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
@@ -34,9 +34,9 @@ def similar_responses(response_id: int, count: int, settings: Settings) -> list[
     """
     with open_database(settings) as sessions:
         with sessions() as session:
-            embedder = responses.newest_embedder_of(session, response_id)
-            place = responses.vector_of(session, embedder.id, response_id)
-            shards = list(responses.embedded_rows(session, embedder.id))
+            embedder = embeddings.newest_embedder_of(session, response_id)
+            place = embeddings.vector_of(session, embedder.id, response_id)
+            shards = list(embeddings.embedded_rows(session, embedder.id))
         store = vector_store(embedder.key, settings)
         index = VectorIndex.build(
             (np.array(ids, dtype=np.int64), store.read_shard(shard).vectors[rows]) for shard, ids, rows in shards

@@ -16,11 +16,9 @@ from tasks.doctor.machine import GIB, Finding, disk_findings, file_system
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-    from sqlalchemy.engine import URL
+    from db.inspection import Address, Condition, SchemaState
 
 ANSWER_TIMEOUT_S = 3
-OLDEST_POSTGRES = 13
 DATABASE_URLS = "ANTIPODE_DATABASE_URL=postgresql://user:password@host:5432/antipode, or sqlite:////folder/antipode.db"
 NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
@@ -32,30 +30,29 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "s
 
 def database_findings(settings: Settings) -> list[Finding]:
     """Whether the database answers, and what is in it."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from db.inspection import NoAnswerError, look, read_address
 
     try:
-        url = make_url(settings.database)
-        kind = url.get_backend_name()
-    except (ArgumentError, ValueError):
+        address = read_address(settings.database)
+        kind = address.kind
+    except ValueError:
         kind = "unreadable"
     if kind not in {"sqlite", "postgresql"}:
         found = f"ANTIPODE_DATABASE_URL must name SQLite or PostgreSQL, it is {kind}"
         return [Finding("database", "problem", found, DATABASE_URLS)]
-    name = url.render_as_string(hide_password=True)
-    if kind == "sqlite" and not Path(url.database or "").exists():
-        place = disk_findings(Path(url.database or "").parent)[0]
+    name = address.shown
+    if kind == "sqlite" and not Path(address.database).exists():
+        place = disk_findings(Path(address.database).parent)[0]
         if place.level == "problem":
             return [replace(place, name="database", advice=f"let this user write there, or {DATABASE_URLS}")]
         return [Finding("database", "ok", f"{name} is not there yet; it is made at the first use")]
     try:
-        return [*_network_findings(url), *_connected(url, name)]
+        condition = look(settings.database, timeout_s=ANSWER_TIMEOUT_S)
     except ModuleNotFoundError:
         return [Finding("database", "problem", "psycopg is not installed", "pip install -e '.[postgres]'")]
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        return [Finding("database", "problem", f"{name}: {reason}", _database_advice(reason, url))]
+    except NoAnswerError as error:
+        return [Finding("database", "problem", f"{name}: {error}", _database_advice(str(error), address))]
+    return [*_network_findings(address), *_answers(condition, name)]
 
 
 def is_network_file_system(kind: str) -> bool:
@@ -151,76 +148,52 @@ def shown_address(address: str) -> str:
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
-def _network_findings(url: URL) -> list[Finding]:
-    kind = file_system(Path(url.database or "")) if url.get_backend_name() == "sqlite" else ""
+def _network_findings(address: Address) -> list[Finding]:
+    kind = file_system(Path(address.database)) if address.kind == "sqlite" else ""
     if not is_network_file_system(kind):
         return []
     found = f"SQLite on {kind}, a network file system, whose locks may fail"
     return [Finding("database", "warning", found, "put it on a local disk, or use PostgreSQL: " + DATABASE_URLS)]
 
 
-def _connected(url: URL, name: str) -> list[Finding]:
-    from sqlalchemy import text
+def _answers(condition: Condition, name: str) -> list[Finding]:
+    from db.inspection import OLDEST_POSTGRESQL
 
-    from db.engine import make_engine
-
-    is_postgres = url.get_backend_name() == "postgresql"
-    if is_postgres:
-        limits = {"connect_timeout": str(ANSWER_TIMEOUT_S), "options": f"-c statement_timeout={ANSWER_TIMEOUT_S}s"}
-        url = url.update_query_dict(limits)
-    engine = make_engine(url.render_as_string(hide_password=False))
-    with engine.connect() as connection:
-        if not is_postgres:
-            version = f"SQLite {connection.scalar(text('SELECT sqlite_version()'))}"
-            size = Path(url.database or "").stat().st_size
-        else:
-            version = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
-            size = connection.scalar(text("SELECT pg_database_size(current_database())")) or 0
-        found = f"{version} at {name}, {size / 1e6:,.1f} MB"
-        if is_postgres and (connection.dialect.server_version_info or (0,))[0] < OLDEST_POSTGRES:
-            advice = f"move to PostgreSQL {OLDEST_POSTGRES} or newer (pg_upgrade, or pg_dump and restore)"
-            return [Finding("database", "problem", f"{found}: too old", advice)]
-        return [Finding("database", "ok", found), _schema(connection)]
+    found = f"{condition.version} at {name}, {condition.size_bytes / 1e6:,.1f} MB"
+    if condition.schema is None:
+        advice = f"move to PostgreSQL {OLDEST_POSTGRESQL} or newer (pg_upgrade, or pg_dump and restore)"
+        return [Finding("database", "problem", f"{found}: too old", advice)]
+    return [Finding("database", "ok", found), _schema(condition.schema)]
 
 
-def _schema(connection: Connection) -> Finding:
+def _schema(state: SchemaState) -> Finding:
     """The schema's revision; what is in it where it is this version's."""
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-    from sqlalchemy import func, inspect, select
-
-    from db import label_schema, migrations, schema
-
-    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
-    newest = scripts.get_current_head()
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found == newest:
-        counts = [
-            connection.scalar(select(func.count()).select_from(table))
-            for table in (schema.Run, label_schema.Preference)
-        ]
-        return Finding("schema", "ok", f"{found}, the newest; {counts[0]:,} runs, {counts[1]:,} preferences")
-    if found in {script.revision for script in scripts.walk_revisions()}:
-        return Finding(
-            "schema", "problem", f"{found}, this version needs {newest}", "make a backup, then: antipode upgrade"
-        )
-    if found is not None:
-        return Finding("schema", "problem", f"{found}, made by a newer version", "install that version of Antipode")
-    if inspect(connection).get_table_names():
-        return Finding("schema", "problem", "the database holds tables of something else", DATABASE_URLS)
-    return Finding("schema", "ok", "empty; it is made at the first use")
+    found = state.revision
+    match state.standing:
+        case "newest":
+            told = f"{found}, the newest; {state.runs:,} runs, {state.preferences:,} preferences"
+            return Finding("schema", "ok", told)
+        case "older":
+            told = f"{found}, this version needs {state.newest}"
+            return Finding("schema", "problem", told, "make a backup, then: antipode upgrade")
+        case "newer":
+            return Finding("schema", "problem", f"{found}, made by a newer version", "install that version of Antipode")
+        case "foreign":
+            return Finding("schema", "problem", "the database holds tables of something else", DATABASE_URLS)
+        case "empty":
+            return Finding("schema", "ok", "empty; it is made at the first use")
 
 
-def _database_advice(reason: str, url: URL) -> str:
+def _database_advice(reason: str, address: Address) -> str:
     """What to do about what a driver said."""
-    place = f"-h {url.host} -p {url.port or 5432}"
+    place = f"-h {address.host} -p {address.port or 5432}"
     for part, advice in (
         (
             "password",
             "give the right password: ANTIPODE_DATABASE_URL=postgresql://user:password@host/antipode or ~/.pgpass",
         ),
-        ("role ", f"createuser {place} {url.username}"),
-        ("does not exist", f"createdb {place} -U {url.username} {url.database}"),
+        ("role ", f"createuser {place} {address.user}"),
+        ("does not exist", f"createdb {place} -U {address.user} {address.database}"),
         ("pg_hba.conf", "let this host and user in: pg_hba.conf of the server"),
         ("not a database", f"move the file away, or {DATABASE_URLS}"),
         ("readonly", "let this user write the file and its folder"),

@@ -9,7 +9,9 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import evaluations, judgements, policies
+from db import evaluations, policies
+from db.labels import judgements
+from db.policies import start_of
 from db.samples import Sample
 from models.evaluation.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
 from models.labelling.records import PairKey, ShownVerdict, Verdict
@@ -20,7 +22,6 @@ from tasks.config.curation import ModelConfig
 from tasks.devices import keep_device
 from tasks.errors import BudgetUsedUpError
 from tasks.evaluation.measures import drift_of, held_out_rewards, scores_of_texts
-from tasks.evaluation.promotion import start_of
 from tasks.labels.labellers import annotator_identity
 from tasks.labels.labelling import judge_with
 from tasks.named_models import NamedModel, chosen_model, find_model

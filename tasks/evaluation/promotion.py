@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from db import evaluations, policies, promotions
+from db.engine import Session
 from db.evaluations import EvaluationRecord
-from db.policies import PolicyRecord
 from models.report.contents import NextStep
 from tasks.database import open_database
 from tasks.errors import GateError
@@ -82,8 +80,8 @@ def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = N
     used = promotions.in_use(session)
     if used == policy_id:
         return GateVerdict(False, f"it is in use ({promotions.history(session)[-1].reason})")
-    opponent = start_of(session, policy_id) if used is None else used
-    name = _first(session, policy_id).start_model if opponent is None else f"policy:{opponent}"
+    opponent = policies.start_of(session, policy_id) if used is None else used
+    name = policies.first_round(session, policy_id).start_model if opponent is None else f"policy:{opponent}"
     if evaluation_id is None:
         found = evaluations.latest_comparison(session, policy_id, against=opponent, model=name)
     else:
@@ -108,16 +106,3 @@ def _verdict_of(found: EvaluationRecord, ask: str) -> GateVerdict:
         who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
         step = NextStep("more prompts would decide", f"{ask} {who} --evaluate.source.name SOURCE")
     return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id, step)
-
-
-def start_of(session: Session, policy_id: int) -> int | None:
-    """The fine-tuned policy that a policy's run began with; None if it began with a model that was not trained here."""
-    return _first(session, policy_id).parent_id
-
-
-def _first(session: Session, policy_id: int) -> PolicyRecord:
-    """The policy of the first round that leads to this one."""
-    policy = policies.get_policy(session, policy_id)
-    while policy.round > 1 and policy.parent_id is not None:
-        policy = policies.get_policy(session, policy.parent_id)
-    return policy

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from db import runs
+from db.engine import Sessions
 from models.generation.seeds import sample_seed
 from models.labelling.protocol_scores import (
     ArenaHardSummary,
@@ -55,7 +54,7 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
         names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}
     asked = config.model_copy(update=names)
 
-    def open_once(sessions: sessionmaker[Session]) -> int:
+    def open_once(sessions: Sessions) -> int:
         name = f"{asked.protocol} of {asked.model.name}"
         with sessions.begin() as session:
             return find_or_open(session, QUESTIONS, asked, name=name, data=[_contents(questions)])

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session, sessionmaker
-
-from db import judgements, labelling, preferences, runs, snapshots
-from db.engine import batches
+from db import runs
+from db.engine import Session, Sessions, batches
+from db.labels import judgements, labelling, preferences, snapshots
 from models.exchange import PreferenceRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
 from models.exchange.trainers import content_hash, file_format, unfit, write_preferences
@@ -71,7 +70,7 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
     return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
 
 
-def take_snapshot(sessions: sessionmaker[Session], config: PreferencesConfig, *, name: str) -> TakenSnapshot:
+def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -> TakenSnapshot:
     """Store the preferences as they are now as a snapshot; the same ones under the same name are found again.
 
     Raises:
@@ -115,7 +114,7 @@ def no_labels(run_id: int | None) -> str:
 
 
 def _decided(
-    sessions: sessionmaker[Session], config: PreferencesConfig, rule: str, run_id: int | None
+    sessions: Sessions, config: PreferencesConfig, rule: str, run_id: int | None
 ) -> tuple[str, list[dict[str, Any]], Counter[str]]:
     """The content hash and the lineage of the decisive preferences, and what of them no trainer could learn from.
 
@@ -142,7 +141,7 @@ def _decided(
     return digest, lineage, left_out
 
 
-def _apply_rule(sessions: sessionmaker[Session], config: PreferencesConfig, pairs: Sequence[PairKey]) -> str:
+def _apply_rule(sessions: Sessions, config: PreferencesConfig, pairs: Sequence[PairKey]) -> str:
     """Recompute the preferences of these pairs under the configured rule; return what they are stored under.
 
     In short transactions: people go on labelling meanwhile.

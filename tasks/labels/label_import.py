@@ -8,10 +8,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
-from db import judgements, label_schema, labelling, leases, preferences, queues
-from db.engine import batches, take_turn
+from db.engine import Session, batches
+from db.labels import judgements, labelling, leases, preferences, queues
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import LabelFormat, read_labels
 from models.labelling import as_judgement
@@ -62,7 +60,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
             with sessions.begin() as session:
                 # Before anything is read: another import, or the page, may be about to store the same labels.
                 leases.take_turn(session)
-                take_turn(session, label_schema.Judgement.__tablename__)
+                judgements.take_turn_of_judgements(session)
                 checker = _Checker(session, [row for row in batch if isinstance(row, ImportedJudgement)])
                 for row in batch:
                     checked = row if isinstance(row, RejectedRow) else checker.check(row)

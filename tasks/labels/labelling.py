@@ -10,9 +10,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import judgements, labelling, preferences, replies, runs
+from db import runs
 from db.engine import batches
-from db.labelling import PairText
+from db.labels import judgements, labelling, preferences, replies
+from db.labels.labelling import PairText
 from models.labelling import Labeller, as_judgement
 from models.labelling.budget import Budget
 from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError

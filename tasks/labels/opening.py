@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
+from db.engine import Sessions
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.labellers import holds_model
@@ -25,7 +25,7 @@ def open_label_run(config: LabelConfig) -> int:
         NothingToDoError: If it has no pair that fits.
     """
 
-    def open_once(sessions: sessionmaker[Session]) -> int:
+    def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
             labelled_run_id, _ = chosen_pairs(session, config.pairs)
             # `last` is another run tomorrow: what is stored and taken up again names the run.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
-
-from db import labelling, runs
+from db import runs
+from db.engine import Session
+from db.labels import labelling
 from models.labelling.records import PairKey
 from tasks.config.exchange import PairsConfig
 from tasks.errors import NothingToDoError

@@ -7,7 +7,8 @@ import unicodedata
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
-from db import evaluations, queues, runs
+from db import evaluations, runs
+from db.labels import queues
 from models.labelling.records import LONGEST_NAME, AnnotatorIdentity, PairKey
 from models.records import shortened
 from tasks.config.labels import LabelConfig

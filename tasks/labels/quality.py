@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
-from db import judgements, labelling
+from db.engine import Session
+from db.labels import judgements, labelling
 from models.quality.quality import LabelQuality, label_quality
 from tasks.database import open_database
 from tasks.settings import Settings

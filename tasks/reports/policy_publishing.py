@@ -12,7 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.events import emit_event
 
-from db import policies, runs, snapshots
+from db import policies, runs
+from db.labels import snapshots
 from db.policies import PolicyRecord
 from models.alignment.records import MetricPoint
 from models.report.curves_picture import curves_svg

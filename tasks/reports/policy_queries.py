@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session
-
-from db import evaluations, judgements, latent_distances, policies, promotions, snapshots
+from db import evaluations, latent_distances, policies, promotions
+from db.engine import Session
 from db.evaluations import EvaluationRecord
-from db.labelling import pair_texts
+from db.labels import judgements, snapshots
+from db.labels.labelling import pair_texts
 from db.policies import PolicyRecord
 from models.evaluation.drift import Drift
 from models.labelling.records import PairKey

@@ -6,7 +6,8 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 
-from db import judgements, pairs, preferences, runs
+from db import pairs, runs
+from db.labels import judgements, preferences
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy.orm import Session
 
-from db import pairs, responses, runs
+from db import embeddings, pairs, responses, runs
+from db.engine import Session
 from models.report import (
     CurationReport,
     NextStep,
@@ -110,10 +110,10 @@ def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> di
 
 def _candidates(session: Session, run_id: int, settings: Settings) -> tuple[PromptCandidates, ...]:
     """The candidates of the first prompts with pairs, for the map to choose from."""
-    embedder = responses.embedder_of_run(session, run_id)
+    embedder = embeddings.embedder_of_run(session, run_id)
     store = vector_store(embedder.key, settings)
     chosen = pairs.pairs_by_prompt(session, run_id, PROMPTS_FOR_THE_MAP)
-    locations = responses.vector_locations(session, run_id, embedder.id, list(chosen))
+    locations = embeddings.vector_locations(session, run_id, embedder.id, list(chosen))
     shown = responses.shown_responses(session, [location.response_id for location in locations])
     vectors = store.gather([x.shard for x in locations], [x.row for x in locations])
     found = []

@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy.orm import Session, sessionmaker
 
-from db import runs, snapshots
-from db.engine import take_turn
-from db.new_labels import NewLabels, new_labels, rows_beyond
-from db.schema import Run, utc_now
+from db import runs
+from db.engine import Session, Sessions
+from db.labels import snapshots
+from db.labels.new_labels import NewLabels, new_labels, rows_beyond
 from tasks.alignment.opening import chosen_base, fixed, open_align_run, open_fixed
 from tasks.config.alignment import AlignConfig
 from tasks.config.service import TriggerConfig
@@ -107,15 +106,13 @@ def open_due_run(config: AlignConfig, trigger: TriggerConfig, is_automatic: bool
             time.sleep(min(verdict.wait_s, left_s))
 
 
-def _open_once(
-    sessions: sessionmaker[Session], config: AlignConfig, trigger: TriggerConfig, is_automatic: bool
-) -> int | None:
+def _open_once(sessions: Sessions, config: AlignConfig, trigger: TriggerConfig, is_automatic: bool) -> int | None:
     """Take a snapshot and open its run, unless one with the same content was begun; two at once come one by one."""
     try:
         asked = fixed(sessions, config)
         assert asked.data.snapshot is not None
         with sessions.begin() as session:
-            take_turn(session, Run.__tablename__)
+            runs.take_turn_of_runs(session)
             reason = _why_not(session, config, trigger, asked.data.snapshot, is_automatic)
             if reason is None:
                 return open_fixed(session, asked, ALIGNMENT)
@@ -151,10 +148,10 @@ def _verdict(session: Session, config: AlignConfig, trigger: TriggerConfig, *, i
         strategies=config.data.strategies,
         min_support=config.data.min_support,
     )
-    return judge_labels(labels, trigger, now=utc_now())
+    return judge_labels(labels, trigger, now=datetime.now(UTC))
 
 
-def _trainings(session: Session, name: str, *, is_automatic: bool) -> list[Run]:
+def _trainings(session: Session, name: str, *, is_automatic: bool) -> list[runs.RunRecord]:
     """The runs of this name that count as trained, newest first.
 
     One that failed, was stopped or cancelled counts, unless a person asks for another try.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,11 +16,10 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
 from pydantic import ValidationError
-from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
-from db.engine import alone
-from db.schema import Run, utc_now
+from db.engine import Sessions, alone
+from db.runs import RunRecord
 from models.records import shortened
 from tasks.config.alignment import AlignConfig
 from tasks.config.service import SweepConfig, TriggerConfig
@@ -52,7 +51,7 @@ def take_up_dead_runs(config: SweepConfig) -> int:
     count = 0
     with open_database(Settings()) as sessions, get_client(sync_client=True) as client:
         for run in _dead_runs(sessions, min_age_s=config.min_age_s):
-            with alone(sessions.kw["bind"], f"run {run.id}") as is_free:  # still
+            with alone(sessions, f"run {run.id}") as is_free:  # still
                 count += _take_up(sessions, client, run, config.max_resumes) if is_free else 0
     return count
 
@@ -133,11 +132,11 @@ def _flow_runs(client: SyncPrefectClient, due: Due, which: dict[str, Any]) -> li
     return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(which), deployment_filter=of_it)
 
 
-def _dead_runs(sessions: sessionmaker[Session], *, min_age_s: float) -> list[Run]:
+def _dead_runs(sessions: Sessions, *, min_age_s: float) -> list[RunRecord]:
     """The runs that nobody works on although they say so; looked at twice, since one may just be taken up."""
-    before = utc_now() - timedelta(seconds=min_age_s)
+    before = datetime.now(UTC) - timedelta(seconds=min_age_s)
 
-    def look() -> list[Run]:
+    def look() -> list[RunRecord]:
         with sessions() as session:
             found = runs.running(session, started_before=before)
         return [run for run in found if _is_free(sessions, run)]
@@ -149,12 +148,12 @@ def _dead_runs(sessions: sessionmaker[Session], *, min_age_s: float) -> list[Run
     return [run for run in look() if run.id in seen]
 
 
-def _is_free(sessions: sessionmaker[Session], run: Run) -> bool:
-    with alone(sessions.kw["bind"], f"run {run.id}") as is_free:
+def _is_free(sessions: Sessions, run: RunRecord) -> bool:
+    with alone(sessions, f"run {run.id}") as is_free:
         return is_free
 
 
-def _take_up(sessions: sessionmaker[Session], client: SyncPrefectClient, run: Run, max_resumes: int) -> int:
+def _take_up(sessions: Sessions, client: SyncPrefectClient, run: RunRecord, max_resumes: int) -> int:
     """Mark a dead run; start it again where that is wanted. Returns 1 if it was started, else 0."""
     flow_run = _flow_run(client, run)
     state = None if flow_run is None else flow_run.state
@@ -176,7 +175,7 @@ def _take_up(sessions: sessionmaker[Session], client: SyncPrefectClient, run: Ru
     return _start_again(sessions, client, run)
 
 
-def _start_again(sessions: sessionmaker[Session], client: SyncPrefectClient, run: Run) -> int:
+def _start_again(sessions: Sessions, client: SyncPrefectClient, run: RunRecord) -> int:
     assert run.deployment is not None
     try:
         deployment = client.read_deployment_by_name(run.deployment)
@@ -201,10 +200,10 @@ def _start_again(sessions: sessionmaker[Session], client: SyncPrefectClient, run
 
 def _is_overdue(state: State) -> bool:
     """Whether a process that was to take up a run must have died before it did."""
-    return (state.is_pending() or state.is_running()) and utc_now() - state.timestamp > LONGEST_START
+    return (state.is_pending() or state.is_running()) and datetime.now(UTC) - state.timestamp > LONGEST_START
 
 
-def _flow_run(client: SyncPrefectClient, run: Run) -> FlowRun | None:
+def _flow_run(client: SyncPrefectClient, run: RunRecord) -> FlowRun | None:
     if run.flow_run_id is None:
         return None
     try:
@@ -213,7 +212,7 @@ def _flow_run(client: SyncPrefectClient, run: Run) -> FlowRun | None:
         return None
 
 
-def _mark(sessions: sessionmaker[Session], run: Run, status: str, error: str) -> int:
+def _mark(sessions: Sessions, run: RunRecord, status: str, error: str) -> int:
     with sessions.begin() as session:
         runs.set_status(session, run.id, status, error=error)
     say(f"run {run.id} ({run.name}): {error}")

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import label_schema, schema
 from db.engine import batches, insert_new, take_turn
 from db.prompts import prompt_from_json
+from db.schema import curation, labels
 from models.exchange import PreferenceRow
 from models.records import Prompt, content_key
 
@@ -38,7 +38,7 @@ def preference_rows(
 
     Of pairs that several runs have selected the newest run is named; `strategies` are all that selected the pair there.
     """
-    pair, preference = schema.Pair, label_schema.Preference
+    pair, preference = curation.Pair, labels.Preference
     same_pair = (preference.first_response_id == pair.first_response_id) & (
         preference.second_response_id == pair.second_response_id
     )
@@ -73,19 +73,17 @@ def add_snapshot(
         content_hash: Of the texts.
         query: What chose the rows.
     """
-    take_turn(session, label_schema.Snapshot.__tablename__)  # of two equal exports at once the second finds the first
+    take_turn(session, labels.Snapshot.__tablename__)  # of two equal exports at once the second finds the first
     key = content_key(name, dict(query), content_hash, content_key([dict(row) for row in rows]))
-    found = session.scalar(select(label_schema.Snapshot.id).filter_by(key=key))
+    found = session.scalar(select(labels.Snapshot.id).filter_by(key=key))
     if found is not None:
         return found
-    snapshot = label_schema.Snapshot(
-        key=key, name=name, content_hash=content_hash, query=dict(query), row_count=len(rows)
-    )
+    snapshot = labels.Snapshot(key=key, name=name, content_hash=content_hash, query=dict(query), row_count=len(rows))
     session.add(snapshot)
     session.flush()
     insert_new(
         session,
-        label_schema.SnapshotRow,
+        labels.SnapshotRow,
         [{"snapshot_id": snapshot.id, "position": position, **row} for position, row in enumerate(rows)],
     )
     return snapshot.id
@@ -103,16 +101,16 @@ def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
     Raises:
         LookupError: If there is none of this id.
     """
-    row = session.get(label_schema.Snapshot, snapshot_id)
+    row = session.get(labels.Snapshot, snapshot_id)
     if row is None:
-        newest = session.scalar(select(func.max(label_schema.Snapshot.id)))
+        newest = session.scalar(select(func.max(labels.Snapshot.id)))
         raise LookupError(f"there is no snapshot {snapshot_id}; the newest is {newest or 'none: antipode export'}")
     return SnapshotInfo(row.id, row.name, row.content_hash, row.row_count, row.created_at)
 
 
 def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]:
     """Stream the preferences of a snapshot in its order."""
-    table = label_schema.SnapshotRow.__table__
+    table = labels.SnapshotRow.__table__
     kept = [column for column in table.columns if column.name not in {"snapshot_id", "position"}]
     query = select(*kept).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position)
     stored = session.execute(query, execution_options={"yield_per": BATCH}).mappings()
@@ -146,7 +144,7 @@ def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) ->
 
 def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
     """The split of the source row each prompt came from; of several the first by name."""
-    table = schema.SourceRow
+    table = curation.SourceRow
     found: dict[int, str | None] = {}
     for batch in batches(prompt_ids, BATCH):
         query = select(table.prompt_id, func.min(table.split)).where(table.prompt_id.in_(batch))
@@ -157,7 +155,7 @@ def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | 
 def _with_texts(session: Session, rows: Sequence[dict[str, Any]]) -> Iterator[PreferenceRow]:
     """The rows with prompt, texts and models."""
     ids = {row[name] for row in rows for name in ("chosen_response_id", "rejected_response_id")}
-    response, generator = schema.Response, schema.Generator
+    response, generator = curation.Response, curation.Generator
     texts: dict[int, tuple[str, str | None]] = {}
     prompts: dict[int, Prompt] = {}
     for batch in batches(sorted(ids), BATCH):
@@ -166,7 +164,9 @@ def _with_texts(session: Session, rows: Sequence[dict[str, Any]]) -> Iterator[Pr
         )
         texts |= {id_: (text, model) for id_, text, model in session.execute(query.where(response.id.in_(batch)))}
     for batch in batches(sorted({row["prompt_id"] for row in rows}), BATCH):
-        found = session.execute(select(schema.Prompt.id, schema.Prompt.messages).where(schema.Prompt.id.in_(batch)))
+        found = session.execute(
+            select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
+        )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in found}
     for row in rows:
         (chosen, chosen_model), (rejected, rejected_model) = (

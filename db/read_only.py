@@ -16,8 +16,7 @@ from sqlalchemy import Engine
 
 from db.engine import make_engine
 from db.migrations import require_current
-from db.views import VIEWS
-from tasks.settings import Settings
+from db.schema.views import VIEWS
 
 Cell = str | int | float | bool | None
 
@@ -48,8 +47,10 @@ class Answer:
 
 
 @contextmanager
-def ask(statement: str, settings: Settings) -> Iterator[Answer]:
-    """Run one statement; the answer can be read until the context ends. The database itself refuses to change anything.
+def ask(statement: str, url: str) -> Iterator[Answer]:
+    """Run one statement on the database of this URL; the answer can be read until the context ends.
+
+    The database itself refuses to change anything.
 
     Raises:
         KeyboardInterrupt: If Ctrl-C comes while SQLite computes; also while the rows are read.
@@ -57,7 +58,7 @@ def ask(statement: str, settings: Settings) -> Iterator[Answer]:
     """
     if not statement.strip():
         raise QueryError('there is no SQL; expected e.g. antipode sql "SELECT * FROM run_summary"')
-    engine = make_engine(settings.database)
+    engine = make_engine(url)
     try:
         require_current(engine)
         with _one_line_errors(engine), _reading_cursor(engine) as cursor:

@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import get_args
 
-from sqlalchemy import ColumnElement, Select, case, distinct, func, insert, select, update
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.orm import Session
 
-from db import label_schema, leases, schema
-from db.engine import INSERT_BATCH, batches, insert_new
-from db.judgements import add_judgements, remove_judgement
-from db.preferences import recompute
+from db.engine import INSERT_BATCH, as_utc, batches, insert_new
+from db.labels import leases
+from db.labels.judgements import add_judgements, remove_judgement
+from db.labels.preferences import recompute
+from db.labels.queue_counts import recount
 from db.prompts import prompt_from_json
+from db.schema import curation, labels
+from db.schema.base import utc_now
 from models.labelling import as_judgement
 from models.labelling.records import Opinion, PairKey, ShownVerdict
 from models.records import Prompt, content_key
@@ -87,27 +90,27 @@ def open_queue(session: Session, *, name: str, pairs: Iterable[PairKey], judgeme
             raise ValueError(f"a pair's first response id must be the lower one, got {tuple(pair)}")
     key = content_key(ordered, judgements_per_pair)
     row = {"key": key, "name": name, "judgements_per_pair": judgements_per_pair, "pair_count": len(ordered)}
-    is_new = insert_new(session, label_schema.Queue, [{**row, "done_count": 0, "created_at": schema.utc_now()}])
-    queue_id = session.scalars(select(label_schema.Queue.id).filter_by(key=key)).one()
+    is_new = insert_new(session, labels.Queue, [{**row, "done_count": 0, "created_at": utc_now()}])
+    queue_id = session.scalars(select(labels.Queue.id).filter_by(key=key)).one()
     if is_new:
         random.Random(seed).shuffle(ordered)
         _add_pairs(session, queue_id, ordered)
     leases.take_turn(session)  # after the long part, and before counting what others may be about to add
-    _recount(session, label_schema.QueuePair.queue_id == queue_id)
+    recount(session, labels.QueuePair.queue_id == queue_id)
     return queue_id
 
 
 def labels_came(session: Session, pairs: Sequence[PairKey]) -> None:
     """Count people's judgements on these pairs that came another way than through a queue: from a file, say."""
-    table = label_schema.QueuePair
+    table = labels.QueuePair
     for batch in batches(sorted({pair.first_response_id for pair in pairs}), INSERT_BATCH):
-        of_queues = table.queue_id.in_(select(label_schema.Queue.id))  # makes the index by queue and pair usable
-        _recount(session, of_queues & table.first_response_id.in_(batch))
+        of_queues = table.queue_id.in_(select(labels.Queue.id))  # makes the index by queue and pair usable
+        recount(session, of_queues & table.first_response_id.in_(batch))
 
 
 def list_queues(session: Session) -> list[QueueInfo]:
     """All queues, newest first."""
-    return [QueueInfo(*row) for row in session.execute(_infos().order_by(label_schema.Queue.id.desc()))]
+    return [QueueInfo(*row) for row in session.execute(_infos().order_by(labels.Queue.id.desc()))]
 
 
 def get_queue(session: Session, queue_id: int) -> QueueInfo:
@@ -121,6 +124,11 @@ def get_queue(session: Session, queue_id: int) -> QueueInfo:
         known = ", ".join(f"{queue.id} ({queue.name})" for queue in list_queues(session)) or "none yet"
         raise LookupError(f"there is no queue {queue_id}; there are: {known}")
     return QueueInfo(*row)
+
+
+def opened_at(session: Session, queue_id: int) -> datetime:
+    """When a queue was opened (UTC)."""
+    return as_utc(session.scalars(select(labels.Queue.created_at).filter_by(id=queue_id)).one())
 
 
 def take_next(
@@ -152,7 +160,7 @@ def take_next(
         return None
     position, pair = found
     leases.set_cursor(session, queue_id, annotator_id, position)
-    key = session.scalars(select(label_schema.Queue.key).filter_by(id=queue_id)).one()
+    key = session.scalars(select(labels.Queue.key).filter_by(id=queue_id)).one()
     lease = leases.Lease(pair, leases.left_side(key, pair, annotator_id), utc)
     leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
     return _queued_pair(session, queue_id, lease)
@@ -228,7 +236,7 @@ def queue_progress(session: Session, queue_id: int, annotator_id: int) -> QueueP
     Raises:
         LookupError: If there is no such queue.
     """
-    queue, table = get_queue(session, queue_id), label_schema.Judgement
+    queue, table = get_queue(session, queue_id), labels.Judgement
     own = {"annotator_id": annotator_id, "queue_id": queue_id}
     counted = select(func.count(), func.count().filter(table.verdict == "skip")).select_from(table).filter_by(**own)
     count, skips = session.execute(counted).one()
@@ -238,7 +246,7 @@ def queue_progress(session: Session, queue_id: int, annotator_id: int) -> QueueP
 
 
 def _infos() -> Select[tuple[int, str, int, int, int]]:
-    table = label_schema.Queue
+    table = labels.Queue
     return select(table.id, table.name, table.judgements_per_pair, table.pair_count, table.done_count)
 
 
@@ -249,11 +257,11 @@ def _add_pairs(session: Session, queue_id: int, ordered: list[PairKey]) -> None:
         for at, (first_id, second_id) in enumerate(ordered, 1)
     )
     for batch in batches(rows, INSERT_BATCH):
-        session.connection().execute(insert(label_schema.QueuePair), batch)
+        session.connection().execute(insert(labels.QueuePair), batch)
 
 
 def _position(session: Session, queue_id: int, pair: PairKey) -> int:
-    table = label_schema.QueuePair
+    table = labels.QueuePair
     position = session.scalar(select(table.position).where(table.queue_id == queue_id, leases.of_pair(table, pair)))
     if position is None:
         name = get_queue(session, queue_id).name
@@ -263,10 +271,10 @@ def _position(session: Session, queue_id: int, pair: PairKey) -> int:
 
 def _queued_pair(session: Session, queue_id: int, lease: leases.Lease) -> QueuedPair:
     query = (
-        select(schema.Response.id, schema.Response.text, schema.Prompt.messages)
-        .join(schema.Prompt, schema.Prompt.id == schema.Response.prompt_id)
-        .where(schema.Response.id.in_(lease.pair))
-        .order_by(schema.Response.id != lease.left_response_id)
+        select(curation.Response.id, curation.Response.text, curation.Prompt.messages)
+        .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
+        .where(curation.Response.id.in_(lease.pair))
+        .order_by(curation.Response.id != lease.left_response_id)
     )
     (_, left, messages), (_, right, _) = session.execute(query).all()
     prompt = prompt_from_json(messages)
@@ -275,33 +283,6 @@ def _queued_pair(session: Session, queue_id: int, lease: leases.Lease) -> Queued
 
 def _pair_changed(session: Session, pair: PairKey) -> None:
     # With the queues named, the index on (queue_id, first, second) finds the pair in each of them.
-    table = label_schema.QueuePair
-    _recount(session, table.queue_id.in_(select(label_schema.Queue.id)) & leases.of_pair(table, pair))
+    table = labels.QueuePair
+    recount(session, table.queue_id.in_(select(labels.Queue.id)) & leases.of_pair(table, pair))
     recompute(session, [pair])
-
-
-def _recount(session: Session, which: ColumnElement[bool]) -> None:
-    """Bring the counts of these places in queues up to date with the judgements, and their queues' too."""
-    table, queue, judgement = label_schema.QueuePair, label_schema.Queue, label_schema.Judgement
-    people = (
-        select(func.count(distinct(judgement.annotator_id)))
-        .join(label_schema.Annotator, label_schema.Annotator.id == judgement.annotator_id)
-        .where(
-            judgement.first_response_id == table.first_response_id,
-            judgement.second_response_id == table.second_response_id,
-            judgement.verdict != "skip",
-            label_schema.Annotator.kind == "person",
-        )
-        .scalar_subquery()
-    )
-    connection = session.connection()
-    connection.execute(update(table).where(which, table.judgement_count != people).values(judgement_count=people))
-    wanted = select(queue.judgements_per_pair).where(queue.id == table.queue_id).scalar_subquery()
-    has_changed = table.is_done != (table.judgement_count >= wanted)
-    change = func.sum(case((table.is_done, -1), else_=1))
-    changes = connection.execute(
-        select(table.queue_id, change).where(which, has_changed).group_by(table.queue_id)
-    ).all()
-    connection.execute(update(table).where(which, has_changed).values(is_done=~table.is_done))
-    for queue_id, difference in changes:
-        connection.execute(update(queue).where(queue.id == queue_id).values(done_count=queue.done_count + difference))

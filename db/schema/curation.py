@@ -1,56 +1,19 @@
-"""The tables of curation and their natural keys. SQL only: knows no engine, no model, no file.
+"""The tables of curation and their natural keys.
 
 Lineage: pairs → candidates → responses → generators (model, sampling parameters, seed) and
 responses → prompts → source_rows → sources (imported ones also → source_responses); pairs → runs (configuration).
 Vectors are not here: `embeddings` says in which shard and row of the vector store they lie.
-Tables of labels are in `label_schema`, those of policies in `policy_schema`, views in `views`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    DateTime,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER PRIMARY KEY
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-KEY_LENGTH = 64
-
-
-def utc_now() -> datetime:
-    """The time now, with its time zone."""
-    return datetime.now(UTC)
-
-
-class Base(DeclarativeBase):
-    """Declarative base; constraints get stable names, so that migrations can name them on every database."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {dict[str, Any]: Json, list[Any]: Json, datetime: DateTime(timezone=True)}  # noqa: RUF012
+from db.schema.base import KEY_LENGTH, Base, BigId, utc_now
 
 
 class Source(Base):

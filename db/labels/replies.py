@@ -8,8 +8,8 @@ from dataclasses import asdict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import label_schema
 from db.engine import batches, insert_new
+from db.schema import labels
 from models.labelling.replies import StoredReply
 
 LOOKUP_BATCH = 5_000
@@ -17,7 +17,7 @@ LOOKUP_BATCH = 5_000
 
 def find_replies(session: Session, keys: Sequence[str]) -> dict[str, StoredReply]:
     """The stored replies among these keys."""
-    table = label_schema.Reply
+    table = labels.Reply
     return {
         row.key: StoredReply(row.text, row.requests, row.input_tokens, row.output_tokens, row.cost)
         for batch in batches(keys, LOOKUP_BATCH)
@@ -28,4 +28,4 @@ def find_replies(session: Session, keys: Sequence[str]) -> dict[str, StoredReply
 def add_replies(session: Session, run_id: int, replies: Mapping[str, StoredReply]) -> int:
     """Store replies that a run has paid for; one whose key is there stays as it is."""
     rows = [{"key": key, "run_id": run_id, **asdict(reply)} for key, reply in replies.items()]
-    return insert_new(session, label_schema.Reply, rows)
+    return insert_new(session, labels.Reply, rows)

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db import label_schema, schema
-from db.engine import batches, insert_new
+from db.engine import batches, insert_new, take_turn
+from db.schema import curation, labels
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
 from models.quality.records import Annotator, AnnotatorJudgement
 from models.records import shortened
@@ -25,7 +25,7 @@ def add_annotator(session: Session, identity: AnnotatorIdentity) -> int:
     """Store an annotator if there is none of its key; return its id."""
     insert_new(
         session,
-        label_schema.Annotator,
+        labels.Annotator,
         [
             {
                 "key": identity.key,
@@ -36,17 +36,17 @@ def add_annotator(session: Session, identity: AnnotatorIdentity) -> int:
             }
         ],
     )
-    return session.scalars(select(label_schema.Annotator.id).filter_by(key=identity.key)).one()
+    return session.scalars(select(labels.Annotator.id).filter_by(key=identity.key)).one()
 
 
 def find_person(session: Session, name: str) -> int | None:
     """The id of the person of this name, if they have ever been let in or imported."""
-    return session.scalar(select(label_schema.Annotator.id).filter_by(key=AnnotatorIdentity("person", name).key))
+    return session.scalar(select(labels.Annotator.id).filter_by(key=AnnotatorIdentity("person", name).key))
 
 
 def annotators(session: Session, ids: Collection[int] | None = None) -> dict[int, Annotator]:
     """Annotators by id, all of them unless ids are given."""
-    query = select(label_schema.Annotator).order_by(label_schema.Annotator.id)
+    query = select(labels.Annotator).order_by(labels.Annotator.id)
     return {
         row.id: Annotator(row.id, row.name, row.kind, row.has_both_orders)  # type: ignore[arg-type]
         for row in session.scalars(query)
@@ -68,6 +68,11 @@ def find_annotators(session: Session, names: Sequence[str]) -> list[int]:
     return [annotator.id for annotator in known if annotator.name in names]
 
 
+def take_turn_of_judgements(session: Session) -> None:
+    """Let nobody else who takes it store judgements until this transaction ends: what is read from here stays true."""
+    take_turn(session, labels.Judgement.__tablename__)
+
+
 def add_judgements(
     session: Session,
     annotator_id: int,
@@ -83,12 +88,12 @@ def add_judgements(
         first_id, second_id = row.pop("pair")
         row |= {"first_response_id": first_id, "second_response_id": second_id}
         rows.append(row | {"annotator_id": annotator_id, "run_id": run_id, "queue_id": queue_id})
-    return insert_new(session, label_schema.Judgement, rows)
+    return insert_new(session, labels.Judgement, rows)
 
 
 def remove_judgement(session: Session, judgement_id: int) -> PairKey:
     """Take a judgement back; return its pair, whose preference is to be recomputed."""
-    judgement = session.get_one(label_schema.Judgement, judgement_id)
+    judgement = session.get_one(labels.Judgement, judgement_id)
     session.delete(judgement)
     session.flush()
     return PairKey(judgement.first_response_id, judgement.second_response_id)
@@ -96,7 +101,7 @@ def remove_judgement(session: Session, judgement_id: int) -> PairKey:
 
 def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> set[tuple[PairKey, int]]:
     """What an annotator has judged already of these pairs: (pair, left response id)."""
-    table = label_schema.Judgement
+    table = labels.Judgement
     # The annotator is compared here: given one, SQLite walks through all that they ever judged.
     found = rows_about(session, table, pairs, table.left_response_id, table.annotator_id)
     return {(pair, left_id) for pair, left_id, judged_by in found if judged_by == annotator_id}
@@ -113,7 +118,7 @@ def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showin
 
 def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
     """Every judgement on these pairs, oldest first."""
-    table = label_schema.Judgement
+    table = labels.Judgement
     columns = (table.id, table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds)
     rows = sorted(rows_about(session, table, pairs, *columns), key=lambda row: row[1])
     return [
@@ -124,26 +129,26 @@ def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJ
 
 def verdict_counts(session: Session, run_id: int) -> dict[str, int]:
     """How often a run that labels got each verdict."""
-    table = label_schema.Judgement
+    table = labels.Judgement
     query = select(table.verdict, func.count()).where(table.run_id == run_id).group_by(table.verdict)
     return dict(session.execute(query.order_by(func.count().desc())).all())  # type: ignore[arg-type]
 
 
 def unparsed_reply(session: Session, run_id: int) -> str | None:
     """A reply of a run that labels in which no verdict was found, if there is one."""
-    query = select(label_schema.Judgement.raw_reply).filter_by(run_id=run_id, verdict="unparsed").limit(1)
+    query = select(labels.Judgement.raw_reply).filter_by(run_id=run_id, verdict="unparsed").limit(1)
     return session.scalar(query)
 
 
 def annotator_of_run(session: Session, run_id: int) -> Annotator | None:
     """Who judges in a run that labels; None for people, and before the run has begun."""
-    annotator_id = session.scalar(select(schema.Run.annotator_id).filter_by(id=run_id))
+    annotator_id = session.scalar(select(curation.Run.annotator_id).filter_by(id=run_id))
     return None if annotator_id is None else annotators(session, {annotator_id})[annotator_id]
 
 
 def rows_about(
     session: Session,
-    table: type[label_schema.Judgement | label_schema.Preference | schema.Pair | schema.SourcePair],
+    table: type[labels.Judgement | labels.Preference | curation.Pair | curation.SourcePair],
     pairs: Sequence[PairKey],
     *columns: Any,
     where: ColumnElement[bool] | None = None,

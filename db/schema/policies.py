@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.label_schema import Annotator, Snapshot
-from db.schema import KEY_LENGTH, Base, utc_now
+from db.schema.base import KEY_LENGTH, Base, utc_now
+from db.schema.labels import Annotator, Snapshot
 
 
 class Policy(Base):

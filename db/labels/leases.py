@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from db import engine, label_schema
+from db import engine
+from db.schema import labels
 from models.labelling.records import PairKey
 from models.records import content_key
 
@@ -42,20 +43,18 @@ def take_turn(session: Session) -> None:
     Call it before anything else is written: SQLite lets a transaction that has only read fail when it comes to write,
     PostgreSQL lets two that take the same locks in another order wait for each other until one fails.
     """
-    engine.take_turn(session, label_schema.Lease.__tablename__)
+    engine.take_turn(session, labels.Lease.__tablename__)
 
 
 def held_by(session: Session, queue_id: int, annotator_id: int) -> Lease | None:
     """The pair that an annotator holds in a queue, expired or not, as long as nobody took it over."""
-    table = label_schema.Lease
+    table = labels.Lease
     columns = (table.first_response_id, table.second_response_id, table.left_response_id, table.shown_at)
     row = session.execute(select(*columns).filter_by(queue_id=queue_id, annotator_id=annotator_id)).one_or_none()
     if row is None:
         return None
     first_id, second_id, left_id, shown_at = row
-    # SQLite keeps no time zone; what was stored is UTC.
-    aware = shown_at.astimezone(UTC) if shown_at.tzinfo else shown_at.replace(tzinfo=UTC)
-    return Lease(PairKey(first_id, second_id), left_id, aware)
+    return Lease(PairKey(first_id, second_id), left_id, engine.as_utc(shown_at))
 
 
 def grant(session: Session, queue_id: int, annotator_id: int, lease: Lease, *, expires_at: datetime) -> None:
@@ -63,7 +62,7 @@ def grant(session: Session, queue_id: int, annotator_id: int, lease: Lease, *, e
     free(session, lease.pair)
     first_id, second_id = lease.pair
     session.execute(
-        insert(label_schema.Lease).values(
+        insert(labels.Lease).values(
             first_response_id=first_id,
             second_response_id=second_id,
             queue_id=queue_id,
@@ -77,12 +76,12 @@ def grant(session: Session, queue_id: int, annotator_id: int, lease: Lease, *, e
 
 def renew(session: Session, pair: PairKey, *, expires_at: datetime) -> None:
     """Let the lease of a pair last until then."""
-    session.execute(update(label_schema.Lease).where(of_pair(label_schema.Lease, pair)).values(expires_at=expires_at))
+    session.execute(update(labels.Lease).where(of_pair(labels.Lease, pair)).values(expires_at=expires_at))
 
 
 def free(session: Session, pair: PairKey, *, annotator_id: int | None = None) -> None:
     """End the lease of a pair, if there is one; with an annotator, only theirs."""
-    ended = delete(label_schema.Lease).where(of_pair(label_schema.Lease, pair))
+    ended = delete(labels.Lease).where(of_pair(labels.Lease, pair))
     session.execute(ended if annotator_id is None else ended.filter_by(annotator_id=annotator_id))
 
 
@@ -90,7 +89,7 @@ def next_free(
     session: Session, queue_id: int, annotator_id: int, *, after: int, now: datetime
 ) -> tuple[int, PairKey] | None:
     """The first open pair beyond a position that the annotator has not judged and no one else holds; its position."""
-    table, lease = label_schema.QueuePair, label_schema.Lease
+    table, lease = labels.QueuePair, labels.Lease
     is_held = (
         select(lease.annotator_id)
         .where(
@@ -119,7 +118,7 @@ def has_judged(session: Session, annotator_id: int, pair: PairKey) -> bool:
 
 def newest_judgement(session: Session, queue_id: int, annotator_id: int) -> OwnJudgement | None:
     """The judgement that an annotator gave last in a queue, a skip too."""
-    table = label_schema.Judgement
+    table = labels.Judgement
     query = (
         select(table.id, table.first_response_id, table.second_response_id, table.left_response_id)
         .filter_by(annotator_id=annotator_id, queue_id=queue_id)
@@ -132,13 +131,13 @@ def newest_judgement(session: Session, queue_id: int, annotator_id: int) -> OwnJ
 
 def cursor(session: Session, queue_id: int, annotator_id: int) -> int:
     """The position up to which an annotator has come in a queue; 0 before the first pair."""
-    query = select(label_schema.QueueMember.position).filter_by(queue_id=queue_id, annotator_id=annotator_id)
+    query = select(labels.QueueMember.position).filter_by(queue_id=queue_id, annotator_id=annotator_id)
     return session.scalar(query) or 0
 
 
 def set_cursor(session: Session, queue_id: int, annotator_id: int, position: int) -> None:
     """Remember how far an annotator has come in a queue."""
-    table = label_schema.QueueMember
+    table = labels.QueueMember
     moved = update(table).filter_by(queue_id=queue_id, annotator_id=annotator_id).values(position=position)
     if session.connection().execute(moved).rowcount == 0:
         session.execute(insert(table).values(queue_id=queue_id, annotator_id=annotator_id, position=position))
@@ -154,15 +153,13 @@ def until(now: datetime, lease_s: float) -> datetime:
     return now.astimezone(UTC) + timedelta(seconds=lease_s)
 
 
-def of_pair(
-    table: type[label_schema.Lease | label_schema.QueuePair | label_schema.Judgement], pair: PairKey
-) -> ColumnElement[bool]:
+def of_pair(table: type[labels.Lease | labels.QueuePair | labels.Judgement], pair: PairKey) -> ColumnElement[bool]:
     """The condition that a row is about this pair."""
     return (table.first_response_id == pair.first_response_id) & (table.second_response_id == pair.second_response_id)
 
 
 def _judgement_of(annotator_id: int, first: Any, second: Any) -> Select[tuple[str]]:
-    table = label_schema.Judgement
+    table = labels.Judgement
     return select(table.verdict).where(
         table.first_response_id == first, table.second_response_id == second, table.annotator_id == annotator_id
     )

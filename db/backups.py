@@ -22,7 +22,6 @@ from sqlalchemy.pool import NullPool
 
 from db.engine import make_engine
 from db.migrations import DatabaseOutdatedError, require_current
-from tasks.settings import Settings
 
 SQLITE_BEGINNING, POSTGRESQL_BEGINNING = b"SQLite format 3\0", b"PGDMP"
 POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql")
@@ -44,8 +43,8 @@ class Copied:
     outdated: str | None = None
 
 
-def back_up(path: Path, settings: Settings) -> Copied:
-    """Write the database into a file; one that is there is replaced when the new one is whole.
+def back_up(path: Path, url: str) -> Copied:
+    """Write the database of this URL into a file; one that is there is replaced when the new one is whole.
 
     Raises:
         BackupError: If there is nothing to copy, or the file cannot be written.
@@ -55,7 +54,7 @@ def back_up(path: Path, settings: Settings) -> Copied:
     if path.is_dir():
         raise BackupError(f"a backup is a file, {path} is a folder; name a file in it")
     partial = path.with_name(f".{path.name}.partial")
-    with _database(settings, must_exist=True) as engine:
+    with _database(url, must_exist=True) as engine:
         database = engine.url.database or ""
         if engine.dialect.name == "sqlite" and path.exists() and path.samefile(database):
             raise BackupError(f"{path} is the database itself; name another file")
@@ -72,13 +71,13 @@ def back_up(path: Path, settings: Settings) -> Copied:
     return Copied(path.stat().st_size, runs, judgements)
 
 
-def restore(path: Path, settings: Settings) -> Copied:
-    """Bring a backup back into an empty database: all or nothing.
+def restore(path: Path, url: str) -> Copied:
+    """Bring a backup back into the empty database of this URL: all or nothing.
 
     Raises:
         BackupError: If the file is no whole backup of this kind of database, or the database is not empty.
     """
-    with _database(settings, must_exist=False) as engine:
+    with _database(url, must_exist=False) as engine:
         kind = engine.dialect.name
         found = _kind_of(path)
         if found != kind:
@@ -100,8 +99,8 @@ def restore(path: Path, settings: Settings) -> Copied:
 
 
 @contextmanager
-def _database(settings: Settings, *, must_exist: bool) -> Iterator[Engine]:
-    engine = make_engine(settings.database)
+def _database(url: str, *, must_exist: bool) -> Iterator[Engine]:
+    engine = make_engine(url)
     try:
         if must_exist:
             name = engine.url.database

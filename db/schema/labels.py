@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema import KEY_LENGTH, Base, BigId, utc_now
+from db.schema.base import KEY_LENGTH, Base, BigId, utc_now
 
 
 class Annotator(Base):

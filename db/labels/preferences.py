@@ -10,10 +10,10 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db import label_schema
 from db.engine import batches, take_turn
-from db.judgements import annotators, rows_about, showings
-from db.schema import utc_now
+from db.labels.judgements import annotators, rows_about, showings
+from db.schema import labels
+from db.schema.base import utc_now
 from models.labelling.records import PairKey, Preference
 from models.labelling.votes import Rule, Vote, annotator_vote, resolve
 
@@ -69,7 +69,7 @@ def recompute(
         weights: An accuracy (0 to 1) per annotator, for the rule `weighted`.
         name: What the preferences are stored under; None: the rule's own name.
     """
-    take_turn(session, label_schema.Preference.__tablename__)  # another's labels on the same pair are seen, or see ours
+    take_turn(session, labels.Preference.__tablename__)  # another's labels on the same pair are seen, or see ours
     total = Changes()
     for batch in batches(dict.fromkeys(pairs), BATCH):
         made = []
@@ -84,7 +84,7 @@ def recompute(
 
 def preferences_of(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[PairKey, Preference]:
     """The stored preferences of these pairs under a rule."""
-    table = label_schema.Preference
+    table = labels.Preference
     columns = (table.outcome, table.support, table.vote_count)
     rows = rows_about(session, table, pairs, *columns, where=table.rule == rule)
     return {pair: Preference(pair, *values) for pair, *values in rows}
@@ -99,7 +99,7 @@ def _store(session: Session, rule: str, pairs: Sequence[PairKey], made: Sequence
     before = preferences_of(session, rule, pairs)
     now = {preference.pair: preference for preference in made}
     vanished = [pair for pair in before if pair not in now]
-    table = label_schema.Preference
+    table = labels.Preference
     for first_id, second_id in vanished:
         session.execute(delete(table).filter_by(rule=rule, first_response_id=first_id, second_response_id=second_id))
     different = [preference for preference in made if before.get(preference.pair) != preference]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from db import schema
 from db.engine import batches
-from db.judgements import rows_about
+from db.labels.judgements import rows_about
 from db.prompts import prompt_from_json
+from db.schema import curation
 from models.exchange import ExportedPair
 from models.labelling.records import PairKey, ShownPair, ShownResponse
 from models.quality.records import LabelledPair
@@ -41,12 +41,12 @@ def pair_keys(
     session: Session, run_id: int | None, *, strategies: Sequence[str] = (), limit: int | None = None
 ) -> list[PairKey]:
     """The different pairs of a run (None: of all) by prompt, of all strategies unless some are named, or the first."""
-    columns = (schema.Pair.prompt_id, schema.Pair.first_response_id, schema.Pair.second_response_id)
+    columns = (curation.Pair.prompt_id, curation.Pair.first_response_id, curation.Pair.second_response_id)
     query = select(*columns).distinct().order_by(*columns).limit(limit)
     if run_id is not None:
-        query = query.where(schema.Pair.run_id == run_id)
+        query = query.where(curation.Pair.run_id == run_id)
     if strategies:
-        query = query.where(schema.Pair.strategy.in_(strategies))
+        query = query.where(curation.Pair.strategy.in_(strategies))
     return [PairKey(first_id, second_id) for _, first_id, second_id in session.execute(query)]
 
 
@@ -55,7 +55,7 @@ def pair_texts(session: Session, pairs: Sequence[PairKey]) -> list[PairText]:
     ids = sorted({response_id for pair in pairs for response_id in pair})
     texts: dict[int, tuple[int, ShownResponse]] = {}
     prompts: dict[int, Prompt] = {}
-    table = schema.Response
+    table = curation.Response
     for batch in batches(ids, BATCH):
         query = select(table.id, table.prompt_id, table.text, table.score, table.is_reference).where(
             table.id.in_(batch)
@@ -63,7 +63,9 @@ def pair_texts(session: Session, pairs: Sequence[PairKey]) -> list[PairText]:
         for id_, prompt_id, text, score, is_reference in session.execute(query):
             texts[id_] = (prompt_id, ShownResponse(text, score, is_reference))
     for batch in batches(sorted({prompt_id for prompt_id, _ in texts.values()}), BATCH):
-        found = session.execute(select(schema.Prompt.id, schema.Prompt.messages).where(schema.Prompt.id.in_(batch)))
+        found = session.execute(
+            select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
+        )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in found}
     preferred = _source_verdicts(session, pairs)
     return [
@@ -79,7 +81,7 @@ def left_side(pair: PairKey, *seeds: object) -> int:
 
 def find_pairs(session: Session, pair_ids: Sequence[int]) -> dict[int, PairKey]:
     """The responses of these selected pairs, by pair id; unknown ids are left out."""
-    table = schema.Pair
+    table = curation.Pair
     return {
         id_: PairKey(first_id, second_id)
         for batch in batches(pair_ids, BATCH)
@@ -91,12 +93,12 @@ def find_pairs(session: Session, pair_ids: Sequence[int]) -> dict[int, PairKey]:
 
 def selected_among(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]:
     """Those of these pairs that a run has selected."""
-    return {pair for (pair,) in rows_about(session, schema.Pair, pairs)}
+    return {pair for (pair,) in rows_about(session, curation.Pair, pairs)}
 
 
 def newest_run_of(session: Session, pairs: Sequence[PairKey]) -> int | None:
     """The newest run that has selected one of these pairs."""
-    return max((run_id for _, run_id in rows_about(session, schema.Pair, pairs, schema.Pair.run_id)), default=None)
+    return max((run_id for _, run_id in rows_about(session, curation.Pair, pairs, curation.Pair.run_id)), default=None)
 
 
 def exported_pairs(
@@ -104,8 +106,10 @@ def exported_pairs(
 ) -> Iterator[ExportedPair]:
     """The pairs of a run for a labelling tool, each under its first pair id, its sides shuffled."""
     ids: dict[PairKey, int] = {}
-    query = select(schema.Pair.id, schema.Pair.first_response_id, schema.Pair.second_response_id)
-    for id_, first_id, second_id in session.execute(query.where(schema.Pair.run_id == run_id).order_by(schema.Pair.id)):
+    query = select(curation.Pair.id, curation.Pair.first_response_id, curation.Pair.second_response_id)
+    for id_, first_id, second_id in session.execute(
+        query.where(curation.Pair.run_id == run_id).order_by(curation.Pair.id)
+    ):
         ids.setdefault(PairKey(first_id, second_id), id_)
     for batch in batches(pair_keys(session, run_id, strategies=strategies, limit=limit), BATCH):
         for text in pair_texts(session, batch):
@@ -116,18 +120,18 @@ def exported_pairs(
 
 def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] = ()) -> list[LabelledPair]:
     """The different pairs of a run as the figures of quality need them."""
-    first, second = aliased(schema.Response), aliased(schema.Response)
+    first, second = aliased(curation.Response), aliased(curation.Response)
     query = (
-        select(schema.Pair.first_response_id, schema.Pair.second_response_id, schema.Pair.strategy,
-               schema.Pair.similarity, schema.Prompt.text, func.length(first.text), func.length(second.text))
-        .join(schema.Prompt, schema.Prompt.id == schema.Pair.prompt_id)
-        .join(first, first.id == schema.Pair.first_response_id)
-        .join(second, second.id == schema.Pair.second_response_id)
-        .where(schema.Pair.run_id == run_id)
-        .order_by(schema.Pair.id)
+        select(curation.Pair.first_response_id, curation.Pair.second_response_id, curation.Pair.strategy,
+               curation.Pair.similarity, curation.Prompt.text, func.length(first.text), func.length(second.text))
+        .join(curation.Prompt, curation.Prompt.id == curation.Pair.prompt_id)
+        .join(first, first.id == curation.Pair.first_response_id)
+        .join(second, second.id == curation.Pair.second_response_id)
+        .where(curation.Pair.run_id == run_id)
+        .order_by(curation.Pair.id)
     )  # fmt: skip
     if strategies:
-        query = query.where(schema.Pair.strategy.in_(strategies))
+        query = query.where(curation.Pair.strategy.in_(strategies))
     found: dict[PairKey, LabelledPair] = {}
     for first_id, second_id, strategy, similarity, prompt, first_length, second_length in session.execute(query):
         pair = PairKey(first_id, second_id)
@@ -139,7 +143,7 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
 def _source_verdicts(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Side]:
     """What sources say of these pairs; sources that contradict each other say nothing."""
     said: dict[PairKey, set[Side]] = {}
-    table = schema.SourcePair
+    table = curation.SourcePair
     both_ways = list(pairs) + [PairKey(second, first) for first, second in pairs]
     for (first_id, second_id), preferred in rows_about(session, table, both_ways, table.preferred):
         if preferred is not None:

@@ -17,14 +17,14 @@ from test_db_queries import add
 from test_tasks_labelling import OWN, own_row
 from test_tasks_steps import configured, curate
 
-from db import judgements, labelling
+from db.backups import BackupError, back_up, restore
 from db.engine import make_engine
+from db.labels import judgements, labelling
 from db.migrations import downgrade, upgrade
-from db.views import VIEWS
+from db.schema.views import VIEWS
 from flows.commands.database import Backup, Restore
 from flows.terminal.failures import error_line
 from models.labelling.records import Judgement
-from tasks.backups import BackupError, back_up, restore
 from tasks.labels.people import person
 from tasks.settings import Settings
 
@@ -106,7 +106,7 @@ def tables(settings):
 
 def refusal(action, path, settings):
     with pytest.raises(BackupError) as caught:
-        action(path, settings)
+        action(path, settings.database)
     line = error_line(caught.value)
     assert "\n" not in str(caught.value)
     return line
@@ -115,9 +115,9 @@ def refusal(action, path, settings):
 def test_a_backup_taken_while_another_process_writes_is_one_moment_of_the_database(
     settings, judged, writer, elsewhere, tmp_path
 ):
-    made = back_up(tmp_path / "backup", settings)
+    made = back_up(tmp_path / "backup", settings.database)
     assert writer.readline() and writer.readline()  # it was not stopped
-    found = restore(tmp_path / "backup", elsewhere)
+    found = restore(tmp_path / "backup", elsewhere.database)
     assert (found.runs, found.judgements, found.outdated) == (made.runs, made.judgements, None)
     assert made.judgements == 2 and made.size_bytes == (tmp_path / "backup").stat().st_size > 10_000
     (before, shown_before), (after, shown_after) = tables(settings), tables(elsewhere)
@@ -128,8 +128,8 @@ def test_a_backup_taken_while_another_process_writes_is_one_moment_of_the_databa
 
 
 def test_what_is_restored_goes_on_as_before(settings, judged, elsewhere, tmp_path, monkeypatch):
-    back_up(tmp_path / "backup", settings)
-    restore(tmp_path / "backup", elsewhere)
+    back_up(tmp_path / "backup", settings.database)
+    restore(tmp_path / "backup", elsewhere.database)
     assert elsewhere.database_url is not None
     monkeypatch.setenv("ANTIPODE_DATABASE_URL", elsewhere.database_url)
     curate(configured(**OWN, name="another"))  # new ids go on where the old ones end
@@ -138,7 +138,7 @@ def test_what_is_restored_goes_on_as_before(settings, judged, elsewhere, tmp_pat
 
 
 def test_only_an_empty_database_is_restored_into(settings, sessions, tmp_path):
-    back_up(tmp_path / "backup", settings)
+    back_up(tmp_path / "backup", settings.database)
     before = tables(settings)
     line = refusal(restore, tmp_path / "backup", settings)
     assert "only into an empty database; name a new one in ANTIPODE_DATABASE_URL" in line
@@ -147,14 +147,14 @@ def test_only_an_empty_database_is_restored_into(settings, sessions, tmp_path):
 
 def test_a_file_that_was_cut_short_is_refused_and_the_database_stays_empty(settings, judged, elsewhere, tmp_path):
     path = tmp_path / "backup"
-    back_up(path, settings)
+    back_up(path, settings.database)
     whole = path.read_bytes()
     for kept_share in (0.0, 0.001, 0.3, 0.7, 0.99):
         path.write_bytes(whole[: int(len(whole) * kept_share)])
         line = refusal(restore, path, elsewhere)
         assert str(path) in line and ("take another backup" in line or "is no backup" in line), kept_share
     path.write_bytes(whole)
-    assert restore(path, elsewhere).judgements == 2
+    assert restore(path, elsewhere.database).judgements == 2
 
 
 def test_files_that_are_no_backup_and_folders_that_are_not_there_are_refused(settings, sessions, elsewhere, tmp_path):
@@ -171,7 +171,7 @@ def test_a_database_of_something_else_is_refused(settings, elsewhere, tmp_path):
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE songs (id integer)"))
     engine.dispose()
-    back_up(tmp_path / "backup", settings)
+    back_up(tmp_path / "backup", settings.database)
     assert "is a backup of something else" in refusal(restore, tmp_path / "backup", elsewhere)
 
 
@@ -180,7 +180,7 @@ def test_a_backup_of_an_older_schema_asks_for_an_upgrade(settings, elsewhere, tm
     upgrade(engine, OLDEST)
     engine.dispose()
     CliApp.run(Backup, cli_args=[str(tmp_path / "backup")])
-    found = restore(tmp_path / "backup", elsewhere)
+    found = restore(tmp_path / "backup", elsewhere.database)
     assert found.outdated is not None and f"revision {OLDEST}" in found.outdated
     engine = make_engine(elsewhere.database)
     upgrade(engine)
@@ -210,16 +210,16 @@ def test_the_database_is_never_overwritten_by_its_own_backup(settings, sessions,
 @on_sqlite
 def test_a_backup_is_one_file_that_can_be_read_where_nothing_can_be_written(settings, sessions, elsewhere, tmp_path):
     (tmp_path / "kept").mkdir()
-    back_up(tmp_path / "kept" / "backup.db", settings)
+    back_up(tmp_path / "kept" / "backup.db", settings.database)
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["backup.db"]
-    restore(tmp_path / "kept" / "backup.db", elsewhere)
+    restore(tmp_path / "kept" / "backup.db", elsewhere.database)
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["backup.db"]
 
 
 @on_sqlite
 def test_a_plain_copy_of_the_file_is_a_backup_too(settings, judged, elsewhere, tmp_path):
     shutil.copy(tmp_path / "antipode.db", tmp_path / "copy.db")
-    assert restore(tmp_path / "copy.db", elsewhere).judgements == 2
+    assert restore(tmp_path / "copy.db", elsewhere.database).judgements == 2
 
 
 @on_sqlite
@@ -231,20 +231,20 @@ def test_a_backup_replaces_an_older_one_only_when_it_is_whole(settings, judged, 
     with (tmp_path / "antipode.db").open("r+b") as file:
         file.truncate(pages // 2 * 4096)
     with pytest.raises(Exception, match="malformed"):
-        back_up(path, settings)
+        back_up(path, settings.database)
     assert path.read_text() == "kept" and {one.name for one in tmp_path.glob("*backup*")} == {"backup"}
 
 
 @on_postgresql
 def test_a_backup_of_the_other_kind_is_refused(settings, sessions, tmp_path):
     other = Settings(database_url=f"sqlite:///{tmp_path / 'other.db'}")
-    back_up(tmp_path / "backup", settings)
+    back_up(tmp_path / "backup", settings.database)
     line = refusal(restore, tmp_path / "backup", other)
     assert "is a backup of PostgreSQL, ANTIPODE_DATABASE_URL names a SQLite database" in line
     engine = make_engine(other.database)
     upgrade(engine)
     engine.dispose()
-    back_up(tmp_path / "backup", other)
+    back_up(tmp_path / "backup", other.database)
     assert "is a backup of SQLite" in refusal(restore, tmp_path / "backup", settings)
 
 
@@ -259,7 +259,7 @@ def test_the_password_is_on_no_command_line(settings, sessions, tmp_path, monkey
     (programs / "pg_dump").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     url = settings.database.replace("antipode@", "antipode:s%2Fcret@") + "?application_name=nightly"
-    back_up(tmp_path / "backup", Settings(database_url=url))
+    back_up(tmp_path / "backup", Settings(database_url=url).database)
     arguments, environment = (tmp_path / "seen").read_text().splitlines()
     assert "s/cret" not in arguments and "s%2Fcret" not in arguments and "application_name=nightly" in arguments
     assert environment == "password s/cret"

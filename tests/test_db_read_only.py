@@ -18,11 +18,11 @@ from pydantic_settings import CliApp
 from sqlalchemy import text
 from test_db_queries import add
 
-from db.views import VIEWS
+from db.read_only import QueryError, ask
+from db.schema.views import VIEWS
 from flows.commands.database import Sql
 from flows.terminal.failures import error_line
 from models.records import ImportedResponse, ImportedRow, Prompt
-from tasks.sql import QueryError, ask
 
 NUMBERS = """
     WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {last})
@@ -92,7 +92,7 @@ def test_the_database_refuses_to_change_anything_and_says_what_to_do(
     before = content(sessions)
     assert len(before) == 3
     for statement in WRITES:
-        with pytest.raises(QueryError) as caught, ask(statement, settings) as answer:
+        with pytest.raises(QueryError) as caught, ask(statement, settings.database) as answer:
             list(answer.rows)
         assert "only reads: one SELECT" in str(caught.value) and "\n" not in error_line(caught.value), statement
         assert content(sessions) == before, statement
@@ -107,7 +107,7 @@ def test_functions_that_write_are_refused(settings, sessions, prompts):
         session.execute(text(f"CREATE FUNCTION emptied() RETURNS int LANGUAGE plpgsql AS $${body}$$"))
     writable = "set_config('transaction_read_only', 'off', true)"
     for call in ("nextval('counter')", "emptied()", f"{writable}, emptied()"):
-        with pytest.raises(QueryError), ask(f"SELECT {call}", settings) as answer:
+        with pytest.raises(QueryError), ask(f"SELECT {call}", settings.database) as answer:
             list(answer.rows)
     assert len(content(sessions)) == 3
 
@@ -120,16 +120,16 @@ def test_a_question_may_end_in_a_semicolon_or_a_comment_and_hold_any_sign(settin
         ("SELECT '%s :name ? {x}'", "%s :name ? {x}"),
         ("  \n SELECT ';'", ";"),
     ):
-        with ask(statement, settings) as answer:
+        with ask(statement, settings.database) as answer:
             assert list(answer.rows) == [(value,)], statement
 
 
 def test_a_mistake_is_one_line_that_says_what_to_do(settings, sessions):
-    with pytest.raises(QueryError) as caught, ask("SELECT * FROM selected_pair", settings):
+    with pytest.raises(QueryError) as caught, ask("SELECT * FROM selected_pair", settings.database):
         pass
     assert str(caught.value) == f"there is no table selected_pair; the views are: {', '.join(VIEWS)}"
     for statement in ("SELECT promt FROM prompts", "SELEC 1", "SELECT 1 +", " ", "SELECT 'a"):
-        with pytest.raises(QueryError, match="; ") as caught, ask(statement, settings) as answer:
+        with pytest.raises(QueryError, match="; ") as caught, ask(statement, settings.database) as answer:
             list(answer.rows)
         assert "\n" not in str(caught.value), statement
 
@@ -139,14 +139,14 @@ def test_a_failure_midway_is_one_line_too(settings, sessions):
         "sqlite": "SELECT CASE WHEN number = 5000 THEN json('no JSON') ELSE '1' END FROM ",
         "postgresql": "SELECT 1 / (number - 5000) FROM ",
     }[settings.database.partition(":")[0]]
-    with ask(f"{failing} ({NUMBERS.format(last=6000)}) AS counted", settings) as answer:
+    with ask(f"{failing} ({NUMBERS.format(last=6000)}) AS counted", settings.database) as answer:
         assert len(list(islice(answer.rows, 100))) == 100
         with pytest.raises(QueryError, match="correct the question"):
             list(answer.rows)
 
 
 def test_rows_are_a_stream(settings, sessions):
-    with ask(NUMBERS.format(last=10**9), settings) as answer:  # it would take minutes and all memory
+    with ask(NUMBERS.format(last=10**9), settings.database) as answer:  # it would take minutes and all memory
         assert list(islice(answer.rows, 2)) == [(1, "text 1", 0.25), (2, "text 2", 0.5)]
 
 
@@ -156,7 +156,7 @@ def test_both_databases_answer_alike(settings, sessions, prompts):
                (SELECT sum(id) FROM prompts) AS total
         FROM prompts ORDER BY id LIMIT 1
     """
-    with ask(statement, settings) as answer:
+    with ask(statement, settings.database) as answer:
         ((id_, messages, created_at, again, mean, gap, total),) = answer.rows
     assert answer.columns == ("id", "messages", "created_at", "id_2", "mean", "gap", "total")
     assert total == 6 and isinstance(total, int)
@@ -232,7 +232,8 @@ def test_ctrl_c_ends_a_question_that_takes_too_long(settings, sessions):
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
     timer.start()
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), ask(f"SELECT count(*) FROM ({NUMBERS.format(last=10**9)})", settings):
+    question = f"SELECT count(*) FROM ({NUMBERS.format(last=10**9)})"
+    with pytest.raises(KeyboardInterrupt), ask(question, settings.database):
         pass
     timer.join()
     assert time.monotonic() - began < 30
@@ -242,5 +243,5 @@ def test_ctrl_c_ends_a_question_that_takes_too_long(settings, sessions):
 def test_a_question_waits_for_no_writer(settings, sessions, tmp_path):
     with sqlite3.connect(tmp_path / "antipode.db") as busy:
         busy.execute("BEGIN IMMEDIATE")
-        with ask("SELECT count(*) FROM prompts", settings) as answer:
+        with ask("SELECT count(*) FROM prompts", settings.database) as answer:
             assert list(answer.rows) == [(0,)]

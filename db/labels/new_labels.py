@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, except_, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from db.label_schema import Preference, SnapshotRow
-from db.preferences import STANDING_RULE
-from db.schema import Pair
+from db.engine import as_utc
+from db.labels.preferences import STANDING_RULE
+from db.schema.curation import Pair
+from db.schema.labels import Preference, SnapshotRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,7 @@ def new_labels(
         new=session.scalar(new) or 0,
         trained=session.scalar(select(func.count()).where(SnapshotRow.snapshot_id == snapshot_id)) or 0,
         agreement=session.scalar(agreement),
-        # SQLite keeps no time zone; what was stored is UTC.
-        newest_at=newest_at and (newest_at if newest_at.tzinfo else newest_at.replace(tzinfo=UTC)),
+        newest_at=newest_at and as_utc(newest_at),
     )
 
 

@@ -1,0 +1,186 @@
+"""Embedders, and where the vectors of responses lie. Sessions first, records in and out, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session
+
+from db.engine import insert_new, record_of
+from db.prompts import prompt_from_json
+from db.schema import curation
+from models.records import EmbedderIdentity, StoredResponse, VectorLocation
+
+
+@dataclass(frozen=True, slots=True)
+class NewEmbedding:
+    """Where a response's vector was written; `shard` and `row` are None for a response without a token."""
+
+    response_id: int
+    shard: str | None
+    row: int | None
+    token_count: int
+    is_truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderRecord:
+    """One row of `embedders`; its vectors lie in the store's folder of the same key."""
+
+    id: int
+    key: str
+    backend: str
+    model: str
+    fingerprint: str
+    settings: dict[str, Any]
+
+
+def ensure_embedder(session: Session, embedder: EmbedderIdentity) -> int:
+    """Return the id of this embedder, made if it is new."""
+    row = {
+        "key": embedder.key,
+        "backend": embedder.backend,
+        "model": embedder.model,
+        "fingerprint": embedder.fingerprint,
+        "settings": {"context": embedder.context, "max_tokens": embedder.max_tokens, "dtype": embedder.dtype},
+    }
+    insert_new(session, curation.Embedder, [row])
+    return session.scalars(select(curation.Embedder.id).filter_by(key=embedder.key)).one()
+
+
+def forget_missing_shards(session: Session, embedder_id: int, shards: Collection[str]) -> None:
+    """Forget vectors whose shard is not in the store any more, so that they are embedded anew."""
+    of_embedder = curation.Embedding.embedder_id == embedder_id
+    known = set(session.scalars(select(curation.Embedding.shard).where(of_embedder).distinct())) - {None}
+    for missing in known - set(shards):
+        session.execute(delete(curation.Embedding).where(of_embedder, curation.Embedding.shard == missing))
+
+
+def responses_to_embed(
+    session: Session, run_id: int, embedder_id: int, *, after: int, size: int
+) -> list[StoredResponse]:
+    """The next `size` candidates of a run, id above `after`, that this embedder has yet to embed; no duplicates."""
+    query = (
+        select(curation.Response.id, curation.Prompt.messages, curation.Response.text)
+        .select_from(curation.Candidate)
+        .join(curation.Response, curation.Response.id == curation.Candidate.response_id)
+        .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
+        .where(*_lacks_embedding(run_id, embedder_id), curation.Candidate.response_id > after)
+        .order_by(curation.Candidate.response_id)
+        .limit(size)
+    )
+    return [StoredResponse(id_, prompt_from_json(messages), text) for id_, messages, text in session.execute(query)]
+
+
+def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
+    """How many candidates of a run this embedder has yet to embed."""
+    query = select(func.count()).select_from(curation.Candidate).where(*_lacks_embedding(run_id, embedder_id))
+    return session.scalar(query) or 0
+
+
+def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewEmbedding]) -> int:
+    """Store where vectors lie. Returns how many were new."""
+    return insert_new(session, curation.Embedding, [{"embedder_id": embedder_id, **asdict(new)} for new in embeddings])
+
+
+def vector_locations(
+    session: Session, run_id: int, embedder_id: int, prompt_ids: Sequence[int]
+) -> list[VectorLocation]:
+    """Vectors of these prompts' candidates that can be paired: no duplicate, no response without a token.
+
+    By prompt, then by response id, so that groups are contiguous and ties fall on the lower id.
+    """
+    query = (
+        select(
+            curation.Candidate.prompt_id,
+            curation.Candidate.response_id,
+            curation.Embedding.shard,
+            curation.Embedding.row,
+        )
+        .join(curation.Embedding, curation.Embedding.response_id == curation.Candidate.response_id)
+        .where(
+            curation.Candidate.run_id == run_id,
+            curation.Candidate.prompt_id.in_(prompt_ids),
+            curation.Candidate.duplicate_of_id.is_(None),
+            curation.Embedding.embedder_id == embedder_id,
+            curation.Embedding.shard.is_not(None),
+        )
+        .order_by(curation.Candidate.prompt_id, curation.Candidate.response_id)
+    )
+    return [VectorLocation(*row) for row in session.execute(query)]
+
+
+def newest_embedder_of(session: Session, response_id: int) -> EmbedderRecord:
+    """The embedder that embedded this response last.
+
+    Raises:
+        LookupError: If there is no such response, or nothing has embedded it.
+    """
+    query = (
+        select(curation.Embedder)
+        .join(curation.Embedding, curation.Embedding.embedder_id == curation.Embedder.id)
+        .where(curation.Embedding.response_id == response_id, curation.Embedding.shard.is_not(None))
+        .order_by(curation.Embedder.id.desc())
+        .limit(1)
+    )
+    embedder = session.scalar(query)
+    if embedder is None:
+        known = session.get(curation.Response, response_id) is not None
+        raise LookupError(
+            f"response {response_id} has no vector: it repeats another response's text, is empty or not embedded yet"
+            if known
+            else f"there is no response {response_id}; ids are in the pairs: antipode pairs"
+        )
+    return record_of(EmbedderRecord, embedder)
+
+
+def embedder_of_run(session: Session, run_id: int) -> EmbedderRecord:
+    """The embedder whose vectors a run uses.
+
+    Raises:
+        LookupError: If the run did not get as far as embedding.
+    """
+    query = select(curation.Embedder).join(curation.Run, curation.Run.embedder_id == curation.Embedder.id)
+    embedder = session.scalar(query.where(curation.Run.id == run_id))
+    if embedder is None:
+        raise LookupError(f"run {run_id} has embedded nothing yet; give its command again, and it goes on")
+    return record_of(EmbedderRecord, embedder)
+
+
+def vector_of(session: Session, embedder_id: int, response_id: int) -> VectorLocation:
+    """Where an embedder's vector of this response lies."""
+    query = (
+        select(curation.Response.prompt_id, curation.Response.id, curation.Embedding.shard, curation.Embedding.row)
+        .join(curation.Embedding, curation.Embedding.response_id == curation.Response.id)
+        .where(curation.Response.id == response_id, curation.Embedding.embedder_id == embedder_id)
+    )
+    return VectorLocation(*session.execute(query).one())
+
+
+def embedded_rows(session: Session, embedder_id: int) -> Iterator[tuple[str, list[int], list[int]]]:
+    """All vectors of an embedder, shard by shard: the shard, the response ids, their rows in it."""
+    query = (
+        select(curation.Embedding.shard, curation.Embedding.response_id, curation.Embedding.row)
+        .where(curation.Embedding.embedder_id == embedder_id, curation.Embedding.shard.is_not(None))
+        .order_by(curation.Embedding.shard, curation.Embedding.row)
+    )
+    found = session.execute(query, execution_options={"yield_per": 10_000})
+    for shard, rows in groupby(found.tuples(), key=lambda row: row[0] or ""):
+        _, ids, places = zip(*rows, strict=True)
+        yield shard, list(ids), list(places)
+
+
+def _lacks_embedding(run_id: int, embedder_id: int) -> tuple[ColumnElement[bool], ...]:
+    embedded = (
+        select(curation.Embedding.response_id)
+        .where(
+            curation.Embedding.embedder_id == embedder_id,
+            curation.Embedding.response_id == curation.Candidate.response_id,
+        )
+        .exists()
+    )
+    return (curation.Candidate.run_id == run_id, curation.Candidate.duplicate_of_id.is_(None), ~embedded)

@@ -1,0 +1,122 @@
+"""A database looked at: what its address says, whether it answers, at which schema it is. Makes and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from db.engine import make_engine
+from db.migrations import known_revisions, revision_of
+from db.schema import curation, labels
+
+OLDEST_POSTGRESQL = 13
+
+Standing = Literal["newest", "older", "newer", "foreign", "empty"]
+
+
+class NoAnswerError(RuntimeError):
+    """The database does not answer; the message is its driver's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database's URL in parts. `kind`: `sqlite`, `postgresql`, another's name; `shown`: without its password.
+
+    `database`: the path of a file for SQLite, a name for others.
+    """
+
+    kind: str
+    shown: str
+    database: str
+    host: str | None
+    port: int | None
+    user: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """At which revision a schema is, beside the newest there is, and how much a current one holds."""
+
+    standing: Standing
+    revision: str | None
+    newest: str
+    runs: int = 0
+    preferences: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A database that answers. `schema`: None where the server is too old to be used."""
+
+    version: str
+    size_bytes: int
+    schema: SchemaState | None
+
+
+def read_address(url: str) -> Address:
+    """Take a URL apart.
+
+    Raises:
+        ValueError: If it is no URL.
+    """
+    try:
+        found = make_url(url)
+    except ArgumentError as error:
+        raise ValueError("this is no URL of a database") from error
+    return Address(
+        found.get_backend_name(),
+        found.render_as_string(hide_password=True),
+        found.database or "",
+        found.host,
+        found.port,
+        found.username,
+    )
+
+
+def look(url: str, *, timeout_s: int) -> Condition:
+    """Ask a SQLite or PostgreSQL database how it is; a PostgreSQL server has a few seconds to answer.
+
+    Raises:
+        NoAnswerError: If it cannot be reached or read.
+        ModuleNotFoundError: If psycopg is wanted and not installed.
+    """
+    parsed = make_url(url)
+    is_postgresql = parsed.get_backend_name() == "postgresql"
+    if is_postgresql:
+        limits = {"connect_timeout": str(timeout_s), "options": f"-c statement_timeout={timeout_s}s"}
+        parsed = parsed.update_query_dict(limits)
+    try:
+        with make_engine(parsed.render_as_string(hide_password=False)).connect() as connection:
+            if is_postgresql:
+                return _postgresql(connection)
+            version = f"SQLite {connection.scalar(text('SELECT sqlite_version()'))}"
+            return Condition(version, Path(parsed.database or "").stat().st_size, _schema(connection))
+    except SQLAlchemyError as error:
+        raise NoAnswerError(str(getattr(error, "orig", error)).strip().partition("\n")[0]) from error
+
+
+def _postgresql(connection: Connection) -> Condition:
+    version = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
+    size_bytes = connection.scalar(text("SELECT pg_database_size(current_database())")) or 0
+    is_too_old = (connection.dialect.server_version_info or (0,))[0] < OLDEST_POSTGRESQL
+    return Condition(version, size_bytes, None if is_too_old else _schema(connection))
+
+
+def _schema(connection: Connection) -> SchemaState:
+    known = known_revisions()
+    found = revision_of(connection)
+    if found == known[-1]:
+        runs, preferences = (
+            connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in (curation.Run, labels.Preference)
+        )
+        return SchemaState("newest", found, known[-1], runs, preferences)
+    if found is not None:
+        return SchemaState("older" if found in known else "newer", found, known[-1])
+    is_empty = not inspect(connection).get_table_names()
+    return SchemaState("empty" if is_empty else "foreign", found, known[-1])

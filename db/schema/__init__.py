@@ -1,0 +1,5 @@
+"""Tables, their natural keys, and views. SQL only: no engine, no model, no file. Importing it loads every table."""
+
+from db.schema import curation, labels, policies
+
+__all__ = ["curation", "labels", "policies"]
