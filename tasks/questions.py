@@ -25,15 +25,13 @@ from tasks.choices import chosen_model
 from tasks.config import ModelConfig
 from tasks.database import open_database
 from tasks.devices import device
+from tasks.labellers import make_asker
 from tasks.labelling import DatabaseReplies, budget_of
 from tasks.number_formats import chosen_format, with_format
 from tasks.progress import stage_progress
 from tasks.resources import generator_identity, make_generator, resolve_generator
 from tasks.runs import opened, working_on
 from tasks.settings import Settings
-
-OF_THE_BUDGET = {"max_requests", "max_cost"}
-OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
 
 Answers = list[tuple[str, ...]]
 
@@ -88,13 +86,8 @@ def _open(sessions: sessionmaker[Session], config: QuestionsConfig, questions: S
 
 
 def _judge(sessions: sessionmaker[Session], run_id: int, config: QuestionsConfig, settings: Settings) -> ProtocolJudge:
-    key = settings.openai_api_key
-    return ProtocolJudge(
-        **config.judge.model_dump(exclude=OF_THE_BUDGET | OF_PAIRS),
-        api_key=key.get_secret_value() if key else None,
-        budget=budget_of(sessions, run_id, config.judge),
-        replies=DatabaseReplies(sessions, run_id),
-    )
+    replies, budget = DatabaseReplies(sessions, run_id), budget_of(sessions, run_id, config.judge)
+    return ProtocolJudge(make_asker(config.judge, settings, replies=replies, budget=budget))
 
 
 def _answers(questions: Sequence[Question], config: QuestionsConfig, model: ModelConfig, settings: Settings) -> Answers:
