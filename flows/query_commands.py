@@ -18,6 +18,7 @@ from rich.text import Text
 from db.engine import batches
 from flows import terminal
 from flows.failures import shown_url
+from models.files import whole_file
 from models.records import shortened
 from tasks.backups import Copied, back_up, restore
 from tasks.settings import Settings
@@ -119,16 +120,12 @@ def _write(answer: Answer, format: str, output: Path | None) -> None:
     if output is None:
         _write_lines(answer, format, sys.stdout)
         return
-    partial = output.with_name(f".{output.name}.partial")
-    try:
+    with whole_file(output) as draft:
         if format == "parquet":
-            _write_parquet(answer, partial)
+            _write_parquet(answer, draft)
         else:
-            with partial.open("w", encoding="utf-8", newline="") as file:
+            with draft.open("w", encoding="utf-8", newline="") as file:
                 _write_lines(answer, format, file)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_lines(answer: Answer, format: str, file: TextIO) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import runs
+from models.files import whole_file
 from models.generation.seeds import sample_seed
 from models.labelling.protocol_scores import (
     ArenaHardSummary,
@@ -116,9 +117,8 @@ def _answers(questions: Sequence[Question], config: QuestionsConfig, model: Mode
             advance(len(open_ones))
     answers = [tuple(one.content for one in dialogue if one.role == "assistant") for dialogue in dialogues]
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
-    scratch.replace(path)
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
     return answers
 
 

@@ -15,7 +15,8 @@ from typing import Literal, cast, get_args
 from models.exchange import ExportedPair, ImportedJudgement
 from models.exchange.argilla import argilla_labels, argilla_records, argilla_settings, is_argilla
 from models.exchange.label_studio import is_label_studio, label_studio_config, label_studio_labels, label_studio_tasks
-from models.exchange.trainers import replacing, write_lines
+from models.exchange.trainers import require_replaceable, write_lines
+from models.files import whole_file
 from models.ingestion.fields import Row, RowError, described, is_missing, optional_number, optional_text
 from models.ingestion.readers import open_file
 from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow, encodable, rejected
@@ -78,12 +79,13 @@ def write_pairs(pairs: Iterable[ExportedPair], path: Path, format: LabelFormat) 
     suffix = ".jsonl" if format == "labels" else ".json"
     if path.suffix != suffix:
         raise ValueError(f"pairs in the format {format} are written to a {suffix} file, got {path}; rename it")
-    with replacing(path) as unfinished:
+    require_replaceable(path)
+    with whole_file(path) as draft:
         if format == "labels":
-            count = write_lines(map(_row_to_fill, pairs), unfinished)
+            count = write_lines(map(_row_to_fill, pairs), draft)
         else:
             tasks = label_studio_tasks(pairs) if format == "label-studio" else argilla_records(pairs)
-            count = _write_list(tasks, unfinished)
+            count = _write_list(tasks, draft)
     return WrittenPairs(path, _write_config(path, format), count)
 
 
@@ -295,6 +297,6 @@ def _write_config(path: Path, format: LabelFormat) -> Path | None:
     else:
         config_path = path.with_suffix(".settings.json")
         text = json.dumps(argilla_settings(), indent=2, ensure_ascii=False) + "\n"
-    with replacing(config_path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    with whole_file(config_path) as draft:
+        draft.write_text(text, encoding="utf-8")
     return config_path
