@@ -24,7 +24,6 @@ from tasks.backups import Copied, back_up, restore
 from tasks.settings import Settings
 from tasks.sql import Answer, Cell, QueryError, ask
 
-TABLE_ROWS = 20
 COUNTED_ROWS = 100_000
 CELL_WIDTH, NARROWEST_CELL = 60, 8
 STDIN = "-"
@@ -45,7 +44,7 @@ class Sql(BaseModel):
             raise ValueError(f"format {self.format} {'takes no' if self.output else 'needs an'} --output file")
         with ask(statement, Settings()) as answer:
             if self.format == "table":
-                _show(answer, self.limit or TABLE_ROWS)
+                _show(answer, self.limit or terminal.TABLE_ROWS)
             else:
                 _write(Answer(answer.columns, islice(answer.rows, self.limit)), self.format, self.output)
 

@@ -14,8 +14,6 @@ from tasks.settings import Settings
 
 Format = Literal["table", "jsonl", "csv", "parquet"]
 
-TABLE_ROWS = 20
-
 
 class Pairs(BaseModel):
     """Show or export the selected pairs of a run."""
@@ -30,7 +28,8 @@ class Pairs(BaseModel):
         """Run the command."""
         from tasks.queries import selected_pairs
 
-        limit = TABLE_ROWS if self.limit is None and self.format == "table" and self.output is None else self.limit
+        is_shown = self.format == "table" and self.output is None
+        limit = terminal.TABLE_ROWS if self.limit is None and is_shown else self.limit
         found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
         terminal.write_pairs(found, self.format, self.output)
 

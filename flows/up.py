@@ -16,10 +16,11 @@ from types import FrameType
 import psutil
 
 from flows.child_process import LOOPBACK, StalledError, answers, start_module, wait_while_working
-from flows.deploying import POOL, SilentServerError, deploy, set_nightly
+from flows.deploying import SilentServerError, deploy, set_nightly
 from flows.engine import require_folder
 from flows.worker import worker_name
 from tasks.progress import say
+from tasks.service_config import POOL
 from tasks.settings import Settings
 
 POLL_S = 0.3

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from flows.child_process import module_command, watched_parent
-from flows.deploying import HEARTBEAT_S, POOL, ROOT, project_environment, require_server
+from flows.deploying import HEARTBEAT_S, ROOT, project_environment, require_server
+from tasks.service_config import POOL
 from tasks.settings import Settings
 
 POLL_S = 2

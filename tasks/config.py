@@ -7,10 +7,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from models.embedding import Context
-from models.records import SamplingParameters, Strategy, content_key
+from models.records import MAX_CANDIDATES, SamplingParameters, Strategy, content_key
 from tasks.section import Section
 
-MAX_CANDIDATES = 64
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
 
@@ -55,7 +54,9 @@ class GenerateConfig(Section):
         description="`missing`: for prompts that brought fewer than 2 responses of their own; `always`: for every "
         "prompt, own responses stay candidates; `never`: own responses only.",
     )
-    responses_per_prompt: int = Field(8, ge=1, le=MAX_CANDIDATES, description="K, per generator (1 to 64).")
+    responses_per_prompt: int = Field(
+        8, ge=1, le=MAX_CANDIDATES, description=f"K, per generator (1 to {MAX_CANDIDATES})."
+    )
     temperature: float = Field(1.0, ge=0, le=2, description="Sampling temperature (0 to 2).")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling: the share of probability kept (0 to 1).")
     max_tokens: int = Field(256, ge=1, description="A response is cut after so many tokens (1 or more).")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.doctor import ANSWER_TIMEOUT_S, http_reason, shown_address
 from tasks.doctor_checks import Finding
+from tasks.service_config import POOL
 
 if TYPE_CHECKING:
     import httpx
 
-POOL = "antipode"
 TAG = "antipode"
 AUTOMATION_PREFIX = "antipode: "
 SCHEDULER_LAG = timedelta(minutes=2)  # the scheduler looks once a minute

@@ -28,13 +28,12 @@ from tasks.labelling import DatabaseReplies, LabelStage, budget_of
 from tasks.measures import drift_of, held_out_examples, held_out_rewards, scores_of_texts
 from tasks.policy_samples import comparison_samples
 from tasks.progress import say
-from tasks.promotion import start_of
+from tasks.promotion import EVEN, start_of
 from tasks.resources import POLICY_PREFIX
 from tasks.settings import Settings
 from tasks.training import StartModel, start_model
 
 PEOPLE, NOBODY = "people", "none"
-EVEN = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,10 @@ from tasks.database import open_database
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
 from tasks.resources import generator_identity, load_config, make_generator, resolve_generator
-from tasks.runs import prompt_pages
+from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 from tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-PROMPTS_PER_PAGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)

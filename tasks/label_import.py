@@ -18,11 +18,11 @@ from models.labelling import as_judgement
 from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, PairKey
 from models.records import RejectedRow
 from tasks.database import open_database
+from tasks.ingestion import ROWS_PER_TRANSACTION
 from tasks.people import person
 from tasks.rejects import Rejects
 from tasks.settings import Settings
 
-ROWS_PER_TRANSACTION = 1_000
 MOST_REASONS = 3
 OTHER_REASONS = "other reasons"
 

@@ -21,7 +21,7 @@ from tasks.align_data import golden_parts, load_alignment
 from tasks.config import GenerateConfig
 from tasks.database import open_database
 from tasks.devices import device
-from tasks.ld_align_config import GuideConfig, LdAlignConfig
+from tasks.ld_align_config import GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED, GuideConfig, LdAlignConfig
 from tasks.measures import held_out_examples
 from tasks.policy_samples import comparison_samples, policy_samples, reference_samples
 from tasks.progress import say, step_progress
@@ -30,7 +30,6 @@ from tasks.resources import ResolvedModel, resolve_model
 from tasks.settings import Settings
 from tasks.training import Plan, StartModel, start_model, train_one, training_settings
 
-GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
 KEY_DIGITS = 16
 
 GoldenPair = tuple[Sample, Sample]

@@ -11,6 +11,8 @@ from tasks.align_config import AlignmentSection, DataConfig, OptimizeConfig
 from tasks.config import SourceConfig
 from tasks.section import Section
 
+GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
+
 
 class GuideConfig(Section):
     """LD-Align's guide: a conditional auto-encoder of two GPT-2 transformers (section 4.1)."""

@@ -18,9 +18,9 @@ from models.embedding import Context, EmbeddingRequest
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.embedding.isolated import IsolatedEmbedder
 from models.exchange import PreferenceRow
+from models.records import MAX_CANDIDATES
 from tasks.align_config import AlignmentSection
 from tasks.align_data import data_parts, preference_parts
-from tasks.config import MAX_CANDIDATES
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
 from tasks.reference import response_logps

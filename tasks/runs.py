@@ -30,6 +30,7 @@ from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
+PROMPTS_PER_PAGE = 2_000
 
 
 @task(name="open run", task_run_name="open run", cache_policy=NO_CACHE)

@@ -19,10 +19,8 @@ from tasks.config import CurateConfig
 from tasks.database import open_database
 from tasks.progress import Advance, stage_progress
 from tasks.resources import load_config, vector_store
-from tasks.runs import prompt_pages
+from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 from tasks.settings import Settings
-
-PROMPTS_PER_PAGE = 2_000
 
 
 @task(name="select", task_run_name="select for run {run_id}", cache_policy=NO_CACHE)

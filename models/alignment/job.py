@@ -17,6 +17,8 @@ from models.alignment.errors import FolderInUseError
 from models.alignment.records import Example, TrainingResult, TrainingSettings, UnfitExample
 from models.files import whole_file
 
+METRICS = "metrics.jsonl"
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
