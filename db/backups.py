@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from db.engine import make_engine
 from db.migrations import DatabaseOutdatedError, require_current
+from models.files import whole_file
 
 SQLITE_BEGINNING, POSTGRESQL_BEGINNING = b"SQLite format 3\0", b"PGDMP"
 POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql")
@@ -53,21 +54,16 @@ def back_up(path: Path, url: str) -> Copied:
         raise BackupError(f"there is no folder {path.absolute().parent} to write {path.name} in; make it first")
     if path.is_dir():
         raise BackupError(f"a backup is a file, {path} is a folder; name a file in it")
-    partial = path.with_name(f".{path.name}.partial")
     with _database(url, must_exist=True) as engine:
         database = engine.url.database or ""
         if engine.dialect.name == "sqlite" and path.exists() and path.samefile(database):
             raise BackupError(f"{path} is the database itself; name another file")
-        try:
+        # Always the same draft: what a killed backup left may be large, and is written over.
+        with whole_file(path, draft=path.with_name(f".{path.name}.partial")) as draft:
             if engine.dialect.name == "sqlite":
-                runs, judgements = _copy_sqlite(engine, partial)
+                runs, judgements = _copy_sqlite(engine, draft)
             else:
-                runs, judgements = _dump_postgresql(engine, partial)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+                runs, judgements = _dump_postgresql(engine, draft)
     return Copied(path.stat().st_size, runs, judgements)
 
 

@@ -33,8 +33,7 @@ _START = (
     "from models.isolated_host import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _POLL_S = 0.2  # a dead process is noticed at once by the end of its pipe, or after this time if a grandchild holds it
-_LOG_TAIL_BYTES = 8192
-_LOG_TAIL_LINES = 20
+LOG_TAIL_BYTES, LOG_TAIL_LINES = 8192, 20
 # Threads that wait for each other by spinning take the core from the one they wait for, where others want it too: the
 # first 2,048 responses took 12.0 s to embed beside another busy process, and 2.6 s with threads that sleep.
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -205,9 +204,9 @@ class IsolatedProcess:
 
     def _log_tail(self) -> str:
         end = os.fstat(self._log.fileno()).st_size
-        start = max(self._log_start, end - _LOG_TAIL_BYTES)
+        start = max(self._log_start, end - LOG_TAIL_BYTES)
         text = os.pread(self._log.fileno(), end - start, start).decode("utf-8", "replace").strip()
-        lines = "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+        lines = "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
         where = f" (whole log: {self._log_path})" if self._log_path is not None else ""
         return f" The end of its log{where}:\n{lines}" if lines else " Its log is empty."
 

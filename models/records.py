@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what databases refuse
+MAX_ID = 2**63 - 1  # what the databases hold
+MAX_CANDIDATES = 64  # responses of one prompt that pairs are selected from
 
 Role = Literal["system", "user", "assistant"]
 Side = Literal["first", "second"]
@@ -209,7 +211,7 @@ def shortened(text: str, width: int) -> str:
 
 def storable(text: str) -> str:
     """The text with U+FFFD in place of what databases refuse: NUL characters and lone surrogates."""
-    return _UNSTORABLE.sub("\ufffd", text)
+    return UNSTORABLE.sub("\ufffd", text)
 
 
 def first_of_equals(texts: Sequence[str]) -> list[int]:

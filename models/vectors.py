@@ -17,9 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from models.files import whole_folder
 
 _DTYPES = {"vectors": np.float16, "norms": np.float32, "ids": np.int64}
 
@@ -78,16 +78,14 @@ class VectorStore:
             if self._holds(name, arrays):
                 return name
             shutil.rmtree(target)
-        partial = self._folder / f".{name}.{uuid.uuid4().hex}"
-        partial.mkdir(parents=True)
         try:
-            for part, array in arrays.items():
-                _write_array(partial / f"{part}.npy", array)
-            _sync_folder(partial)
-            self._publish(partial, name, arrays)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        _sync_folder(self._folder)
+            with whole_folder(target, is_replacing=False) as draft:
+                for part, array in arrays.items():
+                    _write_array(draft / f"{part}.npy", array)
+        except FileExistsError:
+            # Another process may have put the same shard there a moment earlier.
+            if not self._holds(name, arrays):
+                raise
         return name
 
     def read_shard(self, name: str) -> Shard:
@@ -152,14 +150,6 @@ class VectorStore:
             return []
         return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
-    def _publish(self, partial: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        try:
-            partial.replace(self._folder / name)
-        except OSError:
-            # Another process may have put the same shard there a moment earlier.
-            if not self._holds(name, arrays):
-                raise
-
     def _holds(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> bool:
         with contextlib.suppress(BrokenShardError):
             shard = self.read_shard(name)
@@ -213,25 +203,13 @@ def _content_name(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an .npy file through to the disk. `numpy.save` to a file tells neither path nor cause of a full disk."""
+    """Write an .npy file. `numpy.save` to a file tells neither path nor cause of a full disk."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     try:
-        with path.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
+        path.write_bytes(buffer.getbuffer())
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}: free the disk and run again", str(path)) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, as fsync on a file makes its bytes."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _advice(path: Path, reason: str) -> str:

@@ -25,6 +25,7 @@ from tasks.settings import Settings
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
+PROMPTS_PER_PAGE = 2_000
 _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from test_models_generation_openai import Answer, ChatServer, completion
 
 from models.labelling import as_judgement
+from models.labelling.asking import Asker
 from models.labelling.budget import Budget
+from models.labelling.chat_terms import ChatTerms
 from models.labelling.judge import JudgeLabeller
 from models.labelling.records import Opinion, PairKey, ShownPair, ShownResponse
 from models.labelling.replies import MemoryReplies, StoredReply
@@ -55,7 +57,10 @@ def judge(url: str, **changes: Any) -> JudgeLabeller:
         "budget": Budget(max_requests=None, max_cost=None),
         "replies": MemoryReplies(),
     }
-    return JudgeLabeller(**options | changes)
+    options |= changes
+    of_pairs = {name: options.pop(name) for name in ("prompt", "has_rationale", "is_constrained")}
+    budget, replies = options.pop("budget"), options.pop("replies")
+    return JudgeLabeller(asker=Asker(ChatTerms(**options), budget, replies), **of_pairs)
 
 
 def sides(body: dict[str, Any]) -> tuple[str, str]:

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from test_models_generation_openai import Answer, ChatServer, completion, refusal
 
 from models.ingestion.rows import SourceError
+from models.labelling.asking import Asker
 from models.labelling.budget import Budget
+from models.labelling.chat_terms import ChatTerms
 from models.labelling.protocol_prompts import MIRRORED, compare_messages, grade_messages, parse_grade, parse_verdict
 from models.labelling.protocol_scores import arena_hard_summary, mt_bench_summary
 from models.labelling.protocols import ProtocolJudge, ProtocolStoppedError
@@ -48,7 +50,9 @@ def judge(url: str, **changes: Any) -> ProtocolJudge:
         "budget": Budget(max_requests=None, max_cost=None),
         "replies": MemoryReplies(),
     }
-    return ProtocolJudge(**options | changes)
+    options |= changes
+    budget, replies = options.pop("budget"), options.pop("replies")
+    return ProtocolJudge(Asker(ChatTerms(**options), budget, replies))
 
 
 def grades_by_length(body: dict[str, Any], _: int = 0) -> Answer:

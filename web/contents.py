@@ -11,9 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from db.labels.queues import QueuedPair, QueueProgress
 from models.labelling.records import LONGEST_NAME, PairKey
+from models.records import MAX_ID
 from web.rendering import RenderedTurn, render_pair, render_prompt
-
-MAX_ID = 2**63 - 1  # what the databases hold
 
 
 class PersonBody(BaseModel):

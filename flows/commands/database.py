@@ -19,11 +19,11 @@ from db.backups import Copied, back_up, restore
 from db.engine import batches
 from db.read_only import Answer, Cell, QueryError, ask
 from flows.terminal.failures import shown_url
-from flows.terminal.tables import CELL_PADDING, ROWS_PER_BATCH, make_console, print_rows
+from flows.terminal.tables import CELL_PADDING, ROWS_PER_BATCH, TABLE_ROWS, make_console, print_rows
+from models.files import whole_file
 from models.records import shortened
 from tasks.settings import Settings
 
-TABLE_ROWS = 20
 COUNTED_ROWS = 100_000
 CELL_WIDTH, NARROWEST_CELL = 60, 8
 STDIN = "-"
@@ -119,16 +119,12 @@ def _write(answer: Answer, format: str, output: Path | None) -> None:
     if output is None:
         _write_lines(answer, format, sys.stdout)
         return
-    partial = output.with_name(f".{output.name}.partial")
-    try:
+    with whole_file(output) as draft:
         if format == "parquet":
-            _write_parquet(answer, partial)
+            _write_parquet(answer, draft)
         else:
-            with partial.open("w", encoding="utf-8", newline="") as file:
+            with draft.open("w", encoding="utf-8", newline="") as file:
                 _write_lines(answer, format, file)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_lines(answer: Answer, format: str, file: TextIO) -> None:

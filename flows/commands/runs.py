@@ -8,13 +8,11 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from flows.terminal.tables import show_runs, show_similar, write_pairs
+from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, write_pairs
 from models.records import Strategy
 from tasks.settings import Settings
 
 Format = Literal["table", "jsonl", "csv", "parquet"]
-
-TABLE_ROWS = 20
 
 
 class Pairs(BaseModel):
@@ -30,7 +28,8 @@ class Pairs(BaseModel):
         """Run the command."""
         from tasks.reports.run_queries import selected_pairs
 
-        limit = TABLE_ROWS if self.limit is None and self.format == "table" and self.output is None else self.limit
+        is_shown = self.format == "table" and self.output is None
+        limit = TABLE_ROWS if self.limit is None and is_shown else self.limit
         found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
         write_pairs(found, self.format, self.output)
 

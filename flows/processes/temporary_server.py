@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from flows.processes.child_process import LOOPBACK, answers, start_module, wait_while_working
+from models.isolation import LOG_TAIL_BYTES, LOG_TAIL_LINES
 
 END_S = 5.0
-LOG_TAIL_BYTES, LOG_TAIL_LINES = 8192, 20
 IS_ERROR = re.compile(r"[\w.]*(Error|Exception)\b")
 SERVER_ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 # No flow here uses a block; else each start looks through all of them, with a note in ~/.prefect even of another home.

@@ -12,11 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.config.service import POOL
+
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 ROOT = Path(__file__).resolve().parents[2]
-POOL = "antipode"
 HEARTBEAT_S = 30  # the shortest that Prefect allows
 MISSED_HEARTBEATS = 3
 ZOMBIES = "antipode: a run whose process died is crashed"

@@ -17,8 +17,9 @@ import psutil
 
 from flows.processes.child_process import LOOPBACK, StalledError, answers, start_module, wait_while_working
 from flows.processes.engine import require_folder
-from flows.service.deploying import POOL, SilentServerError, deploy, set_nightly
+from flows.service.deploying import SilentServerError, deploy, set_nightly
 from flows.service.worker import worker_name
+from tasks.config.service import POOL
 from tasks.progress import say
 from tasks.settings import Settings
 

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from flows.processes.child_process import module_command, watched_parent
-from flows.service.deploying import HEARTBEAT_S, POOL, ROOT, project_environment, require_server
+from flows.service.deploying import HEARTBEAT_S, ROOT, project_environment, require_server
+from tasks.config.service import POOL
 from tasks.settings import Settings
 
 POLL_S = 2

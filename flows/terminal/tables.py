@@ -21,6 +21,7 @@ from db.engine import batches
 from db.pairs import SelectedPair
 from db.runs import RunSummary
 from flows.terminal.failures import shown_url
+from models.files import whole_file
 from models.records import shortened
 from tasks.settings import Settings
 
@@ -32,6 +33,7 @@ PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WRAPPED_WIDTH, CELL_PADDING = 40, 3
 WIDTH_WITHOUT_TERMINAL = 220
 ROWS_PER_BATCH = 10_000
+TABLE_ROWS = 20  # unless told otherwise
 
 
 def show_service(prefect_port: int, page_port: int, people: Sequence[str], settings: Settings) -> None:
@@ -133,16 +135,12 @@ def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None)
         _write_lines(found, format, sys.stdout)
     else:
         # What an earlier export left is replaced only by a whole new one.
-        partial = output.with_name(f".{output.name}.partial")
-        try:
+        with whole_file(output) as draft:
             if format == "parquet":
-                _write_parquet(found, partial)
+                _write_parquet(found, draft)
             else:
-                with partial.open("w", encoding="utf-8", newline="") as file:
+                with draft.open("w", encoding="utf-8", newline="") as file:
                     _write_lines(found, format, file)
-            partial.replace(output)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def make_console() -> Console:

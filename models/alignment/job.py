@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,9 @@ from pathlib import Path
 
 from models.alignment.errors import FolderInUseError
 from models.alignment.records import Example, TrainingResult, TrainingSettings, UnfitExample
+from models.files import whole_file
+
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ def write_job(job: TrainingJob) -> None:
     """Write the job into its folder, in place of an earlier one."""
     job.folder.mkdir(parents=True, exist_ok=True)
     summary = {"model": job.model, "revision": job.revision, "settings": asdict(job.settings)}
-    _replace(job.folder / "job.json", json.dumps(summary, indent=2).encode())
-    _replace(job.folder / "job.pickle", pickle.dumps(job))
+    _write(job.folder / "job.json", json.dumps(summary, indent=2).encode())
+    _write(job.folder / "job.pickle", pickle.dumps(job))
 
 
 def read_job(folder: Path) -> TrainingJob:
@@ -53,7 +55,7 @@ def read_job(folder: Path) -> TrainingJob:
 def write_result(folder: Path, result: TrainingResult, unfit: tuple[UnfitExample, ...]) -> None:
     """Write how the training ended; to be called last, when `model/` is whole."""
     content = {"result": asdict(result), "unfit": [asdict(row) for row in unfit]}
-    _replace(folder / "result.json", json.dumps(content, indent=2).encode())
+    _write(folder / "result.json", json.dumps(content, indent=2).encode())
 
 
 def read_result(folder: Path) -> tuple[TrainingResult, tuple[UnfitExample, ...]] | None:
@@ -81,11 +83,7 @@ def only_process(folder: Path) -> Iterator[None]:
         yield
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+def _write(path: Path, content: bytes) -> None:
+    # One process works in the folder, so that what a killed one left of a job is written over.
+    with whole_file(path, draft=path.with_name(path.name + ".draft")) as draft:
+        draft.write_bytes(content)

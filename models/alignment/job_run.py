@@ -19,7 +19,7 @@ import torch
 from transformers import PrinterCallback, TrainingArguments
 
 from models.alignment.errors import DeviceMemoryError, DiskFullError, NothingToTrainError
-from models.alignment.job import TrainingJob, write_result
+from models.alignment.job import METRICS, TrainingJob, write_result
 from models.alignment.loading import DRAFT, load_policy, save_policy
 from models.alignment.logps import sharing_obstacle
 from models.alignment.memory import PeakMemory
@@ -35,7 +35,7 @@ from models.alignment.tokens import tokenize_examples
 from models.alignment.trainer import HeldOutCallback, PolicyTrainer, Row, RowDataset
 from models.prompting import load_tokenizer
 
-_CHECKPOINTS, _METRICS, _TENSORBOARD = "checkpoints", "metrics.jsonl", "tensorboard"
+_CHECKPOINTS, _TENSORBOARD = "checkpoints", "tensorboard"
 _KEPT_CHECKPOINTS = 2
 _SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
@@ -253,7 +253,7 @@ class _Sink:
         if self._is_main:
             from torch.utils.tensorboard import SummaryWriter
 
-            path = self._folder / _METRICS
+            path = self._folder / METRICS
             path.touch()
             os.truncate(path, path.read_bytes().rfind(b"\n") + 1)  # a line that was cut off would spoil the next
             self._file = path.open("a", encoding="utf-8")

@@ -13,6 +13,7 @@ from torch import nn
 from models.alignment.job import TrainingJob
 from models.alignment.records import LoraSettings, TrainingSettings
 from models.errors import ModelLoadError
+from models.files import whole_folder
 from models.records import shortened
 
 DRAFT = ".draft"
@@ -53,15 +54,15 @@ def save_policy(trainer: Any, tokenizer: Any, job: TrainingJob, folder: Path) ->
         from peft import PeftModel
 
         base = _load(job.model, revision=job.revision, dtype=dtype, is_quantized=False)
-        network = PeftModel.from_pretrained(base, str(draft)).merge_and_unload()
-        _publish(draft, folder / _ADAPTER)
+        with whole_folder(folder / _ADAPTER, is_replacing=True, draft=draft):
+            network = PeftModel.from_pretrained(base, str(draft)).merge_and_unload()
     else:
         network = AutoModelForCausalLM.from_pretrained(str(draft), dtype=dtype)
         shutil.rmtree(draft)
     network.config.use_cache = True
-    network.save_pretrained(str(draft))
-    tokenizer.save_pretrained(str(draft))
-    _publish(draft, folder / _MODEL)
+    with whole_folder(folder / _MODEL, is_replacing=True, draft=draft):
+        network.save_pretrained(str(draft))
+        tokenizer.save_pretrained(str(draft))
 
 
 def _load(model: str, *, revision: str | None, dtype: torch.dtype, is_quantized: bool) -> Any:
@@ -114,9 +115,3 @@ def _with_adapters(network: Any, lora: LoraSettings, settings: TrainingSettings)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return get_peft_model(network, config)
-
-
-def _publish(draft: Path, folder: Path) -> None:
-    """Move a finished folder to its place."""
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from models.alignment.errors import TrainingFailedError
-from models.alignment.job import TrainingJob, only_process, read_job, read_result, write_job
+from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_result, write_job
 from models.alignment.records import MetricPoint, TrainingResult, UnfitExample
 from models.isolation import IsolatedProcess
 
-METRICS = "metrics.jsonl"
 FAILURE = "failure.txt"
 _POLL_S = 0.5
 

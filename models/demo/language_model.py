@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.demo.corpus import training_dialogues
+from models.files import whole_folder
 from models.number_format import fast_format
 from models.records import Message
 
@@ -76,22 +76,17 @@ def make_demo_model(folder: Path, *, dialogue_count: int = DIALOGUES, progress: 
     """
     from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".demo-", dir=folder.parent) as scratch:  # first, if it cannot be written
+    with whole_folder(folder, is_replacing=True) as draft:  # first, if it cannot be written
         dialogues = list(training_dialogues(dialogue_count, seed=_SEED))
         tokenizer = _train_tokenizer(dialogues)
         model = _train_model([_encode(tokenizer, dialogue) for dialogue in dialogues], tokenizer, progress)
-        finished = Path(scratch) / "model"
         disable_progress_bar()  # of the writing, a line below ours that says nothing
-        model.half().save_pretrained(finished)
+        model.half().save_pretrained(draft)
         enable_progress_bar()
-        tokenizer.save_pretrained(finished)
-        config = json.loads((finished / "config.json").read_text("utf-8")) | {"dtype": "float32"}
-        (finished / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-        (finished / "README.md").write_text(_card(dialogue_count), "utf-8")
-        if folder.exists():
-            folder.replace(Path(scratch) / "replaced")
-        finished.replace(folder)
+        tokenizer.save_pretrained(draft)
+        config = json.loads((draft / "config.json").read_text("utf-8")) | {"dtype": "float32"}
+        (draft / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        (draft / "README.md").write_text(_card(dialogue_count), "utf-8")
 
 
 def _card(dialogue_count: int) -> str:

@@ -8,7 +8,9 @@ from typing import Literal
 from models.labelling.records import PairKey
 from models.records import Prompt
 
-__all__ = ["ExportedPair", "ImportedJudgement", "PreferenceRow"]
+__all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow"]
+
+PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")  # by which a label finds its pair again
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from models.exchange import ExportedPair
+from models.exchange import PAIR_COLUMNS, ExportedPair
 from models.ingestion.fields import Row, RowError, described
 
 _QUESTION = "preference"
-_PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")
 _LABELS = {
     "left": "Left is better",
     "right": "Right is better",
@@ -40,7 +39,7 @@ def argilla_settings() -> dict[str, object]:
         "questions": [{"name": _QUESTION, "title": "Which is better?", "required": True, "settings": question}],
         "metadata": [
             {"name": name, "title": name, "settings": {"type": "integer"}, "visible_for_annotators": False}
-            for name in _PAIR_COLUMNS
+            for name in PAIR_COLUMNS
         ],
         "vectors": [],
     }
@@ -93,7 +92,7 @@ def argilla_labels(row: Row) -> Iterator[Row | RowError]:
         if status == "submitted" and response.get("value") is None:
             yield RowError(f"response: submitted without a value for the question {_QUESTION!r}")
             continue
-        yield {name: pair[name] for name in _PAIR_COLUMNS if name in pair} | {
+        yield {name: pair[name] for name in PAIR_COLUMNS if name in pair} | {
             "verdict": "skip" if status == "discarded" else response.get("value"),
             "annotator": response.get("user_id"),
         }

@@ -12,23 +12,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from models.exchange import ExportedPair, ImportedJudgement
+from models.exchange import PAIR_COLUMNS, ExportedPair, ImportedJudgement
 from models.exchange.argilla import argilla_labels, argilla_records, argilla_settings, is_argilla
 from models.exchange.label_studio import is_label_studio, label_studio_config, label_studio_labels, label_studio_tasks
-from models.exchange.trainers import replacing, write_lines
+from models.exchange.trainers import require_replaceable, write_lines
+from models.files import whole_file
 from models.ingestion.fields import Row, RowError, described, is_missing, optional_number, optional_text
 from models.ingestion.readers import open_file
 from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow, encodable, rejected
+from models.ingestion.source import MOST_UNREADABLE_ROWS
 from models.labelling.records import LONGEST_NAME
-from models.records import RejectedRow, shortened
+from models.records import MAX_ID, RejectedRow, shortened
 
 LabelFormat = Literal["labels", "label-studio", "argilla"]
 FileVerdict = Literal["first", "second", "left", "right", "tie", "both_bad", "skip"]
 
-_LABEL_COLUMNS = ("pair_id", "left_response_id", "right_response_id", "verdict", "annotator", "seconds", "rationale")
+_LABEL_COLUMNS = (*PAIR_COLUMNS, "verdict", "annotator", "seconds", "rationale")
 _TEXT_COLUMNS = ("prompt", "left", "right")  # go out with the pairs for those who label, and are not read again
-_MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of labels
-_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,13 @@ def write_pairs(pairs: Iterable[ExportedPair], path: Path, format: LabelFormat) 
     suffix = ".jsonl" if format == "labels" else ".json"
     if path.suffix != suffix:
         raise ValueError(f"pairs in the format {format} are written to a {suffix} file, got {path}; rename it")
-    with replacing(path) as unfinished:
+    require_replaceable(path)
+    with whole_file(path) as draft:
         if format == "labels":
-            count = write_lines(map(_row_to_fill, pairs), unfinished)
+            count = write_lines(map(_row_to_fill, pairs), draft)
         else:
             tasks = label_studio_tasks(pairs) if format == "label-studio" else argilla_records(pairs)
-            count = _write_list(tasks, unfinished)
+            count = _write_list(tasks, draft)
     return WrittenPairs(path, _write_config(path, format), count)
 
 
@@ -130,7 +131,7 @@ _TRANSLATIONS: dict[LabelFormat, Callable[[Row], Iterator[Row | RowError]]] = {
 
 def _first_row(source: Source) -> Row:
     problem = None
-    for record in islice(source.read(), _MOST_UNREADABLE_ROWS):
+    for record in islice(source.read(), MOST_UNREADABLE_ROWS):
         if isinstance(record, SourceRow) and isinstance(record.content, Mapping):
             return record.content
         reason = record.reason if isinstance(record, RejectedRow) else "not an object with columns"
@@ -245,12 +246,12 @@ def _identifier(row: Row, column: str) -> int | None:
         return None
     if isinstance(value, str):
         digits = value.removesuffix(".0")
-        number = int(digits) if digits.isdecimal() and len(digits) <= len(str(_LARGEST_ID)) else 0
+        number = int(digits) if digits.isdecimal() and len(digits) <= len(str(MAX_ID)) else 0
     elif isinstance(value, float):
         number = int(value) if value.is_integer() else 0
     else:
         number = value if isinstance(value, int) and not isinstance(value, bool) else 0
-    if not 1 <= number <= _LARGEST_ID:
+    if not 1 <= number <= MAX_ID:
         raise RowError(f"{column}: expected an id (a whole number from 1), got {described(value)}")
     return number
 
@@ -295,6 +296,6 @@ def _write_config(path: Path, format: LabelFormat) -> Path | None:
     else:
         config_path = path.with_suffix(".settings.json")
         text = json.dumps(argilla_settings(), indent=2, ensure_ascii=False) + "\n"
-    with replacing(config_path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    with whole_file(config_path) as draft:
+        draft.write_text(text, encoding="utf-8")
     return config_path

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from models.exchange import ExportedPair
+from models.exchange import PAIR_COLUMNS, ExportedPair
 from models.ingestion.fields import Row, RowError, described
-
-_PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")
 
 # <Pairwise> knows left and right only, so the other answers are a choice of their own. Control names must differ from
 # the task's columns: JSON-MIN puts both on one level.
@@ -83,7 +81,7 @@ def label_studio_labels(row: Row) -> Iterator[Row | RowError]:
 def _attempt(data: Row, annotation: Row, answers: Row, annotator: object) -> Row | RowError:
     try:
         verdict = "skip" if annotation.get("was_cancelled") is True else _verdict(answers)
-        label = {name: data[name] for name in _PAIR_COLUMNS if name in data}
+        label = {name: data[name] for name in PAIR_COLUMNS if name in data}
         return label | {
             "verdict": verdict,
             "annotator": _annotator(annotator),

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from models.exchange import PreferenceRow
+from models.files import whole_file, whole_folder
 from models.records import content_key
 
 if TYPE_CHECKING:
@@ -114,8 +114,18 @@ def write_preferences(
     """
     records = (as_record(row, shape) for row in rows)
     about = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
-    with replacing(path) as unfinished:
-        return _WRITERS[format](records, unfinished, shape, about)
+    require_replaceable(path)
+    if format == "datasets":
+        with whole_folder(path, is_replacing=True) as draft:
+            return _write_datasets(records, draft, shape, about)
+    with ExitStack() as both:
+        if format == "jsonl":  # the last to take its place
+            both.enter_context(whole_file(meta_path(path))).write_text(about + "\n", encoding="utf-8")
+        draft = both.enter_context(whole_file(path))
+        count = write_lines(records, draft) if format == "jsonl" else _write_parquet(records, draft, shape, about)
+        if path.is_dir():
+            shutil.rmtree(path)  # a data set: no file takes a folder's place
+        return count
 
 
 def content_hash(rows: Iterable[PreferenceRow]) -> str:
@@ -133,29 +143,14 @@ def content_hash(rows: Iterable[PreferenceRow]) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write a file or a folder under; it takes the place of `path` at the end, or vanishes on failure.
-
-    A metadata file `<name>.meta.json` beside the unfinished one moves along, after it.
+def require_replaceable(path: Path) -> None:
+    """Refuse to put an export in the place of a folder that is none.
 
     Raises:
         FileExistsError: If `path` is a folder that is no saved data set.
     """
     if path.is_dir() and not (path / "dataset_info.json").is_file():
         raise FileExistsError(f"{path} is a folder, but no data set that may be replaced; name a file or a new folder")
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    about = meta_path(unfinished)
-    try:
-        yield unfinished
-        if path.is_dir():
-            _remove(path)  # a folder cannot be replaced in one step
-        unfinished.replace(path)
-        if about.is_file():
-            about.replace(meta_path(path))
-    finally:
-        _remove(unfinished)
-        _remove(about)
 
 
 def write_lines(records: Iterable[Mapping[str, object]], path: Path) -> int:
@@ -176,11 +171,6 @@ def meta_path(path: Path) -> Path:
 def _row_key(row: PreferenceRow) -> str:
     turns = [[message.role, message.content] for message in row.prompt.messages]
     return content_key(turns, row.chosen, row.rejected)
-
-
-def _write_jsonl(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
-    meta_path(path).write_text(about + "\n", encoding="utf-8")
-    return write_lines(records, path)
 
 
 def _write_parquet(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
@@ -215,16 +205,9 @@ def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, 
     disable_progress_bars()
     rows.save_to_disk(str(path), num_shards=None if len(rows) else 1)  # no shard at all could not be loaded
     count = len(rows)
-    _remove(stream.parent)
+    shutil.rmtree(stream.parent)
     (path / "meta.json").write_text(about + "\n", encoding="utf-8")
     return count
-
-
-_WRITERS: dict[TrainerFormat, Callable[[Iterator[Record], Path, TrainerShape, str], int]] = {
-    "jsonl": _write_jsonl,
-    "parquet": _write_parquet,
-    "datasets": _write_datasets,
-}
 
 
 def _schema(shape: TrainerShape) -> pyarrow.Schema:
@@ -245,10 +228,3 @@ def _batches(records: Iterator[Record], schema: pyarrow.Schema) -> Iterator[pyar
 
     while batch := list(islice(records, _BATCH_ROWS)):
         yield pyarrow.RecordBatch.from_pylist(batch, schema=schema)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

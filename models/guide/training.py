@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import math
 import random
-import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from models.alignment.tokens import end_ids
 from models.embedding import EmbeddingRequest
 from models.embedding.tokens import TokenSequence, token_budget_batches, tokenize
 from models.errors import ModelLoadError
+from models.files import whole_folder
 from models.guide import GuideSettings, GuideText, GuideTrainingResult
 from models.guide.autoencoder import ConditionalAutoencoder, GuideBatch, autoencoder_of, build_autoencoder
 from models.prompting import load_tokenizer
@@ -211,16 +212,9 @@ def _save(folder: Path, network: ConditionalAutoencoder, tokenizer: Any, records
     """Write beside the folder's place and move it there, unless another process was faster."""
     from safetensors.torch import save_model
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".guide-", dir=folder.parent) as scratch:
-        finished = Path(scratch) / "guide"
-        tokenizer.save_pretrained(finished)
-        network.encoder.config.save_pretrained(finished)
-        save_model(network, str(finished / _WEIGHTS))
+    with suppress(FileExistsError), whole_folder(folder, is_replacing=False) as draft:
+        tokenizer.save_pretrained(draft)
+        network.encoder.config.save_pretrained(draft)
+        save_model(network, str(draft / _WEIGHTS))
         for name, record in records.items():
-            (finished / name).write_text(json.dumps(record, indent=2), "utf-8")
-        try:
-            finished.replace(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+            (draft / name).write_text(json.dumps(record, indent=2), "utf-8")

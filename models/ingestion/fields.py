@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 
-from models.records import shortened
+from models.records import UNSTORABLE, shortened
 
 Row = Mapping[str, object]
-
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class RowError(ValueError):
@@ -62,7 +59,7 @@ def storable_text(value: object, where: str) -> str:
         RowError: it is no text, or holds a NUL (PostgreSQL refuses it) or a lone surrogate (UTF-8 has none).
     """
     text = text_of(value, where)
-    unstorable = _UNSTORABLE.search(text)
+    unstorable = UNSTORABLE.search(text)
     if unstorable is not None:
         raise RowError(
             f"{where}: {unstorable[0]!r} at character {unstorable.start() + 1} cannot be stored (NUL or lone surrogate)"

@@ -22,7 +22,7 @@ from models.ingestion.rows import Source, SourceError, SourceRow, encodable
 from models.records import ImportedRow, RejectedRow, shortened
 
 _SAMPLED_ROWS = 20  # enough to see past rows that leave a column empty
-_MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of rows
+MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of rows, nor of labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _first_rows(source: Source) -> list[Row]:
     """The first rows that are objects, at most 20; the reader starts again afterwards."""
     rows: list[Row] = []
     problem = None
-    for record in islice(source.read(), _MOST_UNREADABLE_ROWS):
+    for record in islice(source.read(), MOST_UNREADABLE_ROWS):
         if isinstance(record, SourceRow) and isinstance(record.content, Mapping):
             rows.append(record.content)
         else:

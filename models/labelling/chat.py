@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from models.generation.openai_server import NO_KEY, TOO_LONG_MARKS
 from models.labelling.budget import Budget
+from models.labelling.chat_terms import ChatTerms
 from models.labelling.judge_errors import ChatError, OutOfBudgetError
 from models.labelling.replies import StoredReply
 from models.records import Message, shortened, storable
@@ -22,7 +22,6 @@ from models.records import Message, shortened, storable
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-_TEMPLATE_TOKENS = 256  # a chat template's own: role marks, dates, a default system prompt; Llama 3's adds about 40
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
 _UNPAID_MARKS = ("credit", "billing", "quota")
 _REFUSES_ALL = {401, 403, 404}  # the key, or the model's name: no other question would fare better
@@ -49,31 +48,6 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Let no request begin for so long."""
         self._free_at = max(self._free_at, time.monotonic() + seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatTerms:
-    """How one model on one server is asked: see `JudgeLabeller`. `choices`: the only replies allowed, None for any."""
-
-    base_url: str
-    api_key: str | None = field(repr=False)
-    model: str
-    temperature: float
-    max_tokens: int
-    choices: tuple[str, ...] | None
-    timeout_s: float
-    max_retries: int
-    input_price: float
-    output_price: float
-
-    def cost(self, input_tokens: int, output_tokens: int) -> float:
-        """The price of so many tokens."""
-        return (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
-
-    def most_cost(self, messages: Sequence[Message]) -> float:
-        """The most a question can cost: no tokenizer makes more than one token of a byte."""
-        content = json.dumps([asdict(message) for message in messages], ensure_ascii=False)
-        return self.cost(len(content.encode("utf-8", "surrogatepass")) + _TEMPLATE_TOKENS, self.max_tokens)
 
 
 class ChatClient:
@@ -118,8 +92,8 @@ class ChatClient:
         done = asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
         return await asyncio.shield(done)
 
-    async def ask(self, messages: Sequence[Message], seed: int) -> StoredReply:
-        """The model's reply, after as many attempts as it takes and the terms allow.
+    async def ask(self, messages: Sequence[Message], seed: int, choices: Sequence[str] | None) -> StoredReply:
+        """The model's reply, one of the choices if any are given, after as many attempts as the terms allow.
 
         Raises:
             ChatError: There is none.
@@ -129,7 +103,7 @@ class ChatClient:
         wasted = 0.0
         for attempt in range(1, self._terms.max_retries + 2):
             try:
-                reply = await self._attempt(messages, seed)
+                reply = await self._attempt(messages, seed, choices)
             except ChatError as error:
                 wasted += error.cost
                 error.requests, error.cost = attempt, wasted
@@ -142,7 +116,7 @@ class ChatClient:
                 return replace(reply, requests=attempt, cost=reply.cost + wasted)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, messages: Sequence[Message], seed: int) -> StoredReply:
+    async def _attempt(self, messages: Sequence[Message], seed: int, choices: Sequence[str] | None) -> StoredReply:
         import openai
 
         most, cost = self._terms.most_cost(messages), 0.0
@@ -151,7 +125,7 @@ class ChatClient:
             await self._pace.turn()  # last: while the ledger is told, a pause may begin
             cost = most  # if the reply is lost on its way the server may still charge it
             async with asyncio.timeout(self._terms.timeout_s):  # the library's limit starts anew with every byte
-                completion = await self._send(messages, seed)
+                completion = await self._send(messages, seed, choices)
             reply = self._read(completion, most)
             cost = reply.cost
             return reply
@@ -187,10 +161,10 @@ class ChatClient:
         self._one_came_in.set()
         self._one_came_in = asyncio.Event()
 
-    async def _send(self, messages: Sequence[Message], seed: int) -> Any:
+    async def _send(self, messages: Sequence[Message], seed: int, choices: Sequence[str] | None) -> Any:
         terms = self._terms
         # vLLM's name for it since 0.12; servers that do not know it ignore or refuse it.
-        extra = None if terms.choices is None else {"structured_outputs": {"choice": list(terms.choices)}}
+        extra = None if choices is None else {"structured_outputs": {"choice": list(choices)}}
         return await self._client.chat.completions.create(
             model=terms.model,
             messages=[{"role": message.role, "content": message.content} for message in messages],

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from models.quality.quality import GroupAgreement, LabelQuality
 from models.records import shortened
+from models.report.axes import LETTER_WIDTH
 from models.report.contents import STRATEGY_MEANINGS
 
 WIDTH, HEIGHT = 460, 292  # SVG units, about one CSS pixel on a wide screen
 LEFT, RIGHT, TOP, BOTTOM = 50, 448, 46, 222
 _LABEL_WIDTH = 39.0  # "0.60–" and "1,200" at the size agreement.css gives them, with air
-_LETTER_WIDTH = 7.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _estimate(group: GroupAgreement, x: float, room: float, floor: float, *, is_
         top=_height(share.high, floor),
         bottom=_height(share.low, floor),
         value=value,
-        words=(f"{low}–", high) if is_bin else (shortened(name, int(room / _LETTER_WIDTH)),),
+        words=(f"{low}–", high) if is_bin else (shortened(name, int(room / LETTER_WIDTH)),),
         count=f"{group.pair_count:,}",
         mark=group.group if group.group in STRATEGY_MEANINGS else "",
         title=f"{name}: {value}{interval}, {group.pair_count:,} pairs",

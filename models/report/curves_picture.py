@@ -11,14 +11,12 @@ import numpy as np
 
 from models.alignment.records import MetricPoint
 from models.evaluation.drift import Drift
-from models.report.axes import LARGEST, digits, round_axis, step_axis
+from models.report.axes import LARGEST, LETTER_WIDTH, MOST_TICKS, digits, round_axis, step_axis
 from models.report.templates import make_environment
 
 WIDTH, HEIGHT = 460, 280  # SVG units, about one CSS pixel on a wide screen
 LEFT, RIGHT, TOP, BOTTOM = 56, 434, 52, 236
-_LETTER_WIDTH = 7.2
 _MOST_DOTS = 16  # above, dots hide the line
-_MOST_TICKS = 6
 NO_CURVES = "No metric was measured along training yet."
 
 # Title; then split, metric, mark (its colour and dashes, in policy.css) and label of each line. A method's own loss is
@@ -140,8 +138,8 @@ def _curve_panel(title: str, lines: Sequence[tuple[str, str, dict[int, float]]],
     drawn = [value for _, _, found in lines for value in found.values() if _is_drawable(value)]
     if not drawn:
         return None
-    x = step_axis(last, start=LEFT, stop=RIGHT, most_ticks=_MOST_TICKS)
-    y = round_axis(drawn, start=BOTTOM, stop=TOP, most_ticks=_MOST_TICKS)
+    x = step_axis(last, start=LEFT, stop=RIGHT, most_ticks=MOST_TICKS)
+    y = round_axis(drawn, start=BOTTOM, stop=TOP, most_ticks=MOST_TICKS)
     series, key_x = [], float(LEFT)
     for mark, label, found in lines:
         runs = [list(run) for is_drawn, run in groupby(found.items(), lambda item: _is_drawable(item[1])) if is_drawn]
@@ -151,7 +149,7 @@ def _curve_panel(title: str, lines: Sequence[tuple[str, str, dict[int, float]]],
             title_words += f"step {runs[-1][-1][0]:,}"
             path = "".join(_line(run) for run in places)
             series.append(Series(label, mark, path, tuple(chain.from_iterable(places)), False, key_x, title_words))
-            key_x += 48 + _LETTER_WIDTH * len(label)
+            key_x += 48 + LETTER_WIDTH * len(label)
     return Panel(title, "optimizer steps", x.ticks, y.ticks, tuple(series))
 
 
@@ -162,7 +160,7 @@ def _line(places: Sequence[tuple[float, float]]) -> str:
 
 
 def _histogram_panel(title: str, x_label: str, edges: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Panel:
-    x = round_axis(edges, start=LEFT, stop=RIGHT, most_ticks=_MOST_TICKS)
+    x = round_axis(edges, start=LEFT, stop=RIGHT, most_ticks=MOST_TICKS)
     peak = max(max(each) for each in shares.values())
     y = round_axis([0, 100 * peak], start=BOTTOM, stop=TOP, most_ticks=5)
     series, key_x = [], float(LEFT)
@@ -173,7 +171,7 @@ def _histogram_panel(title: str, x_label: str, edges: Sequence[float], shares: M
         path = f"M{x.place(edges[0])} {BOTTOM}{outline}L{x.place(edges[-1])} {BOTTOM}Z"
         mark = label if label in ("base", "policy") else f"round-{position}"
         series.append(Series(label, mark, path, tuple(places), True, key_x, label))
-        key_x += 48 + _LETTER_WIDTH * len(label)
+        key_x += 48 + LETTER_WIDTH * len(label)
     y_ticks = tuple((f"{label} %", place) for label, place in y.ticks)
     return Panel(title, x_label, x.ticks, y_ticks, tuple(series))
 

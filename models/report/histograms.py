@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.report.axes import MOST_TICKS
+
 Floats = NDArray[np.floating]
 
 _MOST_BINS = 60
 _FEWEST_BINS = 16
-_MOST_TICKS = 6
 _BIN_WIDTHS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 _TICK_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
@@ -102,7 +103,7 @@ def _percent(value: float | np.floating, edges: Floats) -> float:
 
 def _ticks(edges: Floats) -> tuple[Tick, ...]:
     low, high = edges[0], edges[-1]
-    step = next(step for step in _TICK_STEPS if (high - low) / step < _MOST_TICKS)
+    step = next(step for step in _TICK_STEPS if (high - low) / step < MOST_TICKS)
     digits = max(1, int(np.ceil(-np.log10(step))))
     multiples = range(int(np.ceil(low / step - 1e-6)), int(np.floor(high / step + 1e-6)) + 1)
     return tuple(

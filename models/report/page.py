@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from models.files import whole_file
 from models.records import first_of_equals
 from models.report.candidate_map import HEIGHT, WIDTH, CandidateMap, draw_map, most_telling
 from models.report.contents import STRATEGY_MEANINGS, CurationReport, PromptCandidates, StrategyResult
@@ -32,12 +32,8 @@ def write_page(page: str, path: Path) -> None:
         OSError: if the folder cannot be made or written to; a file already at `path` is then left as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        unfinished.write_bytes(page.encode("utf-8", "backslashreplace"))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as draft:
+        draft.write_bytes(page.encode("utf-8", "backslashreplace"))
 
 
 def render_report(report: CurationReport) -> str:

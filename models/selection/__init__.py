@@ -1,8 +1,8 @@
 """Selection: embeddings in, the pairs worth a label out (REAL). Pure arrays; no prompts, no text, no tables."""
 
-from models.records import Strategy
+from models.records import MAX_CANDIDATES, Strategy
 from models.selection.budget import rank_pairs
-from models.selection.pairs import MAX_CANDIDATES, Reason, SelectedPairs, select_pairs
+from models.selection.pairs import Reason, SelectedPairs, select_pairs
 from models.selection.similarity import TOLERANCE, pair_similarities
 
 __all__ = [

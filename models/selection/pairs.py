@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from models.records import Strategy
+from models.records import MAX_CANDIDATES, Strategy
 from models.selection.draws import content_words, draw_below, mixed, seed_word
 from models.selection.similarity import (
     BLOCK_BYTES,
@@ -26,8 +26,6 @@ from models.selection.similarity import (
 from models.selection.two_means import first_smallest, nearest_to_centres
 
 Positions = NDArray[np.intp]
-
-MAX_CANDIDATES = 64
 
 
 class Reason(IntEnum):

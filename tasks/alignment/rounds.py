@@ -20,13 +20,12 @@ from models.records import StoredPrompt, content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.samples import comparison_samples, policy_samples, reference_samples
 from tasks.alignment.training import Plan, train_one, training_settings
-from tasks.config.rounds import GuideConfig, LdAlignConfig
+from tasks.config.rounds import GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED, GuideConfig, LdAlignConfig
 from tasks.devices import device, keep_device
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
 
-GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
 KEY_DIGITS = 16
 
 GoldenPair = tuple[Sample, Sample]

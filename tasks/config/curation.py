@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from models.embedding import Context
-from models.records import SamplingParameters, Strategy
+from models.records import MAX_CANDIDATES, SamplingParameters, Strategy
 from tasks.config.section import Pace, RunConfig, Section
 
-MAX_CANDIDATES = 64
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
 

@@ -11,6 +11,8 @@ from tasks.config.alignment import AlignmentSection, DataConfig, OptimizeConfig
 from tasks.config.curation import GenerateConfig, MaxTokens, SourceConfig, Temperature
 from tasks.config.section import Section
 
+GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
+
 
 class GuideConfig(Section):
     """LD-Align's guide: a conditional auto-encoder of two GPT-2 transformers (section 4.1)."""

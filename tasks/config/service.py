@@ -6,6 +6,8 @@ from pydantic import Field
 
 from tasks.config.section import Section
 
+POOL = "antipode"  # the work pool of every deployment
+
 
 class TriggerConfig(Section):
     """When there are enough new labels to train on."""

@@ -23,11 +23,9 @@ from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
-from tasks.runs import prompt_pages
+from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
 logger = logging.getLogger(__name__)
-
-PROMPTS_PER_PAGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,7 @@ from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store
 from tasks.progress import Advance, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
-from tasks.runs import prompt_pages
-
-PROMPTS_PER_PAGE = 2_000
+from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
 
 @task(name="select", task_run_name="select for run {run_id}", cache_policy=NO_CACHE)

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from tasks.config.service import POOL
 from tasks.doctor.database import ANSWER_TIMEOUT_S, http_reason, shown_address
 from tasks.doctor.machine import Finding
 
 if TYPE_CHECKING:
     import httpx
 
-POOL = "antipode"
 TAG = "antipode"
 AUTOMATION_PREFIX = "antipode: "
 SCHEDULER_LAG = timedelta(minutes=2)  # the scheduler looks once a minute

@@ -22,6 +22,7 @@ from tasks.config.curation import ModelConfig
 from tasks.devices import keep_device
 from tasks.errors import BudgetUsedUpError
 from tasks.evaluation.measures import drift_of, held_out_rewards, scores_of_texts
+from tasks.evaluation.promotion import EVEN
 from tasks.labels.labellers import annotator_identity
 from tasks.labels.labelling import judge_with
 from tasks.named_models import NamedModel, chosen_model, find_model
@@ -29,7 +30,6 @@ from tasks.progress import say
 from tasks.run_kinds import load_alignment
 
 PEOPLE, NOBODY = "people", "none"
-EVEN = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from models.evaluation.drift import embedding_drift
 from models.evaluation.text_scores import text_scores
 from models.exchange import PreferenceRow
 from models.intervals import reward_summary
+from models.records import MAX_CANDIDATES
 from tasks.alignment.data import AlignmentAtWork
 from tasks.alignment.reference import response_logps
 from tasks.alignment.training import reference_dtype
-from tasks.config.curation import MAX_CANDIDATES
 from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, stage_progress

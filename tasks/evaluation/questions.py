@@ -9,6 +9,7 @@ from pathlib import Path
 
 from db import runs
 from db.engine import Sessions
+from models.files import whole_file
 from models.generation.seeds import sample_seed
 from models.labelling.protocol_scores import (
     ArenaHardSummary,
@@ -24,6 +25,7 @@ from tasks.config.evaluation import QuestionsConfig
 from tasks.curation.engines import find_generator, generator_identity, make_generator
 from tasks.database import open_database
 from tasks.devices import device
+from tasks.labels.labellers import make_asker
 from tasks.labels.labelling import DatabaseReplies, budget_of
 from tasks.named_models import chosen_model
 from tasks.number_formats import with_format
@@ -31,9 +33,6 @@ from tasks.progress import stage_progress
 from tasks.run_kinds import QUESTIONS, RunAtWork, run_at_work
 from tasks.runs import find_or_open, opened, working_on
 from tasks.settings import Settings
-
-OF_THE_BUDGET = {"max_requests", "max_cost"}
-OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
 
 Answers = list[tuple[str, ...]]
 
@@ -74,13 +73,8 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
 
 
 def _judge(run: RunAtWork[QuestionsConfig]) -> ProtocolJudge:
-    key, judge = run.settings.openai_api_key, run.config.judge
-    return ProtocolJudge(
-        **judge.model_dump(exclude=OF_THE_BUDGET | OF_PAIRS),
-        api_key=key.get_secret_value() if key else None,
-        budget=budget_of(run, judge),
-        replies=DatabaseReplies(run),
-    )
+    replies, budget = DatabaseReplies(run), budget_of(run, run.config.judge)
+    return ProtocolJudge(make_asker(run.config.judge, run.settings, replies=replies, budget=budget))
 
 
 def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], model: ModelConfig) -> Answers:
@@ -109,9 +103,8 @@ def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], mod
             advance(len(open_ones))
     answers = [tuple(one.content for one in dialogue if one.role == "assistant") for dialogue in dialogues]
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
-    scratch.replace(path)
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
     return answers
 
 

@@ -15,12 +15,12 @@ from models.exchange.label_files import LabelFormat, read_labels
 from models.labelling import as_judgement
 from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, PairKey
 from models.records import RejectedRow
+from tasks.curation.ingestion import ROWS_PER_TRANSACTION
 from tasks.database import open_database
 from tasks.labels.people import person
 from tasks.rejects import Rejects
 from tasks.settings import Settings
 
-ROWS_PER_TRANSACTION = 1_000
 MOST_REASONS = 3
 OTHER_REASONS = "other reasons"
 

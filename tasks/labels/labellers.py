@@ -6,7 +6,9 @@ from typing import Any
 
 from models.fingerprint import model_fingerprint
 from models.labelling import Labeller
+from models.labelling.asking import Asker
 from models.labelling.budget import Budget
+from models.labelling.chat_terms import ChatTerms
 from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
 from models.labelling.judge import JudgeLabeller
 from models.labelling.records import AnnotatorIdentity
@@ -17,6 +19,7 @@ from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig
 from tasks.settings import Settings
 
 _OF_THE_BUDGET = {"max_requests", "max_cost"}
+_OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
 
 
 def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Labeller:
@@ -43,7 +46,8 @@ def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStor
         case "reward_model":
             return _reward_model(config.reward_model, settings)
         case "judge":
-            return _judge(config.judge, settings, replies, budget)
+            asker = make_asker(config.judge, settings, replies=replies, budget=budget)
+            return JudgeLabeller(asker=asker, **config.judge.model_dump(include=_OF_PAIRS))
         case "people":
             raise ValueError("people label at the page, not here; see: antipode web --help")
 
@@ -55,6 +59,15 @@ def annotator_identity(config: LabelConfig, settings: Settings) -> AnnotatorIden
         return reward_model_identity(**{name: arguments[name] for name in IDENTIFYING_ARGUMENTS})
     budget = Budget(max_requests=None, max_cost=None)
     return make_labeller(config, settings, replies=MemoryReplies(), budget=budget).identity
+
+
+def make_asker(config: JudgeConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Asker:
+    """Build what asks a judge's model: see `make_labeller`."""
+    key = settings.openai_api_key
+    terms = ChatTerms(
+        **config.model_dump(exclude=_OF_THE_BUDGET | _OF_PAIRS), api_key=key.get_secret_value() if key else None
+    )
+    return Asker(terms, budget, replies)
 
 
 def holds_model(config: LabelConfig) -> bool:
@@ -79,13 +92,3 @@ def _reward_model_arguments(config: RewardModelConfig) -> dict[str, Any]:
         "tokens_per_batch": config.tokens_per_batch,
         "tie_margin": config.tie_margin,
     }
-
-
-def _judge(config: JudgeConfig, settings: Settings, replies: ReplyStore, budget: Budget) -> JudgeLabeller:
-    key = settings.openai_api_key
-    return JudgeLabeller(
-        **config.model_dump(exclude=_OF_THE_BUDGET),
-        api_key=key.get_secret_value() if key else None,
-        budget=budget,
-        replies=replies,
-    )

@@ -1,0 +1,102 @@
+"""Files and folders that appear whole or not at all, wherever the process is killed and however full the disk is.
+
+They are written as a draft beside their place, brought to the disk, and moved there. A draft's name begins with a dot,
+and nothing reads it; a killed process leaves its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path, *, draft: Path | None = None) -> Iterator[Path]:
+    """Give a name to write a file under; the file takes the place of `path` at the end, or vanishes on failure.
+
+    Args:
+        path: what is there stays until the new file is whole; its folder must exist.
+        draft: the name, beside `path`; what a killed process left there is then written over, but two processes must
+            not write at once. None: a name of its own.
+
+    Raises:
+        OSError: The file cannot be written, or `path` is a folder.
+    """
+    draft = draft or _beside(path)
+    try:
+        yield draft
+        _sync(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path, *, is_replacing: bool, draft: Path | None = None) -> Iterator[Path]:
+    """Make a folder to write into; it takes the place of `path` at the end, or vanishes on failure.
+
+    Args:
+        path: its place; folders on the way are made.
+        is_replacing: Whether a folder there is replaced: it is moved aside first, so for a moment nothing is there.
+            Otherwise the one that was there first stays.
+        draft: its name until then, beside `path`; it may exist. None: a name of its own.
+
+    Raises:
+        FileExistsError: A folder is there that is not to be replaced.
+        OSError: The folder cannot be written.
+    """
+    draft = draft or _beside(path)
+    draft.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        for inside in draft.rglob("*"):
+            _sync(inside)
+        _sync(draft)
+        if is_replacing and path.is_dir():
+            _replace_folder(path, draft)
+        else:
+            _move_folder(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _sync(path.parent)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+
+
+def _replace_folder(path: Path, draft: Path) -> None:
+    earlier = _beside(path)
+    path.replace(earlier)
+    try:
+        draft.replace(path)
+    except BaseException:
+        earlier.replace(path)
+        raise
+    shutil.rmtree(earlier)
+
+
+def _move_folder(draft: Path, path: Path) -> None:
+    try:
+        draft.replace(path)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Bring a file's bytes, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(descriptor)

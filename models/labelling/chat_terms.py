@@ -1,0 +1,65 @@
+"""On which terms one model on one server is asked. Sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from models.records import Message
+
+_TEMPLATE_TOKENS = 256  # a chat template's own: role marks, dates, a default system prompt; Llama 3's adds about 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTerms:
+    """The model, the sampling, and the limits of pace and patience.
+
+    Attributes:
+        model: The model's name on the server.
+        base_url: Address up to and including the version, such as "http://localhost:8000/v1".
+        api_key: None for a server that asks for none.
+        temperature: Of the sampling; 0 is greedy.
+        max_tokens: Longest reply, in tokens.
+        seed: Of the sampling, raised by one with every further attempt to get a reply that can be read.
+        concurrency: Requests in flight at any time.
+        requests_per_minute: Most requests that begin within a minute, evenly spaced; None for no limit.
+        timeout_s: Limit for one attempt at one request, in seconds.
+        max_retries: Further attempts after a failure that may pass (no connection, time-out, broken reply, 408, 409,
+            429, 5xx), with growing pauses or those the server asks for, up to a minute.
+        parse_retries: Further questions after a reply that cannot be read.
+        input_price: Price of a million tokens sent.
+        output_price: Price of a million tokens replied.
+    """
+
+    model: str
+    base_url: str
+    api_key: str | None = field(repr=False)
+    temperature: float
+    max_tokens: int
+    seed: int
+    concurrency: int
+    requests_per_minute: float | None
+    timeout_s: float
+    max_retries: int
+    parse_retries: int
+    input_price: float
+    output_price: float
+
+    def __post_init__(self) -> None:
+        """Refuse terms under which nobody asks.
+
+        Raises:
+            ValueError: No request may be in flight.
+        """
+        if self.concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {self.concurrency}")
+
+    def cost(self, input_tokens: int, output_tokens: int) -> float:
+        """The price of so many tokens."""
+        return (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
+
+    def most_cost(self, messages: Sequence[Message]) -> float:
+        """The most a question can cost: no tokenizer makes more than one token of a byte."""
+        content = json.dumps([asdict(message) for message in messages], ensure_ascii=False)
+        return self.cost(len(content.encode("utf-8", "surrogatepass")) + _TEMPLATE_TOKENS, self.max_tokens)
