@@ -175,9 +175,13 @@ class OpenAIGenerator:
                 cause = f"refused the request: {says}"
             case _:
                 cause = f"answered something that is no JSON: {says}"
-        is_temporary = not isinstance(error, openai.APIStatusError) or error.status_code in {408, 409, 429}
-        is_temporary = is_temporary or getattr(error, "status_code", 0) >= 500
+        is_temporary = not isinstance(error, openai.APIStatusError) or may_pass(error.status_code)
         return GenerationServerError(f"the server {self._base_url} {cause}", is_temporary)
+
+
+def may_pass(status: int) -> bool:
+    """Whether a request that was answered with this HTTP status may succeed later."""
+    return status in {408, 409, 429} or status >= 500
 
 
 def run_blocking(work: Coroutine[Any, Any, _Result]) -> _Result:

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from models.generation.openai_server import NO_KEY, TOO_LONG_MARKS
+from models.generation.openai_server import NO_KEY, TOO_LONG_MARKS, may_pass
 from models.labelling.budget import Budget
 from models.labelling.chat_terms import ChatTerms
 from models.labelling.judge_errors import ChatError, OutOfBudgetError
@@ -167,7 +167,7 @@ class ChatClient:
         extra = None if choices is None else {"structured_outputs": {"choice": list(choices)}}
         return await self._client.chat.completions.create(
             model=terms.model,
-            messages=[{"role": message.role, "content": message.content} for message in messages],
+            messages=[asdict(message) for message in messages],
             temperature=terms.temperature,
             max_tokens=terms.max_tokens,
             seed=seed,
@@ -224,7 +224,7 @@ class ChatClient:
             cause = f"refused the request: {says}"
         return ChatError(
             cause,
-            is_temporary=status in {408, 409, 429} or status >= 500,
+            is_temporary=may_pass(status),
             is_hopeless=is_unpaid or status in _REFUSES_ALL,
             is_refused=not is_unpaid and status in _REFUSES_ONE,
             is_too_long=status == 413 or any(mark in says.lower() for mark in TOO_LONG_MARKS),
