@@ -14,8 +14,8 @@ from db.engine import alone
 from db.labels import judgements, labelling, preferences, replies, snapshots
 from db.schema.labels import Judgement as StoredJudgement
 from models.exchange.trainers import content_hash
+from models.judging.replies import StoredReply
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Preference
-from models.labelling.replies import StoredReply
 from models.records import ImportedPair, Pair
 
 ANNA = AnnotatorIdentity("person", "anna")

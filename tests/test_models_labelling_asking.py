@@ -13,15 +13,15 @@ from test_models_labelling_judge import judge as pair_judge
 from test_models_labelling_judge import shown
 from test_models_labelling_protocols import judge as protocol_judge
 
-from models.labelling.asking import Asker
-from models.labelling.budget import Budget
-from models.labelling.chat_terms import ChatTerms
-from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
-from models.labelling.judge_prompts import Messages
-from models.labelling.protocol_prompts import grade_messages
-from models.labelling.protocols import ProtocolStoppedError
-from models.labelling.question_files import Question
-from models.labelling.replies import MemoryReplies
+from models.judging.asking import Asker
+from models.judging.budget import Budget
+from models.judging.chat_terms import ChatTerms
+from models.judging.errors import BudgetExhaustedError, JudgeServerError
+from models.judging.prompts import Messages
+from models.judging.replies import MemoryReplies
+from models.protocols.judge import ProtocolStoppedError
+from models.protocols.prompts import grade_messages
+from models.protocols.question_files import Question
 from models.records import Message
 
 LEFT_OUT = "left out"

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_models_generation_openai import Answer, ChatServer, completion
 
+from models.judging.asking import Asker
+from models.judging.budget import Budget
+from models.judging.chat_terms import ChatTerms
+from models.judging.judge import JudgeLabeller
+from models.judging.replies import MemoryReplies, StoredReply
 from models.labelling import as_judgement
-from models.labelling.asking import Asker
-from models.labelling.budget import Budget
-from models.labelling.chat_terms import ChatTerms
-from models.labelling.judge import JudgeLabeller
 from models.labelling.records import Opinion, PairKey, ShownPair, ShownResponse
-from models.labelling.replies import MemoryReplies, StoredReply
 from models.labelling.votes import annotator_vote
 from models.records import Prompt
 

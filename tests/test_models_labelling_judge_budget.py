@@ -15,9 +15,9 @@ from test_models_generation_openai import Answer, completion, refusal
 from test_models_labelling_judge import judge, many, prefers
 from test_models_labelling_judge_faults import FaultyServer
 
-from models.labelling.budget import Budget
-from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
-from models.labelling.replies import MemoryReplies
+from models.judging.budget import Budget
+from models.judging.errors import BudgetExhaustedError, JudgeServerError
+from models.judging.replies import MemoryReplies
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 from test_models_generation_openai import Answer, ChatHandler, ChatServer, free_port, refusal
 from test_models_labelling_judge import judge, many, prefers, shown
 
-from models.labelling.budget import Budget
-from models.labelling.chat import Pace, _asked_pause_s
-from models.labelling.judge_errors import JudgeServerError
-from models.labelling.replies import MemoryReplies, StoredReply
+from models.judging.budget import Budget
+from models.judging.chat import Pace, _asked_pause_s
+from models.judging.errors import JudgeServerError
+from models.judging.replies import MemoryReplies, StoredReply
 
 
 class FaultyServer(ChatServer):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_models_labelling_judge import shown, sides, texts
 
-from models.labelling.judge_prompts import allowed_answers, judge_messages, parse_reply, prompt_version
+from models.judging.prompts import allowed_answers, judge_messages, parse_reply, prompt_version
 
 
 @given(texts, texts, texts)

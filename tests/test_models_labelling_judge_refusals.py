@@ -10,8 +10,8 @@ import pytest
 from test_models_generation_openai import Answer, ChatServer, completion, refusal
 from test_models_labelling_judge import judge, many, prefers, shown
 
-from models.labelling.budget import Budget
-from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
+from models.judging.budget import Budget
+from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Opinion, ShownPair
 
 TOO_LONG = "maximum context length is 2048 tokens"

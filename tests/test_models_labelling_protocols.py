@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from test_models_generation_openai import Answer, ChatServer, completion, refusal
 
 from models.ingestion.rows import SourceError
-from models.labelling.asking import Asker
-from models.labelling.budget import Budget
-from models.labelling.chat_terms import ChatTerms
-from models.labelling.protocol_prompts import MIRRORED, compare_messages, grade_messages, parse_grade, parse_verdict
-from models.labelling.protocol_scores import arena_hard_summary, mt_bench_summary
-from models.labelling.protocols import ProtocolJudge, ProtocolStoppedError
-from models.labelling.question_files import Question, read_questions
-from models.labelling.replies import MemoryReplies
+from models.judging.asking import Asker
+from models.judging.budget import Budget
+from models.judging.chat_terms import ChatTerms
+from models.judging.replies import MemoryReplies
+from models.protocols.judge import ProtocolJudge, ProtocolStoppedError
+from models.protocols.prompts import MIRRORED, compare_messages, grade_messages, parse_grade, parse_verdict
+from models.protocols.question_files import Question, read_questions
+from models.protocols.scores import arena_hard_summary, mt_bench_summary
 
 BREAD = Question("1", "baking", ("Which bread?", "And in a poem?"), ("Rye bread.",))
 SUM = Question("2", "maths", ("One and one?",), ())

@@ -20,7 +20,7 @@ from models.demo.parser import utility
 from models.errors import PromptTooLongError
 from models.generation.openai_server import OpenAIGenerator
 from models.generation.transformers_local import TransformersGenerator
-from models.labelling.judge_prompts import allowed_answers
+from models.judging.prompts import allowed_answers
 from models.records import GeneratedResponse, SamplingParameters
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]

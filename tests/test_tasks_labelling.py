@@ -20,7 +20,7 @@ from test_tasks_steps import configured, curate
 
 from db.labels import judgements, labelling
 from db.schema import labels
-from models.labelling.judge_errors import JudgeServerError
+from models.judging.errors import JudgeServerError
 from models.labelling.records import PairKey
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
 from tasks.config.exchange import ExportConfig, ImportConfig, PairsConfig

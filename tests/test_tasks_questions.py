@@ -14,7 +14,7 @@ from test_models_labelling_protocols import grades_by_length
 from db import runs
 from db.schema import curation
 from models.ingestion.rows import SourceError
-from models.labelling.protocols import ProtocolStoppedError
+from models.protocols.judge import ProtocolStoppedError
 from tasks.config.evaluation import QuestionsConfig
 from tasks.evaluation.questions import ask_questions
 

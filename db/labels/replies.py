@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new
 from db.schema import labels
-from models.labelling.replies import StoredReply
+from models.judging.replies import StoredReply
 
 LOOKUP_BATCH = 5_000
 

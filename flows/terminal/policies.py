@@ -11,7 +11,7 @@ from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_cont
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from models.labelling.protocol_scores import ArenaHardSummary, MtBenchSummary
+    from models.protocols.scores import ArenaHardSummary, MtBenchSummary
 
 
 def show_policy(policy_id: int, settings: Settings) -> None:
@@ -77,7 +77,7 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
 
 def show_protocol(summary: MtBenchSummary | ArenaHardSummary) -> None:
     """Print what a question file came to."""
-    from models.labelling.protocol_scores import ArenaHardSummary
+    from models.protocols.scores import ArenaHardSummary
 
     if isinstance(summary, ArenaHardSummary):
         score = "none" if summary.score is None else _interval(Rate(*summary.score))

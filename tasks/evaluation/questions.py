@@ -11,14 +11,14 @@ from db import runs
 from db.engine import Sessions
 from models.files import whole_file
 from models.generation.seeds import sample_seed
-from models.labelling.protocol_scores import (
+from models.protocols.judge import ProtocolJudge
+from models.protocols.question_files import Question, read_questions
+from models.protocols.scores import (
     ArenaHardSummary,
     MtBenchSummary,
     arena_hard_summary,
     mt_bench_summary,
 )
-from models.labelling.protocols import ProtocolJudge
-from models.labelling.question_files import Question, read_questions
 from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import QuestionsConfig

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from models.fingerprint import model_fingerprint
+from models.judging.asking import Asker
+from models.judging.budget import Budget
+from models.judging.chat_terms import ChatTerms
+from models.judging.judge import JudgeLabeller
+from models.judging.replies import MemoryReplies, ReplyStore
 from models.labelling import Labeller
-from models.labelling.asking import Asker
-from models.labelling.budget import Budget
-from models.labelling.chat_terms import ChatTerms
 from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
-from models.labelling.judge import JudgeLabeller
 from models.labelling.records import AnnotatorIdentity
-from models.labelling.replies import MemoryReplies, ReplyStore
 from models.labelling.reward_model import IDENTIFYING_ARGUMENTS, IsolatedRewardModel, reward_model_identity
 from models.labelling.rubric import RubricLabeller
 from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig

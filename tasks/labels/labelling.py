@@ -14,11 +14,11 @@ from db import runs
 from db.engine import batches
 from db.labels import judgements, labelling, preferences, replies
 from db.labels.labelling import PairText
+from models.judging.budget import Budget
+from models.judging.errors import BudgetExhaustedError, JudgeServerError
+from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
-from models.labelling.budget import Budget
-from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
-from models.labelling.replies import StoredReply
 from tasks.config.labels import JudgeConfig, LabelConfig
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller

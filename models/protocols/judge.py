@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from models.labelling.asking import Asker, Stop
-from models.labelling.judge_prompts import Messages
-from models.labelling.protocol_prompts import (
+from models.judging.asking import Asker, Stop
+from models.judging.prompts import Messages
+from models.protocols.prompts import (
     MIRRORED,
     ArenaVerdict,
     compare_messages,
@@ -19,7 +19,7 @@ from models.labelling.protocol_prompts import (
     parse_grade,
     parse_verdict,
 )
-from models.labelling.question_files import Question
+from models.protocols.question_files import Question
 
 Answers = Sequence[tuple[str, ...]]
 ArenaGames = tuple[ArenaVerdict | None, ArenaVerdict | None]

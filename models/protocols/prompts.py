@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from models.labelling.judge_prompts import MATERIAL, Messages, fence_around, fenced
-from models.labelling.question_files import Question
+from models.judging.prompts import MATERIAL, Messages, fence_around, fenced
+from models.protocols.question_files import Question
 from models.records import Message
 
 ArenaVerdict = Literal["much_better", "better", "tie", "worse", "much_worse"]

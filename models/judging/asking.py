@@ -17,12 +17,12 @@ from itertools import takewhile
 from threading import Event
 
 from models.generation.openai_server import run_blocking
-from models.labelling.budget import Budget
-from models.labelling.chat import ChatClient, Pace
-from models.labelling.chat_terms import ChatTerms
-from models.labelling.judge_errors import ChatError, OutOfBudgetError
-from models.labelling.judge_prompts import Messages
-from models.labelling.replies import ReplyStore, StoredReply
+from models.judging.budget import Budget
+from models.judging.chat import ChatClient, Pace
+from models.judging.chat_terms import ChatTerms
+from models.judging.errors import ChatError, OutOfBudgetError
+from models.judging.prompts import Messages
+from models.judging.replies import ReplyStore, StoredReply
 from models.records import content_key
 
 _FAILURES_IN_A_ROW = 5  # questions without a reply, each after its retries, before the others are not even tried

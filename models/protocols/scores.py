@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.intervals import Interval, clustered_mean
-from models.labelling.protocol_prompts import ArenaVerdict
-from models.labelling.question_files import Question
+from models.protocols.prompts import ArenaVerdict
+from models.protocols.question_files import Question
 
 Grades = Sequence[tuple[float | None, ...]]
 

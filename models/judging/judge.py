@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from models.labelling.asking import Asker, Outcome, Question
-from models.labelling.judge_errors import BudgetExhaustedError, JudgeServerError
-from models.labelling.judge_prompts import (
+from models.judging.asking import Asker, Outcome, Question
+from models.judging.errors import BudgetExhaustedError, JudgeServerError
+from models.judging.prompts import (
     JudgePrompt,
     allowed_answers,
     judge_messages,

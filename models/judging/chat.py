@@ -13,10 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from models.generation.openai_server import NO_KEY, TOO_LONG_MARKS, may_pass
-from models.labelling.budget import Budget
-from models.labelling.chat_terms import ChatTerms
-from models.labelling.judge_errors import ChatError, OutOfBudgetError
-from models.labelling.replies import StoredReply
+from models.judging.budget import Budget
+from models.judging.chat_terms import ChatTerms
+from models.judging.errors import ChatError, OutOfBudgetError
+from models.judging.replies import StoredReply
 from models.records import Message, shortened, storable
 
 if TYPE_CHECKING:
