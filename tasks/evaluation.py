@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import evaluations, judgements, policies
 from db.samples import Sample
+from models.alignment.measurements import ComparisonSummary, HeldOut, Measurements
 from models.alignment.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
 from models.labelling.records import PairKey, ShownVerdict, Verdict
 from models.records import content_key
@@ -62,19 +62,23 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
         evaluation_id, pairs = compare(sessions, run_id, config, policy_id, start, settings)
         with sessions() as session:
             found = evaluations.get_evaluation(session, evaluation_id)
-        before = found.metrics or {}
+        before = found.metrics or Measurements()
         examples = held_out_examples(sessions, config, [pair.baseline for pair in pairs])
         # By their texts: the same ones of a later run are measured already.
         key = content_key([(one.prompt.key, one.chosen, one.rejected) for _, one in examples])
-        if before.get("held_out_key") == key and ("drift" in before or not config.evaluate.has_drift):
+        is_measured = before.held_out is not None and before.held_out.key == key
+        if is_measured and (before.drift is not None or not config.evaluate.has_drift):
             return evaluation_id
-        measured = {"comparison": before["comparison"]} if "comparison" in before else {}
         policy = start_model(config, policy_id, settings)
-        measured["held_out_key"] = key
-        measured["held_out"] = held_out_rewards(sessions, config, policy, start, examples, settings=settings)
-        measured["text_scores"] = scores_of_texts(sessions, config, [pair.policy for pair in pairs])
-        if config.evaluate.has_drift:
-            measured["drift"] = drift_of(sessions, config, policy, settings=settings)
+        measured = Measurements(
+            before.comparison,
+            HeldOut(
+                key,
+                held_out_rewards(sessions, config, policy, start, examples, settings=settings),
+                scores_of_texts(sessions, config, [pair.policy for pair in pairs]),
+            ),
+            drift_of(sessions, config, policy, settings=settings) if config.evaluate.has_drift else None,
+        )
         with sessions.begin() as session:
             evaluations.finish_evaluation(session, evaluation_id, measured)
         return evaluation_id
@@ -119,11 +123,11 @@ def compare(
     annotator = _annotator_key(config, settings)
     evaluation_id = _open(sessions, run_id, config, policy_id, baseline, pairs, annotator=annotator)
     with sessions() as session:
-        before = evaluations.get_evaluation(session, evaluation_id).metrics or {}
-    if config.evaluate.annotator == PEOPLE or "comparison" not in before:
-        found = _comparison(sessions, run_id, config, evaluation_id, pairs, settings)
+        before = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
+    if config.evaluate.annotator == PEOPLE or before.comparison is None:
+        found = _comparison(sessions, run_id, config, evaluation_id, pairs, settings) or before.comparison
         with sessions.begin() as session:
-            evaluations.finish_evaluation(session, evaluation_id, before | found)
+            evaluations.finish_evaluation(session, evaluation_id, replace(before, comparison=found))
     return evaluation_id, pairs
 
 
@@ -168,10 +172,10 @@ def _comparison(
     evaluation_id: int,
     pairs: Sequence[ComparedPair],
     settings: Settings,
-) -> dict[str, Any]:
-    """What the annotator makes of the pairs; empty where nobody compares, or people have not begun."""
+) -> ComparisonSummary | None:
+    """What the annotator makes of the pairs; None where nobody compares, or people have not begun."""
     if config.evaluate.annotator == NOBODY:
-        return {}
+        return None
     if config.evaluate.annotator == PEOPLE:
         say(f"people compare at the labelling page: antipode web --evaluation {evaluation_id}")
         annotator_id = None
@@ -187,17 +191,14 @@ def _comparison(
         if score is not None
     ]
     if not compared:
-        return {}
-    controlled = length_controlled_win_rate(compared)
-    return {
-        "comparison": win_rate(compared)._asdict()
-        | {
-            "wins": sum(one.score > EVEN for one in compared),
-            "losses": sum(one.score < EVEN for one in compared),
-            "length_controlled": controlled,
-            "unread": len(pairs) - len(compared),
-        }
-    }
+        return None
+    return ComparisonSummary(
+        *win_rate(compared),
+        wins=sum(one.score > EVEN for one in compared),
+        losses=sum(one.score < EVEN for one in compared),
+        length_controlled=length_controlled_win_rate(compared),
+        unread=len(pairs) - len(compared),
+    )
 
 
 def _judge(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.samples import Sample, references
 from models.alignment.drift import embedding_drift
+from models.alignment.measurements import Drift, RewardSummary, TextScores
 from models.alignment.records import Example
 from models.alignment.statistics import reward_summary
 from models.alignment.text_scores import text_scores
@@ -43,8 +44,11 @@ def held_out_rewards(
     examples: Sequence[tuple[int, Example]],
     *,
     settings: Settings,
-) -> dict[str, Any]:
-    """Margin, loss, accuracy and perplexity on `held_out_examples` (REAL eq. 10, 11), with intervals by prompt."""
+) -> RewardSummary | None:
+    """Margin, loss, accuracy and perplexity on `held_out_examples` (REAL eq. 10, 11), with intervals by prompt.
+
+    None where no example has two responses that are short enough.
+    """
     requests = [(one.prompt, text) for _, one in examples for text in (one.chosen, one.rejected) if text is not None]
     optimize = optimize_config(config)
     logps = [
@@ -62,20 +66,20 @@ def held_out_rewards(
     rejected = [(one.prompt, one.rejected or "") for _, one in examples]
     kept = [at for at in range(len(examples)) if all(chosen[at] in of and rejected[at] in of for of in logps)]
     if not kept:
-        return {}
+        return None
     sums = [np.array([found[of[at]].logps for at in kept]) for found in logps for of in (chosen, rejected)]
     return reward_summary(
         *sums,
         beta=config.evaluate.reward_beta,
         chosen_token_counts=np.array([logps[0][chosen[at]].token_count for at in kept]),
         clusters=np.array([examples[at][0] for at in kept]),
-    ).as_dict()
+    )
 
 
 def scores_of_texts(
     sessions: sessionmaker[Session], config: AlignmentSection, samples: Sequence[Sample]
-) -> dict[str, float]:
-    """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; empty where there are none."""
+) -> TextScores | None:
+    """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; None where there are none."""
     wanted = {one.prompt_id for one in samples}
     with sessions() as session:
         known = {one.prompt_id: one.text for one in references(session, sorted(wanted))}
@@ -83,14 +87,14 @@ def scores_of_texts(
             known[row.prompt_id] = row.chosen if isinstance(row, PreferenceRow) else row.text
     compared = [(one.text, known[one.prompt_id]) for one in samples if one.prompt_id in known]
     if not compared:
-        return {}
+        return None
     responses, golden = zip(*compared, strict=True)
-    return text_scores(responses, golden)._asdict()
+    return text_scores(responses, golden)
 
 
 def drift_of(
     sessions: sessionmaker[Session], config: AlignmentSection, policy: StartModel, *, settings: Settings
-) -> dict[str, Any]:
+) -> dict[str, Drift]:
     """How far the embeddings of held-out responses moved from the base model's, read alone and after the prompt."""
     texts: dict[int, dict[EmbeddingRequest, None]] = {}
     for prompt_id, one in held_out_examples(sessions, config, ())[: DRIFT_RESPONSES // 2]:
@@ -102,10 +106,7 @@ def drift_of(
     base = resolve_model(config.model.name, config.model, settings)
     with stage_progress("drift", 2 * len(CONTEXTS) * len(requests), "embeddings") as advance:
         before, after = (_embed(model, requests, config, settings, advance) for model in (base, policy.resolved))
-    return {
-        context: embedding_drift(before[context], after[context], offsets, bins=DRIFT_BINS).as_dict()
-        for context in CONTEXTS
-    }
+    return {context: embedding_drift(before[context], after[context], offsets, bins=DRIFT_BINS) for context in CONTEXTS}
 
 
 def held_out_examples(

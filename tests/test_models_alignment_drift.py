@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.alignment.drift import Drift, embedding_drift, rank_correlation, row_correlations
+from models.alignment.drift import embedding_drift, rank_correlation, row_correlations
+from models.alignment.measurements import Drift
 from models.selection import select_pairs
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.alignment.statistics import Interval, clustered_mean, prompt_mean, reward_summary, share, t_quantile
+from models.alignment.measurements import Interval
+from models.alignment.statistics import clustered_mean, prompt_mean, reward_summary, share, t_quantile
 
 # Two-sided 95 % and 99 % quantiles from printed tables of Student's t.
 T_TABLE = {1: (12.706, 63.657), 2: (4.303, 9.925), 3: (3.182, 5.841), 5: (2.571, 4.032), 10: (2.228, 3.169)}

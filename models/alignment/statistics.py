@@ -6,45 +6,18 @@ Several pairs of one prompt are no independent evidence: intervals are robust to
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
+
+from models.alignment.measurements import Interval, RewardSummary
 
 CONFIDENCE = 0.95  # as in every interval the project reports
 # Nats: what float32 makes of the same sums in two batches. A margin that small is none.
 ROUNDING = 1e-4
 
 _Floats = NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """A value and the bounds of its confidence interval, low ≤ value ≤ high."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class RewardSummary:
-    """What a policy makes of held-out preferences, measured against its reference (see `reward_summary`)."""
-
-    margin: Interval
-    loss: Interval
-    accuracy: Interval
-    perplexity: Interval
-
-    def as_dict(self) -> dict[str, float | None]:
-        """Plain numbers for JSON: `margin`, `margin_low`, `margin_high` and so on; None for a bound at infinity."""
-        named = {"margin": self.margin, "loss": self.loss, "accuracy": self.accuracy, "perplexity": self.perplexity}
-        return {
-            name + suffix: number if math.isfinite(number) else None
-            for name, interval in named.items()
-            for suffix, number in zip(("", "_low", "_high"), interval, strict=True)
-        }
 
 
 def clustered_mean(values: ArrayLike, clusters: ArrayLike, *, confidence: float = CONFIDENCE) -> Interval:

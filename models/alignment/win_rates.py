@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment.statistics import CONFIDENCE, Interval, share, t_quantile
+from models.alignment.measurements import Interval
+from models.alignment.statistics import CONFIDENCE, share, t_quantile
 from models.labelling.records import ShownVerdict
 
 _SCORES = {"left": 1.0, "right": 0.0, "tie": 0.5, "both_bad": 0.5}  # of the response on the left

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment.statistics import Interval, clustered_mean
+from models.alignment.measurements import Interval
+from models.alignment.statistics import clustered_mean
 from models.labelling.protocol_prompts import ArenaVerdict
 from models.labelling.question_files import Question
 

@@ -9,7 +9,7 @@ from itertools import chain, groupby, pairwise
 
 import numpy as np
 
-from models.alignment.drift import Drift
+from models.alignment.measurements import Drift
 from models.alignment.records import MetricPoint
 from models.report.axes import LARGEST, digits, round_axis, step_axis
 from models.report.templates import make_environment
