@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
@@ -15,13 +13,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from db.engine import batches
 from flows import terminal
 from flows.failures import shown_url
+from flows.table_files import TableRows, check_output, write_table
 from models.records import shortened
 from tasks.backups import Copied, back_up, restore
 from tasks.settings import Settings
-from tasks.sql import Answer, Cell, QueryError, ask
+from tasks.sql import Answer, Cell, ask
 
 TABLE_ROWS = 20
 COUNTED_ROWS = 100_000
@@ -40,13 +38,12 @@ class Sql(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         statement = sys.stdin.read() if self.statement == STDIN else self.statement
-        if (self.format == "table" and self.output) or (self.format == "parquet" and not self.output):
-            raise ValueError(f"format {self.format} {'takes no' if self.output else 'needs an'} --output file")
+        check_output(self.format, self.output)
         with ask(statement, Settings()) as answer:
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)
             else:
-                _write(Answer(answer.columns, islice(answer.rows, self.limit)), self.format, self.output)
+                write_table(TableRows(answer.columns, islice(answer.rows, self.limit)), self.format, self.output)
 
 
 class Backup(BaseModel):
@@ -112,47 +109,3 @@ def _cell(cell: Cell) -> str:
     if cell is None:
         return ""
     return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
-
-
-def _write(answer: Answer, format: str, output: Path | None) -> None:
-    """A file that was there is replaced only by a whole new one."""
-    if output is None:
-        _write_lines(answer, format, sys.stdout)
-        return
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        if format == "parquet":
-            _write_parquet(answer, partial)
-        else:
-            with partial.open("w", encoding="utf-8", newline="") as file:
-                _write_lines(answer, format, file)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_lines(answer: Answer, format: str, file: TextIO) -> None:
-    if format == "jsonl":
-        for row in answer.rows:
-            file.write(json.dumps(dict(zip(answer.columns, row, strict=True)), ensure_ascii=False) + "\n")
-        return
-    writer = csv.writer(file)
-    writer.writerow(answer.columns)
-    writer.writerows(answer.rows)
-
-
-def _write_parquet(answer: Answer, path: Path) -> None:
-    """A column's type is known when its last value is: the columns are held in memory, as Arrow has them."""
-    import pyarrow
-    from pyarrow.parquet import write_table
-
-    try:
-        parts = [
-            pyarrow.table([pyarrow.array(column) for column in zip(*rows, strict=True)], names=answer.columns)
-            for rows in batches(answer.rows, terminal.ROWS_PER_BATCH)
-        ]
-        empty = pyarrow.table({name: pyarrow.array([], pyarrow.null()) for name in answer.columns})
-        table = pyarrow.concat_tables([empty, *parts], promote_options="permissive")
-    except (pyarrow.ArrowTypeError, pyarrow.ArrowInvalid) as error:
-        raise QueryError(f"Parquet takes values of one kind in a column, CAST them or use jsonl: {error}") from error
-    write_table(table, path)
