@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,13 +17,15 @@ from db.engine import make_engine
 from db.migrations import downgrade, require_current
 from flows.doctor_command import Check, Doctor, run_checks
 from tasks import doctor, doctor_checks
-from tasks.doctor_checks import Card, Finding
+from tasks.doctor_checks import Card, Finding, TorchFailure, TorchReport
 from tasks.doctor_prefect import prefect_findings, schedule_findings
 from tasks.settings import Settings
 
 SECRET = "correct-horse"
 H200 = Card("NVIDIA H200", 143_771, 10, "570.86.15")
-TORCH = {"version": "2.13.0", "cuda": "12.8", "devices": [], "said": "", "broken": {}}
+TORCH = TorchReport(
+    version="2.13.0", cuda="12.8", devices=[], said="", broken={}, dtype="float32", dtype_reason="", rates={}
+)
 
 
 @pytest.fixture
@@ -170,9 +173,9 @@ def test_the_lines_of_nvidia_smi_are_read():
             None,
             "problem GPU: torch (CUDA 12.8) finds no",
         ),
-        ({"failure": "ModuleNotFoundError: No module named 'torch'"}, [], None, "warning torch: no model can run"),
+        (TorchFailure("ModuleNotFoundError: No module named 'torch'"), [], None, "warning torch: no model can run"),
         (
-            {"failure": "Segmentation fault"},
+            TorchFailure("Segmentation fault"),
             [],
             None,
             "problem torch: no model can run in this environment: Segmentation",
@@ -180,7 +183,8 @@ def test_the_lines_of_nvidia_smi_are_read():
     ],
 )
 def test_a_gpu_is_used_or_the_reason_is_told(report, cards, visible, expected):
-    found = told(doctor_checks.device_findings(TORCH | report, cards, visible))
+    probed = report if isinstance(report, TorchFailure) else replace(TORCH, **report)
+    found = told(doctor_checks.device_findings(probed, cards, visible))
 
     assert found.startswith(expected), found
     if "too old" in found:
@@ -189,23 +193,27 @@ def test_a_gpu_is_used_or_the_reason_is_told(report, cards, visible, expected):
 
 def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
     rates = {"float32": 31.04, "bfloat16": 1.5}
-    report = TORCH | {"dtype": "float32", "dtype_reason": "a laptop has no bfloat16 instructions", "rates": rates}
+    report = replace(TORCH, dtype_reason="a laptop has no bfloat16 instructions", rates=rates)
 
     assert told(doctor_checks.number_format_findings(report)) == (
         "ok number format: auto is float32: a laptop has no bfloat16 instructions; measured: float32 31.0 GFLOP/s, "
         "bfloat16 1.5 GFLOP/s do: None"
     )
-    assert doctor_checks.number_format_findings({"failure": "no torch"}) == []
-    swapped = report | {"rates": {"float32": 1.5, "bfloat16": 31.0}}
+    assert doctor_checks.number_format_findings(TorchFailure("no torch")) == []
+    swapped = replace(report, rates={"float32": 1.5, "bfloat16": 31.0})
     assert told(doctor_checks.number_format_findings(swapped)).endswith("the faster one: --model.dtype bfloat16")
-    assert "the device is in use" in told(doctor_checks.number_format_findings(report | {"rates": {}}))
+    assert "the device is in use" in told(doctor_checks.number_format_findings(replace(report, rates={})))
 
 
 def test_the_rates_of_this_machine_are_measured_in_the_probe():
     report = doctor_checks.probe_torch()
 
-    assert report["dtype"] in report["rates"] and len(report["rates"]) == 2
-    assert all(rate > 0.1 for rate in report["rates"].values())
+    assert report.dtype in report.rates and len(report.rates) == 2
+    assert all(rate > 0.1 for rate in report.rates.values())
+
+
+def test_the_report_of_the_probe_survives_its_line_of_json():
+    assert TorchReport(**json.loads(json.dumps(asdict(TORCH)))) == TORCH
 
 
 def test_a_torch_that_crashes_ends_its_own_process_alone(tmp_path, monkeypatch):
