@@ -46,6 +46,11 @@ class EvaluationRecord:
         return self.baseline_model or f"policy:{self.baseline_id}"
 
     @property
+    def annotator_kind(self) -> str | None:
+        """Who was asked to compare: a judge, people and so on; None where no settings are stored."""
+        return self.settings.get("annotator")
+
+    @property
     def comparison(self) -> ComparisonSummary | None:
         """What the annotator made of the pairs; None while nobody has compared."""
         return None if self.metrics is None else self.metrics.comparison
@@ -144,7 +149,7 @@ def comparisons(session: Session, policy_id: int) -> list[EvaluationRecord]:
     newest: dict[tuple[Any, ...], EvaluationRecord] = {}
     for one in found:
         if one.comparison is not None:
-            who = one.settings.get("annotator") if one.annotator_id is None else one.annotator_id
+            who = one.annotator_kind if one.annotator_id is None else one.annotator_id
             newest.setdefault((one.baseline, who, *evaluation_pairs(session, one.id)), one)
     return list(newest.values())
 

@@ -150,8 +150,7 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _cost(policy: PolicyRecord) -> Cost | None:
     if not policy.seconds:
         return None
-    tokens = (policy.metrics or {}).get("response_tokens", 0)
-    return Cost(policy.seconds, tokens / policy.seconds, (policy.peak_memory_bytes or 0) / MEGABYTE)
+    return Cost(policy.seconds, policy.response_tokens / policy.seconds, (policy.peak_memory_bytes or 0) / MEGABYTE)
 
 
 def _examples(session: Session, evaluation: EvaluationRecord) -> list[ResponseExample]:

@@ -105,7 +105,7 @@ def _verdict_of(found: EvaluationRecord, comparison: ComparisonSummary, ask: str
     if high < EVEN:
         step = NextStep("it is worse, and more prompts would say the same; train another", "antipode align --help")
     else:
-        annotator = found.settings.get("annotator", "people")
+        annotator = found.annotator_kind or "people"
         who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
         step = NextStep("more prompts would decide", f"{ask} {who} --evaluate.source.name SOURCE")
     return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id, step)
