@@ -97,15 +97,12 @@ def figures(evaluation_id: int) -> dict[str, Any]:
         found = evaluations.get_evaluation(session, evaluation_id)
         policy = stored_policies.get_policy(session, found.policy_id)
     assert found.metrics is not None
-    comparison = found.metrics["comparison"]
+    measured = found.metrics.as_dict()
+    comparison = ("win", "tie", "lose", "rate", "length_controlled")
     return {
-        "win": comparison["win"],
-        "tie": comparison["tie"],
-        "lose": comparison["lose"],
-        "rate": comparison["rate"],
-        "length_controlled": comparison["length_controlled"],
-        "held_out": found.metrics["held_out"],
-        "text_scores": found.metrics["text_scores"],
+        **{name: measured["comparison"][name] for name in comparison},
+        "held_out": measured["held_out"],
+        "text_scores": measured["text_scores"],
         "seconds": policy.seconds,
         "peak_memory_bytes": policy.peak_memory_bytes,
     }

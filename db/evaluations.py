@@ -18,6 +18,7 @@ from db.schema.base import utc_now
 from db.schema.curation import Run
 from db.schema.labels import Annotator
 from db.schema.policies import Evaluation, EvaluationPair
+from models.evaluation.measurements import ComparisonSummary, Measurements
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class EvaluationRecord:
     baseline_model: str | None
     annotator_id: int | None
     settings: dict[str, Any]
-    metrics: dict[str, Any] | None
+    metrics: Measurements | None
     created_at: datetime
     finished_at: datetime | None
     annotator: str | None
@@ -44,6 +45,16 @@ class EvaluationRecord:
     def baseline(self) -> str:
         """What the policy is compared with: `policy:ID`, or the model's name."""
         return self.baseline_model or f"policy:{self.baseline_id}"
+
+    @property
+    def annotator_kind(self) -> str | None:
+        """Who was asked to compare: a judge, people and so on; None where no settings are stored."""
+        return self.settings.get("annotator")
+
+    @property
+    def comparison(self) -> ComparisonSummary | None:
+        """What the annotator made of the pairs; None while nobody has compared."""
+        return None if self.metrics is None else self.metrics.comparison
 
 
 def open_evaluation(
@@ -92,9 +103,9 @@ def evaluation_pairs(session: Session, evaluation_id: int) -> list[tuple[int, in
     return [(prompt_id, policy_id, baseline_id) for prompt_id, policy_id, baseline_id in session.execute(query)]
 
 
-def finish_evaluation(session: Session, evaluation_id: int, metrics: Mapping[str, Any]) -> None:
+def finish_evaluation(session: Session, evaluation_id: int, metrics: Measurements) -> None:
     """Store what an evaluation came to, instead of what it came to before. Numbers are finite: JSONB has no NaN."""
-    values = {"metrics": dict(metrics), "finished_at": utc_now()}
+    values = {"metrics": metrics.as_dict(), "finished_at": utc_now()}
     session.execute(update(Evaluation).filter_by(id=evaluation_id).values(values))
 
 
@@ -103,6 +114,7 @@ def get_evaluation(session: Session, evaluation_id: int) -> EvaluationRecord:
 
     Raises:
         LookupError: If there is none.
+        MeasurementsVersionError: If what it came to was stored in a version that cannot be read.
     """
     found = _read(session, _query().where(Evaluation.id == evaluation_id))
     if not found:
@@ -125,7 +137,7 @@ def latest_comparison(
     elif model is not None:
         query = query.where(Evaluation.baseline_model == model)
     found = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
-    return next((one for one in found if "comparison" in (one.metrics or {})), None)
+    return next((one for one in found if one.comparison is not None), None)
 
 
 def comparisons(session: Session, policy_id: int) -> list[EvaluationRecord]:
@@ -137,8 +149,8 @@ def comparisons(session: Session, policy_id: int) -> list[EvaluationRecord]:
     found = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
     newest: dict[tuple[Any, ...], EvaluationRecord] = {}
     for one in found:
-        if "comparison" in (one.metrics or {}):
-            who = one.settings.get("annotator") if one.annotator_id is None else one.annotator_id
+        if one.comparison is not None:
+            who = one.annotator_kind if one.annotator_id is None else one.annotator_id
             newest.setdefault((one.baseline, who, *evaluation_pairs(session, one.id)), one)
     return list(newest.values())
 
@@ -160,7 +172,7 @@ def _read(session: Session, query: Select[tuple[Evaluation, str, dict[str, Any]]
             baseline_model=row.baseline_model,
             annotator_id=row.annotator_id,
             settings=row.settings,
-            metrics=row.metrics,
+            metrics=None if row.metrics is None else Measurements.from_dict(row.metrics),
             created_at=row.created_at,
             finished_at=row.finished_at,
             annotator=name,

@@ -50,6 +50,11 @@ class PolicyRecord:
     created_at: datetime
     finished_at: datetime | None
 
+    @property
+    def response_tokens(self) -> int:
+        """Tokens of responses that the training read; 0 where it has not ended."""
+        return int((self.metrics or {}).get("response_tokens", 0))
+
 
 def open_policy(  # noqa: PLR0913 - all that a policy is known by before it is trained
     session: Session,

@@ -1,4 +1,4 @@
-"""Means, shares and rewards with 95 % intervals that know which values belong to one prompt; numpy and scipy only.
+"""Means, shares and ratios with 95 % intervals that know which values belong to one prompt; numpy and scipy only.
 
 Several pairs of one prompt are no independent evidence: intervals are robust to clusters, and a cluster is a prompt.
 """
@@ -6,7 +6,6 @@ Several pairs of one prompt are no independent evidence: intervals are robust to
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,25 +27,6 @@ class Interval(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class RewardSummary:
-    """What a policy makes of held-out preferences, measured against its reference (see `reward_summary`)."""
-
-    margin: Interval
-    loss: Interval
-    accuracy: Interval
-    perplexity: Interval
-
-    def as_dict(self) -> dict[str, float | None]:
-        """Plain numbers for JSON: `margin`, `margin_low`, `margin_high` and so on; None for a bound at infinity."""
-        named = {"margin": self.margin, "loss": self.loss, "accuracy": self.accuracy, "perplexity": self.perplexity}
-        return {
-            name + suffix: number if math.isfinite(number) else None
-            for name, interval in named.items()
-            for suffix, number in zip(("", "_low", "_high"), interval, strict=True)
-        }
-
-
 def clustered_mean(values: ArrayLike, clusters: ArrayLike, *, confidence: float = CONFIDENCE) -> Interval:
     """The mean of `values` (n,) with a cluster-robust t interval (Liang and Zeger 1986; G − 1 degrees of freedom).
 
@@ -55,8 +35,8 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, *, confidence: float 
     Raises:
         ValueError: if there are no values, they are not finite, or the lengths differ.
     """
-    checked, groups = _checked(values, clusters)
-    return _ratio(checked, np.ones(len(checked)), groups, confidence=confidence)
+    numbers, groups = checked(values, clusters)
+    return ratio(numbers, np.ones(len(numbers)), groups, confidence=confidence)
 
 
 def prompt_mean(values: ArrayLike, clusters: ArrayLike) -> Interval:
@@ -67,7 +47,7 @@ def prompt_mean(values: ArrayLike, clusters: ArrayLike) -> Interval:
     Raises:
         ValueError: as `clustered_mean`.
     """
-    means = _prompt_means(*_checked(values, clusters))
+    means = _prompt_means(*checked(values, clusters))
     return clustered_mean(means, np.arange(len(means)))
 
 
@@ -80,50 +60,14 @@ def share(values: ArrayLike, clusters: ArrayLike) -> Interval:
     Raises:
         ValueError: as `clustered_mean`, and if a value lies outside [0, 1].
     """
-    checked, groups = _checked(values, clusters)
-    if checked.min() < 0 or checked.max() > 1:
-        raise ValueError(f"a share is made of values in [0, 1], got {checked.min():g} to {checked.max():g}")
-    means = _prompt_means(checked, groups)
+    numbers, groups = checked(values, clusters)
+    if numbers.min() < 0 or numbers.max() > 1:
+        raise ValueError(f"a share is made of values in [0, 1], got {numbers.min():g} to {numbers.max():g}")
+    means = _prompt_means(numbers, groups)
     widened = np.append(means, (1.0, 1.0, 0.0, 0.0))
     _, low, high = clustered_mean(widened, np.arange(len(widened)))
     value = float(means.mean())
     return Interval(value, max(0.0, min(low, value)), min(1.0, max(high, value)))
-
-
-def reward_summary(
-    policy_chosen: ArrayLike,
-    policy_rejected: ArrayLike,
-    reference_chosen: ArrayLike,
-    reference_rejected: ArrayLike,
-    *,
-    beta: float,
-    chosen_token_counts: ArrayLike,
-    clusters: ArrayLike,
-) -> RewardSummary:
-    """Margin (REAL eq. 10), loss −log σ(margin) (REAL eq. 11), accuracy and the chosen responses' perplexity.
-
-    All arrays are (n,): log-probabilities summed over the response's tokens in nats, counts of those tokens,
-    clusters the prompts. Margin, loss and accuracy are means over prompts, as the trainer's held-out points are.
-    Accuracy is the share of margins above 0; a margin within `ROUNDING` counts a half, so a policy equal to its
-    reference has 50 %. Perplexity is exp(−Σ log-probabilities / Σ tokens) of the policy alone.
-
-    Raises:
-        ValueError: if there are no values, they are not finite, or the lengths differ.
-    """
-    chosen, groups = _checked(policy_chosen, clusters)
-    rejected, _ = _checked(policy_rejected, clusters)
-    chosen_ratios = chosen - _checked(reference_chosen, clusters)[0]
-    rejected_ratios = rejected - _checked(reference_rejected, clusters)[0]
-    margins = beta * chosen_ratios - beta * rejected_ratios
-    nats_per_token = _ratio(-chosen, _checked(chosen_token_counts, clusters)[0], groups, confidence=CONFIDENCE)
-    with np.errstate(over="ignore"):  # an upper bound over e^709 is infinite
-        perplexity = Interval(*(float(np.exp(nats)) for nats in nats_per_token))
-    return RewardSummary(
-        margin=prompt_mean(margins, groups),
-        loss=prompt_mean(np.logaddexp(0.0, -margins), groups),
-        accuracy=share((np.sign(np.where(np.abs(margins) > ROUNDING, margins, 0.0)) + 1) / 2, groups),
-        perplexity=perplexity,
-    )
 
 
 def t_quantile(confidence: float, degrees_of_freedom: int) -> float:
@@ -135,7 +79,7 @@ def _prompt_means(values: _Floats, groups: NDArray[np.intp]) -> _Floats:
     return np.bincount(groups, values) / np.bincount(groups)
 
 
-def _ratio(numerators: _Floats, denominators: _Floats, groups: NDArray[np.intp], *, confidence: float) -> Interval:
+def ratio(numerators: _Floats, denominators: _Floats, groups: NDArray[np.intp], *, confidence: float) -> Interval:
     """Σ numerators / Σ denominators with the linearised cluster-robust t interval."""
     total = float(denominators.sum())
     value = float(numerators.sum()) / total
@@ -148,7 +92,7 @@ def _ratio(numerators: _Floats, denominators: _Floats, groups: NDArray[np.intp],
     return Interval(value, value - half, value + half)
 
 
-def _checked(values: ArrayLike, clusters: ArrayLike) -> tuple[_Floats, NDArray[np.intp]]:
+def checked(values: ArrayLike, clusters: ArrayLike) -> tuple[_Floats, NDArray[np.intp]]:
     """The values as float64 and their clusters numbered from 0."""
     numbers, names = np.asarray(values, dtype=np.float64), np.asarray(clusters)
     if numbers.ndim != 1 or numbers.shape != names.shape or not len(numbers):

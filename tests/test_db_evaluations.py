@@ -13,11 +13,23 @@ from test_db_queries import add, all_prompt_ids, ids_by_text, row
 from db import evaluations, policies
 from db.labels import judgements
 from db.schema.curation import Run
+from db.schema.policies import Evaluation
+from models.evaluation.measurements import (
+    ComparisonSummary,
+    HeldOut,
+    Measurements,
+    MeasurementsVersionError,
+    RewardSummary,
+)
+from models.intervals import Interval
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 
 ANNA = AnnotatorIdentity("person", "anna")
 JUDGE = AnnotatorIdentity("judge", "judge", has_both_orders=True)
 KEYS = count()
+RATE = Interval(0.6, 0.5, 0.7)
+COMPARED = ComparisonSummary(0.6, 0.0, 0.4, RATE, 10, 10, wins=6, losses=4, length_controlled=None, unread=0)
+MEASURED = Measurements(held_out=HeldOut("key", RewardSummary(RATE, RATE, RATE, RATE), None))
 
 
 @pytest.fixture
@@ -102,12 +114,26 @@ def test_an_unknown_evaluation_is_named_with_a_hint(sessions):
 
 
 def test_what_an_evaluation_comes_to_replaces_what_it_came_to_before(sessions, two):
-    evaluation_id = evaluation(sessions, two[0], metrics={"comparison": {"rate": [0.5, 0.25, 0.75]}})
+    evaluation_id = evaluation(sessions, two[0], metrics=Measurements(COMPARED))
     with sessions.begin() as session:
-        evaluations.finish_evaluation(session, evaluation_id, {"held_out": {"margin": 0.1}})
+        evaluations.finish_evaluation(session, evaluation_id, MEASURED)
     with sessions() as session:
         found = evaluations.get_evaluation(session, evaluation_id)
-    assert found.metrics == {"held_out": {"margin": 0.1}} and found.finished_at is not None
+    assert found.metrics == MEASURED and found.finished_at is not None
+
+
+def test_what_was_stored_before_there_was_a_version_is_read_and_another_version_is_refused(sessions, two):
+    evaluation_id = evaluation(sessions, two[0], metrics=MEASURED)
+    with sessions.begin() as session:
+        row = session.get(Evaluation, evaluation_id)
+        assert row.metrics["version"] == 1 and row.metrics["held_out"]["margin"] == 0.6
+        row.metrics = {name: value for name, value in row.metrics.items() if name != "version"}
+    with sessions() as session:
+        assert evaluations.get_evaluation(session, evaluation_id).metrics == MEASURED
+    with sessions.begin() as session:
+        session.get(Evaluation, evaluation_id).metrics = {"version": 2}
+    with sessions() as session, pytest.raises(MeasurementsVersionError, match="got version 2; update Antipode"):
+        evaluations.evaluations_of(session, two[0])
 
 
 def test_pairs_come_back_as_they_were_given_once(sessions, two, pairs):
@@ -124,11 +150,11 @@ def test_pairs_come_back_as_they_were_given_once(sessions, two, pairs):
 
 def test_the_comparison_finished_last_counts(sessions, two):
     policy_id, other = two
-    rate = {"comparison": {"rate": [0.6, 0.5, 0.7]}}
+    rate = Measurements(COMPARED)
     people = evaluation(sessions, policy_id, baseline_id=other, metrics=rate)
     by_judge = evaluation(sessions, policy_id, baseline_id=other, metrics=rate)
     with_model = evaluation(sessions, policy_id, metrics=rate)
-    evaluation(sessions, policy_id, baseline_id=other, metrics={"held_out": {}})
+    evaluation(sessions, policy_id, baseline_id=other, metrics=Measurements(held_out=HeldOut(None, None, None)))
     evaluation(sessions, policy_id, baseline_id=other)
 
     def latest(against):
@@ -143,13 +169,13 @@ def test_the_comparison_finished_last_counts(sessions, two):
 
 
 def test_of_the_same_pairs_by_the_same_annotator_only_the_newest_comparison_is_listed(sessions, two, pairs):
-    rate, by_people = {"comparison": {"rate": [0.6, 0.5, 0.7]}}, {"annotator": "people"}
+    rate, by_people = Measurements(COMPARED), {"annotator": "people"}
     judge_id = judge(sessions, JUDGE)
     first, second, fewer, people, with_model = (
         evaluation(sessions, two[0], baseline_id=baseline_id, settings=settings)
         for baseline_id, settings in [(two[1], {})] * 3 + [(two[1], by_people), (None, {})]
     )
-    evaluation(sessions, two[0], baseline_id=two[1], metrics={"held_out": {}})
+    evaluation(sessions, two[0], baseline_id=two[1], metrics=Measurements(held_out=HeldOut(None, None, None)))
     with sessions.begin() as session:
         for id_ in (first, second, fewer, people, with_model):
             evaluations.add_evaluation_pairs(session, id_, pairs[:2] if id_ == fewer else pairs)

@@ -13,10 +13,11 @@ from db import pairs, runs
 from db.engine import alone
 from db.labels import judgements, labelling, preferences, replies, snapshots
 from db.schema.labels import Judgement as StoredJudgement
+from db.schema.labels import Snapshot
 from models.exchange.trainers import content_hash
 from models.judging.replies import StoredReply
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Preference
-from models.records import ImportedPair, Pair
+from models.records import ImportedPair, Pair, content_key
 
 ANNA = AnnotatorIdentity("person", "anna")
 BEN = AnnotatorIdentity("person", "ben")
@@ -191,6 +192,21 @@ def test_a_snapshot_stays_as_it_was_when_labels_change(sessions, world):
         assert snapshots.snapshot_info(session, snapshot_id).content_hash == content_hash(before)
         with pytest.raises(LookupError, match=f"no snapshot {snapshot_id + 1}; the newest is {snapshot_id}"):
             snapshots.snapshot_info(session, snapshot_id + 1)
+
+
+def test_a_snapshot_has_the_key_that_it_had_when_its_lineage_was_a_dictionary(sessions, world):
+    run_id, xy, _ = world
+    judge(sessions, ANNA, xy, "first")
+    rows = rows_of(sessions, run_id)
+    snapshot_id = take_snapshot(sessions, rows)
+    kept = {
+        "prompt_id": rows[0].prompt_id, "chosen_response_id": xy[0], "rejected_response_id": xy[1], "run_id": run_id,
+        "similarity": 0.25, "rule": "majority", "support": rows[0].support, "vote_count": 1, "split": rows[0].split,
+        "strategies": ["easy", "random"],
+    }  # fmt: skip
+    with sessions() as session:
+        key = session.get(Snapshot, snapshot_id).key
+    assert key == content_key("mine", {"rule": "majority"}, content_hash(rows), content_key([kept]))
 
 
 def test_the_same_export_is_the_same_snapshot_and_another_support_is_another(sessions, world):

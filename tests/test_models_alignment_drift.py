@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.evaluation.drift import Drift, embedding_drift, rank_correlation, row_correlations
+from models.evaluation.drift import embedding_drift, rank_correlation, row_correlations
+from models.evaluation.measurements import Drift
 from models.selection import select_pairs
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]

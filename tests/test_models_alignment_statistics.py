@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.intervals import Interval, clustered_mean, prompt_mean, reward_summary, share, t_quantile
+from models.evaluation.rewards import reward_summary
+from models.intervals import Interval, clustered_mean, prompt_mean, share, t_quantile
 
 # Two-sided 95 % and 99 % quantiles from printed tables of Student's t.
 T_TABLE = {1: (12.706, 63.657), 2: (4.303, 9.925), 3: (3.182, 5.841), 5: (2.571, 4.032), 10: (2.228, 3.169)}

@@ -25,7 +25,7 @@ from alignment_jobs import (
 
 from models.alignment.job import read_result
 from models.alignment.records import Example, LoraSettings, Method
-from models.intervals import reward_summary
+from models.evaluation.rewards import reward_summary
 from models.records import Prompt
 
 HELD_OUT = {"loss", "margin", "accuracy", "objective", "chosen_logps", "rejected_logps", "perplexity", "kl"}

@@ -18,7 +18,9 @@ from markdown_it import MarkdownIt
 from test_models_report import EVIL, Tags
 
 from models.alignment.records import MetricPoint, MetricSplit
-from models.evaluation.drift import Drift, embedding_drift
+from models.evaluation.drift import embedding_drift
+from models.evaluation.measurements import Drift, RewardSummary
+from models.intervals import Interval
 from models.report.axes import digits, round_axis, step_axis
 from models.report.contents import NextStep
 from models.report.curves_picture import (
@@ -83,6 +85,11 @@ def drift() -> Drift:
     moved = base + np.random.default_rng(1).normal(size=base.shape) / 5
     moved[3] = np.nan
     return embedding_drift(base, moved, np.arange(0, 41, 4), bins=12)
+
+
+def measured(*, accuracy: float) -> RewardSummary:
+    single = Interval(0.1, -math.inf, math.inf)
+    return RewardSummary(margin=single, loss=single, accuracy=Interval(accuracy, 0.5, 0.6), perplexity=single)
 
 
 def full(text: str = "fern") -> PolicyContents:
@@ -305,7 +312,7 @@ def test_the_page_has_every_section_that_has_data() -> None:
 
 
 def test_a_figure_of_the_evaluation_is_shown_once_and_not_beside_the_trainings_own() -> None:
-    contents = replace(BARE, points=curve("accuracy", 0.5, 0.4375), metrics={"accuracy": 0.556, "accuracy_low": 0.5})
+    contents = replace(BARE, points=curve("accuracy", 0.5, 0.4375), held_out=measured(accuracy=0.556))
     page, text = policy_page(contents), policy_markdown(contents)
     assert "55.6 %" in page and "43.8 %" not in page and "mean over prompts" in page
     assert "Held\\-out accuracy | 55\\.6 % | mean over prompts |" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from alignment_world import align_config, count_rows, prefer, store_samples, tiny_model
@@ -12,6 +13,7 @@ from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
 from models.alignment.errors import NothingToTrainError
 from models.alignment.records import PolicyIdentity
+from models.evaluation.measurements import HeldOut
 from models.fingerprint import model_fingerprint
 from models.records import content_key
 from tasks.alignment import training
@@ -200,12 +202,13 @@ def test_what_the_evaluation_measures_is_what_the_training_measured_last(world):
         assert evaluate_policy.fn(run_id, policy_id, None) == first
         assert evaluation_of(sessions, first) == before, "nothing is measured twice"
         with sessions.begin() as session:
-            evaluations.finish_evaluation(session, first, before.metrics | {"held_out_key": "other", "held_out": {}})
+            other = replace(before.metrics, held_out=HeldOut("other", None, None))
+            evaluations.finish_evaluation(session, first, other)
         evaluate_policy.fn(run_id, policy_id, None)
     again = evaluation_of(sessions, first)
     assert again.metrics == before.metrics, "other preferences are held out now"
     last = {point.name: point.value for point in points_of(sessions, policy_id) if point.split == "held_out"}
-    measured = {name: again.metrics["held_out"][name] for name in ("margin", "loss", "accuracy", "perplexity")}
+    measured = {name: found.value for name, found in again.metrics.held_out.rewards.intervals.items()}
     assert {name: last[name] for name in measured} == pytest.approx(measured, rel=1e-3, abs=1e-4)
 
 

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,13 +17,15 @@ from db.engine import make_engine
 from db.migrations import downgrade, require_current
 from flows.commands.doctor import Check, Doctor, run_checks
 from tasks.doctor import database, machine
-from tasks.doctor.machine import Card, Finding
+from tasks.doctor.machine import Card, Finding, TorchFailure, TorchReport
 from tasks.doctor.prefect_server import prefect_findings, schedule_findings
 from tasks.settings import Settings
 
 SECRET = "correct-horse"
 H200 = Card("NVIDIA H200", 143_771, 10, "570.86.15")
-TORCH = {"version": "2.13.0", "cuda": "12.8", "devices": [], "said": "", "broken": {}}
+TORCH = TorchReport(
+    version="2.13.0", cuda="12.8", devices=[], said="", broken={}, dtype="float32", dtype_reason="", rates={}
+)
 
 
 @pytest.fixture
@@ -170,9 +173,9 @@ def test_the_lines_of_nvidia_smi_are_read():
             None,
             "problem GPU: torch (CUDA 12.8) finds no",
         ),
-        ({"failure": "ModuleNotFoundError: No module named 'torch'"}, [], None, "warning torch: no model can run"),
+        (TorchFailure("ModuleNotFoundError: No module named 'torch'"), [], None, "warning torch: no model can run"),
         (
-            {"failure": "Segmentation fault"},
+            TorchFailure("Segmentation fault"),
             [],
             None,
             "problem torch: no model can run in this environment: Segmentation",
@@ -189,7 +192,7 @@ def test_a_gpu_is_used_or_the_reason_is_told(report, cards, visible, expected):
 
 def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
     rates = {"float32": 31.04, "bfloat16": 1.5}
-    report = TORCH | {"dtype": "float32", "dtype_reason": "a laptop has no bfloat16 instructions", "rates": rates}
+    report = replace(TORCH, dtype_reason="a laptop has no bfloat16 instructions", rates=rates)
 
     assert told(machine.number_format_findings(report)) == (
         "ok number format: auto is float32: a laptop has no bfloat16 instructions; measured: float32 31.0 GFLOP/s, "
@@ -204,8 +207,12 @@ def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
 def test_the_rates_of_this_machine_are_measured_in_the_probe():
     report = machine.probe_torch()
 
-    assert report["dtype"] in report["rates"] and len(report["rates"]) == 2
-    assert all(rate > 0.1 for rate in report["rates"].values())
+    assert report.dtype in report.rates and len(report.rates) == 2
+    assert all(rate > 0.1 for rate in report.rates.values())
+
+
+def test_the_report_of_the_probe_survives_its_line_of_json():
+    assert TorchReport(**json.loads(json.dumps(asdict(TORCH)))) == TORCH
 
 
 def test_a_torch_that_crashes_ends_its_own_process_alone(tmp_path, monkeypatch):

@@ -18,6 +18,8 @@ from db.labels import judgements
 from db.migrations import require_current
 from flows.terminal.policies import show_evaluation, show_policies, show_policy
 from models.demo.corpus import reference_response
+from models.evaluation.measurements import HeldOut, Measurements
+from models.evaluation.rewards import reward_summary
 from models.fingerprint import model_fingerprint
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from tasks.alignment.opening import open_align_run, open_evaluation_run
@@ -129,8 +131,8 @@ def poor(_):
 
 
 def outcome(evaluation):
-    found = evaluation.metrics["comparison"]
-    return found["wins"], found["comparison_count"] - found["wins"] - found["losses"], found["losses"]
+    found = evaluation.metrics.comparison
+    return found.wins, found.comparison_count - found.wins - found.losses, found.losses
 
 
 def judged_by(server):
@@ -144,12 +146,12 @@ def test_good_responses_win_against_poor_ones_and_lose_the_other_way_round(world
     won = world.compared(second, f"policy:{first}")
     lost = world.compared(first, f"policy:{second}")
     assert outcome(won) == (HELD_OUT, 0, 0) and outcome(lost) == (0, 0, HELD_OUT)
-    assert won.metrics["comparison"]["rate"][0] == 1.0 and lost.metrics["comparison"]["rate"][0] == 0.0
+    assert won.metrics.comparison.rate[0] == 1.0 and lost.metrics.comparison.rate[0] == 0.0
     assert (won.baseline_id, won.baseline_model, won.baseline) == (first, None, f"policy:{first}")
     even = world.compared(first)
-    assert outcome(even) == (0, HELD_OUT, 0) and even.metrics["comparison"]["rate"][0] == 0.5
+    assert outcome(even) == (0, HELD_OUT, 0) and even.metrics.comparison.rate[0] == 0.5
     assert (even.baseline_id, even.baseline) == (None, str(world.model))
-    assert json.loads(json.dumps(won.metrics, allow_nan=False)) == won.metrics
+    assert json.loads(json.dumps(won.metrics.as_dict(), allow_nan=False)) == won.metrics.as_dict()
     with world.sessions() as session:
         pairs = evaluations.evaluation_pairs(session, lost.id)
         ours = {row[1] for row in pairs}
@@ -190,7 +192,7 @@ def test_a_judge_that_always_takes_the_left_one_finds_nobody_better(world, serve
     first, second = world.policy(poor), world.policy(reference_response)
     for ours, theirs in ((second, first), (first, second)):
         found = world.compared(ours, f"policy:{theirs}", **judged_by(server))
-        assert outcome(found) == (0, HELD_OUT, 0) and found.metrics["comparison"]["rate"][0] == 0.5
+        assert outcome(found) == (0, HELD_OUT, 0) and found.metrics.comparison.rate[0] == 0.5
         assert found.annotator == "tiny (alpaca_eval)"
     assert len(server.bodies) == 2 * HELD_OUT, "the other way round asks nothing again"
 
@@ -208,7 +210,7 @@ def test_a_judge_without_a_verdict_is_not_counted(world, server):
     first, second = world.policy(poor), world.policy(reference_response)
     server.reply = lambda body, _number: completion("who knows")
     found = world.compared(second, f"policy:{first}", **judged_by(server))
-    assert "comparison" not in found.metrics
+    assert found.metrics.comparison is None
     assert evaluation_end(found.id, world.settings).figures is None
 
 
@@ -217,7 +219,7 @@ def test_people_compare_at_the_page_and_the_same_command_counts_them(world, caps
     first, second = world.policy(poor), world.policy(reference_response)
     world.compared(second, f"policy:{first}")  # a machine has judged the same pairs: that is not people's word
     found = world.compared(second, f"policy:{first}", annotator="people")
-    assert "comparison" not in found.metrics
+    assert found.metrics.comparison is None
     assert evaluation_end(found.id, world.settings).figures is None
     assert f"antipode web --evaluation {found.id}" in capsys.readouterr().err
     with world.sessions.begin() as session:
@@ -231,7 +233,7 @@ def test_people_compare_at_the_page_and_the_same_command_counts_them(world, caps
             judge(session, people, pair, said)
     counted = world.compared(second, f"policy:{first}", annotator="people")
     assert counted.id == found.id and outcome(counted) == (4, 2, HELD_OUT - 6)
-    assert counted.metrics["comparison"]["unread"] == 0
+    assert counted.metrics.comparison.unread == 0
     with world.sessions.begin() as session:
         _, ours, theirs = evaluations.evaluation_pairs(session, found.id)[-1]
         pair = PairKey(min(ours, theirs), max(ours, theirs))
@@ -259,7 +261,7 @@ def test_people_may_compare_what_a_gated_run_trained(world):
     world.run_id = open_align_run.fn(type(world.config).model_validate(gated))
     first, second = world.policy(poor), world.policy(reference_response)
     found = world.compared(second, f"policy:{first}", annotator="people")
-    assert "comparison" not in found.metrics
+    assert found.metrics.comparison is None
 
 
 @on_sqlite
@@ -391,6 +393,22 @@ def test_what_to_do_next_is_what_the_gate_waits_for(world, capsys):
     assert next_lines(even, world, capsys)[0].startswith(f"antipode evaluate {even} --against policy:{better} ")
     world.compared(even, "promoted")
     assert next_lines(even, world, capsys)[0].startswith("antipode align --help   # it is worse")
+
+
+@on_sqlite
+def test_of_a_single_held_out_prompt_the_figures_are_printed_without_intervals(world, capsys):
+    policy_id = world.policy(poor)
+    with world.sessions.begin() as session:
+        evaluation_id = evaluations.open_evaluation(
+            session, key="0" * 64, run_id=None, policy_id=policy_id, baseline_id=None, baseline_model="demo",
+            settings={},
+        )  # fmt: skip
+        rewards = reward_summary([-8], [-9], [-9], [-8], beta=1, chosen_token_counts=[4], clusters=[1])
+        evaluations.finish_evaluation(session, evaluation_id, Measurements(held_out=HeldOut("key", rewards, None)))
+    show_policy(policy_id, world.settings)
+    printed = capsys.readouterr().out
+    assert "mean over prompts: margin 2.000, loss 0.127, accuracy 1.000 [" in printed
+    assert "per token: perplexity 7.389\n" in printed, "its lower bound is known, its upper one is infinite"
 
 
 def sample(policy_id):

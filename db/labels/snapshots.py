@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -29,6 +29,22 @@ class SnapshotInfo:
     content_hash: str
     row_count: int
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a snapshot keeps of a preference: everything but the texts, which never change."""
+
+    prompt_id: int
+    chosen_response_id: int
+    rejected_response_id: int
+    run_id: int | None
+    strategies: tuple[str, ...]
+    similarity: float | None
+    rule: str
+    support: float
+    vote_count: int
+    split: str | None
 
 
 def preference_rows(
@@ -62,19 +78,19 @@ def preference_rows(
 
 
 def add_snapshot(
-    session: Session, rows: Sequence[Mapping[str, Any]], *, name: str, content_hash: str, query: Mapping[str, Any]
+    session: Session, rows: Sequence[Lineage], *, name: str, content_hash: str, query: Mapping[str, Any]
 ) -> int:
     """Store a snapshot, or find the same one (same name, query, texts and lineage); return its id.
 
     Args:
         session: An open session.
-        rows: What `lineage` gives of each preference, in order.
+        rows: The lineage of each preference, in order.
         name: For its user.
         content_hash: Of the texts.
         query: What chose the rows.
     """
     take_turn(session, labels.Snapshot.__tablename__)  # of two equal exports at once the second finds the first
-    key = content_key(name, dict(query), content_hash, content_key([dict(row) for row in rows]))
+    key = content_key(name, dict(query), content_hash, content_key([asdict(row) for row in rows]))
     found = session.scalar(select(labels.Snapshot.id).filter_by(key=key))
     if found is not None:
         return found
@@ -84,15 +100,14 @@ def add_snapshot(
     insert_new(
         session,
         labels.SnapshotRow,
-        [{"snapshot_id": snapshot.id, "position": position, **row} for position, row in enumerate(rows)],
+        [{"snapshot_id": snapshot.id, "position": position, **asdict(row)} for position, row in enumerate(rows)],
     )
     return snapshot.id
 
 
-def lineage(row: PreferenceRow) -> dict[str, Any]:
-    """What a snapshot keeps of a preference: everything but the texts, which never change."""
-    kept = {name: getattr(row, name) for name in _LINEAGE}
-    return kept | {"strategies": list(row.strategies)}
+def lineage(row: PreferenceRow) -> Lineage:
+    """What a snapshot keeps of a preference."""
+    return Lineage(**{field.name: getattr(row, field.name) for field in fields(Lineage)})
 
 
 def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
@@ -115,31 +130,25 @@ def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]
     query = select(*kept).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position)
     stored = session.execute(query, execution_options={"yield_per": BATCH}).mappings()
     for batch in batches(stored, BATCH):
-        yield from _with_texts(session, [dict(row) for row in batch])
+        yield from _with_texts(session, [Lineage(**{**row, "strategies": tuple(row["strategies"])}) for row in batch])
 
 
-_LINEAGE = (
-    "prompt_id", "chosen_response_id", "rejected_response_id", "run_id", "similarity", "rule", "support", "vote_count",
-    "split",
-)  # fmt: skip
-
-
-def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> dict[str, Any]:
+def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> Lineage:
     """What is kept of the selected rows that name one pair, newest run first."""
     prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count = rows[0]
     chosen_id, rejected_id = (first_id, second_id) if outcome == "first" else (second_id, first_id)
-    return {
-        "prompt_id": prompt_id,
-        "chosen_response_id": chosen_id,
-        "rejected_response_id": rejected_id,
-        "run_id": run_id,
-        "strategies": list(dict.fromkeys(row[4] for row in rows if row[3] == run_id)),
-        "similarity": similarity,
-        "rule": rule,
-        "support": support,
-        "vote_count": vote_count,
-        "split": splits.get(prompt_id),
-    }
+    return Lineage(
+        prompt_id=prompt_id,
+        chosen_response_id=chosen_id,
+        rejected_response_id=rejected_id,
+        run_id=run_id,
+        strategies=tuple(dict.fromkeys(row[4] for row in rows if row[3] == run_id)),
+        similarity=similarity,
+        rule=rule,
+        support=support,
+        vote_count=vote_count,
+        split=splits.get(prompt_id),
+    )
 
 
 def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
@@ -152,9 +161,9 @@ def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | 
     return found
 
 
-def _with_texts(session: Session, rows: Sequence[dict[str, Any]]) -> Iterator[PreferenceRow]:
+def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[PreferenceRow]:
     """The rows with prompt, texts and models."""
-    ids = {row[name] for row in rows for name in ("chosen_response_id", "rejected_response_id")}
+    ids = {id_ for row in rows for id_ in (row.chosen_response_id, row.rejected_response_id)}
     response, generator = curation.Response, curation.Generator
     texts: dict[int, tuple[str, str | None]] = {}
     prompts: dict[int, Prompt] = {}
@@ -163,21 +172,21 @@ def _with_texts(session: Session, rows: Sequence[dict[str, Any]]) -> Iterator[Pr
             generator, generator.id == response.generator_id
         )
         texts |= {id_: (text, model) for id_, text, model in session.execute(query.where(response.id.in_(batch)))}
-    for batch in batches(sorted({row["prompt_id"] for row in rows}), BATCH):
+    for batch in batches(sorted({row.prompt_id for row in rows}), BATCH):
         found = session.execute(
             select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
         )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in found}
     for row in rows:
         (chosen, chosen_model), (rejected, rejected_model) = (
-            texts[row["chosen_response_id"]],
-            texts[row["rejected_response_id"]],
+            texts[row.chosen_response_id],
+            texts[row.rejected_response_id],
         )
         yield PreferenceRow(
-            prompt=prompts[row["prompt_id"]],
+            prompt=prompts[row.prompt_id],
             chosen=chosen,
             rejected=rejected,
             chosen_model=chosen_model,
             rejected_model=rejected_model,
-            **(row | {"strategies": tuple(row["strategies"])}),
+            **asdict(row),
         )

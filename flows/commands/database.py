@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
@@ -16,11 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from db.backups import Copied, back_up, restore
-from db.engine import batches
-from db.read_only import Answer, Cell, QueryError, ask
+from db.read_only import Answer, Cell, ask
 from flows.terminal.failures import shown_url
-from flows.terminal.tables import CELL_PADDING, ROWS_PER_BATCH, TABLE_ROWS, make_console, print_rows
-from models.files import whole_file
+from flows.terminal.table_files import TableRows, write_table
+from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
 from models.records import shortened
 from tasks.settings import Settings
 
@@ -46,7 +43,7 @@ class Sql(BaseModel):
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)
             else:
-                _write(Answer(answer.columns, islice(answer.rows, self.limit)), self.format, self.output)
+                write_table(TableRows(answer.columns, islice(answer.rows, self.limit)), self.format, self.output)
 
 
 class Backup(BaseModel):
@@ -112,43 +109,3 @@ def _cell(cell: Cell) -> str:
     if cell is None:
         return ""
     return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
-
-
-def _write(answer: Answer, format: str, output: Path | None) -> None:
-    """A file that was there is replaced only by a whole new one."""
-    if output is None:
-        _write_lines(answer, format, sys.stdout)
-        return
-    with whole_file(output) as draft:
-        if format == "parquet":
-            _write_parquet(answer, draft)
-        else:
-            with draft.open("w", encoding="utf-8", newline="") as file:
-                _write_lines(answer, format, file)
-
-
-def _write_lines(answer: Answer, format: str, file: TextIO) -> None:
-    if format == "jsonl":
-        for row in answer.rows:
-            file.write(json.dumps(dict(zip(answer.columns, row, strict=True)), ensure_ascii=False) + "\n")
-        return
-    writer = csv.writer(file)
-    writer.writerow(answer.columns)
-    writer.writerows(answer.rows)
-
-
-def _write_parquet(answer: Answer, path: Path) -> None:
-    """A column's type is known when its last value is: the columns are held in memory, as Arrow has them."""
-    import pyarrow
-    from pyarrow.parquet import write_table
-
-    try:
-        parts = [
-            pyarrow.table([pyarrow.array(column) for column in zip(*rows, strict=True)], names=answer.columns)
-            for rows in batches(answer.rows, ROWS_PER_BATCH)
-        ]
-        empty = pyarrow.table({name: pyarrow.array([], pyarrow.null()) for name in answer.columns})
-        table = pyarrow.concat_tables([empty, *parts], promote_options="permissive")
-    except (pyarrow.ArrowTypeError, pyarrow.ArrowInvalid) as error:
-        raise QueryError(f"Parquet takes values of one kind in a column, CAST them or use jsonl: {error}") from error
-    write_table(table, path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from flows.terminal.tables import make_console, print_rows
-from models.report.policy_contents import EvaluationFigures, Gate, Rate
+from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
 from tasks.settings import Settings
 
@@ -18,12 +19,12 @@ def show_policy(policy_id: int, settings: Settings) -> None:
     """Print how an alignment ended: what the policy was measured at, who won, what the gate says, what to do next."""
     contents = policy_contents(policy_id, settings)
     print(f"policy {policy_id}: {contents.name}, {contents.method}, from {contents.base_model}")
-    held_out = contents.metrics
-    if "margin" in held_out:
-        shown = (f"{name} {_with_interval(held_out, name)}" for name in ("margin", "loss", "accuracy"))
+    ends = _ends(contents)
+    if "margin" in ends:
+        shown = (f"{name} {ends[name]}" for name in ("margin", "loss", "accuracy"))
         print(f"  held out, mean over prompts: {', '.join(shown)}")
-    if "perplexity" in held_out:
-        print(f"  held out, per token: perplexity {_with_interval(held_out, 'perplexity')}")
+    if "perplexity" in ends:
+        print(f"  held out, per token: perplexity {ends['perplexity']}")
     for figures in contents.evaluations[:1]:
         print(f"  {_rate_line(figures)}")
     for score in contents.text_scores:
@@ -128,7 +129,12 @@ def _interval(rate: Rate) -> str:
     return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
 
 
-def _with_interval(metrics: Mapping[str, float], name: str) -> str:
-    if f"{name}_low" not in metrics:
-        return f"{metrics[name]:.3f}"
-    return _interval(Rate(metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"]))
+def _ends(contents: PolicyContents) -> dict[str, str]:
+    """The figures at the end of training, with their intervals where the evaluation has told them."""
+    if contents.held_out is None:
+        return {name: f"{value:.3f}" for name, value in contents.metrics.items()}
+    return {
+        name: _interval(Rate(*found)) if all(map(isfinite, found)) else f"{found.value:.3f}"
+        for name, found in contents.held_out.intervals.items()
+        if isfinite(found.value)
+    }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -17,11 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from db.engine import batches
 from db.pairs import SelectedPair
 from db.runs import RunSummary
 from flows.terminal.failures import shown_url
-from models.files import whole_file
+from flows.terminal.table_files import Kind, TableRows, check_output, write_table
 from models.records import shortened
 from tasks.settings import Settings
 
@@ -127,20 +124,11 @@ def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None)
     Raises:
         ValueError: If a table is asked for in a file, or Parquet on a terminal.
     """
-    if (format == "table" and output is not None) or (format == "parquet" and output is None):
-        raise ValueError(f"format {format} {'needs an' if output is None else 'takes no'} --output file")
+    check_output(format, output)
     if format == "table":
         make_console().print(pair_table(list(found)))
-    elif output is None:
-        _write_lines(found, format, sys.stdout)
     else:
-        # What an earlier export left is replaced only by a whole new one.
-        with whole_file(output) as draft:
-            if format == "parquet":
-                _write_parquet(found, draft)
-            else:
-                with draft.open("w", encoding="utf-8", newline="") as file:
-                    _write_lines(found, format, file)
+        write_table(pair_rows(found), format, output)
 
 
 def make_console() -> Console:
@@ -175,23 +163,8 @@ def pair_table(found: Sequence[SelectedPair]) -> Table:
     return table
 
 
-def _write_lines(found: Iterator[SelectedPair], format: str, file: TextIO) -> None:
-    rows = (asdict(pair) for pair in found)
-    if format == "jsonl":
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        return
-    writer = csv.DictWriter(file, [field.name for field in fields(SelectedPair)])
-    writer.writeheader()
-    writer.writerows(rows)
-
-
-def _write_parquet(found: Iterator[SelectedPair], path: Path) -> None:
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
-    kinds = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
-    columns = [(field.name, kinds[str(field.type).removesuffix(" | None")]) for field in fields(SelectedPair)]
-    with ParquetWriter(path, pyarrow.schema(columns)) as writer:
-        for batch in batches(found, ROWS_PER_BATCH):
-            rows = [asdict(pair) for pair in batch]
-            writer.write_batch(pyarrow.RecordBatch.from_pylist(rows, schema=writer.schema))
+def pair_rows(found: Iterator[SelectedPair]) -> TableRows:
+    """Pairs as rows, with every field of theirs."""
+    columns = tuple(field.name for field in fields(SelectedPair))
+    kinds = tuple(cast(Kind, str(field.type).removesuffix(" | None")) for field in fields(SelectedPair))
+    return TableRows(columns, map(attrgetter(*columns), found), kinds)

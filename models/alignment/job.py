@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models.alignment.errors import FolderInUseError
-from models.alignment.records import Example, TrainingResult, TrainingSettings, UnfitExample
+from models.alignment.records import Example, MetricPoint, StepsDone, TrainingResult, TrainingSettings, UnfitExample
 from models.files import whole_file
 
 METRICS = "metrics.jsonl"
@@ -65,6 +65,17 @@ def read_result(folder: Path) -> tuple[TrainingResult, tuple[UnfitExample, ...]]
         return None
     content = json.loads(path.read_text())
     return TrainingResult(**content["result"]), tuple(UnfitExample(**row) for row in content["unfit"])
+
+
+def metrics_line(record: MetricPoint | StepsDone) -> str:
+    """One line of the metrics' file."""
+    return json.dumps(asdict(record)) + "\n"
+
+
+def read_metrics_line(line: bytes) -> MetricPoint | StepsDone:
+    """What `metrics_line` wrote."""
+    content = json.loads(line)
+    return StepsDone(**content) if "done" in content else MetricPoint(**content)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from transformers import PrinterCallback, TrainingArguments
 
 from models.alignment.errors import DeviceMemoryError, DiskFullError, NothingToTrainError
-from models.alignment.job import METRICS, TrainingJob, write_result
+from models.alignment.job import METRICS, TrainingJob, metrics_line, write_result
 from models.alignment.loading import DRAFT, load_policy, save_policy
 from models.alignment.logps import sharing_obstacle
 from models.alignment.memory import PeakMemory
@@ -27,6 +27,7 @@ from models.alignment.records import (
     METHODS_WITH_REFERENCE,
     Method,
     MetricPoint,
+    StepsDone,
     TrainingResult,
     TrainingSettings,
     UnfitExample,
@@ -271,12 +272,12 @@ class _Sink:
         for point in points if self._is_main else ():
             self._board.add_scalar(f"{point.split}/{point.name}", point.value, point.step)
             if math.isfinite(point.value):
-                self._file.write(json.dumps(asdict(point)) + "\n")
+                self._file.write(metrics_line(point))
         if self._is_main:
             self._file.flush()
 
     def write_step(self, done: int, total: int) -> None:
         """Tell how far it is."""
         if self._is_main:
-            self._file.write(json.dumps({"done": done, "total": total}) + "\n")
+            self._file.write(metrics_line(StepsDone(done, total)))
             self._file.flush()

@@ -99,6 +99,14 @@ class MetricPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class StepsDone:
+    """How far a training is, in optimizer steps."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingResult:
     """How a training ended. `model_folder` holds weights, configuration and tokenizer, adapters merged."""
 

@@ -9,18 +9,16 @@ its newest whole checkpoint.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from models.alignment.errors import TrainingFailedError
-from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_result, write_job
-from models.alignment.records import MetricPoint, TrainingResult, UnfitExample
+from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_metrics_line, read_result, write_job
+from models.alignment.records import MetricPoint, StepsDone, TrainingResult, UnfitExample
 from models.isolation import IsolatedProcess
 
 FAILURE = "failure.txt"
@@ -121,13 +119,13 @@ class _Tail:
             file.seek(self._offset)
             whole = file.read().rpartition(b"\n")[0]
         self._offset += len(whole) + 1 if whole else 0
-        lines: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
-        points = [MetricPoint(**line) for line in lines if "name" in line]
+        lines = [read_metrics_line(line) for line in whole.splitlines()]
+        points = [line for line in lines if isinstance(line, MetricPoint)]
         if points:
             on_metrics(points)
-        steps = [line for line in lines if "done" in line]
+        steps = [line for line in lines if isinstance(line, StepsDone)]
         if steps:
-            on_step(steps[-1]["done"], steps[-1]["total"])
+            on_step(steps[-1].done, steps[-1].total)
 
 
 def _failure(folder: Path, code: int) -> str:

@@ -6,75 +6,16 @@ it is whether pairs selected by the base model's embeddings would still be selec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation.measurements import Drift, Spread
 from models.selection import pair_similarities, select_pairs
 
 Floats = NDArray[np.floating]
 _QUANTILES = (0.05, 0.5, 0.95)
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Mean and the 5 %, 50 % and 95 % quantiles of one figure over responses (no interval of the mean)."""
-
-    mean: float
-    low: float
-    median: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """What the embeddings of n responses of g prompts changed by; None where there is nothing to measure.
-
-    Attributes:
-        response_count: responses measured.
-        left_out_count: responses without a usable embedding (not finite or zero) under one model or both.
-        correlation: Pearson's r over the d entries of a response's two embeddings.
-        cosine: of a response's two embeddings.
-        pair_count: pairs of two responses to one prompt.
-        similarity_edges: (bins + 1) edges that both histograms share; empty without a pair.
-        base_counts: pairs a bin, by their cosine under the base model.
-        policy_counts: the same under the policy.
-        base_similarity: mean cosine of the pairs under the base model.
-        policy_similarity: the same under the policy.
-        rank_correlation: Spearman's ρ of the pairs' two cosines over all prompts, ties at their mean rank; None below
-            2 pairs and where one side's cosines are all equal.
-        easy_prompt_count: prompts that have an `easy` pair (REAL eq. 9) under both models.
-        same_easy_share: the share of them whose two pairs are the same.
-    """
-
-    response_count: int
-    left_out_count: int
-    correlation: Spread | None
-    cosine: Spread | None
-    pair_count: int
-    similarity_edges: tuple[float, ...]
-    base_counts: tuple[int, ...]
-    policy_counts: tuple[int, ...]
-    base_similarity: float | None
-    policy_similarity: float | None
-    rank_correlation: float | None
-    easy_prompt_count: int
-    same_easy_share: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures as JSON takes them; `from_dict` reads them back, from JSON too."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Drift:
-        """The record of which `as_dict` wrote the figures."""
-        spreads = {name: stored[name] and Spread(**stored[name]) for name in ("correlation", "cosine")}
-        lists = {name: tuple(stored[name]) for name in ("similarity_edges", "base_counts", "policy_counts")}
-        return cls(**{**stored, **spreads, **lists})
 
 
 def embedding_drift(base: Floats, policy: Floats, offsets: NDArray[np.integer], *, bins: int) -> Drift:

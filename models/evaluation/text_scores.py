@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import NamedTuple
 
-
-class TextScores(NamedTuple):
-    """Overlap with reference texts, in percent (0 to 100)."""
-
-    bleu_4: float
-    rouge_1: float
-    rouge_2: float
-    rouge_l: float
+from models.evaluation.measurements import TextScores
 
 
 def text_scores(responses: Sequence[str], references: Sequence[str]) -> TextScores:

@@ -10,7 +10,7 @@ from itertools import chain, groupby, pairwise
 import numpy as np
 
 from models.alignment.records import MetricPoint
-from models.evaluation.drift import Drift
+from models.evaluation.measurements import Drift
 from models.report.axes import LARGEST, LETTER_WIDTH, MOST_TICKS, digits, round_axis, step_axis
 from models.report.templates import make_environment
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from models.files import whole_file
 from models.records import first_of_equals
@@ -61,8 +62,17 @@ def _reasons(results: Iterable[StrategyResult]) -> list[str]:
     return list(dict.fromkeys(reason for result in results for reason, count in result.unpaired.items() if count))
 
 
-def _listed(candidates: PromptCandidates, on_map: CandidateMap) -> list[dict[str, object]]:
-    """The candidates beside the map: number, text, the strategies that chose it, and what is odd about it."""
+class ListedCandidate(NamedTuple):
+    """A candidate beside the map: the strategies that chose it, and what is odd about it."""
+
+    number: int
+    text: str
+    strategies: list[str]
+    notes: list[str]
+
+
+def _listed(candidates: PromptCandidates, on_map: CandidateMap) -> list[ListedCandidate]:
+    """The candidates beside the map, texts that occur twice with a note."""
     numbers = {dot.number for dot in on_map.dots}
     listed = []
     for position, first in enumerate(first_of_equals(candidates.responses)):
@@ -70,5 +80,5 @@ def _listed(candidates: PromptCandidates, on_map: CandidateMap) -> list[dict[str
         notes += ["no embedding, not on the map"] if position + 1 not in numbers else []
         chosen_by = [name for name in STRATEGY_MEANINGS if position in candidates.pairs.get(name, ())]
         text = candidates.responses[position]
-        listed.append({"number": position + 1, "text": text, "strategies": chosen_by, "notes": notes})
+        listed.append(ListedCandidate(position + 1, text, chosen_by, notes))
     return listed

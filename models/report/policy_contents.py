@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from models.alignment.records import MetricPoint
-from models.evaluation.drift import Drift
+from models.evaluation.measurements import Drift, RewardSummary
 from models.report.contents import NextStep
 
 
@@ -96,7 +96,8 @@ class PolicyContents:
         content_hash: of the snapshot's content, its first 12 digits are shown.
         config: (name, value) in the order to be shown.
         points: metrics along training; values that are not finite are counted, not drawn.
-        metrics: name -> value at the end of training; margin, loss and accuracy are means over held-out prompts.
+        held_out: what the evaluation measured on held-out prompts, None where none did.
+        metrics: name -> last value measured along training; read where there is no evaluation.
         drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
         latent_distances: round -> distances of the guide's latents (LD-Align), one a response.
         gate: what the gate says, None where nobody asked it.
@@ -112,6 +113,7 @@ class PolicyContents:
     content_hash: str | None = None
     config: Sequence[tuple[str, str]] = ()
     points: Sequence[MetricPoint] = ()
+    held_out: RewardSummary | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     evaluations: Sequence[EvaluationFigures] = ()
     text_scores: Sequence[TextScore] = ()
@@ -120,3 +122,10 @@ class PolicyContents:
     gate: Gate | None = None
     cost: Cost | None = None
     examples: Sequence[ResponseExample] = ()
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Name -> value at the end of training; margin, loss and accuracy are means over held-out prompts."""
+        if self.held_out is None:
+            return dict(self.metrics)
+        return {name: value for name, value in self.held_out.as_dict().items() if value is not None}

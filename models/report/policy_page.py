@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from models.evaluation.drift import Drift, Spread
+from models.evaluation.measurements import Drift, Spread
 from models.report import curves_picture, intervals_picture
 from models.report.axes import digits
 from models.report.curves_picture import draw_curves, draw_drift, draw_latent_distances, last_value, unfinished_count
@@ -161,8 +161,9 @@ def _digits(value: float | None) -> str:
 def _tiles(contents: PolicyContents) -> tuple[tuple[str, str, str], ...]:
     """The figures to see first, as (label, value, note)."""
     found = [(f"Against {each.baseline}", percent(each.rate.value), "win rate") for each in contents.evaluations[:1]]
+    figures = contents.figures
     for name, label, note in _TILES:
-        value = contents.metrics.get(name, last_value(contents.points, name))
+        value = figures.get(name, last_value(contents.points, name))
         if value is not None:
             found.append((label, percent(value) if name == "accuracy" else digits(value), note))
     return tuple(found)

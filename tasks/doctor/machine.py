@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -81,6 +81,36 @@ class Card:
     memory_mib: int
     used_mib: int
     driver: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorchReport:
+    """What the probe says of torch.
+
+    Attributes:
+        cuda: that it was built for; None for a CPU build.
+        devices: graphics cards that it computes on, by name.
+        said: its warnings about CUDA.
+        broken: packages beside it that do not import -> why.
+        dtype: what `auto` stands for, `dtype_reason` why.
+        rates: number format -> measured GFLOP/s; empty where the device is in use.
+    """
+
+    version: str
+    cuda: str | None
+    devices: Sequence[str]
+    said: str
+    broken: Mapping[str, str]
+    dtype: str
+    dtype_reason: str
+    rates: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFailure:
+    """Why there is no report."""
+
+    reason: str
 
 
 def python_findings() -> list[Finding]:
@@ -156,8 +186,8 @@ def read_cards(lines: str) -> list[Card]:
     return [Card(name, _mebibytes(total), _mebibytes(used), driver) for name, total, used, driver in cards]
 
 
-def probe_torch() -> dict[str, Any]:
-    """Import torch and what comes with it in a process of its own; `failure` says why there is no report."""
+def probe_torch() -> TorchReport | TorchFailure:
+    """Import torch and what comes with it in a process of its own."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", TORCH_PROBE],
@@ -167,36 +197,35 @@ def probe_torch() -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"failure": f"its import took more than {TORCH_TIMEOUT_S} s"}
+        return TorchFailure(f"its import took more than {TORCH_TIMEOUT_S} s")
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"its import ended with status {done.returncode}"]
-        return {"failure": last[0]}
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return report
+        return TorchFailure(last[0])
+    return TorchReport(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def device_findings(report: Mapping[str, Any], cards: Sequence[Card], visible: str | None) -> list[Finding]:
+def device_findings(report: TorchReport | TorchFailure, cards: Sequence[Card], visible: str | None) -> list[Finding]:
     """What torch computes on, and what comes with it but does not import. `visible`: CUDA_VISIBLE_DEVICES."""
-    if failure := report.get("failure"):
-        level: Level = "warning" if failure == "ModuleNotFoundError: No module named 'torch'" else "problem"
+    if isinstance(report, TorchFailure):
+        level: Level = "warning" if report.reason == "ModuleNotFoundError: No module named 'torch'" else "problem"
         advice = "pip install -e '.[light]' (with a GPU: '.[gpu,postgres]')"
-        return [Finding("torch", level, f"no model can run in this environment: {failure}", advice)]
+        return [Finding("torch", level, f"no model can run in this environment: {report.reason}", advice)]
     broken = [
-        Finding(name, "problem", f"does not fit torch {report['version']}: {reason}", f"pip uninstall -y {name}")
-        for name, reason in report["broken"].items()
+        Finding(name, "problem", f"does not fit torch {report.version}: {reason}", f"pip uninstall -y {name}")
+        for name, reason in report.broken.items()
     ]
     return [_device(report, cards, visible), *broken]
 
 
-def number_format_findings(report: Mapping[str, Any]) -> list[Finding]:
+def number_format_findings(report: TorchReport | TorchFailure) -> list[Finding]:
     """What `auto` stands for, beside how fast the device computes; nothing where torch is not there."""
-    if "failure" in report:
+    if isinstance(report, TorchFailure):
         return []
-    rates: dict[str, float] = report["rates"]
-    shown = ", ".join(f"{name} {rate:,.1f} GFLOP/s" for name, rate in rates.items()) or "nothing, the device is in use"
-    found = f"auto is {report['dtype']}: {report['dtype_reason']}; measured: {shown}"
-    fastest = max(rates, key=lambda name: rates[name], default=report["dtype"])
-    if fastest != report["dtype"]:
+    rates = (f"{name} {rate:,.1f} GFLOP/s" for name, rate in report.rates.items())
+    shown = ", ".join(rates) or "nothing, the device is in use"
+    found = f"auto is {report.dtype}: {report.dtype_reason}; measured: {shown}"
+    fastest = max(report.rates, key=lambda name: report.rates[name], default=report.dtype)
+    if fastest != report.dtype:
         return [Finding("number format", "warning", found, f"name the faster one: --model.dtype {fastest}")]
     return [Finding("number format", "ok", found)]
 
@@ -294,13 +323,13 @@ def _twins(versions: Mapping[str, str]) -> list[Finding]:
     return [Finding("packages", "problem", f"{two}: one is over the other", advice.format(two)) for two in both]
 
 
-def _device(report: Mapping[str, Any], cards: Sequence[Card], visible: str | None) -> Finding:
+def _device(report: TorchReport, cards: Sequence[Card], visible: str | None) -> Finding:
     """The graphics cards that torch computes on, or why it leaves them alone."""
-    torch = f"torch {report['version']}"
+    torch = f"torch {report.version}"
     listed = ", ".join(f"{card.name} ({card.memory_mib / 1024:.0f} GiB, driver {card.driver})" for card in cards)
-    if report["devices"]:
+    if report.devices:
         chosen = "" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible}"
-        found = f"{torch} computes on {', '.join(report['devices'])}{chosen}; installed: {listed or 'not told'}"
+        found = f"{torch} computes on {', '.join(report.devices)}{chosen}; installed: {listed or 'not told'}"
         if cards and all(card.used_mib > card.memory_mib / 2 for card in cards):
             advice = "nvidia-smi says who; end it, or name another card in CUDA_VISIBLE_DEVICES"
             return Finding("GPU", "warning", f"{found}; more than half of the memory is in use", advice)
@@ -309,10 +338,10 @@ def _device(report: Mapping[str, Any], cards: Sequence[Card], visible: str | Non
         return Finding("GPU", "ok", f"none: {torch} runs on the CPU, {os.cpu_count()} cores")
     if visible is not None and visible.strip() in {"", "-1"}:
         return Finding("GPU", "warning", f"CUDA_VISIBLE_DEVICES={visible} hides {listed}", "unset CUDA_VISIBLE_DEVICES")
-    if report["cuda"] is None:
+    if report.cuda is None:
         advice = "in an environment of its own: pip install -e '.[gpu,postgres]'"
         return Finding("GPU", "warning", f"{torch} is a CPU build and leaves {listed} idle", advice)
-    found = f"torch (CUDA {report['cuda']}) finds no GPU, nvidia-smi lists {listed}. {report['said']}".strip()
-    is_old = "too old" in report["said"]
+    found = f"torch (CUDA {report.cuda}) finds no GPU, nvidia-smi lists {listed}. {report.said}".strip()
+    is_old = "too old" in report.said
     advice = "in a container: --gpus all; else compare CUDA_VISIBLE_DEVICES and nvidia-smi"
-    return Finding("GPU", "problem", found, f"install a driver for CUDA {report['cuda']}" if is_old else advice)
+    return Finding("GPU", "problem", found, f"install a driver for CUDA {report.cuda}" if is_old else advice)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect import task
@@ -13,6 +13,7 @@ from db import evaluations, policies
 from db.labels import judgements
 from db.policies import start_of
 from db.samples import Sample
+from models.evaluation.measurements import ComparisonSummary, HeldOut, Measurements
 from models.evaluation.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
 from models.labelling.records import PairKey, ShownVerdict, Verdict
 from models.records import content_key
@@ -54,21 +55,22 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
         evaluation_id, pairs = compare(run, policy_id, start)
         with run.sessions() as session:
             found = evaluations.get_evaluation(session, evaluation_id)
-        before = found.metrics or {}
+        before = found.metrics or Measurements()
         examples = run.data.held_out_examples([pair.baseline for pair in pairs])
         # By their texts: the same ones of a later run are measured already.
         key = content_key([(one.prompt.key, one.chosen, one.rejected) for _, one in examples])
         has_drift = run.config.evaluate.has_drift
-        if before.get("held_out_key") == key and ("drift" in before or not has_drift):
+        is_measured = before.held_out is not None and before.held_out.key == key
+        if is_measured and (before.drift is not None or not has_drift):
             return evaluation_id
-        measured = {"comparison": before["comparison"]} if "comparison" in before else {}
         policy = run.model(policy_id)
         with keep_device():
-            measured["held_out_key"] = key
-            measured["held_out"] = held_out_rewards(run, policy, start, examples)
-            measured["text_scores"] = scores_of_texts(run, [pair.policy for pair in pairs])
-            if has_drift:
-                measured["drift"] = drift_of(run, policy)
+            held_out = HeldOut(
+                key,
+                held_out_rewards(run, policy, start, examples),
+                scores_of_texts(run, [pair.policy for pair in pairs]),
+            )
+            measured = Measurements(before.comparison, held_out, drift_of(run, policy) if has_drift else None)
         with run.sessions.begin() as session:
             evaluations.finish_evaluation(session, evaluation_id, measured)
         return evaluation_id
@@ -103,11 +105,11 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
     ]
     evaluation_id = _open(run, policy_id, baseline, pairs)
     with run.sessions() as session:
-        before = evaluations.get_evaluation(session, evaluation_id).metrics or {}
-    if run.config.evaluate.annotator == PEOPLE or "comparison" not in before:
-        found = _comparison(run, evaluation_id, pairs)
+        before = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
+    if run.config.evaluate.annotator == PEOPLE or before.comparison is None:
+        found = _comparison(run, evaluation_id, pairs) or before.comparison
         with run.sessions.begin() as session:
-            evaluations.finish_evaluation(session, evaluation_id, before | found)
+            evaluations.finish_evaluation(session, evaluation_id, replace(before, comparison=found))
     return evaluation_id, pairs
 
 
@@ -138,10 +140,12 @@ def _annotator_key(run: AlignmentAtWork[Any]) -> str:
     return annotator_identity(config.evaluate.labelling(config.seed), run.settings).key
 
 
-def _comparison(run: AlignmentAtWork[Any], evaluation_id: int, pairs: Sequence[ComparedPair]) -> dict[str, Any]:
-    """What the annotator makes of the pairs; empty where nobody compares, or people have not begun."""
+def _comparison(
+    run: AlignmentAtWork[Any], evaluation_id: int, pairs: Sequence[ComparedPair]
+) -> ComparisonSummary | None:
+    """What the annotator makes of the pairs; None where nobody compares, or people have not begun."""
     if run.config.evaluate.annotator == NOBODY:
-        return {}
+        return None
     if run.config.evaluate.annotator == PEOPLE:
         say(f"people compare at the labelling page: antipode web --evaluation {evaluation_id}")
         annotator_id = None
@@ -157,17 +161,14 @@ def _comparison(run: AlignmentAtWork[Any], evaluation_id: int, pairs: Sequence[C
         if score is not None
     ]
     if not compared:
-        return {}
-    controlled = length_controlled_win_rate(compared)
-    return {
-        "comparison": win_rate(compared)._asdict()
-        | {
-            "wins": sum(one.score > EVEN for one in compared),
-            "losses": sum(one.score < EVEN for one in compared),
-            "length_controlled": controlled,
-            "unread": len(pairs) - len(compared),
-        }
-    }
+        return None
+    return ComparisonSummary(
+        *win_rate(compared),
+        wins=sum(one.score > EVEN for one in compared),
+        losses=sum(one.score < EVEN for one in compared),
+        length_controlled=length_controlled_win_rate(compared),
+        unread=len(pairs) - len(compared),
+    )
 
 
 def _judge(run: AlignmentAtWork[Any], keys: Sequence[PairKey]) -> int:

@@ -14,9 +14,10 @@ from models.embedding import Context, EmbeddingRequest
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.embedding.isolated import IsolatedEmbedder
 from models.evaluation.drift import embedding_drift
+from models.evaluation.measurements import Drift, RewardSummary, TextScores
+from models.evaluation.rewards import reward_summary
 from models.evaluation.text_scores import text_scores
 from models.exchange import PreferenceRow
-from models.intervals import reward_summary
 from models.records import MAX_CANDIDATES
 from tasks.alignment.data import AlignmentAtWork
 from tasks.alignment.reference import response_logps
@@ -34,7 +35,7 @@ CONTEXTS: tuple[Context, ...] = ("response", "prompt_and_response")
 
 def held_out_rewards(
     run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel, examples: Sequence[tuple[int, Example]]
-) -> dict[str, Any]:
+) -> RewardSummary | None:
     """Margin, loss, accuracy and perplexity on the held-out examples (REAL eq. 10, 11), with intervals by prompt."""
     requests = [(one.prompt, text) for _, one in examples for text in (one.chosen, one.rejected) if text is not None]
     optimize = run.config.optimize
@@ -46,17 +47,17 @@ def held_out_rewards(
     rejected = [(one.prompt, one.rejected or "") for _, one in examples]
     kept = [at for at in range(len(examples)) if all(chosen[at] in of and rejected[at] in of for of in logps)]
     if not kept:
-        return {}
+        return None
     sums = [np.array([found[of[at]].logps for at in kept]) for found in logps for of in (chosen, rejected)]
     return reward_summary(
         *sums,
         beta=run.config.evaluate.reward_beta,
         chosen_token_counts=np.array([logps[0][chosen[at]].token_count for at in kept]),
         clusters=np.array([examples[at][0] for at in kept]),
-    ).as_dict()
+    )
 
 
-def scores_of_texts(run: AlignmentAtWork[Any], samples: Sequence[Sample]) -> dict[str, float]:
+def scores_of_texts(run: AlignmentAtWork[Any], samples: Sequence[Sample]) -> TextScores | None:
     """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; empty where there are none."""
     wanted = {one.prompt_id for one in samples}
     with run.sessions() as session:
@@ -65,12 +66,12 @@ def scores_of_texts(run: AlignmentAtWork[Any], samples: Sequence[Sample]) -> dic
         known[row.prompt_id] = row.chosen if isinstance(row, PreferenceRow) else row.text
     compared = [(one.text, known[one.prompt_id]) for one in samples if one.prompt_id in known]
     if not compared:
-        return {}
+        return None
     responses, golden = zip(*compared, strict=True)
-    return text_scores(responses, golden)._asdict()
+    return text_scores(responses, golden)
 
 
-def drift_of(run: AlignmentAtWork[Any], policy: NamedModel) -> dict[str, Any]:
+def drift_of(run: AlignmentAtWork[Any], policy: NamedModel) -> dict[str, Drift]:
     """How far the embeddings of held-out responses moved from the base model's, read alone and after the prompt."""
     texts: dict[int, dict[EmbeddingRequest, None]] = {}
     for prompt_id, one in run.data.held_out_examples(())[: DRIFT_RESPONSES // 2]:
@@ -81,10 +82,7 @@ def drift_of(run: AlignmentAtWork[Any], policy: NamedModel) -> dict[str, Any]:
     offsets = np.cumsum([0, *map(len, groups)])
     with stage_progress("drift", 2 * len(CONTEXTS) * len(requests), "embeddings") as advance:
         before, after = (_embed(run, model, requests, advance) for model in (run.base, policy))
-    return {
-        context: embedding_drift(before[context], after[context], offsets, bins=DRIFT_BINS).as_dict()
-        for context in CONTEXTS
-    }
+    return {context: embedding_drift(before[context], after[context], offsets, bins=DRIFT_BINS) for context in CONTEXTS}
 
 
 def _embed(

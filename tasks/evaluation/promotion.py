@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from db import evaluations, policies, promotions
 from db.engine import Session
 from db.evaluations import EvaluationRecord
+from models.evaluation.measurements import ComparisonSummary
 from models.report.contents import NextStep
 from tasks.database import open_database
 from tasks.errors import GateError
@@ -87,22 +88,22 @@ def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = N
     else:
         found = evaluations.get_evaluation(session, evaluation_id)
     ask = f"antipode evaluate {policy_id} --against {'start' if used is None else name} --evaluate.annotator"
-    if found is None or found.baseline != name or "comparison" not in (found.metrics or {}):
+    if found is None or found.baseline != name or found.comparison is None:
         step = NextStep("a comparison decides", f"{ask} judge{ARGUMENTS['judge']}")
         return GateVerdict(False, f"it was never compared with {name}", next_step=step)
-    return _verdict_of(found, ask)
+    return _verdict_of(found, found.comparison, ask)
 
 
-def _verdict_of(found: EvaluationRecord, ask: str) -> GateVerdict:
-    """What a comparison decides; `ask` is the command that compares, up to who does."""
-    value, low, high = (found.metrics or {})["comparison"]["rate"]
+def _verdict_of(found: EvaluationRecord, comparison: ComparisonSummary, ask: str) -> GateVerdict:
+    """What the comparison of an evaluation decides; `ask` is the command that compares, up to who does."""
+    value, low, high = comparison.rate
     rate = f"its win rate against {found.baseline} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     if low > EVEN:
         return GateVerdict(True, f"{rate}, above {EVEN}", found.id)
     if high < EVEN:
         step = NextStep("it is worse, and more prompts would say the same; train another", "antipode align --help")
     else:
-        annotator = found.settings.get("annotator", "people")
+        annotator = found.annotator_kind or "people"
         who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
         step = NextStep("more prompts would decide", f"{ask} {who} --evaluate.source.name SOURCE")
     return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id, step)

@@ -115,14 +115,14 @@ def no_labels(run_id: int | None) -> str:
 
 def _decided(
     sessions: Sessions, config: PreferencesConfig, rule: str, run_id: int | None
-) -> tuple[str, list[dict[str, Any]], Counter[str]]:
+) -> tuple[str, list[snapshots.Lineage], Counter[str]]:
     """The content hash and the lineage of the decisive preferences, and what of them no trainer could learn from.
 
     They are read in one statement, which sees them as they are at one moment. Texts never change, so that their lineage
     is enough to store them afterwards: some 500 bytes a row.
     """
     left_out: Counter[str] = Counter()
-    lineage: list[dict[str, Any]] = []
+    lineage: list[snapshots.Lineage] = []
 
     def fit(rows: Iterable[PreferenceRow]) -> Iterator[PreferenceRow]:
         for row in rows:

@@ -99,9 +99,8 @@ def policy_end_markdown(
 ) -> str:
     """What follows the figures of a policy: what it was trained on, what this run cost, what to do next."""
     data = [] if trained_on is None else [_data_section(trained_on)]
-    tokens = (policy.metrics or {}).get("response_tokens")
-    if tokens and policy.seconds:
-        data.append(f"Training read {tokens:,} tokens of responses in {policy.seconds:,.0f} s.")
+    if policy.response_tokens and policy.seconds:
+        data.append(f"Training read {policy.response_tokens:,} tokens of responses in {policy.seconds:,.0f} s.")
     where = [*places, f'In SQL: `antipode sql "SELECT * FROM policy_evaluations WHERE policy_id = {policy.id}"`']
     sections = [*data, *cost_section(summary), listed("Where it is", where), _next_section(contents)]
     return "\n" + "\n\n".join(sections) + "\n"

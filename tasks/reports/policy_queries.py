@@ -13,7 +13,7 @@ from db.evaluations import EvaluationRecord
 from db.labels import judgements, snapshots
 from db.labels.labelling import pair_texts
 from db.policies import PolicyRecord
-from models.evaluation.drift import Drift
+from models.evaluation.measurements import HeldOut, Measurements
 from models.labelling.records import PairKey
 from models.report.policy_contents import (
     Cost,
@@ -71,12 +71,11 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
     with open_database(settings) as sessions, sessions() as session:
         policy = policies.get_policy(session, policy_id)
         found = evaluations.evaluations_of(session, policy_id)
-        measured: Mapping[str, Any] = next(
-            (one.metrics for one in found if one.metrics and "held_out" in one.metrics), {}
-        )
+        measured = next((one.metrics for one in found if one.metrics and one.metrics.held_out), Measurements())
+        held_out = measured.held_out or HeldOut(None, None, None)
         snapshot = None if policy.snapshot_id is None else snapshots.snapshot_info(session, policy.snapshot_id)
         rounds = {policy.round: latent_distances.distances_of(session, policy.run_id, policy.round)}
-        texts = measured.get("text_scores", {})
+        texts = {} if held_out.text_scores is None else held_out.text_scores._asdict()
         compared = evaluations.comparisons(session, policy_id)
         return PolicyContents(
             policy_id=policy.id,
@@ -89,10 +88,11 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             content_hash=None if snapshot is None else snapshot.content_hash,
             config=_config(policy),
             points=policies.metric_points(session, policy_id),
-            metrics=_numbers(measured.get("held_out") or policy.metrics or {}),
+            held_out=held_out.rewards,
+            metrics=_numbers(policy.metrics or {}) if held_out.rewards is None else {},
             evaluations=[_figures(one) for one in compared],
             text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
-            drift={context: Drift.from_dict(stored) for context, stored in measured.get("drift", {}).items()},
+            drift=measured.drift or {},
             latent_distances={number: [one.distance for one in rows] for number, rows in rounds.items() if rows},
             gate=_gate(session, policy_id),
             cost=_cost(policy),
@@ -109,24 +109,23 @@ def evaluation_end(evaluation_id: int, settings: Settings) -> EvaluationEnd:
     """What came of an evaluation."""
     with open_database(settings) as sessions, sessions() as session:
         found = evaluations.get_evaluation(session, evaluation_id)
-        has_comparison = bool(found.metrics and "comparison" in found.metrics)
-        return EvaluationEnd(found, _figures(found) if has_comparison else None, _gate(session, found.policy_id))
+        figures = None if found.comparison is None else _figures(found)
+        return EvaluationEnd(found, figures, _gate(session, found.policy_id))
 
 
 def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
-    assert evaluation.metrics is not None and evaluation.finished_at is not None
-    found = evaluation.metrics["comparison"]
-    count = found["comparison_count"]
-    controlled = found["length_controlled"]
+    found = evaluation.comparison
+    assert found is not None and evaluation.finished_at is not None
+    controlled = found.length_controlled
     return EvaluationFigures(
         annotator=evaluation.annotator or "people",
         baseline=evaluation.baseline,
-        win=found["wins"],
-        tie=count - found["wins"] - found["losses"],
-        lose=found["losses"],
-        rate=Rate(*found["rate"]),
+        win=found.wins,
+        tie=found.ties,
+        lose=found.losses,
+        rate=Rate(*found.rate),
         length_controlled=None if controlled is None else Rate(*controlled),
-        prompt_count=found["prompt_count"],
+        prompt_count=found.prompt_count,
         seed=evaluation.seed,
         compared_at=evaluation.finished_at,
     )
@@ -151,8 +150,7 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _cost(policy: PolicyRecord) -> Cost | None:
     if not policy.seconds:
         return None
-    tokens = (policy.metrics or {}).get("response_tokens", 0)
-    return Cost(policy.seconds, tokens / policy.seconds, (policy.peak_memory_bytes or 0) / MEGABYTE)
+    return Cost(policy.seconds, policy.response_tokens / policy.seconds, (policy.peak_memory_bytes or 0) / MEGABYTE)
 
 
 def _examples(session: Session, evaluation: EvaluationRecord) -> list[ResponseExample]:

@@ -1,0 +1,236 @@
+"""What an evaluation measures of a policy, and the JSON it is stored as. Standard library alone: `db` reads it too.
+
+The JSON's names are the records' own, so that SQL can ask for them; `version` says which ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from models.intervals import Interval
+
+VERSION = 1  # also of what was stored before there was a version
+
+
+class MeasurementsVersionError(ValueError):
+    """Measurements are stored in a version that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonSummary:
+    """What an annotator made of a policy's responses beside a baseline's.
+
+    Attributes:
+        win: share of comparisons the policy won, the mean over prompts; with `tie` and `lose` 1.
+        rate: win + tie / 2 with its interval.
+        wins: comparisons the policy won; of `comparison_count`, `losses` it lost.
+        length_controlled: the rate at equal lengths; None where length and quality cannot be told apart.
+        unread: pairs without a verdict that can be read.
+    """
+
+    win: float
+    tie: float
+    lose: float
+    rate: Interval
+    prompt_count: int
+    comparison_count: int
+    wins: int
+    losses: int
+    length_controlled: Interval | None
+    unread: int
+
+    @property
+    def ties(self) -> int:
+        """Comparisons that nobody won."""
+        return self.comparison_count - self.wins - self.losses
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON takes them."""
+        controlled = self.length_controlled
+        return asdict(self) | {
+            "rate": list(self.rate),
+            "length_controlled": None if controlled is None else list(controlled),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> ComparisonSummary:
+        """The record of which `as_dict` wrote the figures."""
+        controlled = stored["length_controlled"]
+        intervals = {
+            "rate": Interval(*stored["rate"]),
+            "length_controlled": None if controlled is None else Interval(*controlled),
+        }
+        return cls(**{**stored, **intervals})
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSummary:
+    """What a policy makes of held-out preferences, measured against its reference (`statistics.reward_summary`)."""
+
+    margin: Interval
+    loss: Interval
+    accuracy: Interval
+    perplexity: Interval
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The figures by name."""
+        return {"margin": self.margin, "loss": self.loss, "accuracy": self.accuracy, "perplexity": self.perplexity}
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Plain numbers for JSON: `margin`, `margin_low`, `margin_high` and so on; None for a bound at infinity."""
+        return {
+            name + suffix: number if math.isfinite(number) else None
+            for name, interval in self.intervals.items()
+            for suffix, number in zip(("", "_low", "_high"), interval, strict=True)
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, float | None]) -> RewardSummary:
+        """The record of which `as_dict` wrote the numbers; None is ∞, below a finite value −∞."""
+        return cls(*(_interval(stored, name) for name in ("margin", "loss", "accuracy", "perplexity")))
+
+
+class TextScores(NamedTuple):
+    """Overlap with reference texts, in percent (0 to 100)."""
+
+    bleu_4: float
+    rouge_1: float
+    rouge_2: float
+    rouge_l: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What a policy was measured at on what was held out; None where there was nothing to measure it on.
+
+    `key` names the held-out examples by their texts, None where an older version stored no key.
+    """
+
+    key: str | None
+    rewards: RewardSummary | None
+    text_scores: TextScores | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and the 5 %, 50 % and 95 % quantiles of one figure over responses (no interval of the mean)."""
+
+    mean: float
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What the embeddings of n responses of g prompts changed by; None where there is nothing to measure.
+
+    Attributes:
+        response_count: responses measured.
+        left_out_count: responses without a usable embedding (not finite or zero) under one model or both.
+        correlation: Pearson's r over the d entries of a response's two embeddings.
+        cosine: of a response's two embeddings.
+        pair_count: pairs of two responses to one prompt.
+        similarity_edges: (bins + 1) edges that both histograms share; empty without a pair.
+        base_counts: pairs a bin, by their cosine under the base model.
+        policy_counts: the same under the policy.
+        base_similarity: mean cosine of the pairs under the base model.
+        policy_similarity: the same under the policy.
+        rank_correlation: Spearman's ρ of the pairs' two cosines over all prompts, ties at their mean rank; None below
+            2 pairs and where one side's cosines are all equal.
+        easy_prompt_count: prompts that have an `easy` pair (REAL eq. 9) under both models.
+        same_easy_share: the share of them whose two pairs are the same.
+    """
+
+    response_count: int
+    left_out_count: int
+    correlation: Spread | None
+    cosine: Spread | None
+    pair_count: int
+    similarity_edges: tuple[float, ...]
+    base_counts: tuple[int, ...]
+    policy_counts: tuple[int, ...]
+    base_similarity: float | None
+    policy_similarity: float | None
+    rank_correlation: float | None
+    easy_prompt_count: int
+    same_easy_share: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON takes them; `from_dict` reads them back, from JSON too."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Drift:
+        """The record of which `as_dict` wrote the figures."""
+        spreads = {name: stored[name] and Spread(**stored[name]) for name in ("correlation", "cosine")}
+        lists = {name: tuple(stored[name]) for name in ("similarity_edges", "base_counts", "policy_counts")}
+        return cls(**{**stored, **spreads, **lists})
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """All that an evaluation came to so far; None is what was not measured, or nobody has compared.
+
+    `drift`: context of the embeddings ("response", "prompt_and_response") to how far they moved.
+    """
+
+    comparison: ComparisonSummary | None = None
+    held_out: HeldOut | None = None
+    drift: Mapping[str, Drift] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON that is stored: a key for each thing measured, `{}` where it was to be and could not."""
+        stored: dict[str, Any] = {"version": VERSION}
+        if self.comparison is not None:
+            stored["comparison"] = self.comparison.as_dict()
+        if self.held_out is not None:
+            rewards, scores = self.held_out.rewards, self.held_out.text_scores
+            if self.held_out.key is not None:
+                stored["held_out_key"] = self.held_out.key
+            stored["held_out"] = {} if rewards is None else rewards.as_dict()
+            stored["text_scores"] = {} if scores is None else scores._asdict()
+        if self.drift is not None:
+            stored["drift"] = {context: drift.as_dict() for context, drift in self.drift.items()}
+        return stored
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Measurements:
+        """The record of which `as_dict` wrote the JSON.
+
+        Raises:
+            MeasurementsVersionError: If it is of another version.
+        """
+        version = stored.get("version", VERSION)
+        if version != VERSION:
+            raise MeasurementsVersionError(
+                f"expected the measurements of an evaluation in version {VERSION}, got version {version!r}; update "
+                "Antipode to the one that stored them, or to a newer one"
+            )
+        return cls(
+            comparison=ComparisonSummary.from_dict(stored["comparison"]) if "comparison" in stored else None,
+            held_out=_held_out(stored) if "held_out" in stored else None,
+            drift={context: Drift.from_dict(one) for context, one in stored["drift"].items()}
+            if "drift" in stored
+            else None,
+        )
+
+
+def _interval(stored: Mapping[str, float | None], name: str) -> Interval:
+    value, low, high = (stored[name + suffix] for suffix in ("", "_low", "_high"))
+    if value is None:
+        return Interval(math.inf, math.inf if low is None else low, math.inf)
+    return Interval(value, -math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _held_out(stored: Mapping[str, Any]) -> HeldOut:
+    rewards, scores = stored["held_out"], stored.get("text_scores")
+    return HeldOut(
+        stored.get("held_out_key"),
+        RewardSummary.from_dict(rewards) if rewards else None,
+        TextScores(**scores) if scores else None,
+    )
