@@ -10,7 +10,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -212,9 +211,13 @@ def _save(folder: Path, network: ConditionalAutoencoder, tokenizer: Any, records
     """Write beside the folder's place and move it there, unless another process was faster."""
     from safetensors.torch import save_model
 
-    with suppress(FileExistsError), whole_folder(folder, is_replacing=False) as draft:
-        tokenizer.save_pretrained(draft)
-        network.encoder.config.save_pretrained(draft)
-        save_model(network, str(draft / _WEIGHTS))
-        for name, record in records.items():
-            (draft / name).write_text(json.dumps(record, indent=2), "utf-8")
+    try:
+        with whole_folder(folder, is_replacing=False) as draft:
+            tokenizer.save_pretrained(draft)
+            network.encoder.config.save_pretrained(draft)
+            save_model(network, str(draft / _WEIGHTS))
+            for name, record in records.items():
+                (draft / name).write_text(json.dumps(record, indent=2), "utf-8")
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
