@@ -6,12 +6,10 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,15 +40,13 @@ from engine_processes import start_engine_server, use_engine_server
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
+from surroundings import REAL_DATA, ROOT, accepts, answers, free_port, wait_for
 
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
 from models.demo import MODEL_FOLDER
 from tasks.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
-REAL_DATA = ROOT.parent / "shared" / "data"
-SERVER_START_S = 90
 COMMAND_TIMEOUT_S = 280
 
 hypothesis_settings.register_profile("antipode", deadline=None, derandomize=True)
@@ -117,7 +113,7 @@ def postgres_server() -> Iterator[str]:
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
         as_user = ["runuser", "-u", "postgres", "--"]
-    port = _free_port()
+    port = free_port()
     data = folder / "data"
     initdb = [str(programs[-1] / "initdb"), "-D", str(data), "-U", "antipode", "-A", "trust", "--no-sync"]
     subprocess.run([*as_user, *initdb], check=True, capture_output=True, cwd="/")
@@ -130,7 +126,7 @@ def postgres_server() -> Iterator[str]:
     )
     url = f"postgresql://antipode@127.0.0.1:{port}"
     try:
-        _wait_for(lambda: _accepts(port), "PostgreSQL")
+        wait_for(lambda: accepts(port), "PostgreSQL")
         time.sleep(0.5)  # it listens a moment before it takes connections
         yield url
     finally:
@@ -200,7 +196,7 @@ def demo_model() -> Path:
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Prefect server; the address of its API."""
     home = tmp_path_factory.mktemp("prefect-server")
-    port = _free_port()
+    port = free_port()
     with (home / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
@@ -211,7 +207,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
         address = f"http://127.0.0.1:{port}/api"
         try:
-            _wait_for(lambda: _answers(f"{address}/health"), "the Prefect server")
+            wait_for(lambda: answers(f"{address}/health"), "the Prefect server")
             yield address
         finally:
             os.killpg(server.pid, 15)
@@ -296,30 +292,3 @@ def _has_module(name: str) -> bool:
     import importlib.util
 
     return importlib.util.find_spec(name) is not None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-def _wait_for(is_ready: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SERVER_START_S
-    while not is_ready():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not start within {SERVER_START_S} s")
-        time.sleep(0.1)

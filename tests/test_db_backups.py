@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from curation_steps import configured, curate
+from labelling_steps import OWN, own_row
 from pydantic_settings import CliApp
 from sqlalchemy import create_engine, inspect, text
-from test_db_queries import add
-from test_tasks_labelling import OWN, own_row
-from test_tasks_steps import configured, curate
+from stored_rows import add
+from surroundings import ROOT, on_postgresql, on_sqlite
 
 from db.backups import BackupError, back_up, restore
 from db.engine import make_engine
@@ -42,11 +42,6 @@ for turn in itertools.count():
             connection.execute(text(row), {{"name": f"{{turn}}/{{number}}", "now": "2026-01-01 00:00:00"}})
     print(turn, flush=True)
 """
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-on_postgresql = pytest.mark.parametrize(
-    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
-)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from itertools import count
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from test_db_policies import open_align_run, open_policy
-from test_db_queries import add, all_prompt_ids, ids_by_text, row
+from stored_policies import open_align_run, open_policy
+from stored_rows import add, all_prompt_ids, ids_by_text, row
 
 from db import evaluations, policies
 from db.labels import judgements

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from test_db_queries import add, all_prompt_ids, ids_by_text, open_run, row
+from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
+from stored_rows import add, all_prompt_ids, ids_by_text, open_run, row
 
 from db import pairs, runs
 from db.engine import alone
@@ -16,11 +17,9 @@ from db.schema.labels import Judgement as StoredJudgement
 from db.schema.labels import Snapshot
 from models.exchange.trainers import content_hash
 from models.judging.replies import StoredReply
-from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Preference
+from models.labelling.records import AnnotatorIdentity, PairKey, Preference
 from models.records import ImportedPair, Pair, content_key
 
-ANNA = AnnotatorIdentity("person", "anna")
-BEN = AnnotatorIdentity("person", "ben")
 JUDGE = AnnotatorIdentity("judge", "judge", (("temperature", 0.0),), has_both_orders=True)
 
 
@@ -43,14 +42,6 @@ def world(sessions):
             ],
         )
     return run_id, xy, vw
-
-
-def judge(sessions, identity, pair, verdict, left=None, **values):
-    with sessions.begin() as session:
-        annotator_id = judgements.add_annotator(session, identity)
-        judgement = Judgement(pair, left or pair.first_response_id, verdict, **values)
-        new = judgements.add_judgements(session, annotator_id, [judgement])
-        return new, preferences.recompute(session, [pair])
 
 
 def preference(sessions, pair, rule="majority"):
@@ -146,12 +137,6 @@ def test_rules_and_chosen_annotators_are_kept_side_by_side(sessions, world):
         assert preferences.outcome_counts(session, "unanimous", [xy]) == {"contradiction": 1}
 
 
-def rows_of(sessions, run_id, **changes):
-    values = {"run_id": run_id, "strategies": (), "min_support": 0.0} | changes
-    with sessions() as session:
-        return list(snapshots.preference_rows(session, "majority", **values))
-
-
 def test_only_decisive_preferences_become_rows_once_a_pair(sessions, world):
     run_id, xy, vw = world
     judge(sessions, ANNA, xy, "second")
@@ -166,17 +151,6 @@ def test_only_decisive_preferences_become_rows_once_a_pair(sessions, world):
     judge(sessions, BEN, xy, "second")
     judge(sessions, AnnotatorIdentity("person", "carl"), xy, "first")
     assert rows_of(sessions, run_id, min_support=0.7) == []
-
-
-def take_snapshot(sessions, rows, name="mine"):
-    with sessions.begin() as session:
-        return snapshots.add_snapshot(
-            session,
-            [snapshots.lineage(row) for row in rows],
-            name=name,
-            content_hash=content_hash(rows),
-            query={"rule": "majority"},
-        )
 
 
 def test_a_snapshot_stays_as_it_was_when_labels_change(sessions, world):

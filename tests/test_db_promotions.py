@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from test_db_policies import finish, open_align_run, open_policy
+from stored_policies import finish, open_align_run, open_policy
 
 from db import policies, promotions
 from models.alignment.records import MetricPoint

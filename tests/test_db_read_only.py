@@ -16,7 +16,8 @@ import pyarrow.parquet
 import pytest
 from pydantic_settings import CliApp
 from sqlalchemy import text
-from test_db_queries import add
+from stored_rows import add
+from surroundings import on_postgresql, on_sqlite
 
 from db.read_only import QueryError, ask
 from db.schema.views import VIEWS
@@ -56,11 +57,6 @@ WRITES = [
     "REINDEX",
     "BEGIN IMMEDIATE",
 ]
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-on_postgresql = pytest.mark.parametrize(
-    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
-)
 
 
 @pytest.fixture

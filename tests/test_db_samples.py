@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_db_queries import GENERATOR, add, all_prompt_ids, row
+from stored_rows import GENERATOR, add, all_prompt_ids, row
 
 from db import prompts, responses
 from db.samples import Sample, references, samples

@@ -12,9 +12,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import ROOT
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from surroundings import ROOT
 
 from db.engine import batches, insert_new, make_engine
 from db.migrations import VERSIONS, DatabaseOutdatedError, downgrade, newest_revision, require_current, upgrade

@@ -6,10 +6,10 @@ import re
 import shlex
 
 import pytest
-from conftest import ROOT
 from pydantic_settings import CliApp
 from sqlalchemy import inspect, text
-from test_db_policies import finish, open_align_run, open_policy
+from stored_policies import finish, open_align_run, open_policy
+from surroundings import ROOT
 
 from db import evaluations, policies, promotions, runs
 from db.labels import judgements, labelling, preferences

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from alignment_world import prefer, tiny_model
-from test_flows_failures import assert_one_line
+from refusals import assert_one_line
+from surroundings import on_postgresql, on_sqlite
 
 QUICK = (
     "--sft.epochs", "0", "--evaluate.annotator", "rubric", "--evaluate.max_tokens", "4",
@@ -12,11 +13,6 @@ QUICK = (
 )  # fmt: skip
 COMPARED = ("--evaluate.annotator", "rubric", "--evaluate.max_tokens", "4", "--evaluate.backend", "transformers")
 TRAINED = ("--train.epochs", "1", "--train.learning_rate", "1e-3", "--train.batch_size", "4")
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-on_postgres = pytest.mark.parametrize(
-    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
-)
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
     assert_one_line(antipode("curate", "--model.name", "promoted"), 1, "no policy is in use; promote one")
 
 
-@on_postgres
+@on_postgresql
 def test_rounds_without_labels(antipode, model, sessions):
     rounds = ("--rounds.count", "1", "--rounds.epochs", "1", "--rounds.batch_size", "4", "--max_tokens", "4")
     guide = ("--guide.layers", "1", "--guide.heads", "2", "--guide.hidden_size", "16", "--guide.epochs", "1")

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pandas
 import pytest
-from conftest import REAL_DATA, ROOT
 from sqlalchemy import func, select
+from surroundings import REAL_DATA, ROOT
 
 from db.engine import make_engine, make_session_factory
 from db.schema import curation

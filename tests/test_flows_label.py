@@ -14,16 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ROOT
+from chat_server import ChatServer
+from judged_pairs import prefers, sides
+from refusals import assert_one_line
 from service_parts import eventually
 from sqlalchemy import text
-from test_flows_failures import assert_one_line
-from test_models_generation_openai import ChatServer
-from test_models_labelling_judge import prefers, sides
+from surroundings import ROOT, on_sqlite
 
 PAIRS = 60
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture

@@ -14,15 +14,11 @@ import httpx
 import psutil
 import pytest
 from alignment_world import chosen_prompts, tiny_model
-from conftest import ROOT, _free_port
 from service_parts import CONFIG, Service, eventually, kill_family, label_all
 from sqlalchemy import create_engine, text
+from surroundings import ROOT, free_port, on_postgresql, on_sqlite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-on_postgres = pytest.mark.parametrize(
-    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
-)
 VERDICTS = ["left", "right", "left"] * 3
 QUICK = {
     "sft": {"epochs": 0},
@@ -54,7 +50,7 @@ def rows(settings, query):
 
 @on_sqlite
 def test_one_command_starts_everything_and_ctrl_c_leaves_nothing(settings, tmp_path):
-    port, page_port = _free_port(), _free_port()
+    port, page_port = free_port(), free_port()
     command = ["up", "--prefect_port", str(port), "--page_port", str(page_port), "--annotators", "anna"]
     command += ["--nightly", "prompts", "--model", str(ROOT / "models" / "demo" / "shipped_model")]
     parts = Service(tmp_path, settings.variables())
@@ -201,7 +197,7 @@ def test_a_run_whose_worker_and_server_are_killed_is_taken_up_without_a_lost_or_
     assert len(rows(settings, "SELECT DISTINCT prompt_id FROM pairs")) == 150
 
 
-@on_postgres
+@on_postgresql
 def test_four_workers_with_passwords_share_a_postgresql_and_double_nothing(
     service, settings, postgres_server, tmp_path
 ):

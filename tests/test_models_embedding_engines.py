@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_models_embedding import TEXTS, make_embedder, make_model, requests_of
+from tiny_embedders import TEXTS, make_embedder, make_model, requests_of
 
 from models.embedding import Context
 from models.embedding.hidden_state import HiddenStateEmbedder

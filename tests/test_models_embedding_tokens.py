@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_models_embedding import PROMPT, TEXTS, make_tokenizer, plain_ids, requests_of
+from tiny_embedders import PROMPT, TEXTS, make_tokenizer, plain_ids, requests_of
 
 from models.embedding.tokens import token_budget_batches, tokenize
 from models.prompting import render_prompt

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_models_alignment_trainer_failures import largest_file
+from small_disks import largest_file
 
 from models.files import _replace_folder, whole_file, whole_folder
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_models_generation import tiny_tokenizer
+from tiny_generators import tiny_tokenizer
 
 from models.generation.sampling import RowNoise, StopStrings, first_stop, read_response, warped_scores
 from models.records import GeneratedResponse

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_models_generation import CHAT_TEMPLATE, build_tiny_model, request, sampling
+from tiny_generators import CHAT_TEMPLATE, build_tiny_model, request, sampling
 
 from models.errors import ModelLoadError, PromptTooLongError
 from models.generation.isolated import IsolatedGenerator

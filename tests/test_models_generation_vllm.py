@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_models_generation import build_tiny_model, request, sampling
+from tiny_generators import build_tiny_model, request, sampling
 
 from models.errors import ModelLoadError, PromptTooLongError
 from models.generation.isolated import IsolatedGenerator

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_models_labelling_reward_model import make_labeller, make_reward_model
+from reward_models import make_labeller, make_reward_model
 
 from models.demo.corpus import demo_prompts, training_dialogues
 from models.labelling import Labeller, as_judgement

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from surroundings import ROOT
 
 from models.number_format import Capabilities, NumberFormat, choose_format, measured_rate, this_device
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_models_generation import CHAT_TEMPLATE, tiny_tokenizer
+from tiny_generators import CHAT_TEMPLATE, tiny_tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from models.errors import ModelLoadError, PromptTooLongError

@@ -1,10 +1,8 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
 
@@ -13,15 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
-from numpy.typing import ArrayLike, NDArray
+from report_pages import EVIL, Floats, Tags, candidates, report, result
 
 import models.report
 from models.report import (
     CurationReport,
-    NextStep,
     PromptCandidates,
     ResponseCounts,
-    ShownPair,
     StrategyResult,
     render_report,
     write_report,
@@ -29,70 +25,9 @@ from models.report import (
 from models.report.candidate_map import HEIGHT, WIDTH, draw_map, most_telling, project
 from models.report.histograms import bin_counts, common_edges, draw_histograms
 
-Floats = NDArray[np.floating]
-
-EVIL = '<script>document.title = "taken"</script><img src="https://example.com/x" onerror="document.title = 1">'
-TEXTS = ("Water it weekly.", "Never water it.", "Water it each week.", "What a rude thing to ask!")
-AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
-
-
-def result(similarities: ArrayLike, examples: Iterable[ShownPair] = (), **unpaired: int) -> StrategyResult:
-    return StrategyResult(np.array(similarities, np.float32), unpaired, tuple(examples))
-
-
-def candidates(
-    pairs: Mapping[str, tuple[int, int]], texts: tuple[str, ...] = TEXTS, embeddings: Floats | None = None
-) -> PromptCandidates:
-    made = np.random.default_rng(5).normal(size=(len(texts), 6)).astype(np.float32)
-    return PromptCandidates("How do I look after a fern?", texts, made if embeddings is None else embeddings, pairs)
-
-
-def report(text: str = "fern") -> CurationReport:
-    pair = ShownPair(text, f"{text} one", f"{text} two", 0.25, 1, 6)
-    return CurationReport(
-        title=text,
-        run_id="run-1",
-        name=text,
-        started_at=AT,
-        finished_at=AT.replace(hour=10, minute=34),
-        model=text,
-        settings={text: text, "seed": "7"},
-        counts=ResponseCounts(prompts=1200, responses=9600, duplicates=300, empty=0, truncated=1),
-        strategies={
-            "hard": result([0.8, 0.9], [pair], **{text: 3}),
-            "easy": result([0.1, 0.2, 0.4], [pair]),
-        },
-        candidates=(replace(candidates({"easy": (0, 1), "hard": (0, 2)}), prompt=text, responses=(text, *TEXTS[1:])),),
-        next_steps=(NextStep(text, text), NextStep("Export", "antipode export")),
-    )
-
 
 def bare(strategies: Mapping[str, StrategyResult], shown: tuple[PromptCandidates, ...] = ()) -> CurationReport:
     return replace(report(), strategies=strategies, candidates=shown, settings={}, next_steps=())
-
-
-class Tags(HTMLParser):
-    """Collects tags and attributes, and notices tags that do not match."""
-
-    VOID = frozenset({"meta", "path", "line", "circle"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.attributes: set[str] = set()
-        self.open: list[str] = []
-        self.feed(page)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
 
 
 def test_the_page_says_what_the_run_did() -> None:

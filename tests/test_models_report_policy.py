@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from test_models_report import EVIL, Tags
+from report_pages import EVIL, Tags
 
 from models.alignment.records import MetricPoint, MetricSplit
 from models.evaluation.drift import embedding_drift

@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 import pytest
-from conftest import ROOT
-from test_db_queries import open_run
-from test_tasks_steps import on_sqlite
+from stored_rows import open_run
+from surroundings import ROOT, on_sqlite
 
 from db import runs
 from flows.service.worker import make_gpu_limit

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 from alignment_world import align_config, ld_align_config, prefer, tiny_model
-from conftest import ROOT
+from curation_steps import configured, row
+from labelling_steps import label
+from reward_models import make_reward_model
 from sqlalchemy import text
-from test_db_queries import add
-from test_models_labelling_reward_model import make_reward_model
-from test_tasks_labelling import label
-from test_tasks_steps import configured, on_sqlite, row
+from stored_rows import add
+from surroundings import ROOT, on_sqlite
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
+from surroundings import ROOT
 
 from tasks import progress
 from tasks.progress import stage_progress, step_progress

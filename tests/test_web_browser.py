@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
-import time
 from pathlib import Path
 
 import pytest
+from page_site import Site
+from page_visitor import Visitor, open_queue, open_queue_of, stored
 from sqlalchemy import func, select, update
-from test_db_queries import row
-from test_models_generation_openai import free_port
-from test_web_app import SECRET, Visitor, open_queue, open_queue_of, stored
+from stored_rows import row
 
 from db.schema import labels
 from models.records import ImportedResponse, ImportedRow, Prompt
-from web.app import create_app
-from web.server import make_server
-from web.sign_in import sign_in_token
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
@@ -62,36 +57,6 @@ So weigh out **30,000 g**, and use the beans within three weeks.""",
 HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
 
 [click](javascript:window.hacked=3) ![picture](http://127.0.0.1/x.png)"""
-
-
-class Site:
-    """The page on a server of its own, which can be stopped and started again on the same port."""
-
-    def __init__(self, sessions):
-        self.app = create_app(sessions, secret=SECRET, lease_s=600)
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self):
-        self.server = make_server(self.app, host="127.0.0.1", port=self.port)
-        self.thread = threading.Thread(target=self.server.run)
-        self.thread.start()
-        wait_for(lambda: self.server.started)
-
-    def stop(self):
-        self.server.should_exit = True
-        self.thread.join()
-
-    def link(self, name):
-        return f"{self.address}/sign-in?token={sign_in_token(SECRET, name)}"
-
-
-def wait_for(is_ready):
-    deadline = time.monotonic() + 20
-    while not is_ready():
-        assert time.monotonic() < deadline, "waited 20 s"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from http.client import HTTPConnection
 
 import pytest
 from fastapi.testclient import TestClient
+from page_site import Site
+from page_visitor import HERE, HTML, SECRET, Visitor, open_queue, stored
 from sqlalchemy import update
-from test_web_app import HERE, HTML, SECRET, Visitor, on_sqlite, open_queue, stored
-from test_web_browser import Site
+from surroundings import on_sqlite
 
 from db.schema import labels
 from web.app import create_app

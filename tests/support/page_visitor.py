@@ -1,0 +1,60 @@
+"""A visitor of the labelling page, and queues for them."""
+
+from __future__ import annotations
+
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from stored_rows import add, ids_by_text, row
+
+from db.labels import queues
+from db.schema import labels
+from models.labelling.records import PairKey
+from web.app import create_app
+from web.sign_in import sign_in_token
+
+SECRET = b"sixteen bytes it"
+
+
+HTML = {"accept": "text/html"}
+
+
+HERE = {"sec-fetch-site": "same-origin"}
+
+
+def open_queue(sessions, *texts, name="a queue", judgements_per_pair=1, prompt="why?"):
+    """A queue of one pair for each two texts, each pair with a prompt of its own; the pairs in the order given."""
+    texts = texts or ("first text", "second text")
+    rows = [row(at, f"{prompt} {at}", *texts[at : at + 2]) for at in range(0, len(texts), 2)]
+    return open_queue_of(sessions, rows, name=name, judgements_per_pair=judgements_per_pair)
+
+
+def open_queue_of(sessions, rows, *, name="a queue", judgements_per_pair=1):
+    add(sessions, *rows, name=name)
+    ids = ids_by_text(sessions)
+    pairs = [PairKey(*sorted(ids[response.text] for response in each.responses)) for each in rows]
+    with sessions.begin() as session:
+        return queues.open_queue(session, name=name, pairs=pairs, judgements_per_pair=judgements_per_pair, seed=0)
+
+
+def stored(sessions):
+    with sessions() as session:
+        return list(session.scalars(select(labels.Judgement).order_by(labels.Judgement.id)))
+
+
+class Visitor:
+    """A person's browser as far as requests go."""
+
+    def __init__(self, sessions, name="Ana"):
+        self.name = name
+        self.http = TestClient(create_app(sessions, secret=SECRET, lease_s=600))
+        assert self.http.get("/sign-in", params={"token": sign_in_token(SECRET, name)}).status_code == 200
+
+    def pair(self, queue_id):
+        return self.http.get(f"/queues/{queue_id}/pair").json()["pair"]
+
+    def post(self, path, **body):
+        return self.http.post(path, json={"person": self.name, **body}, headers=HERE)
+
+    def judge(self, queue_id, pair, verdict="left", seconds=0.0):
+        showing = {name: pair[name] for name in ("left_id", "right_id", "shown_at")}
+        return self.post(f"/queues/{queue_id}/verdicts", **showing, verdict=verdict, seconds=seconds)

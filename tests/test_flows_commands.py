@@ -1,0 +1,115 @@
+"""The command line's border: what it loads for which command, what it says to typing errors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from surroundings import ROOT
+
+RUN_AND_LIST = """
+import runpy, sys
+try:
+    runpy.run_module("flows", run_name="__main__", alter_sys=True)
+finally:
+    print("loaded:", *sys.modules, file=sys.stderr)
+"""
+SLOW_TO_LOAD = {
+    "alembic", "datasets", "faiss", "fastapi", "httpx", "huggingface_hub", "openai", "pandas", "prefect", "pyarrow",
+    "scipy", "tokenizers", "torch", "transformers", "vllm",
+}  # fmt: skip
+COMMANDS = {
+    f"flows.commands.{part}"
+    for part in (
+        "alignment", "curation", "database", "demo", "doctor", "exchange", "labels", "policies", "quality", "runs",
+        "service",
+    )
+}  # fmt: skip
+CONFIGURATIONS = {
+    f"tasks.config.curation.{part}" for part in ("alignment", "curation", "evaluation", "exchange", "labels", "rounds")
+}
+
+
+def run(folder, *arguments, code=None, **environment):
+    start = ["-m", "flows"] if code is None else ["-c", code]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(
+        [sys.executable, *start, *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, newest_sqlite):
+    """An installation with an empty database."""
+    place = tmp_path_factory.mktemp("installation")
+    (place / ".antipode").mkdir()
+    (place / ".antipode" / "antipode.db").write_bytes(newest_sqlite.read_bytes())
+    return place
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "configuration"),
+    [
+        (["--help"], None, None),
+        ([], None, None),
+        (["runs"], "runs", None),
+        (["pairs"], "runs", None),
+        (["sql", "SELECT 1"], "database", None),
+        (["policies"], "policies", None),
+        (["quality"], "quality", None),
+        (["export", "rows.jsonl"], "exchange", "exchange"),
+        (["curate", "--help"], "curation", "curation exchange"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_command_that_only_looks_loads_no_engine_and_no_other_commands_settings(
+    folder, arguments, module, configuration
+):
+    ended = run(folder, *arguments, code=RUN_AND_LIST)
+
+    loaded = set(ended.stderr.partition("loaded: ")[2].split())
+    assert "sys" in loaded
+    assert loaded & SLOW_TO_LOAD == set()
+    assert loaded & COMMANDS == ({f"flows.commands.{module}"} if module else set())
+    assert loaded & CONFIGURATIONS <= {f"tasks.config.curation.{name}" for name in (configuration or "").split()}
+
+
+def test_help_names_every_command_and_costs_no_library(folder):
+    from flows.__main__ import COMMANDS as KNOWN
+
+    shown = run(folder, "--help", code=RUN_AND_LIST)
+
+    assert all(f"  {name} " in shown.stdout for name in KNOWN)
+    assert run(folder).stdout == run(folder, "-h").stdout == shown.stdout
+    assert not {"pydantic", "sqlalchemy", "rich"} & set(shown.stderr.split())
+
+
+def test_every_command_is_where_the_table_says_and_its_help_shows_its_settings():
+    import importlib
+
+    from flows.__main__ import COMMANDS as KNOWN
+
+    for command in KNOWN.values():
+        model = getattr(importlib.import_module(f"flows.commands.{command.module}"), command.name)
+        assert callable(model.cli_cmd) and model.__doc__
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("curat", "did you mean curate? See: antipode --help"), ("xyzzy", "see: antipode --help")],
+)
+def test_a_command_that_does_not_exist_is_answered_with_the_nearest(folder, name, advice):
+    ended = run(folder, name)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"antipode: there is no command '{name}'; {advice}\n"
+
+
+def test_a_setting_that_does_not_exist_is_named_and_an_environment_variable_is_no_setting(folder):
+    unknown = run(folder, "pairs", "--strateg", "easy")
+    ended = run(folder, "runs", RUNS="7", COMMAND="runs", PAIRS="x", LIMIT="nonsense")
+
+    assert unknown.returncode == 2 and "--strateg" in unknown.stderr
+    assert (ended.returncode, ended.stdout) == (0, "no runs yet; make one: antipode demo, or antipode curate\n")

@@ -1,0 +1,188 @@
+"""Prefect's temporary server: waited for as long as it works, gone in every way out, one line where it cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from refusals import SCRIPTED, assert_one_line
+from service_parts import eventually
+from surroundings import ROOT, free_port, on_sqlite
+
+from flows.processes import child_process
+from flows.processes.child_process import StalledError, wait_while_working
+from flows.processes.engine import FolderError, require_folder, require_home
+
+CURATE = ("curate", *SCRIPTED, "--generate.prompts_per_shard", "1")
+NOWHERE = "/dev/null/nowhere"  # below a file: not even the superuser can make it
+
+
+@pytest.fixture
+def start(settings, tmp_path):
+    """Start a command without a lasting Prefect server; what it leaves is killed."""
+    started = []
+
+    def start_command(*arguments, **environment):
+        command = [sys.executable, "-m", "flows", *arguments]
+        variables = os.environ | {"PREFECT_API_URL": None, "PYTHONPATH": str(ROOT)} | environment
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=tmp_path,
+                env={name: value for name, value in variables.items() if value is not None},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start_command
+    for process in started:
+        process.kill()
+        process.wait()
+    for left in children_of_nobody(tmp_path):
+        left.kill()
+
+
+def children_of_nobody(folder):
+    """Processes that work in this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def child_of(process):
+    return eventually(lambda: psutil.Process(process.pid).children(), "a server", timeout_s=60)[0]
+
+
+def ended(process):
+    """How it ended, as soon as nobody holds its streams any more."""
+    said, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+
+
+def import_prompts(antipode, tmp_path, count):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"Tell me about number {n}."}) + "\n" for n in range(count)))
+    assert antipode("import", str(path)).returncode == 0
+
+
+@on_sqlite
+def test_a_slow_start_is_waited_for_and_said_and_neither_sigterm_nor_the_end_leaves_a_server(antipode, start, tmp_path):
+    """Without a home folder, as a container's user: Prefect's own is named."""
+    import_prompts(antipode, tmp_path, 120)
+    homeless = {"HOME": NOWHERE, "PREFECT_HOME": str(tmp_path / "prefect")}
+    stopped = start(*CURATE, **homeless)
+    server = child_of(stopped)
+    server.suspend()
+    time.sleep(7)
+    server.resume()
+    eventually(lambda: "running" in antipode("runs").stdout, "the run", timeout_s=60)
+    stopped.send_signal(signal.SIGTERM)
+    result = ended(stopped)
+    assert result.returncode == -signal.SIGTERM
+    assert "Prefect's temporary server is still starting, " in result.stderr
+    eventually(lambda: not children_of_nobody(tmp_path), "the server's end", timeout_s=10)
+
+    whole = ended(start(*CURATE, **homeless))
+    assert whole.returncode == 0 and "taking up run 1" in whole.stderr, whole.stderr
+    for word in ("Traceback", "Warning", "WARN", NOWHERE):
+        assert word not in result.stderr + whole.stderr
+    assert not children_of_nobody(tmp_path)
+
+
+@on_sqlite
+def test_a_killed_command_leaves_no_server_and_nobody_waits_for_its_output(antipode, start, tmp_path):
+    import_prompts(antipode, tmp_path, 3)
+    up = ("up", "--prefect_port", str(free_port()), "--page_port", str(free_port()))
+    for killed in (start(*CURATE), start(*up)):
+        child_of(killed)
+        killed.kill()
+        assert ended(killed).returncode == -signal.SIGKILL
+    eventually(lambda: not children_of_nobody(tmp_path), "the server's end", timeout_s=10)
+
+
+@on_sqlite
+def test_a_server_that_dies_is_one_line_with_the_end_of_its_log(antipode, start, tmp_path):
+    import_prompts(antipode, tmp_path, 3)
+    (tmp_path / "prefect").mkdir()
+    (tmp_path / "prefect" / "prefect.db").write_text("This is no database. " * 100)
+    result = ended(start(*CURATE, PREFECT_HOME=str(tmp_path / "prefect")))
+    assert_one_line(result, 1, "server ended while it started (exit status 3)", "file is not a database")
+
+
+@on_sqlite
+def test_a_folder_that_prefect_cannot_write_is_one_line_that_says_what_to_set(antipode, start, tmp_path):
+    import_prompts(antipode, tmp_path, 3)
+    variables = {"HOME": NOWHERE, "PREFECT_HOME": None}
+    assert_one_line(ended(start(*CURATE, **variables)), 1, f"{NOWHERE}/.prefect", "set PREFECT_HOME to one, such as")
+    assert_one_line(ended(start("deploy", **variables)), 1, "PREFECT_API_URL names no server")
+    up = ("up", "--prefect_port", str(free_port()), "--page_port", str(free_port()))
+    assert_one_line(antipode(*up, ANTIPODE_ARTIFACT_ROOT=NOWHERE), 1, f"{NOWHERE}/prefect", "ANTIPODE_ARTIFACT_ROOT")
+
+
+def test_a_folder_is_made_and_one_that_is_a_file_is_refused(tmp_path):
+    require_folder(tmp_path / "one" / "two", "advice")
+    assert list((tmp_path / "one" / "two").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match=r"/file is none \(File exists\); set this"):
+        require_folder(tmp_path / "file", "set this")
+
+
+def test_a_user_without_a_home_is_told_to_set_one(monkeypatch):
+    require_home()
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)  # nobody has this number
+    with pytest.raises(FolderError, match=r"user 4000000000 has no entry .* set HOME to a folder"):
+        require_home()
+
+
+def test_a_process_that_does_nothing_is_not_waited_for(monkeypatch, capsys):
+    monkeypatch.setattr(child_process, "STALLED_S", 1.5)
+    monkeypatch.setattr(child_process, "SAY_EVERY_S", 0.5)
+    with (
+        subprocess.Popen(["sleep", "60"]) as process,
+        pytest.raises(
+            StalledError, match=rf"^the sleeper \(process {process.pid}\) does not answer and has done nothing"
+        ),
+    ):
+        try:
+            wait_while_working("the sleeper", process.pid, lambda: False, require_alive=lambda: None)
+        finally:
+            process.kill()
+    assert "the sleeper is still starting, 1 s\n" in capsys.readouterr().err
+
+
+def test_a_process_that_becomes_another_program_still_ends_with_the_one_that_started_it(tmp_path):
+    become = "os.execv(sys.executable, module_command(('second',), parent_id=watched_parent()))"
+    (tmp_path / "first.py").write_text(
+        f"import os, sys\nfrom flows.processes.child_process import module_command, watched_parent\n{become}\n"
+    )
+    (tmp_path / "second.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    starter = (
+        "import os, sys, time; from flows.processes.child_process import start_module; "
+        "start_module(('first',), environment=os.environ, log=sys.stdout.buffer); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", starter],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "here\n"
+        process.kill()
+        assert process.stdout.read() == "", "its end"
+    eventually(lambda: not children_of_nobody(tmp_path), "the end of what it had started", timeout_s=10)
