@@ -59,7 +59,7 @@ def examples() -> list[Example]:
     train = set(demo_prompts("train"))
     mixed = {turns[-2].content: turns[-1].content for turns in training_dialogues(4 * len(train), seed=1)}
     pairs = [Example(Prompt.from_text(text), reference_response(text), mixed[text]) for text in sorted(mixed)]
-    return [one for one in pairs if one.chosen != one.rejected][:PAIRS]
+    return [pair for pair in pairs if pair.chosen != pair.rejected][:PAIRS]
 
 
 def settings(method: Any) -> TrainingSettings:
@@ -110,8 +110,8 @@ def run_trl(model: Path, folder: Path) -> dict[str, float]:
     from models.alignment.memory import PeakMemory
 
     rows = [
-        {"prompt": [{"role": "user", "content": one.prompt.text}], **{side: _turn(one, side) for side in SIDES}}
-        for one in examples()
+        {"prompt": [{"role": "user", "content": example.prompt.text}], **{side: _turn(example, side) for side in SIDES}}
+        for example in examples()
     ]
     arguments = DPOConfig(
         output_dir=str(folder), per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=1e-5,

@@ -67,7 +67,7 @@ def texts() -> tuple[list[GuideText], list[GuideText], list[GuideText], Any]:
 
 def utilities(rows: list[GuideText]) -> list[float]:
     """The ground truth."""
-    return [utility(one.prompt.text, one.response) for one in rows]
+    return [utility(row.prompt.text, row.response) for row in rows]
 
 
 def measure(read_out: Any, conditioning: Any, epochs: float, rows: Any, folder: Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def deploy() -> list[str]:
         _prefect_deploy()
         kept.restore()
         flows = {flow.id: flow.name for flow in client.read_flows()}
-        return sorted(f"{flows[one.flow_id]}/{one.name}" for one in client.read_deployments())
+        return sorted(f"{flows[deployment.flow_id]}/{deployment.name}" for deployment in client.read_deployments())
 
 
 def set_nightly(source: str | None, model: str | None) -> None:
@@ -85,8 +85,10 @@ def set_nightly(source: str | None, model: str | None) -> None:
                 config[section] = {**config.get(section, {}), **values}
             is_switched_on = source is not None and name == "curate/nightly"
             schedules = [
-                DeploymentScheduleUpdate(schedule=one.schedule, active=is_switched_on or one.active, slug=one.slug)
-                for one in deployment.schedules
+                DeploymentScheduleUpdate(
+                    schedule=schedule.schedule, active=is_switched_on or schedule.active, slug=schedule.slug
+                )
+                for schedule in deployment.schedules
             ]
             parameters = {**deployment.parameters, "config": config}
             client.update_deployment(deployment.id, DeploymentUpdate(parameters=parameters, schedules=schedules))

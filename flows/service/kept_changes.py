@@ -24,7 +24,7 @@ class KeptChanges:
         """Read what is on the server now, and which entries of the file are as they were when it was deployed last."""
         self._client = client
         entries = yaml.safe_load(file.read_text("utf-8"))["deployments"]
-        self._entries = {f"{one['entrypoint']} {one['name']}": content_key(_own(one)) for one in entries}
+        self._entries = {f"{entry['entrypoint']} {entry['name']}": content_key(_own(entry)) for entry in entries}
         variable = client.read_variable_by_name(VARIABLE)
         deployed = json.loads(str(variable.value)) if variable else {}
         self._before = {
@@ -58,7 +58,7 @@ class KeptChanges:
 
 
 def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
-    return {f"{one.entrypoint} {one.name}": one for one in client.read_deployments()}
+    return {f"{deployment.entrypoint} {deployment.name}": deployment for deployment in client.read_deployments()}
 
 
 def _as_it_was(before: DeploymentResponse, now: DeploymentResponse) -> DeploymentUpdate:

@@ -137,7 +137,7 @@ def _check_rows(method: Method, rows: list[Row]) -> None:
     if method != "sft" and alone:
         raise ValueError(f"{method} compares two responses, {alone} of {len(rows)} examples have none that is rejected")
     examples = [row.example for row in rows]
-    missing = sum(None in (one.reference_chosen_logps, one.reference_rejected_logps) for one in examples)
+    missing = sum(None in (example.reference_chosen_logps, example.reference_rejected_logps) for example in examples)
     if method in METHODS_WITH_REFERENCE and missing:
         raise ValueError(
             f"{method} needs the reference's log-probabilities, {missing} of {len(rows)} examples lack them; "

@@ -83,7 +83,7 @@ def length_controlled_win_rate(comparisons: Sequence[Comparison]) -> Interval | 
         ValueError: if there are no comparisons, or a score is none of 0, 0.5 and 1.
     """
     scores, clusters = _scores_and_clusters(comparisons)
-    differences = np.array([float(one.policy_length - one.baseline_length) for one in comparisons])
+    differences = np.array([float(comparison.policy_length - comparison.baseline_length) for comparison in comparisons])
     spread = float(differences.std())
     if spread == 0:
         return None if differences[0] else share(scores, clusters)
@@ -103,9 +103,11 @@ def length_controlled_win_rate(comparisons: Sequence[Comparison]) -> Interval | 
 def _scores_and_clusters(comparisons: Sequence[Comparison]) -> tuple[_Floats, NDArray[np.int64]]:
     if not comparisons:
         raise ValueError("a win rate needs at least 1 comparison, got none")
-    if unknown := {one.score for one in comparisons} - {0.0, 0.5, 1.0}:
+    if unknown := {comparison.score for comparison in comparisons} - {0.0, 0.5, 1.0}:
         raise ValueError(f"expected scores of 0, 0.5 and 1, got {sorted(unknown)}")
-    return np.array([one.score for one in comparisons]), np.array([one.cluster for one in comparisons], dtype=np.int64)
+    return np.array([comparison.score for comparison in comparisons]), np.array(
+        [comparison.cluster for comparison in comparisons], dtype=np.int64
+    )
 
 
 def _intercept(scores: _Floats, lengths: _Floats, groups: NDArray[np.intp]) -> tuple[float, float]:

@@ -72,7 +72,7 @@ def guide_training(
     with torch.random.fork_rng():
         network = build_autoencoder(settings, vocabulary_size=len(tokenizer)).to(_device(None))
     losses: list[float] = []
-    batches = _batches([len(one.ids) for one in sequences], settings)
+    batches = _batches([len(sequence.ids) for sequence in sequences], settings)
     for loss in _losses(network, [[sequences[place] for place in batch] for batch in batches], settings):
         losses.append(loss)
         yield len(losses), len(batches)
@@ -80,7 +80,7 @@ def guide_training(
         "steps": len(losses),
         "first_loss": losses[0],
         "last_loss": float(np.mean(losses[-_LAST_STEPS:])),
-        "truncated_count": sum(one.is_truncated for one in sequences),
+        "truncated_count": sum(sequence.is_truncated for sequence in sequences),
         "seconds": time.monotonic() - start,
     }
     _save(folder, network, tokenizer, {_RESULT: measures, _SETTINGS: asdict(settings)})
@@ -125,7 +125,7 @@ class Guide:
         device = next(self.network.parameters()).device
         latents = np.empty((len(texts), self.settings.latent_size), dtype=np.float32)
         with torch.inference_mode():
-            for places in token_budget_batches([len(one.ids) for one in sequences], _ENCODE_TOKENS):
+            for places in token_budget_batches([len(sequence.ids) for sequence in sequences], _ENCODE_TOKENS):
                 batch = _padded([sequences[place] for place in places], device)
                 latents[places] = self.network.encode(batch).float().cpu().numpy()
         if broken := int((~np.isfinite(latents).all(axis=1)).sum()):
@@ -196,8 +196,8 @@ def _losses(
 
 
 def _padded(sequences: Sequence[TokenSequence], device: torch.device) -> GuideBatch:
-    lengths = torch.tensor([len(one.ids) for one in sequences])
-    starts = lengths - torch.tensor([one.response_length for one in sequences])
+    lengths = torch.tensor([len(sequence.ids) for sequence in sequences])
+    starts = lengths - torch.tensor([sequence.response_length for sequence in sequences])
     ids = torch.zeros((len(sequences), int(lengths.max())), dtype=torch.long)
     for row, one in enumerate(sequences):
         ids[row, : len(one.ids)] = torch.tensor(one.ids)

@@ -252,7 +252,7 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
     The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).
     """
     train = plan.train if plan.method in METHODS_WITH_REFERENCE else ()
-    kl_examples = [Example(one.prompt, one.text) for one in plan.kl_samples if one.is_complete]
+    kl_examples = [Example(kl_sample.prompt, kl_sample.text) for kl_sample in plan.kl_samples if kl_sample.is_complete]
     measured = plan.held_out if plan.round != SFT_ROUND else ()
     logps = response_logps(
         run,
@@ -273,7 +273,11 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
         settings=plan.settings,
         train=tuple(_with_reference(one, logps) for one in plan.train),
         held_out=tuple(_with_reference(one, logps) for one in plan.held_out),
-        kl_examples=tuple(_with_reference(one, logps) for one in kl_examples if (one.prompt, one.chosen) in logps),
+        kl_examples=tuple(
+            _with_reference(kl_example, logps)
+            for kl_example in kl_examples
+            if (kl_example.prompt, kl_example.chosen) in logps
+        ),
         accelerate_config=plan.optimize.accelerate_config,
     )
 

@@ -123,7 +123,7 @@ def python_findings() -> list[Finding]:
 
 def installed_versions() -> dict[str, str]:
     """Every installed distribution by its canonical name; of two copies the one that is imported."""
-    found = [(one.metadata["Name"], one.version) for one in metadata.distributions()]
+    found = [(distribution.metadata["Name"], distribution.version) for distribution in metadata.distributions()]
     return {canonicalize_name(name): version for name, version in reversed(found) if name}  # pip leaves nameless rests
 
 

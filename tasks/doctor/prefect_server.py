@@ -124,14 +124,16 @@ def schedule_findings(
     """Active schedules, older than the lag, without a run to come: the scheduler fails, and nothing else tells."""
     now = datetime.now(UTC)
     silent = []
-    for one in deployments:
-        plans = [plan for plan in one["schedules"] if plan["active"] and "rrule" not in plan["schedule"]]  # those end
-        if one["paused"] or all(now - datetime.fromisoformat(plan["updated"]) < lag for plan in plans):
+    for deployment in deployments:
+        plans = [
+            plan for plan in deployment["schedules"] if plan["active"] and "rrule" not in plan["schedule"]
+        ]  # those end
+        if deployment["paused"] or all(now - datetime.fromisoformat(plan["updated"]) < lag for plan in plans):
             continue
         coming = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": now.isoformat()}}
-        asked = {"deployments": {"id": {"any_": [one["id"]]}}, "flow_runs": coming}
+        asked = {"deployments": {"id": {"any_": [deployment["id"]]}}, "flow_runs": coming}
         if _ask(client, "/flow_runs/count", asked) == 0:
-            silent.append(one["name"])
+            silent.append(deployment["name"])
     if not silent:
         return []
     advice = "where the server runs: pip install 'sqlalchemy>=2.0.58,<2.1' (Prefect plans 100 days ahead, no further)"

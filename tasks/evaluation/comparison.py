@@ -97,11 +97,11 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
     """Have the annotator compare a policy with a baseline on the run's prompts; return the evaluation and its pairs."""
     with keep_device():
         ours = comparison_samples(run, run.model(policy_id))
-        theirs = {(one.prompt_id, one.sample_index): one for one in comparison_samples(run, baseline)}
+        theirs = {(sample.prompt_id, sample.sample_index): sample for sample in comparison_samples(run, baseline)}
     pairs = [
-        ComparedPair(one, theirs[one.prompt_id, one.sample_index])
-        for one in ours
-        if (one.prompt_id, one.sample_index) in theirs
+        ComparedPair(sample, theirs[sample.prompt_id, sample.sample_index])
+        for sample in ours
+        if (sample.prompt_id, sample.sample_index) in theirs
     ]
     evaluation_id = _open(run, policy_id, baseline, pairs)
     with run.sessions() as session:
@@ -115,7 +115,7 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
 
 def _open(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel, pairs: Sequence[ComparedPair]) -> int:
     """The evaluation of these pairs by this annotator. How they were sampled says the pairs, not the key."""
-    rows = [(one.policy.prompt_id, one.policy.response_id, one.baseline.response_id) for one in pairs]
+    rows = [(pair.policy.prompt_id, pair.policy.response_id, pair.baseline.response_id) for pair in pairs]
     annotator = _annotator_key(run)
     with run.sessions.begin() as session:
         policy = policies.get_policy(session, policy_id)

@@ -59,12 +59,12 @@ def held_out_rewards(
 
 def scores_of_texts(run: AlignmentAtWork[Any], samples: Sequence[Sample]) -> TextScores | None:
     """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; empty where there are none."""
-    wanted = {one.prompt_id for one in samples}
+    wanted = {sample.prompt_id for sample in samples}
     with run.sessions() as session:
-        known = {one.prompt_id: one.text for one in references(session, sorted(wanted))}
+        known = {reference.prompt_id: reference.text for reference in references(session, sorted(wanted))}
     for row in run.data.parts.held_out:
         known[row.prompt_id] = row.chosen if isinstance(row, PreferenceRow) else row.text
-    compared = [(one.text, known[one.prompt_id]) for one in samples if one.prompt_id in known]
+    compared = [(sample.text, known[sample.prompt_id]) for sample in samples if sample.prompt_id in known]
     if not compared:
         return None
     responses, golden = zip(*compared, strict=True)

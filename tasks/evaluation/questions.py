@@ -88,7 +88,9 @@ def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], mod
     dialogues: list[list[Message]] = [[] for _ in questions]
     with (
         device(is_used=found is not None) as process,
-        stage_progress("answer", sum(len(one.turns) for one in questions), f"answers, {model.name}") as advance,
+        stage_progress(
+            "answer", sum(len(question.turns) for question in questions), f"answers, {model.name}"
+        ) as advance,
         closing(make_generator(sample, model.name, found, settings, process)) as generator,
     ):
         for turn in range(max(len(question.turns) for question in questions)):
@@ -109,4 +111,4 @@ def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], mod
 
 
 def _contents(questions: Sequence[Question]) -> list[object]:
-    return [[one.id, one.turns, one.references] for one in questions]
+    return [[question.id, question.turns, question.references] for question in questions]

@@ -149,7 +149,7 @@ class LabelStage:
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
         """The opinions on these showings, and whether the budget is used up."""
         try:
-            return self._labeller.label([_shown(one) for one in showings]), False
+            return self._labeller.label([_shown(showing) for showing in showings]), False
         except BudgetExhaustedError as error:
             return error.opinions, True
         except JudgeServerError as error:

@@ -93,7 +93,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             evaluations=[_figures(one) for one in compared],
             text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
             drift=measured.drift or {},
-            latent_distances={number: [one.distance for one in rows] for number, rows in rounds.items() if rows},
+            latent_distances={number: [row.distance for row in rows] for number, rows in rounds.items() if rows},
             gate=_gate(session, policy_id),
             cost=_cost(policy),
             examples=_examples(session, compared[0]) if compared else (),
