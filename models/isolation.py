@@ -34,7 +34,7 @@ _START = (
 )
 _POLL_S = 0.2  # a dead process is noticed at once by the end of its pipe, or after this time if a grandchild holds it
 LOG_TAIL_BYTES, LOG_TAIL_LINES = 8192, 20
-# Threads that wait for each other by spinning take the core from the one they wait for, where others want it too: the
+# Threads that spin while they wait take the core from the thread they wait for, if others need the core too: the
 # first 2,048 responses took 12.0 s to embed beside another busy process, and 2.6 s with threads that sleep.
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -157,7 +157,7 @@ class IsolatedProcess:
         self._exchange(Build(build, dict(arguments), log), f"start {self._name}", ends_on_error=True)
 
     def _exchange(self, message: object, task: str, *, ends_on_error: bool) -> Any:
-        """Send a message and wait for its answer; an interruption ends the process, whose answer nobody awaits."""
+        """Send a message and wait for its answer; an interruption ends the process, since nobody reads the answer."""
         if self._connection.closed:
             raise ProcessDiedError(f"{self._name} cannot {task}: it was closed; start a new one", self._exit_code())
         try:
@@ -185,9 +185,9 @@ class IsolatedProcess:
                     )
             return self._connection.recv()
         except (EOFError, ConnectionError) as error:
-            raise self._death(task) from error
+            raise self._died_error(task) from error
 
-    def _death(self, task: str) -> ProcessDiedError:
+    def _died_error(self, task: str) -> ProcessDiedError:
         code = self._exit_code()
         cause = f"exit code {code}" if code >= 0 else f"signal {-code}, {signal.Signals(-code).name}"
         hint = "; out of memory is the usual cause" if code == -signal.SIGKILL else ""
@@ -241,8 +241,8 @@ class StartsBackend(Protocol):
 class SharedProcess:
     """One process for backends that follow each other; it starts with the first.
 
-    For backends of plain torch, which give their memory back when they are given up. What does not (vLLM, a training)
-    gets a process of its own.
+    For backends of plain torch, which free their memory when they are dropped. Others (vLLM, a training) need a
+    process of their own.
     """
 
     def __init__(self) -> None:
@@ -261,7 +261,7 @@ class SharedProcess:
             self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
         else:
             self._process.replace(build, arguments, log_path=log_path, timeout_s=timeout_s)
-        return _Tenant(self._process)
+        return _SharedBackend(self._process)
 
     def close(self) -> None:
         """End the process. Safe to call twice."""
@@ -269,7 +269,7 @@ class SharedProcess:
             self._process.close()
 
 
-class _Tenant:
+class _SharedBackend:
     """A backend in a shared process."""
 
     def __init__(self, process: IsolatedProcess) -> None:

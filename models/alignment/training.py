@@ -52,7 +52,7 @@ def train(
         ModelLoadError: The start model does not load.
     """
     done = read_result(job.folder)
-    metrics = _Tail(job.folder / METRICS)
+    metrics = _MetricsReader(job.folder / METRICS)
     if done is None:
         with (
             IsolatedProcess(TrainingProcess, {"job": job}, log_path=log_path, timeout_s=timeout_s) as process,
@@ -105,7 +105,7 @@ def run_folder(folder: Path) -> None:
     run_job(read_job(folder), folder)
 
 
-class _Tail:
+class _MetricsReader:
     """Reads the metrics' file: first all of it, then what was added since the last call."""
 
     def __init__(self, path: Path) -> None:
