@@ -183,7 +183,8 @@ def test_the_lines_of_nvidia_smi_are_read():
     ],
 )
 def test_a_gpu_is_used_or_the_reason_is_told(report, cards, visible, expected):
-    found = told(machine.device_findings(TORCH | report, cards, visible))
+    probed = report if isinstance(report, TorchFailure) else replace(TORCH, **report)
+    found = told(machine.device_findings(probed, cards, visible))
 
     assert found.startswith(expected), found
     if "too old" in found:
@@ -198,10 +199,10 @@ def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
         "ok number format: auto is float32: a laptop has no bfloat16 instructions; measured: float32 31.0 GFLOP/s, "
         "bfloat16 1.5 GFLOP/s do: None"
     )
-    assert machine.number_format_findings({"failure": "no torch"}) == []
-    swapped = report | {"rates": {"float32": 1.5, "bfloat16": 31.0}}
+    assert machine.number_format_findings(TorchFailure("no torch")) == []
+    swapped = replace(report, rates={"float32": 1.5, "bfloat16": 31.0})
     assert told(machine.number_format_findings(swapped)).endswith("the faster one: --model.dtype bfloat16")
-    assert "the device is in use" in told(machine.number_format_findings(report | {"rates": {}}))
+    assert "the device is in use" in told(machine.number_format_findings(replace(report, rates={})))
 
 
 def test_the_rates_of_this_machine_are_measured_in_the_probe():

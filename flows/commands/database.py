@@ -16,7 +16,7 @@ from rich.text import Text
 from db.backups import Copied, back_up, restore
 from db.read_only import Answer, Cell, ask
 from flows.terminal.failures import shown_url
-from flows.terminal.table_files import TableRows, write_table
+from flows.terminal.table_files import TableRows, check_output, write_table
 from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
 from models.records import shortened
 from tasks.settings import Settings
@@ -37,8 +37,7 @@ class Sql(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         statement = sys.stdin.read() if self.statement == STDIN else self.statement
-        if (self.format == "table" and self.output) or (self.format == "parquet" and not self.output):
-            raise ValueError(f"format {self.format} {'takes no' if self.output else 'needs an'} --output file")
+        check_output(self.format, self.output)
         with ask(statement, Settings().database) as answer:
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)

@@ -36,7 +36,10 @@ CONTEXTS: tuple[Context, ...] = ("response", "prompt_and_response")
 def held_out_rewards(
     run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel, examples: Sequence[tuple[int, Example]]
 ) -> RewardSummary | None:
-    """Margin, loss, accuracy and perplexity on the held-out examples (REAL eq. 10, 11), with intervals by prompt."""
+    """Margin, loss, accuracy and perplexity on the held-out examples (REAL eq. 10, 11), with intervals by prompt.
+
+    None where no example has two responses that are short enough.
+    """
     requests = [(one.prompt, text) for _, one in examples for text in (one.chosen, one.rejected) if text is not None]
     optimize = run.config.optimize
     logps = [
@@ -58,7 +61,7 @@ def held_out_rewards(
 
 
 def scores_of_texts(run: AlignmentAtWork[Any], samples: Sequence[Sample]) -> TextScores | None:
-    """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; empty where there are none."""
+    """BLEU-4 and ROUGE of responses against the chosen or golden ones of their prompts; None where there are none."""
     wanted = {sample.prompt_id for sample in samples}
     with run.sessions() as session:
         known = {reference.prompt_id: reference.text for reference in references(session, sorted(wanted))}
