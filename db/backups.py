@@ -75,11 +75,11 @@ def restore(path: Path, url: str) -> Copied:
     """
     with _database(url, must_exist=False) as engine:
         kind = engine.dialect.name
-        found = _kind_of(path)
-        if found != kind:
+        backup_kind = _kind_of(path)
+        if backup_kind != kind:
             raise BackupError(
-                f"{path} is a backup of {KINDS[found]}, ANTIPODE_DATABASE_URL names a {KINDS[kind]} database; "
-                f"name one of {KINDS[found]}"
+                f"{path} is a backup of {KINDS[backup_kind]}, ANTIPODE_DATABASE_URL names a {KINDS[kind]} database; "
+                f"name one of {KINDS[backup_kind]}"
             )
         if kind == "sqlite":
             _restore_sqlite(engine, path)
@@ -138,9 +138,9 @@ def _require_empty(engine: Engine) -> None:
 
 def _counts(connection: Connection) -> tuple[int, int]:
     """Runs and judgements; an older schema may have no judgements."""
-    there = set(inspect(connection).get_table_names())
+    tables = set(inspect(connection).get_table_names())
     runs, judgements = (
-        int(connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0) if name in there else 0
+        int(connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0) if name in tables else 0
         for name in ("runs", "judgements")
     )
     return runs, judgements
@@ -166,9 +166,9 @@ def _open_copy(path: Path) -> sqlite3.Connection:
 def _restore_sqlite(engine: Engine, path: Path) -> None:
     try:
         with closing(_open_copy(path)) as copy:
-            found = copy.execute("PRAGMA quick_check").fetchone()[0]
-            if found != "ok":
-                raise BackupError(_broken(path, found))
+            check_result = copy.execute("PRAGMA quick_check").fetchone()[0]
+            if check_result != "ok":
+                raise BackupError(_broken(path, check_result))
             if not copy.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [SCHEMA_TABLE]).fetchone():
                 raise BackupError(_of_something_else(path))
             _require_empty(engine)
@@ -220,19 +220,19 @@ def _run_postgresql(engine: Engine, program: str, *arguments: str) -> str | None
     environment = dict(os.environ)
     if password := address.pop("password", None):
         environment["PGPASSWORD"] = str(password)
-    ended = subprocess.run(
+    result = subprocess.run(
         [_program(program), "--no-password", f"--dbname={make_conninfo(**address)}", *arguments],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    return _complaint(ended.stderr) or f"status {ended.returncode}" if ended.returncode else None
+    return _complaint(result.stderr) or f"status {result.returncode}" if result.returncode else None
 
 
 def _program(name: str) -> str:
-    if found := shutil.which(name):
-        return found
+    if program_path := shutil.which(name):
+        return program_path
     versions = sorted(POSTGRESQL_PROGRAMS.glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     if not versions:
         raise BackupError(f"{name} is not installed; it comes with PostgreSQL's client (Debian: postgresql-client)")

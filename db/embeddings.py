@@ -55,8 +55,8 @@ def ensure_embedder(session: Session, embedder: EmbedderIdentity) -> int:
 def forget_missing_shards(session: Session, embedder_id: int, shards: Collection[str]) -> None:
     """Forget vectors whose shard is not in the store any more, so that they are embedded anew."""
     of_embedder = curation.Embedding.embedder_id == embedder_id
-    known = set(session.scalars(select(curation.Embedding.shard).where(of_embedder).distinct())) - {None}
-    for missing in known - set(shards):
+    stored_shards = set(session.scalars(select(curation.Embedding.shard).where(of_embedder).distinct())) - {None}
+    for missing in stored_shards - set(shards):
         session.execute(delete(curation.Embedding).where(of_embedder, curation.Embedding.shard == missing))
 
 
@@ -84,7 +84,9 @@ def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
 
 def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewEmbedding]) -> int:
     """Store where vectors lie. Returns how many were new."""
-    return insert_new(session, curation.Embedding, [{"embedder_id": embedder_id, **asdict(new)} for new in embeddings])
+    return insert_new(
+        session, curation.Embedding, [{"embedder_id": embedder_id, **asdict(embedding)} for embedding in embeddings]
+    )
 
 
 def vector_locations(
@@ -129,10 +131,10 @@ def newest_embedder_of(session: Session, response_id: int) -> EmbedderRecord:
     )
     embedder = session.scalar(query)
     if embedder is None:
-        known = session.get(curation.Response, response_id) is not None
+        is_stored = session.get(curation.Response, response_id) is not None
         raise LookupError(
             f"response {response_id} has no vector: it repeats another response's text, is empty or not embedded yet"
-            if known
+            if is_stored
             else f"there is no response {response_id}; ids are in the pairs: antipode pairs"
         )
     return record_of(EmbedderRecord, embedder)
@@ -168,10 +170,10 @@ def embedded_rows(session: Session, embedder_id: int) -> Iterator[tuple[str, lis
         .where(curation.Embedding.embedder_id == embedder_id, curation.Embedding.shard.is_not(None))
         .order_by(curation.Embedding.shard, curation.Embedding.row)
     )
-    found = session.execute(query, execution_options={"yield_per": 10_000})
-    for shard, rows in groupby(found.tuples(), key=lambda row: row[0] or ""):
-        _, ids, places = zip(*rows, strict=True)
-        yield shard, list(ids), list(places)
+    vectors = session.execute(query, execution_options={"yield_per": 10_000})
+    for shard, rows in groupby(vectors.tuples(), key=lambda row: row[0] or ""):
+        _, ids, shard_rows = zip(*rows, strict=True)
+        yield shard, list(ids), list(shard_rows)
 
 
 def _lacks_embedding(run_id: int, embedder_id: int) -> tuple[ColumnElement[bool], ...]:

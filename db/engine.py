@@ -32,7 +32,7 @@ INSERT_BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a database's driver says went wrong. `is_unusable`: with the database, not with what it was asked."""
+    """What a database's driver says went wrong. `is_unusable`: the database itself, not the statement, is at fault."""
 
     reason: str
     is_unusable: bool
@@ -93,7 +93,7 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, A
     statement = (postgresql if dialect == "postgresql" else sqlite).insert(target).on_conflict_do_nothing()
     count = 0
     for batch in batches(rows, INSERT_BATCH):
-        # Core's executemany; without the option SQLAlchemy gives psycopg's row count up.
+        # Core's executemany; without the option SQLAlchemy drops psycopg's row count.
         count += session.connection().execute(statement, batch, execution_options={"preserve_rowcount": True}).rowcount
     return count
 

@@ -23,7 +23,7 @@ from models.evaluation.measurements import ComparisonSummary, Measurements
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRecord:
-    """One evaluation. `annotator` is who compares by name, None where nobody, people, or not yet.
+    """One evaluation. `annotator`: the name of who compares; None if nobody does, people do, or none has begun.
 
     `seed` is that of the run which sampled the responses, None where no run is known.
     """
@@ -53,7 +53,7 @@ class EvaluationRecord:
 
     @property
     def comparison(self) -> ComparisonSummary | None:
-        """What the annotator made of the pairs; None while nobody has compared."""
+        """The annotator's verdicts on the pairs, summed up; None until someone has compared them."""
         return None if self.metrics is None else self.metrics.comparison
 
 
@@ -104,7 +104,7 @@ def evaluation_pairs(session: Session, evaluation_id: int) -> list[tuple[int, in
 
 
 def finish_evaluation(session: Session, evaluation_id: int, metrics: Measurements) -> None:
-    """Store what an evaluation came to, instead of what it came to before. Numbers are finite: JSONB has no NaN."""
+    """Store an evaluation's measurements in place of earlier ones. Numbers are finite: JSONB has no NaN."""
     values = {"metrics": metrics.as_dict(), "finished_at": utc_now()}
     session.execute(update(Evaluation).filter_by(id=evaluation_id).values(values))
 
@@ -114,12 +114,12 @@ def get_evaluation(session: Session, evaluation_id: int) -> EvaluationRecord:
 
     Raises:
         LookupError: If there is none.
-        MeasurementsVersionError: If what it came to was stored in a version that cannot be read.
+        MeasurementsVersionError: If its measurements were stored in a version that cannot be read.
     """
-    found = _read(session, _query().where(Evaluation.id == evaluation_id))
-    if not found:
+    evaluations = _read(session, _query().where(Evaluation.id == evaluation_id))
+    if not evaluations:
         raise LookupError(f"there is no evaluation {evaluation_id}; see: antipode policies")
-    return found[0]
+    return evaluations[0]
 
 
 def evaluations_of(session: Session, policy_id: int) -> list[EvaluationRecord]:
@@ -130,28 +130,28 @@ def evaluations_of(session: Session, policy_id: int) -> list[EvaluationRecord]:
 def latest_comparison(
     session: Session, policy_id: int, *, against: int | None = None, model: str | None = None
 ) -> EvaluationRecord | None:
-    """The comparison of a policy that was finished last: against a policy, a model of that name, or anything."""
+    """The comparison of a policy that finished last: against a policy, a model of that name, or anything."""
     query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
     if against is not None:
         query = query.where(Evaluation.baseline_id == against)
     elif model is not None:
         query = query.where(Evaluation.baseline_model == model)
-    found = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
-    return next((one for one in found if one.comparison is not None), None)
+    evaluations = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
+    return next((evaluation for evaluation in evaluations if evaluation.comparison is not None), None)
 
 
 def comparisons(session: Session, policy_id: int) -> list[EvaluationRecord]:
-    """A policy's comparisons, the one finished last first; of the same pairs by the same annotator only the newest.
+    """A policy's comparisons, last finished first; of the same pairs by the same annotator only the newest.
 
-    Two of them were stored where settings that change no verdict were part of an evaluation's key.
+    Such duplicates exist: settings that change no verdict were once part of an evaluation's key.
     """
     query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
-    found = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
+    evaluations = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
     newest: dict[tuple[Any, ...], EvaluationRecord] = {}
-    for one in found:
-        if one.comparison is not None:
-            who = one.annotator_kind if one.annotator_id is None else one.annotator_id
-            newest.setdefault((one.baseline, who, *evaluation_pairs(session, one.id)), one)
+    for evaluation in evaluations:
+        if evaluation.comparison is not None:
+            annotator = evaluation.annotator_kind if evaluation.annotator_id is None else evaluation.annotator_id
+            newest.setdefault((evaluation.baseline, annotator, *evaluation_pairs(session, evaluation.id)), evaluation)
     return list(newest.values())
 
 

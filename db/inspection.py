@@ -1,4 +1,4 @@
-"""A database looked at: what its address says, whether it answers, at which schema it is. Makes and changes nothing."""
+"""Inspects a database: its address, whether it answers, its schema's revision. Creates and changes nothing."""
 
 from __future__ import annotations
 
@@ -65,21 +65,21 @@ def read_address(url: str) -> Address:
         ValueError: If it is no URL.
     """
     try:
-        found = make_url(url)
+        parsed = make_url(url)
     except ArgumentError as error:
         raise ValueError("this is no URL of a database") from error
     return Address(
-        found.get_backend_name(),
-        found.render_as_string(hide_password=True),
-        found.database or "",
-        found.host,
-        found.port,
-        found.username,
+        parsed.get_backend_name(),
+        parsed.render_as_string(hide_password=True),
+        parsed.database or "",
+        parsed.host,
+        parsed.port,
+        parsed.username,
     )
 
 
 def look(url: str, *, timeout_s: int) -> Condition:
-    """Ask a SQLite or PostgreSQL database how it is; a PostgreSQL server has a few seconds to answer.
+    """Read the version, size and schema of a SQLite or PostgreSQL database; PostgreSQL has `timeout_s` to answer.
 
     Raises:
         NoAnswerError: If it cannot be reached or read.
@@ -108,15 +108,15 @@ def _postgresql(connection: Connection) -> Condition:
 
 
 def _schema(connection: Connection) -> SchemaState:
-    known = known_revisions()
-    found = revision_of(connection)
-    if found == known[-1]:
+    revisions = known_revisions()
+    revision = revision_of(connection)
+    if revision == revisions[-1]:
         runs, preferences = (
             connection.scalar(select(func.count()).select_from(table)) or 0
             for table in (curation.Run, labels.Preference)
         )
-        return SchemaState("newest", found, known[-1], runs, preferences)
-    if found is not None:
-        return SchemaState("older" if found in known else "newer", found, known[-1])
+        return SchemaState("newest", revision, revisions[-1], runs, preferences)
+    if revision is not None:
+        return SchemaState("older" if revision in revisions else "newer", revision, revisions[-1])
     is_empty = not inspect(connection).get_table_names()
-    return SchemaState("empty" if is_empty else "foreign", found, known[-1])
+    return SchemaState("empty" if is_empty else "foreign", revision, revisions[-1])

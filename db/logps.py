@@ -16,12 +16,12 @@ LOOKUP_BATCH = 5_000
 
 def find_logps(session: Session, keys: Sequence[str]) -> dict[str, ResponseLogps]:
     """What is stored under these keys; keys without anything are left out."""
-    found: dict[str, ResponseLogps] = {}
+    by_key: dict[str, ResponseLogps] = {}
     for batch in batches(keys, LOOKUP_BATCH):
         query = select(ResponseLogp.key, ResponseLogp.logps, ResponseLogp.token_count)
         for key, logps, token_count in session.execute(query.where(ResponseLogp.key.in_(batch))):
-            found[key] = ResponseLogps(logps, token_count)
-    return found
+            by_key[key] = ResponseLogps(logps, token_count)
+    return by_key
 
 
 def add_logps(session: Session, logps: Mapping[str, ResponseLogps]) -> None:

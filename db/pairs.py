@@ -87,16 +87,16 @@ def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[in
         .where(curation.Pair.run_id == run_id, curation.Pair.prompt_id.in_(first_prompts))
         .order_by(curation.Pair.prompt_id, curation.Pair.id)
     )
-    found: dict[int, dict[str, tuple[int, int]]] = {}
+    by_prompt: dict[int, dict[str, tuple[int, int]]] = {}
     for pair in session.scalars(query):
-        found.setdefault(pair.prompt_id, {})[pair.strategy] = (pair.first_response_id, pair.second_response_id)
-    return found
+        by_prompt.setdefault(pair.prompt_id, {})[pair.strategy] = (pair.first_response_id, pair.second_response_id)
+    return by_prompt
 
 
 def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> list[SourcePairLocations]:
     """Pairs that sources made, both responses candidates of the run with a vector, and their texts different.
 
-    A response that repeats an earlier candidate's text has that one's vector.
+    A response that repeats an earlier candidate's text has that candidate's vector.
     """
     first, second = aliased(curation.Candidate), aliased(curation.Candidate)
     first_vector, second_vector = aliased(curation.Embedding), aliased(curation.Embedding)
@@ -124,9 +124,9 @@ def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> li
     )  # fmt: skip
     pairs = set()
     for prompt_id, first_id, first_shard, first_row, second_id, second_shard, second_row in session.execute(query):
-        one = VectorLocation(prompt_id, first_id, first_shard, first_row)
-        other = VectorLocation(prompt_id, second_id, second_shard, second_row)
-        low, high = sorted((one, other), key=lambda location: location.response_id)
+        first_location = VectorLocation(prompt_id, first_id, first_shard, first_row)
+        second_location = VectorLocation(prompt_id, second_id, second_shard, second_row)
+        low, high = sorted((first_location, second_location), key=lambda location: location.response_id)
         pairs.add((low, high))
     ordered = sorted(pairs, key=lambda pair: (pair[0].prompt_id, pair[0].response_id, pair[1].response_id))
     return [SourcePairLocations(low, high) for low, high in ordered]

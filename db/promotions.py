@@ -1,4 +1,4 @@
-"""Which policy is in use, and which ones were. Rows are only added: the newest says. Sessions first, no commit."""
+"""Which policy is in use, and which ones were. Rows are only added, the newest counts. Sessions first, no commit."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def take_turn_of_promotions(session: Session) -> None:
 
 
 def was_rolled_back(session: Session, policy_id: int) -> bool:
-    """Whether the newest thing that happened is that this policy was taken out of use."""
+    """Whether the newest change took this policy out of use."""
     rows = history(session)
     return bool(rows) and rows[-1].action == ROLLBACK and rows[-1].previous_id == policy_id
 
 
 def promote(session: Session, policy_id: int, *, evaluation_id: int | None, is_forced: bool, reason: str) -> int:
-    """Put a policy into use; return the id of the row that says so. One that is in use already is promoted no more."""
+    """Put a policy into use; return the id of its row. A policy in use already is not promoted again."""
     take_turn(session, Promotion.__tablename__)
     rows = history(session)
     if rows and rows[-1].policy_id == policy_id:

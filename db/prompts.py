@@ -98,18 +98,18 @@ def select_prompt_ids(session: Session, *, source: str | None, split: str | None
 
 def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> list[StoredPrompt]:
     """The next `size` prompts of a run whose id is greater than `after`, by id: one page."""
-    joined = curation.RunPrompt.prompt_id
-    query = _run_prompts(run_id).where(joined > after).order_by(joined).limit(size)
+    prompt_id = curation.RunPrompt.prompt_id
+    query = _run_prompts(run_id).where(prompt_id > after).order_by(prompt_id).limit(size)
     return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
 
 
 def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPrompt]:
     """These prompts, in the order given."""
-    found: dict[int, StoredPrompt] = {}
+    by_id: dict[int, StoredPrompt] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
         query = select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
-        found |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)}
-    return [found[id_] for id_ in prompt_ids]
+        by_id |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)}
+    return [by_id[id_] for id_ in prompt_ids]
 
 
 def count_run_prompts(session: Session, run_id: int) -> int:
@@ -200,9 +200,7 @@ def _models(row: ImportedRow) -> set[str | None]:
 def _ids_by_key(
     session: Session, table: type[curation.Prompt | curation.Response | curation.Generator], keys: Sequence[str]
 ) -> dict[str, int]:
-    found: dict[str, int] = {}
+    ids: dict[str, int] = {}
     for batch in batches(dict.fromkeys(keys), LOOKUP_BATCH):
-        found.update(
-            (key, id_) for key, id_ in session.execute(select(table.key, table.id).where(table.key.in_(batch)))
-        )
-    return found
+        ids.update((key, id_) for key, id_ in session.execute(select(table.key, table.id).where(table.key.in_(batch))))
+    return ids

@@ -1,4 +1,4 @@
-"""Questions in SQL that only read: one statement in, rows out as a stream. Who writes them down is no matter here."""
+"""Questions in SQL that only read: one statement in, rows out as a stream. Knows no output format."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def ask(statement: str, url: str) -> Iterator[Answer]:
     engine = make_engine(url)
     try:
         require_current(engine)
-        with _one_line_errors(engine), _reading_cursor(engine) as cursor:
+        with _one_line_query_errors(engine), _reading_cursor(engine) as cursor:
             cursor.execute(statement)
             if cursor.description is None:
                 hint = "; one that begins with a comment goes through: antipode sql -"
@@ -102,13 +102,13 @@ def _only_reading(action: int, *_: object) -> int:
 
 
 def _rows(cursor: Any, engine: Engine) -> Iterator[tuple[Cell, ...]]:
-    with _one_line_errors(engine, CORRECT_IT):
+    with _one_line_query_errors(engine, CORRECT_IT):
         for row in cursor:
             yield tuple(map(_plain, row))
 
 
 @contextmanager
-def _one_line_errors(engine: Engine, hint: str = ONLY_READS) -> Iterator[None]:
+def _one_line_query_errors(engine: Engine, hint: str = ONLY_READS) -> Iterator[None]:
     # Python 3.11 has a warning for a second statement, not an error.
     errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
     if engine.dialect.name == "postgresql":
@@ -146,10 +146,10 @@ def _plain(value: Any) -> Cell:
 
 
 def _distinct(names: Iterator[str]) -> tuple[str, ...]:
-    found: list[str] = []
+    distinct_names: list[str] = []
     for name in names:
-        number, new = 2, name
-        while new in found:
-            number, new = number + 1, f"{name}_{number}"
-        found.append(new)
-    return tuple(found)
+        number, distinct_name = 2, name
+        while distinct_name in distinct_names:
+            number, distinct_name = number + 1, f"{name}_{number}"
+        distinct_names.append(distinct_name)
+    return tuple(distinct_names)

@@ -41,16 +41,16 @@ def add_generated(
     """Store generated responses; a sample that is stored already stays as it is. Returns how many were new."""
     rows = [
         {
-            "key": content_key(new.prompt.prompt.key, generator.key, new.sample_index),
-            "prompt_id": new.prompt.id,
+            "key": content_key(new_response.prompt.prompt.key, generator.key, new_response.sample_index),
+            "prompt_id": new_response.prompt.id,
             "generator_id": generator_id,
-            "sample_index": new.sample_index,
-            "text": new.response.text,
-            "seed": new.response.seed,
-            "token_count": new.response.token_count,
-            "finish_reason": new.response.finish_reason,
+            "sample_index": new_response.sample_index,
+            "text": new_response.response.text,
+            "seed": new_response.response.seed,
+            "token_count": new_response.response.token_count,
+            "finish_reason": new_response.response.finish_reason,
         }
-        for new in responses
+        for new_response in responses
     ]
     return insert_new(session, curation.Response, rows)
 
@@ -107,8 +107,8 @@ def add_candidates(
     )
     by_prompt: dict[int, list[curation.Response]] = defaultdict(list)
     for response in session.scalars(query):
-        wanted = sample_counts.get(response.generator_id, {}).get(response.prompt_id, 0)
-        if response.sample_index is None or response.sample_index < wanted:
+        sample_count = sample_counts.get(response.generator_id, {}).get(response.prompt_id, 0)
+        if response.sample_index is None or response.sample_index < sample_count:
             by_prompt[response.prompt_id].append(response)
     rows = []
     for prompt_id, responses in by_prompt.items():

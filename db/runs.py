@@ -298,9 +298,9 @@ def skip_counts(session: Session, run_id: int) -> dict[str, int]:
 def _why_no_run(session: Session, run: str) -> str:
     if run == "last":
         return "there is no run yet; make one: antipode demo, or antipode curate"
-    other = session.get(curation.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
-    if other is not None and other.kind == LABEL:
-        return f"run {run} labels the pairs of run {other.labelled_run_id}; name that one"
-    if other is not None:
-        return f"run {run} selected no pairs: its kind is {other.kind}; name a run that did, see: antipode runs"
+    other_run = session.get(curation.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
+    if other_run is not None and other_run.kind == LABEL:
+        return f"run {run} labels the pairs of run {other_run.labelled_run_id}; name that one"
+    if other_run is not None:
+        return f"run {run} selected no pairs: its kind is {other_run.kind}; name a run that did, see: antipode runs"
     return f"there is no run {run!r}; see: antipode runs, or make one: antipode curate"

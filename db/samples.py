@@ -19,7 +19,7 @@ LOOKUP_BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A stored response with its prompt. `is_complete`: it was not cut at its longest length."""
+    """A stored response with its prompt. `is_complete`: generation did not stop at the length limit."""
 
     response_id: int
     prompt_id: int
@@ -41,8 +41,8 @@ def samples(session: Session, generator_id: int, prompt_ids: Sequence[int], *, c
 
 def references(session: Session, prompt_ids: Sequence[int]) -> list[Sample]:
     """The first reference response of each of these prompts that has one."""
-    found = _read(session, _query().where(curation.Response.is_reference), prompt_ids)
-    return list({one.prompt_id: one for one in reversed(found)}.values())[::-1]
+    stored_references = _read(session, _query().where(curation.Response.is_reference), prompt_ids)
+    return list({reference.prompt_id: reference for reference in reversed(stored_references)}.values())[::-1]
 
 
 def _query() -> Select[Any]:
@@ -56,10 +56,12 @@ def _query() -> Select[Any]:
 
 
 def _read(session: Session, query: Select[Any], prompt_ids: Sequence[int]) -> list[Sample]:
-    found = []
+    stored_samples = []
     for batch in batches(sorted(set(prompt_ids)), LOOKUP_BATCH):
         for id_, prompt_id, messages, text, index, finish in session.execute(
             query.where(curation.Response.prompt_id.in_(batch))
         ):
-            found.append(Sample(id_, prompt_id, prompt_from_json(messages), text, index or 0, finish != "length"))
-    return found
+            stored_samples.append(
+                Sample(id_, prompt_id, prompt_from_json(messages), text, index or 0, finish != "length")
+            )
+    return stored_samples

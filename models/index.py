@@ -98,28 +98,28 @@ class VectorIndex:
         similarities = np.full((len(unit), k), -np.inf, dtype=np.float32)
         for start in range(0, len(unit), _QUERIES_PER_BLOCK):
             block = slice(start, start + _QUERIES_PER_BLOCK)
-            widest = max(len(without) for without in excluded[block])
+            widest = max(len(excluded_ids) for excluded_ids in excluded[block])
             fetched, positions = self._flat.search(unit[block], min(k + widest + _SPARE, self._limit))
             for row, query in enumerate(unit[block], start):
-                found_ids, found = self._nearest(
+                found_ids, found_similarities = self._nearest(
                     query, k, excluded[row], fetched=fetched[row - start], positions=positions[row - start]
                 )
                 ids[row, : len(found_ids)] = found_ids
-                similarities[row, : len(found)] = found
+                similarities[row, : len(found_similarities)] = found_similarities
         return ids, similarities
 
     def _nearest(
         self,
         query: NDArray[np.float32],
         k: int,
-        without: Collection[int],
+        excluded_ids: Collection[int],
         *,
         fetched: NDArray[np.float32],
         positions: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Rank one query's candidates, fetching more until none that is left out could belong among the first k."""
         while True:
-            ids, similarities = self._ranked(query, positions, without)
+            ids, similarities = self._ranked(query, positions, excluded_ids)
             is_settled = len(ids) >= k and fetched[-1] < similarities[k - 1] - self._tolerance
             if is_settled or len(positions) >= self._limit:
                 return ids[:k], similarities[:k]
@@ -127,11 +127,11 @@ class VectorIndex:
             fetched, positions = wider[0][0], wider[1][0]
 
     def _ranked(
-        self, query: NDArray[np.float32], positions: NDArray[np.int64], without: Collection[int]
+        self, query: NDArray[np.float32], positions: NDArray[np.int64], excluded_ids: Collection[int]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         ids = self._ids[positions]
-        if without:
-            is_kept = ~np.isin(ids, list(without))
+        if excluded_ids:
+            is_kept = ~np.isin(ids, list(excluded_ids))
             ids, positions = ids[is_kept], positions[is_kept]
         if not len(ids):
             return ids, np.empty(0, dtype=np.float32)

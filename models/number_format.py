@@ -73,13 +73,13 @@ def choose_format(device: Capabilities) -> NumberFormat:
         if device.has_bfloat16:
             return NumberFormat("bfloat16", f"{device.name} computes in it")
         return NumberFormat("float32", f"{device.name} has no bfloat16")
-    found = next((name for flag, name in BFLOAT16_FLAGS.items() if flag in device.flags), None)
-    if found is None:
+    instructions = next((name for flag, name in BFLOAT16_FLAGS.items() if flag in device.flags), None)
+    if instructions is None:
         return NumberFormat("float32", f"{device.name} has no bfloat16 instructions")
     for variable, values in WITHOUT_BFLOAT16.items():
         if (value := device.limits.get(variable, "")).lower() in values:
-            return NumberFormat("float32", f"{variable}={value} switches the {found} of {device.name} off")
-    return NumberFormat("bfloat16", f"{device.name} has {found}")
+            return NumberFormat("float32", f"{variable}={value} switches the {instructions} of {device.name} off")
+    return NumberFormat("bfloat16", f"{device.name} has {instructions}")
 
 
 def this_device() -> Capabilities:

@@ -216,5 +216,5 @@ def storable(text: str) -> str:
 
 def first_of_equals(texts: Sequence[str]) -> list[int]:
     """For each text the position of the first equal one: its own position if it is no duplicate."""
-    seen: dict[str, int] = {}
-    return [seen.setdefault(text, position) for position, text in enumerate(texts)]
+    first_positions: dict[str, int] = {}
+    return [first_positions.setdefault(text, position) for position, text in enumerate(texts)]

@@ -16,7 +16,7 @@ from judged_pairs import judge, many, prefers, shown
 from surroundings import free_port
 
 from models.judging.budget import Budget
-from models.judging.chat import Pace, _asked_pause_s
+from models.judging.chat import Pace, _requested_pause_s
 from models.judging.errors import JudgeServerError
 from models.judging.replies import MemoryReplies, StoredReply
 
@@ -55,12 +55,12 @@ def test_a_pause_beyond_patience_is_a_temporary_failure_at_once(server: FaultySe
 
 
 def test_pauses_are_read_in_every_form() -> None:
-    assert _asked_pause_s({"retry-after": "2.5"}) == 2.5
-    assert _asked_pause_s({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
-    assert _asked_pause_s({"retry-after": formatdate(time.time() + 50)}) == pytest.approx(50, abs=5)
-    assert _asked_pause_s({"retry-after": formatdate(time.time() - 50, usegmt=True)}) == 0
-    assert [_asked_pause_s({"retry-after": value}) for value in ("soon", "-1", "nan", "")] == [None] * 4
-    assert _asked_pause_s({}) is None
+    assert _requested_pause_s({"retry-after": "2.5"}) == 2.5
+    assert _requested_pause_s({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
+    assert _requested_pause_s({"retry-after": formatdate(time.time() + 50)}) == pytest.approx(50, abs=5)
+    assert _requested_pause_s({"retry-after": formatdate(time.time() - 50, usegmt=True)}) == 0
+    assert [_requested_pause_s({"retry-after": value}) for value in ("soon", "-1", "nan", "")] == [None] * 4
+    assert _requested_pause_s({}) is None
 
 
 def test_a_body_that_breaks_off_or_is_no_json_is_asked_again(server: FaultyServer) -> None:

@@ -52,8 +52,8 @@ def get_person(site: Annotated[Site, Depends(get_site)], antipode: Annotated[str
         raise HTTPException(401, "you are not signed in; open your own link again")
     # A transaction of its own: what works on a queue must be the first in its transaction.
     with site.sessions.begin() as session:
-        known = judgements.find_person(session, name)
-        return Person(known or judgements.add_annotator(session, AnnotatorIdentity("person", name)), name)
+        annotator_id = judgements.find_person(session, name)
+        return Person(annotator_id or judgements.add_annotator(session, AnnotatorIdentity("person", name)), name)
 
 
 CurrentSite = Annotated[Site, Depends(get_site)]

@@ -1,4 +1,4 @@
-"""The labelling page's web application: sign-in, the pages, and what a person reads when something is refused."""
+"""The labelling page's web application: sign-in, the pages, and the answers to refused requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def create_app(
     Raises:
         ValueError: If the secret is too short.
     """
-    sign_in_token(secret, "anyone")  # says so now, not at the first request
+    sign_in_token(secret, "anyone")  # fails now, not at the first request
     # FastAPI's own pages would need scripts from elsewhere.
     app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = Site(sessions, secret, lease_s, on_labels)
@@ -90,10 +90,10 @@ def sign_in(
 def show_home(request: Request, site: CurrentSite, person: CurrentPerson) -> Response:
     """The only queue, or a choice of queues, or what to do without one."""
     with site.sessions() as session:
-        found = queues.list_queues(session)
-    if len(found) == 1:
-        return RedirectResponse(f"/queues/{found[0].id}", 303)
-    return _page(request, "home.html", person=person.name, queues=found)
+        open_queues = queues.list_queues(session)
+    if len(open_queues) == 1:
+        return RedirectResponse(f"/queues/{open_queues[0].id}", 303)
+    return _page(request, "home.html", person=person.name, queues=open_queues)
 
 
 def show_queue(request: Request, queue_id: QueueId, site: CurrentSite, person: CurrentPerson) -> Response:
@@ -122,16 +122,16 @@ def _refuse(request: Request, error: Exception) -> Response:
 def _refuse_unfit(request: Request, error: Exception) -> Response:
     """Say what does not fit without repeating it: what came may be long, or no text that an answer can hold."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["loc"][0] == "path" and "text/html" in request.headers.get("accept", ""):
+    first_error = error.errors()[0]
+    if first_error["loc"][0] == "path" and "text/html" in request.headers.get("accept", ""):
         return _refuse(request, HTTPException(404))
-    # The name of what is one too many came with the request.
-    place = "body" if first["type"] == "extra_forbidden" else ".".join(map(str, first["loc"]))
-    return JSONResponse({"detail": f"{place}: {first['msg']}; reload the page"}, 422)
+    # An unknown field's name came with the request.
+    place = "body" if first_error["type"] == "extra_forbidden" else ".".join(map(str, first_error["loc"]))
+    return JSONResponse({"detail": f"{place}: {first_error['msg']}; reload the page"}, 422)
 
 
 def _queue_mark(session: Session, secret: bytes, queue_id: int) -> str:
-    """What tells a queue from those of other sites and databases that have its number, for what a browser keeps."""
+    """Marks what a browser keeps for a queue: queues of other sites and databases may have the same number."""
     opened_at = queues.opened_at(session, queue_id)
     return hmac.digest(secret, f"antipode queue\n{queue_id} {opened_at.isoformat()}".encode(), "sha256").hex()[:16]
 

@@ -101,11 +101,11 @@ def _pair_content(queued: QueuedPair) -> PairContent:
 
 def _progress_content(progress: QueueProgress) -> ProgressContent:
     pace_s = median(progress.recent_seconds) if progress.recent_seconds else None
-    seen = max(progress.done_count, progress.own_count + progress.own_skips)
+    finished_count = max(progress.done_count, progress.own_count + progress.own_skips)
     return ProgressContent(
         pair_count=progress.pair_count,
         done_count=progress.done_count,
         own_count=progress.own_count,
         pace_s=pace_s,
-        left_s=None if pace_s is None else pace_s * (progress.pair_count - seen),
+        left_s=None if pace_s is None else pace_s * (progress.pair_count - finished_count),
     )

@@ -11,7 +11,7 @@ WORD = re.compile(r"\w+(?:(?:['’]|(?<=\d)[.,](?=\d))\w+)*|[^\w\s]")
 
 # 4,000 words a side take 5 ms and 2 MB, both growing with the square; texts beyond that are read, not compared.
 MAX_WORDS = 4_000
-# Below this share of shared words almost everything would be marked, which tells nothing.
+# Below this share of shared words almost every word would be marked: the marks would tell nothing.
 MIN_SHARED = 0.25
 # A lone "the" or "," between two passages that differ is shared by chance.
 MIN_RUN = 2
@@ -28,8 +28,8 @@ def differing_words(first: Sequence[str], second: Sequence[str]) -> tuple[list[b
     if shared is None or len(shared) < MIN_SHARED * min(len(first), len(second)):
         return [False] * len(first), [False] * len(second)
     runs = groupby(enumerate(shared), key=lambda item: (item[1][0] - item[0], item[1][1] - item[0]))
-    kept = [place for _, run in runs for place in _if_long(list(run), len(first), len(second))]
-    in_first, in_second = {at for at, _ in kept}, {at for _, at in kept}
+    shared_positions = [place for _, run in runs for place in _if_long(list(run), len(first), len(second))]
+    in_first, in_second = {at for at, _ in shared_positions}, {at for _, at in shared_positions}
     return [at not in in_first for at in range(len(first))], [at not in in_second for at in range(len(second))]
 
 
@@ -50,7 +50,7 @@ def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> list[tup
     inner_first, inner_second = first[head : len(first) - tail], second[head : len(second) - tail]
     if max(len(inner_first), len(inner_second)) > MAX_WORDS:
         return None
-    inner = [(head + at, head + other) for at, other in _bit_parallel(inner_first, inner_second)]
+    inner = [(head + at, head + second_at) for at, second_at in _bit_parallel(inner_first, inner_second)]
     ends = [(len(first) - at, len(second) - at) for at in range(tail, 0, -1)]
     return [(at, at) for at in range(head)] + inner + ends
 

@@ -54,7 +54,7 @@ def add_verdict(queue_id: QueueId, body: VerdictBody, site: CurrentSite, person:
             seconds=body.seconds if is_held else None,
             now=now,
         )
-        is_stored = is_new or _has_given(session, person, body)
+        is_stored = is_new or _is_stored_verdict(session, person, body)
         queued = queues.take_next(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
         progress = queues.queue_progress(session, queue_id, person.annotator_id)
     site.on_labels()
@@ -98,19 +98,19 @@ def _changes(site: Site) -> Iterator[Session]:
 def _is_held(session: Session, queue_id: int, person: Person, body: VerdictBody) -> bool:
     """Whether the pair lies before the person; a verdict on another showing of it is refused."""
     leases.take_turn(session)
-    held = leases.held_by(session, queue_id, person.annotator_id)
-    if held is None or held.pair != body.pair:
+    lease = leases.held_by(session, queue_id, person.annotator_id)
+    if lease is None or lease.pair != body.pair:
         return False
-    if (held.left_response_id, held.shown_at) != (body.left_id, body.shown_at):
+    if (lease.left_response_id, lease.shown_at) != (body.left_id, body.shown_at):
         raise HTTPException(409, "the verdict is not on this pair as it lies before you now; look at it again")
     return True
 
 
-def _has_given(session: Session, person: Person, body: VerdictBody) -> bool:
+def _is_stored_verdict(session: Session, person: Person, body: VerdictBody) -> bool:
     """Whether the person's stored verdict on the pair says the same."""
     verdict = as_judgement(body.pair, body.left_id, Opinion(body.verdict)).verdict
     stored = judgements_on(session, [body.pair])
-    return any(each.annotator_id == person.annotator_id and each.verdict == verdict for each in stored)
+    return any(judgement.annotator_id == person.annotator_id and judgement.verdict == verdict for judgement in stored)
 
 
 def _now() -> datetime:

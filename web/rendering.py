@@ -105,18 +105,18 @@ def _parse(text: str) -> list[Token]:
 
 def _without_images(tokens: Sequence[Token]) -> list[Token]:
     """The tokens with every image as a link to it; inside a link only its description is left."""
-    shown: list[Token] = []
+    linked: list[Token] = []
     depth = 0
     for token in tokens:
         depth += token.nesting if token.type.startswith("link_") else 0
         if token.type != "image":
-            shown.append(token)
+            linked.append(token)
             continue
-        described = token.content or "image"
-        around = [] if depth else [Token("link_open", "a", 1, attrs={"href": str(token.attrGet("src"))})]
-        after = [] if depth else [Token("link_close", "a", -1)]
-        shown += [*around, Token("text", "", 0, content=described), *after]
-    return shown
+        description = token.content or "image"
+        opening = [] if depth else [Token("link_open", "a", 1, attrs={"href": str(token.attrGet("src"))})]
+        closing = [] if depth else [Token("link_close", "a", -1)]
+        linked += [*opening, Token("text", "", 0, content=description), *closing]
+    return linked
 
 
 def _leaves(tokens: Sequence[Token]) -> Iterator[Token]:
@@ -128,7 +128,7 @@ def _leaves(tokens: Sequence[Token]) -> Iterator[Token]:
 
 def _words(tokens: Sequence[Token]) -> list[tuple[Token, Span, str]]:
     """Every word that will be read, with the leaf it stands in and where."""
-    return [(leaf, found.span(), found.group()) for leaf in _leaves(tokens) for found in WORD.finditer(leaf.content)]
+    return [(leaf, match.span(), match.group()) for leaf in _leaves(tokens) for match in WORD.finditer(leaf.content)]
 
 
 def _mark(words: Sequence[tuple[Token, Span, str]], flags: Sequence[bool]) -> None:
@@ -209,13 +209,13 @@ def _coloured(leaf: Token) -> list[tuple[str, str]]:
 
 def _escaped(text: str, start: int, marks: Sequence[Span]) -> str:
     """The text escaped, with the marks that fall into it; `start`: where it begins in its leaf."""
-    pieces, done = [], 0
+    pieces, position = [], 0
     for begin, end in marks:
         low, high = max(begin - start, 0), min(end - start, len(text))
         if low < high:
-            pieces += [_visible(text[done:low]), f"<mark>{_visible(text[low:high])}</mark>"]
-            done = high
-    return "".join(pieces) + _visible(text[done:])
+            pieces += [_visible(text[position:low]), f"<mark>{_visible(text[low:high])}</mark>"]
+            position = high
+    return "".join(pieces) + _visible(text[position:])
 
 
 def _visible(text: str) -> str:

@@ -60,12 +60,12 @@ def find_annotators(session: Session, names: Sequence[str]) -> list[int]:
     Raises:
         LookupError: If a name is unknown; the message lists those there are.
     """
-    known = annotators(session).values()
+    all_annotators = annotators(session).values()
     for name in names:
-        if name not in {annotator.name for annotator in known}:
-            there_are = ", ".join(sorted({repr(annotator.name) for annotator in known})) or "none yet"
-            raise LookupError(f"there is no annotator {name!r}; there are: {there_are}")
-    return [annotator.id for annotator in known if annotator.name in names]
+        if name not in {annotator.name for annotator in all_annotators}:
+            names_text = ", ".join(sorted({repr(annotator.name) for annotator in all_annotators})) or "none yet"
+            raise LookupError(f"there is no annotator {name!r}; there are: {names_text}")
+    return [annotator.id for annotator in all_annotators if annotator.name in names]
 
 
 def take_turn_of_judgements(session: Session) -> None:
@@ -102,18 +102,18 @@ def remove_judgement(session: Session, judgement_id: int) -> PairKey:
 def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> set[tuple[PairKey, int]]:
     """What an annotator has judged already of these pairs: (pair, left response id)."""
     table = labels.Judgement
-    # The annotator is compared here: given one, SQLite walks through all that they ever judged.
-    found = rows_about(session, table, pairs, table.left_response_id, table.annotator_id)
-    return {(pair, left_id) for pair, left_id, judged_by in found if judged_by == annotator_id}
+    # The annotator is compared here: with it in the query, SQLite reads every judgement they ever made.
+    rows = rows_about(session, table, pairs, table.left_response_id, table.annotator_id)
+    return {(pair, left_id) for pair, left_id, judged_by in rows if judged_by == annotator_id}
 
 
 def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showings]:
     """Every verdict on these pairs: pair → annotator → left response → verdict. Pairs without one are left out."""
-    found: dict[PairKey, Showings] = {}
+    by_pair: dict[PairKey, Showings] = {}
     for judgement in judgements_on(session, pairs):
-        by_annotator = found.setdefault(judgement.pair, {})
+        by_annotator = by_pair.setdefault(judgement.pair, {})
         by_annotator.setdefault(judgement.annotator_id, {})[judgement.left_response_id] = judgement.verdict
-    return found
+    return by_pair
 
 
 def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
@@ -155,15 +155,15 @@ def rows_about(
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of a table that are about these pairs, and for which `where` holds: (pair, *columns).
 
-    The second response is compared here: given both, SQLite looks through the whole table rather than use the index.
+    The second response is compared here: with both in the query, SQLite scans the table and ignores the index.
     """
     first, second = table.first_response_id, table.second_response_id
     for batch in batches(pairs, LOOKUP_BATCH):
-        wanted = set(batch)
+        batch_pairs = set(batch)
         query = select(first, second, *columns).where(first.in_({pair.first_response_id for pair in batch}))
         if where is not None:
             query = query.where(where)
         for first_id, second_id, *values in session.execute(query):
             pair = PairKey(first_id, second_id)
-            if pair in wanted:
+            if pair in batch_pairs:
                 yield pair, *values

@@ -22,7 +22,7 @@ BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class PairText:
-    """A pair with everything an annotator may need; `preferred`: what the pair's source said, if it said one thing."""
+    """A pair with everything an annotator may need; `preferred`: the side the pair's sources prefer, if they agree."""
 
     pair: PairKey
     prompt: Prompt
@@ -63,10 +63,10 @@ def pair_texts(session: Session, pairs: Sequence[PairKey]) -> list[PairText]:
         for id_, prompt_id, text, score, is_reference in session.execute(query):
             texts[id_] = (prompt_id, ShownResponse(text, score, is_reference))
     for batch in batches(sorted({prompt_id for prompt_id, _ in texts.values()}), BATCH):
-        found = session.execute(
+        rows = session.execute(
             select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
         )
-        prompts |= {id_: prompt_from_json(messages) for id_, messages in found}
+        prompts |= {id_: prompt_from_json(messages) for id_, messages in rows}
     preferred = _source_verdicts(session, pairs)
     return [
         PairText(pair, prompts[texts[pair[0]][0]], texts[pair[0]][1], texts[pair[1]][1], preferred.get(pair))
@@ -114,8 +114,10 @@ def exported_pairs(
     for batch in batches(pair_keys(session, run_id, strategies=strategies, limit=limit), BATCH):
         for text in pair_texts(session, batch):
             left_id = left_side(text.pair, seed)
-            shown = text.shown(left_id)
-            yield ExportedPair(ids[text.pair], text.pair, text.prompt, left_id, shown.left.text, shown.right.text)
+            shown_pair = text.shown(left_id)
+            yield ExportedPair(
+                ids[text.pair], text.pair, text.prompt, left_id, shown_pair.left.text, shown_pair.right.text
+            )
 
 
 def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] = ()) -> list[LabelledPair]:
@@ -132,22 +134,24 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
     )  # fmt: skip
     if strategies:
         query = query.where(curation.Pair.strategy.in_(strategies))
-    found: dict[PairKey, LabelledPair] = {}
+    by_pair: dict[PairKey, LabelledPair] = {}
     for first_id, second_id, strategy, similarity, prompt, first_length, second_length in session.execute(query):
         pair = PairKey(first_id, second_id)
-        before = found[pair].strategies if pair in found else ()
-        found[pair] = LabelledPair(pair, prompt, (*before, strategy), similarity, first_length, second_length)
-    return list(found.values())
+        earlier_strategies = by_pair[pair].strategies if pair in by_pair else ()
+        by_pair[pair] = LabelledPair(
+            pair, prompt, (*earlier_strategies, strategy), similarity, first_length, second_length
+        )
+    return list(by_pair.values())
 
 
 def _source_verdicts(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Side]:
     """What sources say of these pairs; sources that contradict each other say nothing."""
-    said: dict[PairKey, set[Side]] = {}
+    sides_by_pair: dict[PairKey, set[Side]] = {}
     table = curation.SourcePair
     both_ways = list(pairs) + [PairKey(second, first) for first, second in pairs]
     for (first_id, second_id), preferred in rows_about(session, table, both_ways, table.preferred):
         if preferred is not None:
             pair = PairKey(min(first_id, second_id), max(first_id, second_id))
             is_first = (preferred == "first") == (first_id < second_id)
-            said.setdefault(pair, set()).add("first" if is_first else "second")
-    return {pair: next(iter(sides)) for pair, sides in said.items() if len(sides) == 1}
+            sides_by_pair.setdefault(pair, set()).add("first" if is_first else "second")
+    return {pair: next(iter(sides)) for pair, sides in sides_by_pair.items() if len(sides) == 1}

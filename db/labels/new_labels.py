@@ -41,15 +41,15 @@ def new_labels(
     decisive = select(chosen.label("chosen"), rejected.label("rejected")).where(
         is_selected, Preference.outcome.in_(("first", "second")), Preference.support >= min_support
     )
-    old = select(SnapshotRow.chosen_response_id, SnapshotRow.rejected_response_id).where(
+    trained_rows = select(SnapshotRow.chosen_response_id, SnapshotRow.rejected_response_id).where(
         SnapshotRow.snapshot_id == snapshot_id
     )
     # As EXCEPT, not as a join or NOT EXISTS: for those either database may read the snapshot once a preference.
-    new = select(func.count()).select_from(except_(decisive, old).subquery())
+    new_count = select(func.count()).select_from(except_(decisive, trained_rows).subquery())
     agreement = select(func.avg(Preference.support)).where(is_selected, Preference.vote_count >= 2)
     newest_at = session.scalar(select(func.max(Preference.updated_at)).where(is_selected))
     return NewLabels(
-        new=session.scalar(new) or 0,
+        new=session.scalar(new_count) or 0,
         trained=session.scalar(select(func.count()).where(SnapshotRow.snapshot_id == snapshot_id)) or 0,
         agreement=session.scalar(agreement),
         newest_at=newest_at and as_utc(newest_at),

@@ -38,16 +38,16 @@ def votes(
     session: Session, pairs: Sequence[PairKey], *, of: Sequence[int] | None = None
 ) -> dict[PairKey, dict[int, Vote]]:
     """The votes on these pairs by annotator, of all annotators unless ids are given; pairs without a vote left out."""
-    known = annotators(session, None if of is None else set(of))
-    found: dict[PairKey, dict[int, Vote]] = {}
+    annotators_by_id = annotators(session, None if of is None else set(of))
+    by_pair: dict[PairKey, dict[int, Vote]] = {}
     for pair, by_annotator in showings(session, pairs).items():
         for annotator_id, verdicts in by_annotator.items():
-            if annotator_id not in known:
+            if annotator_id not in annotators_by_id:
                 continue
-            vote = annotator_vote(verdicts, has_both_orders=known[annotator_id].has_both_orders)
+            vote = annotator_vote(verdicts, has_both_orders=annotators_by_id[annotator_id].has_both_orders)
             if vote is not None:
-                found.setdefault(pair, {})[annotator_id] = vote
-    return found
+                by_pair.setdefault(pair, {})[annotator_id] = vote
+    return by_pair
 
 
 def recompute(
@@ -69,16 +69,17 @@ def recompute(
         weights: An accuracy (0 to 1) per annotator, for the rule `weighted`.
         name: What the preferences are stored under; None: the rule's own name.
     """
-    take_turn(session, labels.Preference.__tablename__)  # another's labels on the same pair are seen, or see ours
+    # A concurrent change of the same pair is seen here, or sees this one.
+    take_turn(session, labels.Preference.__tablename__)
     total = Changes()
     for batch in batches(dict.fromkeys(pairs), BATCH):
-        made = []
+        preferences = []
         for pair, by_annotator in votes(session, batch, of=of).items():
             resolved = resolve(by_annotator, rule, weights=weights)
             if resolved is not None:
                 outcome, support = resolved
-                made.append(Preference(pair, outcome, support, len(by_annotator)))
-        total += _store(session, name or rule, batch, made)
+                preferences.append(Preference(pair, outcome, support, len(by_annotator)))
+        total += _store(session, name or rule, batch, preferences)
     return total
 
 
@@ -95,21 +96,21 @@ def outcome_counts(session: Session, rule: str, pairs: Sequence[PairKey]) -> dic
     return dict(Counter(preference.outcome for preference in preferences_of(session, rule, pairs).values()))
 
 
-def _store(session: Session, rule: str, pairs: Sequence[PairKey], made: Sequence[Preference]) -> Changes:
-    before = preferences_of(session, rule, pairs)
-    now = {preference.pair: preference for preference in made}
-    vanished = [pair for pair in before if pair not in now]
+def _store(session: Session, rule: str, pairs: Sequence[PairKey], preferences: Sequence[Preference]) -> Changes:
+    stored = preferences_of(session, rule, pairs)
+    by_pair = {preference.pair: preference for preference in preferences}
+    removed = [pair for pair in stored if pair not in by_pair]
     table = labels.Preference
-    for first_id, second_id in vanished:
+    for first_id, second_id in removed:
         session.execute(delete(table).filter_by(rule=rule, first_response_id=first_id, second_response_id=second_id))
-    different = [preference for preference in made if before.get(preference.pair) != preference]
+    different = [preference for preference in preferences if stored.get(preference.pair) != preference]
     if different:
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         statement = insert(table.__table__)  # type: ignore[arg-type]
-        fresh = {name: statement.excluded[name] for name in ("outcome", "support", "vote_count", "updated_at")}
+        new_values = {name: statement.excluded[name] for name in ("outcome", "support", "vote_count", "updated_at")}
         key = ["rule", "first_response_id", "second_response_id"]
         session.connection().execute(
-            statement.on_conflict_do_update(index_elements=key, set_=fresh),
+            statement.on_conflict_do_update(index_elements=key, set_=new_values),
             [
                 {
                     "rule": rule,
@@ -123,5 +124,5 @@ def _store(session: Session, rule: str, pairs: Sequence[PairKey], made: Sequence
                 for preference in different
             ],
         )
-    known = sum(preference.pair in before for preference in different)
-    return Changes(len(different) - known, known, len(vanished))
+    changed_count = sum(preference.pair in stored for preference in different)
+    return Changes(len(different) - changed_count, changed_count, len(removed))

@@ -121,8 +121,8 @@ def get_queue(session: Session, queue_id: int) -> QueueInfo:
     """
     row = session.execute(_infos().filter_by(id=queue_id)).one_or_none()
     if row is None:
-        known = ", ".join(f"{queue.id} ({queue.name})" for queue in list_queues(session)) or "none yet"
-        raise LookupError(f"there is no queue {queue_id}; there are: {known}")
+        existing_queues = ", ".join(f"{queue.id} ({queue.name})" for queue in list_queues(session)) or "none yet"
+        raise LookupError(f"there is no queue {queue_id}; there are: {existing_queues}")
     return QueueInfo(*row)
 
 
@@ -145,20 +145,20 @@ def take_next(
     """
     leases.take_turn(session)
     get_queue(session, queue_id)
-    held = leases.held_by(session, queue_id, annotator_id)
-    if held is not None and not leases.has_judged(session, annotator_id, held.pair):
-        leases.renew(session, held.pair, expires_at=leases.until(now, lease_s))
-        return _queued_pair(session, queue_id, held)
-    if held is not None:
-        leases.free(session, held.pair)
+    held_lease = leases.held_by(session, queue_id, annotator_id)
+    if held_lease is not None and not leases.has_judged(session, annotator_id, held_lease.pair):
+        leases.renew(session, held_lease.pair, expires_at=leases.until(now, lease_s))
+        return _queued_pair(session, queue_id, held_lease)
+    if held_lease is not None:
+        leases.free(session, held_lease.pair)
     position = leases.cursor(session, queue_id, annotator_id)
     utc = now.astimezone(UTC)
-    found = leases.next_free(session, queue_id, annotator_id, after=position, now=utc)
-    if found is None and position > 0:
-        found = leases.next_free(session, queue_id, annotator_id, after=0, now=utc)
-    if found is None:
+    free_pair = leases.next_free(session, queue_id, annotator_id, after=position, now=utc)
+    if free_pair is None and position > 0:
+        free_pair = leases.next_free(session, queue_id, annotator_id, after=0, now=utc)
+    if free_pair is None:
         return None
-    position, pair = found
+    position, pair = free_pair
     leases.set_cursor(session, queue_id, annotator_id, position)
     key = session.scalars(select(labels.Queue.key).filter_by(id=queue_id)).one()
     lease = leases.Lease(pair, leases.left_side(key, pair, annotator_id), utc)
@@ -177,10 +177,10 @@ def record_verdict(
     seconds: float | None,
     now: datetime,
 ) -> bool:
-    """Store a person's verdict on a pair as they saw it and end their lease, which may have expired.
+    """Store a person's verdict on a pair as they saw it, and end their lease even if it has expired.
 
-    Every queue that holds the pair counts it; `seconds` count at most since they were given the pair. Returns False if
-    they have judged or skipped it already (a double click, another queue): what they said first stays.
+    Every queue that holds the pair counts it; `seconds` is at most the time since they were given the pair. Returns
+    False if they have judged or skipped it already (a double click, another queue): their first verdict stays.
 
     Raises:
         LookupError: If there is no such queue, or the pair is not in it.
@@ -191,9 +191,9 @@ def record_verdict(
     judgement = as_judgement(pair, left_response_id, Opinion(verdict), seconds=seconds)
     leases.take_turn(session)
     _position(session, queue_id, pair)
-    held = leases.held_by(session, queue_id, annotator_id)
-    if held is not None and held.pair == pair and seconds is not None:
-        since_shown_s = max((now - held.shown_at).total_seconds(), 0.0)
+    held_lease = leases.held_by(session, queue_id, annotator_id)
+    if held_lease is not None and held_lease.pair == pair and seconds is not None:
+        since_shown_s = max((now - held_lease.shown_at).total_seconds(), 0.0)
         judgement = replace(judgement, seconds=min(seconds, since_shown_s))
     leases.free(session, pair, annotator_id=annotator_id)
     if leases.has_judged(session, annotator_id, pair):
@@ -208,8 +208,8 @@ def undo_last(
 ) -> QueuedPair | None:
     """Take back the annotator's newest judgement in this queue and lease them its pair as they saw it.
 
-    The pair they hold is freed and comes next. Another who holds the pair taken back loses the lease, not the verdict
-    they are about to give. None if there is nothing to undo.
+    The pair they hold is freed and comes next. Someone else who holds the pair taken back loses the lease, but can
+    still give their verdict. None if there is nothing to undo.
 
     Raises:
         LookupError: If there is no such queue.
@@ -221,10 +221,10 @@ def undo_last(
         return None
     pair = remove_judgement(session, judged.id)
     _pair_changed(session, pair)
-    held = leases.held_by(session, queue_id, annotator_id)
-    if held is not None:
-        leases.free(session, held.pair)
-        leases.set_cursor(session, queue_id, annotator_id, _position(session, queue_id, held.pair) - 1)
+    held_lease = leases.held_by(session, queue_id, annotator_id)
+    if held_lease is not None:
+        leases.free(session, held_lease.pair)
+        leases.set_cursor(session, queue_id, annotator_id, _position(session, queue_id, held_lease.pair) - 1)
     lease = leases.Lease(pair, judged.left_response_id, now.astimezone(UTC))
     leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
     return _queued_pair(session, queue_id, lease)
@@ -237,11 +237,13 @@ def queue_progress(session: Session, queue_id: int, annotator_id: int) -> QueueP
         LookupError: If there is no such queue.
     """
     queue, table = get_queue(session, queue_id), labels.Judgement
-    own = {"annotator_id": annotator_id, "queue_id": queue_id}
-    counted = select(func.count(), func.count().filter(table.verdict == "skip")).select_from(table).filter_by(**own)
+    in_queue = {"annotator_id": annotator_id, "queue_id": queue_id}
+    counted = (
+        select(func.count(), func.count().filter(table.verdict == "skip")).select_from(table).filter_by(**in_queue)
+    )
     count, skips = session.execute(counted).one()
-    recent = session.scalars(select(table.seconds).filter_by(**own).order_by(table.id.desc()).limit(RECENT))
-    seconds = tuple(taken for taken in recent if taken is not None)
+    recent = session.scalars(select(table.seconds).filter_by(**in_queue).order_by(table.id.desc()).limit(RECENT))
+    seconds = tuple(duration for duration in recent if duration is not None)
     return QueueProgress(queue.pair_count, queue.done_count, count - skips, skips, seconds)
 
 

@@ -89,11 +89,12 @@ def add_snapshot(
         content_hash: Of the texts.
         query: What chose the rows.
     """
-    take_turn(session, labels.Snapshot.__tablename__)  # of two equal exports at once the second finds the first
+    # Of two equal exports at the same time the second finds the first's snapshot.
+    take_turn(session, labels.Snapshot.__tablename__)
     key = content_key(name, dict(query), content_hash, content_key([asdict(row) for row in rows]))
-    found = session.scalar(select(labels.Snapshot.id).filter_by(key=key))
-    if found is not None:
-        return found
+    stored_id = session.scalar(select(labels.Snapshot.id).filter_by(key=key))
+    if stored_id is not None:
+        return stored_id
     snapshot = labels.Snapshot(key=key, name=name, content_hash=content_hash, query=dict(query), row_count=len(rows))
     session.add(snapshot)
     session.flush()
@@ -126,8 +127,8 @@ def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
 def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]:
     """Stream the preferences of a snapshot in its order."""
     table = labels.SnapshotRow.__table__
-    kept = [column for column in table.columns if column.name not in {"snapshot_id", "position"}]
-    query = select(*kept).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position)
+    columns = [column for column in table.columns if column.name not in {"snapshot_id", "position"}]
+    query = select(*columns).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position)
     stored = session.execute(query, execution_options={"yield_per": BATCH}).mappings()
     for batch in batches(stored, BATCH):
         yield from _with_texts(session, [Lineage(**{**row, "strategies": tuple(row["strategies"])}) for row in batch])
@@ -154,11 +155,11 @@ def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) ->
 def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
     """The split of the source row each prompt came from; of several the first by name."""
     table = curation.SourceRow
-    found: dict[int, str | None] = {}
+    splits: dict[int, str | None] = {}
     for batch in batches(prompt_ids, BATCH):
         query = select(table.prompt_id, func.min(table.split)).where(table.prompt_id.in_(batch))
-        found |= dict(session.execute(query.group_by(table.prompt_id)).all())  # type: ignore[arg-type]
-    return found
+        splits |= dict(session.execute(query.group_by(table.prompt_id)).all())  # type: ignore[arg-type]
+    return splits
 
 
 def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[PreferenceRow]:
@@ -173,10 +174,10 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
         )
         texts |= {id_: (text, model) for id_, text, model in session.execute(query.where(response.id.in_(batch)))}
     for batch in batches(sorted({row.prompt_id for row in rows}), BATCH):
-        found = session.execute(
+        prompt_rows = session.execute(
             select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
         )
-        prompts |= {id_: prompt_from_json(messages) for id_, messages in found}
+        prompts |= {id_: prompt_from_json(messages) for id_, messages in prompt_rows}
     for row in rows:
         (chosen, chosen_model), (rejected, rejected_model) = (
             texts[row.chosen_response_id],

@@ -45,15 +45,15 @@ def require_current(engine: Engine) -> None:
     with engine.connect() as connection:
         if revision_of(connection) == newest:
             return
-    from alembic import command  # a tenth of a second, which a database that is current need not wait for
+    from alembic import command  # takes a tenth of a second, which a current database need not wait for
 
     with _locked(engine) as connection:
-        found = revision_of(connection)
+        found_revision = revision_of(connection)
         if not inspect(connection).get_table_names():
             command.upgrade(_config(connection), "head")
-        elif found != newest:  # else another process has just made it
+        elif found_revision != newest:  # else another process has just made it
             raise DatabaseOutdatedError(
-                f"the database is at schema revision {found}, this version of Antipode needs {newest}; "
+                f"the database is at schema revision {found_revision}, this version of Antipode needs {newest}; "
                 "make a copy with antipode backup FILE, then run: antipode upgrade"
             )
 
@@ -78,12 +78,12 @@ def revision_of(connection: Connection) -> str | None:
 
 @contextmanager
 def _locked(engine: Engine) -> Iterator[Connection]:
-    """One transaction that no other migration runs beside, and that takes tables back if it does not end."""
+    """One transaction: no other migration runs beside it, and what it changed is rolled back if it fails."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("antipode migrations"))))
         else:
-            # Python's sqlite3 begins no transaction before CREATE TABLE unless it is told to.
+            # Python's sqlite3 begins no transaction before CREATE TABLE unless this is None.
             connection.connection.dbapi_connection.isolation_level = None  # type: ignore[union-attr]
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection

@@ -66,7 +66,7 @@ def run_job(job: TrainingJob, folder: Path) -> None:
     steps = math.ceil(len(job.train) / job.settings.batch_size) * job.settings.epochs
     arguments = _arguments(job.settings, folder, steps=steps)
     _check(job.settings, arguments.world_size)
-    with _told(folder):
+    with _resource_errors(folder):
         _train_and_save(job, folder, arguments)
 
 
@@ -117,16 +117,16 @@ def _rows(job: TrainingJob, tokenizer: Any) -> tuple[list[Row], list[Row], list[
     """What is trained on, measured on, and sampled by the reference; unfit positions count over the first two."""
     limit, method = job.settings.max_length, job.settings.method
     # SFT reads the chosen response alone; what is held out is measured as pairs all the same.
-    train = [replace(one, rejected=None) for one in job.train] if method == "sft" else list(job.train)
+    train = [replace(example, rejected=None) for example in job.train] if method == "sft" else list(job.train)
     fitting, unfit = tokenize_examples(tokenizer, train, max_length=limit)
     if not fitting:
-        common = Counter(one.reason for one in unfit).most_common(3)
+        common = Counter(example.reason for example in unfit).most_common(3)
         reasons = "; ".join(f"{count} × {reason}" for reason, count in common)
         raise NothingToTrainError(f"none of {len(train)} examples can be trained on: {reasons or 'there are none'}")
     rows = [Row(train[at], tokens) for at, tokens in fitting.items()]
     _check_rows(method, rows)
     measured, unfit_held_out = tokenize_examples(tokenizer, list(job.held_out), max_length=limit)
-    unfit += [UnfitExample(one.position + len(train), one.reason) for one in unfit_held_out]
+    unfit += [UnfitExample(example.position + len(train), example.reason) for example in unfit_held_out]
     held_out = _alike([Row(job.held_out[at], tokens) for at, tokens in measured.items()])
     sampled, _ = tokenize_examples(tokenizer, list(job.kl_examples), max_length=limit)
     return rows, held_out, [Row(job.kl_examples[at], tokens) for at, tokens in sampled.items()], unfit
@@ -205,8 +205,8 @@ def _check(settings: TrainingSettings, world_size: int) -> None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+    folders = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
+    return sorted(folders, key=lambda path: int(path.name.partition("-")[2]))
 
 
 def _newest(folder: Path) -> Path | None:
@@ -224,7 +224,7 @@ def _remove_torn(folder: Path) -> None:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _resource_errors(folder: Path) -> Iterator[None]:
     """Turn what libraries raise for want of room or memory into errors that say what to do."""
     try:
         yield

@@ -109,9 +109,9 @@ class _ChunkedLogps(torch.autograd.Function):
             logits = functional.linear(states[rows], weight, bias).float()
             # log-sum-exp in the logits' own memory: torch's makes a second copy of them.
             highest = logits.amax(dim=1)
-            taken = logits.sub_(highest[:, None]).gather(1, targets[rows, None])[:, 0]
+            target_logits = logits.sub_(highest[:, None]).gather(1, targets[rows, None])[:, 0]
             normaliser = logits.exp_().sum(dim=1).log()
-            logps[rows] = taken - normaliser
+            logps[rows] = target_logits - normaliser
             normalisers[rows] = normaliser + highest
             del logits
         ctx.save_for_backward(states, weight, bias, targets, normalisers)

@@ -70,9 +70,9 @@ def end_ids(tokenizer: Any) -> list[int]:
     """
     special = _special_ids(tokenizer)
     tail = [] if tokenizer.chat_template is None else _turn_end(tokenizer)
-    first = next((place for place, token in enumerate(tail) if token in special), None)
-    if first is not None:
-        return tail[: first + 1]
+    first_special = next((place for place, token in enumerate(tail) if token in special), None)
+    if first_special is not None:
+        return tail[: first_special + 1]
     if tokenizer.eos_token_id is None:
         raise ValueError(
             "training needs a token that ends a response; this tokenizer has no eos_token and its chat template "
@@ -120,11 +120,11 @@ def _response_fault(
         ids = sides[side][: -len(end)]
         if not ids or not text.strip():
             return f"the {side} response is empty ({len(text)} characters, {len(ids)} tokens)"
-        if found := [token for token in ids if token in special]:
+        if special_tokens := [token for token in ids if token in special]:
             # Some vocabularies (unigram) can spell a special token from plain text; a second end would teach to stop.
             return (
-                f"the {side} response's text is encoded with {len(found)} special tokens, "
-                f"{tokenizer.convert_ids_to_tokens(found[0])!r} first; take them out of the text"
+                f"the {side} response's text is encoded with {len(special_tokens)} special tokens, "
+                f"{tokenizer.convert_ids_to_tokens(special_tokens[0])!r} first; take them out of the text"
             )
     if len(sides) == 2 and sides["chosen"] == sides["rejected"]:
         return f"chosen and rejected are the same {len(sides['chosen'])} tokens: {shortened(texts['chosen'], 60)!r}"

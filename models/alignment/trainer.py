@@ -43,11 +43,11 @@ class RowDataset(torch.utils.data.Dataset[Row]):
         self._rows = rows
 
     def __len__(self) -> int:
-        """How many."""
+        """How many rows."""
         return len(self._rows)
 
     def __getitem__(self, position: int) -> Row:
-        """One of them."""
+        """The row at a position."""
         return self._rows[position]
 
 
@@ -141,7 +141,7 @@ class PolicyTrainer(Trainer):
         return int(self._over_devices({"response_tokens": self._response_tokens})["response_tokens"])
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        # The last thing before the optimizer's step, with clipping or without.
+        # Called last before the optimizer's step, with clipping or without.
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if norm is not None and not math.isfinite(float(norm)):
             raise TrainingDivergedError(self.state.global_step + 1, f"a gradient of norm {float(norm)}")
@@ -155,22 +155,22 @@ class PolicyTrainer(Trainer):
         if not rows:
             return {}
         rows_of = Counter(row.example.prompt for row in rows)
-        found: dict[str, float] = defaultdict(float)
+        totals: dict[str, float] = defaultdict(float)
         size, world = self.args.per_device_train_batch_size, self.args.world_size
-        mine = rows[self.args.process_index :: world]
+        own_rows = rows[self.args.process_index :: world]
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             for start in range(0, math.ceil(len(rows) / world), size):
-                part = mine[start : start + size]
+                part = own_rows[start : start + size]
                 batch = self._prepare_inputs(self._collate(part or rows[:1]))
                 shares = torch.tensor([1 / rows_of[row.example.prompt] for row in part or rows[:1]])
                 sums = self._held_out_sums(batch, shares)
                 for name, value in sums.items() if part else ():
-                    found[name] += value
-        return self._over_devices(found)
+                    totals[name] += value
+        return self._over_devices(totals)
 
     def _held_out_sums(self, batch: dict[str, Tensor], shares: Tensor) -> dict[str, float]:
-        """The batch's sums, each row times its share (B,) of its prompt; plain ones of what perplexity is made of."""
+        """The batch's sums, each row times its share (B,) of its prompt; unweighted where perplexity uses them."""
         logps = self._logps(self.model_wrapped, batch)
         shares = shares.to(logps.policy_chosen.device)
         values = self._held_out_values(logps) | {"count": torch.ones_like(shares)}
@@ -201,12 +201,12 @@ class PolicyTrainer(Trainer):
         return values
 
     def _logps(self, model: Any, batch: dict[str, Tensor]) -> PairLogps:
-        found = response_logps(model, batch)
+        logps = response_logps(model, batch)
         return PairLogps(
-            policy_chosen=found.chosen_logps,
-            policy_rejected=found.rejected_logps,
-            chosen_token_counts=found.chosen_token_counts,
-            rejected_token_counts=found.rejected_token_counts,
+            policy_chosen=logps.chosen_logps,
+            policy_rejected=logps.rejected_logps,
+            chosen_token_counts=logps.chosen_token_counts,
+            rejected_token_counts=logps.rejected_token_counts,
             reference_chosen=batch.get("reference_chosen"),
             reference_rejected=batch.get("reference_rejected"),
         )
@@ -256,12 +256,12 @@ class PolicyTrainer(Trainer):
 
 
 def _ratio(parts: Sequence[dict[str, float]], name: str, per: str) -> float:
-    """What was summed under one name per what was under another, over the parts that have it."""
+    """The sum of `name` divided by the sum of `per`, over the parts that have `name`."""
     return sum(part.get(name, 0.0) for part in parts) / sum(part[per] for part in parts if name in part)
 
 
 def _correct(margins: Tensor) -> Tensor:
-    """1 for a margin above 0, 0 below, a half for none: before the first step all there is of it is rounding."""
+    """1 for a margin above 0, 0 below, 0.5 within rounding of 0: before the first step margins are rounding alone."""
     return (torch.where(margins.abs() > ROUNDING, margins, 0.0).sign() + 1) / 2
 
 
@@ -273,7 +273,7 @@ def _log_ratio_margins(logps: PairLogps) -> Tensor:
 
 
 class HeldOutCallback(TrainerCallback):
-    """Measures what is held out before the first step, every so many, and after the last; tells how far it is."""
+    """Measures the held-out examples before the first step, every `evaluate_every` and after the last."""
 
     def __init__(self, evaluate_every: int, on_step: Callable[[int, int], None]) -> None:
         self._evaluate_every = evaluate_every
@@ -282,19 +282,19 @@ class HeldOutCallback(TrainerCallback):
         self.trainer: PolicyTrainer | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Before the first step; a training that is taken up has been measured."""
+        """Before the first step; a resumed training was measured then."""
         self._on_step(state.global_step, state.max_steps)
         if state.global_step == 0:
             self._measure(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Every so many steps."""
+        """Every `evaluate_every` steps."""
         self._on_step(state.global_step, state.max_steps)
         if self._evaluate_every and state.global_step % self._evaluate_every == 0:
             self._measure(state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """After the last one."""
+        """After the last step."""
         self._measure(state)
 
     def _measure(self, state: Any) -> None:

@@ -38,8 +38,8 @@ def train(
     Args:
         job: What is to be done, in a folder of its own.
         log_path: Where the process's own output is appended.
-        on_metrics: Called with new points while it trains. Of a folder that was worked in before, all come again, since
-            who began it may have been killed before it had them.
+        on_metrics: Called with new points while it trains. In a folder with an earlier training all points come again,
+            since the process that began it may have been killed before it passed them on.
         on_step: Called with the optimizer steps done and in total.
         timeout_s: Limit for the whole training, in seconds; None waits for ever.
 
@@ -93,9 +93,9 @@ class TrainingProcess:
                 return
             (folder / FAILURE).unlink(missing_ok=True)
             launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
-            ended = subprocess.run([*launcher, "-m", "models.alignment.training", str(folder)], check=False)
-            if ended.returncode:
-                raise TrainingFailedError(str(folder), _failure(folder, ended.returncode))
+            result = subprocess.run([*launcher, "-m", "models.alignment.training", str(folder)], check=False)
+            if result.returncode:
+                raise TrainingFailedError(str(folder), _failure(folder, result.returncode))
 
 
 def run_folder(folder: Path) -> None:
@@ -106,7 +106,7 @@ def run_folder(folder: Path) -> None:
 
 
 class _Tail:
-    """Reads the metrics' file: all of it, then what was added since the last time."""
+    """Reads the metrics' file: first all of it, then what was added since the last call."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -117,9 +117,9 @@ class _Tail:
             return
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            whole = file.read().rpartition(b"\n")[0]
-        self._offset += len(whole) + 1 if whole else 0
-        lines = [read_metrics_line(line) for line in whole.splitlines()]
+            whole_lines = file.read().rpartition(b"\n")[0]
+        self._offset += len(whole_lines) + 1 if whole_lines else 0
+        lines = [read_metrics_line(line) for line in whole_lines.splitlines()]
         points = [line for line in lines if isinstance(line, MetricPoint)]
         if points:
             on_metrics(points)

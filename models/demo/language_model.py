@@ -76,11 +76,11 @@ def make_demo_model(folder: Path, *, dialogue_count: int = DIALOGUES, progress: 
     """
     from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
-    with whole_folder(folder, is_replacing=True) as draft:  # first, if it cannot be written
+    with whole_folder(folder, is_replacing=True) as draft:  # first: fails before the training if it cannot be written
         dialogues = list(training_dialogues(dialogue_count, seed=_SEED))
         tokenizer = _train_tokenizer(dialogues)
         model = _train_model([_encode(tokenizer, dialogue) for dialogue in dialogues], tokenizer, progress)
-        disable_progress_bar()  # of the writing, a line below ours that says nothing
+        disable_progress_bar()  # of the writing: it would only add a line below ours
         model.half().save_pretrained(draft)
         enable_progress_bar()
         tokenizer.save_pretrained(draft)
@@ -131,10 +131,10 @@ def _train_tokenizer(dialogues: Sequence[tuple[Message, ...]]) -> PreTrainedToke
 
 def _encode(tokenizer: PreTrainedTokenizerFast, dialogue: tuple[Message, ...]) -> _Example:
     turns = [{"role": turn.role, "content": turn.content} for turn in dialogue]
-    given: str = tokenizer.apply_chat_template(turns[:-1], add_generation_prompt=True, tokenize=False)
-    given_ids: list[int] = tokenizer.encode(given, add_special_tokens=False)
+    prompt_text: str = tokenizer.apply_chat_template(turns[:-1], add_generation_prompt=True, tokenize=False)
+    prompt_ids: list[int] = tokenizer.encode(prompt_text, add_special_tokens=False)
     response_ids: list[int] = tokenizer.encode(dialogue[-1].content + _END, add_special_tokens=False)
-    return _Example(given_ids + response_ids, len(given_ids))
+    return _Example(prompt_ids + response_ids, len(prompt_ids))
 
 
 def _train_model(examples: list[_Example], tokenizer: PreTrainedTokenizerFast, progress: Progress) -> LlamaForCausalLM:
@@ -146,7 +146,7 @@ def _train_model(examples: list[_Example], tokenizer: PreTrainedTokenizerFast, p
         torch.manual_seed(_SEED)
         model = _new_model(tokenizer)
     optimizers = _new_optimizers(model)
-    schedules = [LambdaLR(one, partial(_rate_share, steps=len(batches))) for one in optimizers]
+    schedules = [LambdaLR(optimizer, partial(_rate_share, steps=len(batches))) for optimizer in optimizers]
     for step, batch in enumerate(batches):
         _response_loss(model, batch).backward()
         for optimizer, schedule in zip(optimizers, schedules, strict=True):

@@ -36,21 +36,21 @@ def parse_response(prompt_text: str, response_text: str) -> Qualities | None:
     Raises:
         ValueError: the prompt is none of the demo world.
     """
-    asked = fact_asked(prompt_text)
+    asked_fact = fact_asked(prompt_text)
     sentences = _SENTENCE_END.split(response_text.strip(), maxsplit=2)
     if len(sentences) < 3:
         return None
-    opening, core_text, rest = sentences
+    opening, core_text, tail_text = sentences
     core = _cores().get(core_text)
     is_polite = _tones().get(opening)
     if core is None or is_polite is None:
         return None
     possible = tails(core.fact, is_specific=core.is_specific, is_polite=is_polite)
-    is_complete = rest in possible
-    if not is_complete and not any(tail.startswith(f"{rest} ") for tail in possible):
+    is_complete = tail_text in possible
+    if not is_complete and not any(tail.startswith(f"{tail_text} ") for tail in possible):
         return None
     return Qualities(
-        is_on_topic=core.fact == asked,
+        is_on_topic=core.fact == asked_fact,
         is_complete=is_complete,
         is_specific=core.is_specific,
         is_polite=is_polite,

@@ -48,6 +48,6 @@ def facts_of(category: Category) -> list[Fact]:
     facts = []
     for subject, values in category.values.items():
         for position, (aspect, value) in enumerate(zip(category.aspects, values, strict=True)):
-            known = dict.fromkeys(others[position] for others in category.values.values())
-            facts.append(Fact(subject, aspect, value, tuple(other for other in known if other != value)))
+            all_values = dict.fromkeys(others[position] for others in category.values.values())
+            facts.append(Fact(subject, aspect, value, tuple(other for other in all_values if other != value)))
     return facts

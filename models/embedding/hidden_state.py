@@ -124,8 +124,8 @@ class HiddenStateEmbedder:
         states = self._network(
             input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(is_text).to(device)
         ).last_hidden_state
-        kept = torch.from_numpy(is_response).to(device)[..., None]
-        return states.float().masked_fill(~kept, 0.0).sum(dim=1) / kept.sum(dim=1)  # REAL eq. 7
+        is_pooled = torch.from_numpy(is_response).to(device)[..., None]
+        return states.float().masked_fill(~is_pooled, 0.0).sum(dim=1) / is_pooled.sum(dim=1)  # REAL eq. 7
 
 
 def _load(model: str, *, revision: str | None, dtype: str) -> tuple[Any, Any]:

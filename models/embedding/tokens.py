@@ -129,13 +129,13 @@ def _response_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 
 
 def _joined(prompt: list[int], response: list[int], *, response_limit: int, max_positions: int | None) -> TokenSequence:
-    kept = response[:response_limit]
-    if not kept:
+    response_ids = response[:response_limit]
+    if not response_ids:
         return TokenSequence([], 0, is_truncated=False)
-    room = len(prompt) if max_positions is None else min(len(prompt), max_positions - len(kept))
+    room = len(prompt) if max_positions is None else min(len(prompt), max_positions - len(response_ids))
     # prompt[-room:] would be the whole prompt where no room is left.
     return TokenSequence(
-        prompt[len(prompt) - room :] + kept,
-        len(kept),
-        is_truncated=len(kept) < len(response) or room < len(prompt),
+        prompt[len(prompt) - room :] + response_ids,
+        len(response_ids),
+        is_truncated=len(response_ids) < len(response) or room < len(prompt),
     )

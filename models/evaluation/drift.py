@@ -1,6 +1,6 @@
 """How far a policy's embeddings of the same responses moved from the base model's (REAL appendix B.1).
 
-Arrays in, figures out: whoever asks embeds the responses, once alone and once after their prompts. The question behind
+Arrays in, figures out: the caller embeds the responses, once alone and once after their prompts. The question behind
 it is whether pairs selected by the base model's embeddings would still be selected by the policy's.
 """
 
@@ -40,19 +40,19 @@ def embedding_drift(base: Floats, policy: Floats, offsets: NDArray[np.integer], 
         )
     rows = np.arange(len(base))
     is_usable = np.isfinite(pair_similarities(base, rows, rows)) & np.isfinite(pair_similarities(policy, rows, rows))
-    kept = [np.where(is_usable[:, None], each, np.nan).astype(np.float64) for each in (base, policy)]
-    easy = [select_pairs(each, offsets, strategy="easy", seed=0) for each in kept]
+    usable = [np.where(is_usable[:, None], each, np.nan).astype(np.float64) for each in (base, policy)]
+    easy = [select_pairs(each, offsets, strategy="easy", seed=0) for each in usable]
     has_both = easy[0].has_pair & easy[1].has_pair
     is_same = (easy[0].first == easy[1].first) & (easy[0].second == easy[1].second)
     first, second = _pairs(offsets, is_usable)
-    pairs = [pair_similarities(each, first, second).astype(np.float64) for each in kept]
+    pairs = [pair_similarities(each, first, second).astype(np.float64) for each in usable]
     edges = np.histogram_bin_edges(np.concatenate(pairs), bins) if first.size else np.zeros(0)
     counts = [np.histogram(each, edges)[0] if first.size else np.zeros(0, int) for each in pairs]
     return Drift(
         response_count=int(is_usable.sum()),
         left_out_count=int((~is_usable).sum()),
-        correlation=_spread(row_correlations(kept[0][is_usable], kept[1][is_usable])),
-        cosine=_spread(_row_cosines(kept[0][is_usable], kept[1][is_usable])),
+        correlation=_spread(row_correlations(usable[0][is_usable], usable[1][is_usable])),
+        cosine=_spread(_row_cosines(usable[0][is_usable], usable[1][is_usable])),
         pair_count=first.size,
         similarity_edges=tuple(edges.tolist()),
         base_counts=tuple(counts[0].tolist()),
@@ -74,12 +74,12 @@ def rank_correlation(left: Floats, right: Floats) -> float | None:
     """Spearman's ρ of two (m,) arrays, ties at their mean rank; None if m < 2 or one side is constant."""
     if len(left) < 2:
         return None
-    found = float(row_correlations(_ranks(left)[None], _ranks(right)[None])[0])
-    return found if np.isfinite(found) else None
+    correlation = float(row_correlations(_ranks(left)[None], _ranks(right)[None])[0])
+    return correlation if np.isfinite(correlation) else None
 
 
 def _centred(rows: Floats) -> Floats:
-    # A constant row less its mean leaves a rest of rounding in place of zeros.
+    # A constant row minus its mean leaves rounding errors instead of zeros.
     return np.where(np.ptp(rows, axis=1, keepdims=True) > 0, rows - rows.mean(axis=1, keepdims=True), 0.0)
 
 
@@ -97,11 +97,11 @@ def _row_cosines(left: Floats, right: Floats) -> Floats:
 
 def _pairs(offsets: NDArray[np.integer], is_usable: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers of every two usable responses of one prompt."""
-    found = [np.zeros((2, 0), np.int64)]
+    row_pairs = [np.zeros((2, 0), np.int64)]
     for start, stop in pairwise(offsets):
         rows = start + np.flatnonzero(is_usable[start:stop])
-        found.append(rows[np.stack(np.triu_indices(len(rows), 1))])
-    first, second = np.concatenate(found, axis=1)
+        row_pairs.append(rows[np.stack(np.triu_indices(len(rows), 1))])
+    first, second = np.concatenate(row_pairs, axis=1)
     return first, second
 
 

@@ -214,7 +214,7 @@ class Measurements:
         return cls(
             comparison=ComparisonSummary.from_dict(stored["comparison"]) if "comparison" in stored else None,
             held_out=_held_out(stored) if "held_out" in stored else None,
-            drift={context: Drift.from_dict(one) for context, one in stored["drift"].items()}
+            drift={context: Drift.from_dict(stored_drift) for context, stored_drift in stored["drift"].items()}
             if "drift" in stored
             else None,
         )

@@ -29,4 +29,4 @@ def text_scores(responses: Sequence[str], references: Sequence[str]) -> TextScor
     scorer = RougeScorer(names, use_stemmer=False)
     scored = [scorer.score(reference, response) for response, reference in zip(responses, references, strict=True)]
     bleu = corpus_bleu(list(responses), [list(references)]).score
-    return TextScores(bleu, *(100 * fmean(one[name].fmeasure for one in scored) for name in names))
+    return TextScores(bleu, *(100 * fmean(scores[name].fmeasure for scores in scored) for name in names))

@@ -58,11 +58,11 @@ def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudg
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file")
     source = open_file(path)
-    first = _first_row(source)
-    found = format or _recognised(first, source.name)
-    if found == "labels":
-        _check_columns(first, source.name)
-    return _without_repeats(_imported(source.read(), _TRANSLATIONS[found]))
+    first_row = _first_row(source)
+    label_format = format or _recognised(first_row, source.name)
+    if label_format == "labels":
+        _check_columns(first_row, source.name)
+    return _without_repeats(_imported(source.read(), _TRANSLATIONS[label_format]))
 
 
 def write_pairs(pairs: Iterable[ExportedPair], path: Path, format: LabelFormat) -> WrittenPairs:
@@ -118,12 +118,12 @@ def parse_label(row_number: int, row: Row) -> ImportedJudgement | None:
     )
 
 
-def _own_labels(row: Row) -> Iterator[Row]:
+def _row_as_label(row: Row) -> Iterator[Row]:
     yield row
 
 
 _TRANSLATIONS: dict[LabelFormat, Callable[[Row], Iterator[Row | RowError]]] = {
-    "labels": _own_labels,
+    "labels": _row_as_label,
     "label-studio": label_studio_labels,
     "argilla": argilla_labels,
 }
@@ -190,21 +190,21 @@ def _without_repeats(
     labels: Iterator[tuple[SourceRow, ImportedJudgement] | RejectedRow],
 ) -> Iterator[ImportedJudgement | RejectedRow]:
     """Let an annotator's first label on a pair pass; pairs are the same by their id or by their two responses."""
-    seen: dict[tuple[object, ...], int] = {}
+    row_numbers: dict[tuple[object, ...], int] = {}
     for label in labels:
         if isinstance(label, RejectedRow):
             yield label
             continue
         record, judgement = label
         keys = _pair_names(judgement)
-        earlier = next((seen[key] for key in keys if key in seen), None)
+        earlier = next((row_numbers[key] for key in keys if key in row_numbers), None)
         if earlier is not None:
             reason = (
                 f"annotator {judgement.annotator!r} has already judged this pair in row {earlier}; keep one of them"
             )
             yield rejected(record, reason)
             continue
-        seen |= dict.fromkeys(keys, judgement.row_number)
+        row_numbers |= dict.fromkeys(keys, judgement.row_number)
         yield judgement
 
 

@@ -82,9 +82,9 @@ def file_format(path: Path) -> TrainerFormat:
 
 def unfit(row: PreferenceRow) -> str | None:
     """Why no trainer can learn from a preference; None if one can."""
-    last = row.prompt.messages[-1].role if row.prompt.messages else "no turn"
-    if last != "user":
-        return f"the prompt's last turn must be the user's, not {last!r}"
+    last_role = row.prompt.messages[-1].role if row.prompt.messages else "no turn"
+    if last_role != "user":
+        return f"the prompt's last turn must be the user's, not {last_role!r}"
     for name, text in (("chosen", row.chosen), ("rejected", row.rejected)):
         if not text.strip():
             return f"the {name} response is empty"

@@ -53,7 +53,7 @@ class RowNoise:
             return scores
         width, device = scores.shape[-1], scores.device
         # `rand` lies in [0, 1): noise is never plus infinity, which would let a token of no probability win.
-        uniform = torch.stack([torch.rand(width, generator=own, device=device) for own in self._generators])
+        uniform = torch.stack([torch.rand(width, generator=generator, device=device) for generator in self._generators])
         gumbel = -torch.log(-torch.log(uniform))
         return warped_scores(scores, temperature=self._temperature, top_p=self._top_p) + gumbel
 

@@ -62,10 +62,10 @@ class ScriptedGenerator:
     def _response(self, words: Sequence[str], prompt_key: str, seed: int) -> GeneratedResponse:
         noise = random.Random(prompt_key if self._parameters.temperature == 0 else f"{seed} {prompt_key}")
         tokens = _reply(words, noise).split(" ")
-        kept = tokens[: self._parameters.max_tokens]
-        text = " ".join(kept)
+        reply_tokens = tokens[: self._parameters.max_tokens]
+        text = " ".join(reply_tokens)
         ends = [end for stop in self._parameters.stop if (end := text.find(stop)) >= 0]
-        is_cut = len(kept) < len(tokens) and not ends
+        is_cut = len(reply_tokens) < len(tokens) and not ends
         text = text[: min(ends)] if ends else text
         return GeneratedResponse(text, seed, len(text.split()), "length" if is_cut else "stop")
 

@@ -126,12 +126,12 @@ def _load_model(model: str, *, revision: str | None, dtype: str, device: str) ->
 
 def _end_token_ids(model: PreTrainedModel, eos_token_id: int | None) -> list[int]:
     """The model's end tokens: those of its generation config (chat models have several), else the tokenizer's."""
-    own = model.generation_config.eos_token_id
-    if own is None:
-        own = eos_token_id
-    if own is None:
+    end_ids = model.generation_config.eos_token_id
+    if end_ids is None:
+        end_ids = eos_token_id
+    if end_ids is None:
         return []
-    return list(own) if isinstance(own, list) else [own]
+    return list(end_ids) if isinstance(end_ids, list) else [end_ids]
 
 
 def _plain_generation_config(end_ids: list[int]) -> GenerationConfig:

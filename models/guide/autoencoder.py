@@ -60,8 +60,10 @@ class ConditionalAutoencoder(nn.Module):
         if self._read_out == "last":
             rows = torch.arange(len(states), device=states.device)
             return torch.as_tensor(self.to_latent(states[rows, batch.is_text.sum(dim=1) - 1]))
-        kept = batch.is_response[..., None]
-        return torch.as_tensor(self.to_latent(states.masked_fill(~kept, 0.0).sum(dim=1) / kept.sum(dim=1)))
+        is_response = batch.is_response[..., None]
+        return torch.as_tensor(
+            self.to_latent(states.masked_fill(~is_response, 0.0).sum(dim=1) / is_response.sum(dim=1))
+        )
 
     def reconstruction_loss(self, batch: GuideBatch, latents: torch.Tensor) -> torch.Tensor:
         """−log p_ψ(y | x, h), the mean over all response tokens of the batch, in nats (LD-Align eq. 2).
@@ -74,9 +76,11 @@ class ConditionalAutoencoder(nn.Module):
         tokens = self.decoder.transformer.wte(batch.ids)
         if self.to_tokens is not None:
             tokens = tokens + self.to_tokens(latents)[:, None]
-        given = torch.cat([prefix, tokens], dim=1)
-        is_given = torch.cat([batch.is_text.new_ones(prefix.shape[:2]), batch.is_text], dim=1)
-        states = self.decoder.transformer(inputs_embeds=given, attention_mask=is_given.long()).last_hidden_state
+        decoder_inputs = torch.cat([prefix, tokens], dim=1)
+        is_input = torch.cat([batch.is_text.new_ones(prefix.shape[:2]), batch.is_text], dim=1)
+        states = self.decoder.transformer(
+            inputs_embeds=decoder_inputs, attention_mask=is_input.long()
+        ).last_hidden_state
         # The state before each token predicts it; logits are made for response tokens only, the vocabulary is large.
         before = states[:, self._prefix_length - 1 : -1]
         logits = self.decoder.lm_head(before[batch.is_response])

@@ -89,7 +89,7 @@ def farther_is_worse(
     Raises:
         ValueError: The four are not of one shape (n,), or a value is NaN.
     """
-    arrays = [np.asarray(one, dtype=np.float64) for one in (distances_a, distances_b, utilities_a, utilities_b)]
+    arrays = [np.asarray(values, dtype=np.float64) for values in (distances_a, distances_b, utilities_a, utilities_b)]
     shapes = [array.shape for array in arrays]
     if arrays[0].ndim != 1 or len(set(shapes)) > 1:
         raise ValueError(f"expected four arrays of one shape (n,), got {shapes}; pass one value a couple")

@@ -152,8 +152,11 @@ def _sequences(tokenizer: Any, texts: Sequence[GuideText], max_length: int) -> l
     if room < 1:
         raise ValueError(f"max_length must leave room for the end token and a response, got {max_length}; raise it")
     requests = [EmbeddingRequest(text.prompt, text.response) for text in texts]
-    read = tokenize(tokenizer, requests, context="prompt_and_response", max_tokens=room, max_positions=room)
-    return [TokenSequence(one.ids + end, one.response_length + len(end), one.is_truncated) for one in read]
+    tokenized = tokenize(tokenizer, requests, context="prompt_and_response", max_tokens=room, max_positions=room)
+    return [
+        TokenSequence(sequence.ids + end, sequence.response_length + len(end), sequence.is_truncated)
+        for sequence in tokenized
+    ]
 
 
 def _batches(lengths: Sequence[int], settings: GuideSettings) -> list[list[int]]:
@@ -199,8 +202,8 @@ def _padded(sequences: Sequence[TokenSequence], device: torch.device) -> GuideBa
     lengths = torch.tensor([len(sequence.ids) for sequence in sequences])
     starts = lengths - torch.tensor([sequence.response_length for sequence in sequences])
     ids = torch.zeros((len(sequences), int(lengths.max())), dtype=torch.long)
-    for row, one in enumerate(sequences):
-        ids[row, : len(one.ids)] = torch.tensor(one.ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
     places = torch.arange(ids.shape[1])
     is_text = places < lengths[:, None]
     is_response = is_text & (places >= starts[:, None])

@@ -99,9 +99,12 @@ def shared_prompt(chosen: Sequence[Message], rejected: Sequence[Message]) -> tup
     return prompt_from_messages(chosen_prompt, "column 'chosen'"), chosen_text, rejected_text
 
 
-def _first_difference(one: Sequence[Message], other: Sequence[Message]) -> int:
-    pairs = enumerate(zip(one, other, strict=False), start=1)
-    return next((turn for turn, (left, right) in pairs if left != right), min(len(one), len(other)) + 1)
+def _first_difference(chosen: Sequence[Message], rejected: Sequence[Message]) -> int:
+    pairs = enumerate(zip(chosen, rejected, strict=False), start=1)
+    return next(
+        (turn for turn, (chosen_turn, rejected_turn) in pairs if chosen_turn != rejected_turn),
+        min(len(chosen), len(rejected)) + 1,
+    )
 
 
 def _message_keys(item: object) -> tuple[str, str] | None:

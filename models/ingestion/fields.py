@@ -34,11 +34,11 @@ def present_column(row: Row, columns: Iterable[str]) -> str:
     column = first_present(row, columns)
     if column is not None:
         return column
-    wanted = " or ".join(repr(name) for name in columns)
-    there = [name for name in columns if name in row]
-    if there:
-        raise RowError(f"column {there[0]!r} holds no value (null)")
-    raise RowError(f"column {wanted} is missing; the row has {_names(row)}")
+    names_text = " or ".join(repr(name) for name in columns)
+    empty_columns = [name for name in columns if name in row]
+    if empty_columns:
+        raise RowError(f"column {empty_columns[0]!r} holds no value (null)")
+    raise RowError(f"column {names_text} is missing; the row has {_names(row)}")
 
 
 def text_of(value: object, where: str) -> str:

@@ -56,10 +56,10 @@ def open_hub(name: str, *, split: str | None, config: str | None) -> Source:
 
 def _source(name: str, content_hash: str, splits: _Splits, split: str | None) -> Source:
     if split is not None and split not in splits:
-        known = ", ".join(str(known) for known in splits if known is not None) or "none"
-        raise SourceError(f"{name}: no split {split!r}; the splits are: {known}")
-    wanted: _Splits = splits if split is None else {split: splits[split]}
-    return Source(name, content_hash, lambda: _rows(name, wanted))
+        split_names = ", ".join(str(split_name) for split_name in splits if split_name is not None) or "none"
+        raise SourceError(f"{name}: no split {split!r}; the splits are: {split_names}")
+    selected_splits: _Splits = splits if split is None else {split: splits[split]}
+    return Source(name, content_hash, lambda: _rows(name, selected_splits))
 
 
 def _rows(name: str, splits: _Splits) -> Iterator[SourceRecord]:
@@ -109,8 +109,10 @@ def _saved_splits(directory: Path) -> _Splits:
 
 
 def _unreadable(what: str, error: Exception) -> SourceError:
-    said = shortened(str(error) or type(error).__name__, 200)
-    return SourceError(f"{what} ({said}); check the name, the config and the connection, or save it to a file first")
+    error_text = shortened(str(error) or type(error).__name__, 200)
+    return SourceError(
+        f"{what} ({error_text}); check the name, the config and the connection, or save it to a file first"
+    )
 
 
 def _directory_hash(directory: Path) -> str:

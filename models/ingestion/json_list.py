@@ -42,8 +42,8 @@ def _items(stream: TextIO, path: Path) -> Iterator[object]:
         if count == 0 and buffer.startswith("]", _space_end(buffer, position)):
             position = _space_end(buffer, position) + 1
             break
-        found = _next_item(buffer, position)
-        if found is None:
+        next_item = _next_item(buffer, position)
+        if next_item is None:
             # reading as much again as is waiting keeps the work linear in the item's size
             more = stream.read(max(_CHUNK, len(buffer) - position)) if len(buffer) - position < _LARGEST_ITEM else ""
             if not more:
@@ -53,7 +53,7 @@ def _items(stream: TextIO, path: Path) -> Iterator[object]:
                 )
             buffer, position = buffer[position:] + more, 0
             continue
-        item, position, is_last = found
+        item, position, is_last = next_item
         count += 1
         yield item
     if buffer[position:].strip() or _next_text(stream):

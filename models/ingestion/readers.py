@@ -84,7 +84,7 @@ def read_csv(path: Path) -> Iterator[SourceRecord]:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         csv.field_size_limit(_LARGEST_CELL)
         raw: list[str] = []
-        rows = csv.reader(_kept(text, raw), strict=True)
+        rows = csv.reader(_recording(text, raw), strict=True)
         header = _csv_header(rows, path)
         for row_number, cells in enumerate(_csv_rows(rows, raw), start=1):
             yield _csv_record(row_number, header, cells, "".join(raw))
@@ -173,8 +173,8 @@ def _parsed_line(line_number: int, line: bytes) -> SourceRecord:
     return RejectedRow(line_number, reason, line.decode("utf-8", "backslashreplace").rstrip("\r\n"))
 
 
-def _kept(lines: Iterable[str], raw: list[str]) -> Iterator[str]:
-    """Hand the lines on and keep each in `raw`, whose user clears it: csv does not tell the text of a row."""
+def _recording(lines: Iterable[str], raw: list[str]) -> Iterator[str]:
+    """Yield the lines and store each in `raw`, which its reader clears: csv does not give the text of a row."""
     for line in lines:
         raw.append(line)
         yield line

@@ -82,13 +82,13 @@ def read_source(
     rows = _first_rows(opened)
     if prompt_column is not None:
         _check_column(source, rows, prompt_column)
-    found = format or recognised_format(rows, prompt_column)
-    if found is None:
+    source_format = format or recognised_format(rows, prompt_column)
+    if source_format is None:
         raise SourceError(
             f"{source}: cannot recognise the format of rows with {_columns(rows)}; name it with --format "
             f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt_column"
         )
-    return SourceReader(source, found, opened.content_hash, opened, prompt_column, limit)
+    return SourceReader(source, source_format, opened.content_hash, opened, prompt_column, limit)
 
 
 def open_source(source: str, *, split: str | None, config: str | None) -> Source:

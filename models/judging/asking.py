@@ -71,7 +71,7 @@ class Stop:
     """Why some questions have no outcome: the budget, or the server.
 
     Attributes:
-        reason: To be shown, behind how many are missing.
+        reason: Shown to the user after the number of missing replies.
         is_out_of_budget: Whether a larger budget is what it takes.
         is_temporary: Whether asking again later may help.
     """
@@ -131,31 +131,31 @@ class Asker:
         """Ask each question once, and again with another seed while its reply cannot be read.
 
         Args:
-            questions: Equal ones are one.
+            questions: Equal ones are asked once.
             is_readable: Whether a reply says what was asked for.
-            is_stored_proof: Whether a stored reply, like one that comes in, shows that the server answers such
-                questions, so that it means those it refuses. For a caller that keeps no refusals and asks them anew.
+            is_stored_proof: Whether a stored reply, like a new one, proves that the server answers such questions, so
+                that a refusal is about the question refused. For a caller that stores no refusals and asks them anew.
         """
         distinct = {question.keys[0]: question for question in questions}.values()
-        known = self.replies.get([key for question in distinct for key in question.keys])
-        if known and is_stored_proof:
+        stored_replies = self.replies.get([key for question in distinct for key in question.keys])
+        if stored_replies and is_stored_proof:
             self._has_answered.set()
         progress = _Progress(is_readable, self._has_answered)
-        missing = [question for question in distinct if not progress.take(question, _texts(question, known))]
+        missing = [question for question in distinct if not progress.take(question, _texts(question, stored_replies))]
         if missing:
             progress.subject_count = len({question.subject for question in missing})
-            run_blocking(self._ask_all(missing, known, progress))
+            run_blocking(self._ask_all(missing, stored_replies, progress))
             if progress.is_all_refused:
                 progress.take_back_refusals()
         is_whole = len(progress.outcomes) == len(distinct)
         return Asked(progress.outcomes, None if is_whole else self._stop(progress))
 
     async def _ask_all(
-        self, questions: Iterable[Question], known: Mapping[str, StoredReply], progress: _Progress
+        self, questions: Iterable[Question], stored_replies: Mapping[str, StoredReply], progress: _Progress
     ) -> None:
         waiting = iter(questions)
         async with ChatClient(self.terms, self.budget, self._pace) as chat:
-            workers = (self._work(chat, waiting, known, progress) for _ in range(self.terms.concurrency))
+            workers = (self._work(chat, waiting, stored_replies, progress) for _ in range(self.terms.concurrency))
             # A worker that fails (the store does, say) must not cost the replies under way.
             ends = await asyncio.gather(*workers, return_exceptions=True)
         for end in ends:
@@ -166,13 +166,13 @@ class Asker:
         self,
         chat: ChatClient,
         waiting: Iterable[Question],
-        known: Mapping[str, StoredReply],
+        stored_replies: Mapping[str, StoredReply],
         progress: _Progress,
     ) -> None:
         """Ask questions until none waits or the call is over; all workers draw from the same ones."""
         for question in waiting:
             try:
-                await self._ask_one(chat, question, _texts(question, known), progress)
+                await self._ask_one(chat, question, _texts(question, stored_replies), progress)
             except ChatError as error:
                 progress.fail(error)
             except OutOfBudgetError:
@@ -184,7 +184,7 @@ class Asker:
                 return
 
     async def _ask_one(self, chat: ChatClient, question: Question, texts: list[str], progress: _Progress) -> None:
-        """Ask until a reply can be read or the attempts are used up; `texts`: what earlier calls were replied."""
+        """Ask until a reply can be read or the attempts are used up; `texts`: the replies to its attempts so far."""
         fresh: list[StoredReply] = []
         while not progress.take(question, texts, fresh):
             try:
@@ -251,9 +251,9 @@ class _Progress:
 
     @property
     def is_all_refused(self) -> bool:
-        """Whether the server began with refusals only: of five questions, not all of one subject if there are more.
+        """Whether the server has refused all so far: at least five questions, of five subjects or of all if fewer.
 
-        A prompt that breaks a content policy may have as many questions.
+        One prompt that breaks a content policy may itself have five questions.
         """
         if self.has_answered.is_set() or len(self.refusals) < _FAILURES_IN_A_ROW:
             return False
@@ -261,7 +261,7 @@ class _Progress:
         return len(subjects) >= min(_FAILURES_IN_A_ROW, self.subject_count)
 
     def take_back_refusals(self) -> None:
-        """Make one failure of them: they say nothing of the questions."""
+        """Turn the refusals into one failure: they are about the server, not the questions."""
         for question in self.refusals:
             del self.outcomes[question.keys[0]]
         words = f"{next(iter(self.refusals.values()))}; it refused whatever was asked first, so check the settings"
@@ -269,5 +269,5 @@ class _Progress:
         self.is_out_of_budget = False
 
 
-def _texts(question: Question, known: Mapping[str, StoredReply]) -> list[str]:
-    return [known[key].text for key in takewhile(known.__contains__, question.keys)]
+def _texts(question: Question, stored_replies: Mapping[str, StoredReply]) -> list[str]:
+    return [stored_replies[key].text for key in takewhile(stored_replies.__contains__, question.keys)]

@@ -64,8 +64,8 @@ class ChatClient:
         self._budget = budget
         self._pace = pace
         self._under_way = 0
-        self._one_came_in = asyncio.Event()
-        self._one_reserves = asyncio.Lock()
+        self._reply_arrived = asyncio.Event()
+        self._reserve_lock = asyncio.Lock()
         self._ledger_error: BaseException | None = None
         self._thread = ThreadPoolExecutor(max_workers=1)
         # The library's own retries would escape the budget.
@@ -85,12 +85,12 @@ class ChatClient:
     async def aside(
         self, work: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Result:
-        """Do what may block, in the one thread kept for it, so that no reply under way times out meanwhile.
+        """Run blocking work in the one thread kept for it, so that no reply under way times out meanwhile.
 
-        One after the other, in the order of the calls; what was called for is done even if its caller is cancelled.
+        Work is done in the order of the calls, one at a time, and even if its caller is cancelled.
         """
-        done = asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
-        return await asyncio.shield(done)
+        future = asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
+        return await asyncio.shield(future)
 
     async def ask(self, messages: Sequence[Message], seed: int, choices: Sequence[str] | None) -> StoredReply:
         """The model's reply, one of the choices if any are given, after as many attempts as the terms allow.
@@ -139,18 +139,18 @@ class ChatClient:
             await self._settle(most, cost)
 
     async def _reserve(self, most: float) -> None:
-        async with self._one_reserves:
+        async with self._reserve_lock:
             while True:
                 if self._ledger_error:
                     raise self._ledger_error
-                # As it is before the budget is asked: a reply may come in meanwhile.
-                under_way, one_came_in = self._under_way, self._one_came_in
+                # Read before the budget is asked: a reply may come in meanwhile.
+                under_way, reply_arrived = self._under_way, self._reply_arrived
                 if await self.aside(self._budget.reserve, most):
                     break
                 if not under_way:
                     raise OutOfBudgetError
                 # A reply mostly costs far less than was set aside for it.
-                await one_came_in.wait()
+                await reply_arrived.wait()
             self._under_way += 1
 
     async def _settle(self, most: float, cost: float) -> None:
@@ -158,8 +158,8 @@ class ChatClient:
         (error,) = await asyncio.gather(self.aside(self._budget.settle, most, cost), return_exceptions=True)
         self._ledger_error = self._ledger_error or error
         self._under_way -= 1
-        self._one_came_in.set()
-        self._one_came_in = asyncio.Event()
+        self._reply_arrived.set()
+        self._reply_arrived = asyncio.Event()
 
     async def _send(self, messages: Sequence[Message], seed: int, choices: Sequence[str] | None) -> Any:
         terms = self._terms
@@ -198,37 +198,39 @@ class ChatClient:
     def _failure(self, error: Exception) -> ChatError:
         import openai
 
-        says = shortened(str(error), 300)
+        error_text = shortened(str(error), 300)
         if isinstance(error, openai.APIStatusError):
-            return self._refusal(error, says)
+            return self._refusal(error, error_text)
         if isinstance(error, TimeoutError | openai.APITimeoutError):
             limit = f"{self._terms.timeout_s:g} s"
-            says = f"gave no answer within {limit}; raise the time limit or lower the concurrency"
+            error_text = f"gave no answer within {limit}; raise the time limit or lower the concurrency"
         elif isinstance(error, openai.APIConnectionError):
-            says = f"cannot be reached or broke off ({says}); check the address and that the server runs"
+            error_text = f"cannot be reached or broke off ({error_text}); check the address and that the server runs"
         else:
-            says = f"answered something that is no JSON: {says}"
-        return ChatError(says, is_temporary=True)
+            error_text = f"answered something that is no JSON: {error_text}"
+        return ChatError(error_text, is_temporary=True)
 
-    def _refusal(self, error: APIStatusError, says: str) -> ChatError:
+    def _refusal(self, error: APIStatusError, error_text: str) -> ChatError:
         status = error.status_code
-        # Some hosts say so with the status of a bad request; as that pair's refusal it would skip all that follow.
-        is_unpaid = status == 402 or (status == 400 and any(mark in says.lower() for mark in _UNPAID_MARKS))
+        # Some hosts report an unpaid account as a bad request; taken for a refusal, it would skip every later pair.
+        is_unpaid = status == 402 or (status == 400 and any(mark in error_text.lower() for mark in _UNPAID_MARKS))
         if is_unpaid:
-            cause = f"wants its account filled: {says}"
+            cause = f"wants its account filled: {error_text}"
         elif status == 404:
-            cause = f"has no model {self._terms.model!r}, or is no OpenAI-compatible API ({says}); check both names"
+            cause = (
+                f"has no model {self._terms.model!r}, or is no OpenAI-compatible API ({error_text}); check both names"
+            )
         elif status in _REFUSES_ALL:
             cause = "refuses the API key; set the right one"
         else:
-            cause = f"refused the request: {says}"
+            cause = f"refused the request: {error_text}"
         return ChatError(
             cause,
             is_temporary=may_pass(status),
             is_hopeless=is_unpaid or status in _REFUSES_ALL,
             is_refused=not is_unpaid and status in _REFUSES_ONE,
-            is_too_long=status == 413 or any(mark in says.lower() for mark in TOO_LONG_MARKS),
-            pause_s=_asked_pause_s(error.response.headers),
+            is_too_long=status == 413 or any(mark in error_text.lower() for mark in TOO_LONG_MARKS),
+            pause_s=_requested_pause_s(error.response.headers),
         )
 
 
@@ -241,7 +243,7 @@ def _is_free(error: Exception) -> bool:
     return isinstance(error, openai.APIStatusError) or is_unsent
 
 
-def _asked_pause_s(headers: Any) -> float | None:
+def _requested_pause_s(headers: Any) -> float | None:
     """The pause a server asks for, in seconds: milliseconds, seconds or a date; None if it asks for none."""
     for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:

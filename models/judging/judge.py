@@ -74,19 +74,19 @@ class JudgeLabeller:
             JudgeServerError: Some are missing since the server gave no reply, or refused the first five asked.
         """
         questions = [None if pair.left.text == pair.right.text else self._question(pair) for pair in pairs]
-        asked = self.asker.ask(
+        result = self.asker.ask(
             [question for question in questions if question], self._is_readable, is_stored_proof=False
         )
-        opinions = self._in_order(questions, asked.outcomes)
-        if asked.stop is None:
+        opinions = self._in_order(questions, result.outcomes)
+        if result.stop is None:
             return [opinion for opinion in opinions if opinion is not None]
         missing = (
             f"{opinions.count(None)} of {len(opinions)} pairs as shown have no verdict of {self.asker.terms.model}"
         )
-        message = f"{missing}: {asked.stop.reason}"
-        if asked.stop.is_out_of_budget:
+        message = f"{missing}: {result.stop.reason}"
+        if result.stop.is_out_of_budget:
             raise BudgetExhaustedError(message, tuple(opinions))
-        raise JudgeServerError(message, tuple(opinions), asked.stop.is_temporary)
+        raise JudgeServerError(message, tuple(opinions), result.stop.is_temporary)
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -101,7 +101,7 @@ class JudgeLabeller:
 
     def _in_order(self, questions: Sequence[Question | None], outcomes: Mapping[str, Outcome]) -> list[Opinion | None]:
         """One opinion a question, None where there is none yet; no question at all is a tie."""
-        seen: set[str] = set()
+        counted_keys: set[str] = set()
         ordered: list[Opinion | None] = []
         for question in questions:
             if question is None:
@@ -109,14 +109,14 @@ class JudgeLabeller:
                 continue
             outcome = outcomes.get(question.keys[0])
             opinion = None if outcome is None else self._opinion(outcome)
-            if opinion is not None and question.keys[0] in seen:
+            if opinion is not None and question.keys[0] in counted_keys:
                 opinion = replace(opinion, requests=0, input_tokens=0, output_tokens=0, cost=0.0)
-            seen.add(question.keys[0])
+            counted_keys.add(question.keys[0])
             ordered.append(opinion)
         return ordered
 
     def _opinion(self, outcome: Outcome) -> Opinion:
-        took = Opinion(
+        effort = Opinion(
             "skip",
             requests=outcome.requests,
             input_tokens=sum(reply.input_tokens for reply in outcome.fresh),
@@ -124,6 +124,6 @@ class JudgeLabeller:
             cost=outcome.cost,
         )
         if outcome.refusal is not None:
-            return replace(took, raw_reply=f"the server {outcome.refusal}")
+            return replace(effort, raw_reply=f"the server {outcome.refusal}")
         verdict, reason = parse_reply(outcome.text, self.prompt, has_rationale=self.has_rationale)
-        return replace(took, verdict=verdict, rationale=reason, raw_reply=outcome.text)
+        return replace(effort, verdict=verdict, rationale=reason, raw_reply=outcome.text)

@@ -87,8 +87,8 @@ class ScoresLabeller:
 
 def _gold_opinion(pair: ShownPair) -> Opinion:
     if pair.left.is_reference == pair.right.is_reference:
-        number = "both responses are references" if pair.left.is_reference else "neither response is a reference"
-        return Opinion("skip", rationale=number)
+        reason = "both responses are references" if pair.left.is_reference else "neither response is a reference"
+        return Opinion("skip", rationale=reason)
     if pair.left.text == pair.right.text:
         return Opinion("tie", rationale="the other response repeats the reference")
     return Opinion("left" if pair.left.is_reference else "right")

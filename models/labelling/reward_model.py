@@ -93,7 +93,7 @@ class RewardModelLabeller:
         """
         if self._network is None:
             raise RuntimeError("the reward model is closed; make a new one")
-        items = {_Item(pair.prompt, shown.text) for pair in pairs for shown in (pair.left, pair.right)}
+        items = {_Item(pair.prompt, response.text) for pair in pairs for response in (pair.left, pair.right)}
         # In an order of their own, so that the batches, and with them the last bits, depend on the set alone.
         encoded = {item: self._encoding(item) for item in sorted(items, key=lambda item: (item.prompt.key, item.text))}
         lengths = {item: len(encoding["input_ids"]) for item, encoding in encoded.items()}

@@ -64,12 +64,16 @@ class RubricLabeller:
             return Opinion("tie", probability=0.5, margin=0.0)
         if left == right == 0.0:
             return Opinion("both_bad", probability=0.5, margin=0.0)
-        seen = left - right
+        seen_difference = left - right
         if self._temperature > 0:
-            seen += self._temperature * self._noise(pair)
-        if abs(seen) <= TIE_WIDTH:
-            return Opinion("tie", probability=self._probability(left - right), margin=seen)
-        return Opinion("left" if seen > 0 else "right", probability=self._probability(left - right), margin=seen)
+            seen_difference += self._temperature * self._noise(pair)
+        if abs(seen_difference) <= TIE_WIDTH:
+            return Opinion("tie", probability=self._probability(left - right), margin=seen_difference)
+        return Opinion(
+            "left" if seen_difference > 0 else "right",
+            probability=self._probability(left - right),
+            margin=seen_difference,
+        )
 
     def _probability(self, difference: float) -> float:
         if self._temperature == 0:

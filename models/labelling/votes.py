@@ -116,10 +116,10 @@ def annotator_accuracies(votes: Sequence[Mapping[int, Vote]]) -> dict[int, float
         0.8 for one who shares no pair with another. Two annotators, or two beside others who guess, cannot be told
         apart: that takes three who know something.
     """
-    annotators = sorted({annotator for given in votes for annotator in given})
+    annotators = sorted({annotator for pair_votes in votes for annotator in pair_votes})
     rows = {annotator: row for row, annotator in enumerate(annotators)}
     # A pair with one vote says nothing of who is right, and equal pairs need to be looked at only once.
-    patterns = Counter(tuple(sorted(given.items())) for given in votes if len(given) > 1)
+    patterns = Counter(tuple(sorted(pair_votes.items())) for pair_votes in votes if len(pair_votes) > 1)
     entries = [
         (item, rows[annotator], VOTES.index(vote))
         for item, pattern in enumerate(patterns)
@@ -147,8 +147,8 @@ def _posterior(votes: Mapping[int, Vote], weights: Mapping[int, float] | None) -
     sums = {vote: math.fsum(terms) for vote, terms in log_odds.items()}
     largest = max(sums.values())
     parts = {vote: math.exp(total - largest) for vote, total in sums.items()}
-    whole = math.fsum(parts.values())
-    return {vote: parts[vote] / whole for vote in VOTES if log_odds[vote]}
+    parts_sum = math.fsum(parts.values())
+    return {vote: parts[vote] / parts_sum for vote in VOTES if log_odds[vote]}
 
 
 def _fit(

@@ -71,7 +71,7 @@ class ProtocolJudge:
             for question, turns in zip(questions, answers, strict=True)
         ]
         rows, stop = self._replies(questions, chats, lambda text: parse_grade(text) is not None)
-        return self._whole([None if row is None else tuple(map(parse_grade, row)) for row in rows], stop)
+        return self._require_all([None if row is None else tuple(map(parse_grade, row)) for row in rows], stop)
 
     def compare(self, questions: Sequence[Question], answers: Answers, baseline_answers: Answers) -> list[ArenaGames]:
         """Play Arena-Hard's two games a question: the policy as A, then as B. Verdicts are on the policy.
@@ -86,29 +86,34 @@ class ProtocolJudge:
         _check_answers(questions, baseline_answers, "the baseline's")
         games = list(zip(questions, answers, baseline_answers, strict=True))
         chats = [
-            [] if own == other else [compare_messages(question, own, other), compare_messages(question, other, own)]
-            for question, own, other in games
+            []
+            if policy_turns == baseline_turns
+            else [
+                compare_messages(question, policy_turns, baseline_turns),
+                compare_messages(question, baseline_turns, policy_turns),
+            ]
+            for question, policy_turns, baseline_turns in games
         ]
         rows, stop = self._replies(questions, chats, lambda text: parse_verdict(text) is not None)
-        return self._whole([None if row is None else _from_policys_side(row) for row in rows], stop)
+        return self._require_all([None if row is None else _from_policys_side(row) for row in rows], stop)
 
     def _replies(
         self, questions: Sequence[Question], chats: Sequence[Sequence[Messages]], is_readable: Callable[[str], bool]
     ) -> tuple[list[list[str] | None], Stop | None]:
         """The chats' last replies, one row a question, None where some are missing; and why they are.
 
-        Of a chat that the server refuses the reply is empty, in which nothing can be read.
+        The reply to a chat that the server refuses is empty, which cannot be read.
         """
         rows = [
             [self.asker.question(question.id, messages) for messages in row]
             for question, row in zip(questions, chats, strict=True)
         ]
-        # What the server refuses is not kept, so a repeated call asks it again beside what it has.
-        asked = self.asker.ask([one for row in rows for one in row], is_readable, is_stored_proof=True)
-        outcomes = [[asked.outcomes.get(one.keys[0]) for one in row] for row in rows]
-        return [None if None in row else [one.text for one in row if one] for row in outcomes], asked.stop
+        # Refusals are not stored, so a repeated call asks those chats again.
+        result = self.asker.ask([question for row in rows for question in row], is_readable, is_stored_proof=True)
+        outcomes = [[result.outcomes.get(question.keys[0]) for question in row] for row in rows]
+        return [None if None in row else [outcome.text for outcome in row if outcome] for row in outcomes], result.stop
 
-    def _whole(self, results: Sequence[_Result | None], stop: Stop | None) -> list[_Result]:
+    def _require_all(self, results: Sequence[_Result | None], stop: Stop | None) -> list[_Result]:
         if stop is None:
             return [result for result in results if result is not None]
         missing = f"{results.count(None)} of {len(results)} questions lack replies of {self.asker.terms.model}"

@@ -60,10 +60,10 @@ def grade_messages(question: Question, answers: tuple[str, ...]) -> Messages:
     for number, (turn, answer) in enumerate(zip(turns, answers, strict=True), start=1):
         parts.append(fenced(f"The user, turn {number}", turn, fence))
         parts.append(fenced(f"The assistant's answer to turn {number}", answer, fence))
-    shown = [(number, text) for number, text in enumerate(references, start=1) if text.strip()]
-    parts += [fenced(f"A reference answer to turn {number}", text, fence) for number, text in shown]
+    shown_references = [(number, text) for number, text in enumerate(references, start=1) if text.strip()]
+    parts += [fenced(f"A reference answer to turn {number}", text, fence) for number, text in shown_references]
     what = "the assistant's answer" if len(turns) == 1 else f"the assistant's answer to turn {len(turns)} alone"
-    reference = " Compare it with the reference and name what is wrong." if shown else ""
+    reference = " Compare it with the reference and name what is wrong." if shown_references else ""
     parts.append(_GRADE.format(what=what, reference=reference))
     return Message("system", _GRADER), Message("user", "\n\n".join(parts))
 

@@ -43,7 +43,7 @@ def mt_bench_summary(questions: Sequence[Question], grades: Grades) -> MtBenchSu
 
     The questions are the clusters of the interval (`clustered_mean`): two turns of a question are not independent.
     """
-    found = [
+    readable_grades = [
         (turn, question.category, number, grade)
         for number, (question, row) in enumerate(zip(questions, grades, strict=True))
         for turn, grade in enumerate(row)
@@ -52,9 +52,9 @@ def mt_bench_summary(questions: Sequence[Question], grades: Grades) -> MtBenchSu
     turn_count = max((len(row) for row in grades), default=0)
     categories = sorted({question.category for question in questions if question.category is not None})
     return MtBenchSummary(
-        _mean([row[2:] for row in found]),
-        tuple(_mean([row[2:] for row in found if row[0] == turn]) for turn in range(turn_count)),
-        {category: _mean([row[2:] for row in found if row[1] == category]) for category in categories},
+        _mean([row[2:] for row in readable_grades]),
+        tuple(_mean([row[2:] for row in readable_grades if row[0] == turn]) for turn in range(turn_count)),
+        {category: _mean([row[2:] for row in readable_grades if row[1] == category]) for category in categories},
         sum(grade is None for row in grades for grade in row),
     )
 
@@ -79,10 +79,12 @@ def arena_hard_summary(
         raise ValueError(
             f"strong_weight and resamples must be positive, got {strong_weight} and {resamples}; released code has 3"
         )
-    read = [[verdict for verdict in pair if verdict is not None] for pair in games]
-    weights = [[strong_weight if verdict.startswith("much") else 1.0 for verdict in row] for row in read if row]
-    outcomes = [[_OUTCOMES[verdict] for verdict in row] for row in read if row]
-    counts = Counter(verdict for row in read for verdict in row)
+    readable_verdicts = [[verdict for verdict in pair if verdict is not None] for pair in games]
+    weights = [
+        [strong_weight if verdict.startswith("much") else 1.0 for verdict in row] for row in readable_verdicts if row
+    ]
+    outcomes = [[_OUTCOMES[verdict] for verdict in row] for row in readable_verdicts if row]
+    counts = Counter(verdict for row in readable_verdicts for verdict in row)
     score = None
     if weights:
         total = np.array([sum(row) for row in weights])

@@ -60,12 +60,12 @@ def cohen_kappa(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]
         raise ValueError(f"kappa needs two (n,) arrays of one length, got shapes {first.shape} and {second.shape}")
     is_rated = (first != -1) & (second != -1)
     values, codes = np.unique(np.stack([first[is_rated], second[is_rated]]), return_inverse=True)
-    one, other = codes.reshape(2, -1)
-    count = len(one)
-    by_chance = int(np.bincount(one, minlength=len(values)) @ np.bincount(other, minlength=len(values)))
+    first_codes, second_codes = codes.reshape(2, -1)
+    count = len(first_codes)
+    by_chance = int(np.bincount(first_codes, minlength=len(values)) @ np.bincount(second_codes, minlength=len(values)))
     if by_chance == count**2:
         return None
-    return float((count * int((one == other).sum()) - by_chance) / (count**2 - by_chance))
+    return float((count * int((first_codes == second_codes).sum()) - by_chance) / (count**2 - by_chance))
 
 
 def wilson_interval(successes: int, count: int) -> tuple[float, float]:

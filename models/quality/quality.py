@@ -68,19 +68,19 @@ def label_quality(
     places = {pair.pair: place for place, pair in enumerate(pairs)}
     if len(places) < len(pairs):
         raise ValueError(f"each pair must come once, got {len(pairs)} pairs, {len(places)} different; join strategies")
-    own = _by_annotator(judgements, places, annotators)
-    showings = [_showings(mine, places) for mine in own]
+    by_annotator = _by_annotator(judgements, places, annotators)
+    showings = [_showings(annotator_judgements, places) for annotator_judgements in by_annotator]
     table = VoteTable(tuple(annotator.id for annotator in annotators), _codes(showings, annotators, len(pairs)))
     counts = table.counts
-    margins = {row: _margins(mine, places) for row, mine in enumerate(own)}
+    margins = {row: _margins(annotator_judgements, places) for row, annotator_judgements in enumerate(by_annotator)}
     return LabelQuality(
         pair_count=len(pairs),
         labelled_count=int(counts.any(axis=1).sum()),
-        judgement_count=sum(map(len, own)),
+        judgement_count=sum(map(len, by_annotator)),
         alpha=nominal_alpha(counts),
         by_strategy=_by_strategy(pairs, counts),
         by_similarity=_by_similarity(pairs, counts, bins),
-        annotators=_annotators(annotators, own, showings, table, pairs),
+        annotators=_annotators(annotators, by_annotator, showings, table, pairs),
         agreements=_agreements(annotators, table),
         suspects=_suspects(pairs, annotators, table, margins, suspect_count),
     )
@@ -89,13 +89,15 @@ def label_quality(
 def _by_annotator(
     judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey, int], annotators: Sequence[Annotator]
 ) -> list[list[AnnotatorJudgement]]:
-    own: dict[int, list[AnnotatorJudgement]] = {annotator.id: [] for annotator in annotators}
+    by_annotator: dict[int, list[AnnotatorJudgement]] = {annotator.id: [] for annotator in annotators}
     for judgement in judgements:
-        if judgement.annotator_id not in own:
-            raise ValueError(f"the annotators must include {judgement.annotator_id}, who judged; got {sorted(own)}")
+        if judgement.annotator_id not in by_annotator:
+            raise ValueError(
+                f"the annotators must include {judgement.annotator_id}, who judged; got {sorted(by_annotator)}"
+            )
         if judgement.pair in places:
-            own[judgement.annotator_id].append(judgement)
-    return list(own.values())
+            by_annotator[judgement.annotator_id].append(judgement)
+    return list(by_annotator.values())
 
 
 def _showings(judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey, int]) -> _Showings:
@@ -108,18 +110,20 @@ def _showings(judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey,
 def _codes(showings: Sequence[_Showings], annotators: Sequence[Annotator], size: int) -> NDArray[np.int8]:
     codes = np.full((len(annotators), size), -1, dtype=np.int8)
     for row, annotator in enumerate(annotators):
-        for place, shown in showings[row].items():
-            vote = annotator_vote(shown, has_both_orders=annotator.has_both_orders)
+        for place, verdicts in showings[row].items():
+            vote = annotator_vote(verdicts, has_both_orders=annotator.has_both_orders)
             codes[row, place] = -1 if vote is None else VOTES.index(vote)
     return codes
 
 
 def _margins(judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey, int]) -> NDArray[np.float64]:
     """(pairs,) float64 mean margin of the showings, NaN without one."""
-    given = [(places[judgement.pair], judgement.margin) for judgement in judgements if judgement.margin is not None]
-    place = np.array([place for place, _ in given], dtype=np.int64)
+    place_margins = [
+        (places[judgement.pair], judgement.margin) for judgement in judgements if judgement.margin is not None
+    ]
+    place = np.array([place for place, _ in place_margins], dtype=np.int64)
     count = np.bincount(place, minlength=len(places))
-    total = np.bincount(place, weights=[margin for _, margin in given], minlength=len(places))
+    total = np.bincount(place, weights=[margin for _, margin in place_margins], minlength=len(places))
     means = np.full(len(places), np.nan)
     means[count > 0] = total[count > 0] / count[count > 0]
     return means
@@ -138,7 +142,7 @@ def _by_similarity(pairs: Sequence[LabelledPair], counts: _Counts, bins: int) ->
     order = np.argsort(similarity, kind="stable")
     order = order[counts[order].any(axis=1) & ~np.isnan(similarity[order])]
     ranked = similarity[order]
-    # A bin starts at the first of the values that are equal to the one where equal counts would cut.
+    # A bin starts at the first of the values equal to the one at which equal counts would cut.
     bins = min(bins, len(ranked))
     starts: list[int] = np.unique(np.searchsorted(ranked, ranked[np.arange(bins) * len(ranked) // bins])).tolist()
     spans = list(pairwise([*starts, len(ranked)]))
@@ -169,7 +173,7 @@ def _share(successes: int, count: int) -> Share:
 
 def _annotators(
     annotators: Sequence[Annotator],
-    own: Sequence[Sequence[AnnotatorJudgement]],
+    by_annotator: Sequence[Sequence[AnnotatorJudgement]],
     showings: Sequence[_Showings],
     table: VoteTable,
     pairs: Sequence[LabelledPair],
@@ -179,22 +183,22 @@ def _annotators(
     longer = np.array([pair.first_length - pair.second_length for pair in pairs], dtype=np.int64)
     qualities = []
     for row, annotator in enumerate(annotators):
-        verdicts = Counter(judgement.verdict for judgement in own[row])
-        seconds = [judgement.seconds for judgement in own[row] if judgement.seconds is not None]
+        verdicts = Counter(judgement.verdict for judgement in by_annotator[row])
+        seconds = [judgement.seconds for judgement in by_annotator[row] if judgement.seconds is not None]
         codes = table.codes[row]
         agreement = _agreement_with_others(codes, counts)
         quality = AnnotatorQuality(
             annotator=annotator,
-            judgement_count=len(own[row]),
+            judgement_count=len(by_annotator[row]),
             vote_count=int((codes >= 0).sum()),
             ties=int((codes == VOTES.index("tie")).sum()),
             both_bad=int((codes == VOTES.index("both_bad")).sum()),
             skips=verdicts["skip"],
             unparsed=verdicts["unparsed"],
             agreement_with_others=agreement,
-            left=_left(own[row]),
-            longer=_longer(codes, longer),
-            flips=_flips(showings[row]) if annotator.has_both_orders else _share(0, 0),
+            left=_left_share(by_annotator[row]),
+            longer=_longer_share(codes, longer),
+            flips=_flip_share(showings[row]) if annotator.has_both_orders else _share(0, 0),
             accuracy=accuracies[annotator.id] if agreement.count else None,
             median_seconds=statistics.median(seconds) if seconds else None,
         )
@@ -208,32 +212,45 @@ def _agreement_with_others(codes: NDArray[np.int8], counts: _Counts) -> Share:
     return _share(int(equal), int(counts[places].sum()) - len(places))
 
 
-def _left(judgements: Sequence[AnnotatorJudgement]) -> Share:
+def _left_share(judgements: Sequence[AnnotatorJudgement]) -> Share:
     decisive = [judgement for judgement in judgements if judgement.verdict in ("first", "second")]
-    left = sum((one.verdict == "first") == (one.left_response_id == one.pair.first_response_id) for one in decisive)
+    left = sum(
+        (judgement.verdict == "first") == (judgement.left_response_id == judgement.pair.first_response_id)
+        for judgement in decisive
+    )
     return _share(left, len(decisive))
 
 
-def _longer(codes: NDArray[np.int8], difference: NDArray[np.int64]) -> Share:
+def _longer_share(codes: NDArray[np.int8], difference: NDArray[np.int64]) -> Share:
     """`difference`: (pairs,) length of the first response less that of the second."""
     is_counted = ((codes == VOTES.index("first")) | (codes == VOTES.index("second"))) & (difference != 0)
     takes_longer = (codes == VOTES.index("first")) == (difference > 0)
     return _share(int((takes_longer & is_counted).sum()), int(is_counted.sum()))
 
 
-def _flips(showings: _Showings) -> Share:
-    answers = [set(shown.values()) for shown in showings.values() if len(shown) > 1]
+def _flip_share(showings: _Showings) -> Share:
+    answers = [set(verdicts.values()) for verdicts in showings.values() if len(verdicts) > 1]
     answered = [verdicts for verdicts in answers if not verdicts & {"skip", "unparsed"}]
     return _share(sum(len(verdicts) > 1 for verdicts in answered), len(answered))
 
 
 def _agreements(annotators: Sequence[Annotator], table: VoteTable) -> tuple[AnnotatorAgreement, ...]:
     agreements = []
-    for (one, first), (other, second) in combinations(zip(annotators, table.codes, strict=True), 2):
-        has_both = (first >= 0) & (second >= 0)
+    for (first_annotator, first_codes), (second_annotator, second_codes) in combinations(
+        zip(annotators, table.codes, strict=True), 2
+    ):
+        has_both = (first_codes >= 0) & (second_codes >= 0)
         if count := int(has_both.sum()):
-            equal = int((first == second)[has_both].sum())
-            agreements.append(AnnotatorAgreement(one, other, count, _share(equal, count), cohen_kappa(first, second)))
+            equal = int((first_codes == second_codes)[has_both].sum())
+            agreements.append(
+                AnnotatorAgreement(
+                    first_annotator,
+                    second_annotator,
+                    count,
+                    _share(equal, count),
+                    cohen_kappa(first_codes, second_codes),
+                )
+            )
     return tuple(agreements)
 
 
@@ -255,7 +272,9 @@ def _suspects(
         if (row := int(rows[place])) >= 0:
             reasons.append(f"others contradict the margin of {annotators[row].name} ({margins[row][place]:+.3g})")
         codes = table.codes[:, place].tolist()
-        verdicts = tuple((one.name, VOTES[code]) for one, code in zip(annotators, codes, strict=True) if code >= 0)
+        verdicts = tuple(
+            (annotator.name, VOTES[code]) for annotator, code in zip(annotators, codes, strict=True) if code >= 0
+        )
         pair = pairs[place]
         suspect = Suspect(pair.pair, pair.prompt, "; ".join(reasons), float(weights[place]), verdicts, pair.similarity)
         suspects.append(suspect)
@@ -263,5 +282,5 @@ def _suspects(
 
 
 def _differing_text(counts: NDArray[np.int64]) -> str:
-    given = [f"{count} {vote.replace('_', ' ')}" for vote, count in zip(VOTES, counts.tolist(), strict=True) if count]
-    return "votes differ: " + ", ".join(given)
+    parts = [f"{count} {vote.replace('_', ' ')}" for vote, count in zip(VOTES, counts.tolist(), strict=True) if count]
+    return "votes differ: " + ", ".join(parts)

@@ -65,8 +65,8 @@ def worst_contradictions(
         (n,) float64 weights and (n,) int64 rows, the earlier of equals, -1 where the weight is 0.
     """
     worst, rows = np.zeros(len(counts)), np.full(len(counts), -1)
-    for row, own in margins.items():
-        weights = contradiction_weights(own, codes[row], counts)
+    for row, annotator_margins in margins.items():
+        weights = contradiction_weights(annotator_margins, codes[row], counts)
         rows[weights > worst] = row
         worst = np.maximum(worst, weights)
     return worst, rows

@@ -50,21 +50,32 @@ def draw_panels(quality: LabelQuality) -> tuple[Panel, ...]:
     The scale runs up to 100 % from 0, or from 25 or 50 % where no interval reaches lower.
     """
     groups = {"By strategy": ordered_strategies(quality), "By similarity of the pair": ordered_bins(quality)}
-    shown = {title: found for title, found in groups.items() if any(each.agreement.count for each in found)}
-    lows = [each.agreement.low for found in shown.values() for each in found if each.agreement.count]
+    groups_by_title = {
+        title: title_groups
+        for title, title_groups in groups.items()
+        if any(group.agreement.count for group in title_groups)
+    }
+    lows = [
+        group.agreement.low
+        for title_groups in groups_by_title.values()
+        for group in title_groups
+        if group.agreement.count
+    ]
     floor = min(0.5, math.floor(4 * min(lows, default=0.0)) / 4)
-    return tuple(_panel(title, found, floor) for title, found in shown.items())
+    return tuple(_panel(title, title_groups, floor) for title, title_groups in groups_by_title.items())
 
 
 def ordered_strategies(quality: LabelQuality) -> list[GroupAgreement]:
     """The strategies in the order of the report, then those it does not know."""
     order = list(STRATEGY_MEANINGS)
-    return sorted(quality.by_strategy, key=lambda each: order.index(each.group) if each.group in order else len(order))
+    return sorted(
+        quality.by_strategy, key=lambda group: order.index(group.group) if group.group in order else len(order)
+    )
 
 
 def ordered_bins(quality: LabelQuality) -> list[GroupAgreement]:
     """The bins of similarity, least similar first."""
-    return sorted(quality.by_similarity, key=lambda each: -math.inf if each.low is None else each.low)
+    return sorted(quality.by_similarity, key=lambda group: -math.inf if group.low is None else group.low)
 
 
 def group_name(group: GroupAgreement) -> str:

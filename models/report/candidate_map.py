@@ -57,7 +57,7 @@ class CandidateMap:
 
 def most_telling(candidates: Sequence[PromptCandidates]) -> PromptCandidates | None:
     """The first of the prompts on which the strategies chose the most different pairs; None if there is no prompt."""
-    return max(candidates, key=lambda each: len({frozenset(pair) for pair in each.pairs.values()}), default=None)
+    return max(candidates, key=lambda prompt: len({frozenset(pair) for pair in prompt.pairs.values()}), default=None)
 
 
 def draw_map(candidates: PromptCandidates) -> CandidateMap:
@@ -90,8 +90,8 @@ def project(embeddings: Floats) -> tuple[Floats, float | None]:
     left, spread, _ = np.linalg.svd(embeddings - embeddings.mean(axis=0), full_matrices=False)
     for axis in np.flatnonzero(spread[:2] > _FLAT):
         column = left[:, axis] * spread[axis]
-        first = column[np.argmax(np.abs(column) > _FLAT)]
-        coordinates[:, axis] = column * np.sign(first)
+        first_off_middle = column[np.argmax(np.abs(column) > _FLAT)]
+        coordinates[:, axis] = column * np.sign(first_off_middle)
     variance = np.square(spread)
     return coordinates, float(variance[:2].sum() / variance.sum()) if spread[0] > _FLAT else None
 

@@ -69,7 +69,7 @@ class Panel:
     @property
     def has_dots(self) -> bool:
         """Whether the values are few enough to be marked one by one."""
-        return all(len(each.places) <= _MOST_DOTS and not each.is_filled for each in self.series)
+        return all(len(line.places) <= _MOST_DOTS and not line.is_filled for line in self.series)
 
 
 def curves_svg(points: Sequence[MetricPoint]) -> str:
@@ -90,11 +90,13 @@ def draw_curves(points: Sequence[MetricPoint]) -> tuple[Panel, ...]:
     A value that is not finite interrupts its line. All panels share the axis of steps.
     """
     values: dict[tuple[str, str], dict[int, float]] = {}
-    for point in sorted(points, key=lambda each: each.step):
+    for point in sorted(points, key=lambda point: point.step):
         values.setdefault((point.split, point.name), {})[point.step] = point.value
-    last = max((point.step for point in points), default=0)
+    last_step = max((point.step for point in points), default=0)
     panels = (
-        _curve_panel(title, [(mark, label, values.get((split, name), {})) for split, name, mark, label in lines], last)
+        _curve_panel(
+            title, [(mark, label, values.get((split, name), {})) for split, name, mark, label in lines], last_step
+        )
         for title, lines in CURVES
     )
     return tuple(panel for panel in panels if panel)
@@ -107,8 +109,10 @@ def unfinished_count(points: Sequence[MetricPoint]) -> int:
 
 def last_value(points: Sequence[MetricPoint], name: str) -> float | None:
     """The newest finite held-out value of a metric, None where there is none."""
-    found = [each for each in points if (each.split, each.name) == ("held_out", name) and math.isfinite(each.value)]
-    return max(found, key=lambda each: each.step).value if found else None
+    points_of_metric = [
+        point for point in points if (point.split, point.name) == ("held_out", name) and math.isfinite(point.value)
+    ]
+    return max(points_of_metric, key=lambda point: point.step).value if points_of_metric else None
 
 
 def draw_drift(title: str, drift: Drift) -> Panel | None:
@@ -125,24 +129,34 @@ def draw_latent_distances(distances: Mapping[int, Sequence[float]]) -> Panel | N
 
     At most the newest three rounds are shown: more outlines cannot be told apart.
     """
-    finite = {number: [each for each in found if _is_drawable(each)] for number, found in sorted(distances.items())}
-    shown = {f"round {number}": found for number, found in list(finite.items())[-3:] if found}
-    if not shown:
+    finite = {
+        number: [distance for distance in round_distances if _is_drawable(distance)]
+        for number, round_distances in sorted(distances.items())
+    }
+    shown_rounds = {
+        f"round {number}": finite_distances
+        for number, finite_distances in list(finite.items())[-3:]
+        if finite_distances
+    }
+    if not shown_rounds:
         return None
-    edges = np.histogram_bin_edges(np.concatenate(list(shown.values())), 30)
-    shares = {label: (np.histogram(found, edges)[0] / len(found)).tolist() for label, found in shown.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(shown_rounds.values())), 30)
+    shares = {
+        label: (np.histogram(finite_distances, edges)[0] / len(finite_distances)).tolist()
+        for label, finite_distances in shown_rounds.items()
+    }
     return _histogram_panel("Latent distances, share of responses", "latent distance", edges.tolist(), shares)
 
 
-def _curve_panel(title: str, lines: Sequence[tuple[str, str, dict[int, float]]], last: int) -> Panel | None:
-    drawn = [value for _, _, found in lines for value in found.values() if _is_drawable(value)]
-    if not drawn:
+def _curve_panel(title: str, lines: Sequence[tuple[str, str, dict[int, float]]], last_step: int) -> Panel | None:
+    drawable = [value for _, _, by_step in lines for value in by_step.values() if _is_drawable(value)]
+    if not drawable:
         return None
-    x = step_axis(last, start=LEFT, stop=RIGHT, most_ticks=MOST_TICKS)
-    y = round_axis(drawn, start=BOTTOM, stop=TOP, most_ticks=MOST_TICKS)
+    x = step_axis(last_step, start=LEFT, stop=RIGHT, most_ticks=MOST_TICKS)
+    y = round_axis(drawable, start=BOTTOM, stop=TOP, most_ticks=MOST_TICKS)
     series, key_x = [], float(LEFT)
-    for mark, label, found in lines:
-        runs = [list(run) for is_drawn, run in groupby(found.items(), lambda item: _is_drawable(item[1])) if is_drawn]
+    for mark, label, by_step in lines:
+        runs = [list(run) for is_drawn, run in groupby(by_step.items(), lambda item: _is_drawable(item[1])) if is_drawn]
         places = [[(x.place(step), y.place(value)) for step, value in run] for run in runs]
         if places:
             title_words = f"{label}: {digits(runs[0][0][1])} at step {runs[0][0][0]:,}, {digits(runs[-1][-1][1])} at "
@@ -155,13 +169,13 @@ def _curve_panel(title: str, lines: Sequence[tuple[str, str, dict[int, float]]],
 
 def _line(places: Sequence[tuple[float, float]]) -> str:
     # The step of no length first shows a single point where the line has round ends.
-    first, *others = (f"{x} {y}" for x, y in places)
-    return f"M{first}h0" + "".join(f"L{place}" for place in others)
+    first_place, *other_places = (f"{x} {y}" for x, y in places)
+    return f"M{first_place}h0" + "".join(f"L{place}" for place in other_places)
 
 
 def _histogram_panel(title: str, x_label: str, edges: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Panel:
     x = round_axis(edges, start=LEFT, stop=RIGHT, most_ticks=MOST_TICKS)
-    peak = max(max(each) for each in shares.values())
+    peak = max(max(round_shares) for round_shares in shares.values())
     y = round_axis([0, 100 * peak], start=BOTTOM, stop=TOP, most_ticks=5)
     series, key_x = [], float(LEFT)
     for position, (label, heights) in enumerate(shares.items()):

@@ -63,8 +63,8 @@ def comparisons_svg(evaluations: Sequence[EvaluationFigures]) -> str:
 
 def draw_comparisons(evaluations: Sequence[EvaluationFigures]) -> tuple[Comparison, ...]:
     """One row an evaluation, in the order given; one without a comparison is left out."""
-    compared = [each for each in evaluations if each.win + each.tie + each.lose]
-    return tuple(_comparison(each, ROW_HEIGHT * row) for row, each in enumerate(compared))
+    compared = [evaluation for evaluation in evaluations if evaluation.win + evaluation.tie + evaluation.lose]
+    return tuple(_comparison(evaluation, ROW_HEIGHT * row) for row, evaluation in enumerate(compared))
 
 
 def percent(share: float) -> str:
@@ -96,14 +96,14 @@ def _interval(mark: str, words: str, rate: Rate, y: float) -> Interval:
 
 
 def _parts(figures: EvaluationFigures) -> tuple[Part, ...]:
-    whole, done, parts = figures.win + figures.tie + figures.lose, 0, []
+    total, counted, parts = figures.win + figures.tie + figures.lose, 0, []
     for mark, count in (("win", figures.win), ("tie", figures.tie), ("lose", figures.lose)):
-        x, width = _place(done / whole), (RIGHT - LEFT) * count / whole
-        words = f"{mark} {percent(count / whole)}"
+        x, width = _place(counted / total), (RIGHT - LEFT) * count / total
+        words = f"{mark} {percent(count / total)}"
         fits = next((label for label in (words, mark) if 7.4 * len(label) + 8 < width), "")
         if count:
-            parts.append(Part(mark, x, round(width, 1), fits, f"{words}, {count:,} of {whole:,}"))
-        done += count
+            parts.append(Part(mark, x, round(width, 1), fits, f"{words}, {count:,} of {total:,}"))
+        counted += count
     return tuple(parts)
 
 

@@ -66,7 +66,7 @@ def labels_markdown(quality: LabelQuality) -> str:
 def label_words(quality: LabelQuality) -> dict[str, object]:
     """What the page's section reads and calls: the figures, the picture and the words for them."""
     words = (alpha_meaning, interval, lean, number, percent, seconds, trend, verdict_word)
-    return {each.__name__: each for each in words} | {
+    return {function.__name__: function for function in words} | {
         "quality": quality,
         "panels": draw_panels(quality),
         "agreement": agreement_table(quality),
@@ -96,7 +96,7 @@ def alpha_meaning(quality: LabelQuality) -> str:
 
 def has_agreement(quality: LabelQuality) -> bool:
     """Whether two annotators have a vote on the same pair anywhere."""
-    return any(each.agreement.count for each in quality.agreements)
+    return any(couple.agreement.count for couple in quality.agreements)
 
 
 def trend(quality: LabelQuality) -> str:
@@ -104,7 +104,7 @@ def trend(quality: LabelQuality) -> str:
 
     One comparison, of the least with the most similar bin that has a count; intervals that touch decide nothing.
     """
-    bins = [each for each in ordered_bins(quality) if each.agreement.count]
+    bins = [group for group in ordered_bins(quality) if group.agreement.count]
     question = "Does agreement fall as similarity rises (REAL fig. 3)?"
     if len(bins) < 2:
         return f"{question} Not to be said yet: that takes two bins of similarity with votes of two annotators."
@@ -119,8 +119,8 @@ def trend(quality: LabelQuality) -> str:
 
 def agreement_table(quality: LabelQuality) -> QualityTable:
     """Agreement by strategy, then by similarity; a row a group."""
-    rows = [_group_row("strategy", each) for each in ordered_strategies(quality)]
-    rows += [_group_row("similarity", each) for each in ordered_bins(quality)]
+    rows = [_group_row("strategy", group) for group in ordered_strategies(quality)]
+    rows += [_group_row("similarity", group) for group in ordered_bins(quality)]
     columns = ("by", "group", "pairs", "comparisons", "agreement", "95 % interval", "α")
     return QualityTable(AGREEMENT_TITLE, columns, tuple(rows), 2)
 
@@ -130,21 +130,21 @@ def annotator_table(quality: LabelQuality) -> QualityTable:
     counts = ("judgements", "votes", "ties", "both bad", "skips", "unparsed")
     shares = ("agrees with others", "prefers left", "prefers longer", "flips", "accuracy", "median s")
     columns = ("annotator", "kind", *counts, *shares)
-    return QualityTable("Annotators", columns, tuple(_annotator_row(each) for each in quality.annotators), 2)
+    return QualityTable("Annotators", columns, tuple(_annotator_row(annotator) for annotator in quality.annotators), 2)
 
 
 def couple_table(quality: LabelQuality) -> QualityTable:
     """One row two annotators that judged a pair in common."""
     rows = tuple(
         (
-            each.first.name,
-            each.second.name,
-            f"{each.pair_count:,}",
-            percent(each.agreement),
-            interval(each.agreement),
-            number(each.kappa),
+            couple.first.name,
+            couple.second.name,
+            f"{couple.pair_count:,}",
+            percent(couple.agreement),
+            interval(couple.agreement),
+            number(couple.kappa),
         )
-        for each in quality.agreements
+        for couple in quality.agreements
     )
     return QualityTable(
         "Two annotators at a time", ("first", "second", "pairs", "agreement", "95 % interval", "Cohen’s κ"), rows, 2
@@ -153,7 +153,7 @@ def couple_table(quality: LabelQuality) -> QualityTable:
 
 def suspect_table(quality: LabelQuality) -> QualityTable:
     """One row a pair worth another look, the weightiest first."""
-    rows = tuple(_suspect_row(each) for each in quality.suspects)
+    rows = tuple(_suspect_row(suspect) for suspect in quality.suspects)
     columns = ("prompt", "responses", "verdicts", "why", "similarity")
     return QualityTable("Pairs worth another look", columns, rows, 4)
 
@@ -188,7 +188,7 @@ def verdict_word(verdict: Verdict) -> str:
 def escaped(text: str) -> str:
     """Text on one line as Markdown that shows it letter by letter, in a table's cell too."""
     line = " ".join(text.split())
-    return _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), line)
+    return _MARKUP.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), line)
 
 
 def _group_row(by: str, group: GroupAgreement) -> tuple[str, ...]:
@@ -220,8 +220,8 @@ def seconds(value: float | None) -> str:
 
 
 def _with_interval(share: Share, remark: str = "") -> str:
-    found = interval(share)
-    return " ".join(part for part in (percent(share), found and f"({found})", remark) if part)
+    interval_text = interval(share)
+    return " ".join(part for part in (percent(share), interval_text and f"({interval_text})", remark) if part)
 
 
 def _suspect_row(suspect: Suspect) -> tuple[str, ...]:

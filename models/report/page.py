@@ -40,8 +40,8 @@ def write_page(page: str, path: Path) -> None:
 def render_report(report: CurationReport) -> str:
     """The report as the text of an HTML page: no script, nothing loaded from elsewhere, every text escaped."""
     strategies = {name: report.strategies[name] for name in STRATEGY_MEANINGS if name in report.strategies}
-    shown = most_telling(report.candidates)
-    on_map = draw_map(shown) if shown else None
+    shown_prompt = most_telling(report.candidates)
+    on_map = draw_map(shown_prompt) if shown_prompt else None
     template = make_environment().get_template("page.html")
     return template.render(
         report=report,
@@ -49,10 +49,10 @@ def render_report(report: CurationReport) -> str:
         meanings=STRATEGY_MEANINGS,
         histograms=draw_histograms({name: result.similarities for name, result in strategies.items()}),
         reasons=_reasons(strategies.values()),
-        shown=shown,
+        shown=shown_prompt,
         map=on_map,
         map_size=(WIDTH, HEIGHT),
-        candidates=_listed(shown, on_map) if shown and on_map else [],
+        candidates=_listed(shown_prompt, on_map) if shown_prompt and on_map else [],
         labels=label_words(report.labels) if report.labels and report.labels.judgement_count else None,
     )
 

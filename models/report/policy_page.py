@@ -51,7 +51,7 @@ def policy_page(contents: PolicyContents) -> str:
             size=(curves_picture.WIDTH, curves_picture.HEIGHT),
             versus_size=(intervals_picture.WIDTH, intervals_picture.ROW_HEIGHT),
             comparisons=draw_comparisons(contents.evaluations),
-            has_controlled=any(each.length_controlled for each in contents.evaluations),
+            has_controlled=any(evaluation.length_controlled for evaluation in contents.evaluations),
             evaluation_table=evaluation_table(contents.evaluations),
             curves=draw_curves(contents.points),
             unfinished=unfinished_count(contents.points),
@@ -83,7 +83,7 @@ def policy_markdown(contents: PolicyContents) -> str:
 def facts(contents: PolicyContents) -> tuple[tuple[str, str], ...]:
     """Who the policy is and what it took, as (label, value); what is not known is left out."""
     snapshot = (contents.snapshot, contents.content_hash and contents.content_hash[:_HASH_DIGITS])
-    found = [
+    rows = [
         ("Policy", f"{contents.policy_id}"),
         ("Method", contents.method),
         ("Round", f"{contents.round}" if contents.round else ""),
@@ -92,12 +92,12 @@ def facts(contents: PolicyContents) -> tuple[tuple[str, str], ...]:
         ("Snapshot", " · ".join(part for part in snapshot if part)),
     ]
     if contents.cost:
-        found += [
+        rows += [
             ("Training took", duration(timedelta(seconds=contents.cost.seconds))),
             ("Speed", f"{digits(contents.cost.tokens_per_second)} tokens/s"),
             ("Peak memory", f"{digits(contents.cost.peak_memory_mb)} MB"),
         ]
-    return tuple((label, value) for label, value in found if value)
+    return tuple((label, value) for label, value in rows if value)
 
 
 def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
@@ -106,23 +106,23 @@ def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
     columns = ("annotator", "against", "win", "tie", "lose", *rates, "prompts", "seed", "date")
     rows = tuple(
         (
-            each.annotator,
-            each.baseline,
-            *(f"{count:,}" for count in (each.win, each.tie, each.lose)),
-            rate_words(each.rate),
-            rate_words(each.length_controlled) if each.length_controlled else "–",
-            f"{each.prompt_count:,}",
-            "–" if each.seed is None else str(each.seed),
-            f"{each.compared_at:%Y-%m-%d}",
+            evaluation.annotator,
+            evaluation.baseline,
+            *(f"{count:,}" for count in (evaluation.win, evaluation.tie, evaluation.lose)),
+            rate_words(evaluation.rate),
+            rate_words(evaluation.length_controlled) if evaluation.length_controlled else "–",
+            f"{evaluation.prompt_count:,}",
+            "–" if evaluation.seed is None else str(evaluation.seed),
+            f"{evaluation.compared_at:%Y-%m-%d}",
         )
-        for each in evaluations
+        for evaluation in evaluations
     )
     return columns, rows
 
 
 def score_table(scores: Sequence[TextScore]) -> Table:
     """One row a score."""
-    return ("score", "policy"), tuple((each.name, digits(each.policy)) for each in scores)
+    return ("score", "policy"), tuple((score.name, digits(score.policy)) for score in scores)
 
 
 def drift_table(contents: PolicyContents) -> Table:
@@ -160,13 +160,16 @@ def _digits(value: float | None) -> str:
 
 def _tiles(contents: PolicyContents) -> tuple[tuple[str, str, str], ...]:
     """The figures to see first, as (label, value, note)."""
-    found = [(f"Against {each.baseline}", percent(each.rate.value), "win rate") for each in contents.evaluations[:1]]
+    tiles = [
+        (f"Against {evaluation.baseline}", percent(evaluation.rate.value), "win rate")
+        for evaluation in contents.evaluations[:1]
+    ]
     figures = contents.figures
     for name, label, note in _TILES:
         value = figures.get(name, last_value(contents.points, name))
         if value is not None:
-            found.append((label, percent(value) if name == "accuracy" else digits(value), note))
-    return tuple(found)
+            tiles.append((label, percent(value) if name == "accuracy" else digits(value), note))
+    return tuple(tiles)
 
 
 def _markdown_table(table: Table) -> str:

@@ -223,8 +223,8 @@ def _hard(block: _Block) -> Positions:
 
 def _random(block: _Block) -> Positions:
     words = content_words(block.candidates.reshape(len(block.candidates), -1))
-    wanted = draw_below(block.pair_count, mixed(words ^ seed_word(block.seed)))
-    position: Positions = (block.is_valid.cumsum(axis=0) > wanted).argmax(axis=0)
+    drawn = draw_below(block.pair_count, mixed(words ^ seed_word(block.seed)))
+    position: Positions = (block.is_valid.cumsum(axis=0) > drawn).argmax(axis=0)
     return position
 
 
@@ -235,8 +235,8 @@ def _centroid(block: _Block) -> Positions:
     for count in np.unique(usable[block.pair_count > 0]):
         of_count = np.flatnonzero(usable == count)
         order = np.argsort(~block.is_usable[:, of_count], axis=0, kind="stable")[:count]
-        whole = count == size and len(of_count) == groups
-        similarity = block.similarity if whole else block.similarity[order[:, None], order[None], of_count]
+        is_whole_block = count == size and len(of_count) == groups
+        similarity = block.similarity if is_whole_block else block.similarity[order[:, None], order[None], of_count]
         ends = np.sort(nearest_to_centres(similarity, seed=block.seed), axis=0)
         first, second = order[ends, np.arange(len(of_count))]
         pair = first * (2 * size - first - 1) // 2 + second - first - 1

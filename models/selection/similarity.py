@@ -109,11 +109,11 @@ def pair_similarities(embeddings: Floats, first: NDArray[np.integer], second: ND
             f"got {rows.min()} to {rows.max()}"
         )
     similarity = np.full(rows.shape[1], np.nan, np.float32)
-    wanted = np.flatnonzero((rows >= 0).all(axis=0))
+    valid = np.flatnonzero((rows >= 0).all(axis=0))
     step = max(1, BLOCK_BYTES // (8 * embeddings.shape[1]))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for start in range(0, len(wanted), step):
-            block = wanted[start : start + step]
+        for start in range(0, len(valid), step):
+            block = valid[start : start + step]
             similarity[block] = _cosines(embeddings[rows[0, block]], embeddings[rows[1, block]])
     return similarity
 

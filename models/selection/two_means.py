@@ -118,8 +118,8 @@ def _lloyd_splits(similarity: Float32s, centred: Float32s, *, seed: int) -> Bool
     size, _, groups = centred.shape
     step = max(1, SEARCH_FLOATS // ((FAR_STARTS + RANDOM_STARTS) * size))
     blocks = [slice(start, start + step) for start in range(0, groups, step)]
-    found = [_search(similarity[:, :, block], centred[:, :, block], seed=seed) for block in blocks]
-    return np.concatenate(found, axis=1)
+    splits = [_search(similarity[:, :, block], centred[:, :, block], seed=seed) for block in blocks]
+    return np.concatenate(splits, axis=1)
 
 
 def _search(similarity: Float32s, centred: Float32s, *, seed: int) -> Booleans:
@@ -127,8 +127,8 @@ def _search(similarity: Float32s, centred: Float32s, *, seed: int) -> Booleans:
     splits = _starts(np.ascontiguousarray(similarity.transpose(2, 0, 1)), matrices, seed=seed)
     splits, _ = _lloyd_step(matrices, splits)
     splits, explained = _lloyd_step(matrices, splits)
-    kept = _best_of(splits[:, PEER_STARTS:], explained[:, PEER_STARTS:], KEPT_AFTER_TWO_ITERATIONS)
-    splits, explained = _lloyd(matrices, np.concatenate([splits[:, :PEER_STARTS], kept], axis=1))
+    promising = _best_of(splits[:, PEER_STARTS:], explained[:, PEER_STARTS:], KEPT_AFTER_TWO_ITERATIONS)
+    splits, explained = _lloyd(matrices, np.concatenate([splits[:, :PEER_STARTS], promising], axis=1))
     splits, explained = _single_moves(matrices, _best_of(splits, explained, REFINED_STARTS))
     kicked, _ = _lloyd(matrices, _kicked(_best_of(splits, explained, KICKED_SPLITS), seed=seed))
     kicked, kicked_explained = _single_moves(matrices, kicked)
@@ -165,10 +165,10 @@ def _starts(similarity: Float32s, matrices: Float32s, *, seed: int) -> Float32s:
 def _peer_starts(similarity: Float32s) -> Booleans:
     """(b, K, K) to (b, 2, K): k-means++ with scikit-learn's draws for random_state=0 and both seconds that it tries."""
     groups, size, _ = similarity.shape
-    first = similarity[:, int(PEER_DRAWS[0] * size)]
-    sums = np.maximum(1 - first, 0).cumsum(axis=1)
+    first_similarity = similarity[:, int(PEER_DRAWS[0] * size)]
+    sums = np.maximum(1 - first_similarity, 0).cumsum(axis=1)
     second = (sums[:, None] < sums[:, None, -1:] * np.array(PEER_DRAWS[1:], np.float32)[:, None]).sum(axis=2)
-    is_nearer: Booleans = similarity[np.arange(groups)[:, None], second] > first[:, None]
+    is_nearer: Booleans = similarity[np.arange(groups)[:, None], second] > first_similarity[:, None]
     return is_nearer
 
 
@@ -197,13 +197,13 @@ def _lloyd_step(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32
     pull = splits @ matrices
     size = np.float32(matrices.shape[1])
     counts = splits.sum(axis=2)
-    rest = size - counts
+    other_counts = size - counts
     scatter = np.einsum("bsk,bsk->bs", splits, pull)
-    after = (pull > (scatter * (rest - counts) / (2 * rest * counts))[:, :, None]).astype(np.float32)
+    after = (pull > (scatter * (other_counts - counts) / (2 * other_counts * counts))[:, :, None]).astype(np.float32)
     new_counts = after.sum(axis=2)
     is_one_sided = (new_counts == 0) | (new_counts == size)
     after[is_one_sided] = splits[is_one_sided]
-    return after, scatter * size / (rest * counts)
+    return after, scatter * size / (other_counts * counts)
 
 
 def _lloyd(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
@@ -220,15 +220,15 @@ def _lloyd(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
     return splits, explained
 
 
-def _best_of(splits: Float32s, explained: Float32s, kept: int) -> Float32s:
-    """The (b, kept, K) splits that explain most, those that repeat another after all others."""
+def _best_of(splits: Float32s, explained: Float32s, split_count: int) -> Float32s:
+    """The (b, split_count, K) splits that explain most; those that repeat another come after all others."""
     group = np.arange(len(splits))[:, None]
     order = np.argsort(-explained, axis=1, kind="stable")
     falling = explained[group, order]
     is_repeated = np.zeros(falling.shape, np.bool_)
     is_repeated[:, 1:] = falling[:, :-1] - falling[:, 1:] <= SAME * falling[:, 1:]
-    first = np.argsort(is_repeated, axis=1, kind="stable")[:, :kept]
-    best: Float32s = splits[group, order[group, first]]
+    places = np.argsort(is_repeated, axis=1, kind="stable")[:, :split_count]
+    best: Float32s = splits[group, order[group, places]]
     return best
 
 
@@ -263,7 +263,7 @@ def _single_moves(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float
             final_sign[row[is_done]] = sign[is_done]
             explained[row[is_done]] = scatter[is_done] * weight[count[is_done]]
             change, sign, scatter, count, group, row, best = (
-                kept[is_moved] for kept in (change, sign, scatter, count, group, row, best)
+                values[is_moved] for values in (change, sign, scatter, count, group, row, best)
             )
         if not len(row):
             break
