@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 
 from db import runs
-from models.isolation import SharedProcess
+from models.shared_process import SharedProcess
 from tasks.database import open_database
 from tasks.progress import say
 from tasks.settings import Settings

@@ -13,8 +13,9 @@ import pytest
 from engine_processes import start_fresh_interpreters, use_engine_server
 from numpy.typing import NDArray
 
-from models.errors import ModelLoadError, PromptTooLongError
-from models.isolation import IsolatedProcess, ProcessDiedError, SharedProcess
+from models.errors import ModelLoadError, ProcessDiedError, PromptTooLongError
+from models.isolation import IsolatedProcess
+from models.shared_process import SharedProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 

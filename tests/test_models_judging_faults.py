@@ -16,8 +16,9 @@ from judged_pairs import judge, many, prefers, shown
 from surroundings import free_port
 
 from models.judging.budget import Budget
-from models.judging.chat import Pace, _requested_pause_s
+from models.judging.chat import _requested_pause_s
 from models.judging.errors import JudgeServerError
+from models.judging.pace import Pace
 from models.judging.replies import MemoryReplies, StoredReply
 
 

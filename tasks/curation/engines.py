@@ -17,9 +17,10 @@ from models.generation.openai_server import OpenAIGenerator
 from models.generation.scripted import ScriptedGenerator
 from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
-from models.isolation import IsolatedProcess, SharedProcess
+from models.isolation import IsolatedProcess
 from models.number_format import torch_device
 from models.records import EmbedderIdentity, GeneratorIdentity
+from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
 from tasks.named_models import NamedModel, find_model
