@@ -14,7 +14,7 @@ from tasks.doctor.machine import Card, TorchFailure, TorchReport
 
 H200 = Card("NVIDIA H200", 143_771, 10, "570.86.15")
 TORCH = TorchReport(
-    version="2.13.0", cuda="12.8", devices=[], said="", broken={}, dtype="float32", dtype_reason="", rates={}
+    version="2.13.0", cuda="12.8", devices=[], cuda_warnings="", broken={}, dtype="float32", dtype_reason="", rates={}
 )
 
 
@@ -99,7 +99,7 @@ def test_the_lines_of_nvidia_smi_are_read():
         ({}, [H200], "", "warning GPU: CUDA_VISIBLE_DEVICES= hides NVIDIA H200 (140 GiB, driver 570.86.15) do: unset"),
         ({"cuda": None}, [H200], None, "warning GPU: torch 2.13.0 is a CPU build and leaves NVIDIA H200"),
         (
-            {"said": "The NVIDIA driver on your system is too old"},
+            {"cuda_warnings": "The NVIDIA driver on your system is too old"},
             [H200],
             None,
             "problem GPU: torch (CUDA 12.8) finds no",

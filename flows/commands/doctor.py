@@ -95,7 +95,7 @@ def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Finding]]:
 
 def show_finding(finding: Finding) -> None:
     """Print a line, and a second one that says what to do."""
-    print(f"  {finding.level:<9}{finding.name}: {finding.found}")
+    print(f"  {finding.level:<9}{finding.name}: {finding.text}")
     if finding.advice:
         print(f"{'':11}do: {finding.advice}")
 

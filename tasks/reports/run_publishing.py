@@ -1,7 +1,7 @@
 """What the Prefect UI shows of a run: figures, cost, what to do next, pictures and pairs, beside the report page.
 
 Every run has keys of its own (`run-7`, `run-7-pairs`): what is found under one is one run's, and a search for the run
-finds it all. Labels have the key of the run whose pairs they judge: their history shows how agreement came about.
+finds it all. Labels have the key of the run whose pairs they judge: its history shows how agreement developed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def publish(run_id: int) -> None:
         similarities = pairs.similarities(session, run_id)
     key, name = f"run-{run_id}", escaped(summary.run)
     picture_id = show_picture(
-        similarities_svg({strategy: np.array(found) for strategy, found in similarities.items()}),
+        similarities_svg({strategy: np.array(values) for strategy, values in similarities.items()}),
         key=f"{key}-similarities",
         description=f"{name}: how alike the selected pairs are",
     )
@@ -119,21 +119,21 @@ def publish_labels(run_id: int) -> None:
 
 
 def open_queue_of(run_id: int, config: CurateConfig, settings: Settings) -> int | None:
-    """Put a run's pairs into a queue for people, if its configuration says so; return the queue's id.
+    """Put a run's pairs into a queue for people, if its configuration says so; return the queue's id, else None.
 
-    The same pairs are the same queue. A run without a pair has none, and says so: a night that finds nothing is no
-    failure.
+    The same pairs are the same queue. A run without a pair gets none and prints a line: a nightly run that selects
+    nothing has not failed.
     """
     if not config.queue.is_opened:
         return None
-    asked = {
+    label_config = {
         "annotator": "people",
         "pairs": {"run": str(run_id), "strategies": config.queue.strategies},
         "people": {"judgements_per_pair": config.queue.judgements_per_pair},
         "seed": config.seed,
     }
     try:
-        return open_people_queue(LabelConfig.model_validate(asked), settings)
+        return open_people_queue(LabelConfig.model_validate(label_config), settings)
     except NothingToDoError as error:
         say(f"no queue is opened: {error}")
         return None
@@ -145,8 +145,8 @@ def show_picture(svg: str, *, key: str, description: str) -> UUID:
     Within Markdown one of Prefect's two UIs shows no such picture, so it is an artifact of its own; returns its id.
     """
     encoded = base64.b64encode(svg.encode()).decode()
-    shown = create_image_artifact(f"data:image/svg+xml;base64,{encoded}", key=key, description=description)
-    return cast("UUID", shown)  # in a synchronous task it is no coroutine
+    picture_id = create_image_artifact(f"data:image/svg+xml;base64,{encoded}", key=key, description=description)
+    return cast("UUID", picture_id)  # in a synchronous task it is no coroutine
 
 
 def artifact_link(words: str, artifact_id: UUID) -> str:

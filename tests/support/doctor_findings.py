@@ -7,7 +7,7 @@ SECRET = "correct-horse"
 
 def told(findings):
     """What is printed of findings, as one text; no secret is ever in it."""
-    lines = "\n".join(f"{one.level} {one.name}: {one.found} do: {one.advice}" for one in findings)
+    lines = "\n".join(f"{one.level} {one.name}: {one.text} do: {one.advice}" for one in findings)
     assert SECRET not in lines
     assert all((one.level == "ok") == (one.advice is None) for one in findings)
     return lines
