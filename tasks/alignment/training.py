@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -36,7 +36,8 @@ from models.records import Prompt, content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.reference import response_logps
 from tasks.alignment.samples import reference_samples
-from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
+from tasks.alignment.training_settings import reference_dtype, training_settings
+from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, OptimizeConfig
 from tasks.devices import device, keep_device
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
@@ -184,42 +185,6 @@ def _train_when_free(attempt: Callable[[], Trained]) -> Trained:
                 say("another process trains this very policy; waiting for it")
             has_said = True
             time.sleep(WAIT_S)
-
-
-def training_settings(
-    config: AlignmentSection, optimize: OptimizeConfig, method: Method, *, beta: float, learning_rate: float
-) -> TrainingSettings:
-    """The settings as the trainer takes them."""
-    names = {
-        "epochs", "batch_size", "examples_per_device", "max_length", "optimizer", "schedule", "warmup_share",
-        "weight_decay", "max_grad_norm", "gradient_checkpointing", "evaluate_every", "save_every",
-    }  # fmt: skip
-    return TrainingSettings(
-        method=method,
-        beta=beta,
-        reward_beta=config.evaluate.reward_beta,
-        learning_rate=learning_rate,
-        dtype=settled_dtype(optimize),
-        lora=optimize.lora.settings(),
-        seed=config.seed,
-        **{name: getattr(optimize, name) for name in names},
-    )
-
-
-def reference_dtype(optimize: OptimizeConfig) -> str:
-    """The number format of log-probabilities, the same as in training: else a policy would differ from its reference.
-
-    Weights that are trained are float32 under autocast; weights frozen behind adapters are bfloat16.
-    """
-    if settled_dtype(optimize) == "float32":
-        return "float32"
-    return "bfloat16" if optimize.lora.rank else "autocast"
-
-
-def settled_dtype(optimize: OptimizeConfig) -> Literal["float32", "bfloat16"]:
-    """The number format of the computation, as the run's row says."""
-    assert optimize.dtype != "auto"  # settled where the configuration is loaded
-    return optimize.dtype
 
 
 def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRecord:

@@ -21,7 +21,7 @@ from models.exchange import PreferenceRow
 from models.records import MAX_CANDIDATES
 from tasks.alignment.data import AlignmentAtWork
 from tasks.alignment.reference import response_logps
-from tasks.alignment.training import reference_dtype
+from tasks.alignment.training_settings import reference_dtype
 from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, stage_progress

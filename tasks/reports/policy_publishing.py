@@ -23,8 +23,8 @@ from models.report.page import write_page
 from models.report.policy_contents import PolicyContents
 from models.report.policy_page import policy_markdown, policy_page
 from tasks.database import open_database
+from tasks.reports.artifacts import artifact_link, cost_section, listed, show_picture
 from tasks.reports.policy_queries import policy_contents, policy_page_path
-from tasks.reports.run_publishing import artifact_link, cost_section, listed, show_picture
 from tasks.settings import Settings
 
 POLICY_TRAINED = "antipode.policy.trained"

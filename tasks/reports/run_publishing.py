@@ -6,16 +6,14 @@ finds it all. Labels have the key of the run whose pairs they judge: its history
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
 from prefect import task
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.events import emit_event
@@ -25,7 +23,6 @@ from models.records import shortened
 from models.report import labels_markdown, labels_svg
 from models.report.labels import escaped
 from models.report.similarities_picture import similarities_svg
-from models.report.templates import duration
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
@@ -33,6 +30,7 @@ from tasks.errors import NothingToDoError
 from tasks.labels.people import open_people_queue
 from tasks.labels.quality import read_quality
 from tasks.progress import say
+from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
 from tasks.reports.run_ends import label_end
 from tasks.reports.run_page import example_pairs, report_path, write_run_report
 from tasks.run_kinds import CURATION
@@ -139,21 +137,6 @@ def open_queue_of(run_id: int, config: CurateConfig, settings: Settings) -> int 
         return None
 
 
-def show_picture(svg: str, *, key: str, description: str) -> UUID:
-    """Show a picture in the Prefect UI, which takes an address: here the picture itself is the address.
-
-    Within Markdown one of Prefect's two UIs shows no such picture, so it is an artifact of its own; returns its id.
-    """
-    encoded = base64.b64encode(svg.encode()).decode()
-    picture_id = create_image_artifact(f"data:image/svg+xml;base64,{encoded}", key=key, description=description)
-    return cast("UUID", picture_id)  # in a synchronous task it is no coroutine
-
-
-def artifact_link(words: str, artifact_id: UUID) -> str:
-    """A link from one artifact to another of the same server."""
-    return f"[{words}](/artifacts/artifact/{artifact_id})"
-
-
 def summary_markdown(
     summary: runs.RunSummary, report: Path, queue_id: int | None, settings: Settings, links: Sequence[str] = ()
 ) -> str:
@@ -216,34 +199,6 @@ def labels_end_markdown(
         + "\n\n".join([*cost_section(summary), listed("The labels", places), listed("What to do next", steps)])
         + "\n"
     )
-
-
-def cost_section(summary: runs.RunSummary) -> list[str]:
-    """What a run took, as one Markdown section; none where nothing was spent."""
-    spent = []
-    if summary.tokens:
-        spent.append(f"{summary.tokens:,} tokens in its responses; those that were stored before cost nothing")
-    if summary.device_seconds >= 1:
-        spent.append(f"GPU or processor held for {duration(timedelta(seconds=summary.device_seconds))}")
-    if summary.requests:
-        spent.append(f"{summary.requests:,} requests to a judge")
-    if summary.cost:
-        spent.append(f"{summary.cost:,.4g} in the currency of the judge’s prices")
-    return [listed("Cost", spent)] if spent else []
-
-
-def page_line(settings: Settings, queue_id: int | None, run_id: int) -> str:
-    """Where people label: a link where the page's address is known, else the command that serves the run's pairs."""
-    words = "Labelling page" if queue_id is None else f"Queue {queue_id} is open: label in the browser"
-    if settings.page_url is None:
-        return f"{words}: `antipode web --run {run_id}`"
-    queue = "/" if queue_id is None else f"/queues/{queue_id}"
-    return f"[{words}]({settings.page_url.rstrip('/')}{queue})"
-
-
-def listed(title: str, lines: Sequence[str]) -> str:
-    """A section of Markdown: a title over a list."""
-    return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
 def _table_row(pair: pairs.SelectedPair) -> dict[str, Any]:
