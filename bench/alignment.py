@@ -92,12 +92,12 @@ def _in_rounds(method: str, common: dict[str, Any]) -> int:
 
 
 def figures(evaluation_id: int) -> dict[str, Any]:
-    """What an evaluation and its policy's training came to."""
+    """The figures of an evaluation and the cost of its policy's training."""
     with open_database(Settings()) as sessions, sessions() as session:
-        found = evaluations.get_evaluation(session, evaluation_id)
-        policy = stored_policies.get_policy(session, found.policy_id)
-    assert found.metrics is not None
-    measured = found.metrics.as_dict()
+        evaluation = evaluations.get_evaluation(session, evaluation_id)
+        policy = stored_policies.get_policy(session, evaluation.policy_id)
+    assert evaluation.metrics is not None
+    measured = evaluation.metrics.as_dict()
     comparison = ("win", "tie", "lose", "rate", "length_controlled")
     return {
         **{name: measured["comparison"][name] for name in comparison},
@@ -118,12 +118,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     results: dict[str, dict[str, Any]] = {}
     print("method    win    tie    lose   win rate (95 % over seeds)    margin  accuracy  seconds")
-    for method in asked.methods:
+    for method in arguments.methods:
         by_seed = {}
-        for seed in asked.seeds:
+        for seed in arguments.seeds:
             print(f"{method}, seed {seed}", file=sys.stderr)
             by_seed[seed] = figures(align_once(method, seed))
         runs = list(by_seed.values())

@@ -77,20 +77,21 @@ def run_ours(method: str, model: Path, folder: Path) -> dict[str, float]:
     from models.alignment.job_run import run_job
     from models.alignment.scorer import LogpScorer
 
-    found, begin = examples(), time.process_time()
+    train, begin = examples(), time.process_time()
     if method == "dpo":
         scorer = LogpScorer(str(model), revision=None, dtype="float32", device=None, tokens_per_batch=8192)
-        sums = [scorer.score([(one.prompt, getattr(one, side)) for one in found], MAX_LENGTH) for side in SIDES]
+        requests = [[(example.prompt, getattr(example, side)) for example in train] for side in SIDES]
+        sums = [scorer.score(of_side, MAX_LENGTH) for of_side in requests]
         scorer.close()
-        pairs = zip(found, *sums, strict=True)
-        found = [
-            replace(one, reference_chosen_logps=chosen.logps, reference_rejected_logps=rejected.logps)
-            for one, chosen, rejected in pairs
+        pairs = zip(train, *sums, strict=True)
+        train = [
+            replace(example, reference_chosen_logps=chosen.logps, reference_rejected_logps=rejected.logps)
+            for example, chosen, rejected in pairs
             if chosen is not None and rejected is not None
         ]
     before = time.process_time() - begin
     folder.mkdir(parents=True, exist_ok=True)
-    job = TrainingJob(folder, str(model), None, settings(method), tuple(found), (), (), None)
+    job = TrainingJob(folder, str(model), None, settings(method), tuple(train), (), (), None)
     run_job(job, folder)
     seconds = time.process_time() - begin
     result = json.loads((folder / "result.json").read_text("utf-8"))["result"]
@@ -142,32 +143,31 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--way", choices=WAYS)
     parser.add_argument("--model", type=Path)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        if asked.way:
+        if arguments.way:
             folder = Path(scratch) / "job"
-            found = (
-                run_trl(asked.model, folder) if asked.way == "dpo, TRL" else run_ours(asked.way, asked.model, folder)
-            )
-            print(json.dumps(found))
+            way, model = arguments.way, arguments.model
+            print(json.dumps(run_trl(model, folder) if way == "dpo, TRL" else run_ours(way, model, folder)))
             return
         model = make_model(Path(scratch) / "model")
         runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for _ in range(REPEATS):
             for way in WAYS:
                 command = [sys.executable, "-m", "bench.alignment_cost", "--way", way, "--model", str(model)]
-                told = subprocess.run(command, check=True, capture_output=True, text=True)
-                runs[way].append(json.loads(told.stdout.splitlines()[-1]))
+                process = subprocess.run(command, check=True, capture_output=True, text=True)
+                runs[way].append(json.loads(process.stdout.splitlines()[-1]))
                 print(f"{way}: {runs[way][-1]}", file=sys.stderr)
     medians = {
-        way: {name: statistics.median(run[name] for run in found) for name in found[0]} for way, found in runs.items()
+        way: {name: statistics.median(run[name] for run in repeats) for name in repeats[0]}
+        for way, repeats in runs.items()
     }
     base = medians["asft"]
     print("way        seconds  of it reference   peak MB   ASFT's time   ASFT's peak")
-    for way, found in medians.items():
-        ratios = [base[name] / found[name] - 1 for name in ("seconds", "peak_mb")]
+    for way, figures in medians.items():
+        ratios = [base[name] / figures[name] - 1 for name in ("seconds", "peak_mb")]
         print(
-            f"{way:<10} {found['seconds']:>7.1f} {found['reference_s']:>16.1f} {found['peak_mb']:>9.0f} "
+            f"{way:<10} {figures['seconds']:>7.1f} {figures['reference_s']:>16.1f} {figures['peak_mb']:>9.0f} "
             f"{ratios[0]:>12.1%} {ratios[1]:>13.1%}"
         )
     report = {

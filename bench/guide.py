@@ -38,8 +38,10 @@ from tasks.config.curation import GenerateConfig
 from tasks.config.rounds import GuideConfig, LdAlignConfig
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
 
-SHOWN = 64  # texts on which the two losses are measured
-VARIANTS = [(read_out, told, 10.0) for told in ("every_token", "prefix") for read_out in ("last", "mean")]
+LOSS_TEXTS = 64  # texts on which the two losses are measured
+VARIANTS = [
+    (read_out, conditioning, 10.0) for conditioning in ("every_token", "prefix") for read_out in ("last", "mean")
+]
 RUN = {
     "name": "guide",
     "data": {"run": "demo"},
@@ -57,16 +59,16 @@ def texts() -> tuple[list[GuideText], list[GuideText], list[GuideText], Any]:
         assert run.data.golden is not None
         golden = {sample.prompt_id: sample for sample in run.data.golden.train}
         prompts = [StoredPrompt(sample.prompt_id, sample.prompt) for sample in golden.values()]
-        own = policy_samples(run, run.model(start_id), prompts, GENERATE)
+        samples = policy_samples(run, run.model(start_id), prompts, GENERATE)
         base = run.base
-    first, second = ([one for one in own if one.sample_index == index] for index in (0, 1))
-    chosen = [golden[one.prompt_id] for one in first]
-    rows = [[GuideText(one.prompt, one.text) for one in part] for part in (chosen, first, second)]
+    first, second = ([sample for sample in samples if sample.sample_index == index] for index in (0, 1))
+    chosen = [golden[sample.prompt_id] for sample in first]
+    rows = [[GuideText(sample.prompt, sample.text) for sample in part] for part in (chosen, first, second)]
     return rows[0], rows[1], rows[2], base
 
 
 def utilities(rows: list[GuideText]) -> list[float]:
-    """The ground truth."""
+    """The true utility of each response in the demo world."""
     return [utility(row.prompt.text, row.response) for row in rows]
 
 
@@ -75,20 +77,20 @@ def measure(read_out: Any, conditioning: Any, epochs: float, rows: Any, folder: 
     golden, first, second, base = rows
     config = GuideConfig(read_out=read_out, conditioning=conditioning, epochs=epochs)
     settings = replace(guide_settings_of(config, base, dtype=fast_format().dtype, seed=0), max_length=256)
-    told = train_guide(golden + first, settings, folder, on_step=lambda _done, _total: None)
-    guide = Guide(told.folder)
+    trained = train_guide(golden + first, settings, folder, on_step=lambda _done, _total: None)
+    guide = Guide(trained.folder)
     latent = [guide.encode(part) for part in (golden, first, second)]
     near, far = latent_distances(latent[0], latent[1]), latent_distances(latent[0], latent[2])
     share = farther_is_worse(near, far, utilities(first), utilities(second))
-    batch = guide.batch(golden[:SHOWN])
+    batch = guide.batch(golden[:LOSS_TEXTS])
     with torch.no_grad():
         h = guide.network.encode(batch)
-        losses = [float(guide.network.reconstruction_loss(batch, one)) for one in (h, h.roll(1, 0))]
+        losses = [float(guide.network.reconstruction_loss(batch, vectors)) for vectors in (h, h.roll(1, 0))]
     return {
         "read_out": read_out,
         "conditioning": conditioning,
         "epochs": epochs,
-        "seconds": told.seconds,
+        "seconds": trained.seconds,
         "own": losses[0],
         "other": losses[1],
         "share": [share.value, share.low, share.high],
@@ -107,12 +109,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for number, variant in enumerate(VARIANTS):
             print(*variant, file=sys.stderr)
-            found = measure(*variant, rows, Path(scratch) / str(number))
-            results.append(found)
-            value, low, high = found["share"]
+            result = measure(*variant, rows, Path(scratch) / str(number))
+            results.append(result)
+            value, low, high = result["share"]
             print(
-                f"{found['read_out']:<9} {found['conditioning']:<13} {found['own']:.2f} / {found['other']:.2f}"
-                f"     {value:.3f} [{low:.3f}, {high:.3f}]  {found['compared']:>4}  {found['weights_5_25_50_75_95']}"
+                f"{result['read_out']:<9} {result['conditioning']:<13} {result['own']:.2f} / {result['other']:.2f}"
+                f"     {value:.3f} [{low:.3f}, {high:.3f}]  {result['compared']:>4}  {result['weights_5_25_50_75_95']}"
             )
     report = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "prompts": len(rows[0]), "results": results}
     Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -83,10 +83,10 @@ def judge_some(sessions: sessionmaker[Session], queue_id: int) -> None:
     """One person's judgements on the first pairs of the queue."""
     with sessions.begin() as session:
         query = select(QueuePair.first_response_id, QueuePair.second_response_id).filter_by(queue_id=queue_id)
-        first = session.execute(query.order_by(QueuePair.position).limit(JUDGED)).all()
-        made = [Judgement(PairKey(*row), row[0], "first", seconds=3.0) for row in first]
+        rows = session.execute(query.order_by(QueuePair.position).limit(JUDGED)).all()
+        first_judgements = [Judgement(PairKey(*row), row[0], "first", seconds=3.0) for row in rows]
         ada = judgements.add_annotator(session, AnnotatorIdentity("person", "ada"))
-        judgements.add_judgements(session, ada, made, queue_id=queue_id)
+        judgements.add_judgements(session, ada, first_judgements, queue_id=queue_id)
         session.execute(
             text("UPDATE queue_pairs SET judgement_count = 1 WHERE queue_id = :queue AND position <= :judged"),
             {"queue": queue_id, "judged": JUDGED},
@@ -116,10 +116,10 @@ def measure(port: int, queue_id: int) -> dict[str, dict[str, float]]:
             _timed(times, "verdict and next pair", partial(client.post, f"{queue}/verdicts", json=_verdict_on(pair)))
     return {
         name: {
-            "median_ms": round(statistics.median(found), 1),
-            "p95_ms": round(statistics.quantiles(found, n=20)[-1], 1),
+            "median_ms": round(statistics.median(milliseconds), 1),
+            "p95_ms": round(statistics.quantiles(milliseconds, n=20)[-1], 1),
         }
-        for name, found in times.items()
+        for name, milliseconds in times.items()
     }
 
 

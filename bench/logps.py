@@ -45,20 +45,20 @@ PAIRS, PAIRS_PER_BATCH, VOCABULARY = 16, 16, 8192
 REPEATS = 3
 
 
-def full(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+def full(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Every position's logits, log_softmax, gather, mask."""
     logps = (states @ weight.T).log_softmax(dim=-1).gather(1, targets[:, None])[:, 0]
-    return (logps * kept).sum()
+    return (logps * mask).sum()
 
 
-def by_trl(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+def by_trl(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Every position's logits, then TRL's selective_log_softmax, mask."""
-    return (selective_log_softmax((states @ weight.T)[None], targets[None])[0] * kept).sum()
+    return (selective_log_softmax((states @ weight.T)[None], targets[None])[0] * mask).sum()
 
 
-def ours(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """The kept positions alone, a chunk at a time."""
-    return chunked_logps(states[kept], weight, None, targets[kept]).sum()
+def by_antipode(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The unmasked positions alone, a chunk at a time."""
+    return chunked_logps(states[mask], weight, None, targets[mask]).sum()
 
 
 def resident(field: str) -> float:
@@ -72,8 +72,8 @@ def measure_head(vocabulary: int, dtype: torch.dtype) -> dict[str, Any]:
     torch.manual_seed(0)
     weight = (torch.randn(vocabulary, 768) / 28).to(dtype).requires_grad_()
     states = torch.randn(POSITIONS, 768).to(dtype).requires_grad_()
-    targets, kept = torch.randint(vocabulary, (POSITIONS,)), torch.rand(POSITIONS) >= 0.2
-    ways = {"full": full, "trl": by_trl, "antipode": ours}
+    targets, mask = torch.randint(vocabulary, (POSITIONS,)), torch.rand(POSITIONS) >= 0.2
+    ways = {"full": full, "trl": by_trl, "antipode": by_antipode}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     peaks: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(REPEATS + 1):
@@ -84,7 +84,7 @@ def measure_head(vocabulary: int, dtype: torch.dtype) -> dict[str, Any]:
             before = resident("VmRSS") + sum(value.nbytes for value in (weight, states)) / 2**20
             Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
             start = time.process_time()
-            way(states, weight, targets, kept).backward()
+            way(states, weight, targets, mask).backward()
             if repeat:  # the first is for warming up
                 seconds[name].append(time.process_time() - start)
                 peaks[name].append(resident("VmHWM") - before)

@@ -122,11 +122,11 @@ def medians(runs: dict[str, tuple[Callable[[], None], int]]) -> dict[str, dict[s
             seconds[name].append(time.process_time() - start)
     result = {}
     for name, (_run, prompts) in runs.items():
-        kept = seconds[name][1:]
-        median = statistics.median(kept)
+        timed = seconds[name][1:]
+        median = statistics.median(timed)
         result[name] = {
             "us_per_prompt": round(1e6 * median / prompts, 2),
-            "spread": round((max(kept) - min(kept)) / median, 3),
+            "spread": round((max(timed) - min(timed)) / median, 3),
         }
     return result
 

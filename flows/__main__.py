@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> None:
 
     from flows.terminal import failures
 
-    # The first tells its retries, the second that Ctrl-C hit a connection's end; what matters is told below.
+    # The first logs its retries, the second that Ctrl-C interrupted a connection's close; failures are printed below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
@@ -86,12 +86,12 @@ def _run(arguments: list[str]) -> None:
         sys.exit(failures.fail("stopped; the same command again goes on where it was", status=130))
     except BrokenPipeError:
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 (the last place that can tell the user)
+    except Exception as error:  # noqa: BLE001 (the last place that can print a failure)
         sys.exit(failures.fail(failures.error_line(error), status=1))
 
 
 def _command_line(name: str) -> type[Any]:
-    """The command line with this command alone: the settings of the others are not even read."""
+    """The command line with this command alone; the modules of the others are not imported."""
     from pydantic import Field, create_model
     from pydantic_settings import BaseSettings, CliApp, CliSubCommand, PydanticBaseSettingsSource, SettingsConfigDict
 

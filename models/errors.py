@@ -31,3 +31,18 @@ class PromptTooLongError(ValueError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ProcessDiedError(RuntimeError):
+    """The process ended before it answered: killed, out of memory, or crashed inside native code.
+
+    Attributes:
+        exit_code: As in `subprocess`: a negative number is the signal that ended the process.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message, exit_code)
+
+    def __str__(self) -> str:
+        return str(self.args[0])

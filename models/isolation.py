@@ -5,9 +5,6 @@ engine; it runs any class or function that can be imported by name, and forwards
 
     with IsolatedProcess(VllmGenerator, {"model": "…", …}, log_path=Path("run.log"), timeout_s=3600) as process:
         responses = process.call("generate", requests)
-
-`SharedProcess` holds several backends, one after the other, for stages that follow each other on one device: the
-libraries are imported once.
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from models.errors import ProcessDiedError
 from models.isolated_host import Build, Call, Failure, Vacate
 
 _START = (
@@ -37,21 +35,6 @@ LOG_TAIL_BYTES, LOG_TAIL_LINES = 8192, 20
 # Threads that spin while they wait take the core from the thread they wait for, if others need the core too: the
 # first 2,048 responses took 12.0 s to embed beside another busy process, and 2.6 s with threads that sleep.
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-
-
-class ProcessDiedError(RuntimeError):
-    """The process ended before it answered: killed, out of memory, or crashed inside native code.
-
-    Attributes:
-        exit_code: As in `subprocess`: a negative number is the signal that ended the process.
-    """
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        self.exit_code = exit_code
-        super().__init__(message, exit_code)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class IsolatedProcess:
@@ -236,50 +219,6 @@ class StartsBackend(Protocol):
     ) -> BackendProcess:
         """As `IsolatedProcess`."""
         ...
-
-
-class SharedProcess:
-    """One process for backends that follow each other; it starts with the first.
-
-    For backends of plain torch, which free their memory when they are dropped. Others (vLLM, a training) need a
-    process of their own.
-    """
-
-    def __init__(self) -> None:
-        self._process: IsolatedProcess | None = None
-
-    def start(
-        self,
-        build: Callable[..., object],
-        arguments: Mapping[str, Any],
-        *,
-        log_path: Path | None,
-        timeout_s: float | None,
-    ) -> BackendProcess:
-        """Build a backend in the process, in place of the one before; parameters and errors as of `IsolatedProcess`."""
-        if self._process is None or self._process.is_closed:
-            self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
-        else:
-            self._process.replace(build, arguments, log_path=log_path, timeout_s=timeout_s)
-        return _SharedBackend(self._process)
-
-    def close(self) -> None:
-        """End the process. Safe to call twice."""
-        if self._process is not None:
-            self._process.close()
-
-
-class _SharedBackend:
-    """A backend in a shared process."""
-
-    def __init__(self, process: IsolatedProcess) -> None:
-        self.call = process.call
-        self._process: IsolatedProcess | None = process
-
-    def close(self) -> None:
-        process, self._process = self._process, None
-        if process is not None and not process.is_closed:
-            process.vacate()
 
 
 def _open_log(log_path: Path | None) -> IO[bytes]:

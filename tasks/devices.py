@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 
 from db import runs
-from models.isolation import SharedProcess
+from models.shared_process import SharedProcess
 from tasks.database import open_database
 from tasks.progress import say
 from tasks.settings import Settings
@@ -36,7 +36,7 @@ class _Hold:
         if self._process is None:
             self._stack.enter_context(_slot(Settings().gpu_limit))
             begun = time.monotonic()
-            self._stack.callback(lambda: _count(time.monotonic() - begun))
+            self._stack.callback(lambda: _store_device_time(time.monotonic() - begun))
             # It ends before the device is given back: only then is all its memory free.
             self._process = self._stack.enter_context(closing(SharedProcess()))
         return self._process
@@ -44,7 +44,7 @@ class _Hold:
 
 @contextmanager
 def device_time_of(run_id: int) -> Iterator[None]:
-    """Count what is held within as taken by this run."""
+    """Count device time within as this run's."""
     token = _run_id.set(run_id)
     try:
         yield
@@ -54,7 +54,7 @@ def device_time_of(run_id: int) -> Iterator[None]:
 
 @contextmanager
 def keep_device() -> Iterator[None]:
-    """Keep the device from its first use within to the end, so that engines which follow each other share a process."""
+    """Keep the device from its first use within to the end, so that engines one after the other share a process."""
     if _hold.get() is not None:
         yield
         return
@@ -103,7 +103,7 @@ def _slot(limit: str | None) -> Iterator[None]:
         yield
 
 
-def _count(seconds: float) -> None:
+def _store_device_time(seconds: float) -> None:
     run_id = _run_id.get()
     if run_id is not None:
         with open_database(Settings()) as sessions, sessions.begin() as session:

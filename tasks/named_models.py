@@ -1,4 +1,4 @@
-"""Models by their names: what a name means today, where the model lies, and what is in it. Knows no Prefect."""
+"""Models by their names: what a name means today, where the model is, and its fingerprint. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POLICY_PREFIX = "policy:"
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:
-    """A model that was found: what to load, and what is in it. `policy_id` is None for one not trained here."""
+    """A model: what to load, and the hash of its content. `policy_id` is None for one that was not trained here."""
 
     name: str
     location: str
@@ -36,7 +36,7 @@ def policy_name(policy_id: int) -> str:
 
 
 def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:
-    """The model that is meant now: `promoted` becomes the policy in use, which another day is another one.
+    """The model that a configuration means now: `promoted` becomes the policy in use, which may change any day.
 
     Args:
         session: of the database.
@@ -63,7 +63,7 @@ def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False)
 
 
 def find_model(sessions: Sessions, name: str, base: ModelConfig, settings: Settings) -> NamedModel:
-    """Find a model and hash what is in it; `demo` is the one that Antipode brings, `policy:ID` a trained one.
+    """Find a model and hash its content; `demo` is the one that Antipode brings, `policy:ID` a trained one.
 
     The revision of the configuration belongs to the base model; another model is taken at its newest.
 
@@ -80,7 +80,7 @@ def find_model(sessions: Sessions, name: str, base: ModelConfig, settings: Setti
 
 
 def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
-    """Refuse a policy that is not trained and a folder that holds no model; what the hub has, nobody asks here.
+    """Refuse a policy that is not trained and a folder that holds no model; the hub is not asked.
 
     Raises:
         LookupError: If there is no such policy.

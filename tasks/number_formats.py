@@ -12,26 +12,26 @@ from tasks.config.section import Section
 from tasks.progress import say
 
 AUTO = "auto"
-SLOW = 1.5  # times float32's time, from which on a format that was named is warned of
+SLOW = 1.5  # a configured format that takes more than so many times float32's time gets a warning
 
 Config = TypeVar("Config", bound=Section)
 
 
 def chosen_format(config: Section) -> NumberFormat:
-    """What `auto` stands for on this machine; says so, and by which factor a format that was named is slow here."""
-    found = fast_format()
-    for name, dtype in _named(config):
+    """What `auto` stands for on this machine; prints it, and warns of each configured format that is slow here."""
+    fastest = fast_format()
+    for name, dtype in _dtype_fields(config):
         if dtype == AUTO:
             continue
-        factor = 1.0 if dtype in {found.dtype, "float32"} else times_slower(dtype)
+        factor = 1.0 if dtype in {fastest.dtype, "float32"} else times_slower(dtype)
         if factor > SLOW:
             say(f"warning: {name} is {dtype}, in which a product takes {factor:.0f} times as long as in float32 here")
-    say(f"number format: {found.dtype} ({found.reason})")
-    return found
+    say(f"number format: {fastest.dtype} ({fastest.reason})")
+    return fastest
 
 
 def keep_format(session: Session, run_id: int, config: Section) -> None:
-    """Say which format a run that is taken up keeps; one of a version that stored none gets this machine's for good."""
+    """Print the format that a resumed run keeps; one stored without a format (an older version) gets this machine's."""
     run = runs.get_run(session, run_id)
     if run.dtype is None:
         runs.set_format(session, run_id, chosen_format(config))
@@ -40,7 +40,7 @@ def keep_format(session: Session, run_id: int, config: Section) -> None:
 
 
 def with_format(config: Config, dtype: str | None) -> Config:
-    """The configuration with every `auto` settled; a run of a version that stored no format takes this machine's."""
+    """The configuration with every `auto` replaced by `dtype`, or by this machine's format where `dtype` is None."""
     changes: dict[str, object] = {}
     for name in type(config).model_fields:
         value = getattr(config, name)
@@ -51,11 +51,11 @@ def with_format(config: Config, dtype: str | None) -> Config:
     return config.model_copy(update=changes)
 
 
-def _named(config: Section, path: str = "") -> Iterator[tuple[str, str]]:
+def _dtype_fields(config: Section, path: str = "") -> Iterator[tuple[str, str]]:
     """Each `dtype` with the name it has on the command line."""
     for name in type(config).model_fields:
         value = getattr(config, name)
         if isinstance(value, Section):
-            yield from _named(value, f"{path}{name}.")
+            yield from _dtype_fields(value, f"{path}{name}.")
         elif name == "dtype":
             yield f"{path}{name}", value

@@ -26,7 +26,7 @@ Advance = Callable[[int], None]
 
 @contextmanager
 def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show how far a stage is; call the yielded function with the number of items just done."""
+    """Show how far a stage is; the yielded function takes the number of items just done."""
     publish = _artifact_publisher(stage, total)
     done = 0
     with _display(stage, unit) as display:
@@ -43,7 +43,7 @@ def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
 
 @contextmanager
 def step_progress(stage: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """The same for work that tells how far it is as (done, total), and begins with something that it does not count."""
+    """The same for work that reports (done, total) itself, after a beginning that it does not count."""
     publish: Callable[[int], None] | None = None
     with _display(stage, unit) as display:
 
@@ -102,7 +102,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line when the stage begins, every few seconds while it lasts, whether it moves or not, and when it ends."""
+    """A line when the stage begins, every few seconds even without progress, and when it ends."""
 
     def __init__(self, stage: str, unit: str) -> None:
         self._stage = stage
@@ -110,7 +110,7 @@ class _Lines:
         self._done, self._total = 0, 0
         self._begun = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep_telling, daemon=True)
+        self._thread = threading.Thread(target=self._print_regularly, daemon=True)
 
     def update(self, done: int, total: int) -> None:
         self._done, self._total = done, total
@@ -127,7 +127,7 @@ class _Lines:
         self._thread.join()
         _print(f"{self._state()}, {'done' if kind is None else 'stopped'} after {self._elapsed()}")
 
-    def _keep_telling(self) -> None:
+    def _print_regularly(self) -> None:
         while not self._ended.wait(LINE_INTERVAL_S):
             _print(f"{self._state()}, {self._elapsed()}")
 
@@ -139,7 +139,7 @@ class _Lines:
 
 
 def _print(line: str) -> None:
-    """Print to stderr; a line is no reason to fail where nobody reads it any more."""
+    """Print to stderr; a stream that nobody reads any more is no failure."""
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

@@ -26,17 +26,17 @@ Config = TypeVar("Config", bound=RunConfig)
 
 @dataclass(frozen=True, slots=True)
 class RunKind(Generic[Config]):
-    """A kind of run by its name in the database, and what reads the configuration that is stored with it."""
+    """A kind of run: its name in the database, and the function that reads its stored configuration."""
 
     name: str
     read: Callable[[Any], Config]
 
     def stored_config(self, session: Session, run_id: int) -> Config:
-        """The configuration a run was opened with, as it was asked for."""
+        """The configuration a run was opened with, its `auto` formats as they were given."""
         return self.read(runs.get_run(session, run_id).config)
 
     def load_config(self, session: Session, run_id: int) -> Config:
-        """The same with its number formats settled."""
+        """The same with every `auto` format replaced by the run's own."""
         return with_format(self.stored_config(session, run_id), runs.get_run(session, run_id).dtype)
 
 

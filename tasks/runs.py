@@ -49,22 +49,22 @@ def find_or_open(
     labelled_run_id: int | None = None,
     has_model: bool = True,
 ) -> int:
-    """Store a run, or take up the unfinished one of the same key, at the pace that is asked for now; return its id.
+    """Store a run, or take up the unfinished one of the same key, at this configuration's pace; return its id.
 
     Args:
         session: in a transaction.
         kind: of the run.
-        config: with all that is chosen anew each day (the newest run, the policy in use) replaced by what it means now.
+        config: with names whose meaning changes (the newest run, the policy in use) replaced by what they mean now.
         name: of the run.
         data: what the run reads beside the database, as JSON.
         prompt_ids: the prompts that a new run works on.
         labelled_run_id: the run whose pairs are labelled.
         has_model: whether the run loads a model on this machine, so that it has a number format.
     """
-    keys, stored = config.stored_keys(*data), config.model_dump(mode="json")
+    keys, stored_config = config.stored_keys(*data), config.model_dump(mode="json")
     run_id = runs.find_unfinished(session, keys)
     if run_id is not None:
-        runs.take_up(session, run_id, config=stored, config_key=keys[0])
+        runs.take_up(session, run_id, config=stored_config, config_key=keys[0])
         say(f"taking up run {run_id}, which did not finish{_WITH_WHAT.get(kind.name, '')}")
         if has_model:
             keep_format(session, run_id, config)
@@ -73,7 +73,7 @@ def find_or_open(
         session,
         kind=kind.name,
         name=name,
-        config=stored,
+        config=stored_config,
         config_key=keys[0],
         code_version=code_version(),
         prompt_ids=prompt_ids(),
@@ -84,7 +84,7 @@ def find_or_open(
 
 @contextmanager
 def working_on(run_id: int) -> Iterator[None]:
-    """Work on a run, alone: record how it ends, what starts it, and how long it holds a device.
+    """Work on a run, alone: record what started it, how it ends, and how long it holds a device.
 
     Raises:
         RunBusyError: If another process works on the run.

@@ -187,6 +187,16 @@ def sessions(settings: Settings) -> Iterator[sessionmaker[Session]]:
 
 
 @pytest.fixture(scope="session")
+def preferred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with held-out preferences, to be copied: its SQLite database and its artifacts."""
+    from compared_policies import store_preferences
+
+    folder = tmp_path_factory.mktemp("preferred")
+    store_preferences(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo_model() -> Path:
     """The folder of the demo model that Antipode brings."""
     return MODEL_FOLDER

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chat_server import ChatServer
+from chat_server import ChatServer, serving
 from judged_pairs import prefers, sides
 from refusals import assert_one_line
 from service_parts import eventually
@@ -37,11 +37,9 @@ def judge():
         return prefers(body)
 
     server.reply = slow
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield server
-    server.goes_on.set()
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
+        server.goes_on.set()
 
 
 @pytest.fixture

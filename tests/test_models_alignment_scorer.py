@@ -15,8 +15,7 @@ from models.alignment.pair_batches import collate
 from models.alignment.records import Example, ResponseLogps
 from models.alignment.scorer import IsolatedScorer, LogpScorer
 from models.alignment.tokens import template_key, tokenize_examples
-from models.errors import ModelLoadError
-from models.isolation import ProcessDiedError
+from models.errors import ModelLoadError, ProcessDiedError
 from models.records import Prompt
 
 TEMPLATE = (

@@ -39,8 +39,7 @@ from models.alignment.errors import (
 )
 from models.alignment.job import TrainingJob, only_process, read_result
 from models.alignment.records import Example, LoraSettings, Method, MetricPoint, TrainingResult, UnfitExample
-from models.errors import ModelLoadError
-from models.isolation import ProcessDiedError
+from models.errors import ModelLoadError, ProcessDiedError
 
 ROUNDS = {"epochs": 100, "save_every": 7, "evaluate_every": 50}  # 200 steps, some seconds
 GLOO = """compute_environment: LOCAL_MACHINE

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, completion, echo, refusal
+from chat_server import Answer, ChatServer, completion, echo, refusal, serving
 from surroundings import free_port
 from tiny_generators import request, sampling
 
@@ -18,12 +18,8 @@ from models.records import GeneratedResponse, GenerationRequest, Message, Prompt
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
-    own = ChatServer()
-    thread = threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(ChatServer()) as own:
+        yield own
 
 
 def generator(

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine_processes import start_fresh_interpreters, use_engine_server
-from numpy.typing import NDArray
+from isolated_backend import Backend, Witness, isolated
 
-from models.errors import ModelLoadError, PromptTooLongError
-from models.isolation import IsolatedProcess, ProcessDiedError, SharedProcess
+from models.errors import ModelLoadError, ProcessDiedError, PromptTooLongError
+from models.isolation import IsolatedProcess
+from models.shared_process import SharedProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,72 +26,6 @@ def fresh_interpreters():
     start_fresh_interpreters()
     yield
     use_engine_server()
-
-
-class UnpicklableError(Exception):
-    """Its constructor takes what its pickled form does not hold."""
-
-    def __init__(self, left: str, right: str) -> None:
-        super().__init__(left + right)
-
-
-class Backend:
-    """What a generator or an embedder is to the process: something with methods."""
-
-    def __init__(self, start: int) -> None:
-        if start < 0:
-            raise ModelLoadError("tiny", "no such folder")
-        self.total = start
-
-    def add(self, amount: int) -> int:
-        self.total += amount
-        sys.stderr.write(f"total is {self.total}\n")
-        return self.total
-
-    def double(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return vectors * 2
-
-    def process_id(self) -> int:
-        return os.getpid()
-
-    def refuse(self) -> None:
-        raise PromptTooLongError("too long", (1, 4))
-
-    def raise_unpicklable(self) -> None:
-        raise UnpicklableError("left", "right")
-
-    def raise_unknown(self) -> None:
-        import sqlite3
-
-        raise sqlite3.OperationalError("no such table")
-
-    def return_lock(self) -> object:
-        return threading.Lock()
-
-    def leave(self) -> None:
-        sys.stdout.write("last words\n")
-        os._exit(3)
-
-    def sleep(self) -> None:
-        time.sleep(600)
-
-    def start_grandchild(self) -> int:
-        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
-
-
-class Witness:
-    """Leaves a file when its memory is given back."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.itself = self  # only the garbage collector ends it
-
-    def __del__(self) -> None:
-        self.path.touch()
-
-
-def isolated(start: int = 0, *, log_path: Path | None = None, timeout_s: float | None = 30) -> IsolatedProcess:
-    return IsolatedProcess(Backend, {"start": start}, log_path=log_path, timeout_s=timeout_s)
 
 
 def is_alive(process_id: int) -> bool:
@@ -151,7 +86,7 @@ def test_what_cannot_travel_comes_back_as_a_described_error(method: str, message
 def test_the_parent_imports_no_module_to_raise_an_error_of_it() -> None:
     # A fresh interpreter, since this one has imported sqlite3 long ago.
     script = (
-        "import sys; from test_models_isolation import isolated\n"
+        "import sys; from isolated_backend import isolated\n"
         "sys.modules.pop('sqlite3', None)\n"
         "try: isolated().call('raise_unknown')\n"
         "except RuntimeError as error: print('sqlite3' in sys.modules, error)\n"
@@ -213,7 +148,7 @@ def test_a_grandchild_that_outlives_a_killed_backend_hides_neither_the_death_nor
 @pytest.mark.parametrize("backend_is", ["busy", "idle"])
 def test_nothing_is_left_when_the_parent_is_killed(backend_is: str) -> None:
     script = (
-        "import time; from test_models_isolation import isolated\n"
+        "import time; from isolated_backend import isolated\n"
         "process = isolated(); print(process.process_id, process.call('start_grandchild'), flush=True)\n"
     ) + {"busy": "process.call('sleep')\n", "idle": "time.sleep(600)\n"}[backend_is]
     parent = start_script(script)
@@ -239,7 +174,7 @@ def test_a_thread_that_ends_does_not_take_its_backend_along() -> None:
 
 def test_an_interrupt_from_the_terminal_reaches_only_the_parent() -> None:
     script = (
-        "from test_models_isolation import isolated\n"
+        "from isolated_backend import isolated\n"
         "with isolated() as process:\n"
         "    print(process.process_id, flush=True)\n"
         "    process.call('sleep')\n"
@@ -266,7 +201,7 @@ def test_calls_from_several_threads_take_turns() -> None:
 
 
 def start_script(script: str, *, start_new_session: bool = False) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])}
     return subprocess.Popen(
         [sys.executable, "-c", script],
         env=environment,

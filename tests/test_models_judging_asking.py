@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, completion, refusal
+from chat_server import Answer, ChatServer, completion, refusal, serving
 from graded_answers import judge as protocol_judge
 from judged_pairs import judge as pair_judge
 from judged_pairs import shown
@@ -76,11 +75,8 @@ Call = Callable[..., End]
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[ChatServer]:
-    own = ChatServer()
-    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(ChatServer()) as own:
+        yield own
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chat_server import Answer, completion, refusal
+from chat_server import Answer, completion, refusal, serving
 from faulty_server import FaultyServer
 from judged_pairs import judge, many, prefers
 
@@ -22,12 +22,9 @@ from models.judging.replies import MemoryReplies
 
 @pytest.fixture
 def server() -> Iterator[FaultyServer]:
-    own = FaultyServer()
-    own.reply = prefers
-    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(FaultyServer()) as own:
+        own.reply = prefers
+        yield own
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7])

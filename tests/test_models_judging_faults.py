@@ -10,25 +10,23 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from chat_server import Answer, refusal
+from chat_server import Answer, refusal, serving
 from faulty_server import FaultyServer
 from judged_pairs import judge, many, prefers, shown
 from surroundings import free_port
 
 from models.judging.budget import Budget
-from models.judging.chat import Pace, _requested_pause_s
+from models.judging.chat import _requested_pause_s
 from models.judging.errors import JudgeServerError
+from models.judging.pace import Pace
 from models.judging.replies import MemoryReplies, StoredReply
 
 
 @pytest.fixture
 def server() -> Iterator[FaultyServer]:
-    own = FaultyServer()
-    own.reply = prefers
-    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(FaultyServer()) as own:
+        own.reply = prefers
+        yield own
 
 
 def test_a_busy_server_is_asked_again_and_every_request_counts(server: FaultyServer) -> None:

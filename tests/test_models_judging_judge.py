@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, completion
+from chat_server import Answer, ChatServer, completion, serving
 from hypothesis import given
 from hypothesis import strategies as st
 from judged_pairs import judge, many, prefers, shown, sides, texts
@@ -25,11 +24,8 @@ MIRROR = {"left": "right", "right": "left", "tie": "tie", "both_bad": "both_bad"
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[ChatServer]:
-    own = ChatServer()
-    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(ChatServer()) as own:
+        yield own
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, completion, refusal
+from chat_server import Answer, ChatServer, completion, refusal, serving
 from judged_pairs import judge, many, prefers, shown
 
 from models.judging.budget import Budget
@@ -19,12 +19,9 @@ TOO_LONG = "maximum context length is 2048 tokens"
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
-    own = ChatServer()
-    own.reply = refuses("rye")
-    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(ChatServer()) as own:
+        own.reply = refuses("rye")
+        yield own
 
 
 def refuses(mark: str, status: int = 400, words: str = "content policy") -> Any:

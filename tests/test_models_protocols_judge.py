@@ -6,14 +6,13 @@ import json
 import math
 import pickle
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from chat_server import Answer, ChatServer, completion, refusal
+from chat_server import Answer, ChatServer, completion, refusal, serving
 from graded_answers import content, grades_by_length, judge
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,11 +41,8 @@ def prefers_longer(body: dict[str, Any], _: int = 0) -> Answer:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[ChatServer]:
-    own = ChatServer()
-    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(ChatServer()) as own:
+        yield own
 
 
 @pytest.fixture

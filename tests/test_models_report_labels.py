@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from real_browser import chromium
 from report_pages import EVIL, Tags, report
 
 from flows.terminal.quality import NO_JUDGEMENTS, NO_PAIRS, NO_SECOND_ANNOTATOR, NO_SUSPECTS, show_quality
@@ -272,16 +272,9 @@ def test_figures_are_written_the_same_way_everywhere() -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 780, 940])
 def test_the_section_never_runs_out_of_a_window(width: int, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
     write_report(replace(report(), labels=quality("x" * 900, "y" * 60)), tmp_path / "report.html")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         view = browser.new_page(viewport={"width": width, "height": 900})
         view.goto((tmp_path / "report.html").as_uri())
         assert view.evaluate("document.documentElement.scrollWidth") <= width
         assert view.locator(".labels .panel circle").count() == 9
-        browser.close()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from models.alignment.records import LoraSettings
 from models.records import content_key
 from tasks.alignment.rounds import of_round
-from tasks.alignment.training import training_settings
+from tasks.alignment.training_settings import training_settings
 from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, LoraConfig, OptimizeConfig, PairwiseMethod
 from tasks.config.evaluation import EvaluateConfig, EvaluationConfig, QuestionsConfig
 from tasks.config.rounds import SPIN, LdAlignConfig, RoundsConfig

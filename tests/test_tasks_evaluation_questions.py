@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 
 import pytest
-from chat_server import ChatServer, completion, refusal
+from chat_server import ChatServer, completion, refusal, serving
 from graded_answers import grades_by_length
 from sqlalchemy import select as query
 from surroundings import on_sqlite
@@ -28,12 +27,9 @@ QUESTIONS = [
 @pytest.fixture
 def server():
     """Answers as the model `long` or `short`, grades as the model `judge`."""
-    own = ChatServer()
-    own.reply = answers_and_grades
-    threading.Thread(target=own.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield own
-    own.shutdown()
-    own.server_close()
+    with serving(ChatServer()) as own:
+        own.reply = answers_and_grades
+        yield own
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Products(TorchDispatchMode):
 @pytest.fixture
 def products(monkeypatch):
     """What is multiplied in which format; what has a process of its own elsewhere is built and called in this one."""
-    from models import isolation
+    from models import isolation, shared_process
     from models.alignment import training
     from models.labelling import reward_model
 
@@ -93,7 +93,7 @@ def products(monkeypatch):
         assert module.IsolatedProcess is isolation.IsolatedProcess
         monkeypatch.setattr(module, "IsolatedProcess", InThisProcess)
     monkeypatch.setattr(
-        isolation.SharedProcess, "start", lambda _, build, arguments, **__: InThisProcess(build, arguments)
+        shared_process.SharedProcess, "start", lambda _, build, arguments, **__: InThisProcess(build, arguments)
     )
     return watch
 

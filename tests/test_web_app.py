@@ -8,7 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
-from page_visitor import HERE, HTML, SECRET, Visitor, open_queue, open_queue_of, stored
+from page_visitor import HERE, HTML, SECRET, Visitor, open_queue, open_queue_of
+from stored_labels import stored
 from stored_rows import ids_by_text
 from surroundings import on_sqlite
 

@@ -10,8 +10,9 @@ from http.client import HTTPConnection
 import pytest
 from fastapi.testclient import TestClient
 from page_site import Site
-from page_visitor import HERE, HTML, SECRET, Visitor, open_queue, stored
+from page_visitor import HERE, HTML, SECRET, Visitor, open_queue
 from sqlalchemy import update
+from stored_labels import stored
 from surroundings import on_sqlite
 
 from db.schema import labels

@@ -16,7 +16,7 @@ from rich.text import Text
 from db.backups import Copied, back_up, restore
 from db.read_only import Answer, Cell, ask
 from flows.terminal.failures import shown_url
-from flows.terminal.table_files import TableRows, write_table
+from flows.terminal.table_files import TableRows, check_output, write_table
 from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
 from models.records import shortened
 from tasks.settings import Settings
@@ -37,8 +37,7 @@ class Sql(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         statement = sys.stdin.read() if self.statement == STDIN else self.statement
-        if (self.format == "table" and self.output) or (self.format == "parquet" and not self.output):
-            raise ValueError(f"format {self.format} {'takes no' if self.output else 'needs an'} --output file")
+        check_output(self.format, self.output)
         with ask(statement, Settings().database) as answer:
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)
@@ -53,7 +52,7 @@ class Backup(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        _tell(back_up(self.file, Settings().database), f"backup of {shown_url(Settings())} in {self.file}")
+        _print_copy(back_up(self.file, Settings().database), f"backup of {shown_url(Settings())} in {self.file}")
 
 
 class Restore(BaseModel):
@@ -63,11 +62,11 @@ class Restore(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        _tell(restore(self.file, Settings().database), f"{self.file} is restored in {shown_url(Settings())}")
+        _print_copy(restore(self.file, Settings().database), f"{self.file} is restored in {shown_url(Settings())}")
 
 
-def _tell(copied: Copied, what: str) -> None:
-    print(f"{what}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
+def _print_copy(copied: Copied, message: str) -> None:
+    print(f"{message}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
     print(
         f"Vectors, policies and reports are files in {Settings().artifact_root.resolve()} (ANTIPODE_ARTIFACT_ROOT); "
         "they need a copy of their own"
@@ -77,24 +76,24 @@ def _tell(copied: Copied, what: str) -> None:
 
 
 def _show(answer: Answer, limit: int) -> None:
-    """A table of the first rows; how many more there are is counted up to a bound."""
+    """Print a table of the first rows; further rows are counted up to COUNTED_ROWS."""
     rows = list(islice(answer.rows, limit))
     more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
     console = make_console()
     figures = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(answer.columns))]
-    shown = [[shortened(_cell(cell), CELL_WIDTH) for cell in row] for row in rows]
-    widths = [max(len(row[at]) for row in (answer.columns, *shown)) for at in range(len(answer.columns))]
+    cells = [[shortened(_cell(cell), CELL_WIDTH) for cell in row] for row in rows]
+    widths = [max(len(row[at]) for row in (answer.columns, *cells)) for at in range(len(answer.columns))]
     room = console.width - CELL_PADDING * len(widths)
     room -= sum(width for width, is_figure in zip(widths, figures, strict=True) if is_figure)
     if room < NARROWEST_CELL * (len(figures) - sum(figures)):
-        print_rows(console, answer.columns, shown, text_columns=len(widths))
+        print_rows(console, answer.columns, cells, text_columns=len(widths))
     else:
         table = Table(box=SIMPLE_HEAD)
         for name, width, is_figure in zip(answer.columns, widths, figures, strict=True):
             least = width if is_figure else NARROWEST_CELL
             justify: Literal["right", "left"] = "right" if is_figure else "left"
             table.add_column(Text(name), justify=justify, min_width=least, no_wrap=is_figure, overflow="ellipsis")
-        for row in shown:
+        for row in cells:
             table.add_row(*map(Text, row))
         console.print(table)
     total = f"{len(rows) + more:,}" if more < COUNTED_ROWS else f"more than {COUNTED_ROWS:,}"

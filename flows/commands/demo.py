@@ -76,7 +76,7 @@ def _remake_model() -> None:
 
 
 def _curate(config: CurateConfig) -> int:
-    """Run the flow in this process; only a command that needs Prefect waits two seconds for its import."""
+    """Run the flow in this process. Imports Prefect here: it takes two seconds, which --remake-model does not need."""
     prepare_prefect()
     from flows.curate import curate
 

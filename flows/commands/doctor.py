@@ -1,4 +1,4 @@
-"""The command `antipode doctor`: which checks, all at once, and how they are told."""
+"""The command `antipode doctor`: which checks run, all at once, and how their findings are printed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,22 @@ from pydantic import BaseModel, Field
 
 from flows.terminal.failures import DEBUG_VARIABLE
 from tasks.doctor import database, machine
+from tasks.doctor.devices import (
+    NVIDIA_SMI_TIMEOUT_S,
+    TORCH_TIMEOUT_S,
+    device_findings,
+    engine_findings,
+    graphics_cards,
+    number_format_findings,
+    probe_torch,
+)
 from tasks.doctor.machine import Finding
+from tasks.doctor.models import model_findings, server_findings
 from tasks.doctor.prefect_server import prefect_address, prefect_findings
 from tasks.settings import Settings
 
 CHECK_LIMIT_S = 20
-TORCH_LIMIT_S = machine.TORCH_TIMEOUT_S + machine.NVIDIA_SMI_TIMEOUT_S
+TORCH_LIMIT_S = TORCH_TIMEOUT_S + NVIDIA_SMI_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +55,9 @@ class Doctor(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command; exit status 1 if there is a problem."""
         levels = []
-        for group, found in groupby(run_checks(self.checks(Settings())), key=itemgetter(0)):
+        for group, findings in groupby(run_checks(self.checks(Settings())), key=itemgetter(0)):
             print(group)
-            for _, finding in found:
+            for _, finding in findings:
                 levels.append(finding.level)
                 show_finding(finding)
         problems, warnings = levels.count("problem"), levels.count("warning")
@@ -55,7 +65,7 @@ class Doctor(BaseModel):
         sys.exit(1 if problems else 0)
 
     def checks(self, settings: Settings) -> list[Check]:
-        """Every check, in the order in which it is told."""
+        """Every check, in the order in which its findings are printed."""
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
         return [
             Check("installation", machine.python_findings),
@@ -67,20 +77,20 @@ class Doctor(BaseModel):
             Check("Prefect", lambda: prefect_findings(*prefect_address())),
             Check("ports", partial(database.page_port_findings, self.page_port)),
             Check("ports", partial(database.prefect_port_findings, self.prefect_port)),
-            *(Check("models", partial(database.model_findings, name)) for name in self.model),
-            *(Check("models", partial(database.server_findings, address, key)) for address in self.base_url),
+            *(Check("models", partial(model_findings, name)) for name in self.model),
+            *(Check("models", partial(server_findings, address, key)) for address in self.base_url),
         ]
 
 
 def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Finding]]:
     """Run the checks side by side and yield heading and finding in their order; none outlasts its limit."""
     started = time.monotonic()
-    found: dict[int, list[Finding]] = {}
+    findings: dict[int, list[Finding]] = {}
 
     def run(number: int, check: Check) -> None:
-        found[number] = _without_failure(check)
+        findings[number] = _without_failure(check)
 
-    # Daemons: what hangs does not keep the command from its end.
+    # Daemon threads: a check that hangs does not keep the command from ending.
     threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(checks)]
     for thread in threads:
         thread.start()
@@ -89,27 +99,27 @@ def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Finding]]:
         late = Finding(
             check.group, "problem", f"no result within {check.limit_s:.0f} s", "try again when less runs here"
         )
-        for finding in found.get(number, [late]):
+        for finding in findings.get(number, [late]):
             yield check.group, finding
 
 
 def show_finding(finding: Finding) -> None:
     """Print a line, and a second one that says what to do."""
-    print(f"  {finding.level:<9}{finding.name}: {finding.found}")
+    print(f"  {finding.level:<9}{finding.name}: {finding.text}")
     if finding.advice:
         print(f"{'':11}do: {finding.advice}")
 
 
 def _without_failure(check: Check) -> list[Finding]:
-    """A check that fails is a finding: the others are told all the same."""
+    """The findings of a check; one that raises is a finding itself, so that the others are still printed."""
     try:
         return check.run()
-    except Exception as error:  # noqa: BLE001 (whatever is broken here is what the command is to tell)
+    except Exception as error:  # noqa: BLE001 (the command reports whatever is broken)
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
         # The type alone: the message may hold an address with its password.
-        found = f"the check itself failed ({type(error).__name__})"
-        return [Finding(check.group, "problem", found, f"{DEBUG_VARIABLE}=1 antipode doctor says where")]
+        text = f"the check itself failed ({type(error).__name__})"
+        return [Finding(check.group, "problem", text, f"{DEBUG_VARIABLE}=1 antipode doctor says where")]
 
 
 def _package_findings() -> list[Finding]:
@@ -118,8 +128,8 @@ def _package_findings() -> list[Finding]:
 
 
 def _device_findings() -> list[Finding]:
-    cards = machine.graphics_cards()
-    report = machine.probe_torch()
-    devices = machine.device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    engines = machine.engine_findings(machine.installed_versions(), cards)
-    return [*engines, *devices, *machine.number_format_findings(report)]
+    cards = graphics_cards()
+    report = probe_torch()
+    devices = device_findings(report, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    engines = engine_findings(machine.installed_versions(), cards)
+    return [*engines, *devices, *number_format_findings(report)]

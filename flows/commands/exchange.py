@@ -37,8 +37,8 @@ class ExportPairs(PairsConfig):
         """Run the command."""
         from tasks.labels.exchange import export_pairs
 
-        written = export_pairs(self.output, self.tool, self.section(), seed=self.seed, settings=Settings())
-        show_exported_pairs(written, self.tool)
+        pairs_file = export_pairs(self.output, self.tool, self.section(), seed=self.seed, settings=Settings())
+        show_exported_pairs(pairs_file, self.tool)
 
 
 class ImportLabels(BaseModel):

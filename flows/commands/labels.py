@@ -1,4 +1,4 @@
-"""The commands of labelling: label, web. What they print is in `label_terminal`."""
+"""The commands of labelling: label, web. What they print is in `flows.terminal.labels`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Web(PairsConfig):
         serve_page(queue_id, people, self.host, self.port, secret=secret, next_step=next_step, proxies=self.proxies)
 
     def _queue(self, settings: Settings) -> tuple[int | None, str]:
-        """Open the queue that is asked for, or find it, None for all; and say what to do with its labels."""
+        """Open or find the queue to serve (None: every queue); return its id and the next step for its labels."""
         from tasks.labels.people import open_evaluation_queue, open_people_queue
         from tasks.reports.run_queries import find_run
 

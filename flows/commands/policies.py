@@ -22,8 +22,8 @@ class Benchmarks(BaseModel):
         """Run the command."""
         from tasks.evaluation.benchmarks import run_benchmarks
 
-        found = run_benchmarks(self.model, self.tasks, self.limit, self.batch_size, self.include_path, Settings())
-        show_benchmarks(found)
+        results = run_benchmarks(self.model, self.tasks, self.limit, self.batch_size, self.include_path, Settings())
+        show_benchmarks(results)
 
 
 class Policies(BaseModel):
@@ -58,5 +58,5 @@ class Rollback(BaseModel):
         """Run the command."""
         from tasks.evaluation.promotion import roll_back
 
-        gone, back = roll_back(Settings())
-        print(f"policy {gone} is out of use; in use now: {'none' if back is None else f'policy {back}'}")
+        removed, in_use = roll_back(Settings())
+        print(f"policy {removed} is out of use; in use now: {'none' if in_use is None else f'policy {in_use}'}")

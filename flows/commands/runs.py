@@ -30,8 +30,8 @@ class Pairs(BaseModel):
 
         is_shown = self.format == "table" and self.output is None
         limit = TABLE_ROWS if self.limit is None and is_shown else self.limit
-        found = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
-        write_pairs(found, self.format, self.output)
+        pairs = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
+        write_pairs(pairs, self.format, self.output)
 
 
 class Runs(BaseModel):

@@ -1,4 +1,4 @@
-"""Processes that end with this one, however it ends, and the wait for what they are to answer. Knows no Prefect."""
+"""Processes that end with this one, however it ends, and the wait until they answer. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StalledError(RuntimeError):
 
 
 def module_command(module: Sequence[str], *, parent_id: int | None) -> list[str]:
-    """The command for a module and its arguments in a process that ends with its parent; None: that outlives it."""
+    """The command that runs a module with its arguments; the process ends with its parent (None: outlives it)."""
     if parent_id is None:
         return [sys.executable, "-m", *module]
     return [sys.executable, "-c", START, json.dumps(sys.path), str(parent_id), *module]
@@ -45,7 +45,7 @@ def start_module(
 ) -> subprocess.Popen[bytes]:
     """Start a module in a process that ends within a second of this one, even of its SIGKILL.
 
-    It has a session of its own, out of the reach of the terminal's Ctrl-C, and none of this process's streams: who
+    It has a session of its own, out of reach of the terminal's Ctrl-C, and none of this process's streams: whoever
     reads those would wait for its end too.
     """
     return subprocess.Popen(
@@ -82,20 +82,20 @@ def wait_while_working(
         StalledError: If it has used none for two minutes.
         Exception: What `require_alive` raises.
     """
-    started = said = worked = time.monotonic()
-    seconds = 0.0
+    started_at = said_at = worked_at = time.monotonic()
+    core_seconds = 0.0
     while not is_ready():
         require_alive()
         now = time.monotonic()
-        if (used := _core_seconds(process_id)) > seconds:
-            seconds, worked = used, now
-        elif now - worked > STALLED_S:
+        if (used := _core_seconds(process_id)) > core_seconds:
+            core_seconds, worked_at = used, now
+        elif now - worked_at > STALLED_S:
             raise StalledError(
                 f"{name} (process {process_id}) does not answer and has done nothing for {STALLED_S:g} s"
             )
-        if now - said > SAY_EVERY_S:
-            say(f"{name} is still starting, {now - started:.0f} s")
-            said = now
+        if now - said_at > SAY_EVERY_S:
+            say(f"{name} is still starting, {now - started_at:.0f} s")
+            said_at = now
         time.sleep(POLL_S)
 
 

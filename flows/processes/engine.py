@@ -53,7 +53,7 @@ def quiet_prefect() -> None:
     ):
         os.environ.setdefault(name, value)
     require_home()
-    # Only the temporary server needs that folder, and its lack is told before.
+    # Only the temporary server needs that folder, and `prepare_prefect` has checked it then.
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
 
 

@@ -1,4 +1,4 @@
-"""What Prefect is told of a flow that Ctrl-C has stopped: the word that the terminal and `antipode runs` use."""
+"""The state that Prefect shows of a flow stopped by Ctrl-C, named as the terminal and `antipode runs` name it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ INTERRUPTED = "interrupt signal"  # in Prefect's message of a KeyboardInterrupt
 
 
 def tell_stopped(flow: Any, flow_run: Any, state: Any) -> None:
-    """Name a crash by Ctrl-C what it is; to be called by Prefect when a flow has crashed."""
+    """Set a flow run that crashed by Ctrl-C to `Stopped`; Prefect calls it when a flow has crashed."""
     if INTERRUPTED not in (state.message or ""):
         return
     from prefect.client.orchestration import get_client

@@ -30,7 +30,7 @@ class DeployError(RuntimeError):
 
 
 class SilentServerError(DeployError):
-    """The Prefect server answered, and does no longer.
+    """The Prefect server answered before, and answers no longer.
 
     On SQLite, Prefect 3.7 blocks itself if an automation is made in the moment in which it reads all of them.
     """
@@ -56,9 +56,9 @@ def deploy() -> list[str]:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
         _create_automation(client)
-        kept = KeptChanges(client, ROOT / "deployments.yaml")
+        changes = KeptChanges(client, ROOT / "deployments.yaml")
         _prefect_deploy()
-        kept.restore()
+        changes.restore()
         flows = {flow.id: flow.name for flow in client.read_flows()}
         return sorted(f"{flows[deployment.flow_id]}/{deployment.name}" for deployment in client.read_deployments())
 
@@ -66,7 +66,7 @@ def deploy() -> list[str]:
 def set_nightly(source: str | None, model: str | None) -> None:
     """Switch the nightly curation of a source on, and set the model of it and of training on new labels.
 
-    What is None stays as it is. The next deployment keeps it, as it keeps what people set in the UI.
+    None changes nothing. The next deployment keeps both, as it keeps what people set in the UI.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
@@ -130,9 +130,9 @@ def require_server() -> None:
 
 
 def _create_automation(client: SyncPrefectClient) -> None:
-    """Prefect notices by itself no run that died together with its worker.
+    """Make the automation that marks runs as crashed which died together with their worker: Prefect itself does not.
 
-    One that is there is left alone: a new one would know nothing of the heartbeats that came before it.
+    An existing one is kept: a new one would know nothing of the heartbeats that came before it.
     """
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
@@ -163,7 +163,7 @@ def _create_automation(client: SyncPrefectClient) -> None:
 
 def _prefect_deploy() -> None:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "deployments.yaml", "--all"],
             cwd=ROOT,
             env=project_environment(os.environ) | {"PREFECT_LOGGING_LEVEL": "INFO"},  # else a failure says nothing
@@ -175,8 +175,8 @@ def _prefect_deploy() -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise SilentServerError("the Prefect server has stopped answering; start it anew and deploy again") from error
-    if done.returncode:
-        end = " ".join((done.stdout + done.stderr).split())[-SHOWN_CHARACTERS:]
+    if process.returncode:
+        end = " ".join((process.stdout + process.stderr).split())[-SHOWN_CHARACTERS:]
         raise DeployError(f"prefect deploy failed: …{end}")
 
 

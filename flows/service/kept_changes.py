@@ -13,7 +13,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from models.records import content_key
 
-VARIABLE = "antipode_deployed"  # what each entry of deployments.yaml was when it was deployed last
+VARIABLE = "antipode_deployed"  # content hash of each entry of deployments.yaml when it was deployed last
 OWN_SETTINGS = ("parameters", "schedules", "concurrency_limit", "triggers")
 
 
@@ -24,7 +24,9 @@ class KeptChanges:
         """Read what is on the server now, and which entries of the file are as they were when it was deployed last."""
         self._client = client
         entries = yaml.safe_load(file.read_text("utf-8"))["deployments"]
-        self._entries = {f"{entry['entrypoint']} {entry['name']}": content_key(_own(entry)) for entry in entries}
+        self._entries = {
+            f"{entry['entrypoint']} {entry['name']}": content_key(_changeable_settings(entry)) for entry in entries
+        }
         variable = client.read_variable_by_name(VARIABLE)
         deployed = json.loads(str(variable.value)) if variable else {}
         self._before = {
@@ -62,16 +64,16 @@ def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
 
 
 def _as_it_was(before: DeploymentResponse, now: DeploymentResponse) -> DeploymentUpdate:
-    """The update that changes what people may change, and nothing else."""
+    """The update that restores what people may change, and leaves the rest as deployed now."""
     schedules = [
         DeploymentScheduleUpdate(
-            schedule=one.schedule,
-            active=one.active,
-            parameters=one.parameters,
-            max_scheduled_runs=one.max_scheduled_runs,
-            slug=one.slug or f"kept-{number}",
+            schedule=schedule.schedule,
+            active=schedule.active,
+            parameters=schedule.parameters,
+            max_scheduled_runs=schedule.max_scheduled_runs,
+            slug=schedule.slug or f"kept-{number}",
         )
-        for number, one in enumerate(before.schedules)
+        for number, schedule in enumerate(before.schedules)
     ]
     return DeploymentUpdate(
         parameters=before.parameters,
@@ -84,5 +86,5 @@ def _as_it_was(before: DeploymentResponse, now: DeploymentResponse) -> Deploymen
     )
 
 
-def _own(entry: dict[str, Any]) -> dict[str, Any]:
+def _changeable_settings(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: entry.get(name) for name in OWN_SETTINGS}

@@ -52,7 +52,7 @@ def run_service(
 ) -> None:
     """Start everything, call `on_ready` once all of it answers, and run until Ctrl-C or SIGTERM; then stop everything.
 
-    With `nightly`, a source, the nightly curation of it is switched on; `model` is its, and that of training on labels.
+    `nightly` is the source whose nightly curation is switched on; `model` is its model, and that of training on labels.
 
     Raises:
         StartError: If a port is taken, or a part does not start or ends by itself.
@@ -101,8 +101,8 @@ def run_service(
 def _environment(settings: Settings, address: str, page_port: int) -> dict[str, str]:
     """What all parts share. Prefect's own things lie beside the project's: a person's profile is left alone."""
     if "PREFECT_API_URL" in os.environ:
-        named = os.environ["PREFECT_API_URL"]
-        say(f"this starts a Prefect server of its own; for {named}: antipode deploy, antipode worker, antipode web")
+        server = os.environ["PREFECT_API_URL"]
+        say(f"this starts a Prefect server of its own; for {server}: antipode deploy, antipode worker, antipode web")
     home = (settings.artifact_root / "prefect").resolve()
     return {
         "PREFECT_HOME": str(home),
@@ -178,28 +178,29 @@ def _require_free(name: str, port: int, option: str) -> None:
 
 
 def _end_open_flow_runs() -> None:
-    """Say of flow runs that an earlier stop has killed that they crashed: nobody else does, and they hold slots."""
+    """Mark flow runs that an earlier stop has killed as crashed: nothing else does, and they hold slots."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Crashed
 
     is_open = FlowRunFilter.model_validate({"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}})
     with get_client(sync_client=True) as client:
-        while found := client.read_flow_runs(flow_run_filter=is_open):
-            for run in found:
+        while flow_runs := client.read_flow_runs(flow_run_filter=is_open):
+            for run in flow_runs:
                 client.set_flow_run_state(run.id, Crashed(message="its worker was stopped"), force=True)
 
 
 def _is_online(worker: Part) -> bool:
-    """Whether this very worker polls: one that was killed is shown as online for a while."""
+    """Whether this worker polls; its name holds its process id, since a killed worker stays online for a while."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        return any(one.name == worker_name(worker.process.pid) for one in client.read_workers_for_work_pool(POOL))
+        name = worker_name(worker.process.pid)
+        return any(listed.name == name for listed in client.read_workers_for_work_pool(POOL))
 
 
 def _sweep_now() -> None:
-    """Take up at once what an earlier stop has left, and train on labels that came meanwhile."""
+    """Run the sweep at once: resume runs that an earlier stop left, and train on labels that came meanwhile."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:

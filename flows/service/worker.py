@@ -29,7 +29,7 @@ def start_worker(*, queues: Sequence[str], limit: int | None) -> None:
     command = module_command(worker, parent_id=watched_parent())
     command += [part for queue in queues for part in ("--work-queue", queue)]
     command += [] if limit is None else ["--limit", str(limit)]
-    # It would tell its health at one port for all: only where each has a machine or container of its own.
+    # The health check has one port a machine, so only a worker alone in its machine or container has one.
     command += ["--with-healthcheck"] if "PREFECT_WORKER_WEBSERVER_PORT" in environment else []
     command += ["--name", worker_name(os.getpid())]
     os.chdir(ROOT)
@@ -44,7 +44,7 @@ def worker_name(process_id: int) -> str:
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What a worker and its runs need beside what is set already."""
     devices = environment.get("CUDA_VISIBLE_DEVICES")
-    # Workers with devices of their own do not wait for each other.
+    # A limit for each set of visible devices: workers on different ones do not wait for each other.
     limit = f"gpu-{socket.gethostname()}" + (f"-{re.sub('[^A-Za-z0-9]+', '-', devices)}" if devices else "")
     defaults = {
         "ANTIPODE_GPU_LIMIT": limit,

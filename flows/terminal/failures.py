@@ -1,4 +1,4 @@
-"""Failures as one line that says what to do. Loads no library that the failing command has not loaded."""
+"""Failures as one line that says what to do. Imports no library that the failing command has not imported."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def error_line(error: Exception) -> str:
     if "sqlalchemy" in sys.modules and (line := _database_line(error)) is not None:
         return line
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
-    known = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
-    return message if known else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
+    is_expected = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
+    return message if is_expected else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
 
 
 def _database_line(error: Exception) -> str | None:

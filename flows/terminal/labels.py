@@ -58,7 +58,7 @@ def serve_page(
 ) -> None:
     """Serve the labelling page until Ctrl-C; print everybody's sign-in link first, to one queue or to all of them.
 
-    At the end `next_step` is printed. Where a Prefect server is named, it is told when labels are enough to train on.
+    At the end `next_step` is printed. A Prefect server that is named gets an event when labels are enough to train on.
     """
     from tasks.database import open_database
     from tasks.service.label_events import LabelWatch
@@ -101,7 +101,7 @@ def show_exported_pairs(written: WrittenPairs, tool: str) -> None:
 
 
 def show_label_import(result: LabelImport) -> None:
-    """Print what an import of labels found, why rows were refused, and where those are."""
+    """Print how many labels were imported, why rows were refused, and where those are."""
     if not result.rows:
         print("no label in the file: every verdict is empty, or it is another tool's file (--format)")
         return
@@ -117,11 +117,11 @@ def show_label_import(result: LabelImport) -> None:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    """Counts in words. Which response is stored as the first says nothing, so both sides are one word."""
+    """Counts in words; `first` and `second` count together as decided, since the stored order means nothing."""
     decided = counts.get("first", 0) + counts.get("second", 0)
-    others = {name.replace("_", " "): count for name, count in counts.items() if name not in {"first", "second"}}
-    shown = {"decided": decided} | others if decided else others
-    return ", ".join(f"{count:,} {name}" for name, count in shown.items()) or "none"
+    undecided = {name.replace("_", " "): count for name, count in counts.items() if name not in {"first", "second"}}
+    verdicts = {"decided": decided} | undecided if decided else undecided
+    return ", ".join(f"{count:,} {name}" for name, count in verdicts.items()) or "none"
 
 
 def _nobody_waits() -> None:
@@ -129,8 +129,8 @@ def _nobody_waits() -> None:
 
 
 def _address(host: str, port: int) -> str:
-    shown = socket.getfqdn() if host in EVERY_ADDRESS else host
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    name = socket.getfqdn() if host in EVERY_ADDRESS else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def show_policy(policy_id: int, settings: Settings) -> None:
-    """Print how an alignment ended: what the policy was measured at, who won, what the gate says, what to do next."""
+    """Print how an alignment ended: the policy's figures, who won, what the gate says, what to do next."""
     contents = policy_contents(policy_id, settings)
     print(f"policy {policy_id}: {contents.name}, {contents.method}, from {contents.base_model}")
     ends = _ends(contents)
     if "margin" in ends:
-        shown = (f"{name} {ends[name]}" for name in ("margin", "loss", "accuracy"))
-        print(f"  held out, mean over prompts: {', '.join(shown)}")
+        rewards = (f"{name} {ends[name]}" for name in ("margin", "loss", "accuracy"))
+        print(f"  held out, mean over prompts: {', '.join(rewards)}")
     if "perplexity" in ends:
         print(f"  held out, per token: perplexity {ends['perplexity']}")
     for figures in contents.evaluations[:1]:
@@ -42,15 +42,16 @@ def show_policy(policy_id: int, settings: Settings) -> None:
 
 
 def show_evaluation(evaluation_id: int, settings: Settings) -> None:
-    """Print what came of a comparison."""
-    found, figures, gate = evaluation_end(evaluation_id, settings)
+    """Print the result of a comparison."""
+    evaluation, figures, gate = evaluation_end(evaluation_id, settings)
     if figures is None:
-        print(f"evaluation {evaluation_id} of policy {found.policy_id} against {found.baseline}: nobody compared yet")
+        models = f"policy {evaluation.policy_id} against {evaluation.baseline}"
+        print(f"evaluation {evaluation_id} of {models}: nobody compared yet")
         print(f"Next: antipode web --evaluation {evaluation_id}, then the same command again")
         return
-    print(f"policy {found.policy_id}: {_rate_line(figures)}")
+    print(f"policy {evaluation.policy_id}: {_rate_line(figures)}")
     print(f"  gate: {gate.words}")
-    for line in _deciding(found.policy_id, gate):
+    for line in _deciding(evaluation.policy_id, gate):
         print(f"Next: {line}")
 
 
@@ -62,9 +63,9 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
     rows = []
     for line in lines:
         policy = line.policy
-        found = line.comparison
-        compared = ("", "", "", "", "") if found is None else (
-            found.baseline, _interval(found.rate), f"{found.prompt_count:,}", _seed(found), _date(found),
+        figures = line.comparison
+        compared = ("", "", "", "", "") if figures is None else (
+            figures.baseline, _interval(figures.rate), f"{figures.prompt_count:,}", _seed(figures), _date(figures),
         )  # fmt: skip
         status = "in use" if line.is_in_use else policy.status
         rows.append((
@@ -77,7 +78,7 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
 
 
 def show_protocol(summary: MtBenchSummary | ArenaHardSummary) -> None:
-    """Print what a question file came to."""
+    """Print the scores of a question file."""
     from models.protocols.scores import ArenaHardSummary
 
     if isinstance(summary, ArenaHardSummary):
@@ -87,14 +88,14 @@ def show_protocol(summary: MtBenchSummary | ArenaHardSummary) -> None:
         return
     overall = "none" if summary.overall is None else _interval(Rate(*summary.overall))
     print(f"grade by MT-Bench's protocol: {overall}; answers without a grade: {summary.unread_grades}")
-    named = [(f"turn {number}", found) for number, found in enumerate(summary.turns, start=1)]
-    for name, found in [*named, *summary.categories.items()]:
-        print(f"  {name}: {'none' if found is None else _interval(Rate(*found))}")
+    turns = [(f"turn {number}", grade) for number, grade in enumerate(summary.turns, start=1)]
+    for name, grade in [*turns, *summary.categories.items()]:
+        print(f"  {name}: {'none' if grade is None else _interval(Rate(*grade))}")
 
 
-def show_benchmarks(found: Mapping[str, Mapping[str, float]]) -> None:
+def show_benchmarks(results: Mapping[str, Mapping[str, float]]) -> None:
     """Print what lm-eval measured."""
-    for task, metrics in found.items():
+    for task, metrics in results.items():
         print(f"{task}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
 
 
@@ -130,11 +131,11 @@ def _interval(rate: Rate) -> str:
 
 
 def _ends(contents: PolicyContents) -> dict[str, str]:
-    """The figures at the end of training, with their intervals where the evaluation has told them."""
+    """The figures at the end of training, with their intervals where the evaluation has measured them."""
     if contents.held_out is None:
         return {name: f"{value:.3f}" for name, value in contents.metrics.items()}
     return {
-        name: _interval(Rate(*found)) if all(map(isfinite, found)) else f"{found.value:.3f}"
-        for name, found in contents.held_out.intervals.items()
-        if isfinite(found.value)
+        name: _interval(Rate(*interval)) if all(map(isfinite, interval)) else f"{interval.value:.3f}"
+        for name, interval in contents.held_out.intervals.items()
+        if isfinite(interval.value)
     }

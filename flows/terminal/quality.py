@@ -41,7 +41,7 @@ def show_quality(quality: LabelQuality, run_id: int) -> None:
     if quality.suspects:
         _show(console, suspect_table(quality))
     elif has_agreement(quality):
-        _say(console, NO_SUSPECTS)
+        _print_line(console, NO_SUSPECTS)
 
 
 def print_json(quality: LabelQuality) -> None:
@@ -53,21 +53,21 @@ def show_agreement(quality: LabelQuality, run_id: int) -> None:
     """Print agreement by strategy and by similarity, and what it says, or what is missing."""
     console = make_console()
     if not quality.judgement_count:
-        _say(console, NO_JUDGEMENTS.format(run=run_id) if quality.pair_count else NO_PAIRS)
+        _print_line(console, NO_JUDGEMENTS.format(run=run_id) if quality.pair_count else NO_PAIRS)
         return
-    _say(console, headline(quality))
+    _print_line(console, headline(quality))
     if has_agreement(quality):
         _show(console, agreement_table(quality))
-        _say(console, trend(quality))
+        _print_line(console, trend(quality))
     else:
-        _say(console, NO_SECOND_ANNOTATOR.format(run=run_id))
+        _print_line(console, NO_SECOND_ANNOTATOR.format(run=run_id))
 
 
-def _say(console: Console, line: str) -> None:
+def _print_line(console: Console, line: str) -> None:
     console.print(Text(line))
 
 
-def _show(console: Console, shown: QualityTable) -> None:
+def _show(console: Console, table: QualityTable) -> None:
     """Print a table; one without a row is left out."""
-    if shown.rows:
-        print_rows(console, shown.columns, shown.rows, text_columns=shown.text_columns, title=shown.title)
+    if table.rows:
+        print_rows(console, table.columns, table.rows, text_columns=table.text_columns, title=table.title)

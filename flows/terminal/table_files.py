@@ -82,17 +82,18 @@ def _write_parquet(table: TableRows, path: Path) -> None:
     from pyarrow import parquet
 
     if table.kinds is None:
-        parquet.write_table(_found_out(table), path)
+        parquet.write_table(_inferred(table), path)
         return
     types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in zip(table.columns, table.kinds, strict=True)])
     with parquet.ParquetWriter(path, schema) as writer:
         for rows in batches(table.rows, ROWS_PER_BATCH):
-            columns = [pyarrow.array(*each) for each in zip(zip(*rows, strict=True), schema.types, strict=True)]
+            typed_columns = zip(zip(*rows, strict=True), schema.types, strict=True)
+            columns = [pyarrow.array(values, kind) for values, kind in typed_columns]
             writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def _found_out(table: TableRows) -> pyarrow.Table:
+def _inferred(table: TableRows) -> pyarrow.Table:
     """The whole table: a column's type is known when its last value is."""
     import pyarrow
 

@@ -48,7 +48,7 @@ def show_service(prefect_port: int, page_port: int, people: Sequence[str], setti
 
 
 def show_import(result: ImportResult) -> None:
-    """Print what an import found, what was new, and where the rejected rows are."""
+    """Print how many rows an import read, what was new, and where the rejected rows are."""
     added = result.added
     print(
         f"{result.name}: {result.rows:,} rows read as {result.format}; new: {added.prompts:,} prompts, "
@@ -73,8 +73,8 @@ def show_runs(summaries: Sequence[RunSummary]) -> None:
         kind = run.kind if run.labelled_run_id is None else f"{run.kind} run {run.labelled_run_id}"
         kind += f" by {run.annotator}" if run.annotator else ""
         figures = (run.prompts, run.skipped_prompts, run.responses, run.duplicates, run.pairs, run.judgements)
-        shown = (f"{figure:,}" if figure else "" for figure in figures)
-        rows.append((str(run.run_id), run.run, run.status, kind, str(run.started_at)[:16], *shown))
+        cells = (f"{figure:,}" if figure else "" for figure in figures)
+        rows.append((str(run.run_id), run.run, run.status, kind, str(run.started_at)[:16], *cells))
     print_rows(make_console(), ("run", *words, *counts), rows, text_columns=1 + len(words))
 
 
@@ -88,8 +88,8 @@ def print_rows(
         if title:
             console.print(Text(title, style="bold"))
         for row in rows:
-            named = (f"{column} {cell}" for column, cell in zip(columns, row, strict=True) if cell not in {"", "–"})
-            console.print(Text(" · ".join(named)))
+            cells = (f"{column} {cell}" for column, cell in zip(columns, row, strict=True) if cell not in {"", "–"})
+            console.print(Text(" · ".join(cells)))
         console.print()
         return
     table = Table(box=SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", title_style="bold")
@@ -101,24 +101,24 @@ def print_rows(
     console.print(table)
 
 
-def show_similar(found: Sequence[SimilarResponse]) -> None:
+def show_similar(responses: Sequence[SimilarResponse]) -> None:
     """Print a response and its nearest ones."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("similarity", justify="right")
     table.add_column("response", justify="right")
     table.add_column("prompt", max_width=PROMPT_WIDTH, no_wrap=True)
     table.add_column("text", max_width=2 * RESPONSE_WIDTH, no_wrap=True)
-    for near in found:
+    for response in responses:
         table.add_row(
-            f"{near.similarity:.4f}",
-            str(near.response_id),
-            Text(shortened(near.prompt, PROMPT_WIDTH)),
-            Text(shortened(near.response, 2 * RESPONSE_WIDTH)),
+            f"{response.similarity:.4f}",
+            str(response.response_id),
+            Text(shortened(response.prompt, PROMPT_WIDTH)),
+            Text(shortened(response.response, 2 * RESPONSE_WIDTH)),
         )
     make_console().print(table)
 
 
-def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None) -> None:
+def write_pairs(pairs: Iterator[SelectedPair], format: str, output: Path | None) -> None:
     """Write pairs to the terminal or a file.
 
     Raises:
@@ -126,9 +126,9 @@ def write_pairs(found: Iterator[SelectedPair], format: str, output: Path | None)
     """
     check_output(format, output)
     if format == "table":
-        make_console().print(pair_table(list(found)))
+        make_console().print(pair_table(list(pairs)))
     else:
-        write_table(pair_rows(found), format, output)
+        write_table(pair_rows(pairs), format, output)
 
 
 def make_console() -> Console:
@@ -137,7 +137,7 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
 
 
-def pair_table(found: Sequence[SelectedPair]) -> Table:
+def pair_table(pairs: Sequence[SelectedPair]) -> Table:
     """Figures whole; the texts share what room is left."""
     table = Table(box=SIMPLE_HEAD, expand=True)
     table.add_column("pair", justify="right", no_wrap=True)
@@ -150,7 +150,7 @@ def pair_table(found: Sequence[SelectedPair]) -> Table:
         ("second response", RESPONSE_WIDTH),
     ):
         table.add_column(name, ratio=ratio, no_wrap=True, overflow="ellipsis")
-    for pair in found:
+    for pair in pairs:
         table.add_row(
             str(pair.pair_id),
             pair.strategy,
@@ -163,8 +163,8 @@ def pair_table(found: Sequence[SelectedPair]) -> Table:
     return table
 
 
-def pair_rows(found: Iterator[SelectedPair]) -> TableRows:
+def pair_rows(pairs: Iterator[SelectedPair]) -> TableRows:
     """Pairs as rows, with every field of theirs."""
     columns = tuple(field.name for field in fields(SelectedPair))
     kinds = tuple(cast(Kind, str(field.type).removesuffix(" | None")) for field in fields(SelectedPair))
-    return TableRows(columns, map(attrgetter(*columns), found), kinds)
+    return TableRows(columns, map(attrgetter(*columns), pairs), kinds)

@@ -247,5 +247,5 @@ def _check_prompt_is_in(row: Row, columns: tuple[str, ...], prompt: Prompt) -> N
 
 
 def _is_a_turn_of(column_prompt: Prompt, messages: Iterable[Message]) -> bool:
-    turns = {message.content.strip() for message in messages if message.role == "user"}
+    turns = (message.content.strip() for message in messages if message.role == "user")
     return len(column_prompt.messages) == 1 and column_prompt.text.strip() in turns

@@ -18,9 +18,10 @@ from threading import Event
 
 from models.generation.openai_server import run_blocking
 from models.judging.budget import Budget
-from models.judging.chat import ChatClient, Pace
+from models.judging.chat import ChatClient
 from models.judging.chat_terms import ChatTerms
 from models.judging.errors import ChatError, OutOfBudgetError
+from models.judging.pace import Pace
 from models.judging.prompts import Messages
 from models.judging.replies import ReplyStore, StoredReply
 from models.records import content_key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ from models.generation.openai_server import NO_KEY, TOO_LONG_MARKS, may_pass
 from models.judging.budget import Budget
 from models.judging.chat_terms import ChatTerms
 from models.judging.errors import ChatError, OutOfBudgetError
+from models.judging.pace import Pace
 from models.judging.replies import StoredReply
 from models.records import Message, shortened, storable
 
@@ -30,24 +30,6 @@ _MOST_TOKENS = 10_000_000  # no model reads or writes so many; beyond 2**31 the 
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
-
-
-class Pace:
-    """Lets requests begin one by one, `60 / requests_per_minute` seconds apart, or at once if there is no limit."""
-
-    def __init__(self, requests_per_minute: float | None) -> None:
-        self._interval_s = 60 / requests_per_minute if requests_per_minute else 0.0
-        self._free_at = 0.0
-
-    async def turn(self) -> None:
-        """Wait until the next request may begin."""
-        while (wait_s := self._free_at - time.monotonic()) > 0:
-            await asyncio.sleep(wait_s)
-        self._free_at = time.monotonic() + self._interval_s
-
-    def hold(self, seconds: float) -> None:
-        """Let no request begin for so long."""
-        self._free_at = max(self._free_at, time.monotonic() + seconds)
 
 
 class ChatClient:

@@ -2,7 +2,8 @@
 
 from models.records import MAX_CANDIDATES, Strategy
 from models.selection.budget import rank_pairs
-from models.selection.pairs import Reason, SelectedPairs, select_pairs
+from models.selection.pairs import select_pairs
+from models.selection.records import Reason, SelectedPairs
 from models.selection.similarity import TOLERANCE, pair_similarities
 
 __all__ = [

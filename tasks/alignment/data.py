@@ -127,9 +127,9 @@ def read_data(session: Session, config: AlignmentSection) -> AlignmentData:
 
 
 def is_held_out(prompt: Prompt, split: str | None, share: float) -> bool:
-    """Whether a prompt is never trained on: by its source's split or its own hash, whatever else is in the data.
+    """Whether a prompt is never trained on, by its source's split or its own hash alone.
 
-    So it is the same in every later run, with more labels or fewer.
+    It is so in every later run, whatever labels are added.
     """
     return split in HELD_OUT_SPLITS or int(content_key("held out", prompt.key)[:HASH_DIGITS], 16) < int(
         share * 16**HASH_DIGITS
@@ -155,7 +155,7 @@ def compared_prompts(session: Session, config: AlignmentSection, data: Alignment
 
 
 def _preferences(session: Session, data: DataConfig) -> Parts[PreferenceRow]:
-    """The rows of the configured snapshot; held out are those of a test split, and a share by the prompt's hash."""
+    """The rows of the configured snapshot; those of a test split and a share by prompt hash are held out."""
     assert data.snapshot is not None  # stored with the run
     snapshot = snapshots.snapshot_info(session, data.snapshot)
     rows = list(snapshots.snapshot_rows(session, snapshot.id))[: data.limit]

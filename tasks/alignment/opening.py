@@ -1,4 +1,4 @@
-"""Runs that align: opened or taken up, their start model and prompts fixed; what cannot begin is refused before."""
+"""Runs that align: opened or taken up, their start model and prompts fixed, after checks that they can begin."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
                     f"policy {policy.id} would be compared with itself; give another model: --against"
                 )
             changes = {"seed": config.seed, "evaluate": config.evaluate, "gate": GateConfig()}
-            asked = made_by.model_copy(update={"name": f"policy {policy.id} against {against}", **changes})
-            return open_fixed(session, asked, COMPARISON)
+            run_config = made_by.model_copy(update={"name": f"policy {policy.id} against {against}", **changes})
+            return open_fixed(session, run_config, COMPARISON)
 
     return opened(open_once)
 
 
 def fixed(sessions: Sessions, config: Config) -> Config:
-    """The configuration with the snapshot, taken if none is named, and the model that are meant now.
+    """The configuration with its snapshot (taken now if none is named) and its model by their lasting names.
 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
@@ -85,8 +85,8 @@ def fixed(sessions: Sessions, config: Config) -> Config:
         taken = take_snapshot(sessions, config.data, name=config.name)
         for reason, count in taken.left_out.items():
             say(f"{count:,} of {taken.pair_count:,} pairs are no preference to train on: {reason}")
-        kept = {name: getattr(config.data, name) for name in ("limit", "held_out_share")}
-        changes["data"] = DataConfig(snapshot=taken.snapshot.id, **kept)
+        split = {name: getattr(config.data, name) for name in ("limit", "held_out_share")}
+        changes["data"] = DataConfig(snapshot=taken.snapshot.id, **split)
     return config.model_copy(update=changes)
 
 
@@ -105,15 +105,15 @@ def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
 
 def _open(config: Config, kind: RunKind[Config]) -> int:
     def open_once(sessions: Sessions) -> int:
-        asked = fixed(sessions, config)
+        run_config = fixed(sessions, config)
         with sessions.begin() as session:
-            return open_fixed(session, asked, kind)
+            return open_fixed(session, run_config, kind)
 
     return opened(open_once)
 
 
 def chosen_base(session: Session, config: AlignmentSection) -> ModelConfig:
-    """The model to align; `demo` where the preferences are of the demo's own prompts, or the references its own."""
+    """The model to align; none named: `demo` for preferences or references of the demo's own prompts."""
     if isinstance(config, LdAlignConfig) and config.golden == "references":
         return chosen_model(session, config.model, is_demo=config.source.name == DEMO_SOURCE)
     return chosen_model(session, config.model, is_demo=_is_of_the_demo(session, config.data))

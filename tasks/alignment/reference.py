@@ -40,9 +40,9 @@ def response_logps(
         for request in requests
     }
     with run.sessions() as session:
-        known = find_logps(session, list(keys.values()))
-    missing = [request for request, key in keys.items() if key not in known]
-    if missing:
+        logps_of_keys = find_logps(session, list(keys.values()))
+    unscored = [request for request, key in keys.items() if key not in logps_of_keys]
+    if unscored:
         arguments = {
             "model": model.location,
             "revision": model.revision,
@@ -53,14 +53,16 @@ def response_logps(
         log_path = run.settings.artifact_root / "logs" / "reference.log"
         with (
             device() as process,
-            stage_progress("reference", len(missing), "log-probabilities") as advance,
+            stage_progress("reference", len(unscored), "log-probabilities") as advance,
             closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None, start=process.start)) as scorer,
         ):
-            for shard in batches(missing, SHARD):
+            for shard in batches(unscored, SHARD):
                 scored = scorer.score(shard, max_length)
-                new = {keys[request]: logps for request, logps in zip(shard, scored, strict=True) if logps is not None}
+                new_logps = {
+                    keys[request]: logps for request, logps in zip(shard, scored, strict=True) if logps is not None
+                }
                 with run.sessions.begin() as session:
-                    add_logps(session, new)
-                known |= new
+                    add_logps(session, new_logps)
+                logps_of_keys |= new_logps
                 advance(len(shard))
-    return {request: known[key] for request, key in keys.items() if key in known}
+    return {request: logps_of_keys[key] for request, key in keys.items() if key in logps_of_keys}

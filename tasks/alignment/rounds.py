@@ -19,7 +19,8 @@ from models.guide.isolated import IsolatedGuide
 from models.records import StoredPrompt, content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.samples import comparison_samples, policy_samples, reference_samples
-from tasks.alignment.training import Plan, train_one, training_settings
+from tasks.alignment.training import Plan, train_one
+from tasks.alignment.training_settings import training_settings
 from tasks.config.rounds import GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED, GuideConfig, LdAlignConfig
 from tasks.devices import device, keep_device
 from tasks.named_models import NamedModel
@@ -29,7 +30,7 @@ from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
 KEY_DIGITS = 16
 
 GoldenPair = tuple[Sample, Sample]
-"""A golden response and the policy's own to the same prompt."""
+"""A golden response and the policy's sample for the same prompt."""
 
 
 @task(name="weigh", task_run_name="weigh round {round_number} of run {run_id}", cache_policy=NO_CACHE)
@@ -42,11 +43,10 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
     with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run, keep_device():
         pairs = _golden_pairs(run, run.model(last_id))
         with run.sessions() as session:
-            known = {
-                (stored.golden_response_id, stored.sampled_response_id)
-                for stored in distances_of(session, run_id, round_number)
+            stored_pairs = {
+                (row.golden_response_id, row.sampled_response_id) for row in distances_of(session, run_id, round_number)
             }
-        if known == {(golden.response_id, own.response_id) for golden, own in pairs}:
+        if stored_pairs == {(golden.response_id, sample.response_id) for golden, sample in pairs}:
             return
         with run.sessions() as session:
             first_id = last_id if round_number == 1 or last_id is None else start_of(session, last_id)
@@ -54,8 +54,8 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
         weights = np.ones(len(pairs)) if run.config.rounds.weights == "unit" else distance_weights(distances)
         measured = zip(distances.tolist(), weights.tolist(), strict=True)
         rows = [
-            LatentDistance(run_id, round_number, golden.prompt_id, golden.response_id, own.response_id, *values)
-            for (golden, own), values in zip(pairs, measured, strict=True)
+            LatentDistance(run_id, round_number, golden.prompt_id, golden.response_id, sample.response_id, *values)
+            for (golden, sample), values in zip(pairs, measured, strict=True)
         ]
         with run.sessions.begin() as session:
             add_distances(session, rows)
@@ -96,17 +96,17 @@ def _plan(
 
 
 def of_round(values: Sequence[float], round_number: int) -> float:
-    """The value of a round; the last one goes on."""
+    """The value of a round (1, 2, …); rounds beyond the values take the last one."""
     return values[min(round_number, len(values)) - 1]
 
 
 def _golden_pairs(run: AlignmentAtWork[LdAlignConfig], model: NamedModel) -> list[GoldenPair]:
-    """Each golden response with one of the model's own."""
+    """Each golden response with the model's sample for its prompt."""
     assert run.data.golden is not None  # a run in rounds has them
     golden = {sample.prompt_id: sample for sample in run.data.golden.train}
     prompts = [StoredPrompt(sample.prompt_id, sample.prompt) for sample in golden.values()]
-    own = policy_samples(run, model, prompts, run.config.generate())
-    return [(golden[sample.prompt_id], sample) for sample in own]
+    samples = policy_samples(run, model, prompts, run.config.generate())
+    return [(golden[sample.prompt_id], sample) for sample in samples]
 
 
 def _examples(run: AlignmentAtWork[LdAlignConfig], round_number: int, model: NamedModel) -> list[Example]:
@@ -114,24 +114,24 @@ def _examples(run: AlignmentAtWork[LdAlignConfig], round_number: int, model: Nam
     pairs = _golden_pairs(run, model)
     with run.sessions() as session:
         distances = distances_of(session, run.run_id, round_number)
-    weights = {(stored.golden_response_id, stored.sampled_response_id): stored.weight for stored in distances}
+    weights = {(row.golden_response_id, row.sampled_response_id): row.weight for row in distances}
     return [
-        Example(golden.prompt, golden.text, own.text, weight=weights[golden.response_id, own.response_id])
-        for golden, own in pairs
+        Example(golden.prompt, golden.text, sample.text, weight=weights[golden.response_id, sample.response_id])
+        for golden, sample in pairs
     ]
 
 
 def _distances(
     run: AlignmentAtWork[LdAlignConfig], pairs: Sequence[GoldenPair], first: NamedModel
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The latent distance of each pair; 0 where no guide is asked for.
+    """The latent distance of each pair, shape (n,); 0 where every weight is 1 and no guide is needed.
 
     One guide serves all rounds: it is named by what it was trained on, golden responses and samples of the first model.
     """
     config, settings = run.config, run.settings
     if config.rounds.weights == "unit":
         return np.zeros(len(pairs))
-    texts = [GuideText(one.prompt, one.text) for pair in pairs for one in pair]
+    texts = [GuideText(sample.prompt, sample.text) for pair in pairs for sample in pair]
     guide_settings = guide_settings_of(config.guide, run.base, dtype=config.rounds.dtype, seed=config.seed)
     golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
     sampling = (first.fingerprint, config.seed, config.sample_temperature, config.max_tokens)

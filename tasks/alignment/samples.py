@@ -1,4 +1,4 @@
-"""Responses that a policy, or the model it started from, gives to prompts of a run; stored ones are read."""
+"""Responses of a policy, or of the model it started from, to prompts of a run; stored ones are not sampled again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def comparison_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sam
 
 
 def reference_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
-    """Samples of the model's very distribution (temperature 1, all of it), as an estimate of KL needs them."""
+    """Samples of the model's own distribution (temperature 1, top_p 1), as an estimate of KL needs them."""
     generate = run.config.evaluate.generate().model_copy(update={"temperature": 1.0, "top_p": 1.0})
     return policy_samples(run, model, run.compared_prompts, generate)
 
@@ -33,16 +33,16 @@ def policy_samples(
     """The responses of a model to these prompts of the run, by prompt; what is missing is sampled."""
     with run.sessions() as session:
         too_long = skipped_prompt_ids(session, run.run_id)
-    wanted = {prompt.id for prompt in prompts} - too_long
-    if not wanted:
+    prompt_ids = {prompt.id for prompt in prompts} - too_long
+    if not prompt_ids:
         raise NothingToDoError(f"every prompt is too long for {model.name} with {generate.max_tokens} response tokens")
     identity = sample_with(
         run,
         SampleConfig(seed=run.config.seed, model=run.config.model, generate=generate),
         model.name,
         model,
-        chosen=lambda page: [prompt for prompt in page if prompt.id in wanted],
+        chosen=lambda page: [prompt for prompt in page if prompt.id in prompt_ids],
     )
     with run.sessions.begin() as session:
         generator_id = responses.ensure_generator(session, identity)
-        return samples(session, generator_id, sorted(wanted), count=generate.responses_per_prompt)
+        return samples(session, generator_id, sorted(prompt_ids), count=generate.responses_per_prompt)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -36,7 +36,8 @@ from models.records import Prompt, content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.reference import response_logps
 from tasks.alignment.samples import reference_samples
-from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
+from tasks.alignment.training_settings import reference_dtype, training_settings
+from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, OptimizeConfig
 from tasks.devices import device, keep_device
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
@@ -53,7 +54,7 @@ Trained = tuple[TrainingResult, tuple[UnfitExample, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One training: what, from where, on what. The start model is the reference too; `kl_samples` are its responses."""
+    """One training. The start model is the reference too; `kl_samples` are its samples."""
 
     method: Method
     round: int
@@ -119,7 +120,7 @@ def _plan_on_preferences(run: AlignmentAtWork[AlignConfig], start: NamedModel) -
 
 
 def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
-    """Train a policy, or find it trained; return its id. What it measures on the way goes to the database at once.
+    """Train a policy, or find it trained; return its id. Metrics on the way are stored at once.
 
     `make_plan` may sample from the start model: that and the reference's log-probabilities share a process.
 
@@ -143,7 +144,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
 
     try:
         with step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
-            result, unfit = _when_free(
+            result, unfit = _train_when_free(
                 lambda: train(
                     job,
                     log_path=settings.artifact_root / "logs" / "train.log",
@@ -157,7 +158,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
             reason = "stopped" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
             policies.fail_policy(session, policy.id, reason)
         raise
-    _tell(unfit, len(plan.train) + len(plan.held_out))
+    _say_left_out(unfit, len(plan.train) + len(plan.held_out))
     folder = job.folder / "model"
     with sessions.begin() as session:
         policies.finish_policy(
@@ -172,61 +173,25 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
     return policy.id
 
 
-def _when_free(attempt: Callable[[], Trained]) -> Trained:
+def _train_when_free(attempt: Callable[[], Trained]) -> Trained:
     """Train; if another run trains this very policy now, wait for its result."""
-    is_told = False
+    has_said = False
     while True:
         try:
             with device():
                 return attempt()
         except FolderInUseError:
-            if not is_told:
+            if not has_said:
                 say("another process trains this very policy; waiting for it")
-            is_told = True
+            has_said = True
             time.sleep(WAIT_S)
-
-
-def training_settings(
-    config: AlignmentSection, optimize: OptimizeConfig, method: Method, *, beta: float, learning_rate: float
-) -> TrainingSettings:
-    """The settings as the trainer takes them."""
-    names = {
-        "epochs", "batch_size", "examples_per_device", "max_length", "optimizer", "schedule", "warmup_share",
-        "weight_decay", "max_grad_norm", "gradient_checkpointing", "evaluate_every", "save_every",
-    }  # fmt: skip
-    return TrainingSettings(
-        method=method,
-        beta=beta,
-        reward_beta=config.evaluate.reward_beta,
-        learning_rate=learning_rate,
-        dtype=settled_dtype(optimize),
-        lora=optimize.lora.settings(),
-        seed=config.seed,
-        **{name: getattr(optimize, name) for name in names},
-    )
-
-
-def reference_dtype(optimize: OptimizeConfig) -> str:
-    """The number format of log-probabilities, the same as in training: else a policy differs from itself as reference.
-
-    All weights are trained in float32 under autocast; those that are frozen behind adapters are in bfloat16 themselves.
-    """
-    if settled_dtype(optimize) == "float32":
-        return "float32"
-    return "bfloat16" if optimize.lora.rank else "autocast"
-
-
-def settled_dtype(optimize: OptimizeConfig) -> Literal["float32", "bfloat16"]:
-    """The number format of the computation, as the run's row says."""
-    assert optimize.dtype != "auto"  # settled where the configuration is loaded
-    return optimize.dtype
 
 
 def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRecord:
     run = get_run(session, run_id)
     settings = asdict(plan.settings)
     data_hash = content_key(
-        [[one.prompt.key, one.chosen, one.rejected, one.weight] for one in plan.train],
+        [[example.prompt.key, example.chosen, example.rejected, example.weight] for example in plan.train],
     )
     return policies.open_policy(
         session,
@@ -247,7 +212,7 @@ def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRe
 
 
 def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
-    """What the trainer is given. The reference's log-probabilities come with the examples: it is loaded once, before.
+    """The trainer's input. The reference's log-probabilities are computed before and come with the examples.
 
     The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).
     """
@@ -258,9 +223,9 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
         run,
         plan.start,
         dict.fromkeys(
-            (one.prompt, text)
-            for one in (*train, *measured, *kl_examples)
-            for text in (one.chosen, one.rejected)
+            (example.prompt, text)
+            for example in (*train, *measured, *kl_examples)
+            for text in (example.chosen, example.rejected)
             if text is not None
         ),
         dtype=reference_dtype(plan.optimize),
@@ -271,8 +236,8 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
         model=plan.start.location,
         revision=plan.start.revision,
         settings=plan.settings,
-        train=tuple(_with_reference(one, logps) for one in plan.train),
-        held_out=tuple(_with_reference(one, logps) for one in plan.held_out),
+        train=tuple(_with_reference(example, logps) for example in plan.train),
+        held_out=tuple(_with_reference(example, logps) for example in plan.held_out),
         kl_examples=tuple(
             _with_reference(kl_example, logps)
             for kl_example in kl_examples
@@ -298,11 +263,11 @@ def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
     return [Example(prompt, text) for prompt, text in dict.fromkeys(texts)]
 
 
-def _tell(unfit: Sequence[UnfitExample], total: int) -> None:
-    """Say how many examples were left out and why; reasons that differ in their figures alone count together."""
+def _say_left_out(unfit: Sequence[UnfitExample], total: int) -> None:
+    """Say how many examples were left out and why; reasons that differ only in their numbers count together."""
     alike: dict[str, list[str]] = {}
-    for one in unfit:
-        alike.setdefault(re.sub(r"\d+", "", one.reason), []).append(one.reason)
+    for example in unfit:
+        alike.setdefault(re.sub(r"\d+", "", example.reason), []).append(example.reason)
     for reasons in alike.values():
         say(f"{len(reasons):,} of {total:,} examples are left out, like this one: {reasons[0]}")
 

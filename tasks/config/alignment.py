@@ -53,10 +53,10 @@ class DataConfig(PreferencesConfig):
 
     @model_validator(mode="after")
     def _a_snapshot_is_already_chosen(self) -> Self:
-        asked = [name for name in PreferencesConfig.model_fields if getattr(self, name) != _field_default(name)]
-        if self.snapshot is not None and asked:
+        changed = [name for name in PreferencesConfig.model_fields if getattr(self, name) != _field_default(name)]
+        if self.snapshot is not None and changed:
             raise ValueError(
-                f"data.snapshot {self.snapshot} says which preferences; leave out data.{', data.'.join(asked)}"
+                f"data.snapshot {self.snapshot} says which preferences; leave out data.{', data.'.join(changed)}"
             )
         return self
 

@@ -63,7 +63,9 @@ class GenerateConfig(Section):
         description="`missing`: for prompts that brought fewer than 2 responses of their own; `always`: for every "
         "prompt, own responses stay candidates; `never`: own responses only.",
     )
-    responses_per_prompt: int = Field(8, ge=1, le=MAX_CANDIDATES, description="K, per generator (1 to 64).")
+    responses_per_prompt: int = Field(
+        8, ge=1, le=MAX_CANDIDATES, description=f"K, per generator (1 to {MAX_CANDIDATES})."
+    )
     temperature: Temperature = 1.0
     top_p: TopP = 1.0
     max_tokens: MaxTokens = 256

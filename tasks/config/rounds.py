@@ -117,8 +117,8 @@ class LdAlignConfig(AlignmentSection):
     def _fill_in_the_preset(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("preset") == "spin":
             rounds = values.get("rounds", {})
-            given = rounds.model_dump(exclude_unset=True) if isinstance(rounds, RoundsConfig) else dict(rounds)
-            values = values | {"rounds": SPIN | given}
+            explicit = rounds.model_dump(exclude_unset=True) if isinstance(rounds, RoundsConfig) else dict(rounds)
+            values = values | {"rounds": SPIN | explicit}
         return values
 
     @model_validator(mode="after")

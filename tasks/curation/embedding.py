@@ -1,4 +1,4 @@
-"""The embedding step: vectors to the store's shards, then where they lie to the database."""
+"""The embedding step: vectors go to the store's shards, then their places to the database."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 def embed(run_id: int) -> None:
     """Embed every candidate of the run that has no vector yet; duplicates share their first one's.
 
-    A shard of vectors is complete on disk before the database says so, so that a run that was killed in between only
-    embeds that shard again.
+    A shard of vectors is complete on disk before its rows are stored: a run that is killed in between embeds only that
+    shard again.
     """
     with run_at_work(run_id, CURATION) as run:
-        identity, found = find_embedder(run.sessions, run.config, run.settings)
+        identity, local_model = find_embedder(run.sessions, run.config, run.settings)
         with run.sessions.begin() as session:
             embedder_id = embeddings.ensure_embedder(session, identity)
             runs.set_embedder(session, run_id, embedder_id)
@@ -37,9 +37,9 @@ def embed(run_id: int) -> None:
             total = embeddings.count_to_embed(session, run_id, embedder_id)
         if total:
             with (
-                device(is_used=found is not None) as process,
+                device(is_used=local_model is not None) as process,
                 stage_progress("embed", total, f"responses, {identity.model}") as advance,
-                closing(make_embedder(run.config, found, run.settings, process)) as embedder,
+                closing(make_embedder(run.config, local_model, run.settings, process)) as embedder,
             ):
                 _EmbedderStage(run, embedder_id, store).run(embedder, advance)
 
@@ -74,7 +74,7 @@ class _EmbedderStage:
         if has_direction.any():
             shard = self._store.write_shard(ids[has_direction], embedded.vectors[has_direction])
         rows = np.cumsum(has_direction) - 1
-        new = [
+        records = [
             embeddings.NewEmbedding(
                 response_id=int(ids[at]),
                 shard=shard if has_direction[at] else None,
@@ -85,4 +85,4 @@ class _EmbedderStage:
             for at in range(len(page))
         ]
         with self._sessions.begin() as session:
-            embeddings.add_embeddings(session, self._embedder_id, new)
+            embeddings.add_embeddings(session, self._embedder_id, records)

@@ -17,9 +17,10 @@ from models.generation.openai_server import OpenAIGenerator
 from models.generation.scripted import ScriptedGenerator
 from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
-from models.isolation import IsolatedProcess, SharedProcess
+from models.isolation import IsolatedProcess
 from models.number_format import torch_device
 from models.records import EmbedderIdentity, GeneratorIdentity
+from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
 from tasks.named_models import NamedModel, find_model
@@ -38,15 +39,15 @@ def generator_backend(config: GenerateConfig) -> str:
     return "vllm" if importlib.util.find_spec("vllm") else "transformers"
 
 
-def generator_identity(config: SampleConfig, model: str, found: NamedModel | None) -> GeneratorIdentity:
-    """What makes a generator's responses its own; `found` is None for a model that a server holds."""
+def generator_identity(config: SampleConfig, model: str, local_model: NamedModel | None) -> GeneratorIdentity:
+    """All that decides what a generator samples; `local_model` is None for a model that a server holds."""
     return GeneratorIdentity(
         backend=generator_backend(config.generate),
         model=model,
-        fingerprint=found.fingerprint if found else None,
+        fingerprint=local_model.fingerprint if local_model else None,
         parameters=config.generate.sampling(),
         seed=config.seed,
-        dtype=config.model.dtype if found else None,
+        dtype=config.model.dtype if local_model else None,
         base_url=config.generate.base_url,
     )
 
@@ -59,7 +60,7 @@ def find_generator(sessions: Sessions, config: SampleConfig, model: str, setting
 
 
 def make_generator(
-    config: SampleConfig, model: str, found: NamedModel | None, settings: Settings, process: SharedProcess
+    config: SampleConfig, model: str, local_model: NamedModel | None, settings: Settings, process: SharedProcess
 ) -> Generator:
     """Build a generator; vLLM gets a process of its own, transformers the one that holds the device."""
     generate, sampling = config.generate, config.generate.sampling()
@@ -78,11 +79,11 @@ def make_generator(
             timeout_s=generate.timeout_s,
             max_retries=REQUEST_RETRIES,
         )
-    assert found is not None
+    assert local_model is not None
     arguments: dict[str, Any] = {
-        "model": found.location,
+        "model": local_model.location,
         "parameters": sampling,
-        "revision": found.revision,
+        "revision": local_model.revision,
         "dtype": config.model.dtype,
     }
     is_vllm = backend == "vllm"
@@ -105,29 +106,29 @@ def make_generator(
 def find_embedder(
     sessions: Sessions, config: CurateConfig, settings: Settings
 ) -> tuple[EmbedderIdentity, NamedModel | None]:
-    """Find the model that embeds, and say what makes its vectors its own."""
+    """Find the model that embeds; return all that decides its vectors, and the model (None: no model is loaded)."""
     embed = config.embed
     if embed.backend == "hashed":
         # It reads every text whole, and no prompt.
         return EmbedderIdentity("hashed", "hashed", f"{HASHED_DIMENSION} dimensions", "response", 0, "float32"), None
     name = embed.model or config.model.name
-    found = find_model(sessions, name, config.model, settings)
+    local_model = find_model(sessions, name, config.model, settings)
     identity = EmbedderIdentity(
-        embed.backend, name, found.fingerprint, embed.context, embed.max_tokens, config.model.dtype
+        embed.backend, name, local_model.fingerprint, embed.context, embed.max_tokens, config.model.dtype
     )
-    return identity, found
+    return identity, local_model
 
 
 def make_embedder(
-    config: CurateConfig, found: NamedModel | None, settings: Settings, process: SharedProcess
+    config: CurateConfig, local_model: NamedModel | None, settings: Settings, process: SharedProcess
 ) -> Embedder:
     """Build an embedder; vLLM gets a process of its own, transformers the one that holds the device."""
     embed = config.embed
-    if found is None:
+    if local_model is None:
         return HashedEmbedder(dimension=HASHED_DIMENSION)
     arguments: dict[str, Any] = {
-        "model": found.location,
-        "revision": found.revision,
+        "model": local_model.location,
+        "revision": local_model.revision,
         "dtype": config.model.dtype,
         "context": embed.context,
         "max_tokens": embed.max_tokens,

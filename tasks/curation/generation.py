@@ -1,4 +1,4 @@
-"""The generation step: sample what the run's prompts lack, shard by shard, then fix the run's candidates."""
+"""The generation step: sample the responses that prompts lack, shard by shard, then fix the run's candidates."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def generate(run_id: int) -> None:
         def chosen(page: list[StoredPrompt]) -> list[StoredPrompt]:
             return _to_sample(run, page)
 
-        # If nothing is to be sampled, no model is even looked for.
+        # Where nothing is to be sampled, the model need not exist.
         if any(chosen(page) for page in prompt_pages(run.sessions, run_id, PROMPTS_PER_PAGE)):
             for name in config.generator_models:
-                found = find_generator(run.sessions, config, name, run.settings)
-                identities.append(sample_with(run, config, name, found, chosen=chosen))
+                local_model = find_generator(run.sessions, config, name, run.settings)
+                identities.append(sample_with(run, config, name, local_model, chosen=chosen))
         _fix_candidates(run, identities)
 
 
@@ -64,21 +64,21 @@ def sample_with(
     run: RunAtWork[Any],
     config: SampleConfig,
     name: str,
-    found: NamedModel | None,
+    local_model: NamedModel | None,
     *,
     chosen: Callable[[list[StoredPrompt]], list[StoredPrompt]],
 ) -> GeneratorIdentity:
-    """Sample with one model what the chosen ones of the run's prompts lack; return whose responses they are.
+    """Sample with one model the responses that the chosen prompts of the run lack; return the generator's identity.
 
-    `found` is None for a model that a server holds.
+    `local_model` is None for a model that a server holds.
     """
-    identity = generator_identity(config, name, found)
+    identity = generator_identity(config, name, local_model)
     stage = _GeneratorStage(run, config, identity, chosen)
     if total := stage.count_missing():
         with (
-            device(is_used=found is not None) as process,
+            device(is_used=local_model is not None) as process,
             stage_progress("generate", total, f"responses, {name}") as advance,
-            closing(make_generator(config, name, found, run.settings, process)) as generator,
+            closing(make_generator(config, name, local_model, run.settings, process)) as generator,
         ):
             stage.run(generator, advance)
     return identity
@@ -92,8 +92,8 @@ def _to_sample(run: RunAtWork[CurateConfig], page: list[StoredPrompt]) -> list[S
     if config.generate.when == "always":
         return page
     with run.sessions() as session:
-        own = responses.own_response_counts(session, [prompt.id for prompt in page])
-    return [prompt for prompt in page if own.get(prompt.id, 0) < MIN_OWN_RESPONSES]
+        own_counts = responses.own_response_counts(session, [prompt.id for prompt in page])
+    return [prompt for prompt in page if own_counts.get(prompt.id, 0) < MIN_OWN_RESPONSES]
 
 
 class _GeneratorStage:
@@ -120,16 +120,16 @@ class _GeneratorStage:
 
     def run(self, generator: Generator, advance: Advance) -> None:
         for page in prompt_pages(self._sessions, self._run_id, self._config.generate.prompts_per_shard):
-            left = page
-            # Each pass is one shard; a second pass on the same page draws duplicates anew, if that is wanted.
-            while backlog := self._missing(left):
-                left = self._sample(generator, backlog, advance)
+            prompts = page
+            # Each pass is one shard; later passes on the same page draw duplicates anew (extra_tries).
+            while backlog := self._missing(prompts):
+                prompts = self._sample(generator, backlog, advance)
 
     def _missing(self, page: list[StoredPrompt]) -> list[_Missing]:
         generate = self._config.generate
-        wanted = self._chosen(page)
+        prompts = self._chosen(page)
         with self._sessions() as session:
-            texts = responses.generated_texts(session, self._generator_id, [prompt.id for prompt in wanted])
+            texts = responses.generated_texts(session, self._generator_id, [prompt.id for prompt in prompts])
         backlog = [
             _Missing(
                 prompt,
@@ -137,7 +137,7 @@ class _GeneratorStage:
                     texts.get(prompt.id, {}), count=generate.responses_per_prompt, extra_tries=generate.extra_tries
                 ),
             )
-            for prompt in wanted
+            for prompt in prompts
         ]
         return [missing for missing in backlog if missing.samples]
 
@@ -147,14 +147,14 @@ class _GeneratorStage:
             sampled = generator.generate([self._request(missing) for missing in backlog])
         except PromptTooLongError as error:
             return self._leave_out(backlog, error)
-        new = [
+        new_responses = [
             responses.NewResponse(missing.prompt, sample_index, replace(response, text=storable(response.text)))
             for missing, row in zip(backlog, sampled, strict=True)
             for sample_index, response in zip(missing.samples, row, strict=True)
         ]
         with self._sessions.begin() as session:
-            responses.add_generated(session, self._generator_id, self._identity, new)
-        advance(len(new))
+            responses.add_generated(session, self._generator_id, self._identity, new_responses)
+        advance(len(new_responses))
         return [missing.prompt for missing in backlog]
 
     def _leave_out(self, backlog: list[_Missing], error: PromptTooLongError) -> list[StoredPrompt]:

@@ -23,7 +23,7 @@ DEMO_SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import found and what of it was new."""
+    """The result of an import: rows read, rows rejected, and how much was new."""
 
     name: str
     format: str

@@ -1,4 +1,4 @@
-"""Runs of curation: opened or taken up, their prompts and model fixed; what cannot begin is refused before."""
+"""Runs of curation: opened or taken up, their prompts and model fixed, after checks that they can begin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROMPTS_PER_LOOK = 5_000
 
 
 def chosen_curation(session: Session, config: CurateConfig) -> tuple[CurateConfig, list[int]]:
-    """A curation with the model that is meant now, and the ids of its prompts.
+    """A curation with its model by a lasting name, and the ids of its prompts.
 
     Raises:
         NothingToDoError: If there is no prompt.
@@ -53,7 +53,7 @@ def loads_model(session: Session, config: CurateConfig, prompt_ids: list[int]) -
 
 
 def check_curation(config: CurateConfig, settings: Settings) -> None:
-    """Refuse a curation that cannot begin, with what opening it would say.
+    """Refuse a curation that cannot begin, with the errors that opening it would raise.
 
     Raises:
         NoModelError: If a model is needed and none is chosen.
@@ -96,14 +96,14 @@ def _models_at_work(
 
 
 def _samples(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:
-    """Whether something is to be sampled."""
+    """Whether any of the prompts is to be sampled for."""
     if config.generate.when == "never" or config.select.scope == "source_pairs":
         return False
     if config.generate.when == "always":
         return True
     for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
-        own = responses.own_response_counts(session, batch)
-        if any(own.get(id_, 0) < MIN_OWN_RESPONSES for id_ in batch):
+        own_counts = responses.own_response_counts(session, batch)
+        if any(own_counts.get(id_, 0) < MIN_OWN_RESPONSES for id_ in batch):
             return True
     return False
 
@@ -129,14 +129,14 @@ def open_run(config: CurateConfig) -> int:
 
     def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
-            asked, prompt_ids = chosen_curation(session, config)
+            run_config, prompt_ids = chosen_curation(session, config)
             return find_or_open(
                 session,
                 CURATION,
-                asked,
-                name=asked.name,
+                run_config,
+                name=run_config.name,
                 prompt_ids=lambda: prompt_ids,
-                has_model=loads_model(session, asked, prompt_ids),
+                has_model=loads_model(session, run_config, prompt_ids),
             )
 
     return opened(open_once)

@@ -23,7 +23,7 @@ from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
 @task(name="select", task_run_name="select for run {run_id}", cache_policy=NO_CACHE)
 def select(run_id: int) -> None:
-    """Select the run's pairs by each strategy and store them, and store why a prompt has none."""
+    """Select the run's pairs by each strategy; store them, and for each prompt without a pair the reason."""
     with run_at_work(run_id, CURATION) as run:
         with run.sessions() as session:
             total = prompts.count_run_prompts(session, run_id)
@@ -62,13 +62,15 @@ class _SelectionStage:
             advance(len(page))
 
     def run_over_source_pairs(self) -> None:
-        """Rank all pairs that sources made by similarity; every strategy keeps its share (REAL's HH-RLHF setting)."""
+        """Rank all pairs of the sources by similarity; each strategy selects its share (REAL's HH-RLHF setting)."""
         with self._sessions() as session:
             located = pairs.source_pair_locations(session, self._run_id, self._embedder_id)
         similarity = self._similarities([(pair.first, pair.second) for pair in located])
         selected = []
         for strategy in self._config.select.strategies:
-            kept = rank_pairs(similarity, strategy=strategy, share=self._config.select.share, seed=self._config.seed)
+            positions = rank_pairs(
+                similarity, strategy=strategy, share=self._config.select.share, seed=self._config.seed
+            )
             selected += [
                 Pair(
                     strategy=strategy,
@@ -79,7 +81,7 @@ class _SelectionStage:
                     rank=1,
                     pair_count=1,
                 )
-                for at in kept
+                for at in positions
             ]
         paired = {pair.first.prompt_id for pair in located}
         with self._sessions.begin() as session:
@@ -125,7 +127,7 @@ class _SelectionStage:
         """(n, d); (0, 1) where there is nothing to read, since selection wants a dimension."""
         if not locations:
             return np.empty((0, 1), dtype=np.float16)
-        return self._store.gather([x.shard for x in locations], [x.row for x in locations])
+        return self._store.gather([location.shard for location in locations], [location.row for location in locations])
 
 
 def _to_pairs(

@@ -35,15 +35,15 @@ def similar_responses(response_id: int, count: int, settings: Settings) -> list[
     with open_database(settings) as sessions:
         with sessions() as session:
             embedder = embeddings.newest_embedder_of(session, response_id)
-            place = embeddings.vector_of(session, embedder.id, response_id)
+            location = embeddings.vector_of(session, embedder.id, response_id)
             shards = list(embeddings.embedded_rows(session, embedder.id))
         store = vector_store(embedder.key, settings)
         index = VectorIndex.build(
             (np.array(ids, dtype=np.int64), store.read_shard(shard).vectors[rows]) for shard, ids, rows in shards
         )
-        query = store.gather([place.shard], [place.row]).astype(np.float32)
+        query = store.gather([location.shard], [location.row]).astype(np.float32)
         ids, similarities = index.search(query, count, exclude=[{response_id}])
-        near = [(response_id, 1.0), *zip(ids[0].tolist(), similarities[0].tolist(), strict=True)]
+        nearest = [(response_id, 1.0), *zip(ids[0].tolist(), similarities[0].tolist(), strict=True)]
         with sessions() as session:
-            shown = responses.shown_responses(session, [id_ for id_, _ in near])
-    return [SimilarResponse(id_, *shown[id_], similarity) for id_, similarity in near if id_ in shown]
+            texts = responses.shown_responses(session, [id_ for id_, _ in nearest])
+    return [SimilarResponse(id_, *texts[id_], similarity) for id_, similarity in nearest if id_ in texts]

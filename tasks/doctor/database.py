@@ -1,18 +1,16 @@
-"""What `antipode doctor` asks of others: database, ports, models. What is on this machine: `doctor_checks`.
+"""What `antipode doctor` asks of others: database, ports, models. What is on this machine: `tasks.doctor.machine`.
 
-Nothing is made or changed, no key and no password is printed, and no address is waited for longer than seconds.
+Nothing is created or changed, no key or password is printed, and each address is waited for a few seconds at most.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.doctor.machine import GIB, Finding, disk_findings, file_system
+from tasks.doctor.machine import Finding, disk_findings, file_system
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
 )
 LOCAL_FUSE = ("fuse.fuse-overlayfs", "fuseblk")
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 def database_findings(settings: Settings) -> list[Finding]:
@@ -38,8 +34,8 @@ def database_findings(settings: Settings) -> list[Finding]:
     except ValueError:
         kind = "unreadable"
     if kind not in {"sqlite", "postgresql"}:
-        found = f"ANTIPODE_DATABASE_URL must name SQLite or PostgreSQL, it is {kind}"
-        return [Finding("database", "problem", found, DATABASE_URLS)]
+        text = f"ANTIPODE_DATABASE_URL must name SQLite or PostgreSQL, it is {kind}"
+        return [Finding("database", "problem", text, DATABASE_URLS)]
     name = address.shown
     if kind == "sqlite" and not Path(address.database).exists():
         place = disk_findings(Path(address.database).parent)[0]
@@ -52,7 +48,7 @@ def database_findings(settings: Settings) -> list[Finding]:
         return [Finding("database", "problem", "psycopg is not installed", "pip install -e '.[postgres]'")]
     except NoAnswerError as error:
         return [Finding("database", "problem", f"{name}: {error}", _database_advice(str(error), address))]
-    return [*_network_findings(address), *_answers(condition, name)]
+    return [*_network_findings(address), *_answer_findings(condition, name)]
 
 
 def is_network_file_system(kind: str) -> bool:
@@ -61,7 +57,7 @@ def is_network_file_system(kind: str) -> bool:
 
 
 def port_findings(name: str, port: int, path: str, expected: object, command: str) -> list[Finding]:
-    """Whether a port of this machine is free, or used by whom it is meant for: who answers `expected` at `path`."""
+    """Whether a port of this machine is free, or held by its own service, which answers `expected` at `path`."""
     import httpx
 
     with socket.socket() as probe:
@@ -91,47 +87,8 @@ def prefect_port_findings(port: int) -> list[Finding]:
     return port_findings("Prefect server", port, "/api/health", True, "prefect server start")
 
 
-def model_findings(name: str) -> list[Finding]:
-    """Whether a model can be loaded: a folder, or a name of the hub that is in the local cache or can be fetched."""
-    label = f"model {name}"
-    if name == "demo":
-        return [Finding(label, "ok", "comes with Antipode")]
-    if name == "promoted" or name.startswith("policy:"):
-        return [Finding(label, "ok", "is one of the database's; antipode policies lists them")]
-    folder = Path(name)
-    if folder.is_dir():
-        return [_folder(label, folder)]
-    try:
-        return [_hub_model(label, name)]
-    except ValueError:  # what the hub's library says of a name that cannot be one
-        return [Finding(label, "problem", "there is no such folder", "name a folder that is there, or a hub name")]
-
-
-def server_findings(address: str, key: str | None) -> list[Finding]:
-    """Whether an OpenAI-compatible server answers, and with which models."""
-    import httpx
-
-    name = f"server {shown_address(address)}"
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        answer = httpx.get(f"{address.rstrip('/')}/models", headers=headers, timeout=ANSWER_TIMEOUT_S)
-        if answer.status_code in {401, 403}:
-            found = f"refuses the {'key' if key else 'request without a key'} ({answer.status_code})"
-            return [Finding(name, "problem", found, "export ANTIPODE_OPENAI_API_KEY=<the server's key>")]
-        models = [str(model["id"]) for model in answer.raise_for_status().json()["data"]]
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        advice = "start it, or correct the address; it usually ends in /v1, such as http://localhost:8000/v1"
-        return [Finding(name, "problem", http_reason(error), advice)]
-    except (ValueError, KeyError, TypeError):
-        advice = "the address must end where /models is, usually in /v1"
-        return [Finding(name, "problem", "does not answer /models with a list of models", advice)]
-    if not models:
-        return [Finding(name, "warning", "serves no model", "start it with one, such as: vllm serve NAME")]
-    return [Finding(name, "ok", f"serves {', '.join(models[:5])}{' …' if len(models) > 5 else ''}")]
-
-
 def http_reason(error: Exception) -> str:
-    """An error of HTTP in a few words."""
+    """An HTTP error in a few words."""
     import httpx
 
     if isinstance(error, httpx.TimeoutException):
@@ -152,32 +109,34 @@ def _network_findings(address: Address) -> list[Finding]:
     kind = file_system(Path(address.database)) if address.kind == "sqlite" else ""
     if not is_network_file_system(kind):
         return []
-    found = f"SQLite on {kind}, a network file system, whose locks may fail"
-    return [Finding("database", "warning", found, "put it on a local disk, or use PostgreSQL: " + DATABASE_URLS)]
+    text = f"SQLite on {kind}, a network file system, whose locks may fail"
+    return [Finding("database", "warning", text, "put it on a local disk, or use PostgreSQL: " + DATABASE_URLS)]
 
 
-def _answers(condition: Condition, name: str) -> list[Finding]:
+def _answer_findings(condition: Condition, name: str) -> list[Finding]:
     from db.inspection import OLDEST_POSTGRESQL
 
-    found = f"{condition.version} at {name}, {condition.size_bytes / 1e6:,.1f} MB"
+    text = f"{condition.version} at {name}, {condition.size_bytes / 1e6:,.1f} MB"
     if condition.schema is None:
         advice = f"move to PostgreSQL {OLDEST_POSTGRESQL} or newer (pg_upgrade, or pg_dump and restore)"
-        return [Finding("database", "problem", f"{found}: too old", advice)]
-    return [Finding("database", "ok", found), _schema(condition.schema)]
+        return [Finding("database", "problem", f"{text}: too old", advice)]
+    return [Finding("database", "ok", text), _schema(condition.schema)]
 
 
 def _schema(state: SchemaState) -> Finding:
-    """The schema's revision; what is in it where it is this version's."""
-    found = state.revision
+    """The schema's revision; how many rows it holds where it is this version's."""
+    revision = state.revision
     match state.standing:
         case "newest":
-            told = f"{found}, the newest; {state.runs:,} runs, {state.preferences:,} preferences"
-            return Finding("schema", "ok", told)
+            text = f"{revision}, the newest; {state.runs:,} runs, {state.preferences:,} preferences"
+            return Finding("schema", "ok", text)
         case "older":
-            told = f"{found}, this version needs {state.newest}"
-            return Finding("schema", "problem", told, "make a backup, then: antipode upgrade")
+            text = f"{revision}, this version needs {state.newest}"
+            return Finding("schema", "problem", text, "make a backup, then: antipode upgrade")
         case "newer":
-            return Finding("schema", "problem", f"{found}, made by a newer version", "install that version of Antipode")
+            return Finding(
+                "schema", "problem", f"{revision}, made by a newer version", "install that version of Antipode"
+            )
         case "foreign":
             return Finding("schema", "problem", "the database holds tables of something else", DATABASE_URLS)
         case "empty":
@@ -185,7 +144,7 @@ def _schema(state: SchemaState) -> Finding:
 
 
 def _database_advice(reason: str, address: Address) -> str:
-    """What to do about what a driver said."""
+    """The advice for a database driver's message."""
     place = f"-h {address.host} -p {address.port or 5432}"
     for part, advice in (
         (
@@ -202,51 +161,3 @@ def _database_advice(reason: str, address: Address) -> str:
         if part in reason:
             return advice
     return f"start the server, or correct host and port: {DATABASE_URLS}"
-
-
-def _folder(label: str, folder: Path) -> Finding:
-    """What a folder lacks to be loaded as a model."""
-    lacks = [] if (folder / "config.json").exists() else ["config.json"]
-    weights = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        shards = set(json.loads(index.read_text())["weight_map"].values())
-        lacks += sorted(shard for shard in shards if not (folder / shard).exists())
-    elif not weights:
-        lacks.append("weights (model.safetensors)")
-    if not any((folder / name).exists() for name in TOKENIZERS):
-        lacks.append("a tokenizer (tokenizer.json)")
-    if lacks:
-        advice = "save model and tokenizer there with save_pretrained, or download the whole model"
-        return Finding(label, "problem", f"the folder lacks {', '.join(lacks)}", advice)
-    return Finding(label, "ok", f"folder with {sum(path.stat().st_size for path in weights) / GIB:.2f} GiB of weights")
-
-
-def _hub_model(label: str, name: str) -> Finding:
-    """Where a hub name would come from: the local cache, or the hub."""
-    import httpx
-    from huggingface_hub import constants, get_token, try_to_load_from_cache
-
-    cached = try_to_load_from_cache(name, "config.json", cache_dir=os.environ.get("HF_HUB_CACHE"))
-    if isinstance(cached, str):
-        finding = _folder(label, Path(cached).parent)
-        if finding.level == "ok":
-            return replace(finding, found=f"in the local cache: {finding.found}")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES:
-        found = "it is not whole in the local cache, and HF_HUB_OFFLINE forbids fetching it"
-        return Finding(label, "problem", found, f"unset HF_HUB_OFFLINE, or elsewhere: hf download {name}")
-    hub = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    token = get_token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        answer = httpx.head(f"{hub}/{name}/resolve/main/config.json", headers=headers, timeout=ANSWER_TIMEOUT_S)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        advice = f"HTTPS_PROXY or HF_ENDPOINT for this network; or where it is reachable: hf download {name}"
-        return Finding(label, "problem", f"not in the local cache, and the hub: {http_reason(error)}", advice)
-    if answer.status_code in {401, 403}:
-        found = f"the hub answers {answer.status_code}: no such model, or not for everybody"
-        return Finding(label, "problem", found, f"correct the name, or ask for access to {name}, then: hf auth login")
-    if answer.status_code >= 400:
-        found = f"the hub answers {answer.status_code}: there is no such model"
-        return Finding(label, "problem", found, "correct the name; it looks like Qwen/Qwen2.5-0.5B-Instruct")
-    return Finding(label, "ok", "on the hub; it is downloaded at the first use")

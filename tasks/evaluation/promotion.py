@@ -1,4 +1,4 @@
-"""Which policy is in use. One takes its place only if it beats it by more than the noise. Knows no Prefect."""
+"""Which policy is in use. Another replaces it only if it beats it by more than the noise. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def promote(policy_id: int, *, is_forced: bool, settings: Settings) -> str:
 
 
 def roll_back(settings: Settings) -> tuple[int, int | None]:
-    """Take the policy in use out of it; return it and the one before, which is in use again.
+    """Take the policy in use out of use; return its id and the previous one's, which is in use again (None: none is).
 
     Raises:
         LookupError: If no policy is in use.
@@ -74,9 +74,10 @@ def roll_back(settings: Settings) -> tuple[int, int | None]:
 
 
 def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = None) -> GateVerdict:
-    """Whether a policy beats the one in use by more than the noise; before the first, the one its run began with.
+    """Whether a policy beats its opponent by more than the noise.
 
-    It does if the 95 % interval of its win rate lies above one half: in the evaluation given, else in the newest one.
+    The opponent is the policy in use; while none is, the model that the policy's run began with. It is beaten if the
+    95 % interval of the win rate lies above one half, in the evaluation named, else in the newest one.
     """
     used = promotions.in_use(session)
     if used == policy_id:
@@ -84,26 +85,26 @@ def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = N
     opponent = policies.start_of(session, policy_id) if used is None else used
     name = policies.first_round(session, policy_id).start_model if opponent is None else f"policy:{opponent}"
     if evaluation_id is None:
-        found = evaluations.latest_comparison(session, policy_id, against=opponent, model=name)
+        evaluation = evaluations.latest_comparison(session, policy_id, against=opponent, model=name)
     else:
-        found = evaluations.get_evaluation(session, evaluation_id)
-    ask = f"antipode evaluate {policy_id} --against {'start' if used is None else name} --evaluate.annotator"
-    if found is None or found.baseline != name or found.comparison is None:
-        step = NextStep("a comparison decides", f"{ask} judge{ARGUMENTS['judge']}")
+        evaluation = evaluations.get_evaluation(session, evaluation_id)
+    command = f"antipode evaluate {policy_id} --against {'start' if used is None else name} --evaluate.annotator"
+    if evaluation is None or evaluation.baseline != name or evaluation.comparison is None:
+        step = NextStep("a comparison decides", f"{command} judge{ARGUMENTS['judge']}")
         return GateVerdict(False, f"it was never compared with {name}", next_step=step)
-    return _verdict_of(found, found.comparison, ask)
+    return _verdict_of(evaluation, evaluation.comparison, command)
 
 
-def _verdict_of(found: EvaluationRecord, comparison: ComparisonSummary, ask: str) -> GateVerdict:
-    """What the comparison of an evaluation decides; `ask` is the command that compares, up to who does."""
+def _verdict_of(evaluation: EvaluationRecord, comparison: ComparisonSummary, command: str) -> GateVerdict:
+    """What the comparison of an evaluation decides; `command` compares, all but its annotator given."""
     value, low, high = comparison.rate
-    rate = f"its win rate against {found.baseline} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+    rate = f"its win rate against {evaluation.baseline} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     if low > EVEN:
-        return GateVerdict(True, f"{rate}, above {EVEN}", found.id)
+        return GateVerdict(True, f"{rate}, above {EVEN}", evaluation.id)
     if high < EVEN:
         step = NextStep("it is worse, and more prompts would say the same; train another", "antipode align --help")
     else:
-        annotator = found.annotator_kind or "people"
+        annotator = evaluation.annotator_kind or "people"
         who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
-        step = NextStep("more prompts would decide", f"{ask} {who} --evaluate.source.name SOURCE")
-    return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", found.id, step)
+        step = NextStep("more prompts would decide", f"{command} {who} --evaluate.source.name SOURCE")
+    return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", evaluation.id, step)

@@ -51,12 +51,12 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
     with open_database(settings) as sessions, sessions() as session:
         opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
         names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}
-    asked = config.model_copy(update=names)
+    run_config = config.model_copy(update=names)
 
     def open_once(sessions: Sessions) -> int:
-        name = f"{asked.protocol} of {asked.model.name}"
+        name = f"{run_config.protocol} of {run_config.model.name}"
         with sessions.begin() as session:
-            return find_or_open(session, QUESTIONS, asked, name=name, data=[_contents(questions)])
+            return find_or_open(session, QUESTIONS, run_config, name=name, data=[_contents(questions)])
 
     run_id = opened(open_once)
     with run_at_work(run_id, QUESTIONS) as run, working_on(run_id):
@@ -80,18 +80,18 @@ def _judge(run: RunAtWork[QuestionsConfig]) -> ProtocolJudge:
 def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], model: ModelConfig) -> Answers:
     """A model's answers, turn by turn, each turn after the dialogue so far; read from their file if it is there."""
     sample, settings = run.config.sampling().model_copy(update={"model": model}), run.settings
-    found = find_generator(run.sessions, sample, model.name, settings)
-    key = content_key(generator_identity(sample, model.name, found).key, _contents(questions))
+    local_model = find_generator(run.sessions, sample, model.name, settings)
+    key = content_key(generator_identity(sample, model.name, local_model).key, _contents(questions))
     path = settings.artifact_root / "answers" / f"{key[:16]}.json"
     if path.exists():
         return [tuple(answers) for answers in json.loads(path.read_text("utf-8"))]
     dialogues: list[list[Message]] = [[] for _ in questions]
     with (
-        device(is_used=found is not None) as process,
+        device(is_used=local_model is not None) as process,
         stage_progress(
             "answer", sum(len(question.turns) for question in questions), f"answers, {model.name}"
         ) as advance,
-        closing(make_generator(sample, model.name, found, settings, process)) as generator,
+        closing(make_generator(sample, model.name, local_model, settings, process)) as generator,
     ):
         for turn in range(max(len(question.turns) for question in questions)):
             open_ones = [at for at, question in enumerate(questions) if turn < len(question.turns)]
@@ -103,7 +103,7 @@ def _answers(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], mod
             for at, (response,) in zip(open_ones, generator.generate(requests), strict=True):
                 dialogues[at].append(Message("assistant", response.text))
             advance(len(open_ones))
-    answers = [tuple(one.content for one in dialogue if one.role == "assistant") for dialogue in dialogues]
+    answers = [tuple(message.content for message in dialogue if message.role == "assistant") for dialogue in dialogues]
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as draft:
         draft.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")

@@ -30,7 +30,7 @@ NO_PAIRS = "there are no pairs yet; make some: antipode curate"
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was exported, and what was not: outcomes that make no row, and rows no trainer could learn from."""
+    """What was exported, and what was left out: pairs without a chosen response, and rows no trainer could use."""
 
     snapshot: snapshots.SnapshotInfo
     path: Path
@@ -40,7 +40,7 @@ class ExportResult:
 
 @dataclass(frozen=True, slots=True)
 class TakenSnapshot:
-    """A snapshot, what chose its rows, and what made no row."""
+    """A snapshot, the query that chose its rows, and the counts of what was left out, by reason."""
 
     snapshot: snapshots.SnapshotInfo
     query: dict[str, Any]
@@ -81,8 +81,8 @@ def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -
         run_id = None if config.run == "all" else runs.find_run(session, config.run)
         pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
     rule = _apply_rule(sessions, config, pairs)
-    asked = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
-    query = PreferencesConfig(**asked).model_dump(mode="json") | {"run": run_id or "all"}
+    fields = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
+    query = PreferencesConfig(**fields).model_dump(mode="json") | {"run": run_id or "all"}
     digest, lineage, left_out = _decided(sessions, config, rule, run_id)
     with sessions() as session:
         left_out += _undecided(session, rule, pairs, config)
@@ -108,7 +108,7 @@ def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int
 
 
 def no_labels(run_id: int | None) -> str:
-    """What is said of pairs without a label, of a run or of all."""
+    """The message where no pair of a run, or of any run, is labelled."""
     run = "ID" if run_id is None else run_id
     return f"no pair is labelled yet; label some: antipode web --run {run}, or antipode label --pairs.run {run}"
 
@@ -116,10 +116,10 @@ def no_labels(run_id: int | None) -> str:
 def _decided(
     sessions: Sessions, config: PreferencesConfig, rule: str, run_id: int | None
 ) -> tuple[str, list[snapshots.Lineage], Counter[str]]:
-    """The content hash and the lineage of the decisive preferences, and what of them no trainer could learn from.
+    """The content hash and lineage of the decisive preferences, and counts of those no trainer could use, by reason.
 
-    They are read in one statement, which sees them as they are at one moment. Texts never change, so that their lineage
-    is enough to store them afterwards: some 500 bytes a row.
+    One statement reads them all, as they are at one moment. Texts never change, so the lineage (some 500 bytes a row)
+    is enough to store them afterwards.
     """
     left_out: Counter[str] = Counter()
     lineage: list[snapshots.Lineage] = []
@@ -134,39 +134,40 @@ def _decided(
                 left_out[reason] += 1
 
     with sessions() as session:
-        found = snapshots.preference_rows(
+        preference_rows = snapshots.preference_rows(
             session, rule, run_id=run_id, strategies=config.strategies, min_support=config.min_support
         )
-        digest = content_hash(fit(found))
+        digest = content_hash(fit(preference_rows))
     return digest, lineage, left_out
 
 
 def _apply_rule(sessions: Sessions, config: PreferencesConfig, pairs: Sequence[PairKey]) -> str:
-    """Recompute the preferences of these pairs under the configured rule; return what they are stored under.
+    """Recompute the preferences of these pairs under the configured rule; return the name they are stored under.
 
-    In short transactions: people go on labelling meanwhile.
+    In short transactions, so that people can label meanwhile.
     """
     with sessions() as session:
-        of = judgements.find_annotators(session, config.annotators) if config.annotators else None
+        annotator_ids = judgements.find_annotators(session, config.annotators) if config.annotators else None
         weights = None
         if config.rule == "weighted":
-            weights = annotator_accuracies(list(preferences.votes(session, pairs, of=of).values()))
-    name = config.rule if of is None else f"{config.rule} of annotators {','.join(map(str, sorted(of)))}"
+            weights = annotator_accuracies(list(preferences.votes(session, pairs, of=annotator_ids).values()))
+    ids = sorted(annotator_ids or ())
+    name = config.rule if annotator_ids is None else f"{config.rule} of annotators {','.join(map(str, ids))}"
     if len(name) > LONGEST_RULE_NAME:
-        name = f"{config.rule} of annotators {content_key(sorted(of or ()))[:16]}"
+        name = f"{config.rule} of annotators {content_key(ids)[:16]}"
     for batch in batches(pairs, PAIRS_PER_TRANSACTION):
         with sessions.begin() as session:
-            preferences.recompute(session, batch, rule=config.rule, of=of, weights=weights, name=name)
+            preferences.recompute(session, batch, rule=config.rule, of=annotator_ids, weights=weights, name=name)
     return name
 
 
 def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: PreferencesConfig) -> Counter[str]:
-    """The pairs that make no row, by the reason."""
-    found = preferences.preferences_of(session, rule, pairs)
+    """Counts of the pairs that make no row, by reason."""
+    preference_of = preferences.preferences_of(session, rule, pairs)
     by_whom = " by these annotators" if config.annotators else ""
     counts: Counter[str] = Counter()
     for pair in pairs:
-        preference = found.get(pair)
+        preference = preference_of.get(pair)
         if preference is None:
             counts[f"without a vote{by_whom}"] += 1
         elif preference.outcome not in {"first", "second"}:
@@ -181,5 +182,5 @@ def _why_none(left_out: Counter[str], config: PreferencesConfig, run_id: int | N
         return NO_PAIRS
     if not config.annotators and set(left_out) == {"without a vote"}:
         return no_labels(run_id)
-    found = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-    return f"no pair has a chosen and a rejected response; there are: {found}; label more pairs, or ask for less"
+    counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return f"no pair has a chosen and a rejected response; there are: {counts}; label more pairs, or ask for less"

@@ -27,7 +27,7 @@ OTHER_REASONS = "other reasons"
 
 @dataclass(frozen=True, slots=True)
 class LabelImport:
-    """What an import of labels found. `run_id`: the newest run whose pairs got labels, None where none did."""
+    """The result of an import of labels. `run_id`: the newest run whose pairs got labels, None where none did."""
 
     rows: int
     added: int
@@ -41,12 +41,12 @@ class LabelImport:
 def import_labels(path: Path, format: LabelFormat | None, settings: Settings) -> LabelImport:
     """Read a file of labels into the database; the annotators in it are people.
 
-    A row is refused if its pair is unknown, its verdict is none, or its annotator has judged the pair already.
+    A row is refused if its pair or its verdict is unknown, or its annotator has judged the pair already.
 
     Raises:
         SourceError: If the file cannot be read at all.
     """
-    read = added = 0
+    row_count = added = 0
     by_annotator: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     run_ids: list[int] = []
@@ -56,7 +56,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
     rejects_path = settings.artifact_root / "rejects" / f"{path.name.split('.')[0]}-{content_hash[:8]}.jsonl"
     with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
         for batch in batches(rows, ROWS_PER_TRANSACTION):
-            read += len(batch)
+            row_count += len(batch)
             with sessions.begin() as session:
                 # Before anything is read: another import, or the page, may be about to store the same labels.
                 leases.take_turn(session)
@@ -68,9 +68,9 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
                         rejects.write(checked)
                         is_named = checked.reason in reasons or len(reasons) < MOST_REASONS
                         reasons[checked.reason if is_named else OTHER_REASONS] += 1
-                for identity, made in checker.accepted.items():
+                for identity, new_judgements in checker.accepted.items():
                     annotator_id = judgements.add_annotator(session, identity)
-                    count = judgements.add_judgements(session, annotator_id, made)
+                    count = judgements.add_judgements(session, annotator_id, new_judgements)
                     by_annotator[identity.name] += count
                     added += count
                 preferences.recompute(session, checker.pairs)
@@ -78,7 +78,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
                 newest = labelling.newest_run_of(session, checker.pairs)
                 run_ids += [] if newest is None else [newest]
     return LabelImport(
-        rows=read,
+        rows=row_count,
         added=added,
         rejected=rejects.count,
         rejects_path=rejects.path if rejects.count else None,
@@ -93,20 +93,20 @@ class _Checker:
 
     def __init__(self, session: Session, rows: list[ImportedJudgement]) -> None:
         self._by_id = labelling.find_pairs(session, sorted({row.pair_id for row in rows if row.pair_id is not None}))
-        named = {pair for row in rows if (pair := _named_pair(row)) is not None}
-        self._selected = labelling.selected_among(session, sorted(named)) | set(self._by_id.values())
+        named_pairs = {pair for row in rows if (pair := _named_pair(row)) is not None}
+        self._selected = labelling.selected_among(session, sorted(named_pairs)) | set(self._by_id.values())
         self._judged: set[tuple[AnnotatorIdentity, PairKey]] = set()
         for name in {row.annotator for row in rows}:
             annotator_id = judgements.find_person(session, person(name).name)
             if annotator_id is not None:
-                found = judgements.judged_showings(session, annotator_id, sorted(self._selected))
-                self._judged |= {(person(name), pair) for pair, _ in found}
+                showings = judgements.judged_showings(session, annotator_id, sorted(self._selected))
+                self._judged |= {(person(name), pair) for pair, _ in showings}
         self.accepted: dict[AnnotatorIdentity, list[Judgement]] = {}
 
     @property
     def pairs(self) -> list[PairKey]:
         """The pairs that have new judgements."""
-        return [judgement.pair for made in self.accepted.values() for judgement in made]
+        return [judgement.pair for new_judgements in self.accepted.values() for judgement in new_judgements]
 
     def check(self, row: ImportedJudgement) -> RejectedRow | None:
         """Accept a row, or say why not."""
@@ -122,16 +122,17 @@ class _Checker:
         return None
 
     def _judgement(self, row: ImportedJudgement) -> Judgement:
-        named = _named_pair(row)
-        pair = named if row.pair_id is None else self._by_id.get(row.pair_id)
+        named_pair = _named_pair(row)
+        pair = named_pair if row.pair_id is None else self._by_id.get(row.pair_id)
         if pair is None:
-            what = "no pair is named" if row.pair_id is None else f"there is no pair {row.pair_id}"
-            raise ValueError(f"{what}; give a pair_id as `antipode pairs` shows it, or both response ids")
+            fault = "no pair is named" if row.pair_id is None else f"there is no pair {row.pair_id}"
+            raise ValueError(f"{fault}; give a pair_id as `antipode pairs` shows it, or both response ids")
         if pair not in self._selected:
             raise ValueError(f"no run has selected the responses {pair[0]} and {pair[1]} as a pair")
-        if named is not None and named != pair:
+        if named_pair is not None and named_pair != pair:
             raise ValueError(
-                f"pair {row.pair_id} is of the responses {pair[0]} and {pair[1]}, not {named[0]} and {named[1]}"
+                f"pair {row.pair_id} is of the responses {pair[0]} and {pair[1]}, "
+                f"not {named_pair[0]} and {named_pair[1]}"
             )
         left = row.left_response_id if row.left_response_id is not None else pair.first_response_id
         match row.verdict:

@@ -53,7 +53,7 @@ def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStor
 
 
 def annotator_identity(config: LabelConfig, settings: Settings) -> AnnotatorIdentity:
-    """Who `make_labeller` makes, known without loading a model."""
+    """The identity of what `make_labeller` makes, without loading a model."""
     if config.annotator == "reward_model":
         arguments = _reward_model_arguments(config.reward_model)
         return reward_model_identity(**{name: arguments[name] for name in IDENTIFYING_ARGUMENTS})

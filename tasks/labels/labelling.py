@@ -85,14 +85,14 @@ class DatabaseReplies:
 
 
 class _Counted:
-    """Moves a bar for a shard: with every reply, and to the shard's end when it is done."""
+    """Moves the bar over a shard: by one with every reply, and to the end when the shard is done."""
 
     def __init__(self, total: int, advance: Advance) -> None:
         self._left = total
         self._advance = advance
 
     def add(self, count: int = 1) -> None:
-        """Count, but no more than the shard has: a reply without a verdict is asked for again."""
+        """Count, at most up to the shard's size: a reply without a verdict is asked for again, and comes twice."""
         count = min(count, self._left)
         self._left -= count
         if count:
@@ -116,7 +116,7 @@ class LabelStage:
             runs.set_annotator(session, run.run_id, self.annotator_id)
 
     def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
-        """Label all pairs, or as many as the budget pays for; return whether it paid for all."""
+        """Label all pairs, or as many as the budget pays for; return whether all are labelled."""
         skipped: set[PairKey] = set()
         is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
@@ -129,8 +129,8 @@ class LabelStage:
                 opinions, is_out_of_budget = self._ask(showings)
                 self._store(showings, opinions)
                 skipped |= {
-                    one.text.pair
-                    for one, opinion in zip(showings, opinions, strict=True)
+                    showing.text.pair
+                    for showing, opinion in zip(showings, opinions, strict=True)
                     if opinion is not None and opinion.verdict == "skip"
                 }
                 if is_out_of_budget:
@@ -149,7 +149,7 @@ class LabelStage:
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
         """The opinions on these showings, and whether the budget is used up."""
         try:
-            return self._labeller.label([_shown(showing) for showing in showings]), False
+            return self._labeller.label([_shown_pair(showing) for showing in showings]), False
         except BudgetExhaustedError as error:
             return error.opinions, True
         except JudgeServerError as error:
@@ -157,14 +157,16 @@ class LabelStage:
             raise
 
     def _open_showings(self, pairs: Sequence[PairKey]) -> list[Showing]:
-        """What the annotator has not judged yet: both orders, or one whose side is a coin."""
+        """The showings the annotator has not judged: both orders of a pair, or one with a random (seeded) side."""
         with self._sessions() as session:
-            done = judgements.judged_showings(session, self.annotator_id, pairs)
+            judged_showings = judgements.judged_showings(session, self.annotator_id, pairs)
             texts = labelling.pair_texts(session, pairs)
-        judged = {pair for pair, _ in done}
+        judged = {pair for pair, _ in judged_showings}
         if self._labeller.identity.has_both_orders:
-            both = [Showing(text, left) for text in texts for left in text.pair]
-            return [one for one in both if (one.text.pair, one.left_response_id) not in done]
+            showings = [Showing(text, left) for text in texts for left in text.pair]
+            return [
+                showing for showing in showings if (showing.text.pair, showing.left_response_id) not in judged_showings
+            ]
         return [
             Showing(text, labelling.left_side(text.pair, self._config.seed))
             for text in texts
@@ -172,38 +174,38 @@ class LabelStage:
         ]
 
     def _store(self, showings: Sequence[Showing], opinions: Sequence[Opinion | None]) -> None:
-        """Store opinions, and what they make of the preferences, in one transaction.
+        """Store opinions and recompute the preferences, in one transaction.
 
-        A machine's skip is no label; one that was paid for is kept, so that nobody pays for it again.
+        A machine's skip is no label, but one that cost requests is stored, so that it is not paid for again.
         """
-        made: list[Judgement] = [
-            as_judgement(one.text.pair, one.left_response_id, opinion)
-            for one, opinion in zip(showings, opinions, strict=True)
+        new_judgements: list[Judgement] = [
+            as_judgement(showing.text.pair, showing.left_response_id, opinion)
+            for showing, opinion in zip(showings, opinions, strict=True)
             if opinion is not None and (opinion.verdict != "skip" or opinion.requests)
         ]
-        if made:
+        if new_judgements:
             with self._sessions.begin() as session:
-                judgements.add_judgements(session, self.annotator_id, made, run_id=self._run_id)
-                preferences.recompute(session, [judgement.pair for judgement in made])
+                judgements.add_judgements(session, self.annotator_id, new_judgements, run_id=self._run_id)
+                preferences.recompute(session, [judgement.pair for judgement in new_judgements])
 
 
 def budget_of(run: RunAtWork[Any], judge: JudgeConfig) -> Budget:
-    """What the run may spend still; all that is spent goes to its row first."""
+    """The rest of the run's budget; each expense is stored in the run's row first."""
 
     def spend(requests: int, cost: float) -> None:
         with run.sessions.begin() as session:
             runs.spend(session, run.run_id, requests, cost)
 
     with run.sessions() as session:
-        stored = runs.get_run(session, run.run_id)
+        record = runs.get_run(session, run.run_id)
         return Budget(
             max_requests=judge.max_requests,
             max_cost=judge.max_cost,
-            spent_requests=stored.requests,
-            spent_cost=stored.cost,
+            spent_requests=record.requests,
+            spent_cost=record.cost,
             ledger=spend,
         )
 
 
-def _shown(showing: Showing) -> ShownPair:
+def _shown_pair(showing: Showing) -> ShownPair:
     return showing.text.shown(showing.left_response_id)

@@ -28,16 +28,16 @@ def open_label_run(config: LabelConfig) -> int:
     def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
             labelled_run_id, _ = chosen_pairs(session, config.pairs)
-            # `last` is another run tomorrow: what is stored and taken up again names the run.
-            named = config.pairs.model_copy(update={"run": str(labelled_run_id)})
-            asked = config.model_copy(update={"pairs": named})
+            # `last` may be another run tomorrow, so the stored configuration names the run by its id.
+            pairs = config.pairs.model_copy(update={"run": str(labelled_run_id)})
+            run_config = config.model_copy(update={"pairs": pairs})
             return find_or_open(
                 session,
                 LABELLING,
-                asked,
-                name=asked.name,
+                run_config,
+                name=run_config.name,
                 labelled_run_id=labelled_run_id,
-                has_model=holds_model(asked),
+                has_model=holds_model(run_config),
             )
 
     return opened(open_once)

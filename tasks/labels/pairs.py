@@ -20,6 +20,6 @@ def chosen_pairs(session: Session, config: PairsConfig) -> tuple[int, list[PairK
     run_id = runs.find_run(session, config.run)
     pairs = labelling.pair_keys(session, run_id, strategies=config.strategies, limit=config.limit)
     if not pairs:
-        of = " or ".join(config.strategies) or "any strategy"
-        raise NothingToDoError(f"run {run_id} has no pair of {of}; see: antipode runs")
+        names = " or ".join(config.strategies) or "any strategy"
+        raise NothingToDoError(f"run {run_id} has no pair of {names}; see: antipode runs")
     return run_id, pairs

@@ -22,7 +22,7 @@ LONGEST_QUEUE_NAME = 200
 
 
 def person(name: str) -> AnnotatorIdentity:
-    """The identity of a person: the name is all that makes them the same.
+    """The identity of a person: their name alone.
 
     Raises:
         ValueError: If the name is empty or too long.
@@ -38,7 +38,7 @@ def page_secret(settings: Settings) -> bytes:
     path = settings.artifact_root / "page-secret"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all, readable by its owner alone; of two that start at once the first one's stays.
+        # Written whole or not at all, readable by its owner alone; of two processes at once the first one's stays.
         with NamedTemporaryFile(dir=path.parent) as file:
             file.write(secrets.token_bytes(SECRET_BYTES))
             file.flush()
@@ -56,7 +56,7 @@ def open_evaluation_queue(evaluation_id: int, *, judgements_per_pair: int, seed:
     """
     with open_database(settings) as sessions, sessions.begin() as session:
         rows = evaluations.evaluation_pairs(session, evaluations.get_evaluation(session, evaluation_id).id)
-        pairs = dict.fromkeys(PairKey(min(own, other), max(own, other)) for _, own, other in rows)
+        pairs = dict.fromkeys(PairKey(*sorted(response_ids)) for _, *response_ids in rows)
         if not pairs:
             raise NothingToDoError(f"evaluation {evaluation_id} has no pair to compare")
         name = f"evaluation {evaluation_id}"
@@ -68,7 +68,7 @@ def open_people_queue(config: LabelConfig, settings: Settings) -> int:
     with open_database(settings) as sessions, sessions.begin() as session:
         run_id, pairs = chosen_pairs(session, config.pairs)
         run = runs.get_run(session, run_id)
-        # Without the strategies: who labels must not know them.
+        # The name leaves out the strategies: people who label must not know them.
         return queues.open_queue(
             session,
             name=shortened(f"{run.name} (run {run.id})", LONGEST_QUEUE_NAME),

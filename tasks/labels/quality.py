@@ -23,6 +23,6 @@ def quality_of_run(run_id: int, *, strategies: Sequence[str], settings: Settings
 def read_quality(session: Session, run_id: int, *, strategies: Sequence[str] = ()) -> LabelQuality:
     """The same within a session."""
     pairs = labelling.labelled_pairs(session, run_id, strategies=strategies)
-    found = judgements.judgements_on(session, [pair.pair for pair in pairs])
-    known = judgements.annotators(session, {judgement.annotator_id for judgement in found})
-    return label_quality(pairs, found, list(known.values()), bins=SIMILARITY_BINS, suspect_count=SUSPECTS)
+    records = judgements.judgements_on(session, [pair.pair for pair in pairs])
+    annotators = judgements.annotators(session, {judgement.annotator_id for judgement in records})
+    return label_quality(pairs, records, list(annotators.values()), bins=SIMILARITY_BINS, suspect_count=SUSPECTS)

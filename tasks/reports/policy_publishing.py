@@ -23,8 +23,8 @@ from models.report.page import write_page
 from models.report.policy_contents import PolicyContents
 from models.report.policy_page import policy_markdown, policy_page
 from tasks.database import open_database
+from tasks.reports.artifacts import artifact_link, cost_section, listed, show_picture
 from tasks.reports.policy_queries import policy_contents, policy_page_path
-from tasks.reports.run_publishing import artifact_link, cost_section, listed, show_picture
 from tasks.settings import Settings
 
 POLICY_TRAINED = "antipode.policy.trained"
@@ -34,7 +34,7 @@ MOST_COMPARISONS = 8
 
 @task(name="publish policy", task_run_name="publish policy {policy_id}", cache_policy=NO_CACHE)
 def publish_policy(run_id: int, policy_id: int) -> None:
-    """Write the policy's page and, under Prefect, show its figures and curves as artifacts and tell of it."""
+    """Write the policy's page and, under Prefect, show its figures and curves as artifacts and emit its event."""
     settings = Settings()
     path = write_policy_page(policy_id, settings)
     if TaskRunContext.get() is None:
@@ -81,13 +81,13 @@ def write_policy_page(policy_id: int, settings: Settings) -> Path:
 
 
 def thinned(points: Sequence[MetricPoint]) -> list[MetricPoint]:
-    """Every n-th point of each line and its last one, at most some 200 a line: what a picture can tell apart."""
-    kept = []
-    ordered = sorted(points, key=lambda each: (each.split, each.name, each.step))
-    for _, line in groupby(ordered, key=lambda each: (each.split, each.name)):
-        found = list(line)
-        kept += [*found[: -1 : -(-len(found) // MOST_POINTS)], found[-1]]
-    return kept
+    """Every n-th point of each line and its last one, some 200 a line at most: a picture shows no more."""
+    thin = []
+    ordered = sorted(points, key=lambda point: (point.split, point.name, point.step))
+    for _, group in groupby(ordered, key=lambda point: (point.split, point.name)):
+        line = list(group)
+        thin += [*line[: -1 : -(-len(line) // MOST_POINTS)], line[-1]]
+    return thin
 
 
 def policy_end_markdown(

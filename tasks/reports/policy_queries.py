@@ -1,4 +1,4 @@
-"""What the command line and the report page ask of policies. Knows no Prefect."""
+"""What the command line and the report page read of policies. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def policy_lines(settings: Settings) -> list[PolicyLine]:
 
 
 def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
-    """Everything that is known of a policy.
+    """Everything the database holds of a policy, as its page shows it.
 
     Raises:
         LookupError: If there is no such policy.
     """
     with open_database(settings) as sessions, sessions() as session:
         policy = policies.get_policy(session, policy_id)
-        found = evaluations.evaluations_of(session, policy_id)
-        measured = next((one.metrics for one in found if one.metrics and one.metrics.held_out), Measurements())
+        measurements = (evaluation.metrics for evaluation in evaluations.evaluations_of(session, policy_id))
+        measured = next((metrics for metrics in measurements if metrics and metrics.held_out), Measurements())
         held_out = measured.held_out or HeldOut(None, None, None)
         snapshot = None if policy.snapshot_id is None else snapshots.snapshot_info(session, policy.snapshot_id)
         rounds = {policy.round: latent_distances.distances_of(session, policy.run_id, policy.round)}
@@ -90,7 +90,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             points=policies.metric_points(session, policy_id),
             held_out=held_out.rewards,
             metrics=_numbers(policy.metrics or {}) if held_out.rewards is None else {},
-            evaluations=[_figures(one) for one in compared],
+            evaluations=[_figures(evaluation) for evaluation in compared],
             text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
             drift=measured.drift or {},
             latent_distances={number: [row.distance for row in rows] for number, rows in rounds.items() if rows},
@@ -106,41 +106,41 @@ def policy_page_path(policy_id: int, settings: Settings) -> Path:
 
 
 def evaluation_end(evaluation_id: int, settings: Settings) -> EvaluationEnd:
-    """What came of an evaluation."""
+    """An evaluation, its figures and the gate's verdict on its policy."""
     with open_database(settings) as sessions, sessions() as session:
-        found = evaluations.get_evaluation(session, evaluation_id)
-        figures = None if found.comparison is None else _figures(found)
-        return EvaluationEnd(found, figures, _gate(session, found.policy_id))
+        evaluation = evaluations.get_evaluation(session, evaluation_id)
+        figures = None if evaluation.comparison is None else _figures(evaluation)
+        return EvaluationEnd(evaluation, figures, _gate(session, evaluation.policy_id))
 
 
 def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
-    found = evaluation.comparison
-    assert found is not None and evaluation.finished_at is not None
-    controlled = found.length_controlled
+    comparison = evaluation.comparison
+    assert comparison is not None and evaluation.finished_at is not None
+    controlled = comparison.length_controlled
     return EvaluationFigures(
         annotator=evaluation.annotator or "people",
         baseline=evaluation.baseline,
-        win=found.wins,
-        tie=found.ties,
-        lose=found.losses,
-        rate=Rate(*found.rate),
+        win=comparison.wins,
+        tie=comparison.ties,
+        lose=comparison.losses,
+        rate=Rate(*comparison.rate),
         length_controlled=None if controlled is None else Rate(*controlled),
-        prompt_count=found.prompt_count,
+        prompt_count=comparison.prompt_count,
         seed=evaluation.seed,
         compared_at=evaluation.finished_at,
     )
 
 
 def _gate(session: Session, policy_id: int) -> Gate:
-    found = gate_verdict(session, policy_id)
+    verdict = gate_verdict(session, policy_id)
     if promotions.in_use(session) == policy_id:
-        return Gate("in use", found.reason)
-    return Gate("passed" if found.is_passed else "not passed", found.reason, found.next_step)
+        return Gate("in use", verdict.reason)
+    return Gate("passed" if verdict.is_passed else "not passed", verdict.reason, verdict.next_step)
 
 
 def _config(policy: PolicyRecord) -> list[tuple[str, str]]:
-    found = ((name, policy.settings.get(name)) for name in SHOWN_SETTINGS)
-    return [(name, str(value)) for name, value in found if value is not None]
+    values = ((name, policy.settings.get(name)) for name in SHOWN_SETTINGS)
+    return [(name, str(value)) for name, value in values if value is not None]
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -154,27 +154,30 @@ def _cost(policy: PolicyRecord) -> Cost | None:
 
 
 def _examples(session: Session, evaluation: EvaluationRecord) -> list[ResponseExample]:
-    """Some of the compared pairs with what was said of them, from the policy's side."""
+    """Some of the compared pairs with their outcomes, from the policy's side."""
     examples = []
     first_of_prompt = {row[0]: row for row in reversed(evaluations.evaluation_pairs(session, evaluation.id))}
-    for _, own_id, other_id in sorted(first_of_prompt.values())[:EXAMPLES]:
-        pair = PairKey(min(own_id, other_id), max(own_id, other_id))
+    for _, response_id, baseline_response_id in sorted(first_of_prompt.values())[:EXAMPLES]:
+        pair = PairKey(min(response_id, baseline_response_id), max(response_id, baseline_response_id))
         (text,) = pair_texts(session, [pair])
-        shown = text.shown(own_id)
-        told = judgements.showings(session, [pair]).get(pair, {})
+        shown = text.shown(response_id)
+        verdicts_by_annotator = judgements.showings(session, [pair]).get(pair, {})
         verdicts = [
             verdict
-            for annotator_id, by_left in told.items()
+            for annotator_id, by_left in verdicts_by_annotator.items()
             if evaluation.annotator_id in {None, annotator_id}
             for verdict in by_left.values()
         ]
         if not verdicts:
             continue
-        names = {"first": "win" if own_id < other_id else "lose", "second": "lose" if own_id < other_id else "win"}
-        said = {names.get(verdict, "tie") for verdict in verdicts}
+        names = {
+            "first": "win" if response_id < baseline_response_id else "lose",
+            "second": "lose" if response_id < baseline_response_id else "win",
+        }
+        outcomes = {names.get(verdict, "tie") for verdict in verdicts}
         examples.append(
             ResponseExample(
-                text.prompt.text, shown.right.text, shown.left.text, said.pop() if len(said) == 1 else "tie"
+                text.prompt.text, shown.right.text, shown.left.text, outcomes.pop() if len(outcomes) == 1 else "tie"
             )
         )
     return examples

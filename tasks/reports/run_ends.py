@@ -1,4 +1,4 @@
-"""How a run ended: its figures, and some of what it made. Knows no Prefect."""
+"""How a run ended: its figures and some of its pairs. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What the end of a run is told with."""
+    """What is printed at the end of a curation."""
 
     summary: runs.RunSummary
     examples: list[pairs.SelectedPair]
@@ -41,7 +41,7 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class LabelEnd:
-    """What the end of a run that labels is told with. `annotator` is None for people: their queue is open."""
+    """What is printed at the end of a run that labels. `annotator` is None for people: their queue is open."""
 
     labelled_run_id: int
     annotator: str | None

@@ -115,12 +115,12 @@ def _candidates(session: Session, run_id: int, settings: Settings) -> tuple[Prom
     chosen = pairs.pairs_by_prompt(session, run_id, PROMPTS_FOR_THE_MAP)
     locations = embeddings.vector_locations(session, run_id, embedder.id, list(chosen))
     shown = responses.shown_responses(session, [location.response_id for location in locations])
-    vectors = store.gather([x.shard for x in locations], [x.row for x in locations])
-    found = []
+    vectors = store.gather([location.shard for location in locations], [location.row for location in locations])
+    candidates = []
     for prompt_id, by_strategy in chosen.items():
         rows = [at for at, location in enumerate(locations) if location.prompt_id == prompt_id]
         position = {locations[row].response_id: at for at, row in enumerate(rows)}
-        found.append(
+        candidates.append(
             PromptCandidates(
                 prompt=shown[locations[rows[0]].response_id][0],
                 responses=tuple(shown[locations[row].response_id][1] for row in rows),
@@ -132,7 +132,7 @@ def _candidates(session: Session, run_id: int, settings: Settings) -> tuple[Prom
                 },
             )
         )
-    return tuple(found)
+    return tuple(candidates)
 
 
 def _settings_rows(config: CurateConfig) -> dict[str, str]:

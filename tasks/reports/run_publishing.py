@@ -1,21 +1,19 @@
 """What the Prefect UI shows of a run: figures, cost, what to do next, pictures and pairs, beside the report page.
 
 Every run has keys of its own (`run-7`, `run-7-pairs`): what is found under one is one run's, and a search for the run
-finds it all. Labels have the key of the run whose pairs they judge: their history shows how agreement came about.
+finds it all. Labels have the key of the run whose pairs they judge: its history shows how agreement developed.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
 from prefect import task
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.events import emit_event
@@ -25,7 +23,6 @@ from models.records import shortened
 from models.report import labels_markdown, labels_svg
 from models.report.labels import escaped
 from models.report.similarities_picture import similarities_svg
-from models.report.templates import duration
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
@@ -33,6 +30,7 @@ from tasks.errors import NothingToDoError
 from tasks.labels.people import open_people_queue
 from tasks.labels.quality import read_quality
 from tasks.progress import say
+from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
 from tasks.reports.run_ends import label_end
 from tasks.reports.run_page import example_pairs, report_path, write_run_report
 from tasks.run_kinds import CURATION
@@ -59,7 +57,7 @@ def publish(run_id: int) -> None:
         similarities = pairs.similarities(session, run_id)
     key, name = f"run-{run_id}", escaped(summary.run)
     picture_id = show_picture(
-        similarities_svg({strategy: np.array(found) for strategy, found in similarities.items()}),
+        similarities_svg({strategy: np.array(values) for strategy, values in similarities.items()}),
         key=f"{key}-similarities",
         description=f"{name}: how alike the selected pairs are",
     )
@@ -119,39 +117,24 @@ def publish_labels(run_id: int) -> None:
 
 
 def open_queue_of(run_id: int, config: CurateConfig, settings: Settings) -> int | None:
-    """Put a run's pairs into a queue for people, if its configuration says so; return the queue's id.
+    """Put a run's pairs into a queue for people, if its configuration says so; return the queue's id, else None.
 
-    The same pairs are the same queue. A run without a pair has none, and says so: a night that finds nothing is no
-    failure.
+    The same pairs are the same queue. A run without a pair gets none and prints a line: a nightly run that selects
+    nothing has not failed.
     """
     if not config.queue.is_opened:
         return None
-    asked = {
+    label_config = {
         "annotator": "people",
         "pairs": {"run": str(run_id), "strategies": config.queue.strategies},
         "people": {"judgements_per_pair": config.queue.judgements_per_pair},
         "seed": config.seed,
     }
     try:
-        return open_people_queue(LabelConfig.model_validate(asked), settings)
+        return open_people_queue(LabelConfig.model_validate(label_config), settings)
     except NothingToDoError as error:
         say(f"no queue is opened: {error}")
         return None
-
-
-def show_picture(svg: str, *, key: str, description: str) -> UUID:
-    """Show a picture in the Prefect UI, which takes an address: here the picture itself is the address.
-
-    Within Markdown one of Prefect's two UIs shows no such picture, so it is an artifact of its own; returns its id.
-    """
-    encoded = base64.b64encode(svg.encode()).decode()
-    shown = create_image_artifact(f"data:image/svg+xml;base64,{encoded}", key=key, description=description)
-    return cast("UUID", shown)  # in a synchronous task it is no coroutine
-
-
-def artifact_link(words: str, artifact_id: UUID) -> str:
-    """A link from one artifact to another of the same server."""
-    return f"[{words}](/artifacts/artifact/{artifact_id})"
 
 
 def summary_markdown(
@@ -216,34 +199,6 @@ def labels_end_markdown(
         + "\n\n".join([*cost_section(summary), listed("The labels", places), listed("What to do next", steps)])
         + "\n"
     )
-
-
-def cost_section(summary: runs.RunSummary) -> list[str]:
-    """What a run took, as one Markdown section; none where nothing was spent."""
-    spent = []
-    if summary.tokens:
-        spent.append(f"{summary.tokens:,} tokens in its responses; those that were stored before cost nothing")
-    if summary.device_seconds >= 1:
-        spent.append(f"GPU or processor held for {duration(timedelta(seconds=summary.device_seconds))}")
-    if summary.requests:
-        spent.append(f"{summary.requests:,} requests to a judge")
-    if summary.cost:
-        spent.append(f"{summary.cost:,.4g} in the currency of the judge’s prices")
-    return [listed("Cost", spent)] if spent else []
-
-
-def page_line(settings: Settings, queue_id: int | None, run_id: int) -> str:
-    """Where people label: a link where the page's address is known, else the command that serves the run's pairs."""
-    words = "Labelling page" if queue_id is None else f"Queue {queue_id} is open: label in the browser"
-    if settings.page_url is None:
-        return f"{words}: `antipode web --run {run_id}`"
-    queue = "/" if queue_id is None else f"/queues/{queue_id}"
-    return f"[{words}]({settings.page_url.rstrip('/')}{queue})"
-
-
-def listed(title: str, lines: Sequence[str]) -> str:
-    """A section of Markdown: a title over a list."""
-    return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
 def _table_row(pair: pairs.SelectedPair) -> dict[str, Any]:

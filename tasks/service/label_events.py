@@ -1,4 +1,4 @@
-"""Tells Prefect that people's labels are enough to train on. A hint: what is lost here the sweep finds."""
+"""Tells Prefect that people's labels are enough to train on. A hint: if it is lost, the sweep finds the labels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 
 
 class LabelWatch:
-    """A thread that looks, soon after labels came, whether a deployment waits for them, and tells by an event.
+    """A thread that checks, soon after labels came, whether a deployment has enough of them, and emits an event.
 
-    It is told of every label, and costs whoever tells it nothing: labels are stored, whether Prefect answers or not.
+    `labels_came` returns at once: labels are stored whether Prefect answers or not.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -33,7 +33,7 @@ class LabelWatch:
         _import_prefect()
         while True:
             self._came.wait()
-            time.sleep(PAUSE_S)  # of many labels at once the last one counts
+            time.sleep(PAUSE_S)  # many labels within it cause one look
             self._came.clear()
             try:
                 tell_if_due(self._settings)
@@ -52,11 +52,11 @@ def tell_if_due(settings: Settings) -> None:
     with get_client(sync_client=True) as client:
         due = due_deployments(client, settings, tell=logger.info)
     if due:
-        names = [one.deployment.name for one in due]
+        names = [due_deployment.deployment.name for due_deployment in due]
         emit_event(PREFERENCES_ADDED, resource={"prefect.resource.id": PAGE_RESOURCE}, payload={"deployments": names})
 
 
 def _import_prefect() -> None:
-    """Spend the seconds that it takes before the first label comes."""
+    """Import Prefect, which takes seconds, before the first label comes."""
     import tasks.reports.run_publishing
     import tasks.service.sweep  # noqa: F401

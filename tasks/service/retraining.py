@@ -1,7 +1,7 @@
 """Retraining on new labels: whether there are enough, and the one run that trains on them.
 
-The database decides. Events and the sweep only say when to look, so that of a thousand events one run comes, and a lost
-one is made up for.
+The database decides. Events and the sweep only say when to look: a thousand events start one run, and a lost event is
+made up for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ENDED_EARLY = (runs.FAILED, runs.STOPPED)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether it is time to train, and why not. `wait_s`: how long to wait if only the quiet is missing."""
+    """Whether to train, and if not, why. `wait_s`: seconds until labels have stopped coming for long enough."""
 
     labels: NewLabels
     wanted: int
@@ -83,9 +83,9 @@ def is_worth_a_run(config: AlignConfig, trigger: TriggerConfig, settings: Settin
 def open_due_run(config: AlignConfig, trigger: TriggerConfig, is_automatic: bool) -> int | None:
     """Open the run that trains on the new labels, once for the same preferences; None if there is nothing to do.
 
-    While labels still come in it waits for the quiet, ten minutes at most. Where the configuration names a snapshot
-    there is nothing to look for: that is a run which is taken up. What failed or was cancelled is not begun again
-    unless a person asks (`is_automatic` is False).
+    While labels still come in it waits, ten minutes at most. A configuration that names a snapshot is that of a run to
+    resume, and needs no new labels. A run that failed or was cancelled is not begun again unless a person asks
+    (`is_automatic` is False).
 
     Raises:
         LookupError: If there is no such run of curation.
@@ -107,15 +107,15 @@ def open_due_run(config: AlignConfig, trigger: TriggerConfig, is_automatic: bool
 
 
 def _open_once(sessions: Sessions, config: AlignConfig, trigger: TriggerConfig, is_automatic: bool) -> int | None:
-    """Take a snapshot and open its run, unless one with the same content was begun; two at once come one by one."""
+    """Take a snapshot and open its run, unless a run on the same content was begun; callers take turns."""
     try:
-        asked = fixed(sessions, config)
-        assert asked.data.snapshot is not None
+        run_config = fixed(sessions, config)
+        assert run_config.data.snapshot is not None
         with sessions.begin() as session:
             runs.take_turn_of_runs(session)
-            reason = _why_not(session, config, trigger, asked.data.snapshot, is_automatic)
+            reason = _why_not(session, config, trigger, run_config.data.snapshot, is_automatic)
             if reason is None:
-                return open_fixed(session, asked, ALIGNMENT)
+                return open_fixed(session, run_config, ALIGNMENT)
     except (NoModelError, NoPreferencesError, NothingToDoError) as error:
         reason = str(error)
     say(f"nothing to train on yet: {reason}")
@@ -125,7 +125,7 @@ def _open_once(sessions: Sessions, config: AlignConfig, trigger: TriggerConfig, 
 def _why_not(
     session: Session, config: AlignConfig, trigger: TriggerConfig, snapshot_id: int, is_automatic: bool
 ) -> str | None:
-    """Why a snapshot is not trained on after all: another run has just begun, or it holds too little that is new."""
+    """Why a snapshot is not trained on: a run on the same content has begun, or too few rows are new. Else None."""
     verdict = _verdict(session, config, trigger, is_automatic=is_automatic)
     if verdict.reason is not None:
         return verdict.reason
@@ -135,8 +135,8 @@ def _why_not(
         if snapshots.snapshot_info(session, run.config["data"]["snapshot"]).content_hash == content:
             return f"run {run.id} was begun on the same preferences"
     # The labels are counted under the majority of all annotators; another rule has rows of its own.
-    new = rows_beyond(session, snapshot_id, before[0].config["data"]["snapshot"] if before else None)
-    return None if new >= verdict.wanted else f"{new:,} new rows, {verdict.wanted:,} are wanted"
+    new_rows = rows_beyond(session, snapshot_id, before[0].config["data"]["snapshot"] if before else None)
+    return None if new_rows >= verdict.wanted else f"{new_rows:,} new rows, {verdict.wanted:,} are wanted"
 
 
 def _verdict(session: Session, config: AlignConfig, trigger: TriggerConfig, *, is_automatic: bool) -> Verdict:

@@ -1,4 +1,4 @@
-"""What a regular look at the database makes up for: runs whose process died, trainings whose event was lost."""
+"""The regular sweep of the database: resumes runs whose process died, starts trainings whose event was lost."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ REASON_WIDTH = 400
 def take_up_dead_runs(config: SweepConfig) -> int:
     """Mark the runs whose process died as crashed, and start those of a deployment again; return how many.
 
-    A run that was cancelled in Prefect has failed, and stays so. One that a person began at a command line is marked
-    alone: the same command goes on with it.
+    A run that was cancelled in Prefect has failed, and stays so. One begun at a command line is only marked: the same
+    command goes on with it.
     """
     count = 0
     with open_database(Settings()) as sessions, get_client(sync_client=True) as client:
@@ -82,20 +82,20 @@ class Due:
 
 
 def due_deployments(client: SyncPrefectClient, settings: Settings, *, tell: Callable[[str], None]) -> list[Due]:
-    """The deployments tagged `on-labels` that have enough new labels; `tell` hears why the others have not."""
+    """The deployments tagged `on-labels` that have enough new labels; `tell` gets a line on each that has not."""
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[ON_LABELS]))
-    found = (
+    candidates = (
         _due(deployment, settings, tell)
         for deployment in client.read_deployments(deployment_filter=tagged)
         if not deployment.paused and not _is_switched_off(client, deployment)
     )
-    return [due for due in found if due is not None]
+    return [due for due in candidates if due is not None]
 
 
 def _is_switched_off(client: SyncPrefectClient, deployment: DeploymentResponse) -> bool:
     """Whether a person has switched the deployment's own automation off."""
-    own = client.read_resource_related_automations(f"prefect.deployment.{deployment.id}")
-    return bool(own) and not any(automation.enabled for automation in own)
+    automations = client.read_resource_related_automations(f"prefect.deployment.{deployment.id}")
+    return bool(automations) and not any(automation.enabled for automation in automations)
 
 
 def _due(deployment: DeploymentResponse, settings: Settings, tell: Callable[[str], None]) -> Due | None:
@@ -114,9 +114,9 @@ def _due(deployment: DeploymentResponse, settings: Settings, tell: Callable[[str
 
 
 def _is_looked_at(client: SyncPrefectClient, due: Due) -> bool:
-    """Whether a flow run is open, or one that looked for labels after the newest of them has completed.
+    """Whether a flow run is open, or has completed that looked for labels after the newest came.
 
-    One that took a dead run up has completed too, but has looked for nothing: it is not automatic.
+    One that resumed a dead run has looked for no labels: its parameter `is_automatic` is False.
     """
     is_open = _flow_runs(client, due, {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}})
     if any(run.state is None or not (run.state.is_pending() and _is_overdue(run.state)) for run in is_open):
@@ -133,19 +133,19 @@ def _flow_runs(client: SyncPrefectClient, due: Due, which: dict[str, Any]) -> li
 
 
 def _dead_runs(sessions: Sessions, *, min_age_s: float) -> list[RunRecord]:
-    """The runs that nobody works on although they say so; looked at twice, since one may just be taken up."""
-    before = datetime.now(UTC) - timedelta(seconds=min_age_s)
+    """Runs stored as running that no process works on; checked twice, since one may just be starting."""
+    started_before = datetime.now(UTC) - timedelta(seconds=min_age_s)
 
     def look() -> list[RunRecord]:
         with sessions() as session:
-            found = runs.running(session, started_before=before)
-        return [run for run in found if _is_free(sessions, run)]
+            running = runs.running(session, started_before=started_before)
+        return [run for run in running if _is_free(sessions, run)]
 
-    seen = {run.id for run in look()}
-    if not seen:
+    first_look_ids = {run.id for run in look()}
+    if not first_look_ids:
         return []
     time.sleep(SECOND_LOOK_S)
-    return [run for run in look() if run.id in seen]
+    return [run for run in look() if run.id in first_look_ids]
 
 
 def _is_free(sessions: Sessions, run: RunRecord) -> bool:

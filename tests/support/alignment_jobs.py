@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import threading
 from collections.abc import Sequence
@@ -131,6 +133,8 @@ def trained(job: TrainingJob) -> Path:
     from models.alignment.job_run import run_job
 
     job.folder.mkdir(parents=True, exist_ok=True)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier trainings have left would hide the memory that this one takes
     run_job(job, job.folder)
     return job.folder
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 Answer = tuple[int, bytes]
 
@@ -31,6 +32,18 @@ class ChatServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+Served = TypeVar("Served", bound=ChatServer)
+
+
+@contextmanager
+def serving(server: Served) -> Iterator[Served]:
+    """The server at work in a thread of its own, and closed at the end."""
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 class ChatHandler(BaseHTTPRequestHandler):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from fastapi.testclient import TestClient
-from sqlalchemy import select
 from stored_rows import add, ids_by_text, row
 
 from db.labels import queues
-from db.schema import labels
 from models.labelling.records import PairKey
 from web.app import create_app
 from web.sign_in import sign_in_token
@@ -34,11 +32,6 @@ def open_queue_of(sessions, rows, *, name="a queue", judgements_per_pair=1):
     pairs = [PairKey(*sorted(ids[response.text] for response in each.responses)) for each in rows]
     with sessions.begin() as session:
         return queues.open_queue(session, name=name, pairs=pairs, judgements_per_pair=judgements_per_pair, seed=0)
-
-
-def stored(sessions):
-    with sessions() as session:
-        return list(session.scalars(select(labels.Judgement).order_by(labels.Judgement.id)))
 
 
 class Visitor:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from db.labels import judgements, preferences, snapshots
+from db.schema import labels
 from models.exchange.trainers import content_hash
 from models.labelling.records import AnnotatorIdentity, Judgement
 
@@ -18,6 +21,12 @@ def judge(sessions, identity, pair, verdict, left=None, **values):
         judgement = Judgement(pair, left or pair.first_response_id, verdict, **values)
         new = judgements.add_judgements(session, annotator_id, [judgement])
         return new, preferences.recompute(session, [pair])
+
+
+def stored(sessions):
+    """All judgements, as they came."""
+    with sessions() as session:
+        return list(session.scalars(select(labels.Judgement).order_by(labels.Judgement.id)))
 
 
 def rows_of(sessions, run_id, **changes):

@@ -1,0 +1,63 @@
+"""Argilla: settings that fit the records, and what of its responses is a label."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tool_answers import argilla_answer, ending, pair, read_back, reasons, saved
+
+from models.exchange.label_files import LabelFormat, write_pairs
+
+
+def test_the_argilla_settings_fit_the_records(tmp_path: Path) -> None:
+    written = write_pairs([pair(1)], tmp_path / "pairs.json", "argilla")
+    assert written.config_path == tmp_path / "pairs.settings.json"
+    given = json.loads(written.config_path.read_text())
+    (record,) = json.loads(written.path.read_text())
+    assert [field["name"] for field in given["fields"]] == list(record["fields"])
+    assert {field["name"]: field["visible_for_annotators"] for field in given["metadata"]} == dict.fromkeys(
+        record["metadata"], False
+    )
+    (question,) = given["questions"]
+    assert [option["value"] for option in question["settings"]["options"]] == ["left", "right", "tie", "both_bad"]
+    assert record["id"] == "1-10"
+
+
+def test_argillas_drafts_do_not_count_and_a_missing_status_is_refused(tmp_path: Path) -> None:
+    metadata = {"pair_id": 1, "left_response_id": 10, "right_response_id": 11}
+    responses = [
+        {"value": "left", "user_id": "u1", "status": "submitted"},
+        {"value": "left", "user_id": "u2", "status": "draft"},
+        {"value": "left", "user_id": "u3", "status": "discarded"},
+        {"value": "left", "user_id": "u4"},  # as records.to_json of Argilla 2.8 writes it
+        {"value": None, "user_id": "u5", "status": "submitted"},
+        {"value": "better", "user_id": "u6", "status": "submitted"},
+        "broken",
+    ]
+    nested = {"id": "1-10", "fields": {"prompt": "p"}, "metadata": metadata, "responses": {"preference": responses}}
+    path = saved(tmp_path, nested, nested | {"responses": {}}, name="records.json")
+    labels, rejections = read_back(path)
+    assert [(one.annotator, one.verdict) for one in labels] == [("u1", "left"), ("u3", "skip")]
+    assert [one.reason.split(",")[0].split(";")[0] for one in rejections] == [
+        "response status: expected submitted",
+        "response: submitted without a value for the question 'preference'",
+        "verdict: expected one of first",
+        "response: got text 'broken'",
+    ]
+    assert "to_datasets().to_json('labels.jsonl')" in rejections[0].reason
+
+
+def test_argillas_flat_lists_must_fit_each_other(tmp_path: Path) -> None:
+    flat = argilla_answer(json.loads(write_one(tmp_path, "argilla"))[0], "left")
+    path = saved(
+        tmp_path,
+        flat | {"preference.responses.status": ["submitted", "draft"]},
+        flat | {"preference.responses.status": None},
+        flat | dict.fromkeys(("preference.responses", "preference.responses.users", "preference.responses.status")),
+    )
+    assert [reason.split(":")[0] for reason in reasons(path)] == ["preference.responses"] * 2
+
+
+def write_one(folder: Path, format: LabelFormat) -> str:
+    return write_pairs([pair(1)], folder / ending(format), format).path.read_text(encoding="utf-8")

@@ -1,0 +1,17 @@
+"""Settings of labelling that contradict each other are refused."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from tasks.config.labels import LabelConfig
+
+
+def test_settings_of_an_annotator_that_is_not_used_are_refused():
+    with pytest.raises(ValidationError, match="rubric is set, but the annotator is gold"):
+        LabelConfig.model_validate({"annotator": "gold", "rubric": {"seed": 3}})
+    with pytest.raises(ValidationError, match="a judge needs an address and a model"):
+        LabelConfig.model_validate({"annotator": "judge"})
+    with pytest.raises(ValidationError, match=r"max_cost needs judge\.input_price"):
+        LabelConfig.model_validate({"judge": {"base_url": "u", "model": "m", "max_cost": 1}})

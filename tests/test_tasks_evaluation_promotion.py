@@ -1,0 +1,84 @@
+"""What goes into use: promotion through the gate or by force, the way back, what `promoted` means."""
+
+from __future__ import annotations
+
+import pytest
+from compared_policies import compared_world, poor
+from curation_steps import configured
+from surroundings import on_sqlite
+
+from db import policies, promotions, runs
+from models.demo.corpus import reference_response
+from tasks.config.curation import ModelConfig
+from tasks.curation.opening import open_run
+from tasks.errors import GateError
+from tasks.evaluation.promotion import promote, roll_back
+from tasks.named_models import chosen_model
+from tasks.reports.policy_queries import policy_lines
+
+
+@pytest.fixture
+def world(preferred, settings, sessions, tmp_path):
+    return compared_world(preferred, settings, sessions, tmp_path)
+
+
+@on_sqlite
+def test_the_gate_lets_in_what_is_better_by_more_than_the_noise(world):
+    better, other = world.policy(reference_response), world.policy(poor)
+    world.says(str(world.model), poor)
+    with pytest.raises(GateError, match=f"it was never compared with {world.model}.*evaluate {better} --against start"):
+        promote(better, is_forced=False, settings=world.settings)
+    world.compared(better)
+    reason = promote(better, is_forced=False, settings=world.settings)
+    assert reason.startswith(f"its win rate against {world.model} is 1.000") and "above 0.5" in reason
+    assert promote(better, is_forced=False, settings=world.settings) == f"it is in use ({reason})"
+    with pytest.raises(GateError, match=f"never compared with policy:{better}"):
+        promote(other, is_forced=False, settings=world.settings)
+    world.compared(other, "promoted")
+    with pytest.raises(GateError, match=r"is 0\.000, 95 % interval .* does not lie above 0\.5"):
+        promote(other, is_forced=False, settings=world.settings)
+    with world.sessions() as session:
+        assert promotions.in_use(session) == better
+        (row,) = promotions.history(session)
+    assert row.evaluation_id is not None and not row.is_forced
+
+
+@on_sqlite
+def test_a_forced_promotion_says_so_and_rolling_back_goes_the_way_back(world):
+    ids = [world.policy(poor) for _ in range(3)]
+    for policy_id in ids:
+        assert promote(policy_id, is_forced=True, settings=world.settings).startswith("forced, although ")
+    lines = policy_lines(world.settings)
+    assert [line.policy.id for line in lines if line.is_in_use] == [ids[2]]
+    assert [roll_back(world.settings) for _ in ids] == [(ids[2], ids[1]), (ids[1], ids[0]), (ids[0], None)]
+    with pytest.raises(LookupError, match="no policy is in use"):
+        roll_back(world.settings)
+    with world.sessions() as session:
+        assert all(row.is_forced for row in promotions.history(session)[:3])
+
+
+@on_sqlite
+def test_a_policy_that_is_not_there_or_not_trained_is_not_promoted(world):
+    with pytest.raises(LookupError, match="there is no policy 99"):
+        promote(99, is_forced=True, settings=world.settings)
+    policy_id = world.policy(poor)
+    with world.sessions.begin() as session:
+        policies.fail_policy(session, policy_id, "the disk is full")
+    with pytest.raises(GateError, match=f"policy {policy_id} is not trained: it is failed"):
+        promote(policy_id, is_forced=True, settings=world.settings)
+
+
+@on_sqlite
+def test_promoted_means_the_policy_in_use_when_the_run_was_opened(world):
+    first, second = world.policy(poor), world.policy(poor)
+    with world.sessions() as session, pytest.raises(LookupError, match="no policy is in use; promote one"):
+        chosen_model(session, ModelConfig(name="promoted"))
+    promote(first, is_forced=True, settings=world.settings)
+    config = configured(model={"name": "promoted"}, source={"has_references": True}, generate={"when": "never"})
+    run_id = open_run.fn(config)
+    promote(second, is_forced=True, settings=world.settings)
+    other = open_run.fn(config)
+    with world.sessions() as session:
+        assert runs.get_run(session, run_id).config["model"]["name"] == f"policy:{first}"
+        assert runs.get_run(session, other).config["model"]["name"] == f"policy:{second}" and other != run_id
+        assert chosen_model(session, ModelConfig(name="demo")).name == "demo"
