@@ -112,15 +112,15 @@ def take_turn(session: Session, name: str) -> None:
 
 
 @contextmanager
-def alone(sessions: Sessions, name: str) -> Iterator[bool]:
-    """Hold a name that one process at a time may hold; yields whether it was free. No transaction is kept open."""
-    engine: Engine = sessions.kw["bind"]
+def alone(database: Sessions | Session, name: str) -> Iterator[bool]:
+    """Hold a name that one process at a time may hold; yields whether it was free. No transaction is opened for it."""
+    engine: Any = database.get_bind() if isinstance(database, orm.Session) else database.kw["bind"]
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield bool(connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(name)))))  # until it is closed
         return
-    database = Path(engine.url.database or "antipode")
-    with database.with_name(f".{database.name}.{name.replace(' ', '-')}.lock").open("w") as file:
+    path = Path(engine.url.database or "antipode")
+    with path.with_name(f".{path.name}.{name.replace(' ', '-')}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new, record_of, take_turn
+from db.engine import alone, insert_new, record_of, take_turn
 from db.schema import curation
 from db.schema.base import utc_now
 from models.number_format import NumberFormat
@@ -89,12 +89,12 @@ def take_turn_of_runs(session: Session) -> None:
 
 
 def find_unfinished(session: Session, config_keys: Sequence[str]) -> int | None:
-    """The run that has not completed, if there is one: of the first of these keys that has any, its newest."""
+    """The run that has not completed, if there is one: of the last of these keys that has any, its newest."""
     table = curation.Run
     query = (
         select(table.id)
         .where(table.config_key.in_(config_keys), table.status != COMPLETED)
-        .order_by(table.config_key != config_keys[0], table.id.desc())
+        .order_by(table.config_key != config_keys[-1], table.id.desc())
         .limit(1)
     )
     return session.scalar(query)
@@ -140,10 +140,25 @@ def open_run(
 
 
 def take_up(session: Session, run_id: int, *, config: Mapping[str, Any], config_key: str) -> None:
-    """Say that a run is at work again, with the same configuration at another pace."""
-    set_status(session, run_id, RUNNING)
-    values = {"config": dict(config), "config_key": config_key}
-    session.execute(update(curation.Run).filter_by(id=run_id).values(values))
+    """Say that a run is at work again, with the same configuration at another pace.
+
+    One that another process works on stays as it is. A run whose key was made by an older version gets this one, unless
+    an unfinished run has it.
+
+    Raises:
+        OpenedMeanwhileError: If one has just been opened; the transaction is lost.
+    """
+    with alone(session, f"run {run_id}") as is_free:
+        if not is_free:
+            return
+        set_status(session, run_id, RUNNING)
+        table, values = curation.Run, {"config": dict(config)}
+        unfinished = select(table.id).where(table.config_key == config_key, table.status != COMPLETED)
+        try:
+            session.execute(update(table).filter_by(id=run_id).values(values))
+            session.execute(update(table).where(table.id == run_id, ~unfinished.exists()).values(config_key=config_key))
+        except IntegrityError as error:
+            raise OpenedMeanwhileError(f"another process has just opened run {run_id} anew; try again") from error
 
 
 def set_status(session: Session, run_id: int, status: str, *, error: str | None = None) -> None:

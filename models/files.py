@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What network file systems answer to fsync on a folder, and any to a folder that may be written but not read.
+_UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
+
 
 @contextmanager
 def whole_file(path: Path, *, draft: Path | None = None) -> Iterator[Path]:
@@ -79,7 +82,10 @@ def _replace_folder(path: Path, draft: Path) -> None:
     except BaseException:
         earlier.replace(path)
         raise
-    shutil.rmtree(earlier)
+    if earlier.is_symlink():
+        earlier.unlink()
+    else:
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _move_folder(draft: Path, path: Path) -> None:
@@ -92,11 +98,13 @@ def _move_folder(draft: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file's bytes, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Bring a file's bytes, or the names in a folder as far as its file system can, to the disk."""
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.close(descriptor)
+        if not (path.is_dir() and error.errno in _UNABLE):
+            raise OSError(error.errno, error.strerror, str(path)) from error

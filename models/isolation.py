@@ -1,7 +1,8 @@
 """A backend in a process of its own: built there, called over a pipe, ended with everything it started.
 
-GPU stages never share a process, since an engine gives its memory back reliably only by ending. This file knows no
-engine; it runs any class or function that can be imported by name, and forwards its methods.
+An engine gives its memory back reliably only by ending; those of plain torch may follow each other in one process
+(`models.shared_process`). This file knows no engine; it runs any class or function that can be imported by name, and
+forwards its methods.
 
     with IsolatedProcess(VllmGenerator, {"model": "…", …}, log_path=Path("run.log"), timeout_s=3600) as process:
         responses = process.call("generate", requests)
@@ -31,6 +32,7 @@ _START = (
     "from models.isolated_host import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _POLL_S = 0.2  # a dead process is noticed at once by the end of its pipe, or after this time if a grandchild holds it
+_VACATE_S = 60.0
 LOG_TAIL_BYTES, LOG_TAIL_LINES = 8192, 20
 # Threads that spin while they wait take the core from the thread they wait for, if others need the core too: the
 # first 2,048 responses took 12.0 s to embed beside another busy process, and 2.6 s with threads that sleep.
@@ -66,6 +68,7 @@ class IsolatedProcess:
             Exception: Whatever `build` raised, with its type where this process knows the type.
         """
         self._lock = threading.Lock()
+        self._timeout_s = timeout_s
         self._log = _open_log(log_path)
         self._connection, far_end = Pipe()
         self._process = _start(far_end, self._log)
@@ -82,8 +85,9 @@ class IsolatedProcess:
     ) -> None:
         """Give up the backend and build another in the same process; arguments and errors as at the start."""
         with self._lock:
-            self._log.close()
-            self._log = _open_log(log_path)
+            if log_path is not None:
+                self._log.close()
+                self._log = _open_log(log_path)
             self._build(build, arguments, log_path, timeout_s)
 
     @property
@@ -103,14 +107,20 @@ class IsolatedProcess:
             return self._exchange(Call(method, arguments), f"answer {self._name}.{method}", ends_on_error=False)
 
     def vacate(self) -> None:
-        """Give up the backend and its memory; the process waits for the next one."""
+        """Give up the backend and its memory; the process waits for the next one.
+
+        Raises:
+            ProcessDiedError: The process is dead or closed.
+            TimeoutError: It took longer than a minute; the process has been ended.
+        """
         with self._lock:
+            self._timeout_s = _VACATE_S
             self._exchange(Vacate(), f"give {self._name} up", ends_on_error=True)
 
     @property
-    def is_closed(self) -> bool:
-        """Whether the process was ended, by `close` or since it failed."""
-        return self._connection.closed
+    def has_ended(self) -> bool:
+        """Whether the process was ended, by `close`, by a failure or by somebody else."""
+        return self._connection.closed or self._process.poll() is not None
 
     def close(self) -> None:
         """End the process and all it started, at once. Safe to call twice."""

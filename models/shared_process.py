@@ -18,6 +18,7 @@ class SharedProcess:
 
     def __init__(self) -> None:
         self._process: IsolatedProcess | None = None
+        self._backend: _SharedBackend | None = None
 
     def start(
         self,
@@ -28,11 +29,15 @@ class SharedProcess:
         timeout_s: float | None,
     ) -> BackendProcess:
         """Build a backend in the process, in place of the one before; parameters and errors as of `IsolatedProcess`."""
-        if self._process is None or self._process.is_closed:
+        if self._backend is not None:
+            self._backend.close()
+        if self._process is None or self._process.has_ended:
+            self.close()
             self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
         else:
             self._process.replace(build, arguments, log_path=log_path, timeout_s=timeout_s)
-        return _SharedBackend(self._process)
+        self._backend = _SharedBackend(self._process)
+        return self._backend
 
     def close(self) -> None:
         """End the process. Safe to call twice."""
@@ -44,10 +49,20 @@ class _SharedBackend:
     """A backend in a shared process."""
 
     def __init__(self, process: IsolatedProcess) -> None:
-        self.call = process.call
         self._process: IsolatedProcess | None = process
 
+    def call(self, method: str, *arguments: Any) -> Any:
+        """As `IsolatedProcess.call`; a backend that was given up raises RuntimeError."""
+        if self._process is None:
+            raise RuntimeError("the backend was given up; another may be in its process")
+        return self._process.call(method, *arguments)
+
     def close(self) -> None:
+        """Give the backend up. A process that cannot do so ends: what was computed stands."""
         process, self._process = self._process, None
-        if process is not None and not process.is_closed:
+        if process is None or process.has_ended:
+            return
+        try:
             process.vacate()
+        except Exception:  # noqa: BLE001 (whatever it is, the process is of no more use)
+            process.close()

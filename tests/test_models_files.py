@@ -181,3 +181,15 @@ def test_two_writers_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
         one.write_text("one")
         other.write_text("other")
     assert contents(tmp_path) == {"file": "one"}
+
+
+def test_a_link_to_a_folder_is_replaced_and_what_it_named_stays(tmp_path: Path) -> None:
+    elsewhere, path = tmp_path / "elsewhere", tmp_path / "here" / "folder"
+    elsewhere.mkdir()
+    (elsewhere / "old").touch()
+    path.parent.mkdir()
+    path.symlink_to(elsewhere)
+    with whole_folder(path, is_replacing=True) as draft:
+        (draft / "new").touch()
+    assert not path.is_symlink() and [file.name for file in path.iterdir()] == ["new"]
+    assert [file.name for file in path.parent.iterdir()] == ["folder"] and (elsewhere / "old").exists()

@@ -200,6 +200,34 @@ def test_calls_from_several_threads_take_turns() -> None:
     assert sorted(totals) == list(range(1, 21))
 
 
+def test_a_shared_process_that_died_while_idle_costs_nobody(tmp_path: Path) -> None:
+    shared = SharedProcess()
+    first = shared.start(Backend, {"start": 1}, log_path=tmp_path / "log", timeout_s=30)
+    os.kill(first.call("process_id"), signal.SIGKILL)
+    first.close()  # what it computed stands
+    second = shared.start(Backend, {"start": 2}, log_path=tmp_path / "log", timeout_s=30)
+    process_id = second.call("process_id")
+    second.close()
+    os.kill(process_id, signal.SIGKILL)
+    assert is_gone_within(process_id, 5)
+    third = shared.start(Backend, {"start": 3}, log_path=tmp_path / "log", timeout_s=30)
+    assert third.call("add", 1) == 4
+    shared.close()
+
+
+def test_a_backend_whose_place_was_taken_answers_no_more(tmp_path: Path) -> None:
+    shared = SharedProcess()
+    first = shared.start(Backend, {"start": 1}, log_path=None, timeout_s=30)
+    second = shared.start(Backend, {"start": 10}, log_path=None, timeout_s=30)
+    with pytest.raises(RuntimeError, match="the backend was given up"):
+        first.call("add", 1)
+    first.close()
+    assert second.call("add", 1) == 11
+    with pytest.raises(ProcessDiedError, match="last words"):
+        second.call("leave")
+    shared.close()
+
+
 def start_script(script: str, *, start_new_session: bool = False) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])}
     return subprocess.Popen(
@@ -246,7 +274,7 @@ def test_after_a_death_or_a_failed_start_the_next_backend_gets_a_new_process(tmp
     first = shared.start(Backend, {"start": 1}, log_path=None, timeout_s=30)
     with pytest.raises(ModelLoadError):
         shared.start(Backend, {"start": -1}, log_path=tmp_path / "log", timeout_s=30)
-    with pytest.raises(ProcessDiedError, match="it was closed"):
+    with pytest.raises(RuntimeError, match="the backend was given up"):
         first.call("process_id")
     second = shared.start(Backend, {"start": 1}, log_path=tmp_path / "log", timeout_s=30)
     with pytest.raises(ProcessDiedError, match="last words"):

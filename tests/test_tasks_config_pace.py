@@ -19,7 +19,9 @@ from tasks.config.labels import LabelConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.config.section import Section, _Pace
 from tasks.curation.opening import open_run
+from tasks.errors import RunBusyError
 from tasks.labels.opening import open_label_run
+from tasks.runs import alone_on
 
 OF_GENERATE = {"prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization"}
 OF_JUDGE = {"concurrency", "requests_per_minute", "timeout_s", "max_retries"}
@@ -116,3 +118,27 @@ def test_a_run_whose_key_hashed_its_pace_is_taken_up(settings, sessions):
     assert open_run.fn(slow) == run_id
     with sessions() as session:
         assert runs.get_run(session, run_id).config_key == stored.key
+
+
+@on_sqlite
+def test_a_command_that_is_refused_leaves_the_pace_of_the_run_at_work(settings, sessions):
+    add(sessions, row(1, "Why?"))
+    run_id = open_run.fn(configured(embed={"timeout_s": 7}))
+    with alone_on(run_id):
+        assert open_run.fn(configured(embed={"timeout_s": 1})) == run_id
+        with pytest.raises(RunBusyError), alone_on(run_id):
+            pytest.fail("two processes work on it")
+        with sessions() as session:
+            assert runs.get_run(session, run_id).config["embed"]["timeout_s"] == 7
+
+
+@on_sqlite
+def test_of_an_old_run_and_a_new_one_the_exact_one_is_taken_up(settings, sessions):
+    add(sessions, row(1, "Why?"))
+    slow, quick = configured(embed={"timeout_s": 7}), configured(embed={"timeout_s": 8})
+    old = open_run.fn(slow)
+    with sessions.begin() as session:
+        stored = CurateConfig.model_validate(runs.get_run(session, old).config)
+        session.execute(update(Run).values(config_key=stored.stored_keys()[1]))
+    new = open_run.fn(quick)
+    assert new != old and open_run.fn(slow) == old and open_run.fn(quick) == new

@@ -1,4 +1,4 @@
-"""Any generator in a process of its own: the engine's memory comes back when the process ends."""
+"""Any generator in a process of its own: vLLM's alone, others' perhaps shared with the next."""
 
 from __future__ import annotations
 

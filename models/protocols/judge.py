@@ -1,6 +1,6 @@
 """Judge protocols of whole benchmarks: MT-Bench's grades, Arena-Hard's games against a baseline.
 
-A policy's answers come from any generator; scores are made in `protocol_scores`.
+A policy's answers come from any generator; scores are made in `models.protocols.scores`.
 """
 
 from __future__ import annotations

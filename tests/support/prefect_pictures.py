@@ -1,4 +1,6 @@
-"""Takes the pictures of the Prefect UI in docs/: python tests/prefect_pictures.py http://127.0.0.1:4200 [FLOW_RUN_ID]
+"""Takes the pictures of the Prefect UI in docs/:
+
+    python tests/support/prefect_pictures.py http://127.0.0.1:4200 [FLOW_RUN_ID]
 
 The server is one of `antipode up` with a finished run; the newest one of curate/manual unless another is named.
 """
