@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 CONFIDENCE = 0.95  # as in every interval the project reports
 # Nats: what float32 makes of the same sums in two batches. A margin that small is none.
@@ -72,6 +71,8 @@ def share(values: ArrayLike, clusters: ArrayLike) -> Interval:
 
 def t_quantile(confidence: float, degrees_of_freedom: int) -> float:
     """The t with P(|T| ≤ t) = `confidence` for Student's T."""
+    from scipy.special import stdtrit  # slow to load, and who only reads intervals needs none
+
     return float(stdtrit(degrees_of_freedom, (1 + confidence) / 2))
 
 

@@ -76,6 +76,23 @@ def test_a_command_that_only_looks_loads_no_engine_and_no_other_commands_setting
     assert loaded & CONFIGURATIONS <= {f"tasks.config.curation.{name}" for name in (configuration or "").split()}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "curate --source.name nowhere --model.name demo",
+        "label --pairs.run nowhere --annotator rubric",
+        "align --model.name /nowhere",
+        "evaluate 99 --evaluate.annotator rubric",
+        "up --nightly nowhere --model demo",
+    ],
+)
+def test_what_is_refused_at_once_has_loaded_no_prefect_which_reads_its_settings_then(folder, command):
+    ended = run(folder, *command.split(), code=RUN_AND_LIST)
+    loaded = set(ended.stderr.partition("loaded: ")[2].split())
+    assert "sys" in loaded and "no" in ended.stderr.partition("loaded: ")[0], ended.stderr[:300]
+    assert loaded & SLOW_TO_LOAD == set()
+
+
 def test_help_names_every_command_and_costs_no_library(folder):
     from flows.__main__ import COMMANDS as KNOWN
 

@@ -20,7 +20,7 @@ class Align(AlignConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.alignment.opening import check_alignment
+        from tasks.alignment.choices import check_alignment
 
         config, settings = AlignConfig.model_validate(self.model_dump()), Settings()
         check_alignment(config, settings)
@@ -35,7 +35,7 @@ class LdAlign(LdAlignConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.alignment.opening import check_alignment
+        from tasks.alignment.choices import check_alignment
 
         config, settings = LdAlignConfig.model_validate(self.model_dump()), Settings()
         check_alignment(config, settings)
@@ -58,7 +58,7 @@ class Evaluate(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.alignment.opening import check_evaluation
+        from tasks.alignment.choices import check_evaluation
 
         config, settings = EvaluationConfig.model_validate(self.model_dump()), Settings()
         check_evaluation(config, settings)

@@ -30,7 +30,7 @@ class Curate(CurateConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.curation.opening import check_curation
+        from tasks.curation.choices import check_curation
 
         config, settings = CurateConfig.model_validate(self.model_dump()), Settings()
         check_curation(config, settings)

@@ -18,7 +18,7 @@ class Label(LabelConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.labels.opening import check_labelling
+        from tasks.labels.choices import check_labelling
 
         config, settings = LabelConfig.model_validate(self.model_dump()), Settings()
         check_labelling(config, settings)

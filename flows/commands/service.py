@@ -33,7 +33,7 @@ class Up(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from flows.service.up import run_service
-        from tasks.curation.opening import check_nightly
+        from tasks.curation.choices import check_nightly
         from tasks.labels.people import person
 
         require_home()

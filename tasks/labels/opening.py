@@ -1,4 +1,4 @@
-"""Runs that label: opened or taken up; what cannot begin is refused before."""
+"""Runs that label: opened or taken up."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from prefect.cache_policies import NO_CACHE
 
 from db.engine import Sessions
 from tasks.config.labels import LabelConfig
-from tasks.database import open_database
 from tasks.labels.labellers import holds_model
 from tasks.labels.pairs import chosen_pairs
-from tasks.named_models import check_model
 from tasks.run_kinds import LABELLING
 from tasks.runs import find_or_open, opened
-from tasks.settings import Settings
 
 
 @task(name="open label run", task_run_name="open label run", cache_policy=NO_CACHE)
@@ -41,17 +38,3 @@ def open_label_run(config: LabelConfig) -> int:
             )
 
     return opened(open_once)
-
-
-def check_labelling(config: LabelConfig, settings: Settings) -> None:
-    """Refuse a labelling that cannot begin.
-
-    Raises:
-        LookupError: If there is no such curation run.
-        NothingToDoError: If it has no pair that fits.
-        ModelLoadError: If a folder holds no reward model.
-    """
-    with open_database(settings) as sessions, sessions() as session:
-        chosen_pairs(session, config.pairs)
-        if config.annotator == "reward_model" and config.reward_model.name:
-            check_model(sessions, config.reward_model.name, settings)

@@ -18,7 +18,8 @@ from db import runs
 from db.engine import Session, Sessions
 from db.labels import snapshots
 from db.labels.new_labels import NewLabels, new_labels, rows_beyond
-from tasks.alignment.opening import chosen_base, fixed, open_align_run, open_fixed
+from tasks.alignment.choices import chosen_base
+from tasks.alignment.opening import fixed, open_align_run, open_fixed
 from tasks.config.alignment import AlignConfig
 from tasks.config.service import TriggerConfig
 from tasks.database import open_database
