@@ -1,4 +1,4 @@
-"""The nearest responses among millions: exact cosine search over FAISS. The only file that says faiss.
+"""The nearest responses among millions: exact cosine search over FAISS. The only file that imports faiss.
 
 FAISS proposes candidates; this file ranks them, because FAISS leaves the order of equal similarities open, and differs
 between the CPU and the GPU there. Knows no database and no file: the index is rebuilt from the vectors it is given.

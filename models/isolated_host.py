@@ -46,7 +46,7 @@ class Failure(NamedTuple):
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """What is left of it on the way."""
+        """The exception in a form that can be sent."""
         kind = type(error)
         return cls(kind.__module__, f"{kind.__qualname__}: {error}", traceback.format_exc(), _pickled(error))
 

@@ -32,7 +32,7 @@ _START = (
 )
 _POLL_S = 0.2  # a dead process is noticed at once by the end of its pipe, or after this time if a grandchild holds it
 LOG_TAIL_BYTES, LOG_TAIL_LINES = 8192, 20
-# Threads that wait for each other by spinning take the core from the one they wait for, where others want it too: the
+# Threads that spin while they wait take the core from the thread they wait for, if others need the core too: the
 # first 2,048 responses took 12.0 s to embed beside another busy process, and 2.6 s with threads that sleep.
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -140,7 +140,7 @@ class IsolatedProcess:
         self._exchange(Build(build, dict(arguments), log), f"start {self._name}", ends_on_error=True)
 
     def _exchange(self, message: object, task: str, *, ends_on_error: bool) -> Any:
-        """Send a message and wait for its answer; an interruption ends the process, whose answer nobody awaits."""
+        """Send a message and wait for its answer; an interruption ends the process, since nobody reads the answer."""
         if self._connection.closed:
             raise ProcessDiedError(f"{self._name} cannot {task}: it was closed; start a new one", self._exit_code())
         try:
@@ -168,9 +168,9 @@ class IsolatedProcess:
                     )
             return self._connection.recv()
         except (EOFError, ConnectionError) as error:
-            raise self._death(task) from error
+            raise self._died_error(task) from error
 
-    def _death(self, task: str) -> ProcessDiedError:
+    def _died_error(self, task: str) -> ProcessDiedError:
         code = self._exit_code()
         cause = f"exit code {code}" if code >= 0 else f"signal {-code}, {signal.Signals(-code).name}"
         hint = "; out of memory is the usual cause" if code == -signal.SIGKILL else ""

@@ -12,8 +12,8 @@ from models.isolation import BackendProcess, IsolatedProcess
 class SharedProcess:
     """One process for backends that follow each other; it starts with the first.
 
-    For backends of plain torch, which give their memory back when they are given up. What does not (vLLM, a training)
-    gets a process of its own.
+    For backends of plain torch, which free their memory when they are dropped. Others (vLLM, a training) need a
+    process of their own.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class SharedProcess:
             self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
         else:
             self._process.replace(build, arguments, log_path=log_path, timeout_s=timeout_s)
-        return _Tenant(self._process)
+        return _SharedBackend(self._process)
 
     def close(self) -> None:
         """End the process. Safe to call twice."""
@@ -40,7 +40,7 @@ class SharedProcess:
             self._process.close()
 
 
-class _Tenant:
+class _SharedBackend:
     """A backend in a shared process."""
 
     def __init__(self, process: IsolatedProcess) -> None:

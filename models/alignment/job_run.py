@@ -65,7 +65,7 @@ def run_job(job: TrainingJob, folder: Path) -> None:
     """
     steps = math.ceil(len(job.train) / job.settings.batch_size) * job.settings.epochs
     arguments = _arguments(job.settings, folder, steps=steps)
-    _check(job.settings, arguments.world_size)
+    _check_settings(job.settings, arguments.world_size)
     with _resource_errors(folder):
         _train_and_save(job, folder, arguments)
 
@@ -77,17 +77,17 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
     model = load_policy(job.model, revision=job.revision, settings=settings)
     is_main = arguments.process_index == 0
     if is_main:
-        _remove_torn(folder)
-    checkpoint = _newest(folder / _CHECKPOINTS)
-    with PeakMemory() as memory, _Sink(folder, is_main=is_main, checkpoint=checkpoint) as sink:
-        callback = HeldOutCallback(settings.evaluate_every, sink.write_step)
+        _remove_incomplete(folder)
+    checkpoint = _newest_checkpoint(folder / _CHECKPOINTS)
+    with PeakMemory() as memory, _MetricsWriter(folder, is_main=is_main, checkpoint=checkpoint) as writer:
+        callback = HeldOutCallback(settings.evaluate_every, writer.write_step)
         trainer = PolicyTrainer(
             settings=settings,
             held_out=held_out,
             kl_rows=kl_rows,
             pad_token_id=tokenizer.pad_token_id or 0,
             shares_prompt=sharing_obstacle(model) is None,
-            on_points=sink.write_points,
+            on_points=writer.write_points,
             model=model,
             args=arguments,
             train_dataset=RowDataset(train),
@@ -107,7 +107,7 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
             response_tokens=response_tokens,
-            metrics=sink.last_held_out,
+            metrics=writer.last_held_out,
         )
         write_result(folder, result, tuple(unfit))
         shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
@@ -127,15 +127,17 @@ def _rows(job: TrainingJob, tokenizer: Any) -> tuple[list[Row], list[Row], list[
     _check_rows(method, rows)
     measured, unfit_held_out = tokenize_examples(tokenizer, list(job.held_out), max_length=limit)
     unfit += [UnfitExample(example.position + len(train), example.reason) for example in unfit_held_out]
-    held_out = _alike([Row(job.held_out[at], tokens) for at, tokens in measured.items()])
+    held_out = _pairs_if_any([Row(job.held_out[at], tokens) for at, tokens in measured.items()])
     sampled, _ = tokenize_examples(tokenizer, list(job.kl_examples), max_length=limit)
     return rows, held_out, [Row(job.kl_examples[at], tokens) for at, tokens in sampled.items()], unfit
 
 
 def _check_rows(method: Method, rows: list[Row]) -> None:
-    alone = sum(row.example.rejected is None for row in rows)
-    if method != "sft" and alone:
-        raise ValueError(f"{method} compares two responses, {alone} of {len(rows)} examples have none that is rejected")
+    without_rejected = sum(row.example.rejected is None for row in rows)
+    if method != "sft" and without_rejected:
+        raise ValueError(
+            f"{method} compares two responses, {without_rejected} of {len(rows)} examples have none that is rejected"
+        )
     examples = [row.example for row in rows]
     missing = sum(None in (example.reference_chosen_logps, example.reference_rejected_logps) for example in examples)
     if method in METHODS_WITH_REFERENCE and missing:
@@ -145,7 +147,7 @@ def _check_rows(method: Method, rows: list[Row]) -> None:
         )
 
 
-def _alike(rows: list[Row]) -> list[Row]:
+def _pairs_if_any(rows: list[Row]) -> list[Row]:
     """Only the pairs, if there are any: a forward pass takes rows of one kind."""
     pairs = [row for row in rows if row.tokens.rejected_ids is not None]
     return pairs or rows
@@ -188,14 +190,14 @@ def _world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _check(settings: TrainingSettings, world_size: int) -> None:
+def _check_settings(settings: TrainingSettings, world_size: int) -> None:
     """Refuse settings that cannot be kept.
 
     Raises:
         ValueError: The batch does not divide into the devices' passes, or the GPU has no bfloat16.
     """
-    at_once = settings.examples_per_device * world_size
-    if settings.batch_size % at_once:
+    examples_per_pass = settings.examples_per_device * world_size
+    if settings.batch_size % examples_per_pass:
         raise ValueError(
             f"batch_size {settings.batch_size} must be a multiple of examples_per_device "
             f"{settings.examples_per_device} × {world_size} devices; change one of them"
@@ -209,11 +211,11 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folders, key=lambda path: int(path.name.partition("-")[2]))
 
 
-def _newest(folder: Path) -> Path | None:
+def _newest_checkpoint(folder: Path) -> Path | None:
     return next(reversed(_checkpoints(folder)), None)
 
 
-def _remove_torn(folder: Path) -> None:
+def _remove_incomplete(folder: Path) -> None:
     """Remove a model and checkpoints that were cut off: a checkpoint's state is written last."""
     shutil.rmtree(folder / DRAFT, ignore_errors=True)
     for path in _checkpoints(folder / _CHECKPOINTS):
@@ -237,11 +239,11 @@ def _resource_errors(folder: Path) -> Iterator[None]:
         has_no_room = getattr(error, "errno", None) in _NO_ROOM or any(word in str(error) for word in _NO_ROOM_WORDS)
         if not has_no_room:
             raise
-        _remove_torn(folder)
+        _remove_incomplete(folder)
         raise DiskFullError(str(folder), shutil.disk_usage(folder).free) from error
 
 
-class _Sink:
+class _MetricsWriter:
     """Writes what is measured to the metrics' file and to TensorBoard; only the main process writes."""
 
     def __init__(self, folder: Path, *, is_main: bool, checkpoint: Path | None) -> None:
@@ -250,7 +252,7 @@ class _Sink:
         self._step = 0 if checkpoint is None else int(checkpoint.name.partition("-")[2])
         self.last_held_out: dict[str, float] = {}
 
-    def __enter__(self) -> _Sink:
+    def __enter__(self) -> _MetricsWriter:
         if self._is_main:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -277,7 +279,7 @@ class _Sink:
             self._file.flush()
 
     def write_step(self, done: int, total: int) -> None:
-        """Tell how far it is."""
+        """Write how many steps are done."""
         if self._is_main:
             self._file.write(metrics_line(StepsDone(done, total)))
             self._file.flush()

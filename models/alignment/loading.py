@@ -89,7 +89,7 @@ def _load(model: str, *, revision: str | None, dtype: torch.dtype, is_quantized:
 
 
 def _switch_off_dropout(network: nn.Module) -> None:
-    """The layers', and the rates that attention keeps as a number; the configuration that is saved stays."""
+    """Set the layers' rates to 0, and those that attention keeps as numbers; the saved configuration keeps its own."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -1,4 +1,4 @@
-"""Peak memory of what runs meanwhile: the GPU's own count, or this process's resident memory above where it began."""
+"""Peak memory of a block of code: the GPU's own count, or this process's resident memory above that at its start."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class PeakMemory:
     """Measures from entering to leaving. `peak_bytes` is there at any time.
 
-    On a GPU it counts all that the process has allocated there, weights included. On a CPU it counts what came on top
-    of the memory that was in use at the beginning, sampled fifty times a second.
+    On a GPU it counts all that the process has allocated there, weights included. On a CPU it counts what is used
+    above the memory in use at the start, sampled fifty times a second.
     """
 
     def __enter__(self) -> PeakMemory:
-        """Begin."""
+        """Start measuring."""
         self._has_gpu = torch.cuda.is_available()
         if self._has_gpu:
             torch.cuda.reset_peak_memory_stats()
@@ -32,7 +32,7 @@ class PeakMemory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop measuring."""
         if not self._has_gpu:
             self._is_over.set()
             self._thread.join()

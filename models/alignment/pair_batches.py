@@ -17,9 +17,9 @@ def collate(examples: Sequence[TokenizedExample], *, pad_token_id: int, shares_p
     """The batch of some examples, chosen and rejected in the same forward pass.
 
     With `shares_prompt` an example is one sequence [prompt, chosen, rejected], and short ones are packed into one row:
-    `segments` and `prompt_segments` (r, l) say who sees whom, `position_ids` (r, l) start again at the prompt's end.
-    Without, chosen and rejected are two rows padded on the right, with a plain `attention_mask`: the slow twin, for
-    models whose attention is not full.
+    `segments` and `prompt_segments` (r, l) say which tokens see which, `position_ids` (r, l) start again at the
+    prompt's end. Without, chosen and rejected are two rows padded on the right, with a plain `attention_mask`: slower,
+    for models whose attention is not full.
 
     In both forms: `input_ids` (r, l); `state_places` (n,) where in the flattened rows the state lies that predicts the
     response token in `targets` (n,); `token_counts` (b, 2), or (b, 1) without rejected: each response's share of n, in
@@ -54,11 +54,11 @@ def collate_groups(groups: Sequence[PromptGroup], *, pad_token_id: int, shares_p
     segment = 0
     for (row, start), (prompt, responses) in zip(corners, sequences, strict=True):
         segment += 1
-        prompt_segment, first = segment, start + len(prompt)
+        prompt_segment, prompt_end = segment, start + len(prompt)
         _write(input_ids[row], start, prompt)
-        segments[row, start:first] = segment
-        position_ids[row, start:first] = torch.arange(len(prompt))
-        end = first
+        segments[row, start:prompt_end] = segment
+        position_ids[row, start:prompt_end] = torch.arange(len(prompt))
+        end = prompt_end
         for response in responses:
             segment += 1
             begin, end = end, end + len(response)
@@ -66,7 +66,7 @@ def collate_groups(groups: Sequence[PromptGroup], *, pad_token_id: int, shares_p
             segments[row, begin:end] = segment
             position_ids[row, begin:end] = torch.arange(len(prompt), len(prompt) + len(response))
             # The prompt's last state predicts the first token of every response.
-            state_places += [row * shape[1] + column for column in (first - 1, *range(begin, end - 1))]
+            state_places += [row * shape[1] + column for column in (prompt_end - 1, *range(begin, end - 1))]
         prompt_segments[row, start:end] = prompt_segment
     responses = [ids for _, group in groups for ids in group]
     batch = {

@@ -51,9 +51,9 @@ def train(
         FolderInUseError: Another process trains in the folder.
         ModelLoadError: The start model does not load.
     """
-    done = read_result(job.folder)
-    metrics = _Tail(job.folder / METRICS)
-    if done is None:
+    result = read_result(job.folder)
+    metrics = _MetricsReader(job.folder / METRICS)
+    if result is None:
         with (
             IsolatedProcess(TrainingProcess, {"job": job}, log_path=log_path, timeout_s=timeout_s) as process,
             ThreadPoolExecutor(1) as pool,
@@ -67,12 +67,12 @@ def train(
                 raise
             metrics.pass_on(on_metrics, on_step)
             running.result()
-        done = read_result(job.folder)
+        result = read_result(job.folder)
     else:
         metrics.pass_on(on_metrics, on_step)
-    if done is None:
+    if result is None:
         raise TrainingFailedError(str(job.folder), "it ended without a result")
-    return done
+    return result
 
 
 class TrainingProcess:
@@ -105,7 +105,7 @@ def run_folder(folder: Path) -> None:
     run_job(read_job(folder), folder)
 
 
-class _Tail:
+class _MetricsReader:
     """Reads the metrics' file: first all of it, then what was added since the last call."""
 
     def __init__(self, path: Path) -> None:

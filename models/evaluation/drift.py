@@ -40,14 +40,14 @@ def embedding_drift(base: Floats, policy: Floats, offsets: NDArray[np.integer], 
         )
     rows = np.arange(len(base))
     is_usable = np.isfinite(pair_similarities(base, rows, rows)) & np.isfinite(pair_similarities(policy, rows, rows))
-    usable = [np.where(is_usable[:, None], each, np.nan).astype(np.float64) for each in (base, policy)]
-    easy = [select_pairs(each, offsets, strategy="easy", seed=0) for each in usable]
+    usable = [np.where(is_usable[:, None], vectors, np.nan).astype(np.float64) for vectors in (base, policy)]
+    easy = [select_pairs(vectors, offsets, strategy="easy", seed=0) for vectors in usable]
     has_both = easy[0].has_pair & easy[1].has_pair
     is_same = (easy[0].first == easy[1].first) & (easy[0].second == easy[1].second)
     first, second = _pairs(offsets, is_usable)
-    pairs = [pair_similarities(each, first, second).astype(np.float64) for each in usable]
+    pairs = [pair_similarities(vectors, first, second).astype(np.float64) for vectors in usable]
     edges = np.histogram_bin_edges(np.concatenate(pairs), bins) if first.size else np.zeros(0)
-    counts = [np.histogram(each, edges)[0] if first.size else np.zeros(0, int) for each in pairs]
+    counts = [np.histogram(cosines, edges)[0] if first.size else np.zeros(0, int) for cosines in pairs]
     return Drift(
         response_count=int(is_usable.sum()),
         left_out_count=int((~is_usable).sum()),

@@ -70,7 +70,7 @@ def run_lm_eval(
     log_path: Path,
     timeout_s: float | None,
 ) -> dict[str, dict[str, float]]:
-    """Measure a model; task to metric to value, with standard errors, as lm-eval names them without its filter "none".
+    """Measure a model: task → metric → value, standard errors too, under lm-eval's names without its filter "none".
 
     So "acc" and "acc_stderr", but "exact_match,strict-match". Tasks of `DEFAULT_TASKS` get the few-shot examples it
     names, others what their own files say. A standard error that lm-eval cannot tell (fewer than two questions) is
@@ -114,7 +114,7 @@ def _with_examples(manager: Any, name: str) -> Any:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Of "acc,none": 0.5, "alias": "…", "acc_stderr,none": "N/A" only the number, as "acc"."""
+    """The numbers alone: {"acc,none": 0.5, "alias": "…", "acc_stderr,none": "N/A"} becomes {"acc": 0.5}."""
     return {
         name.removesuffix(",none"): float(value)
         for name, value in metrics.items()

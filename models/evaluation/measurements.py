@@ -21,7 +21,7 @@ class MeasurementsVersionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSummary:
-    """What an annotator made of a policy's responses beside a baseline's.
+    """An annotator's verdicts on a policy's responses against a baseline's, summed up.
 
     Attributes:
         win: share of comparisons the policy won, the mean over prompts; with `tie` and `lose` 1.
@@ -57,7 +57,7 @@ class ComparisonSummary:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> ComparisonSummary:
-        """The record of which `as_dict` wrote the figures."""
+        """The record that `as_dict` wrote."""
         controlled = stored["length_controlled"]
         intervals = {
             "rate": Interval(*stored["rate"]),
@@ -68,7 +68,7 @@ class ComparisonSummary:
 
 @dataclass(frozen=True, slots=True)
 class RewardSummary:
-    """What a policy makes of held-out preferences, measured against its reference (`statistics.reward_summary`)."""
+    """A policy's figures on held-out preferences, measured against its reference (`rewards.reward_summary`)."""
 
     margin: Interval
     loss: Interval
@@ -90,7 +90,7 @@ class RewardSummary:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, float | None]) -> RewardSummary:
-        """The record of which `as_dict` wrote the numbers; None is ∞, below a finite value −∞."""
+        """The record that `as_dict` wrote; None is read as ∞, as the lower bound of a finite value as −∞."""
         return cls(*(_interval(stored, name) for name in ("margin", "loss", "accuracy", "perplexity")))
 
 
@@ -105,7 +105,7 @@ class TextScores(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What a policy was measured at on what was held out; None where there was nothing to measure it on.
+    """A policy's figures on held-out examples; None where there was nothing to measure.
 
     `key` names the held-out examples by their texts, None where an older version stored no key.
     """
@@ -127,7 +127,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What the embeddings of n responses of g prompts changed by; None where there is nothing to measure.
+    """How far the embeddings of n responses to g prompts moved; None where there is nothing to measure.
 
     Attributes:
         response_count: responses measured.
@@ -166,7 +166,7 @@ class Drift:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Drift:
-        """The record of which `as_dict` wrote the figures."""
+        """The record that `as_dict` wrote."""
         spreads = {name: stored[name] and Spread(**stored[name]) for name in ("correlation", "cosine")}
         lists = {name: tuple(stored[name]) for name in ("similarity_edges", "base_counts", "policy_counts")}
         return cls(**{**stored, **spreads, **lists})
@@ -174,7 +174,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """All that an evaluation came to so far; None is what was not measured, or nobody has compared.
+    """All measurements of an evaluation so far; None: not measured, or nobody has compared.
 
     `drift`: context of the embeddings ("response", "prompt_and_response") to how far they moved.
     """
@@ -184,7 +184,7 @@ class Measurements:
     drift: Mapping[str, Drift] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON that is stored: a key for each thing measured, `{}` where it was to be and could not."""
+        """The JSON that is stored: a key for each thing measured, `{}` where there was nothing to measure."""
         stored: dict[str, Any] = {"version": VERSION}
         if self.comparison is not None:
             stored["comparison"] = self.comparison.as_dict()
@@ -200,7 +200,7 @@ class Measurements:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Measurements:
-        """The record of which `as_dict` wrote the JSON.
+        """The record that `as_dict` wrote.
 
         Raises:
             MeasurementsVersionError: If it is of another version.

@@ -64,7 +64,7 @@ def label_studio_labels(row: Row) -> Iterator[Row | RowError]:
     """
     if "annotation_id" in row:
         if row["annotation_id"] is not None:  # null: a task nobody has annotated
-            yield _attempt(row, row, _minimal_answers(row), row.get("annotator"))
+            yield _label_or_error(row, row, _minimal_answers(row), row.get("annotator"))
         return
     data = row.get("data")
     annotations = row.get("annotations", row.get("completions"))  # `completions`: until Label Studio 1.0
@@ -75,10 +75,10 @@ def label_studio_labels(row: Row) -> Iterator[Row | RowError]:
         if not isinstance(annotation, Mapping):
             yield RowError(f"annotation: expected an object, got {described(annotation)}")
             continue
-        yield _attempt(data, annotation, _answers(annotation), annotation.get("completed_by"))
+        yield _label_or_error(data, annotation, _answers(annotation), annotation.get("completed_by"))
 
 
-def _attempt(data: Row, annotation: Row, answers: Row, annotator: object) -> Row | RowError:
+def _label_or_error(data: Row, annotation: Row, answers: Row, annotator: object) -> Row | RowError:
     try:
         verdict = "skip" if annotation.get("was_cancelled") is True else _verdict(answers)
         label = {name: data[name] for name in PAIR_COLUMNS if name in data}

@@ -113,16 +113,18 @@ def write_preferences(
         FileExistsError: If `path` is a folder that is no saved data set.
     """
     records = (as_record(row, shape) for row in rows)
-    about = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
+    metadata_json = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
     require_replaceable(path)
     if format == "datasets":
         with whole_folder(path, is_replacing=True) as draft:
-            return _write_datasets(records, draft, shape, about)
-    with ExitStack() as both:
+            return _write_datasets(records, draft, shape, metadata_json)
+    with ExitStack() as files:
         if format == "jsonl":  # the last to take its place
-            both.enter_context(whole_file(meta_path(path))).write_text(about + "\n", encoding="utf-8")
-        draft = both.enter_context(whole_file(path))
-        count = write_lines(records, draft) if format == "jsonl" else _write_parquet(records, draft, shape, about)
+            files.enter_context(whole_file(meta_path(path))).write_text(metadata_json + "\n", encoding="utf-8")
+        draft = files.enter_context(whole_file(path))
+        count = (
+            write_lines(records, draft) if format == "jsonl" else _write_parquet(records, draft, shape, metadata_json)
+        )
         if path.is_dir():
             shutil.rmtree(path)  # a data set: no file takes a folder's place
         return count
@@ -173,10 +175,10 @@ def _row_key(row: PreferenceRow) -> str:
     return content_key(turns, row.chosen, row.rejected)
 
 
-def _write_parquet(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
+def _write_parquet(records: Iterator[Record], path: Path, shape: TrainerShape, metadata_json: str) -> int:
     from pyarrow import parquet
 
-    schema = _schema(shape).with_metadata({_METADATA_KEY: about.encode()})
+    schema = _schema(shape).with_metadata({_METADATA_KEY: metadata_json.encode()})
     count = 0
     with parquet.ParquetWriter(path, schema) as writer:
         for batch in _batches(records, schema):
@@ -185,7 +187,7 @@ def _write_parquet(records: Iterator[Record], path: Path, shape: TrainerShape, a
     return count
 
 
-def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, about: str) -> int:
+def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, metadata_json: str) -> int:
     from datasets import Dataset, DatasetInfo, disable_progress_bars
     from datasets.table import MemoryMappedTable
     from pyarrow import ipc
@@ -200,13 +202,13 @@ def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, 
         # without it the data set is given a random fingerprint, and the folder is never twice the same
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     rows = Dataset(
-        MemoryMappedTable.from_file(str(stream)), info=DatasetInfo(description=about), fingerprint=fingerprint
+        MemoryMappedTable.from_file(str(stream)), info=DatasetInfo(description=metadata_json), fingerprint=fingerprint
     )
     disable_progress_bars()
     rows.save_to_disk(str(path), num_shards=None if len(rows) else 1)  # no shard at all could not be loaded
     count = len(rows)
     shutil.rmtree(stream.parent)
-    (path / "meta.json").write_text(about + "\n", encoding="utf-8")
+    (path / "meta.json").write_text(metadata_json + "\n", encoding="utf-8")
     return count
 
 

@@ -19,7 +19,7 @@ class Generator(Protocol):
 
         `token_count` counts every sampled token, the end token and those of a stop string included. Prompts that leave
         no room for `max_tokens` raise PromptTooLongError with their positions before anything is sampled; only a
-        server's generator learns it too late.
+        server's generator finds out while it samples.
         """
         ...
 

@@ -42,7 +42,7 @@ class GenerationServerError(RuntimeError):
 class OpenAIGenerator:
     """Samples with one chat request per response, each with its own seed, several at a time.
 
-    Whether a seed is honoured is the server's affair. A reply the server ended for another reason than its length (a
+    Whether it honours a seed is up to the server. A reply the server ended for another reason than its length (a
     content filter, say) counts as `stop`.
     """
 
@@ -82,7 +82,7 @@ class OpenAIGenerator:
 
         Raises:
             GenerationServerError: The server cannot be reached, refuses, or answers nonsense.
-            PromptTooLongError: The server says so of some prompts; the other samples are lost.
+            PromptTooLongError: The server finds some prompts too long; the other samples are lost.
         """
         return run_blocking(self._generate(requests))
 
@@ -161,20 +161,20 @@ class OpenAIGenerator:
     def _failure(self, error: Exception) -> GenerationServerError:
         import openai
 
-        says = shortened(str(error), 300)
+        error_text = shortened(str(error), 300)
         match error:
             case openai.APITimeoutError():
                 cause = f"gave no answer within {self._timeout_s:g} s; raise the time limit or lower the concurrency"
             case openai.APIConnectionError():
-                cause = f"cannot be reached ({says}); check the address and that the server runs"
+                cause = f"cannot be reached ({error_text}); check the address and that the server runs"
             case openai.AuthenticationError() | openai.PermissionDeniedError():
                 cause = "refuses the API key; set the right one"
             case openai.NotFoundError():
-                cause = f"has no model {self._model!r}, or is no OpenAI-compatible API ({says}); check both names"
+                cause = f"has no model {self._model!r}, or is no OpenAI-compatible API ({error_text}); check both names"
             case openai.APIStatusError():
-                cause = f"refused the request: {says}"
+                cause = f"refused the request: {error_text}"
             case _:
-                cause = f"answered something that is no JSON: {says}"
+                cause = f"answered something that is no JSON: {error_text}"
         is_temporary = not isinstance(error, openai.APIStatusError) or may_pass(error.status_code)
         return GenerationServerError(f"the server {self._base_url} {cause}", is_temporary)
 

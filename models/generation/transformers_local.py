@@ -105,9 +105,9 @@ class TransformersGenerator:
                 stopping_criteria=[StopStrings(self._tokenizer, parameters.stop, prompt_width=width)],
             )
         rows = output[:, width:].tolist()
-        return [self._read(row, seed) for row, seed in zip(rows, seeds, strict=True)]
+        return [self._response(row, seed) for row, seed in zip(rows, seeds, strict=True)]
 
-    def _read(self, row: list[int], seed: int) -> GeneratedResponse:
+    def _response(self, row: list[int], seed: int) -> GeneratedResponse:
         return read_response(row, seed=seed, decode=self._decode, end_ids=self._end_ids, stop=self._parameters.stop)
 
     def _decode(self, ids: Sequence[int]) -> str:

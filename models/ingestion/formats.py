@@ -65,7 +65,7 @@ def prompt_columns(prompt_column: str | None) -> tuple[str, ...]:
 
 
 def recognised_format(rows: Iterable[Row], prompt_column: str | None) -> SourceFormat | None:
-    """The one format the rows' columns and types speak for, None if there is none.
+    """The format that the rows' columns and types fit, None if there is none.
 
     A column counts if any of the rows has a value in it. Of several formats the one that uses more of the columns wins:
     a row with messages and a pair is a preference, one with a prompt and responses is more than a prompt.
@@ -77,10 +77,10 @@ def recognised_format(rows: Iterable[Row], prompt_column: str | None) -> SourceF
                 sample.setdefault(column, value)
     candidates = SOURCE_FORMATS if prompt_column is None else FORMATS_WITH_PROMPT_COLUMN
     columns = prompt_columns(prompt_column)
-    return next((name for name, fits in _SIGNS.items() if name in candidates and fits(sample, columns)), None)
+    return next((name for name, fits in _RECOGNISERS.items() if name in candidates and fits(sample, columns)), None)
 
 
-_SIGNS: dict[SourceFormat, Callable[[Row, tuple[str, ...]], bool]] = {
+_RECOGNISERS: dict[SourceFormat, Callable[[Row, tuple[str, ...]], bool]] = {
     "shp-2": lambda row, _: {"history", "human_ref_A", "human_ref_B"} <= row.keys(),
     "ultrafeedback": lambda row, _: "instruction" in row and isinstance(row.get("completions"), list),
     "preference": lambda row, columns: (
@@ -241,11 +241,11 @@ def _check_prompt_is_in(row: Row, columns: tuple[str, ...], prompt: Prompt) -> N
     column = first_present(row, columns)
     if column is None:
         return
-    named = _prompt(row, (column,))
-    if named != prompt and not _is_a_turn_of(named, prompt.messages):
+    column_prompt = _prompt(row, (column,))
+    if column_prompt != prompt and not _is_a_turn_of(column_prompt, prompt.messages):
         raise RowError(f"column {column!r} is not the prompt of the dialogues in 'chosen' and 'rejected'")
 
 
-def _is_a_turn_of(named: Prompt, messages: Iterable[Message]) -> bool:
+def _is_a_turn_of(column_prompt: Prompt, messages: Iterable[Message]) -> bool:
     turns = (message.content.strip() for message in messages if message.role == "user")
-    return len(named.messages) == 1 and named.text.strip() in turns
+    return len(column_prompt.messages) == 1 and column_prompt.text.strip() in turns

@@ -1,4 +1,4 @@
-"""What a reader hands on: one row as the source has it, or the problem that kept it from being read."""
+"""What a reader yields: one row as the source has it, or the problem that kept it from being read."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ class Budget:
     """A hard limit that several labellers may share; None is no limit.
 
     A request is counted, and the most it can cost is set aside, before it is sent; when its reply is in, what it did
-    cost takes the place of what was set aside. A ledger that outlives the process is told of both in time: wherever
-    the process is killed, its sums are never less than what is spent.
+    cost takes the place of what was set aside. A ledger that outlives the process is kept up to date: wherever the
+    process is killed, its sums are never less than what is spent.
 
     Attributes:
         max_requests: HTTP requests that may be sent, retries included.
@@ -36,9 +36,9 @@ class Budget:
             max_cost: See above.
             spent_requests: What earlier runs spent.
             spent_cost: What earlier runs spent.
-            ledger: Told of everything that is spent, as requests and money to add, before it is spent: (1, the most it
-                can cost) before a request is sent, and (0, the difference) when its cost is known, mostly negative.
-                By one thread at a time; it may block. If it raises, so does what called it.
+            ledger: Called with the requests and the money to add: (1, the most it can cost) before a request is sent,
+                and (0, the difference, mostly negative) when its cost is known. One thread at a time calls it; it may
+                block. What it raises, `reserve` and `settle` raise.
         """
         self.max_requests = max_requests
         self.max_cost = max_cost

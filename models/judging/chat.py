@@ -108,7 +108,7 @@ class ChatClient:
             cost = most  # if the reply is lost on its way the server may still charge it
             async with asyncio.timeout(self._terms.timeout_s):  # the library's limit starts anew with every byte
                 completion = await self._send(messages, seed, choices)
-            reply = self._read(completion, most)
+            reply = self._stored_reply(completion, most)
             cost = reply.cost
             return reply
         except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: the body is no JSON
@@ -156,7 +156,7 @@ class ChatClient:
             extra_body=extra,
         )
 
-    def _read(self, completion: Any, most: float) -> StoredReply:
+    def _stored_reply(self, completion: Any, most: float) -> StoredReply:
         """The reply. One without a credible number of tokens is charged the most it can have cost."""
         try:
             text = completion.choices[0].message.content or ""

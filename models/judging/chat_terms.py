@@ -1,4 +1,4 @@
-"""On which terms one model on one server is asked. Sends nothing."""
+"""The terms on which one model on one server is asked: sampling, limits, prices. Sends nothing."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class ChatTerms:
     output_price: float
 
     def __post_init__(self) -> None:
-        """Refuse terms under which nobody asks.
+        """Refuse terms that allow no request.
 
         Raises:
-            ValueError: No request may be in flight.
+            ValueError: `concurrency` is below 1.
         """
         if self.concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, got {self.concurrency}")

@@ -1,4 +1,4 @@
-"""How a judge's call ends early, with what it has so far for the caller to store, and how a single question does."""
+"""Errors that end a judge's call early, with the opinions so far for the caller to store, or a single question."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ChatError(Exception):
         is_temporary: Whether the same question may get one later.
         is_hopeless: Whether every other question would fail in the same way (key, model's name).
         is_refused: Whether the server refuses this question, and may well answer others (length, content policy).
-        is_too_long: Whether, of those, it says that the question is too long.
+        is_too_long: Whether it is refused because it is too long.
         pause_s: The pause the server asks for, in seconds; None if it asks for none.
         requests: Requests sent for it.
         cost: What they cost, or may have cost where the reply was lost.

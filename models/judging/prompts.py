@@ -50,7 +50,7 @@ _FORMS: dict[JudgePrompt, _Form] = {
         {"m": "left", "M": "right"},
         is_case_sensitive=True,
     ),
-    # Words and letters none of which begins another one, even if a reply is cut off or its case is changed.
+    # No answer is the beginning of another one, even if a reply is cut off or its case is changed.
     "with_tie": _Form(
         "A",
         "B",

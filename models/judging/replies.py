@@ -25,7 +25,7 @@ class ReplyStore(Protocol):
     """
 
     def get(self, keys: Sequence[str]) -> Mapping[str, StoredReply]:
-        """Those of the keys that have a reply."""
+        """The stored replies among these keys."""
 
     def put(self, key: str, reply: StoredReply) -> None:
         """Keep a reply that has just come in."""
@@ -38,7 +38,7 @@ class MemoryReplies:
         self._replies: dict[str, StoredReply] = {}
 
     def get(self, keys: Sequence[str]) -> dict[str, StoredReply]:
-        """Those of the keys that have a reply."""
+        """The stored replies among these keys."""
         return {key: self._replies[key] for key in keys if key in self._replies}
 
     def put(self, key: str, reply: StoredReply) -> None:

@@ -32,7 +32,7 @@ class SourceLabeller:
         return AnnotatorIdentity("source", "source (the data set's preferences)")
 
     def label(self, pairs: Sequence[ShownPair]) -> list[Opinion]:
-        """Say what the source said, `skip` where it said nothing."""
+        """Return the source's preference, `skip` where it has none."""
         return [Opinion(pair.source_verdict or "skip") for pair in pairs]
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ class ShownPair:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What an annotator says of a pair as shown, and what it took.
+    """An annotator's verdict on a pair as shown, and the requests, tokens and money it took.
 
     `probability`: that the left response is the better one (0 to 1); `margin`: the annotator's score of the left less
     that of the right; both None where the annotator gives none. `cost` in the currency of the configured prices.

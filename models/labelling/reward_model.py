@@ -94,7 +94,7 @@ class RewardModelLabeller:
         if self._network is None:
             raise RuntimeError("the reward model is closed; make a new one")
         items = {_Item(pair.prompt, response.text) for pair in pairs for response in (pair.left, pair.right)}
-        # In an order of their own, so that the batches, and with them the last bits, depend on the set alone.
+        # Sorted, so that the batches, and with them the last bits, depend on the set alone.
         encoded = {item: self._encoding(item) for item in sorted(items, key=lambda item: (item.prompt.key, item.text))}
         lengths = {item: len(encoding["input_ids"]) for item, encoding in encoded.items()}
         scores = self._scores({item: encoded[item] for item in encoded if lengths[item] <= self._max_tokens})
