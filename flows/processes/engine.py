@@ -41,7 +41,7 @@ def prepare_prefect() -> None:
 
 
 def quiet_prefect() -> None:
-    """Send nothing to anybody, and let `main` tell a failure, in one line.
+    """Turn off Prefect's logs and telemetry: `main` prints a failure in one line.
 
     Raises:
         FolderError: If there is no HOME: Prefect cannot even be imported then.
@@ -53,7 +53,7 @@ def quiet_prefect() -> None:
     ):
         os.environ.setdefault(name, value)
     require_home()
-    # Only the temporary server needs that folder, and `prepare_prefect` has checked it then.
+    # Only the temporary server needs that folder, and `prepare_prefect` checks it.
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
 
 

@@ -1,4 +1,4 @@
-"""Rows of a table as JSON Lines, CSV or Parquet, on the terminal or in a file. Knows nothing of what the rows tell."""
+"""Rows of a table as JSON Lines, CSV or Parquet, on the terminal or in a file. Knows nothing of what the rows mean."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WRAPPED_WIDTH, CELL_PADDING = 40, 3
 WIDTH_WITHOUT_TERMINAL = 220
 ROWS_PER_BATCH = 10_000
-TABLE_ROWS = 20  # unless told otherwise
+TABLE_ROWS = 20  # where no --limit is given
 
 
 def show_service(prefect_port: int, page_port: int, people: Sequence[str], settings: Settings) -> None:

@@ -19,7 +19,7 @@ PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
 
 
 class MethodDefaults(NamedTuple):
-    """What a method is trained with unless told otherwise: the settings of the paper it comes from."""
+    """A method's default settings: those of the paper it comes from."""
 
     beta: float
     learning_rate: float

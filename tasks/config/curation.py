@@ -108,8 +108,8 @@ class AnswersConfig(Section):
     def generate(self) -> GenerateConfig:
         """The section as a run's that samples for every prompt."""
         shared = GenerateConfig.model_fields.keys() & type(self).model_fields.keys()
-        asked: dict[str, Any] = {"responses_per_prompt": 1} | {name: getattr(self, name) for name in shared}
-        return GenerateConfig(when="always", **asked)
+        fields: dict[str, Any] = {"responses_per_prompt": 1} | {name: getattr(self, name) for name in shared}
+        return GenerateConfig(when="always", **fields)
 
 
 class EmbedConfig(Section):

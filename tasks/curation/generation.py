@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Missing:
+class _IncompletePrompt:
     """A prompt and the sample indices it still lacks."""
 
     prompt: StoredPrompt
-    samples: list[int]
+    missing_indices: list[int]
 
 
 @task(name="generate", task_run_name="generate for run {run_id}", cache_policy=NO_CACHE)
@@ -116,22 +116,22 @@ class _GeneratorStage:
 
     def count_missing(self) -> int:
         pages = prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE)
-        return sum(len(missing.samples) for page in pages for missing in self._missing(page))
+        return sum(len(incomplete.missing_indices) for page in pages for incomplete in self._incomplete(page))
 
     def run(self, generator: Generator, advance: Advance) -> None:
         for page in prompt_pages(self._sessions, self._run_id, self._config.generate.prompts_per_shard):
             prompts = page
             # Each pass is one shard; later passes on the same page draw duplicates anew (extra_tries).
-            while backlog := self._missing(prompts):
+            while backlog := self._incomplete(prompts):
                 prompts = self._sample(generator, backlog, advance)
 
-    def _missing(self, page: list[StoredPrompt]) -> list[_Missing]:
+    def _incomplete(self, page: list[StoredPrompt]) -> list[_IncompletePrompt]:
         generate = self._config.generate
         prompts = self._chosen(page)
         with self._sessions() as session:
             texts = responses.generated_texts(session, self._generator_id, [prompt.id for prompt in prompts])
         backlog = [
-            _Missing(
+            _IncompletePrompt(
                 prompt,
                 missing_samples(
                     texts.get(prompt.id, {}), count=generate.responses_per_prompt, extra_tries=generate.extra_tries
@@ -139,37 +139,37 @@ class _GeneratorStage:
             )
             for prompt in prompts
         ]
-        return [missing for missing in backlog if missing.samples]
+        return [incomplete for incomplete in backlog if incomplete.missing_indices]
 
-    def _sample(self, generator: Generator, backlog: list[_Missing], advance: Advance) -> list[StoredPrompt]:
+    def _sample(self, generator: Generator, backlog: list[_IncompletePrompt], advance: Advance) -> list[StoredPrompt]:
         """Sample and store; return the prompts that could be sampled for."""
         try:
-            sampled = generator.generate([self._request(missing) for missing in backlog])
+            sampled = generator.generate([self._request(incomplete) for incomplete in backlog])
         except PromptTooLongError as error:
             return self._leave_out(backlog, error)
         new_responses = [
-            responses.NewResponse(missing.prompt, sample_index, replace(response, text=storable(response.text)))
-            for missing, row in zip(backlog, sampled, strict=True)
-            for sample_index, response in zip(missing.samples, row, strict=True)
+            responses.NewResponse(incomplete.prompt, sample_index, replace(response, text=storable(response.text)))
+            for incomplete, row in zip(backlog, sampled, strict=True)
+            for sample_index, response in zip(incomplete.missing_indices, row, strict=True)
         ]
         with self._sessions.begin() as session:
             responses.add_generated(session, self._generator_id, self._identity, new_responses)
         advance(len(new_responses))
-        return [missing.prompt for missing in backlog]
+        return [incomplete.prompt for incomplete in backlog]
 
-    def _leave_out(self, backlog: list[_Missing], error: PromptTooLongError) -> list[StoredPrompt]:
-        """Record the prompts that do not fit the model; the others are tried again without them."""
+    def _leave_out(self, backlog: list[_IncompletePrompt], error: PromptTooLongError) -> list[StoredPrompt]:
+        """Record the prompts that do not fit the model; return the others, which are tried again without them."""
         logger.warning("%d prompts are left out: %s", len(error.positions), error)
         too_long = {backlog[position].prompt.id for position in error.positions}
         reason = f"too long for {self._identity.model} with generate.max_tokens {self._config.generate.max_tokens}"
         with self._sessions.begin() as session:
             runs.set_skipped(session, self._run_id, dict.fromkeys(too_long, reason))
-        return [missing.prompt for missing in backlog if missing.prompt.id not in too_long]
+        return [incomplete.prompt for incomplete in backlog if incomplete.prompt.id not in too_long]
 
-    def _request(self, missing: _Missing) -> GenerationRequest:
-        prompt = missing.prompt.prompt
+    def _request(self, incomplete: _IncompletePrompt) -> GenerationRequest:
+        prompt = incomplete.prompt.prompt
         model = self._identity.model or ""
-        seeds = tuple(sample_seed(self._config.seed, prompt.key, model, index) for index in missing.samples)
+        seeds = tuple(sample_seed(self._config.seed, prompt.key, model, index) for index in incomplete.missing_indices)
         return GenerationRequest(prompt, seeds)
 
 

@@ -100,8 +100,8 @@ def http_reason(error: Exception) -> str:
 
 def shown_address(address: str) -> str:
     """An address without the user and password that it may hold."""
-    scheme, separator, rest = address.rpartition("://")
-    host, slash, path = rest.partition("/")
+    scheme, separator, location = address.rpartition("://")
+    host, slash, path = location.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 

@@ -127,7 +127,7 @@ def _automations(client: httpx.Client) -> Finding:
 def schedule_findings(
     client: httpx.Client, deployments: Sequence[dict[str, Any]], lag: timedelta = SCHEDULER_LAG
 ) -> list[Finding]:
-    """Active schedules, older than the lag, without a run to come: the scheduler fails, and nothing else tells."""
+    """Active schedules, older than the lag, without a planned run: no other check sees that the scheduler fails."""
     now = datetime.now(UTC)
     silent = []
     for deployment in deployments:

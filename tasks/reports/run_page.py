@@ -57,7 +57,7 @@ def write_run_report(run_id: int, settings: Settings) -> Path:
 
 
 def example_pairs(session: Session, run_id: int, per_strategy: int) -> list[pairs.SelectedPair]:
-    """The first pairs of each strategy the run was told to use, in that order."""
+    """The first pairs of each of the run's strategies, in the configured order."""
     strategies = CURATION.load_config(session, run_id).select.strategies
     return [
         pair

@@ -79,7 +79,7 @@ def publish(run_id: int) -> None:
 
 @task(name="publish labels", task_run_name="publish labels of run {run_id}", cache_policy=NO_CACHE)
 def publish_labels(run_id: int) -> None:
-    """Bring the report page up to date and, under Prefect, show agreement as artifacts and tell of the preferences.
+    """Bring the report page up to date and, under Prefect, show agreement as artifacts and emit their event.
 
     The event comes after the transactions that stored the labels. It holds ids and counts alone, and is a hint: what
     must not be missed is found in the database.

@@ -154,7 +154,7 @@ def _is_free(sessions: Sessions, run: RunRecord) -> bool:
 
 
 def _take_up(sessions: Sessions, client: SyncPrefectClient, run: RunRecord, max_resumes: int) -> int:
-    """Mark a dead run; start it again where that is wanted. Returns 1 if it was started, else 0."""
+    """Mark a dead run; start one of a deployment again, at most `max_resumes` times. Returns how many were started."""
     flow_run = _flow_run(client, run)
     state = None if flow_run is None else flow_run.state
     if state is not None and (state.is_cancelled() or state.is_cancelling()):
