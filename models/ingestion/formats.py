@@ -239,9 +239,7 @@ def _preferred_first(prompt: Prompt, first: ImportedResponse, second: ImportedRe
 def _check_prompt_is_in(row: Row, columns: tuple[str, ...], prompt: Prompt) -> None:
     """Where whole dialogues come with a prompt column of their own, the two must not contradict each other."""
     column = first_present(row, columns)
-    if column is None:
-        return
-    column_prompt = _prompt(row, (column,))
+    column_prompt = prompt if column is None else _prompt(row, (column,))
     if column_prompt != prompt and not _is_a_turn_of(column_prompt, prompt.messages):
         raise RowError(f"column {column!r} is not the prompt of the dialogues in 'chosen' and 'rejected'")
 
