@@ -50,6 +50,7 @@ COMMANDS = {
     "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
     "worker": Command("service", "Worker", "run what a Prefect server asks for"),
     "doctor": Command("doctor", "Doctor", "check this installation and say what to do"),
+    "vectors": Command("database", "Vectors", "check the vectors on disk, have damaged ones embedded anew"),
     "backup": Command("database", "Backup", "copy the database into a file"),
     "restore": Command("database", "Restore", "bring a backup into an empty database"),
     "upgrade": Command("runs", "Upgrade", "bring an older database to this version"),

@@ -68,11 +68,18 @@ def find_model(sessions: Sessions, name: str, base: ModelConfig, settings: Setti
     The revision of the configuration belongs to the base model; another model is taken at its newest.
 
     Raises:
-        ModelLoadError: If there is no such folder or hub model.
+        ModelLoadError: If there is no such folder or hub model, or a policy's files are not those that were trained.
         LookupError: If there is no such policy, or it is not trained.
     """
     if name.startswith(POLICY_PREFIX):
-        return _trained(sessions, name, settings)
+        policy = _trained(sessions, name, settings)
+        if model_fingerprint(policy.location, None) != policy.fingerprint:
+            raise ModelLoadError(
+                name,
+                f"the files in {policy.location} are not those that were trained; restore them, or delete the folder "
+                "and give the command that trained it again",
+            )
+        return policy
     location, revision = name, base.revision if name == base.name else None
     if name == DEMO_MODEL:
         location = str(MODEL_FOLDER)
@@ -100,7 +107,7 @@ def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
 
 
 def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
-    """The model of `policy:ID`, which never changes: its content was hashed when it was trained."""
+    """The model of `policy:ID`, whose files are there; they never change: they were hashed when it was trained."""
     number = name.removeprefix(POLICY_PREFIX)
     if not number.isdecimal():
         raise LookupError(f"a policy is named like policy:3, got {name!r}; see: antipode policies")
@@ -108,4 +115,11 @@ def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
         policy = policies.get_policy(session, int(number))
     if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
-    return NamedModel(name, str(settings.artifact_root / policy.folder), None, policy.fingerprint, policy.id)
+    folder = settings.artifact_root / policy.folder
+    if not folder.is_dir():
+        raise ModelLoadError(
+            name,
+            f"its folder {folder.absolute()} is not there; bring it back (is the disk or share mounted? is "
+            "ANTIPODE_ARTIFACT_ROOT right?), or give the command that trained it again",
+        )
+    return NamedModel(name, str(folder), None, policy.fingerprint, policy.id)

@@ -1,4 +1,4 @@
-"""The commands that ask the database, copy it and bring it back: sql, backup, restore; and what they print."""
+"""The commands about what is stored: sql, backup, restore, vectors; and what they print."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from db.read_only import Answer, Cell, ask
 from flows.terminal.failures import shown_url
 from flows.terminal.table_files import TableRows, check_output, write_table
 from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
+from flows.terminal.vectors import show_vectors
 from models.records import shortened
 from tasks.settings import Settings
 
@@ -63,6 +64,37 @@ class Restore(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         _print_copy(restore(self.file, Settings().database), f"{self.file} is restored in {shown_url(Settings())}")
+
+
+class Vectors(BaseModel):
+    """Check that the vectors on disk are those that were written; have damaged ones embedded anew."""
+
+    action: CliPositionalArg[Literal["check"]] = Field(description="What to do: check.")
+    run: str | None = Field(None, description="Only the vectors of this run (id, name or `last`); empty: all.")
+    repair: bool = Field(False, description="Forget the shards that are missing or damaged; a run embeds them anew.")
+    lost: bool = Field(False, description="With --repair: also where not one shard is left of a folder.")
+
+    def cli_cmd(self) -> None:
+        """Run the command; exit status 1 if something is broken and stays so."""
+        from tasks.curation.vectors import check_vectors, forget_broken
+        from tasks.reports.run_queries import find_run
+
+        settings = Settings()
+        checks = check_vectors(settings, find_run(self.run, settings) if self.run else None)
+        for check in checks:
+            show_vectors(check)
+        broken = [check for check in checks if check.missing or check.damaged]
+        if not broken:
+            print("all vectors are as they were written")
+        elif self.repair:
+            forgotten = list(forget_broken(broken, settings, are_lost=self.lost))
+            print(
+                f"forgotten: {len(forgotten):,} shards with the vectors of {sum(count for _, count in forgotten):,} "
+                "responses\nNext: give the command of the run again, which embeds them anew"
+            )
+        else:
+            print("Next: bring the folder back, or have them embedded anew: antipode vectors check --repair")
+            sys.exit(1)
 
 
 def _print_copy(copied: Copied, message: str) -> None:

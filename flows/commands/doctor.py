@@ -16,7 +16,7 @@ from operator import itemgetter
 from pydantic import BaseModel, Field
 
 from flows.terminal.failures import DEBUG_VARIABLE
-from tasks.doctor import database, machine
+from tasks.doctor import artifacts, database, machine
 from tasks.doctor.devices import (
     NVIDIA_SMI_TIMEOUT_S,
     TORCH_TIMEOUT_S,
@@ -74,6 +74,7 @@ class Doctor(BaseModel):
             Check("machine", partial(machine.disk_findings, settings.artifact_root)),
             Check("machine", machine.memory_findings),
             Check("database", partial(database.database_findings, settings)),
+            Check("database", partial(artifacts.artifact_findings, settings)),
             Check("Prefect", lambda: prefect_findings(*prefect_address())),
             Check("ports", partial(database.page_port_findings, self.page_port)),
             Check("ports", partial(database.prefect_port_findings, self.prefect_port)),

@@ -39,10 +39,12 @@ from tasks.alignment.samples import reference_samples
 from tasks.alignment.training_settings import reference_dtype, training_settings
 from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, OptimizeConfig
 from tasks.devices import device, keep_device
+from tasks.errors import WeightsMissingError
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import code_version
+from tasks.settings import Settings
 
 SFT_ROUND = 0
 FOLDER_DIGITS = 16
@@ -126,6 +128,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
 
     Raises:
         NothingToTrainError: If no example fits.
+        WeightsMissingError: If it was trained, and no policy at all is on disk.
         TrainingDivergedError: If a loss or gradient was not finite.
         DiskFullError: If there is no room; checkpoints stay, and the same command goes on from them.
     """
@@ -134,8 +137,11 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         plan = make_plan()
         with sessions.begin() as session:
             policy = _open_policy(session, run.run_id, plan)
-        if policy.status == policies.TRAINED and policy.folder and (settings.artifact_root / policy.folder).is_dir():
-            return policy.id
+        if policy.status == policies.TRAINED and policy.folder:
+            if (settings.artifact_root / policy.folder).is_dir():
+                return policy.id
+            _check_folders(settings)
+            say(f"the weights of policy {policy.id} are gone from {policy.folder}; it is trained again")
         job = _job(run, policy.key, plan)
 
     def store(points: Sequence[MetricPoint]) -> None:
@@ -171,6 +177,17 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
             metrics=result.metrics | {"response_tokens": result.response_tokens, "left_out": len(unfit)},
         )
     return policy.id
+
+
+def _check_folders(settings: Settings) -> None:
+    """Refuse to train again what was trained, where all policies are gone: a folder that is not mounted comes back."""
+    folder = settings.artifact_root / "policies"
+    if not any(folder.glob("*/model")):
+        raise WeightsMissingError(
+            f"the policy was trained, and {folder.absolute()} holds none; bring it back (is the disk or share mounted? "
+            "is ANTIPODE_ARTIFACT_ROOT right?); if all are lost for good, say so with a folder that stands for them: "
+            f"mkdir -p {folder.absolute() / 'lost' / 'model'}"
+        )
 
 
 def _train_when_free(attempt: Callable[[], Trained]) -> Trained:
