@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -27,15 +28,29 @@ Session: TypeAlias = orm.Session
 Sessions: TypeAlias = orm.sessionmaker[orm.Session]  # what opens sessions on one database
 
 LOCK_TIMEOUT_S = 60
+# What PostgreSQL's library says of a server that may be back in a moment; a wrong password or name stays wrong.
+_GONE = re.compile(
+    "connection refused|starting up|shutting down|recovery mode|closed the connection|connection reset|timed out|"
+    "timeout expired|too many clients|remaining connection slots|too many connections|is unreachable|"
+    "terminating connection",
+    re.IGNORECASE,
+)
 INSERT_BATCH = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a database's driver says went wrong. `is_unusable`: the database itself, not the statement, is at fault."""
+    """What a database's driver says went wrong.
+
+    Attributes:
+        reason: in the driver's words.
+        is_unusable: whether the database itself, not the statement, is at fault.
+        is_gone: whether it may come back by itself: a server that stops, starts or has no connection left.
+    """
 
     reason: str
     is_unusable: bool
+    is_gone: bool
 
 
 def make_engine(url: str) -> Engine:
@@ -71,7 +86,12 @@ def shown_url(url: str) -> str:
 
 def fault_of(error: Exception) -> Fault | None:
     """What the driver says, if the error came from a database."""
-    return Fault(str(error.orig), isinstance(error, OperationalError)) if isinstance(error, DBAPIError) else None
+    if not isinstance(error, DBAPIError):
+        return None
+    reason = str(error.orig)
+    is_unusable = isinstance(error, OperationalError)
+    is_gone = error.connection_invalidated or (is_unusable and bool(_GONE.search(reason)))
+    return Fault(reason, is_unusable, is_gone)
 
 
 def make_session_factory(engine: Engine) -> Sessions:

@@ -17,6 +17,9 @@ class Settings(BaseSettings):
 
     artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and policies.")
     database_url: str | None = Field(None, description="SQLite or PostgreSQL URL. Empty: a SQLite file in that folder.")
+    database_wait_s: float = Field(
+        300, ge=0, description="For how many seconds a run waits for a database that went away, before it stops."
+    )
     openai_api_key: SecretStr | None = Field(None, description="Key for generate.backend openai and for judges.")
     page_url: str | None = Field(None, description="Address of the labelling page, as people open it; shown with runs.")
     gpu_limit: str | None = Field(None, description="Prefect concurrency limit that guards this host's GPU.")

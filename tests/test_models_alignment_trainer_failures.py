@@ -128,6 +128,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_curve(
     whole = trained(make_job(tmp_path / "whole", model, examples, **ROUNDS))
     assert_same_weights(job.folder, whole)
     assert curve(job.folder) == curve(whole)
+    assert result.response_tokens == read_result(whole)[0].response_tokens > 0  # not of the second process alone
     assert second.points == curve(whole)
     assert second.steps[-1] == (200, 200)
     lines = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]

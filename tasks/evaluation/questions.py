@@ -31,7 +31,7 @@ from tasks.named_models import chosen_model
 from tasks.number_formats import with_format
 from tasks.progress import stage_progress
 from tasks.run_kinds import QUESTIONS, RunAtWork, run_at_work
-from tasks.runs import find_or_open, opened, working_on
+from tasks.runs import find_or_open, opened, work_on
 from tasks.settings import Settings
 
 Answers = list[tuple[str, ...]]
@@ -59,17 +59,26 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
             return find_or_open(session, QUESTIONS, run_config, name=name, data=[_contents(questions)])
 
     run_id = opened(open_once)
-    with run_at_work(run_id, QUESTIONS) as run, working_on(run_id):
-        answers = _answers(questions, run, run.config.model)
-        judge = _judge(run)
-        if opponent is None:
-            return mt_bench_summary(questions, judge.grade(questions, answers))
-        with run.sessions() as session:
-            baseline = with_format(opponent, runs.get_run(session, run_id).dtype)
-        games = judge.compare(questions, answers, _answers(questions, run, baseline))
-        return arena_hard_summary(
-            games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed
-        )
+
+    def work() -> MtBenchSummary | ArenaHardSummary:
+        with run_at_work(run_id, QUESTIONS) as run:
+            return _summary(questions, run, opponent)
+
+    return work_on(run_id, work)
+
+
+def _summary(
+    questions: Sequence[Question], run: RunAtWork[QuestionsConfig], opponent: ModelConfig | None
+) -> MtBenchSummary | ArenaHardSummary:
+    answers = _answers(questions, run, run.config.model)
+    judge = _judge(run)
+    if opponent is None:
+        return mt_bench_summary(questions, judge.grade(questions, answers))
+    with run.sessions() as session:
+        baseline = with_format(opponent, runs.get_run(session, run.run_id).dtype)
+    games = judge.compare(questions, answers, _answers(questions, run, baseline))
+    config = run.config
+    return arena_hard_summary(games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed)
 
 
 def _judge(run: RunAtWork[QuestionsConfig]) -> ProtocolJudge:

@@ -20,6 +20,7 @@ from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
 from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
 from tasks.config.labels import JudgeConfig, LabelConfig
+from tasks.database import patiently
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
 from tasks.labels.pairs import chosen_pairs
@@ -70,6 +71,7 @@ class DatabaseReplies:
     def __init__(self, run: RunAtWork[Any]) -> None:
         self._sessions = run.sessions
         self._run_id = run.run_id
+        self._settings = run.settings
         self.on_reply: Callable[[], None] = lambda: None
 
     def get(self, keys: Sequence[str]) -> dict[str, StoredReply]:
@@ -78,9 +80,13 @@ class DatabaseReplies:
             return replies.find_replies(session, keys)
 
     def put(self, key: str, reply: StoredReply) -> None:
-        """Store a reply in a transaction of its own."""
-        with self._sessions.begin() as session:
-            replies.add_replies(session, self._run_id, {key: reply})
+        """Store a reply in a transaction of its own; it is kept while the database is away, since it was paid for."""
+
+        def store() -> None:
+            with self._sessions.begin() as session:
+                replies.add_replies(session, self._run_id, {key: reply})
+
+        patiently(store, self._settings)
         self.on_reply()
 
 
@@ -193,8 +199,11 @@ def budget_of(run: RunAtWork[Any], judge: JudgeConfig) -> Budget:
     """The rest of the run's budget; each expense is stored in the run's row first."""
 
     def spend(requests: int, cost: float) -> None:
-        with run.sessions.begin() as session:
-            runs.spend(session, run.run_id, requests, cost)
+        def store() -> None:
+            with run.sessions.begin() as session:
+                runs.spend(session, run.run_id, requests, cost)
+
+        patiently(store, run.settings)
 
     with run.sessions() as session:
         record = runs.get_run(session, run.run_id)
