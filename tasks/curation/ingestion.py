@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config.curation import DEMO_SOURCE
 from tasks.config.exchange import ImportConfig
-from tasks.database import open_database
+from tasks.database import open_database, patiently
 from tasks.rejects import Rejects
 from tasks.settings import Settings
 
@@ -61,7 +62,7 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
             )
         added, rows = prompts.Added(), 0
         for batch in _batches(reader, rejects):
-            added += _store(sessions, source_id, batch)
+            added += patiently(partial(_store, sessions, source_id, batch), settings)
             rows += len(batch)
     return ImportResult(name, reader.format, rows, rejects.count, rejects.path if rejects.count else None, added)
 

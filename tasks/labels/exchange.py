@@ -18,7 +18,7 @@ from models.labelling.records import PairKey
 from models.labelling.votes import annotator_accuracies
 from models.records import content_key
 from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
-from tasks.database import open_database
+from tasks.database import open_database, patiently
 from tasks.errors import NoPreferencesError
 from tasks.labels.pairs import chosen_pairs
 from tasks.settings import Settings
@@ -60,14 +60,18 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
     format = config.format or file_format(path)
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
-    with open_database(settings) as sessions:
-        taken = take_snapshot(sessions, config, name=config.name)
-        snapshot = taken.snapshot
-        with sessions() as session:
-            metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
-            rows = snapshots.snapshot_rows(session, snapshot.id)
-            write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
-    return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+
+    def export() -> ExportResult:
+        with open_database(settings) as sessions:
+            taken = take_snapshot(sessions, config, name=config.name)
+            snapshot = taken.snapshot
+            with sessions() as session:
+                metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
+                rows = snapshots.snapshot_rows(session, snapshot.id)
+                write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
+        return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+
+    return patiently(export, settings)
 
 
 def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -> TakenSnapshot:

@@ -44,7 +44,7 @@ from tasks.labels.label_import import import_labels
 from tasks.labels.labelling import judge_pairs
 from tasks.labels.opening import open_label_run
 from tasks.reports.run_page import write_run_report
-from tasks.runs import alone_on, working_on
+from tasks.runs import alone_on, work_on
 from tasks.settings import Settings
 
 PROMPTS, K = 16, 3
@@ -60,6 +60,7 @@ class Act:
         run: does it, and does what is left of it when it is given again.
         prepare: changes the installation before, if it has to begin elsewhere than the act before ended.
         is_slow: whether it takes seconds, most of them in engines.
+        waits: whether it waits for a database that went away; others stop, and are given again.
         is_aside: whether the next act begins where this one began.
         restored: makes of an empty installation what the act has written elsewhere, to be compared.
     """
@@ -68,6 +69,7 @@ class Act:
     run: Callable[[], None]
     prepare: Callable[[], None] | None = None
     is_slow: bool = False
+    waits: bool = False
     is_aside: bool = False
     restored: Callable[[Path], None] | None = None
 
@@ -102,22 +104,22 @@ def write_files(folder: Path) -> None:
 def all_acts(world: World) -> list[Act]:
     """Every act, in the order in which each makes what the next begins with."""
     return [
-        Act("import", lambda: _import(world)),
-        Act("curate", _curate, is_aside=True),
+        Act("import", lambda: _import(world), waits=True),
+        Act("curate", _curate, waits=True, is_aside=True),
         Act("generate", lambda: _step(generate.fn)),
         Act("embed", lambda: _step(embed.fn)),
-        Act("select", _curate),
+        Act("select", _curate, waits=True),
         Act("index and report", _look),
-        *(Act(f"label: {name}", _labelling(name)) for name in ("rubric", "gold", "source")),
-        Act("label: judge", _labelling("judge", judge=_judge(world))),
-        Act("label: reward model", _labelling("reward_model", reward_model=_reward_model(world)), is_slow=True),
+        *(Act(f"label: {name}", _labelling(name), waits=True) for name in ("rubric", "gold", "source")),
+        Act("label: judge", _labelling("judge", judge=_judge(world)), waits=True),
+        Act("label: reward model", _reward_labelling(world), is_slow=True, waits=True),
         Act("import labels", _import_labels),
-        Act("export", _export),
+        Act("export", _export, waits=True),
         Act("backup", _back_up, is_aside=True, restored=_restore),
         Act("restore", lambda: _restore(Settings().artifact_root), prepare=_backed_up_and_emptied, is_aside=True),
         Act("migrate", _upgrade, prepare=_downgraded, is_aside=True),
-        Act("align", lambda: _align(world), is_slow=True),
-        Act("ld-align round", lambda: _ld_align(world), is_slow=True),
+        Act("align", lambda: _align(world), is_slow=True, waits=True),
+        Act("ld-align round", lambda: _ld_align(world), is_slow=True, waits=True),
     ]
 
 
@@ -145,9 +147,7 @@ def _step(step: Callable[[int], None]) -> None:
 def _curate() -> None:
     """All steps, as the flow does."""
     run_id = open_run.fn(_curation())
-    with working_on(run_id):
-        for step in (generate, embed, select):
-            step.fn(run_id)
+    work_on(run_id, lambda: [step.fn(run_id) for step in (generate, embed, select)])
 
 
 def _look() -> None:
@@ -164,8 +164,7 @@ def _labelling(annotator: str, **section: Any) -> Callable[[], None]:
             **section,
         })  # fmt: skip
         run_id = open_label_run.fn(config)
-        with working_on(run_id):
-            judge_pairs.fn(run_id)
+        work_on(run_id, lambda: judge_pairs.fn(run_id))
 
     return label
 
@@ -174,8 +173,9 @@ def _judge(world: World) -> dict[str, Any]:
     return {"base_url": world.judge_url, "model": "tiny", "concurrency": 4, "parse_retries": 0, "max_requests": 10_000}
 
 
-def _reward_model(world: World) -> dict[str, Any]:
-    return {"name": world.reward_model, "dtype": "float32", "max_tokens": 500}
+def _reward_labelling(world: World) -> Callable[[], None]:
+    section = {"name": world.reward_model, "dtype": "float32", "max_tokens": 500}
+    return _labelling("reward_model", reward_model=section)
 
 
 def _import_labels() -> None:
@@ -210,10 +210,13 @@ def _align(world: World) -> None:
         "evaluate": MEASURED,
     })  # fmt: skip
     run_id = open_align_run.fn(config)
-    with working_on(run_id):
+
+    def steps() -> None:
         start_id = fine_tune.fn(run_id)
         policy_id = train_policy.fn(run_id, start_id)
         pass_gate.fn(run_id, policy_id, start_id, evaluate_policy.fn(run_id, policy_id, start_id))
+
+    work_on(run_id, steps)
 
 
 def _ld_align(world: World) -> None:
@@ -227,10 +230,13 @@ def _ld_align(world: World) -> None:
         "max_tokens": 4,
     })  # fmt: skip
     run_id = open_ld_align_run.fn(config)
-    with working_on(run_id):
+
+    def steps() -> None:
         weigh_round.fn(run_id, 1, None)
         policy_id = train_round.fn(run_id, 1, None, None)
         evaluate_policy.fn(run_id, policy_id, None)
+
+    work_on(run_id, steps)
 
 
 def _back_up() -> None:

@@ -44,8 +44,11 @@ def run_act(
     *,
     kill_at_point: int | None = None,
     kill_after_s: float | None = None,
+    halt: tuple[int, Callable[[], None]] | None = None,
 ) -> Ended:
     """Fork, act, and be killed at a point (from 1 on), after a time, or not at all.
+
+    `halt`: a point at which the process stands still while this one does something to its surroundings.
 
     Raises:
         ActFailedError: If the act raised.
@@ -56,8 +59,11 @@ def run_act(
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _act(act, environment, log, writer, kill_at_point)
+        _act(act, environment, log, writer, _Points(kill_at_point, halt[0] if halt else None))
     os.close(writer)
+    if halt and os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_code == os.CLD_STOPPED:
+        halt[1]()
+        os.kill(child, signal.SIGCONT)
     killer = threading.Timer(LIMIT_S if kill_after_s is None else kill_after_s, os.kill, (child, signal.SIGKILL))
     killer.start()
     with os.fdopen(reader) as answers:
@@ -74,9 +80,7 @@ def run_act(
     return Ended(False, int(said or 0), seconds)
 
 
-def _act(
-    act: Callable[[], None], environment: Mapping[str, str], log: Path, writer: int, kill_at_point: int | None
-) -> NoReturn:
+def _act(act: Callable[[], None], environment: Mapping[str, str], log: Path, writer: int, points: _Points) -> NoReturn:
     code = 1
     try:
         os.environ.update(environment)
@@ -84,7 +88,7 @@ def _act(
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         faulthandler.enable()
-        points = _Points(kill_at_point)
+        points.watch()
         act()
         os.write(writer, str(points.passed).encode())
         code = 0
@@ -97,12 +101,15 @@ def _act(
 
 
 class _Points:
-    """Counts commits and renames of this process, before and after each, and ends it at the one that was asked for."""
+    """Counts commits and renames of this process, before and after each; ends or halts it where it was asked to."""
 
-    def __init__(self, kill_at: int | None) -> None:
+    def __init__(self, kill_at: int | None, halt_at: int | None) -> None:
         self.passed = 0
-        self._kill_at = kill_at
+        self._signals = {kill_at: signal.SIGKILL, halt_at: signal.SIGSTOP}
         self._lock = threading.Lock()
+
+    def watch(self) -> None:
+        """Begin to count."""
         self._watch(DefaultDialect, "do_commit")
         for name in ("replace", "rename", "link"):
             self._watch(os, name)
@@ -121,6 +128,5 @@ class _Points:
     def _pass(self) -> None:
         with self._lock:
             self.passed += 1
-            if self.passed == self._kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-                signal.pause()
+            if self.passed in self._signals:
+                os.kill(os.getpid(), self._signals[self.passed])

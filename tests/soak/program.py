@@ -20,6 +20,7 @@ from postgresql import postgresql
 from tests.soak.acts import World, all_acts, make_rows_few, write_files
 from tests.soak.installations import PostgresqlServer, Server, SqliteFiles
 from tests.soak.kills import run_act
+from tests.soak.outages import outages
 from tests.soak.report import write_report
 from tests.soak.trials import Soak, Tally
 
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--slow-share", type=float, default=0.25, help="share of that for acts that take seconds")
     parser.add_argument("--acts", nargs="*", default=None, help="only these")
     parser.add_argument("--databases", nargs="*", default=["SQLite", "PostgreSQL"])
+    parser.add_argument("--outages", type=int, default=2, help="outages of the database in each act")
+    parser.add_argument("--outage-s", type=float, default=30, help="how long one lasts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", type=Path, default=None, help="folder of soak.md and soak.json; none: print only")
     options = parser.parse_args(arguments)
@@ -41,6 +44,8 @@ def main(arguments: list[str]) -> None:
         point_kills=options.point_kills,
         moment_kills=options.moment_kills,
         slow_share=options.slow_share,
+        outage_count=options.outages,
+        outage_s=options.outage_s,
         seed=options.seed,
         only=options.acts,
     ):
@@ -56,6 +61,8 @@ def soak(
     point_kills: int,
     moment_kills: int,
     slow_share: float,
+    outage_count: int,
+    outage_s: float,
     seed: int,
     only: list[str] | None = None,
 ) -> Iterator[Tally]:
@@ -71,6 +78,12 @@ def soak(
                 yield from Soak(server, Path(name) / "log", seed).run(
                     acts, point_kills=point_kills, moment_kills=moment_kills, slow_share=slow_share, only=only
                 )
+        if outage_count:
+            with postgresql() as process:
+                chosen = [
+                    act for act in acts if not act.prepare and (only is None or act.name in only or not act.is_aside)
+                ]
+                yield from outages(process, chosen, Path(name), count=outage_count, seconds=outage_s, seed=seed)
 
 
 @contextmanager

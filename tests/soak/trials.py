@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.soak.acts import Act
 from tests.soak.installations import Installation, Server, copied
-from tests.soak.kills import ActFailedError, run_act
+from tests.soak.kills import ActFailedError, Ended, run_act
 from tests.soak.pictures import Picture, differences
 
 AGAIN = 0.3  # how often what is given again is killed too
@@ -27,6 +27,7 @@ class Tally:
     seconds: float = 0.0
     kills_at_points: int = 0
     kills_at_moments: int = 0
+    outages: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
