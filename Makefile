@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test soak lint clean
 
 install: $(READY)
 
@@ -14,6 +14,10 @@ demo: $(READY)
 
 test: $(TESTS_READY) lint
 	$(BIN)/python -m pytest -n 2 --durations 10
+
+# Hours: kills, outages and generated inputs without number; the report goes to docs/. The tests have a short form.
+soak: $(TESTS_READY)
+	$(BIN)/python -m tests.soak --point-kills 40 --cases 1000000 --report docs
 
 lint: $(TESTS_READY)
 	$(BIN)/ruff check

@@ -34,11 +34,15 @@ _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 def opened(open_once: Callable[[Sessions], int]) -> int:
     """Open a run, or take up the one that was opened at the same moment."""
-    with open_database(Settings()) as sessions:
+
+    def attempt() -> int:
         try:
             return open_once(sessions)
         except runs.OpenedMeanwhileError:  # the same command was started at the same moment, and was first
             return open_once(sessions)
+
+    with open_database(Settings()) as sessions:
+        return patiently(attempt, Settings())
 
 
 def find_or_open(

@@ -49,6 +49,7 @@ from tasks.settings import Settings
 
 PROMPTS, K = 16, 3
 CURATION = 1  # the first run
+REQUESTS_UNDER_WAY = 4  # to the judge
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,13 @@ class Act:
 
 @dataclass(frozen=True)
 class World:
-    """What the acts find beside their installation: files, models, a judge's address."""
+    """What the acts find beside their installation: files, models, a judge, which counts the requests it had."""
 
     folder: Path
     model: str
     reward_model: str
     judge_url: str
+    requests: Callable[[], int]
 
 
 def make_rows_few() -> None:
@@ -170,7 +172,14 @@ def _labelling(annotator: str, **section: Any) -> Callable[[], None]:
 
 
 def _judge(world: World) -> dict[str, Any]:
-    return {"base_url": world.judge_url, "model": "tiny", "concurrency": 4, "parse_retries": 0, "max_requests": 10_000}
+    limits = {"concurrency": REQUESTS_UNDER_WAY, "max_requests": 10_000, "parse_retries": 0}
+    return limits | {
+        "base_url": world.judge_url,
+        "model": "tiny",
+        "concurrency": REQUESTS_UNDER_WAY,
+        "parse_retries": 0,
+        "max_requests": 10_000,
+    }
 
 
 def _reward_labelling(world: World) -> Callable[[], None]:

@@ -11,26 +11,27 @@ from pathlib import Path
 from postgresql import PostgresqlProcess
 
 from tests.soak.acts import Act
+from tests.soak.extent import Extent
 from tests.soak.installations import PostgresqlServer, copied
 from tests.soak.kills import ActFailedError, run_act
 from tests.soak.pictures import Picture, differences
 from tests.soak.trials import Tally
 
 
-def outages(
-    process: PostgresqlProcess, acts: list[Act], folder: Path, *, count: int, seconds: float, seed: int
-) -> Iterator[Tally]:
-    """Stop the server at so many points of each act, for so many seconds, as a power cut would."""
-    server, chance = PostgresqlServer(process.url, folder / "outages"), random.Random(seed)
+def outages(process: PostgresqlProcess, acts: list[Act], folder: Path, extent: Extent) -> Iterator[Tally]:
+    """Stop the server at some points of each act, as a power cut would, and start it again some time later."""
+    server, chance = PostgresqlServer(process.url, folder / "outages"), random.Random(extent.seed)
     log, base = folder / "log", server.empty()
     for act in acts:
         began, twin = time.monotonic(), server.copy(base)
         whole = run_act(act.run, twin.environment, log)
         expected = Picture(twin.settings)
         tally = Tally(act.name, "PostgreSQL", points=whole.points)
-        for point in chance.sample(range(1, whole.points + 1), min(count, whole.points)) if act.waits else ():
+        is_chosen = act.waits and (not extent.only or act.name in extent.only)
+        count = min(extent.outages, whole.points) if is_chosen else 0
+        for point in chance.sample(range(1, whole.points + 1), count):
             with copied(server, base) as installation:
-                outage = _Outage(process, seconds)
+                outage = _Outage(process, extent.outage_s)
                 try:
                     run_act(act.run, installation.environment, log, halt=(point, outage.begin))
                 except ActFailedError as error:
@@ -39,7 +40,7 @@ def outages(
                 if found := differences(expected, Picture(installation.settings), has_files=False):
                     tally.wrong.append(f"point {point}: {len(found)} differences: {' | '.join(found[:5])[:4_000]}")
         tally.seconds = time.monotonic() - began
-        if act.waits:
+        if is_chosen:
             yield tally
         if act.is_aside:
             server.drop(twin)

@@ -6,10 +6,15 @@ import argparse
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from multiprocessing import Value
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from engine_processes import start_engine_server, use_engine_server
 from postgresql import postgresql
 
 from tests.soak.acts import World, all_acts, make_rows_few, write_files
+from tests.soak.extent import Extent
 from tests.soak.installations import PostgresqlServer, Server, SqliteFiles
 from tests.soak.kills import run_act
 from tests.soak.outages import outages
@@ -28,62 +34,57 @@ from tests.soak.trials import Soak, Tally
 def main(arguments: list[str]) -> None:
     """Run it."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--point-kills", type=int, default=60, help="points of each act at which it is killed")
-    parser.add_argument("--moment-kills", type=int, default=12, help="moments of each act at which it is killed")
-    parser.add_argument("--slow-share", type=float, default=0.25, help="share of that for acts that take seconds")
-    parser.add_argument("--acts", nargs="*", default=None, help="only these")
-    parser.add_argument("--databases", nargs="*", default=["SQLite", "PostgreSQL"])
-    parser.add_argument("--outages", type=int, default=2, help="outages of the database in each act")
-    parser.add_argument("--outage-s", type=float, default=30, help="how long one lasts")
-    parser.add_argument("--seed", type=int, default=0)
+    for field in fields(Extent):
+        name, default = f"--{field.name.replace('_', '-')}", field.default
+        if isinstance(default, tuple):
+            parser.add_argument(name, nargs="*", default=default)
+        else:
+            parser.add_argument(name, type=type(default), default=default)
+    parser.add_argument("--cases", type=int, default=0, help="generated cases of the fuzz tests together")
     parser.add_argument("--report", type=Path, default=None, help="folder of soak.md and soak.json; none: print only")
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
+    began, cases, report = time.monotonic(), options.pop("cases"), options.pop("report")
     tallies = []
     for tally in soak(
-        databases=options.databases,
-        point_kills=options.point_kills,
-        moment_kills=options.moment_kills,
-        slow_share=options.slow_share,
-        outage_count=options.outages,
-        outage_s=options.outage_s,
-        seed=options.seed,
-        only=options.acts,
+        Extent(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
     ):
         tallies.append(tally)
         print(json.dumps(tally.as_json()), flush=True)
-    if options.report:
-        write_report(options.report, tallies)
+    counts = fuzz(cases) if cases else {}
+    if report:
+        seconds = time.monotonic() - began
+        write_report(report, tallies, cases=counts, command=" ".join(("make soak", *arguments)), seconds=seconds)
+    sys.exit(any(tally.wrong for tally in tallies))
 
 
-def soak(
-    *,
-    databases: list[str],
-    point_kills: int,
-    moment_kills: int,
-    slow_share: float,
-    outage_count: int,
-    outage_s: float,
-    seed: int,
-    only: list[str] | None = None,
-) -> Iterator[Tally]:
-    """Soak every act on each database."""
+def soak(extent: Extent) -> Iterator[Tally]:
+    """Soak every act on each database, then take the database away from each."""
     make_rows_few()
     start_engine_server()
     use_engine_server()
-    with tempfile.TemporaryDirectory(prefix="antipode-soak-") as name, judge() as url:
-        world = make_world(Path(name), url)
+    with tempfile.TemporaryDirectory(prefix="antipode-soak-") as name, judge() as (url, requests):
+        folder = Path(name)
+        world = make_world(folder, url, requests)
         acts = all_acts(world)
-        for database in databases:
-            with server_of(database, Path(name)) as server:
-                yield from Soak(server, Path(name) / "log", seed).run(
-                    acts, point_kills=point_kills, moment_kills=moment_kills, slow_share=slow_share, only=only
-                )
-        if outage_count:
+        for database in extent.databases:
+            with server_of(database, folder) as server:
+                yield from Soak(server, folder / "log", extent, requests).run(acts)
+        if extent.outages:
             with postgresql() as process:
-                chosen = [
-                    act for act in acts if not act.prepare and (only is None or act.name in only or not act.is_aside)
-                ]
-                yield from outages(process, chosen, Path(name), count=outage_count, seconds=outage_s, seed=seed)
+                chosen = [act for act in acts if act.waits or not act.is_aside]
+                yield from outages(process, chosen, folder, extent)
+
+
+def fuzz(cases: int) -> dict[str, int]:
+    """Run the fuzz tests with so many cases together; how many each tried."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "fuzz", "--timeout", "0"]
+        environment = os.environ | {"FUZZ_CASES": str(cases), "FUZZ_COUNTS": folder}
+        subprocess.run(command, check=True, env=environment)
+        counts: Counter[str] = Counter()
+        for path in Path(folder).iterdir():
+            counts.update(json.loads(path.read_text()))
+    return dict(counts)
 
 
 @contextmanager
@@ -96,10 +97,10 @@ def server_of(database: str, folder: Path) -> Iterator[Server]:
             yield PostgresqlServer(process.url, folder / "postgresql")
 
 
-def make_world(folder: Path, judge_url: str) -> World:
+def make_world(folder: Path, judge_url: str, requests: Callable[[], int]) -> World:
     """Write the files and, in a process of its own, the models: threads of torch do not survive a fork."""
     write_files(folder)
-    world = World(folder, str(folder / "model"), str(folder / "reward-model"), judge_url)
+    world = World(folder, str(folder / "model"), str(folder / "reward-model"), judge_url, requests)
     run_act(lambda: _make_models(world), {}, folder / "log")
     return world
 
@@ -115,8 +116,11 @@ def _make_models(world: World) -> None:
 
 
 @contextmanager
-def judge() -> Iterator[str]:
-    """A judge's server in a process of its own, which prefers one response or the other by the question's content."""
+def judge() -> Iterator[tuple[str, Callable[[], int]]]:
+    """A judge's server in a process of its own: its address, and how many requests it has had.
+
+    It prefers one response or the other by the question's content.
+    """
     server, count = ChatServer(), Value("q", 0)
 
     def reply(body: object, _: int) -> tuple[int, bytes]:
@@ -132,7 +136,7 @@ def judge() -> Iterator[str]:
     url = server.url
     server.socket.close()
     try:
-        yield url
+        yield url, lambda: int(count.value)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.soak.acts import Act
+from tests.soak.acts import REQUESTS_UNDER_WAY, Act
+from tests.soak.extent import Extent
 from tests.soak.installations import Installation, Server, copied
 from tests.soak.kills import ActFailedError, Ended, run_act
 from tests.soak.pictures import Picture, differences
 
 AGAIN = 0.3  # how often what is given again is killed too
+
+When = dict[str, Any]
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Tally:
     kills_at_points: int = 0
     kills_at_moments: int = 0
     outages: int = 0
+    requests: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -43,25 +47,28 @@ class Tally:
 class Soak:
     """Runs acts on the installations of one server."""
 
-    def __init__(self, server: Server, log: Path, seed: int) -> None:
-        """Remember where; `log` is the file for what the acts print."""
+    def __init__(self, server: Server, log: Path, extent: Extent, requests: Callable[[], int]) -> None:
+        """Remember where; `log` is the file for what the acts print, `requests` counts what the judge was asked."""
         self._server = server
+        self._requests = requests
         self._log = log
-        self._random = random.Random(seed)
+        self._extent = extent
+        self._random = random.Random(extent.seed)
 
-    def run(
-        self, acts: list[Act], *, point_kills: int, moment_kills: int, slow_share: float, only: list[str] | None
-    ) -> Iterator[Tally]:
-        """Kill each act at so many of its points and moments; a slow one at a share of them; others than `only` run."""
-        base = self._server.empty()
+    def run(self, acts: list[Act]) -> Iterator[Tally]:
+        """Kill each act; those that are not asked for run undisturbed, for the next to begin where they end."""
+        base, extent = self._server.empty(), self._extent
         for act in acts:
-            share = slow_share if act.is_slow else 1.0
-            share *= only is None or act.name in only
+            share = extent.slow_share if act.is_slow else 1.0
+            share *= not extent.only or act.name in extent.only
             with copied(self._server, base) as start:
                 if act.prepare:
                     run_act(act.prepare, start.environment, self._log)
                 twin = self._server.copy(start)
-                yield self._trials(act, start, twin, round(point_kills * share), round(moment_kills * share))
+                at_points, at_moments = round(extent.point_kills * share), round(extent.moment_kills * share)
+                tally = self._trials(act, start, twin, at_points, at_moments)
+                if share:
+                    yield tally
             if act.is_aside:
                 self._server.drop(twin)
             else:
@@ -70,49 +77,55 @@ class Soak:
         self._server.drop(base)
 
     def _trials(self, act: Act, start: Installation, twin: Installation, at_points: int, at_moments: int) -> Tally:
-        began = time.monotonic()
-        ended = run_act(act.run, twin.environment, self._log)
-        tally = Tally(act.name, self._server.name, points=ended.points)
+        began, requests = time.monotonic(), self._requests()
+        whole = run_act(act.run, twin.environment, self._log)
+        needed = self._requests() - requests
+        tally = Tally(act.name, self._server.name, points=whole.points)
         expected = self._picture(act, twin)
-        points = range(1, ended.points + 1)
-        chosen = sorted(self._random.sample(points, min(at_points, len(points))))
-        for point in chosen:
+        points = range(1, whole.points + 1)
+        whens: list[When] = [{"kill_at_point": point} for point in self._sample(points, at_points)]
+        whens += [{"kill_after_s": self._random.uniform(0, whole.seconds)} for _ in range(at_moments)]
+        for when in whens:
+            before, kills = self._requests(), tally.kills
             with copied(self._server, start) as installation:
-                self._killed(act, installation, tally, kill_at_point=point)
-                self._finish(act, installation, tally, expected, f"point {point}", ended)
-        for _ in range(at_moments):
-            moment = self._random.uniform(0, ended.seconds)
-            with copied(self._server, start) as installation:
-                self._killed(act, installation, tally, kill_after_s=moment)
-                self._finish(act, installation, tally, expected, f"{moment:.3f} s", ended)
+                tally.wrong += self._trial(act, installation, tally, expected, whole, when)
+            excess = self._requests() - before - needed
+            if excess > REQUESTS_UNDER_WAY * (tally.kills - kills):
+                tally.wrong.append(f"{when}: {excess} requests more than were needed")
+        tally.requests = self._requests() - requests
         tally.seconds = time.monotonic() - began
         return tally
 
-    def _killed(self, act: Act, installation: Installation, tally: Tally, **when: Any) -> None:
-        if run_act(act.run, installation.environment, self._log, **when).is_killed:
-            tally.kills_at_points += "kill_at_point" in when
-            tally.kills_at_moments += "kill_after_s" in when
-
-    def _finish(
-        self, act: Act, installation: Installation, tally: Tally, expected: Picture, when: str, whole: Ended
-    ) -> None:
-        """Give the act again, perhaps killed once more, until its end; compare.
+    def _trial(
+        self, act: Act, installation: Installation, tally: Tally, expected: Picture, whole: Ended, when: When
+    ) -> list[str]:
+        """Kill it; give it again, perhaps killed once more, until its end; what differs from the twin.
 
         What was killed after its end is done: to give it again would be a new run.
         """
         try:
+            self._kill(act, installation, tally, when)
             while self._random.random() < AGAIN and self._differences(act, installation, expected):
-                if self._random.random() < 0.5:
-                    self._killed(act, installation, tally, kill_at_point=self._random.randint(1, max(1, whole.points)))
-                else:
-                    self._killed(act, installation, tally, kill_after_s=self._random.uniform(0, whole.seconds))
+                points, seconds = max(1, whole.points), whole.seconds
+                either: list[When] = [
+                    {"kill_at_point": self._random.randint(1, points)},
+                    {"kill_after_s": self._random.uniform(0, seconds)},
+                ]
+                self._kill(act, installation, tally, self._random.choice(either))
             if self._differences(act, installation, expected):
                 run_act(act.run, installation.environment, self._log)
         except ActFailedError as error:
-            tally.wrong.append(f"{when}: {error}")
-            return
-        if found := self._differences(act, installation, expected):
-            tally.wrong.append(f"{when}: {len(found)} differences, the first: {' | '.join(found[:5])[:4_000]}")
+            return [f"{when}: {error}"]
+        found = self._differences(act, installation, expected)
+        return [f"{when}: {len(found)} differences: {' | '.join(found[:5])[:4_000]}"] if found else []
+
+    def _kill(self, act: Act, installation: Installation, tally: Tally, when: When) -> None:
+        if run_act(act.run, installation.environment, self._log, **when).is_killed:
+            tally.kills_at_points += "kill_at_point" in when
+            tally.kills_at_moments += "kill_after_s" in when
+
+    def _sample(self, points: range, count: int) -> list[int]:
+        return sorted(self._random.sample(points, min(count, len(points))))
 
     def _differences(self, act: Act, installation: Installation, expected: Picture) -> list[str]:
         return differences(expected, self._picture(act, installation), has_files=self._server.name == "SQLite")
