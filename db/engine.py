@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sqlalchemy import Engine, Table, create_engine, event, func, orm, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -121,12 +122,17 @@ def alone(database: Sessions | Session, name: str) -> Iterator[bool]:
         return
     path = Path(engine.url.database or "antipode")
     with path.with_name(f".{path.name}.{name.replace(' ', '-')}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield _is_locked_now(file)
+
+
+def held_names(path: Path) -> list[str]:
+    """The names that processes hold (`alone`) in the SQLite database of this path, even if its file is gone."""
+    names = []
+    for lock in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.lock")):
+        with lock.open() as file:
+            if not _is_locked_now(file):
+                names.append(lock.name.removeprefix(f".{path.name}.").removesuffix(".lock").replace("-", " "))
+    return names
 
 
 def ping(session: Session) -> None:
@@ -149,6 +155,15 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def _is_locked_now(file: IO[str]) -> bool:
+    """Lock a file until it is closed; whether nobody else has it locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
