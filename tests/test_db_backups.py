@@ -14,7 +14,7 @@ from curation_steps import configured, curate
 from labelling_steps import OWN, own_row
 from pydantic_settings import CliApp
 from small_disks import largest_file
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import inspect, text
 from stored_rows import add
 from surroundings import ROOT, on_postgresql, on_sqlite
 
@@ -43,23 +43,6 @@ for turn in itertools.count():
             connection.execute(text(row), {{"name": f"{{turn}}/{{number}}", "now": "2026-01-01 00:00:00"}})
     print(turn, flush=True)
 """
-
-
-@pytest.fixture
-def elsewhere(database_url, tmp_path):
-    """Settings of another, empty database of the same kind."""
-    if database_url.startswith("sqlite"):
-        yield Settings(database_url=f"sqlite:///{tmp_path / 'elsewhere' / 'new.db'}")
-        return
-    url = f"{database_url}_elsewhere"
-    admin = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
-    name = url.rpartition("/")[2]
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield Settings(database_url=url)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
 
 
 @pytest.fixture
