@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -68,6 +69,19 @@ def make_engine(url: str) -> Engine:
 def shown_url(url: str) -> str:
     """A database's address without its password."""
     return make_url(url).render_as_string(hide_password=True)
+
+
+def unwritable(url: str) -> list[Path]:
+    """Which of a SQLite database's files, and its folder, this user may not write to.
+
+    A `-wal` or `-shm` that was made beside a read-only file is read-only too, and stays so when the file is not.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return []
+    path = Path(parsed.database)
+    places = [path.parent, *(path.with_name(path.name + end) for end in ("", "-wal", "-shm"))]
+    return [place for place in places if place.exists() and not os.access(place, os.W_OK, effective_ids=True)]
 
 
 def fault_of(error: Exception) -> Fault | None:

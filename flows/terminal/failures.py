@@ -45,7 +45,7 @@ def error_line(error: Exception) -> str:
 
 
 def _database_line(error: Exception) -> str | None:
-    from db.engine import fault_of
+    from db.engine import fault_of, unwritable
 
     fault = fault_of(error)
     if fault is None:
@@ -56,6 +56,8 @@ def _database_line(error: Exception) -> str | None:
     hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
     if "unable to open" in reason or "readonly" in reason:
         hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
+        if places := unwritable(Settings().database):
+            hint = f"; let this user write to {' and '.join(map(str, places))}"
     return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
 
 
