@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import glob
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sqlalchemy import Engine, Table, create_engine, event, func, orm, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -84,6 +86,19 @@ def shown_url(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+def unwritable(url: str) -> list[Path]:
+    """Which of a SQLite database's files, and its folder, this user may not write to.
+
+    A `-wal` or `-shm` that was made beside a read-only file is read-only too, and stays so when the file is not.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return []
+    path = Path(parsed.database)
+    places = [path.parent, *(path.with_name(path.name + end) for end in ("", "-wal", "-shm"))]
+    return [place for place in places if place.exists() and not os.access(place, os.W_OK, effective_ids=True)]
+
+
 def fault_of(error: Exception) -> Fault | None:
     """What the driver says, if the error came from a database."""
     if not isinstance(error, DBAPIError):
@@ -141,12 +156,17 @@ def alone(database: Sessions | Session, name: str) -> Iterator[bool]:
         return
     path = Path(engine.url.database or "antipode")
     with path.with_name(f".{path.name}.{name.replace(' ', '-')}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield _is_locked_now(file)
+
+
+def held_names(path: Path) -> list[str]:
+    """The names that processes hold (`alone`) in the SQLite database of this path, even if its file is gone."""
+    names = []
+    for lock in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.lock")):
+        with lock.open() as file:
+            if not _is_locked_now(file):
+                names.append(lock.name.removeprefix(f".{path.name}.").removesuffix(".lock").replace("-", " "))
+    return names
 
 
 def ping(session: Session) -> None:
@@ -169,6 +189,15 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def _is_locked_now(file: IO[str]) -> bool:
+    """Lock a file until it is closed; whether nobody else has it locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

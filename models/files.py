@@ -17,6 +17,8 @@ from pathlib import Path
 # What network file systems answer to fsync on a folder, and any to a folder that may be written but not read.
 _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 @contextmanager
 def whole_file(path: Path, *, draft: Path | None = None) -> Iterator[Path]:
@@ -32,7 +34,8 @@ def whole_file(path: Path, *, draft: Path | None = None) -> Iterator[Path]:
     """
     draft = draft or _beside(path)
     try:
-        yield draft
+        with _named_as(path, draft):
+            yield draft
         _sync(draft)
         draft.replace(path)
     finally:
@@ -55,7 +58,8 @@ def whole_folder(path: Path, *, is_replacing: bool, draft: Path | None = None) -
         OSError: The folder cannot be written.
     """
     draft = draft or _beside(path)
-    draft.mkdir(parents=True, exist_ok=True)
+    with _named_as(path, draft):
+        draft.mkdir(parents=True, exist_ok=True)
     try:
         yield draft
         for inside in draft.rglob("*"):
@@ -68,6 +72,18 @@ def whole_folder(path: Path, *, is_replacing: bool, draft: Path | None = None) -
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _sync(path.parent)
+
+
+@contextmanager
+def _named_as(path: Path, draft: Path) -> Iterator[None]:
+    """Let a draft that cannot be written be told by the name that its user knows."""
+    try:
+        yield
+    except OSError as error:
+        is_nameless = error.filename is None and error.errno in _NO_ROOM  # a write does not know its file's name
+        if error.errno is None or not (is_nameless or str(draft) in str(error)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def _beside(path: Path) -> Path:

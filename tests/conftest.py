@@ -143,6 +143,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
+def elsewhere(database_url: str, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of another, empty installation with the same kind of database."""
+    folder = tmp_path / "elsewhere"
+    if database_url.startswith("sqlite"):
+        yield Settings(database_url=f"sqlite:///{folder / 'new.db'}", artifact_root=folder / "artifacts")
+        return
+    server, _, name = database_url.rpartition("/")
+    _in_postgres(server, f"CREATE DATABASE {name}_elsewhere")
+    yield Settings(database_url=f"{database_url}_elsewhere", artifact_root=folder / "artifacts")
+    _in_postgres(server, f"DROP DATABASE {name}_elsewhere WITH (FORCE)")
+
+
+@pytest.fixture
 def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of an empty installation, in the environment too, where tasks read them."""
     monkeypatch.setenv("ANTIPODE_DATABASE_URL", database_url)

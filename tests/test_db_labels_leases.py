@@ -49,6 +49,14 @@ def test_times_of_other_zones_are_compared_as_the_same_clock(sessions):
     assert take(sessions, queue, bob, east).pair == pair
 
 
+def test_a_lease_given_before_the_clock_was_set_back_holds_nothing(sessions):
+    (pair,) = store_pairs(sessions, 1)
+    ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, [pair])
+    take(sessions, queue, ada)
+    assert take(sessions, queue, bob, NOW - timedelta(seconds=30)) is None  # bob's clock was read a moment earlier
+    assert take(sessions, queue, bob, NOW - timedelta(days=1)).pair == pair
+
+
 def test_the_second_person_meets_the_first_ones_pairs_first(sessions):
     pairs = store_pairs(sessions, 6)
     ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, pairs, k=2)

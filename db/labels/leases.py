@@ -86,9 +86,13 @@ def free(session: Session, pair: PairKey, *, annotator_id: int | None = None) ->
 
 
 def next_free(
-    session: Session, queue_id: int, annotator_id: int, *, after: int, now: datetime
+    session: Session, queue_id: int, annotator_id: int, *, after: int, now: datetime, lease_s: float
 ) -> tuple[int, PairKey] | None:
-    """The first open pair beyond a position that the annotator has not judged and no one else holds; its position."""
+    """The first open pair beyond a position that the annotator has not judged and no one else holds; its position.
+
+    A lease that lasts longer than one given now can was given before the clock was set back: it holds nothing.
+    """
+    longest = until(now, lease_s + engine.LOCK_TIMEOUT_S)  # others may have read their clock while we waited our turn
     table, lease = labels.QueuePair, labels.Lease
     is_held = (
         select(lease.annotator_id)
@@ -97,6 +101,7 @@ def next_free(
             lease.second_response_id == table.second_response_id,
             lease.annotator_id != annotator_id,
             lease.expires_at > now,
+            lease.expires_at <= longest,
         )
         .exists()
     )

@@ -153,9 +153,9 @@ def take_next(
         leases.free(session, held_lease.pair)
     position = leases.cursor(session, queue_id, annotator_id)
     utc = now.astimezone(UTC)
-    free_pair = leases.next_free(session, queue_id, annotator_id, after=position, now=utc)
+    free_pair = leases.next_free(session, queue_id, annotator_id, after=position, now=utc, lease_s=lease_s)
     if free_pair is None and position > 0:
-        free_pair = leases.next_free(session, queue_id, annotator_id, after=0, now=utc)
+        free_pair = leases.next_free(session, queue_id, annotator_id, after=0, now=utc, lease_s=lease_s)
     if free_pair is None:
         return None
     position, pair = free_pair

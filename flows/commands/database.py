@@ -104,7 +104,7 @@ def _print_copy(copied: Copied, message: str) -> None:
         "they need a copy of their own"
     )
     if copied.outdated:
-        print(f"Next: antipode upgrade ({copied.outdated})")
+        print(f"Next: {copied.outdated}")
 
 
 def _show(answer: Answer, limit: int) -> None:

@@ -45,7 +45,7 @@ def error_line(error: Exception) -> str:
 
 
 def _database_line(error: Exception) -> str | None:
-    from db.engine import fault_of
+    from db.engine import fault_of, unwritable
 
     fault = fault_of(error)
     if fault is None:
@@ -54,8 +54,12 @@ def _database_line(error: Exception) -> str | None:
     if not fault.is_unusable:
         return f"database {shown_url(Settings())}: {reason}"
     hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
+    if "is full" in reason or "disk I/O" in reason or "No space left" in reason:
+        hint = "; make room on its disk, then give the command again"
     if "unable to open" in reason or "readonly" in reason:
         hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
+        if places := unwritable(Settings().database):
+            hint = f"; let this user write to {' and '.join(map(str, places))}"
     return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
 
 
