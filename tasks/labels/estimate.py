@@ -174,15 +174,14 @@ def _sample(session: Session, pairs: Sequence[PairKey]) -> Iterable[Showing]:
 
 def _by_machine(session: Session, config: LabelConfig, settings: Settings, pairs: Sequence[PairKey]) -> list[Figure]:
     """An annotator that costs no money: a reward model, a data set's own labels."""
-    annotator_id, like = None, dict[str, object]()
-    if config.annotator != "reward_model" or Path(config.reward_model.name or "").is_dir():  # the hub is not asked
-        identity = annotator_identity(config, settings)
-        annotator_id, like = judgements.find_annotator(session, identity), dict(identity.settings)
+    annotator_id, reward_model = None, config.reward_model.name
+    if reward_model is None or Path(reward_model).is_dir():  # the hub is not asked
+        annotator_id = judgements.find_annotator(session, annotator_identity(config, settings))
     to_judge = sum(
         len(open_showings(session, annotator_id, shard, has_both_orders=False, seed=config.seed))
         for shard in batches(pairs, config.pairs_per_shard)
     )
-    ids = measured.annotators_like(session, config.annotator, **like) if like else []
+    ids = measured.annotators_like(session, config.annotator, **({"model": reward_model} if reward_model else {}))
     stored_at = [judgement.stored_at for judgement in measured.judgements_of(session, ids)]
     size = to_judge * JUDGEMENT_BYTES + len(pairs) * PREFERENCE_BYTES
     return [
