@@ -11,20 +11,24 @@ from tasks.estimates import Estimate, Figure
 
 UNKNOWN = "unknown"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+CENT = 0.01
 
 
 def show_estimate(estimate: Estimate) -> None:
-    """Print an aligned table, what else is to be known, and what does the real thing."""
+    """Print an estimate."""
+    make_console().print(as_shown(estimate))
+
+
+def as_shown(estimate: Estimate) -> Group:
+    """An aligned table, what else is to be known, and what does the real thing."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     for figure in estimate.figures:
         table.add_row(Text(f"  {figure.name}"), Text(_shown(figure, estimate.currency)), Text(figure.basis))
-    notes = [Text(note) for note in estimate.notes]
     title = Text(f"Dry run of {estimate.command}: nothing is stored, loaded or sent", style="bold")
-    make_console().print(Group(title, table, *notes))
-    print("Next: the same command without --dry-run")
+    return Group(title, table, *map(Text, estimate.notes), Text("Next: the same command without --dry-run"))
 
 
 def _shown(figure: Figure, currency: str) -> str:
@@ -37,7 +41,8 @@ def _shown(figure: Figure, currency: str) -> str:
         case "seconds":
             return sign + _duration(figure.value)
         case "money":
-            return f"{sign}{figure.value:,.2f} {currency}".rstrip()
+            amount = f"{figure.value:,.2f}" if figure.value >= CENT or not figure.value else f"{figure.value:.1g}"
+            return f"{sign}{amount} {currency}".rstrip()
         case _:
             return f"{sign}{figure.value:,.0f}"
 
