@@ -76,6 +76,7 @@ def test_steps_time_and_space_are_those_that_come_and_what_is_trained_costs_noth
     assert [figure.basis for figure in again.figures if figure.name.startswith("steps")] == [
         f"trained already: policy {id_}" for id_ in made
     ]
+    assert again.value("responses to sample") == HELD_OUT  # the policy's, to be compared
     other = estimate_alignment(align_config(model, sft=SFT, train={"learning_rate": 1e-4}), settings)
     assert told(other, "steps, sft", "steps, dpo") == (0, 2) and 0 < other.value("time, dpo") < 600
     assert footprint(settings) == before

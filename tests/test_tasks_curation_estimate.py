@@ -9,7 +9,7 @@ import pytest
 from chat_server import ChatServer, serving
 from curation_steps import configured, curate, row
 from footprints import footprint
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from stored_rows import add
 
 from db.inspection import is_made
@@ -138,6 +138,13 @@ def test_a_run_that_did_not_finish_is_told_of_with_the_prompts_it_began_with(set
     assert estimate.value("prompts") == prompts
     assert estimate.notes == (f"takes up run {run_id}, which did not finish, with the prompts it began with",)
     assert estimate_curation(configured(seed=1), settings).value("prompts") == prompts + 1
+    generate.fn(run_id)
+    with sessions.begin() as session:
+        lost = session.scalar(select(func.max(curation.Response.id)).where(curation.Response.sample_index == 3))
+        session.execute(delete(curation.Candidate).filter_by(response_id=lost))
+        session.execute(delete(curation.Response).filter_by(id=lost))
+    fixed = estimate_curation(configured(), settings)
+    assert told(fixed, "responses stored", "responses to sample") == (39, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from db import measured, policies
+from db import measured, policies, responses
 from db.engine import Session, Sessions
 from models.alignment.records import Method
+from models.generation.plan import missing_samples
 from models.model_files import size_bytes, weight_count
+from models.records import StoredPrompt
 from tasks.alignment.choices import check_alignment, chosen_base
 from tasks.alignment.data import AlignmentData, compared_prompts, data_of, read_data
 from tasks.alignment.plans import Plan, fine_tuning_plan, preference_plan
+from tasks.alignment.training_settings import own_distribution
 from tasks.config.alignment import AlignConfig, OptimizeConfig
+from tasks.config.curation import GenerateConfig, SampleConfig
 from tasks.config.rounds import LdAlignConfig
+from tasks.curation.engines import generator_identity
 from tasks.database import looked_at, open_database
 from tasks.estimates import Estimate, Figure, Limits, Sign, time_figure
 from tasks.labels.estimate import JudgeWork, judge_figures
@@ -77,22 +83,24 @@ class _Estimator:
         self._settings = settings
         self._data = self._read()
         self._base = look_up_model(sessions, config.model.name, config.model, settings)
+        self._start: NamedModel | None = None
+        self._policy: NamedModel | None = None
 
     def estimate(self) -> Estimate:
         parts, name = self._data.parts, self._config.model.name
+        prompts = compared_prompts(self._session, self._config, self._data)
         trainings = self._trainings()
-        compared = len(compared_prompts(self._session, self._config, self._data))
         figures = [
             Figure("train on", len(parts.train), self._where()),
-            Figure("measure on", len(parts.held_out), f"held out; responses are compared on {compared:,} prompts"),
-            *self._samples(compared, trainings),
+            Figure("measure on", len(parts.held_out), f"held out; responses are compared on {len(prompts):,} prompts"),
+            self._samples(prompts),
             *(figure for training in trainings for figure in self._steps(training)),
         ]
         notes = [] if self._base else [f"{name} is not on this machine: the hub would be asked for it"]
         currency = ""
         if self._config.evaluate.annotator == "judge":
             judge = self._config.evaluate.judge
-            asked = self._judged(compared)
+            asked = self._judged(prompts)
             note = Limits("evaluate.judge", judge.max_requests, judge.max_cost).note(asked[0], asked[3], FAILS)
             notes += [note] if note else []
             figures += asked
@@ -116,18 +124,19 @@ class _Estimator:
         return f"preferences of {f'snapshot {data.snapshot}' if data.snapshot else f'run {data.run}'}"
 
     def _trainings(self) -> list[_Training]:
-        config, base, found = self._config, self._base, list[_Training]()
-        stand_in = base or NamedModel(config.model.name, "", None, "")
-        start = base
-        if (plan := fine_tuning_plan(config, stand_in, self._data)) is not None:
-            found.append(self._training(plan, is_known=base is not None))
-            policy_id = found[0].policy_id
-            start = None
-            if policy_id is not None:
-                start = look_up_model(self._sessions, policy_name(policy_id), config.model, self._settings)
+        """The trainings, and on the way the start model and the policy, as far as they are there."""
+        config, found = self._config, list[_Training]()
+        stand_in = self._base or NamedModel(config.model.name, "", None, "")
+        plan = fine_tuning_plan(config, stand_in, self._data)
+        self._start = self._base
+        if plan is not None:
+            found.append(self._training(plan, is_known=self._base is not None))
+            self._start = self._model(found[0].policy_id)
         if isinstance(config, AlignConfig):
-            plan = preference_plan(config, start or stand_in, self._data)
-            return [*found, self._training(plan, is_known=start is not None)]
+            plan = preference_plan(config, self._start or stand_in, self._data)
+            found.append(self._training(plan, is_known=self._start is not None))
+            self._policy = self._model(found[-1].policy_id)
+            return found
         count = len(self._data.parts.train)
         rounds = config.rounds
         examples = [count * (2 if rounds.has_previous and number else 1) for number in range(rounds.count)]
@@ -139,20 +148,36 @@ class _Estimator:
         policy_id = policy.id if policy is not None and is_there else None
         return _Training(plan.method, (len(plan.train),), plan.optimize, policy_id)
 
-    def _samples(self, compared: int, trainings: list[_Training]) -> list[Figure]:
-        """Responses of the start and of each policy, for comparisons and KL; in rounds those for golden prompts too."""
+    def _model(self, policy_id: int | None) -> NamedModel | None:
+        if policy_id is None:
+            return None
+        return look_up_model(self._sessions, policy_name(policy_id), self._config.model, self._settings)
+
+    def _samples(self, prompts: Sequence[StoredPrompt]) -> Figure:
+        """Responses of start and policy for the comparison, of the start for KL; in rounds of each policy."""
         config = self._config
+        generate = config.evaluate.generate()
         if isinstance(config, LdAlignConfig):
             rounds = config.rounds.count
-            count = compared * config.evaluate.responses_per_prompt * (2 * rounds + 1)
-            count += len(self._data.parts.train) * rounds
-            basis = f"of {rounds} rounds, those that are stored cost nothing"
-        elif all(training.policy_id is not None for training in trainings):
-            return []
-        else:
-            count = 3 * compared * config.evaluate.responses_per_prompt
-            basis = "of start and policy, and of the start for KL; stored ones cost nothing"
-        return [Figure("responses to sample", count, basis, "≤")]
+            count = (
+                len(prompts) * generate.responses_per_prompt * (2 * rounds + 1) + len(self._data.parts.train) * rounds
+            )
+            return Figure("responses to sample", count, f"in {rounds} rounds; stored ones cost nothing", "≤")
+        for_kl = own_distribution(generate)
+        wanted = dict.fromkeys([(True, generate), (False, generate), (True, for_kl)])
+        count = sum(self._missing(self._start if is_start else self._policy, of, prompts) for is_start, of in wanted)
+        return Figure("responses to sample", count, "of start and policy, to compare and for KL; others are stored")
+
+    def _missing(self, model: NamedModel | None, generate: GenerateConfig, prompts: Sequence[StoredPrompt]) -> int:
+        """How many responses a model lacks; all, if it is yet to be trained."""
+        wanted, texts = generate.responses_per_prompt, dict[int, dict[int, str]]()
+        if model is not None:
+            sample = SampleConfig(seed=self._config.seed, model=self._config.model, generate=generate)
+            identity = generator_identity(sample, model.name, model)
+            generator_id = responses.find_generator(self._session, identity)
+            if generator_id is not None:
+                texts = responses.generated_texts(self._session, generator_id, [prompt.id for prompt in prompts])
+        return sum(len(missing_samples(texts.get(one.id, {}), count=wanted, extra_tries=0)) for one in prompts)
 
     def _steps(self, training: _Training) -> list[Figure]:
         """Steps and time of one training."""
@@ -174,12 +199,11 @@ class _Estimator:
         seconds = sum(made.seconds for made in alike)
         return sum(made.steps for made in alike) / seconds if seconds else None
 
-    def _judged(self, compared: int) -> list[Figure]:
+    def _judged(self, prompts: Sequence[StoredPrompt]) -> list[Figure]:
         """A judge's part of the comparison: every response of the policy beside the start's, in both orders."""
         config = self._config.evaluate
         rounds = self._config.rounds.count if isinstance(self._config, LdAlignConfig) else 1
-        pairs = compared * config.responses_per_prompt * rounds
-        prompts = compared_prompts(self._session, self._config, self._data)
+        pairs = len(prompts) * config.responses_per_prompt * rounds
         of_prompts = sum(len(prompt.prompt.text) for prompt in prompts) / max(len(prompts), 1)
         rows = self._data.parts.train
         answers = [row.text if hasattr(row, "text") else row.chosen for row in rows]

@@ -82,33 +82,41 @@ def estimate_curation(config: CurateConfig, settings: Settings) -> Estimate:
         with open_database(settings) as sessions, sessions() as session:
             config, prompt_ids = chosen_curation(session, config)
             run_id = runs.find_unfinished(session, config.stored_keys())
-            dtype = None
-            if run_id is not None:
-                prompt_ids, dtype = run_prompt_ids(session, run_id), runs.get_run(session, run_id).dtype
-            config = with_format(config, dtype)
-            return _Estimator(sessions, session, config, settings).estimate(prompt_ids, run_id)
+            run = None if run_id is None else runs.get_run(session, run_id)
+            if run is not None:
+                prompt_ids = run_prompt_ids(session, run.id)
+            config = with_format(config, run.dtype if run else None)
+            return _Estimator(sessions, session, config, settings, run).estimate(prompt_ids)
 
 
 class _Estimator:
     """Counts, then tells."""
 
-    def __init__(self, sessions: Sessions, session: Session, config: CurateConfig, settings: Settings) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        session: Session,
+        config: CurateConfig,
+        settings: Settings,
+        run: runs.RunRecord | None,
+    ) -> None:
         self._sessions = sessions
         self._session = session
         self._config = config
         self._settings = settings
+        self._run = run
         self._is_served = generator_backend(config.generate) in SERVED_ELSEWHERE
         self._absent: dict[str, None] = {}
         self._measured: dict[str, list[measured.MeasuredResponse]] = {}
 
-    def estimate(self, prompt_ids: list[int], run_id: int | None) -> Estimate:
+    def estimate(self, prompt_ids: list[int]) -> Estimate:
         embedder = self._embedder()
         plan = self._plan(prompt_ids, embedder)
         figures = [*self._counts(prompt_ids, plan), *self._tokens_and_money(plan)]
         figures += [*self._disk(prompt_ids, plan, embedder), *self._times(plan, embedder)]
         notes = [f"{name} is not on this machine: the hub would be asked for it first" for name in self._absent]
-        if run_id is not None:
-            notes.insert(0, f"takes up run {run_id}, which did not finish, with the prompts it began with")
+        if self._run is not None:
+            notes.insert(0, f"takes up run {self._run.id}, which did not finish, with the prompts it began with")
         price = price_of("", None, input_price=0, output_price=0, settings=self._settings)
         return Estimate("curate", tuple(figures), tuple(notes), price.currency)
 
@@ -142,11 +150,12 @@ class _Estimator:
         for stored in stored_prompts(self._session, ids):
             of_prompt = texts.get(stored.id, {})
             tries = {"count": generate.responses_per_prompt, "extra_tries": generate.extra_tries}
-            missing = len(missing_samples(of_prompt, **tries))
+            is_fixed = self._run is not None and self._run.has_fixed_candidates  # nothing is sampled any more
+            missing = 0 if is_fixed else len(missing_samples(of_prompt, **tries))
             wanted[stored.id] = samples_wanted(of_prompt, **tries)
             messages = with_system_prompt(stored.prompt, generate.system_prompt)
             plan.missing[name] += missing
-            plan.stored[name] += wanted[stored.id] - missing
+            plan.stored[name] += sum(index < wanted[stored.id] for index in of_prompt)
             plan.characters_in[name] += missing * sum(len(message.content) for message in messages)
         return wanted
 
@@ -242,7 +251,10 @@ class _Estimator:
             figures.append(Figure("disk, vectors", size, basis, sign, "bytes"))
         else:
             figures.append(Figure("disk, vectors", None, "the size of the vectors is not known here", unit="bytes"))
-        pairs = len(prompt_ids) * len(self._config.select.strategies)
+        select = self._config.select
+        pairs = len(prompt_ids) * len(select.strategies)
+        if select.scope == "source_pairs":  # of two responses each, mostly
+            pairs = round(plan.candidates / 2 * select.share) * len(select.strategies)
         size = plan.to_sample * RESPONSE_BYTES + plan.to_embed * EMBEDDING_BYTES
         size += plan.candidates * CANDIDATE_BYTES + pairs * PAIR_BYTES
         for name, missing in plan.missing.items():
@@ -251,7 +263,7 @@ class _Estimator:
             mean = sum(response.characters for response in stored) / len(stored) if stored else longest
             size += round(missing * mean)
         rows_sign: Sign = "≤" if plan.to_sample and not all(map(self._stored, plan.missing)) else "≈"
-        basis = f"texts, places of vectors, {pairs:,} pairs at most"
+        basis = f"texts, places of vectors, some {pairs:,} pairs"
         return [*figures, Figure("disk, database", size, basis, rows_sign, "bytes")]
 
     def _stored(self, name: str) -> list[measured.MeasuredResponse]:
