@@ -12,7 +12,8 @@ from typing import Literal
 from tasks.prices import Price
 
 SAME_WRITE_S = 0.05  # rows that were stored closer together are of one write
-PAUSE = 10.0  # a write that took so many times the median's time had a pause in it: a stopped run, a night
+# A write that took so many times the median's time, and so long, had a pause in it: a stopped run, a night.
+PAUSE, PAUSE_S = 10.0, 60.0
 CHARACTERS_A_TOKEN = 4.0  # of English, in the tokenizers of today's models; where nothing better is known
 FROM_TEXT = f"from the text, {CHARACTERS_A_TOKEN:g} characters a token"
 NO_RATE = "no rate known yet: the first {} will tell"
@@ -103,7 +104,7 @@ def rate(stored_at: Sequence[datetime], starts: Sequence[datetime]) -> float | N
         begin = times[after - 1]
     if not writes:
         return None
-    longest = PAUSE * median(seconds for _, seconds in writes)
+    longest = max(PAUSE * median(seconds for _, seconds in writes), PAUSE_S)
     kept = [(count, seconds) for count, seconds in writes if seconds <= longest]
     seconds = sum(seconds for _, seconds in kept)
     return sum(count for count, _ in kept) / seconds if seconds > 0 else None

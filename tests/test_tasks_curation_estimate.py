@@ -82,8 +82,21 @@ def test_more_samples_a_prompt_cost_only_those_that_are_not_stored(settings, ses
     estimate = estimate_curation(configured(generate={"responses_per_prompt": 5}), settings)
 
     assert told(estimate, "responses stored", "responses to sample") == (20, 30)
-    drawn_anew = estimate_curation(configured(generate={"responses_per_prompt": 2, "extra_tries": 2}), settings)
-    assert {figure.sign for figure in drawn_anew.figures if figure.name == "responses to sample"} <= {"", "≥"}
+
+
+def test_what_is_drawn_anew_is_within_what_is_told(settings, sessions, prompts):
+    config = configured(generate={"responses_per_prompt": 8, "extra_tries": 3})
+    found = {figure.name: figure for figure in estimate_curation(config, settings).figures}
+    curate(config)
+
+    with sessions() as session:
+        sampled, tokens = session.execute(
+            select(func.count(), func.sum(curation.Response.token_count)).where(curation.Response.sample_index >= 0)
+        ).one()
+    assert sampled > found["responses to sample"].value == 80 and found["responses to sample"].sign == "≥"
+    assert tokens < found["tokens out"].value and found["tokens out"].sign == "≤"
+    assert count(sessions, curation.Embedding) <= found["vectors to write"].value
+    assert estimate_curation(config, settings).value("responses to sample") == 0
 
 
 def test_stored_responses_tell_tokens_time_and_space_of_the_next(settings, sessions, prompts):

@@ -29,6 +29,8 @@ def test_a_night_between_two_writes_is_no_work():
     stored_at = after(10, 20, 30, 40_000, 40_010)
 
     assert rate(stored_at, after(0)) == PRECISE(0.1)
+    slow_reply = after(1, 2, 3, 4, 5, 30)  # of a server: no pause
+    assert rate(slow_reply, after(0)) == PRECISE(6 / 30)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,9 @@ class _Estimator:
         is_of_references = isinstance(config, LdAlignConfig) and config.golden == "references"
         if is_of_references or config.data.snapshot is not None:
             return read_data(session, config)
-        return data_of(config, preferences_now(session, config.data), "the data")
+        rows = preferences_now(session, config.data)
+        session.rollback()  # what another rule made of the votes is not kept, and locks nobody out any longer
+        return data_of(config, rows, "the data")
 
     def _where(self) -> str:
         config = self._config

@@ -226,7 +226,7 @@ class _Estimator:
             tokens_in = Figure(f"tokens in{of}", plan.characters_in[name] / a_token, basis, "≈")
             tokens_out = Figure(
                 f"tokens out{of}",
-                missing * generate.max_tokens,
+                missing * generate.max_tokens * (1 + generate.extra_tries),
                 f"generate.max_tokens {generate.max_tokens} each; no response of it is stored",
                 "≤",
             )
@@ -261,7 +261,8 @@ class _Estimator:
             stored = self._stored(name)
             longest = self._config.generate.max_tokens * CHARACTERS_A_TOKEN
             mean = sum(response.characters for response in stored) / len(stored) if stored else longest
-            size += round(missing * mean)
+            draws = missing if stored else missing * (1 + self._config.generate.extra_tries)
+            size += round(draws * mean + (draws - missing) * (RESPONSE_BYTES + CANDIDATE_BYTES))
         rows_sign: Sign = "≤" if plan.to_sample and not all(map(self._stored, plan.missing)) else "≈"
         basis = f"texts, places of vectors, some {pairs:,} pairs"
         return [*figures, Figure("disk, database", size, basis, rows_sign, "bytes")]
