@@ -116,6 +116,20 @@ def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
     return session.scalar(query) or 0
 
 
+def embedded_among(session: Session, embedder_key: str, response_ids: Sequence[int]) -> int:
+    """How many of these responses the embedder of this key has embedded."""
+    query = (
+        select(func.count())
+        .select_from(curation.Embedding)
+        .join(curation.Embedder, curation.Embedder.id == curation.Embedding.embedder_id)
+        .where(curation.Embedder.key == embedder_key)
+    )
+    return sum(
+        session.scalar(query.where(curation.Embedding.response_id.in_(batch))) or 0
+        for batch in batches(response_ids, LOOKUP_BATCH)
+    )
+
+
 def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewEmbedding]) -> int:
     """Store where vectors lie. Returns how many were new."""
     return insert_new(

@@ -6,9 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from db.engine import Sessions, fault_of, make_engine, make_session_factory, ping
+from db.inspection import is_made
 from db.migrations import require_current
 from tasks.settings import Settings
 
@@ -81,3 +84,13 @@ def _wait(error: Exception, settings: Settings) -> None:
                 f"the database did not come back within {settings.database_wait_s:g} s: {reason}; start it, and give "
                 "the same command again: it goes on where it was"
             ) from error
+
+
+@contextmanager
+def looked_at(settings: Settings) -> Iterator[Settings]:
+    """The settings for one who only looks: a database that is not made yet stays so, an empty one stands in for it."""
+    if is_made(settings.database):
+        yield settings
+        return
+    with TemporaryDirectory(prefix="antipode-") as folder:
+        yield settings.model_copy(update={"database_url": f"sqlite:///{Path(folder) / 'empty.db'}"})

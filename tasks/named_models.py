@@ -10,6 +10,7 @@ from db.engine import Session, Sessions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
 from models.fingerprint import model_fingerprint
+from models.model_files import local_folder
 from tasks.config.curation import ModelConfig
 from tasks.errors import NoModelError
 from tasks.settings import Settings
@@ -84,6 +85,26 @@ def find_model(sessions: Sessions, name: str, base: ModelConfig, settings: Setti
     if name == DEMO_MODEL:
         location = str(MODEL_FOLDER)
     return NamedModel(name, location, revision, model_fingerprint(location, revision))
+
+
+def look_up_model(sessions: Sessions, name: str, base: ModelConfig, settings: Settings) -> NamedModel | None:
+    """A model whose files are on this machine, as `find_model` finds it; None: the hub would have to be asked.
+
+    Raises:
+        LookupError: If there is no such policy, or it is not trained.
+        ModelLoadError: If a policy's files are not there.
+    """
+    if name.startswith(POLICY_PREFIX):
+        return _trained(sessions, name, settings)
+    location, revision = name, base.revision if name == base.name else None
+    if name == DEMO_MODEL:
+        location = str(MODEL_FOLDER)
+    folder = local_folder(location, revision)
+    if folder is None:
+        return None
+    is_cached = folder != Path(location)
+    fingerprint = folder.name if is_cached else model_fingerprint(location, revision)  # the hub's cache: by commit
+    return NamedModel(name, str(folder), revision, fingerprint)
 
 
 def check_model(sessions: Sessions, name: str, settings: Settings) -> None:

@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         """The database's URL."""
         return self.database_url or f"sqlite:///{self.artifact_root / 'antipode.db'}"
 
+    @property
+    def prices_file(self) -> Path:
+        """What models behind servers cost, if the user has said so."""
+        return self.artifact_root / "prices.toml"
+
     def variables(self) -> dict[str, str]:
         """The environment variables that mean the same places from every folder."""
         url = self.database

@@ -61,19 +61,13 @@ class JudgeConfig(Section):
     parse_retries: int = Field(2, ge=0, description="Further questions after a reply without a verdict (0 or more).")
     max_requests: int | None = Field(None, ge=1, description="Budget of this run: requests, retries too (1 or more).")
     max_cost: float | None = Field(None, gt=0, description="Budget of this run in the currency of the prices.")
-    input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens (0 or more).")
-    output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens (0 or more).")
+    input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens (0: the price table's).")
+    output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens (0: the price table's).")
 
     @model_validator(mode="after")
     def _a_bare_verdict_has_no_reason(self) -> Self:
         if self.is_constrained and self.has_rationale:
             raise ValueError("a constrained judge says nothing but a verdict; unset is_constrained or has_rationale")
-        return self
-
-    @model_validator(mode="after")
-    def _a_cost_needs_prices(self) -> Self:
-        if self.max_cost is not None and not self.input_price + self.output_price:
-            raise ValueError("judge.max_cost needs judge.input_price and judge.output_price, both are 0")
         return self
 
 

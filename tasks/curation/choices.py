@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from db import responses
 from db.engine import Session, batches
 from db.prompts import select_prompt_ids, source_names
@@ -44,6 +46,16 @@ def chosen_prompts(session: Session, source: SourceConfig) -> list[int]:
     if not prompt_ids:
         raise NothingToDoError(_why_nothing(session, source))
     return prompt_ids
+
+
+def prompts_to_sample(session: Session, config: CurateConfig, prompt_ids: Sequence[int]) -> list[int]:
+    """Which of these prompts the configuration generates for."""
+    if config.generate.when == "never" or config.select.scope == "source_pairs":
+        return []
+    if config.generate.when == "always":
+        return list(prompt_ids)
+    own_counts = responses.own_response_counts(session, prompt_ids)
+    return [id_ for id_ in prompt_ids if own_counts.get(id_, 0) < MIN_OWN_RESPONSES]
 
 
 def loads_model(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:
@@ -96,15 +108,7 @@ def _models_at_work(
 
 def _samples(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:
     """Whether any of the prompts is to be sampled for."""
-    if config.generate.when == "never" or config.select.scope == "source_pairs":
-        return False
-    if config.generate.when == "always":
-        return True
-    for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
-        own_counts = responses.own_response_counts(session, batch)
-        if any(own_counts.get(id_, 0) < MIN_OWN_RESPONSES for id_ in batch):
-            return True
-    return False
+    return any(prompts_to_sample(session, config, batch) for batch in batches(prompt_ids, PROMPTS_PER_LOOK))
 
 
 def _why_nothing(session: Session, source: SourceConfig) -> str:

@@ -17,7 +17,8 @@ from models.generation import Generator
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
-from tasks.config.curation import MIN_OWN_RESPONSES, CurateConfig, SampleConfig
+from tasks.config.curation import CurateConfig, SampleConfig
+from tasks.curation.choices import prompts_to_sample
 from tasks.curation.engines import find_generator, generator_identity, make_generator
 from tasks.devices import device
 from tasks.named_models import NamedModel
@@ -86,14 +87,9 @@ def sample_with(
 
 def _to_sample(run: RunAtWork[CurateConfig], page: list[StoredPrompt]) -> list[StoredPrompt]:
     """Which of these prompts the configuration generates for."""
-    config = run.config
-    if config.generate.when == "never" or config.select.scope == "source_pairs":
-        return []
-    if config.generate.when == "always":
-        return page
     with run.sessions() as session:
-        own_counts = responses.own_response_counts(session, [prompt.id for prompt in page])
-    return [prompt for prompt in page if own_counts.get(prompt.id, 0) < MIN_OWN_RESPONSES]
+        ids = set(prompts_to_sample(session, run.config, [prompt.id for prompt in page]))
+    return [prompt for prompt in page if prompt.id in ids]
 
 
 class _GeneratorStage:

@@ -25,7 +25,7 @@ from tasks.config.evaluation import QuestionsConfig
 from tasks.curation.engines import find_generator, generator_identity, make_generator
 from tasks.database import open_database
 from tasks.devices import device
-from tasks.labels.labellers import make_asker
+from tasks.labels.labellers import judge_price, make_asker
 from tasks.labels.labelling import DatabaseReplies, budget_of
 from tasks.named_models import chosen_model
 from tasks.number_formats import with_format
@@ -48,6 +48,7 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
         ProtocolStoppedError: If the judge's server or the budget gave out; what was paid for is kept.
     """
     questions = read_questions(path)
+    judge_price(config.judge, settings)  # refused before the answers are made
     with open_database(settings) as sessions, sessions() as session:
         opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
         names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}

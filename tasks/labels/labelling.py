@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
@@ -12,19 +11,19 @@ from prefect.cache_policies import NO_CACHE
 
 from db import runs
 from db.engine import batches
-from db.labels import judgements, labelling, preferences, replies
-from db.labels.labelling import PairText
+from db.labels import judgements, preferences, replies
 from models.judging.budget import Budget
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
-from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
+from models.labelling.records import Judgement, Opinion, PairKey
 from tasks.config.labels import JudgeConfig, LabelConfig
 from tasks.database import patiently
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
 from tasks.labels.pairs import chosen_pairs
 from tasks.labels.people import open_people_queue
+from tasks.labels.showings import Showing, open_showings
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
 
@@ -34,14 +33,6 @@ _WHY_SKIPPED = {
     "scores": "a score is missing, or neither is positive; import responses with scores",
     "reward_model": "they are longer than reward_model.max_tokens or the model's context",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Showing:
-    """A pair with one of its responses on the left."""
-
-    text: PairText
-    left_response_id: int
 
 
 @task(name="label", task_run_name="label for run {run_id}", cache_policy=NO_CACHE)
@@ -155,7 +146,7 @@ class LabelStage:
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
         """The opinions on these showings, and whether the budget is used up."""
         try:
-            return self._labeller.label([_shown_pair(showing) for showing in showings]), False
+            return self._labeller.label([showing.shown_pair for showing in showings]), False
         except BudgetExhaustedError as error:
             return error.opinions, True
         except JudgeServerError as error:
@@ -163,21 +154,11 @@ class LabelStage:
             raise
 
     def _open_showings(self, pairs: Sequence[PairKey]) -> list[Showing]:
-        """The showings the annotator has not judged: both orders of a pair, or one with a random (seeded) side."""
+        has_both_orders = self._labeller.identity.has_both_orders
         with self._sessions() as session:
-            judged_showings = judgements.judged_showings(session, self.annotator_id, pairs)
-            texts = labelling.pair_texts(session, pairs)
-        judged = {pair for pair, _ in judged_showings}
-        if self._labeller.identity.has_both_orders:
-            showings = [Showing(text, left) for text in texts for left in text.pair]
-            return [
-                showing for showing in showings if (showing.text.pair, showing.left_response_id) not in judged_showings
-            ]
-        return [
-            Showing(text, labelling.left_side(text.pair, self._config.seed))
-            for text in texts
-            if text.pair not in judged
-        ]
+            return open_showings(
+                session, self.annotator_id, pairs, has_both_orders=has_both_orders, seed=self._config.seed
+            )
 
     def _store(self, showings: Sequence[Showing], opinions: Sequence[Opinion | None]) -> None:
         """Store opinions and recompute the preferences, in one transaction.
@@ -214,7 +195,3 @@ def budget_of(run: RunAtWork[Any], judge: JudgeConfig) -> Budget:
             spent_cost=record.cost,
             ledger=spend,
         )
-
-
-def _shown_pair(showing: Showing) -> ShownPair:
-    return showing.text.shown(showing.left_response_id)
