@@ -101,7 +101,7 @@ def sign_in_path(sessions: sessionmaker[Session], name: str) -> str:
 
 def run_server(url: str, port: int) -> None:
     """Serve the page; the process is ended from outside."""
-    app = create_app(make_session_factory(make_engine(url)), secret=SECRET, lease_s=600)
+    app = create_app(make_session_factory(make_engine(url, keeps_connections=True)), secret=SECRET, lease_s=600)
     make_server(app, host="127.0.0.1", port=port).run()
 
 

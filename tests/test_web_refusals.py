@@ -82,6 +82,23 @@ def test_a_proxy_on_this_machine_alone_says_whether_the_cookie_is_for_https(site
 
 
 @on_sqlite
+def test_no_log_holds_a_links_token(site, capfd):
+    token = sign_in_token(site.sessions, "Ana")
+    for query in (token, f"{token}&queue=no", "x" * 43):
+        connection = HTTPConnection("127.0.0.1", site.port, timeout=20)
+        connection.request("GET", f"/sign-in?token={query}")
+        connection.getresponse().read()
+        connection.close()
+    said = "".join(capfd.readouterr())
+    assert token not in said and "sign-in" not in said
+
+
+@on_sqlite
+def test_a_connection_stays_open_longer_than_a_person_reads(site):
+    assert site.server.config.timeout_keep_alive >= 60
+
+
+@on_sqlite
 def test_a_request_that_does_not_fit_is_told_why_in_one_line_that_repeats_nothing_of_it(sessions):
     queue_id = open_queue(sessions)
     ana = Visitor(sessions)

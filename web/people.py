@@ -54,7 +54,9 @@ def list_people(sessions: Sessions) -> list[PersonLine]:
     with sessions() as session:
         people = sign_ins.people(session)
     return [
-        PersonLine(each.name, _words(each.sign_in), each.sign_in and each.sign_in.seen_at, each.judgement_count)
+        PersonLine(
+            each.name, _words(each.sign_in), each.sign_in.seen_at if each.sign_in else None, each.judgement_count
+        )
         for each in people
     ]
 

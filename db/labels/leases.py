@@ -116,7 +116,7 @@ def has_room(session: Session, queue_id: int, annotator_id: int, pair: PairKey, 
     wanted = select(labels.Queue.judgements_per_pair).filter_by(id=queue_id).scalar_subquery()
     query = select(wanted - table.judgement_count).where(table.queue_id == queue_id, of_pair(table, pair))
     holders = session.execute(_held_by_others(annotator_id, *pair, now)).all()
-    return session.scalars(query).one() > len(holders)
+    return int(session.scalars(query).one()) > len(holders)
 
 
 def has_judged(session: Session, annotator_id: int, pair: PairKey) -> bool:

@@ -66,7 +66,7 @@ def serve_page(
     from web.app import create_app
     from web.server import make_server
 
-    with open_database(Settings()) as sessions:
+    with open_database(Settings(), keeps_connections=True) as sessions:
         on_labels = LabelWatch(Settings()).labels_came if "PREFECT_API_URL" in os.environ else _nobody_waits
         app = create_app(sessions, secret=page_secret(Settings()), lease_s=LEASE_S, on_labels=on_labels)
         listening = _listen(host, port)
