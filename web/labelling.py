@@ -75,7 +75,9 @@ def undo(queue_id: QueueId, body: PersonBody, site: CurrentSite, person: Current
 
 def _require_own_page(body: PersonBody, person: Person) -> None:
     if body.person != person.name:
-        raise HTTPException(401, f"this page is {body.person}'s, the browser is now signed in as {person.name}; reload")
+        raise HTTPException(
+            401, f"somebody else opened this page, the browser is now signed in as {person.name}; reload"
+        )
 
 
 @contextmanager
