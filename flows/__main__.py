@@ -32,6 +32,7 @@ COMMANDS = {
     "runs": Command("runs", "Runs", "list the runs"),
     "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
     "web": Command("labels", "Web", "the labelling page for people"),
+    "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
     "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),
     "export-pairs": Command("exchange", "ExportPairs", "pairs for Label Studio, Argilla or a file to fill in"),

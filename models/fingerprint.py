@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from models.errors import ModelLoadError
+from models.plain_weights import NO_CODE, why_not_loaded
 
 _IRRELEVANT_SUFFIXES = {".md", ".lock", ".png"}
 
@@ -32,9 +33,9 @@ def model_fingerprint(name: str, revision: str | None) -> str:
     from transformers import AutoConfig
 
     try:
-        commit: str | None = AutoConfig.from_pretrained(name, revision=revision)._commit_hash
+        commit: str | None = AutoConfig.from_pretrained(name, revision=revision, **NO_CODE)._commit_hash
     except (OSError, ValueError) as error:
-        raise ModelLoadError(name, " ".join(str(error).split())[:300]) from error
+        raise ModelLoadError(name, why_not_loaded(error)) from error
     if commit is None:
         raise ModelLoadError(name, "the hub gave no commit for it")
     return commit

@@ -27,9 +27,9 @@ class DatabaseGoneError(RuntimeError):
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Sessions]:
+def open_database(settings: Settings, *, keeps_connections: bool = False) -> Iterator[Sessions]:
     """Open the database, its schema made if it is empty; connections are closed at the end."""
-    engine = make_engine(settings.database)
+    engine = make_engine(settings.database, keeps_connections=keeps_connections)
     try:
         require_current(engine)
         yield make_session_factory(engine)

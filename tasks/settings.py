@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     )
     openai_api_key: SecretStr | None = Field(None, description="Key for generate.backend openai and for judges.")
     page_url: str | None = Field(None, description="Address of the labelling page, as people open it; shown with runs.")
+    sign_in_days: int = Field(30, ge=1, le=3650, description="For how many days a sign-in link works, from its issue.")
     gpu_limit: str | None = Field(None, description="Prefect concurrency limit that guards this host's GPU.")
 
     @property

@@ -51,7 +51,7 @@ class Web(PairsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.labels.people import page_secret, person
+        from tasks.labels.people import person
         from tasks.progress import say
 
         settings = Settings()
@@ -59,8 +59,7 @@ class Web(PairsConfig):
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         if len(people) < self.judgements_per_pair:
             say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")
-        secret = page_secret(settings)
-        serve_page(queue_id, people, self.host, self.port, secret=secret, next_step=next_step, proxies=self.proxies)
+        serve_page(queue_id, people, self.host, self.port, next_step=next_step, proxies=self.proxies)
 
     def _queue(self, settings: Settings) -> tuple[int | None, str]:
         """Open or find the queue to serve (None: every queue); return its id and the next step for its labels."""

@@ -47,9 +47,18 @@ class Up(BaseModel):
             people=people,
             nightly=self.nightly,
             model=model,
-            on_ready=lambda: show_service(self.prefect_port, self.page_port, people, Settings()),
+            on_ready=lambda: self._show(people),
         )
         print("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
+
+    def _show(self, people: list[str]) -> None:
+        from flows.terminal.people import link_lines
+        from tasks.database import open_database
+
+        address = f"http://127.0.0.1:{self.page_port}"
+        with open_database(Settings()) as sessions:
+            links = link_lines(sessions, people, Settings(), address=address)
+        show_service(self.prefect_port, self.page_port, links, Settings())
 
 
 class Deploy(BaseModel):

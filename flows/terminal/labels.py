@@ -52,7 +52,6 @@ def serve_page(
     host: str,
     port: int,
     *,
-    secret: bytes,
     next_step: str,
     proxies: Sequence[str] = (),
 ) -> None:
@@ -60,21 +59,21 @@ def serve_page(
 
     At the end `next_step` is printed. A Prefect server that is named gets an event when labels are enough to train on.
     """
+    from flows.terminal.people import link_lines
     from tasks.database import open_database
+    from tasks.labels.people import page_secret
     from tasks.service.label_events import LabelWatch
     from web.app import create_app
     from web.server import make_server
-    from web.sign_in import sign_in_token
 
-    with open_database(Settings()) as sessions:
+    with open_database(Settings(), keeps_connections=True) as sessions:
         on_labels = LabelWatch(Settings()).labels_came if "PREFECT_API_URL" in os.environ else _nobody_waits
-        app = create_app(sessions, secret=secret, lease_s=LEASE_S, on_labels=on_labels)
+        app = create_app(sessions, secret=page_secret(Settings()), lease_s=LEASE_S, on_labels=on_labels)
         listening = _listen(host, port)
-        address = (Settings().page_url or _address(host, port)).rstrip("/")
+        address = Settings().page_url or _address(host, port)
         print("Labelling page; each link is one person's, who opens it signs in by it:")
-        for name in people:
-            queue = "" if queue_id is None else f"&queue={queue_id}"
-            print(f"  {name}: {address}/sign-in?token={sign_in_token(secret, name)}{queue}")
+        for line in link_lines(sessions, people, Settings(), address=address, queue_id=queue_id):
+            print(f"  {line}")
         if host not in LOOPBACK:
             print("The page answers other machines, without encryption: put a TLS proxy before it.", file=sys.stderr)
         print("Ctrl-C stops it; nothing is lost.", flush=True)

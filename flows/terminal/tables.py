@@ -33,16 +33,12 @@ ROWS_PER_BATCH = 10_000
 TABLE_ROWS = 20  # where no --limit is given
 
 
-def show_service(prefect_port: int, page_port: int, people: Sequence[str], settings: Settings) -> None:
-    """Print where everything is, and what to do with it."""
-    from tasks.labels.people import page_secret
-    from web.sign_in import sign_in_token
-
-    secret = page_secret(settings)
+def show_service(prefect_port: int, page_port: int, links: Sequence[str], settings: Settings) -> None:
+    """Print where everything is, and what to do with it; `links` are those that sign people in."""
     print(f"\nPrefect UI      http://127.0.0.1:{prefect_port}/deployments   start runs, change schedules, watch")
-    for name in people:
-        link = f"http://127.0.0.1:{page_port}/sign-in?token={sign_in_token(secret, name)}"
-        print(f"Labelling page  {link}   signs {name} in")
+    print(f"Labelling page  http://127.0.0.1:{page_port}   each link signs one person in:")
+    for link in links:
+        print(f"                {link}")
     print(f'Database        {shown_url(settings)}   antipode sql "SELECT * FROM run_summary"')
     print("Ctrl-C stops all of them; nothing is lost.", flush=True)
 
