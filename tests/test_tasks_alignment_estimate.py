@@ -15,6 +15,7 @@ from tasks.alignment.estimate import estimate_alignment
 from tasks.alignment.opening import open_align_run
 from tasks.alignment.training import fine_tune, train_policy
 from tasks.errors import NoPreferencesError
+from tasks.labels.estimate import question_characters
 from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
 from tasks.settings import Settings
@@ -101,6 +102,7 @@ def test_a_judges_part_has_its_requests_its_price_and_its_budget(world):
     found = estimate_alignment(config, settings)
 
     assert told(found, "requests", "tokens out") == (2 * 2 * HELD_OUT, 12 * 256)
+    assert found.value("tokens in") > 12 * question_characters(config.evaluate.judge) / 4
     assert found.value("money") == pytest.approx((found.value("tokens in") + 2 * 12 * 256) / 1e6)
     assert "evaluate.judge.max_cost 0.001 pays for at least" in found.notes[0]
     assert found.notes[0].endswith("the comparison fails, its verdicts are kept, and the same command goes on")

@@ -23,7 +23,7 @@ from tasks.config.rounds import LdAlignConfig
 from tasks.curation.engines import generator_identity
 from tasks.database import looked_at, open_database
 from tasks.estimates import Estimate, Figure, Limits, Sign, time_figure
-from tasks.labels.estimate import JudgeWork, judge_figures
+from tasks.labels.estimate import JudgeWork, judge_figures, question_characters
 from tasks.labels.exchange import preferences_now
 from tasks.labels.labellers import judge_price
 from tasks.named_models import NamedModel, look_up_model, policy_name
@@ -210,8 +210,8 @@ class _Estimator:
         rows = self._data.parts.train
         answers = [row.text if hasattr(row, "text") else row.chosen for row in rows]
         of_answer = sum(map(len, answers)) / len(answers)
-        characters = 2 * pairs * (of_prompts + 2 * of_answer)
-        asked = judge_figures(self._session, config.judge, self._settings, JudgeWork(2 * pairs, characters, 0.0))
+        characters = 2 * pairs * (question_characters(config.judge) + of_prompts + 2 * of_answer)
+        asked = judge_figures(self._session, config.judge, self._settings, JudgeWork(2 * pairs, characters))
         return [Figure(figure.name, figure.value, figure.basis, _most(figure.sign), figure.unit) for figure in asked]
 
     def _disk(self, trainings: list[_Training]) -> list[Figure]:

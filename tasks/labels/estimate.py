@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from db.engine import Session, batches
 from db.labels import judgements, replies
 from models.judging.budget import Budget
 from models.judging.judge import JudgeLabeller
+from models.judging.prompts import judge_messages
 from models.judging.replies import StoredReply
-from models.labelling.records import PairKey
+from models.labelling.records import PairKey, ShownPair, ShownResponse
+from models.records import Prompt
 from tasks.config.labels import JudgeConfig, LabelConfig
 from tasks.database import looked_at, open_database
 from tasks.estimates import (
@@ -28,7 +30,7 @@ from tasks.estimates import (
 from tasks.labels.choices import check_labelling
 from tasks.labels.labellers import annotator_identity, judge_price, make_labeller
 from tasks.labels.pairs import chosen_pairs
-from tasks.labels.showings import Showing, open_showings
+from tasks.labels.showings import open_showings
 from tasks.settings import Settings
 
 # Measured on SQLite with the indexes, a row: of judgements and of replies (beside the text), of preferences.
@@ -39,14 +41,10 @@ STOPS = "then it ends with what is judged, and the same command again spends as 
 
 @dataclass(frozen=True, slots=True)
 class JudgeWork:
-    """What a judge is to be asked.
-
-    `replies`: answers it has to give. `characters`: of all that is sent. `overhead`: of a question, beside the texts.
-    """
+    """What a judge is to be asked: how many answers it has to give, the characters of all that is sent."""
 
     replies: int
     characters: float
-    overhead: float
 
 
 class _StoredReplies:
@@ -82,7 +80,9 @@ def estimate_labelling(config: LabelConfig, settings: Settings) -> Estimate:
             if config.annotator == "people":
                 return Estimate("label", (*figures, *_people(config, len(pairs))), tuple(notes))
             if config.annotator == "judge":
-                return _by_judge(session, config, settings, pairs, figures, notes, run_id)
+                judged, note = _by_judge(session, config, settings, pairs, run_id)
+                currency = judge_price(config.judge, settings).currency
+                return Estimate("label", (*figures, *judged), (*notes, *([note] if note else [])), currency)
             return Estimate("label", (*figures, *_by_machine(session, config, settings, pairs)), tuple(notes))
 
 
@@ -97,11 +97,12 @@ def judge_figures(session: Session, config: JudgeConfig, settings: Settings, wor
     tokens_in = Figure("tokens in", work.characters / CHARACTERS_A_TOKEN, FROM_TEXT, "≈")
     basis = f"judge.max_tokens {config.max_tokens} each; it has not judged yet"
     tokens_out = Figure("tokens out", work.replies * config.max_tokens, basis, "≤")
-    if seen and work.replies:
+    input_tokens = sum(judgement.input_tokens for judgement in asked)  # 0: its server does not count
+    if input_tokens and work.replies:
         attempts = seen / len(asked)
         requests = Figure("requests", work.replies * attempts, f"{attempts:.2f} a reply, as before", "≈")
-        characters = sum(judgement.characters for judgement in asked) + len(asked) * work.overhead
-        a_token = characters / (sum(judgement.input_tokens for judgement in asked) or 1)
+        characters = sum(judgement.characters for judgement in asked) + len(asked) * question_characters(config)
+        a_token = characters / input_tokens
         basis = f"{a_token:.1f} characters a token, as in its {len(asked):,} judgements"
         tokens_in = Figure("tokens in", work.characters / a_token, basis, "≈")
         mean = sum(judgement.output_tokens for judgement in asked) / len(asked)
@@ -113,63 +114,51 @@ def judge_figures(session: Session, config: JudgeConfig, settings: Settings, wor
     return [requests, tokens_in, tokens_out, money, time]
 
 
-def judge_limits(config: JudgeConfig, section: str, *, spent_requests: int = 0, spent_cost: float = 0.0) -> Limits:
-    """A judge's budget, and what a run that did not finish has spent of it."""
-    return Limits(section, config.max_requests, config.max_cost, spent_requests, spent_cost)
+def question_characters(config: JudgeConfig) -> int:
+    """The characters of a judge's question beside prompt and responses."""
+    pair = ShownPair(Prompt.from_text(""), ShownResponse(""), ShownResponse(""))
+    messages = judge_messages(pair, config.prompt, has_rationale=config.has_rationale)
+    return sum(len(message.content) for message in messages)
 
 
 def _by_judge(
-    session: Session,
-    config: LabelConfig,
-    settings: Settings,
-    pairs: Sequence[PairKey],
-    figures: list[Figure],
-    notes: list[str],
-    run_id: int | None,
-) -> Estimate:
-    labeller = make_labeller(
-        config, settings, replies=_StoredReplies(session), budget=Budget(max_requests=None, max_cost=None)
-    )
+    session: Session, config: LabelConfig, settings: Settings, pairs: Sequence[PairKey], run_id: int | None
+) -> tuple[list[Figure], str | None]:
+    """The figures of a judge, and what its budget does."""
+    judge = config.judge
+    verdicts, work = _judge_work(session, config, settings, pairs)
+    asked = judge_figures(session, judge, settings, work)
+    requests, _, _, money, _ = asked
+    spent = (0, 0.0)
+    if run_id is not None:
+        run = runs.get_run(session, run_id)
+        spent = run.requests, run.cost
+    size = verdicts * JUDGEMENT_BYTES + work.replies * REPLY_BYTES + len(pairs) * PREFERENCE_BYTES
+    figures = [
+        Figure("verdicts stored", 2 * len(pairs) - verdicts, "of the same judge, which is asked in both orders"),
+        Figure("replies stored", verdicts - work.replies, "or not needed, as for equal texts: they cost nothing"),
+        Figure("replies to come", work.replies, f"{verdicts:,} verdicts are missing"),
+        *asked,
+        Figure("disk, database", size, "judgements, replies, preferences", "≈", "bytes"),
+    ]
+    return figures, Limits("judge", judge.max_requests, judge.max_cost, *spent).note(requests, money, STOPS)
+
+
+def _judge_work(
+    session: Session, config: LabelConfig, settings: Settings, pairs: Sequence[PairKey]
+) -> tuple[int, JudgeWork]:
+    """How many verdicts are missing, and what is to be asked for them."""
+    budget = Budget(max_requests=None, max_cost=None)
+    labeller = make_labeller(config, settings, replies=_StoredReplies(session), budget=budget)
     assert isinstance(labeller, JudgeLabeller)
     annotator_id = judgements.find_annotator(session, labeller.identity)
-    verdicts, questions = 0, dict[str, tuple[int, int]]()
+    verdicts, characters = 0, dict[str, int]()
     for shard in batches(pairs, config.pairs_per_shard):
         showings = open_showings(session, annotator_id, shard, has_both_orders=True, seed=config.seed)
         verdicts += len(showings)
         for question in labeller.unanswered(showing.shown_pair for showing in showings):
-            sent = sum(len(message.content) for message in question.messages)
-            questions[question.keys[0]] = sent, len(question.messages)
-    texts = _mean_texts(session, pairs)
-    work = JudgeWork(len(questions), sum(sent for sent, _ in questions.values()), 0.0)
-    if questions:
-        work = JudgeWork(work.replies, work.characters, max(work.characters / work.replies - texts, 0.0))
-    counts = [
-        Figure("verdicts stored", 2 * len(pairs) - verdicts, "of the same judge, which is asked in both orders"),
-        Figure("replies stored", verdicts - len(questions), "or not needed, as for equal texts: they cost nothing"),
-        Figure("replies to come", len(questions), f"{verdicts:,} verdicts are missing"),
-    ]
-    asked = judge_figures(session, config.judge, settings, work)
-    requests, _, _, money, _ = asked
-    spent = runs.get_run(session, run_id) if run_id is not None else None
-    limits = judge_limits(
-        config.judge, "judge", spent_requests=spent.requests if spent else 0, spent_cost=spent.cost if spent else 0.0
-    )
-    if note := limits.note(requests, money, STOPS):
-        notes.append(note)
-    size = verdicts * JUDGEMENT_BYTES + len(questions) * REPLY_BYTES + len(pairs) * PREFERENCE_BYTES
-    disk = Figure("disk, database", size, "judgements, replies, preferences", "≈", "bytes")
-    price = judge_price(config.judge, settings)
-    return Estimate("label", (*figures, *counts, *asked, disk), tuple(notes), price.currency)
-
-
-def _mean_texts(session: Session, pairs: Sequence[PairKey]) -> float:
-    """Mean characters of prompt and both responses, over the first pairs."""
-    shown = [showing.shown_pair for showing in _sample(session, pairs)]
-    return sum(len(pair.prompt.text) + len(pair.left.text) + len(pair.right.text) for pair in shown) / len(shown)
-
-
-def _sample(session: Session, pairs: Sequence[PairKey]) -> Iterable[Showing]:
-    return open_showings(session, None, pairs[:256], has_both_orders=False, seed=0)
+            characters[question.keys[0]] = sum(len(message.content) for message in question.messages)
+    return verdicts, JudgeWork(len(characters), sum(characters.values()))
 
 
 def _by_machine(session: Session, config: LabelConfig, settings: Settings, pairs: Sequence[PairKey]) -> list[Figure]:
