@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flows.terminal.tables import rejected_line
 from models.records import shortened
 from tasks.settings import Settings
 
@@ -111,7 +112,7 @@ def show_label_import(result: LabelImport) -> None:
     for reason, count in result.reasons.items():
         print(f"  refused, {count:,} like: {reason}")
     if result.rejects_path is not None:
-        print(f"{result.rejected:,} rows refused, with their reasons in {result.rejects_path}")
+        print(rejected_line("refused", result.rejected, result.rejects_path))
     if result.run_id is not None:
         print(f"Next: antipode quality --run {result.run_id}")
 

@@ -20,6 +20,7 @@ from db.runs import RunSummary
 from flows.terminal.failures import shown_url
 from flows.terminal.table_files import Kind, TableRows, check_output, write_table
 from models.records import shortened
+from tasks.rejects import MOST_REJECTS
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,10 +56,16 @@ def show_import(result: ImportResult) -> None:
         f"{added.responses:,} responses, {added.pairs:,} pairs"
     )
     if result.rejects_path is not None:
-        print(f"{result.rejected:,} rows rejected, with their reasons in {result.rejects_path}")
+        print(rejected_line("rejected", result.rejected, result.rejects_path))
     if result.rows:
         name = shlex.quote(result.name)
         print(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
+
+
+def rejected_line(word: str, count: int, path: Path) -> str:
+    """How many rows were rejected or refused, and which of them the file tells of."""
+    some = f" the first {MOST_REJECTS:,} of them" if count > MOST_REJECTS else ""
+    return f"{count:,} rows {word},{some} with their reasons in {path}"
 
 
 def show_runs(summaries: Sequence[RunSummary]) -> None:

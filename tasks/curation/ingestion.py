@@ -18,6 +18,8 @@ from tasks.rejects import Rejects
 from tasks.settings import Settings
 
 ROWS_PER_TRANSACTION = 1_000
+CHARACTERS_PER_TRANSACTION = 2**24
+BYTES_OF_RESPONSE = 100  # beside its text, which may be empty a million times
 DEMO_SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 
@@ -63,7 +65,7 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
         for batch in _batches(reader, rejects):
             added += _store(sessions, source_id, batch)
             rows += len(batch)
-    return ImportResult(name, reader.format, rows, rejects.count, rejects.path if rejects.count else None, added)
+    return ImportResult(name, reader.format, rows, rejects.count, rejects.path, added)
 
 
 def import_demo_prompts(settings: Settings) -> None:
@@ -91,14 +93,16 @@ def import_demo_prompts(settings: Settings) -> None:
 
 def _batches(reader: Iterable[ImportedRow | RejectedRow], rejects: Rejects) -> Iterator[list[ImportedRow]]:
     batch: list[ImportedRow] = []
+    size = 0
     for row in reader:
         if isinstance(row, RejectedRow):
             rejects.write(row)
             continue
         batch.append(row)
-        if len(batch) == ROWS_PER_TRANSACTION:
+        size += len(row.prompt.text) + sum(BYTES_OF_RESPONSE + len(response.text) for response in row.responses)
+        if len(batch) == ROWS_PER_TRANSACTION or size > CHARACTERS_PER_TRANSACTION:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 

@@ -81,7 +81,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
         rows=row_count,
         added=added,
         rejected=rejects.count,
-        rejects_path=rejects.path if rejects.count else None,
+        rejects_path=rejects.path,
         by_annotator=dict(by_annotator),
         reasons=dict(reasons),
         run_id=max(run_ids, default=None),

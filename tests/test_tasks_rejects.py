@@ -1,0 +1,23 @@
+"""The rejects file: bounded, however many rows an import refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from flows.terminal.tables import rejected_line
+from models.records import REJECTED_TEXT, RejectedRow
+from tasks.rejects import MOST_REJECTS, Rejects
+
+
+def test_rows_beyond_those_that_the_file_holds_are_counted_and_the_user_is_told(tmp_path: Path) -> None:
+    with Rejects(tmp_path / "rejects" / "rows.jsonl") as rejects:
+        assert rejects.path is None
+        for number in range(1, MOST_REJECTS + 3):
+            rejects.write(RejectedRow(number, "why", "x" * 10**4))
+    assert rejects.path is not None and rejects.count == MOST_REJECTS + 2
+    rows = [json.loads(line) for line in rejects.path.open()]
+    assert len(rows) == MOST_REJECTS and len(rows[0]["content"]) == REJECTED_TEXT
+    told = "10,002 rows rejected, the first 10,000 of them with their reasons in "
+    assert rejected_line("rejected", rejects.count, rejects.path).startswith(told)
+    assert rejected_line("refused", 3, Path("x")) == "3 rows refused, with their reasons in x"
