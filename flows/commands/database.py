@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -15,7 +19,7 @@ from rich.text import Text
 
 from db.backups import Copied, back_up, restore
 from db.read_only import Answer, Cell, ask
-from flows.terminal.failures import shown_url
+from flows.terminal.failures import fail, shown_url
 from flows.terminal.table_files import TableRows, check_output, write_table
 from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
 from models.records import shortened
@@ -23,6 +27,7 @@ from tasks.settings import Settings
 
 COUNTED_ROWS = 100_000
 CELL_WIDTH, NARROWEST_CELL = 60, 8
+GRACE_S = 2.0
 STDIN = "-"
 
 
@@ -33,12 +38,20 @@ class Sql(BaseModel):
     limit: int | None = Field(None, ge=1, description="At most so many rows. A table shows 20 unless told otherwise.")
     format: Literal["table", "jsonl", "csv", "parquet"] = Field("table", description="How to write them.")
     output: Path | None = Field(None, description="File to write; empty: the terminal.")
+    timeout_s: float = Field(
+        60.0, gt=0, le=86_400, description="Seconds until it is given up, writing included (0 to 86,400)."
+    )
 
     def cli_cmd(self) -> None:
         """Run the command."""
         statement = sys.stdin.read() if self.statement == STDIN else self.statement
         check_output(self.format, self.output)
-        with ask(statement, Settings().database) as answer:
+        with (
+            _ended_after(self.timeout_s + GRACE_S),
+            ask(statement, Settings().database, timeout_s=self.timeout_s) as answer,
+        ):
+            if answer.warning is not None:
+                fail(answer.warning, status=0)
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)
             else:
@@ -65,6 +78,22 @@ class Restore(BaseModel):
         _print_copy(restore(self.file, Settings().database), f"{self.file} is restored in {shown_url(Settings())}")
 
 
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """End the process if it is still there: within one function of its own, such as instr, SQLite looks at no clock."""
+
+    def end() -> None:
+        os._exit(fail("the question was given up within a single function; narrow it down", status=1))
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _print_copy(copied: Copied, message: str) -> None:
     print(f"{message}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
     print(
@@ -77,7 +106,7 @@ def _print_copy(copied: Copied, message: str) -> None:
 
 def _show(answer: Answer, limit: int) -> None:
     """Print a table of the first rows; further rows are counted up to COUNTED_ROWS."""
-    rows = list(islice(answer.rows, limit))
+    rows = [[_cut(cell) for cell in row] for row in islice(answer.rows, limit)]
     more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
     console = make_console()
     figures = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(answer.columns))]
@@ -102,6 +131,11 @@ def _show(answer: Answer, limit: int) -> None:
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _cut(cell: Cell) -> Cell:
+    """No more of a text than may be shown: a cell can be large."""
+    return cell[: 100 * CELL_WIDTH] if isinstance(cell, str) else cell
 
 
 def _cell(cell: Cell) -> str:

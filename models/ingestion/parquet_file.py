@@ -73,9 +73,10 @@ def _records(batch: pyarrow.RecordBatch, rows_before: int) -> Iterator[SourceRec
 def _rows_of(batch: pyarrow.RecordBatch) -> list[dict[str, object]] | None:
     """All rows at once, which is quicker; None if one of them cannot be read."""
     try:
-        return batch.to_pylist()
+        rows: list[dict[str, object]] = batch.to_pylist()
     except (ValueError, OverflowError):
         return None
+    return rows
 
 
 def _record(row: pyarrow.RecordBatch, row_number: int) -> SourceRecord:
