@@ -9,6 +9,7 @@ from db import policies, promotions
 from db.engine import Session, Sessions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
+from models.files import inside
 from models.fingerprint import model_fingerprint
 from tasks.config.curation import ModelConfig
 from tasks.errors import NoModelError
@@ -108,4 +109,4 @@ def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
         policy = policies.get_policy(session, int(number))
     if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
-    return NamedModel(name, str(settings.artifact_root / policy.folder), None, policy.fingerprint, policy.id)
+    return NamedModel(name, str(inside(settings.artifact_root, policy.folder)), None, policy.fingerprint, policy.id)

@@ -8,9 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from models.files import file_name
 from models.records import RejectedRow
+from tasks.settings import Settings
 
 MOST_REJECTS = 10_000  # in a file; of each what `RejectedRow` keeps
+
+
+def rejects_path(name: str, content_hash: str, settings: Settings) -> Path:
+    """Where the rejected rows of a source go: a file for each name and content."""
+    return settings.artifact_root / "rejects" / f"{file_name(name)}-{content_hash[:8]}.jsonl"
 
 
 class Rejects:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from db.backups import Copied, back_up, restore
 from db.read_only import Answer, Cell, ask
@@ -23,7 +22,9 @@ from flows.terminal.failures import fail, shown_url
 from flows.terminal.table_files import TableRows, check_output, write_table
 from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
 from models.records import shortened
+from tasks.console import cell
 from tasks.settings import Settings
+from tasks.terminal import printable, show
 
 COUNTED_ROWS = 100_000
 CELL_WIDTH, NARROWEST_CELL = 60, 8
@@ -95,22 +96,22 @@ def _ended_after(seconds: float) -> Iterator[None]:
 
 
 def _print_copy(copied: Copied, message: str) -> None:
-    print(f"{message}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
-    print(
+    show(f"{message}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
+    show(
         f"Vectors, policies and reports are files in {Settings().artifact_root.resolve()} (ANTIPODE_ARTIFACT_ROOT); "
         "they need a copy of their own"
     )
     if copied.outdated:
-        print(f"Next: antipode upgrade ({copied.outdated})")
+        show(f"Next: antipode upgrade ({copied.outdated})")
 
 
 def _show(answer: Answer, limit: int) -> None:
     """Print a table of the first rows; further rows are counted up to COUNTED_ROWS."""
-    rows = [[_cut(cell) for cell in row] for row in islice(answer.rows, limit)]
+    rows = [[_cut(value) for value in row] for row in islice(answer.rows, limit)]
     more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
     console = make_console()
     figures = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(answer.columns))]
-    cells = [[shortened(_cell(cell), CELL_WIDTH) for cell in row] for row in rows]
+    cells = [[printable(shortened(_text(value), CELL_WIDTH)) for value in row] for row in rows]
     widths = [max(len(row[at]) for row in (answer.columns, *cells)) for at in range(len(answer.columns))]
     room = console.width - CELL_PADDING * len(widths)
     room -= sum(width for width, is_figure in zip(widths, figures, strict=True) if is_figure)
@@ -121,24 +122,24 @@ def _show(answer: Answer, limit: int) -> None:
         for name, width, is_figure in zip(answer.columns, widths, figures, strict=True):
             least = width if is_figure else NARROWEST_CELL
             justify: Literal["right", "left"] = "right" if is_figure else "left"
-            table.add_column(Text(name), justify=justify, min_width=least, no_wrap=is_figure, overflow="ellipsis")
+            table.add_column(cell(name), justify=justify, min_width=least, no_wrap=is_figure, overflow="ellipsis")
         for row in cells:
-            table.add_row(*map(Text, row))
+            table.add_row(*map(cell, row))
         console.print(table)
     total = f"{len(rows) + more:,}" if more < COUNTED_ROWS else f"more than {COUNTED_ROWS:,}"
-    print(f"{len(rows):,} of {total} rows; all: --format jsonl" if more else _rows(len(rows)))
+    show(f"{len(rows):,} of {total} rows; all: --format jsonl" if more else _rows(len(rows)))
 
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _cut(cell: Cell) -> Cell:
+def _cut(value: Cell) -> Cell:
     """No more of a text than may be shown: a cell can be large."""
-    return cell[: 100 * CELL_WIDTH] if isinstance(cell, str) else cell
+    return value[: 100 * CELL_WIDTH] if isinstance(value, str) else value
 
 
-def _cell(cell: Cell) -> str:
-    if cell is None:
+def _text(value: Cell) -> str:
+    if value is None:
         return ""
-    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

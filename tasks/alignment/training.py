@@ -31,6 +31,7 @@ from models.alignment.records import (
 )
 from models.alignment.training import train
 from models.exchange import PreferenceRow
+from models.files import inside
 from models.fingerprint import model_fingerprint
 from models.records import Prompt, content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
@@ -134,7 +135,11 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         plan = make_plan()
         with sessions.begin() as session:
             policy = _open_policy(session, run.run_id, plan)
-        if policy.status == policies.TRAINED and policy.folder and (settings.artifact_root / policy.folder).is_dir():
+        if (
+            policy.status == policies.TRAINED
+            and policy.folder
+            and inside(settings.artifact_root, policy.folder).is_dir()
+        ):
             return policy.id
         job = _job(run, policy.key, plan)
 

@@ -13,9 +13,11 @@ from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config.curation import DEMO_SOURCE
 from tasks.config.exchange import ImportConfig
+from tasks.config.section import LONGEST_NAME
 from tasks.database import open_database
-from tasks.rejects import Rejects
+from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
+from tasks.terminal import printable
 
 ROWS_PER_TRANSACTION = 1_000
 CHARACTERS_PER_TRANSACTION = 2**24
@@ -55,8 +57,7 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
     )
     # Another split, format or prompt column of the same file gives other rows of the same numbers: another source.
     content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, config.split)
-    rejects_path = settings.artifact_root / "rejects" / f"{name}-{content_hash[:8]}.jsonl"
-    with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
+    with open_database(settings) as sessions, Rejects(rejects_path(name, content_hash, settings)) as rejects:
         with sessions.begin() as session:
             source_id = prompts.ensure_source(
                 session, name=name, location=source, format=reader.format, content_hash=content_hash
@@ -113,4 +114,4 @@ def _store(sessions: Sessions, source_id: int, batch: list[ImportedRow]) -> prom
 
 
 def _plain_name(source: str) -> str:
-    return Path(source).name.split(".")[0] or source
+    return printable(Path(source).name.split(".")[0] or source)[:LONGEST_NAME]
