@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from db.engine import held_names, make_engine
 from db.migrations import DatabaseOutdatedError, require_current
+from db.reading_role import make_reader
 from models.files import whole_file
 
 SQLITE_BEGINNING, POSTGRESQL_BEGINNING = b"SQLite format 3\0", b"PGDMP"
@@ -93,6 +94,8 @@ def restore(path: Path, url: str) -> Copied:
             require_current(engine)
         except DatabaseOutdatedError as error:
             return Copied(path.stat().st_size, runs, judgements, outdated=str(error))
+        with engine.begin() as connection:
+            make_reader(connection)  # rights are not in a backup
     return Copied(path.stat().st_size, runs, judgements)
 
 

@@ -62,7 +62,7 @@ def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in HELP:
-        print(_overview())
+        print(_overview())  # noqa: T201
     elif arguments[0] in COMMANDS:
         _run(arguments)
     else:
@@ -76,7 +76,11 @@ def _run(arguments: list[str]) -> None:
     from pydantic_settings import CliApp
 
     from flows.terminal import failures
+    from tasks.terminal import guard_logs
 
+    guard_logs()
+    if (fault := failures.argument_line(arguments)) is not None:
+        sys.exit(failures.fail(fault, status=2))
     # The first logs its retries, the second that Ctrl-C interrupted a connection's close; failures are printed below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
@@ -139,7 +143,7 @@ def _unknown(name: str) -> int:
     """Say that there is no such command; return the exit status."""
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     advice = f"did you mean {near[0]}? See" if near else "see"
-    print(f"antipode: there is no command {name!r}; {advice}: antipode --help", file=sys.stderr)
+    print(f"antipode: there is no command {name!r}; {advice}: antipode --help", file=sys.stderr)  # noqa: T201
     return 2
 
 

@@ -1,5 +1,7 @@
 """Files and folders that appear whole or not at all, wherever the process is killed and however full the disk is.
 
+And what they are called: a name that somebody gave never leads out of a folder.
+
 They are written as a draft beside their place, brought to the disk, and moved there. A draft's name begins with a dot,
 and nothing reads it; a killed process leaves its own.
 """
@@ -7,8 +9,11 @@ and nothing reads it; a killed process leaves its own.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +23,38 @@ from pathlib import Path
 _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # on Windows, also with an ending
+_LONGEST_NAME = 120  # bytes; file systems take 255, and endings and hashes follow
+_HASH_DIGITS = 8
+
+
+def file_name(name: str) -> str:
+    """A name that the user or the data gave, as one that is safe in any folder and still readable.
+
+    Letters, digits, `_`, `-` and dots stay, letters as small ones, for some file systems take `A` for `a`; the rest
+    becomes `-`. Where anything changed, digits of the name's hash follow: different names stay different.
+    """
+    plain = _NOT_IN_NAMES.sub("-", unicodedata.normalize("NFC", name).casefold()).strip(".-")
+    plain = plain.encode("utf-8", "ignore")[:_LONGEST_NAME].decode("utf-8", "ignore")
+    if plain == name and plain and not _RESERVED.fullmatch(plain):
+        return plain
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    return f"{plain}-{digest}" if plain and not _RESERVED.fullmatch(plain) else f"unnamed-{digest}"
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The place of a name that was stored, which must be in the folder: a database may come from elsewhere.
+
+    Raises:
+        ValueError: It is not.
+    """
+    path = folder / name
+    if not name or not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+        raise ValueError(f"the database names the folder {name!r}, which is not in {folder}; it is not followed")
+    return path
 
 
 @contextmanager

@@ -181,6 +181,8 @@ class VectorStore:
 
     def _map(self, name: str, part: str) -> NDArray[Any]:
         path = self._folder / name / f"{part}.npy"
+        if name != Path(name).name:
+            raise BrokenShardError(_advice(path, "its name is no name of a folder"))
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (FileNotFoundError, NotADirectoryError) as error:

@@ -9,6 +9,7 @@ from db import policies, promotions
 from db.engine import Session, Sessions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
+from models.files import inside
 from models.fingerprint import model_fingerprint
 from models.model_files import local_folder
 from tasks.config.curation import ModelConfig
@@ -136,7 +137,7 @@ def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
         policy = policies.get_policy(session, int(number))
     if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
-    folder = settings.artifact_root / policy.folder
+    folder = inside(settings.artifact_root, policy.folder)
     if not folder.is_dir():
         raise ModelLoadError(
             name,

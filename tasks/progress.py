@@ -18,6 +18,9 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tasks.console import PlainConsole
+from tasks.terminal import show
+
 ARTIFACT_INTERVAL_S = 5.0
 LINE_INTERVAL_S = 10.0  # between two plain lines; a reader of a log waits no more than 15 s
 
@@ -70,7 +73,7 @@ class _Display(Protocol):
 
 
 def _display(stage: str, unit: str) -> _Display:
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     return _Bar(stage, unit, console) if console.is_terminal else _Lines(stage, unit)
 
 
@@ -141,17 +144,16 @@ class _Lines:
 def _print(line: str) -> None:
     """Print to stderr; a stream that nobody reads any more is no failure."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        show(line, file=sys.stderr, flush=True)
 
 
 def say(line: str) -> None:
     """Tell the user something between two bars: in the log of the Prefect run, where there is one, or on stderr."""
     logger = _run_logger()
     if logger is None:
-        Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+        PlainConsole(stderr=True).print(line, soft_wrap=True)
     else:
-        logger.info(line)
+        logger.info("%s", line)
 
 
 def _run_logger() -> logging.LoggerAdapter[logging.Logger] | None:

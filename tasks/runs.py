@@ -23,6 +23,7 @@ from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
 from tasks.run_kinds import Config, RunKind
 from tasks.settings import Settings
+from tasks.terminal import guard_logs
 
 Result = TypeVar("Result")
 
@@ -113,6 +114,7 @@ def working_on(run_id: int) -> Iterator[None]:
     """
     for package in LOGGED_PACKAGES:  # else only warnings reach the log of the Prefect run
         logging.getLogger(package).setLevel(logging.INFO)
+    guard_logs()
     with alone_on(run_id):
         _set_origin(run_id)
         with recorded(run_id), device_time_of(run_id):

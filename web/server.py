@@ -25,6 +25,7 @@ def make_server(app: FastAPI, *, host: str, port: int, proxies: Sequence[str] = 
         port=port,
         access_log=False,
         log_level="warning",
+        use_colors=False,  # its lines are escaped
         timeout_graceful_shutdown=STOP_S,
         timeout_keep_alive=KEPT_S,
         server_header=False,

@@ -30,6 +30,7 @@ from tasks.doctor.machine import Finding
 from tasks.doctor.models import model_findings, server_findings
 from tasks.doctor.prefect_server import prefect_address, prefect_findings
 from tasks.settings import Settings
+from tasks.terminal import show
 
 CHECK_LIMIT_S = 20
 TORCH_LIMIT_S = TORCH_TIMEOUT_S + NVIDIA_SMI_TIMEOUT_S
@@ -56,12 +57,12 @@ class Doctor(BaseModel):
         """Run the command; exit status 1 if there is a problem."""
         levels = []
         for group, findings in groupby(run_checks(self.checks(Settings())), key=itemgetter(0)):
-            print(group)
+            show(group)
             for _, finding in findings:
                 levels.append(finding.level)
                 show_finding(finding)
         problems, warnings = levels.count("problem"), levels.count("warning")
-        print(f"{len(levels)} checks: problems {problems}, warnings {warnings}")
+        show(f"{len(levels)} checks: problems {problems}, warnings {warnings}")
         sys.exit(1 if problems else 0)
 
     def checks(self, settings: Settings) -> list[Check]:
@@ -106,9 +107,9 @@ def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Finding]]:
 
 def show_finding(finding: Finding) -> None:
     """Print a line, and a second one that says what to do."""
-    print(f"  {finding.level:<9}{finding.name}: {finding.text}")
+    show(f"  {finding.level:<9}{finding.name}: {finding.text}")
     if finding.advice:
-        print(f"{'':11}do: {finding.advice}")
+        show(f"{'':11}do: {finding.advice}")
 
 
 def _without_failure(check: Check) -> list[Finding]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from flows.processes.engine import quiet_prefect, require_home
 from flows.terminal.tables import show_service
 from tasks.settings import Settings
+from tasks.terminal import show
 
 
 class Up(BaseModel):
@@ -49,7 +50,7 @@ class Up(BaseModel):
             model=model,
             on_ready=lambda: self._show(people),
         )
-        print("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
+        show("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
 
     def _show(self, people: list[str]) -> None:
         from flows.terminal.people import link_lines
@@ -70,8 +71,8 @@ class Deploy(BaseModel):
         from flows.service.deploying import deploy
 
         names = deploy()
-        print("\n".join(names))
-        print("Next: antipode worker")
+        show("\n".join(names))
+        show("Next: antipode worker")
 
 
 class Worker(BaseModel):

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.records import shortened
 from tasks.settings import Settings
+from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+_NOT_TYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COMMAND_LINE_MODEL = "Antipode"
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
 
 def fail(line: str, *, status: int) -> int:
     """Print one line to stderr and return the exit status."""
-    print(f"antipode: {line}", file=sys.stderr)
+    show(f"antipode: {line}", file=sys.stderr)
     return status
+
+
+def argument_line(arguments: Sequence[str]) -> str | None:
+    """What is wrong with the first argument that cannot be one: bytes that are not UTF-8, control characters."""
+    for number, argument in enumerate(arguments, start=1):
+        option = argument.partition("=")[0] if argument.startswith("-") else ""  # argparse prints it as it is
+        if _NOT_TYPED.search(argument) or printable(option) != option:
+            return f"argument {number} holds a control character, or a byte that is not UTF-8: {argument[:200]!r}"
+    return None
 
 
 def validation_line(error: ValidationError) -> str:
@@ -29,7 +42,7 @@ def validation_line(error: ValidationError) -> str:
     # In the command line's own model the first part is the command; a configuration made by a command has none.
     name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
     message = fault["msg"].removeprefix("Value error, ")
-    value = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+    value = "" if fault["type"] == "value_error" else f", got {shortened(repr(fault['input']), 200)}"
     return f"{'--' + name + ': ' if name else ''}{message}{value}"
 
 

@@ -10,6 +10,7 @@ from flows.terminal.tables import make_console, print_rows
 from tasks.database import open_database
 from tasks.labels.people import page_secret, person
 from tasks.settings import Settings
+from tasks.terminal import show
 from web.people import PersonLine, list_people, new_token, sign_out, tokens
 
 DEFAULT_ADDRESS = "http://127.0.0.1:4300"
@@ -31,10 +32,10 @@ def show_people(settings: Settings) -> None:
     with open_database(settings) as sessions:
         people = list_people(sessions)
     if not people:
-        print("nobody has labelled, and nobody was given a link\nNext: antipode web --annotators NAME")
+        show("nobody has labelled, and nobody was given a link\nNext: antipode web --annotators NAME")
         return
     print_rows(make_console(), ("name", "link", "last seen", "verdicts"), [*map(_row, people)], text_columns=3)
-    print("Next: antipode people --renew NAME   # a new link\n      antipode people --revoke NAME  # none any more")
+    show("Next: antipode people --renew NAME   # a new link\n      antipode people --revoke NAME  # none any more")
 
 
 def renew(name: str, settings: Settings) -> None:
@@ -42,8 +43,8 @@ def renew(name: str, settings: Settings) -> None:
     plain = person(name).name
     with open_database(settings) as sessions:
         token = new_token(sessions, page_secret(settings), plain, days=settings.sign_in_days)
-    print(f"{plain}: {_link(settings.page_url or DEFAULT_ADDRESS, token, None)}")
-    print(f"It works for {settings.sign_in_days} days; earlier links of {plain} no longer do.")
+    show(f"{plain}: {_link(settings.page_url or DEFAULT_ADDRESS, token, None)}")
+    show(f"It works for {settings.sign_in_days} days; earlier links of {plain} no longer do.")
 
 
 def revoke(name: str, settings: Settings) -> None:
@@ -55,7 +56,7 @@ def revoke(name: str, settings: Settings) -> None:
     plain = person(name).name
     with open_database(settings) as sessions:
         sign_out(sessions, plain)
-    print(f"{plain} is signed out; the link no longer works, verdicts stay. For {_renewal(plain)}")
+    show(f"{plain} is signed out; the link no longer works, verdicts stay. For {_renewal(plain)}")
 
 
 def _row(person_line: PersonLine) -> tuple[str, str, str, str]:

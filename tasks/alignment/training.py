@@ -26,6 +26,7 @@ from models.alignment.records import (
     UnfitExample,
 )
 from models.alignment.training import train
+from models.files import inside
 from models.fingerprint import model_fingerprint
 from models.records import Prompt
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
@@ -84,7 +85,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         with sessions.begin() as session:
             policy = _open_policy(session, run.run_id, plan)
         if policy.status == policies.TRAINED and policy.folder:
-            if (settings.artifact_root / policy.folder).is_dir():
+            if inside(settings.artifact_root, policy.folder).is_dir():
                 return policy.id
             _check_folders(settings)
             say(f"the weights of policy {policy.id} are gone from {policy.folder}; it is trained again")

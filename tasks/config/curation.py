@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, SamplingParameters, Strategy
-from tasks.config.section import Pace, RunConfig, Section
+from tasks.config.section import Name, Pace, RunConfig, Section
 
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
@@ -174,9 +174,7 @@ class SampleConfig(Section):
 class CurateConfig(SampleConfig, RunConfig):
     """One curation run: prompts → responses → embeddings → selected pairs."""
 
-    name: str = Field(
-        "curation", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
-    )
+    name: Name = Field("curation", description="Name of the run, for you (1 to 200 characters).")
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")

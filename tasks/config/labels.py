@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from models.judging.prompts import JudgePrompt
 from tasks.config.curation import Temperature, TokensPerBatch
 from tasks.config.exchange import PairsConfig
-from tasks.config.section import Pace, RunConfig, Section
+from tasks.config.section import Name, Pace, RunConfig, Section
 
 
 class ScoresConfig(Section):
@@ -83,9 +83,7 @@ AnnotatorChoice = Literal["gold", "source", "scores", "rubric", "judge", "reward
 class LabelConfig(RunConfig):
     """One labelling run: selected pairs → judgements → preferences."""
 
-    name: str = Field(
-        "labels", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
-    )
+    name: Name = Field("labels", description="Name of the run, for you (1 to 200 characters).")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
     pairs: PairsConfig = Field(PairsConfig(), description="Which pairs.")
     annotator: AnnotatorChoice = Field(
