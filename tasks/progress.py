@@ -171,23 +171,32 @@ def _run_logger() -> logging.LoggerAdapter[logging.Logger] | None:
 
 
 def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:
-    """Update the stage's artifact at most every few seconds, and at the end: each update is a call to the server."""
+    """Update the stage's artifact at most every few seconds, and at the end: each update is a call to the server.
+
+    A server that does not answer, though Prefect asks it for a minute, is told no more in this stage: the work goes on.
+    """
     if "prefect" not in sys.modules or total == 0:
         return lambda done: None
     from prefect.context import TaskRunContext
 
     if TaskRunContext.get() is None:
         return lambda done: None
+    from httpx import HTTPError
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
     key = re.sub("[^a-z0-9]+", "-", stage.lower())  # nothing else is allowed
     artifact = create_progress_artifact(0.0, key=key, description=f"{stage}: {total} in all")
-    last = time.monotonic()
+    last, is_lost = time.monotonic(), False
 
     def publish(done: int) -> None:
-        nonlocal last
-        if done >= total or time.monotonic() - last > ARTIFACT_INTERVAL_S:
-            last = time.monotonic()
+        nonlocal last, is_lost
+        if is_lost or not (done >= total or time.monotonic() - last > ARTIFACT_INTERVAL_S):
+            return
+        try:
             update_progress_artifact(artifact, min(100.0, 100.0 * done / total))  # type: ignore[arg-type]
+        except HTTPError as error:
+            is_lost = True
+            say(f"Prefect's server is not told how far {stage} is any more ({error}); the work goes on")
+        last = time.monotonic()
 
     return publish

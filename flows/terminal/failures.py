@@ -52,6 +52,8 @@ def error_line(error: Exception) -> str:
         raise error
     if "sqlalchemy" in sys.modules and (line := _database_line(error)) is not None:
         return line
+    if "httpx" in sys.modules and (line := _server_line(error)) is not None:
+        return line
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     is_expected = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
     return message if is_expected else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
@@ -74,6 +76,21 @@ def _database_line(error: Exception) -> str | None:
         if places := unwritable(Settings().database):
             hint = f"; let this user write to {' and '.join(map(str, places))}"
     return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
+
+
+def _server_line(error: Exception) -> str | None:
+    """A Prefect server that is gone: engines and judges have failures of their own, which name their server."""
+    from httpx import TransportError
+
+    if not isinstance(error, TransportError) or "prefect" not in sys.modules:
+        return None
+    from tasks.doctor.database import shown_address
+
+    address = shown_address(os.environ.get("PREFECT_API_URL", "its address"))
+    return (
+        f"Prefect's server at {address} does not answer ({error}); what is stored stays: start it, or name another in "
+        "PREFECT_API_URL (none: a temporary one), and give the same command again"
+    )
 
 
 def shown_url(settings: Settings) -> str:
