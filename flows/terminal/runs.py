@@ -9,6 +9,8 @@ from tasks.reports.run_ends import run_end
 from tasks.reports.run_page import next_steps, report_path
 from tasks.settings import Settings
 
+SHOWN_REASONS = 5
+
 
 def show_run(run_id: int, settings: Settings) -> None:
     """Print how a run ended: example pairs, figures, where things are, what to do next."""
@@ -26,8 +28,12 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
         console.print(
             f"  {strategy:<9} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}", highlight=False
         )
-    for reason, count in end.skipped.items():
-        console.print(f"  {count:,} prompts without a pair: {reason}", highlight=False)
+    reasons = list(end.skipped.items())  # the most frequent first; a server may have words for every prompt
+    for reason, count in reasons[:SHOWN_REASONS]:
+        console.print(f"  {count:,} prompts without a pair: {reason}", markup=False, highlight=False)
+    if others := reasons[SHOWN_REASONS:]:
+        counted = sum(count for _, count in others)
+        console.print(f"  {counted:,} prompts without a pair, for {len(others):,} other reasons", highlight=False)
 
 
 def show_next(run_id: int, settings: Settings) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from models.chat.secrets import plain_address
 from models.records import content_key
 
 Value = TypeVar("Value")
@@ -20,6 +21,7 @@ class _Pace:
 
 
 Pace = Annotated[Value, _Pace()]
+ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
 FIRST_IN_FORM, LAST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden"), ("seed",)
 
@@ -35,7 +37,10 @@ def _in_order(schema: dict[str, Any]) -> None:
 class Section(BaseModel):
     """A frozen group of settings; an unknown name is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_in_order)
+    # What was refused may hold a secret: the address of a server, say.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, json_schema_extra=_in_order
+    )
 
     def without_pace(self) -> Self:
         """The settings that decide what comes out: every field of pace at its default."""
