@@ -305,6 +305,16 @@ def skipped_prompt_ids(session: Session, run_id: int) -> set[int]:
     return set(session.scalars(query))
 
 
+def skip_reasons(session: Session, run_id: int, prompt_ids: Sequence[int]) -> dict[int, str]:
+    """Why those of these prompts that ended without what was wanted did: prompt id → reason."""
+    query = select(curation.RunPrompt.prompt_id, curation.RunPrompt.skipped).where(
+        curation.RunPrompt.run_id == run_id,
+        curation.RunPrompt.prompt_id.in_(prompt_ids),
+        curation.RunPrompt.skipped.is_not(None),
+    )
+    return {prompt_id: reason for prompt_id, reason in session.execute(query) if reason is not None}
+
+
 def skip_counts(session: Session, run_id: int) -> dict[str, int]:
     """How many prompts of a run ended without a pair, by reason."""
     query = (

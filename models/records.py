@@ -122,11 +122,14 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedResponse:
-    """One sampled response: its text without special tokens and stop strings, and how it came to an end."""
+    """One sampled response: its text without special tokens and stop strings, and how it came to an end.
+
+    `token_count` is None where a server gives no credible number.
+    """
 
     text: str
     seed: int
-    token_count: int
+    token_count: int | None
     finish_reason: FinishReason
 
 

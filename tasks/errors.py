@@ -11,6 +11,10 @@ class NoModelError(ValueError):
     """A model is needed, and none is chosen."""
 
 
+class NoAnswerError(ValueError):
+    """A model cannot answer a question that all are to answer."""
+
+
 class RunBusyError(RuntimeError):
     """Another process works on the run."""
 

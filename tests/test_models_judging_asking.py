@@ -12,12 +12,12 @@ from graded_answers import judge as protocol_judge
 from judged_pairs import judge as pair_judge
 from judged_pairs import shown
 
+from models.chat.budget import Budget
 from models.judging.asking import Asker
-from models.judging.budget import Budget
-from models.judging.chat_terms import ChatTerms
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.prompts import Messages
 from models.judging.replies import MemoryReplies
+from models.judging.terms import JudgeTerms
 from models.protocols.judge import ProtocolStoppedError
 from models.protocols.prompts import grade_messages
 from models.protocols.question_files import Question
@@ -199,15 +199,16 @@ def test_a_server_that_refuses_what_is_asked_first_is_given_up_and_leaves_nothin
     server.reply = replies_by_letter("r", good)
     end = call(server.url, concurrency=4)
     assert (end.found, end.is_temporary) == ([None] * 12, False)
-    assert "content policy; it refused whatever was asked first, so check the settings" in str(end.reason)
-    assert 5 <= len(server.bodies) <= 5 + 4
+    assert "content policy); it refuses whatever it is asked, so check its log and the settings" in str(end.reason)
+    assert 5 < len(server.bodies) <= 5 + 3 + 1
 
 
 @both
 def test_what_is_refused_among_answers_or_for_its_length_is_left_out(
     server: ChatServer, call: Call, good: Answer
 ) -> None:
-    server.reply = replies_by_letter("grrrrrrr", good)
+    # The harmless questions, after five refusals and at the end, are the seventh and the fourteenth.
+    server.reply = replies_by_letter("grrrrrgrrgrrrg", good)
     assert call(server.url, concurrency=1).found == ["good"] + [LEFT_OUT] * 7 + ["good"] + [LEFT_OUT] * 3
     server.reply = replies_by_letter("l", good)
     assert call(server.url, concurrency=1).found == [LEFT_OUT] * 12
@@ -215,27 +216,28 @@ def test_what_is_refused_among_answers_or_for_its_length_is_left_out(
 
 def test_a_benchmark_whose_last_questions_are_refused_can_be_graded_again(server: ChatServer) -> None:
     good, replies = completion("[[7]]"), MemoryReplies()
-    server.reply = replies_by_letter("ggggggrrrrrr", good)
+    server.reply = replies_by_letter("ggggggrrrrrgrg", good)
     first = of_answers(server.url, concurrency=1, replies=replies)
-    server.reply = replies_by_letter("r", good)
+    server.bodies.clear()
+    server.reply = replies_by_letter("rrrrrgrg", good)
     assert of_answers(server.url, concurrency=1, replies=replies) == first
     assert first.found == ["good"] * 6 + [LEFT_OUT] * 6
-    assert len(server.bodies) == 12 + 6
+    assert len(server.bodies) == 6 + 2
 
 
 def test_equal_questions_are_asked_once_and_no_question_asks_nobody(server: ChatServer) -> None:
     server.reply = replies_by_letter("g", completion("yes"))
-    terms = ChatTerms(
+    terms = JudgeTerms(
         model="tiny", base_url=server.url, api_key=None, temperature=0.0, max_tokens=10, seed=7, concurrency=4,
         requests_per_minute=None, timeout_s=20, max_retries=0, parse_retries=0, input_price=0.0, output_price=0.0,
     )  # fmt: skip
     asker = Asker(terms, Budget(max_requests=None, max_cost=None), MemoryReplies())
     messages: Messages = (Message("user", "Rye?"),)
-    asked = asker.ask([asker.question("bread", messages), asker.question("rye", messages)], bool, is_stored_proof=False)
+    asked = asker.ask([asker.question(messages), asker.question(messages)], bool)
     assert [outcome.text for outcome in asked.outcomes.values()] == ["yes"]
     assert (asked.stop, len(server.bodies)) == (None, 1)
-    assert asker.ask([], bool, is_stored_proof=False).outcomes == {}
-    assert asker.question("rye", messages).keys != asker.question("rye", messages, ("yes", "no")).keys
+    assert asker.ask([], bool).outcomes == {}
+    assert asker.question(messages).keys != asker.question(messages, ("yes", "no")).keys
 
 
 def test_replies_of_earlier_versions_are_found_by_the_keys_they_were_stored_under() -> None:
@@ -243,5 +245,5 @@ def test_replies_of_earlier_versions_are_found_by_the_keys_they_were_stored_unde
     keys = asked._question(shown("a", "b", "Which?")).keys
     assert [key[:16] for key in keys] == ["fa3fabbd7487de29", "0c19cc55b4d64b54"]
     grader = protocol_judge("http://x/v1", temperature=0.5, parse_retries=1).asker
-    keys = grader.question("1", grade_messages(Question("1", None, ("Which?",), ()), ("a",))).keys
+    keys = grader.question(grade_messages(Question("1", None, ("Which?",), ()), ("a",))).keys
     assert [key[:16] for key in keys] == ["45e51e1f1ca951ba", "25c4da5b746835cf"]

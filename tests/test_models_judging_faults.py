@@ -15,10 +15,10 @@ from faulty_server import FaultyServer
 from judged_pairs import judge, many, prefers, shown
 from surroundings import free_port
 
-from models.judging.budget import Budget
-from models.judging.chat import _requested_pause_s
+from models.chat.budget import Budget
+from models.chat.client import _requested_pause_s
+from models.chat.pace import Pace
 from models.judging.errors import JudgeServerError
-from models.judging.pace import Pace
 from models.judging.replies import MemoryReplies, StoredReply
 
 
@@ -89,7 +89,7 @@ def test_a_slow_server_is_given_up_and_its_request_counts_as_charged(server: Fau
 
     server.reply = wait
     budget = Budget(max_requests=None, max_cost=9.0)
-    with pytest.raises(JudgeServerError, match=r"gave no answer within 0.3 s") as caught:
+    with pytest.raises(JudgeServerError, match=r"gave no whole answer within 0.3 s") as caught:
         judge(server.url, timeout_s=0.3, budget=budget, input_price=1.0, output_price=1.0).label(many(1))
     ended.set()
     assert caught.value.is_temporary

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judged_pairs import judge, many, prefers, shown, sides, texts
 
-from models.judging.budget import Budget
+from models.chat.budget import Budget
 from models.judging.replies import MemoryReplies, StoredReply
 from models.labelling import as_judgement
 from models.labelling.records import Opinion, PairKey

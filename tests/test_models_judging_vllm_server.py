@@ -9,19 +9,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judged_pairs import judge, many, shown
+from streamed_samples import Gathered, rows, server_generator
 from surroundings import free_port
 from tiny_generators import request, sampling
 
 from models.demo.corpus import demo_prompts
 from models.demo.parser import utility
-from models.errors import PromptTooLongError
-from models.generation.openai_server import OpenAIGenerator
 from models.generation.transformers_local import TransformersGenerator
 from models.judging.prompts import allowed_answers
-from models.records import GeneratedResponse, SamplingParameters
+from models.records import GeneratedResponse, GenerationRequest, SamplingParameters
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -59,10 +59,8 @@ def answers_within(url: str, seconds: float, process: subprocess.Popen[bytes]) -
     return False
 
 
-def client(url: str, parameters: SamplingParameters, *, concurrency: int = 4) -> OpenAIGenerator:
-    return OpenAIGenerator(
-        "tiny", parameters, base_url=url, api_key=None, concurrency=concurrency, timeout_s=60, max_retries=0
-    )
+def sampled(url: str, parameters: SamplingParameters, requests: list[GenerationRequest], **changes: Any) -> Any:
+    return rows(server_generator(url, parameters, api_key=None, timeout_s=60, **changes), requests)
 
 
 def greedy_here(model: Path) -> list[list[GeneratedResponse]]:
@@ -73,7 +71,7 @@ def greedy_here(model: Path) -> list[list[GeneratedResponse]]:
 
 def test_samples_of_the_demo_model_are_readable(url: str) -> None:
     prompts = demo_prompts("test")[:32]
-    responses = client(url, sampling(max_tokens=96)).generate([request(text, at) for at, text in enumerate(prompts)])
+    responses = sampled(url, sampling(max_tokens=96), [request(text, at) for at, text in enumerate(prompts)])
     assert {response.finish_reason for (response,) in responses} == {"stop"}
     assert sum(utility(prompt, one.text) > 0 for prompt, (one,) in zip(prompts, responses, strict=True)) >= 28
 
@@ -81,16 +79,18 @@ def test_samples_of_the_demo_model_are_readable(url: str) -> None:
 def test_it_samples_by_seed_agrees_with_transformers_and_names_its_limits(url: str, demo_model: Path) -> None:
     parameters = sampling(max_tokens=48, system_prompt="Rhyme.")
     requests = [request("hello", 1, 2, 3, 1), request("bread", 1, 2)]
-    forth = client(url, parameters).generate(requests)
-    back = client(url, parameters, concurrency=1).generate(requests[::-1])[::-1]
+    forth = sampled(url, parameters, requests)
+    back = sampled(url, parameters, requests[::-1], concurrency=1)[::-1]
     assert forth == back
     assert forth[0][0] == forth[0][3]
     assert len({response.text for response in forth[0]}) == 3
-    greedy = client(url, GREEDY).generate([request(text, 1) for text in GREEDY_TEXTS])
+    greedy = sampled(url, GREEDY, [request(text, 1) for text in GREEDY_TEXTS])
     same = [a == b for a, b in zip(greedy, greedy_here(demo_model), strict=True)]
     assert sum(same) >= 0.9 * len(same)
-    with pytest.raises(PromptTooLongError):
-        client(url, parameters).generate([request("bread " * 2_000, 1)])
+    gathered = Gathered()
+    long = [request("bread " * 2_000, 1)]
+    server_generator(url, parameters, api_key=None, timeout_s=60).stream(long, gathered.receiver())
+    assert gathered.left_out == {0: None}
 
 
 @pytest.mark.parametrize("prompt", ["alpaca_eval", "with_tie"])

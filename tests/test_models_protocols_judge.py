@@ -17,8 +17,8 @@ from graded_answers import content, grades_by_length, judge
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.chat.budget import Budget
 from models.ingestion.rows import SourceError
-from models.judging.budget import Budget
 from models.judging.replies import MemoryReplies
 from models.protocols.judge import ProtocolStoppedError
 from models.protocols.prompts import MIRRORED, compare_messages, grade_messages, parse_grade, parse_verdict
@@ -215,7 +215,7 @@ def test_a_server_that_refuses_everything_is_an_error_of_the_settings(server: Ch
         judge(server.url, concurrency=1).grade(questions, [("one",)] * 9)
     assert caught.value.results == (None,) * 9
     assert not caught.value.is_temporary
-    assert len(server.bodies) == 5
+    assert len(server.bodies) == 5 + 1
 
 
 @pytest.mark.parametrize(("status", "requests", "is_temporary"), [(503, 5, True), (401, 1, False)])

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.config.curation import CurateConfig
+from tasks.config.labels import LabelConfig
 
 
 def refusal(**config):
@@ -52,6 +53,28 @@ def test_a_generator_named_twice_is_refused():
 def test_a_server_without_address_and_an_address_without_server_are_refused():
     assert "set both or neither" in refusal(generate={"backend": "openai"})
     assert "set both or neither" in refusal(generate={"base_url": "http://127.0.0.1/v1"})
+
+
+@pytest.mark.parametrize("address", ["https://me:pass-word@host/v1", "https://host/v1?api_key=pass-word"])
+def test_an_address_with_a_secret_is_refused_and_not_shown(address):
+    for section in ({"generate": {"backend": "openai", "base_url": address}}, {"generate": {"base_url": address}}):
+        words = refusal(**section)
+        assert "it may hold no user, password or query" in words and "pass-word" not in words
+    with pytest.raises(ValidationError, match="it may hold no user") as caught:
+        LabelConfig.model_validate({"annotator": "judge", "judge": {"base_url": address, "model": "m"}})
+    assert "pass-word" not in str(caught.value)
+
+
+def test_a_budget_is_a_servers_and_money_needs_prices():
+    assert "generate.max_requests is for generate.backend openai, got backend 'auto'" in refusal(
+        generate={"max_requests": 3}
+    )
+    served = {"backend": "openai", "base_url": "http://127.0.0.1/v1"}
+    configs = [
+        CurateConfig.model_validate({"generate": served | changes})
+        for changes in ({}, {"max_requests": 3}, {"max_cost": 1, "output_price": 2})
+    ]
+    assert len({config.key for config in configs}) == 3, "another budget is another run, as a judge's is"
 
 
 def test_centroids_of_source_pairs_are_refused():

@@ -125,7 +125,7 @@ class Repeating:
 
 
 def with_generator(monkeypatch, make):
-    monkeypatch.setattr(generation, "make_generator", lambda config, *_: make(config.generate.sampling()))
+    monkeypatch.setattr(generation, "make_generator", lambda config, *_, **__: make(config.generate.sampling()))
 
 
 def test_extra_tries_replace_duplicates_and_record_them(settings, sessions, monkeypatch):

@@ -172,6 +172,13 @@ def test_a_server_of_models_is_asked_with_the_key(serve):
     assert "problem" in told(models.server_findings(f"http://me:{SECRET}@127.0.0.1:{free_port()}/v1", SECRET))
 
 
+def test_a_server_that_echoes_the_key_does_not_bring_it_to_the_screen(serve):
+    key = "sk-3f9c77aa21b0"
+    address = serve({"/v1/models": (200, {"data": [{"id": f"judge {key}"}]})})
+    assert "serves judge [key]" in told(models.server_findings(f"{address}/v1", key))
+    assert key not in told(models.server_findings(f"{address}/v1", f"{key}\n"))
+
+
 def test_a_server_that_never_answers_is_not_waited_for(taken_port):
     began = time.monotonic()
 

@@ -13,9 +13,11 @@ from surroundings import on_sqlite
 
 from db import runs
 from db.schema import curation
+from models.generation.openai_server import GenerationStoppedError
 from models.ingestion.rows import SourceError
 from models.protocols.judge import ProtocolStoppedError
 from tasks.config.evaluation import QuestionsConfig
+from tasks.errors import NoAnswerError
 from tasks.evaluation.questions import ask_questions
 
 QUESTIONS = [
@@ -124,3 +126,26 @@ def test_what_cannot_be_asked_is_said_before_anybody_is(settings, sessions, serv
     with pytest.raises(LookupError, match="no policy is in use"):
         ask_questions(file, against, settings)
     assert server.bodies == []
+
+
+@on_sqlite
+def test_answers_that_came_before_a_failure_are_not_paid_for_again(settings, sessions, server, file):
+    server.reply = lambda body, number: refusal(401, "no") if number > 1 else answers_and_grades(body, number)
+    with pytest.raises(GenerationStoppedError, match="refuses the API key"):
+        ask_questions(file, configured(server), settings)
+    first = server.bodies[0]
+    server.reply = answers_and_grades
+    server.bodies.clear()
+    assert ask_questions(file, configured(server), settings).overall.value == 4.0
+    assert len(asked(server, "long")) == 2 and first not in server.bodies
+    (answers,) = (settings.artifact_root / "answers").iterdir()
+    assert answers.suffix == ".json"
+
+
+@on_sqlite
+def test_a_question_that_is_refused_is_named(settings, sessions, server, file):
+    server.reply = lambda body, number: (
+        refusal(400, "policy") if "One and one?" in str(body) else answers_and_grades(body, number)
+    )
+    with pytest.raises(NoAnswerError, match=r"long has no answer to 1 of the questions, such as 'One and one\?'"):
+        ask_questions(file, configured(server), settings)

@@ -137,12 +137,28 @@ def test_two_processes_do_not_label_for_the_same_run(settings, sessions, run_id,
             pass
 
 
-def test_a_pair_the_server_refuses_is_skipped_and_the_rest_is_labelled(settings, sessions, run_id, server):
+def test_a_pair_the_server_refuses_is_no_label_and_asked_about_again(settings, sessions, run_id, server, capsys):
     server.reply = lambda body, _number: refusal(400, "content policy") if "rye bread 1" in str(body) else prefers(body)
     end = label_end(label(**judge_config(server, concurrency=1)), settings)
-    assert end.verdicts == {"first": 10, "skip": 2} and end.outcomes == {"first": 5}
+    assert end.verdicts == {"first": 10} and end.outcomes == {"first": 5} and end.judged == 5
+    assert "1 pairs are skipped: the server refused the request (HTTP 400: content policy)" in capsys.readouterr().err
+    assert len(server.bodies) == 12
     label(**judge_config(server, concurrency=1))
-    assert len(server.bodies) == 12, "what was refused is not asked, and paid, again"
+    assert len(server.bodies) == 12 + 2 + 1, "both orders, and something harmless"
+    server.reply = prefers
+    label(**judge_config(server, concurrency=1))
+    assert len(server.bodies) == 15 + 2 and outcomes(sessions) == {"first": 6}
+
+
+def test_a_server_that_begins_to_refuse_everything_leaves_no_skip(settings, sessions, run_id, server):
+    server.reply = lambda body, number: prefers(body) if number <= 5 else refusal(400, "no such field")
+    with pytest.raises(JudgeServerError, match=r"no such field.* refuses whatever it is asked"):
+        label(**judge_config(server, concurrency=1))
+    assert len(stored(sessions)) == 5
+    asked = len(server.bodies)
+    server.reply = prefers
+    label(**judge_config(server, concurrency=1))
+    assert len(server.bodies) == asked + 7 and outcomes(sessions) == {"first": 6}
 
 
 @on_sqlite

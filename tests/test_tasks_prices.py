@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.judging.budget import Budget
+from models.chat.budget import Budget
 from models.judging.replies import MemoryReplies
 from tasks.config.labels import JudgeConfig
 from tasks.labels.labellers import judge_price, make_asker

@@ -9,6 +9,8 @@ from tasks.reports.run_ends import run_end
 from tasks.reports.run_page import next_steps, report_path
 from tasks.settings import Settings
 
+SHOWN_REASONS = 5
+
 
 def show_run(run_id: int, settings: Settings) -> None:
     """Print how a run ended: example pairs, figures, where things are, what to do next."""
@@ -24,8 +26,12 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
     console.print(_figures(end.summary))
     for strategy, count in end.pair_counts.items():
         console.print(f"  {strategy:<9} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}")
-    for reason, count in end.skipped.items():
+    reasons = list(end.skipped.items())  # the most frequent first; a server may have words for every prompt
+    for reason, count in reasons[:SHOWN_REASONS]:
         console.print(f"  {count:,} prompts without a pair: {reason}")
+    if others := reasons[SHOWN_REASONS:]:
+        counted = sum(count for _, count in others)
+        console.print(f"  {counted:,} prompts without a pair, for {len(others):,} other reasons")
 
 
 def show_next(run_id: int, settings: Settings) -> None:

@@ -1,45 +1,43 @@
-"""Puts a call's questions to a judge's server, several at a time, and gives up where the others would fare no better.
+"""Puts a call's questions to a judge's server, and keeps what it replies. Knows neither what is asked nor what is said.
 
-Knows neither what is asked nor what a reply says. What the model replies is kept at once in a reply store, so that a
-call that ends early (budget, server, a kill) can be repeated and asks only what is missing.
-
-The one rule of giving up, for every judge: a call ends with the budget, with a failure that every other question would
-meet too (the key, the model's name, an unpaid account), after five questions in a row that failed after their retries,
-and where the server refused whatever was asked first. A question that it refuses later is left out.
+What the model replies is kept at once in a reply store, so that a call that ends early (budget, server, a kill) can be
+repeated and asks only what is missing. When a call gives up is said in `models.chat.rounds`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from threading import Event
+from typing import Any
 
-from models.generation.openai_server import run_blocking
-from models.judging.budget import Budget
-from models.judging.chat import ChatClient
-from models.judging.chat_terms import ChatTerms
-from models.judging.errors import ChatError, OutOfBudgetError
-from models.judging.pace import Pace
+from models.chat.budget import Budget
+from models.chat.client import ChatClient
+from models.chat.errors import ChatError
+from models.chat.pace import Pace
+from models.chat.rounds import Stop, ask_round
 from models.judging.prompts import Messages
 from models.judging.replies import ReplyStore, StoredReply
+from models.judging.terms import JudgeTerms
 from models.records import content_key
-
-_FAILURES_IN_A_ROW = 5  # questions without a reply, each after its retries, before the others are not even tried
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One chat, what it is about, and the key of each attempt to get a reply that can be read.
+    """One chat, and the key of each attempt to get a reply that can be read.
 
     `choices`: the only replies allowed, None for any.
     """
 
-    subject: Hashable
     messages: Messages
     choices: tuple[str, ...] | None
     keys: tuple[str, ...]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The request's field that allows only the choices."""
+        # vLLM's name for it since 0.12; servers that do not know it ignore or refuse it.
+        return {} if self.choices is None else {"structured_outputs": {"choice": list(self.choices)}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +66,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Why some questions have no outcome: the budget, or the server.
-
-    Attributes:
-        reason: Shown to the user after the number of missing replies.
-        is_out_of_budget: Whether a larger budget is what it takes.
-        is_temporary: Whether asking again later may help.
-    """
-
-    reason: str
-    is_out_of_budget: bool
-    is_temporary: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """Outcomes by the question's first key, and why there is none for some; `stop` is None where nothing is missing."""
 
@@ -100,11 +83,10 @@ class Asker:
         replies: Where replies are kept and found; one found costs nothing.
     """
 
-    terms: ChatTerms
+    terms: JudgeTerms
     budget: Budget
     replies: ReplyStore
     _pace: Pace = field(init=False, repr=False)
-    _has_answered: Event = field(init=False, repr=False, default_factory=Event)
 
     def __post_init__(self) -> None:
         """Refuse a budget that these terms cannot use up.
@@ -112,163 +94,71 @@ class Asker:
         Raises:
             ValueError: A limit of money without prices.
         """
-        if self.budget.max_cost is not None and self.terms.input_price <= 0 and self.terms.output_price <= 0:
-            raise ValueError(
-                f"max_cost {self.budget.max_cost:g} can never be reached at prices of 0; set the prices per million "
-                "tokens, or limit max_requests"
-            )
+        self.terms.check_budget(self.budget)
         object.__setattr__(self, "_pace", Pace(self.terms.requests_per_minute))
 
-    def question(self, subject: Hashable, messages: Messages, choices: tuple[str, ...] | None = None) -> Question:
-        """A question to this model; refusals of one subject say nothing of the others."""
+    def question(self, messages: Messages, choices: tuple[str, ...] | None = None) -> Question:
+        """A question to this model."""
         terms = self.terms
         content = [[message.role, message.content] for message in messages]
         sampling = [terms.temperature, terms.max_tokens, terms.seed, choices]
         attempts = range(terms.parse_retries + 1)
         keys = (content_key(terms.base_url, terms.model, content, sampling, attempt) for attempt in attempts)
-        return Question(subject, messages, choices, tuple(keys))
+        return Question(messages, choices, tuple(keys))
 
-    def ask(self, questions: Iterable[Question], is_readable: Callable[[str], bool], *, is_stored_proof: bool) -> Asked:
-        """Ask each question once, and again with another seed while its reply cannot be read.
+    def ask(self, questions: Iterable[Question], is_readable: Callable[[str], bool]) -> Asked:
+        """Ask each question once, and again with another seed while its reply cannot be read; equal ones once.
 
         Args:
-            questions: Equal ones are asked once.
+            questions: What is asked.
             is_readable: Whether a reply says what was asked for.
-            is_stored_proof: Whether a stored reply, like a new one, proves that the server answers such questions, so
-                that a refusal is about the question refused. For a caller that stores no refusals and asks them anew.
         """
         distinct = {question.keys[0]: question for question in questions}.values()
         stored_replies = self.replies.get([key for question in distinct for key in question.keys])
-        if stored_replies and is_stored_proof:
-            self._has_answered.set()
-        progress = _Progress(is_readable, self._has_answered)
-        missing = [question for question in distinct if not progress.take(question, _texts(question, stored_replies))]
-        if missing:
-            progress.subject_count = len({question.subject for question in missing})
-            run_blocking(self._ask_all(missing, stored_replies, progress))
-            if progress.is_all_refused:
-                progress.take_back_refusals()
-        is_whole = len(progress.outcomes) == len(distinct)
-        return Asked(progress.outcomes, None if is_whole else self._stop(progress))
+        call = _Call(self, is_readable, stored_replies)
+        missing = [question for question in distinct if not call.take(question)]
+        if not missing:
+            return Asked(call.outcomes, None)
+        stop = ask_round(self.terms, self.budget, self._pace, missing, ask=call.ask, leave_out=call.leave_out)
+        return Asked(call.outcomes, stop)
 
-    async def _ask_all(
-        self, questions: Iterable[Question], stored_replies: Mapping[str, StoredReply], progress: _Progress
+
+class _Call:
+    """What a call has so far."""
+
+    def __init__(
+        self, asker: Asker, is_readable: Callable[[str], bool], stored_replies: Mapping[str, StoredReply]
     ) -> None:
-        waiting = iter(questions)
-        async with ChatClient(self.terms, self.budget, self._pace) as chat:
-            workers = (self._work(chat, waiting, stored_replies, progress) for _ in range(self.terms.concurrency))
-            # A worker that fails (the store does, say) must not cost the replies under way.
-            ends = await asyncio.gather(*workers, return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
+        self._asker = asker
+        self._is_readable = is_readable
+        self._stored_replies = stored_replies
+        self._fresh: dict[str, list[StoredReply]] = {}
+        self.outcomes: dict[str, Outcome] = {}
 
-    async def _work(
-        self,
-        chat: ChatClient,
-        waiting: Iterable[Question],
-        stored_replies: Mapping[str, StoredReply],
-        progress: _Progress,
-    ) -> None:
-        """Ask questions until none waits or the call is over; all workers draw from the same ones."""
-        for question in waiting:
-            try:
-                await self._ask_one(chat, question, _texts(question, stored_replies), progress)
-            except ChatError as error:
-                progress.fail(error)
-            except OutOfBudgetError:
-                progress.is_out_of_budget = progress.is_over = True
-            except BaseException:
-                progress.is_over = True
-                raise
-            if progress.is_over or progress.is_all_refused:
-                return
-
-    async def _ask_one(self, chat: ChatClient, question: Question, texts: list[str], progress: _Progress) -> None:
-        """Ask until a reply can be read or the attempts are used up; `texts`: the replies to its attempts so far."""
-        fresh: list[StoredReply] = []
-        while not progress.take(question, texts, fresh):
-            try:
-                reply = await chat.ask(question.messages, self.terms.seed + len(texts), question.choices)
-            except ChatError as error:
-                if not error.is_refused:
-                    raise
-                progress.refuse(question, error, fresh)
-                return
-            self._has_answered.set()
-            await chat.aside(self.replies.put, question.keys[len(texts)], reply)
-            fresh.append(reply)
-            texts.append(reply.text)
-
-    def _stop(self, progress: _Progress) -> Stop:
-        if progress.is_out_of_budget:
-            reason = f"the budget is used up ({self.budget}); raise it and ask again"
-            return Stop(reason, is_out_of_budget=True, is_temporary=False)
-        failures = progress.failures
-        error = next((error for error in failures if error.is_hopeless), failures[0])
-        is_temporary = not error.is_hopeless and any(error.is_temporary for error in failures)
-        return Stop(f"the server {self.terms.base_url} {error}", is_out_of_budget=False, is_temporary=is_temporary)
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What a call has so far, and whether to ask on.
-
-    `has_answered`: whether the server ever replied. `refusals`: questions that it refused for another reason than
-    their length. `subject_count`: subjects among the questions asked.
-    """
-
-    is_readable: Callable[[str], bool]
-    has_answered: Event
-    subject_count: int = 0
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    refusals: dict[Question, ChatError] = field(default_factory=dict)
-    failures: list[ChatError] = field(default_factory=list)
-    failures_in_a_row: int = 0
-    is_out_of_budget: bool = False
-    is_over: bool = False
-
-    def take(self, question: Question, texts: Sequence[str], fresh: Sequence[StoredReply] = ()) -> bool:
+    def take(self, question: Question) -> bool:
         """Take in the replies to a question so far; False if it is to be asked (again)."""
-        if not texts:
+        texts = self._texts(question)
+        if not texts or (len(texts) < len(question.keys) and not self._is_readable(texts[-1])):
             return False
-        if len(texts) < len(question.keys) and not self.is_readable(texts[-1]):
-            return False
-        self.outcomes[question.keys[0]] = Outcome(texts[-1], fresh=tuple(fresh))
-        self.failures_in_a_row = 0
+        self.outcomes[question.keys[0]] = Outcome(texts[-1], fresh=tuple(self._fresh.get(question.keys[0], ())))
         return True
 
-    def refuse(self, question: Question, error: ChatError, fresh: Sequence[StoredReply]) -> None:
-        """Leave out a question that the server refuses; it neither failed nor was it answered."""
-        self.outcomes[question.keys[0]] = Outcome(refusal=error, fresh=tuple(fresh))
-        if not error.is_too_long:
-            self.refusals[question] = error
+    async def ask(self, chat: ChatClient, question: Question) -> None:
+        """Ask until a reply can be read or the attempts are used up."""
+        fresh = self._fresh.setdefault(question.keys[0], [])
+        while not self.take(question):
+            attempt = len(self._texts(question))
+            reply = await chat.ask(question.messages, self._asker.terms.seed + attempt, question.fields)
+            counts = reply.input_tokens, reply.output_tokens
+            input_tokens, output_tokens = (0, 0) if None in counts else (counts[0] or 0, counts[1] or 0)
+            stored = StoredReply(reply.text, reply.requests, input_tokens, output_tokens, reply.cost)
+            await chat.aside(self._asker.replies.put, question.keys[attempt], stored)
+            fresh.append(stored)
 
-    def fail(self, error: ChatError) -> None:
-        """Take in that a question got no reply, and end the call where the others would get none either."""
-        self.failures.append(error)
-        self.failures_in_a_row += 1
-        self.is_over |= error.is_hopeless or self.failures_in_a_row >= _FAILURES_IN_A_ROW
+    def leave_out(self, question: Question, error: ChatError) -> None:
+        """Take in that the server refuses a question."""
+        self.outcomes[question.keys[0]] = Outcome(refusal=error, fresh=tuple(self._fresh[question.keys[0]]))
 
-    @property
-    def is_all_refused(self) -> bool:
-        """Whether the server has refused all so far: at least five questions, of five subjects or of all if fewer.
-
-        One prompt that breaks a content policy may itself have five questions.
-        """
-        if self.has_answered.is_set() or len(self.refusals) < _FAILURES_IN_A_ROW:
-            return False
-        subjects = {question.subject for question in self.refusals}
-        return len(subjects) >= min(_FAILURES_IN_A_ROW, self.subject_count)
-
-    def take_back_refusals(self) -> None:
-        """Turn the refusals into one failure: they are about the server, not the questions."""
-        for question in self.refusals:
-            del self.outcomes[question.keys[0]]
-        words = f"{next(iter(self.refusals.values()))}; it refused whatever was asked first, so check the settings"
-        self.failures.append(ChatError(words, is_temporary=False, is_hopeless=True))
-        self.is_out_of_budget = False
-
-
-def _texts(question: Question, stored_replies: Mapping[str, StoredReply]) -> list[str]:
-    return [stored_replies[key].text for key in takewhile(stored_replies.__contains__, question.keys)]
+    def _texts(self, question: Question) -> Sequence[str]:
+        stored = [self._stored_replies[key].text for key in takewhile(self._stored_replies.__contains__, question.keys)]
+        return stored + [reply.text for reply in self._fresh.get(question.keys[0], ())]

@@ -72,12 +72,10 @@ class JudgeLabeller:
 
         Raises:
             BudgetExhaustedError: Some are missing for want of budget; replies under way have come in.
-            JudgeServerError: Some are missing since the server gave no reply, or refused the first five asked.
+            JudgeServerError: Some are missing since the server gave no reply, or refused whatever it was asked.
         """
         questions = [None if pair.left.text == pair.right.text else self._question(pair) for pair in pairs]
-        result = self.asker.ask(
-            [question for question in questions if question], self._is_readable, is_stored_proof=False
-        )
+        result = self.asker.ask([question for question in questions if question], self._is_readable)
         opinions = self._in_order(questions, result.outcomes)
         if result.stop is None:
             return [opinion for opinion in opinions if opinion is not None]
@@ -111,7 +109,7 @@ class JudgeLabeller:
     def _question(self, pair: ShownPair) -> Question:
         messages = judge_messages(pair, self.prompt, has_rationale=self.has_rationale)
         choices = allowed_answers(self.prompt) if self.is_constrained else None
-        return self.asker.question(pair.prompt, messages, choices)
+        return self.asker.question(messages, choices)
 
     def _is_readable(self, text: str) -> bool:
         return parse_reply(text, self.prompt, has_rationale=self.has_rationale)[0] != "unparsed"

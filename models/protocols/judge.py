@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from models.judging.asking import Asker, Stop
+from models.chat.rounds import Stop
+from models.judging.asking import Asker
 from models.judging.prompts import Messages
 from models.protocols.prompts import (
     MIRRORED,
@@ -70,7 +71,7 @@ class ProtocolJudge:
             [grade_messages(question, turns[:number]) for number in range(1, len(turns) + 1)]
             for question, turns in zip(questions, answers, strict=True)
         ]
-        rows, stop = self._replies(questions, chats, lambda text: parse_grade(text) is not None)
+        rows, stop = self._replies(chats, lambda text: parse_grade(text) is not None)
         return self._require_all([None if row is None else tuple(map(parse_grade, row)) for row in rows], stop)
 
     def compare(self, questions: Sequence[Question], answers: Answers, baseline_answers: Answers) -> list[ArenaGames]:
@@ -94,22 +95,18 @@ class ProtocolJudge:
             ]
             for question, policy_turns, baseline_turns in games
         ]
-        rows, stop = self._replies(questions, chats, lambda text: parse_verdict(text) is not None)
+        rows, stop = self._replies(chats, lambda text: parse_verdict(text) is not None)
         return self._require_all([None if row is None else _from_policys_side(row) for row in rows], stop)
 
     def _replies(
-        self, questions: Sequence[Question], chats: Sequence[Sequence[Messages]], is_readable: Callable[[str], bool]
+        self, chats: Sequence[Sequence[Messages]], is_readable: Callable[[str], bool]
     ) -> tuple[list[list[str] | None], Stop | None]:
         """The chats' last replies, one row a question, None where some are missing; and why they are.
 
         The reply to a chat that the server refuses is empty, which cannot be read.
         """
-        rows = [
-            [self.asker.question(question.id, messages) for messages in row]
-            for question, row in zip(questions, chats, strict=True)
-        ]
-        # Refusals are not stored, so a repeated call asks those chats again.
-        result = self.asker.ask([question for row in rows for question in row], is_readable, is_stored_proof=True)
+        rows = [[self.asker.question(messages) for messages in row] for row in chats]
+        result = self.asker.ask([question for row in rows for question in row], is_readable)
         outcomes = [[result.outcomes.get(question.keys[0]) for question in row] for row in rows]
         return [None if None in row else [outcome.text for outcome in row if outcome] for row in outcomes], result.stop
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, SamplingParameters, Strategy
-from tasks.config.section import Name, Pace, RunConfig, Section
+from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
 
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
@@ -75,9 +75,15 @@ class GenerateConfig(Section):
         0, ge=0, le=10, description="Times that duplicates among a prompt's responses are drawn anew (0 to 10)."
     )
     prompts_per_shard: Pace[int] = Field(256, ge=1, description="Prompts generated for between two writes (1 or more).")
-    base_url: str | None = Field(None, description="Address of the OpenAI-compatible server, such as .../v1.")
+    base_url: ServerAddress | None = Field(None, description="Address of the OpenAI-compatible server, such as .../v1.")
     concurrency: Pace[int] = Field(16, ge=1, description="Requests under way at once to such a server (1 or more).")
     timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds a shard (openai: a request) may take.")
+    max_requests: int | None = Field(
+        None, ge=1, description="openai: budget of this run in requests, retries too (1 or more)."
+    )
+    max_cost: float | None = Field(None, gt=0, description="openai: budget of this run in the currency of the prices.")
+    input_price: float = Field(0.0, ge=0, description="openai: price of a million prompt tokens (0: price table).")
+    output_price: float = Field(0.0, ge=0, description="openai: price of a million response tokens (0: price table).")
     max_model_len: MaxModelLen = None
     gpu_memory_utilization: Pace[float] = Field(
         0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1)."
@@ -90,6 +96,15 @@ class GenerateConfig(Section):
                 f"generate.base_url belongs to generate.backend openai, got backend {self.backend!r} and base_url "
                 f"{self.base_url!r}; set both or neither"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_server_is_paid(self) -> Self:
+        for name in ("max_requests", "max_cost", "input_price", "output_price"):
+            if self.backend != "openai" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"generate.{name} is for generate.backend openai, got backend {self.backend!r}; leave it out"
+                )
         return self
 
     def sampling(self) -> SamplingParameters:

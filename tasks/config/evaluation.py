@@ -17,7 +17,7 @@ from tasks.config.curation import (
     TopP,
 )
 from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig, RubricConfig
-from tasks.config.section import RunConfig, Section
+from tasks.config.section import RunConfig, Section, ServerAddress
 
 EvaluationAnnotator = Literal["none", "judge", "reward_model", "rubric", "people"]
 
@@ -118,7 +118,7 @@ class QuestionsConfig(AnswersConfig, RunConfig):
     against: str | None = Field(None, description="arena_hard: the baseline, a model's name or `policy:ID`.")
     temperature: Temperature = 0.0
     max_tokens: MaxTokens = 1024
-    base_url: str | None = Field(None, description="For backend openai: address of the server.")
+    base_url: ServerAddress | None = Field(None, description="For backend openai: address of the server.")
     judge: ProtocolJudgeConfig = Field(ProtocolJudgeConfig(), description="The judge.")
     strong_weight: float = Field(3.0, ge=1, description="arena_hard: how often a much better answer counts.")
     resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval.")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from models.judging.prompts import JudgePrompt
 from tasks.config.curation import Temperature, TokensPerBatch
 from tasks.config.exchange import PairsConfig
-from tasks.config.section import Name, Pace, RunConfig, Section
+from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
 
 
 class ScoresConfig(Section):
@@ -44,7 +44,7 @@ class RewardModelConfig(Section):
 class JudgeConfig(Section):
     """A language model behind an OpenAI-compatible server, asked in both orders."""
 
-    base_url: str | None = Field(None, description="Address of the server, such as http://localhost:8000/v1.")
+    base_url: ServerAddress | None = Field(None, description="Address of the server, such as http://localhost:8000/v1.")
     model: str | None = Field(None, description="The judge's name on that server.")
     prompt: JudgePrompt = Field(
         "alpaca_eval", description="`alpaca_eval`: one of the two, as REAL judged; `with_tie`: ties and both bad too."

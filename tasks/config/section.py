@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from models.chat.secrets import plain_address
 from models.records import UNSTORABLE, content_key
 from tasks.terminal import printable
 
@@ -30,6 +31,7 @@ def _on_one_line(name: str) -> str:
 
 Pace = Annotated[Value, _Pace()]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
+ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
 FIRST_IN_FORM, LAST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden"), ("seed",)
 
@@ -45,7 +47,10 @@ def _in_order(schema: dict[str, Any]) -> None:
 class Section(BaseModel):
     """A frozen group of settings; an unknown name is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_in_order)
+    # What was refused may hold a secret: the address of a server, say.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, json_schema_extra=_in_order
+    )
 
     @field_validator("*")
     @classmethod

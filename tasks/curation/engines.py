@@ -6,12 +6,14 @@ import importlib.util
 from typing import Any
 
 from db.engine import Sessions
+from models.chat.budget import Budget
+from models.chat.terms import ChatTerms
 from models.embedding import Embedder
 from models.embedding.hashed import HashedEmbedder
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.embedding.isolated import IsolatedEmbedder
 from models.embedding.vllm_pooling import VllmPoolingEmbedder
-from models.generation import Generator
+from models.generation import Generator, StreamingGenerator
 from models.generation.isolated import IsolatedGenerator
 from models.generation.openai_server import OpenAIGenerator
 from models.generation.scripted import ScriptedGenerator
@@ -24,6 +26,7 @@ from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
 from tasks.named_models import NamedModel, find_model
+from tasks.prices import Price, price_of
 from tasks.settings import Settings
 
 HASHED_DIMENSION = 512
@@ -60,25 +63,24 @@ def find_generator(sessions: Sessions, config: SampleConfig, model: str, setting
 
 
 def make_generator(
-    config: SampleConfig, model: str, local_model: NamedModel | None, settings: Settings, process: SharedProcess
-) -> Generator:
-    """Build a generator; vLLM gets a process of its own, transformers the one that holds the device."""
+    config: SampleConfig,
+    model: str,
+    local_model: NamedModel | None,
+    settings: Settings,
+    *,
+    process: SharedProcess,
+    budget: Budget,
+) -> Generator | StreamingGenerator:
+    """Build a generator; vLLM gets a process of its own, transformers the one that holds the device.
+
+    `budget` is what may be spent on a server.
+    """
     generate, sampling = config.generate, config.generate.sampling()
     backend = generator_backend(generate)
     if backend == "scripted":
         return ScriptedGenerator(sampling)
     if backend == "openai":
-        assert generate.base_url is not None  # the configuration's own rule
-        key = settings.openai_api_key
-        return OpenAIGenerator(
-            model,
-            sampling,
-            base_url=generate.base_url,
-            api_key=key.get_secret_value() if key else None,
-            concurrency=generate.concurrency,
-            timeout_s=generate.timeout_s,
-            max_retries=REQUEST_RETRIES,
-        )
+        return OpenAIGenerator(_server_terms(generate, model, settings), budget, sampling)
     assert local_model is not None
     arguments: dict[str, Any] = {
         "model": local_model.location,
@@ -101,6 +103,40 @@ def make_generator(
         timeout_s=generate.timeout_s,
         start=IsolatedProcess if is_vllm else process.start,
     )
+
+
+def _server_terms(generate: GenerateConfig, model: str, settings: Settings) -> ChatTerms:
+    assert generate.base_url is not None  # the configuration's own rule
+    key, price = settings.openai_api_key, generator_price(generate, model, settings)
+    return ChatTerms(
+        model=model,
+        base_url=generate.base_url,
+        api_key=key.get_secret_value() if key else None,
+        temperature=generate.temperature,
+        max_tokens=generate.max_tokens,
+        concurrency=generate.concurrency,
+        requests_per_minute=None,
+        timeout_s=generate.timeout_s,
+        max_retries=REQUEST_RETRIES,
+        input_price=price.input,
+        output_price=price.output,
+    )
+
+
+def generator_price(generate: GenerateConfig, model: str, settings: Settings) -> Price:
+    """What a model's tokens cost, as configured, else by the price table.
+
+    Raises:
+        ValueError: If a limit of money is set and no price is known; if the table cannot be read.
+    """
+    prices = {"input_price": generate.input_price, "output_price": generate.output_price}
+    price = price_of(model, generate.base_url, **prices, settings=settings)
+    if generate.max_cost is not None and not (price.input or price.output):
+        raise ValueError(
+            f"generate.max_cost needs a price of {model}: give generate.input_price and generate.output_price, or "
+            f"write it into {settings.prices_file}"
+        )
+    return price
 
 
 def find_embedder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from db import embeddings, measured, responses, runs
@@ -22,6 +22,7 @@ from tasks.curation.engines import (
     SERVED_ELSEWHERE,
     generator_backend,
     generator_identity,
+    generator_price,
 )
 from tasks.database import looked_at, open_database
 from tasks.estimates import (
@@ -29,6 +30,7 @@ from tasks.estimates import (
     FROM_TEXT,
     Estimate,
     Figure,
+    Limits,
     Sign,
     money_figure,
     rate,
@@ -40,6 +42,7 @@ from tasks.prices import price_of
 from tasks.settings import Settings
 
 PROMPTS_PER_LOOK = 2_000
+STOPS = "then the run stops with what is sampled, and goes on with a larger one"
 COMPONENT_BYTES, ROW_BYTES = 2, 4 + 8  # a vector's float16; its norm and its response's id
 # Measured on SQLite with the indexes, a row: of responses (beside the text), of embeddings, of candidates, of pairs.
 RESPONSE_BYTES, EMBEDDING_BYTES, CANDIDATE_BYTES, PAIR_BYTES = 370, 70, 45, 145
@@ -117,8 +120,21 @@ class _Estimator:
         notes = [f"{name} is not on this machine: the hub would be asked for it first" for name in self._absent]
         if self._run is not None:
             notes.insert(0, f"takes up run {self._run.id}, which did not finish, with the prompts it began with")
+        if (note := self._budget(figures)) is not None:
+            notes.append(note)
         price = price_of("", None, input_price=0, output_price=0, settings=self._settings)
         return Estimate("curate", tuple(figures), tuple(notes), price.currency)
+
+    def _budget(self, figures: list[Figure]) -> str | None:
+        """What the budget of a server does; of several generators the run has one."""
+        generate, run = self._config.generate, self._run
+        spent = (run.requests, run.cost) if run else (0, 0.0)
+        requests = next((figure for figure in figures if figure.name == "requests"), None)
+        money = [figure for figure in figures if figure.unit == "money" and figure.value is not None]
+        if requests is None:
+            return None
+        cost = replace(money[0], value=sum(figure.value or 0 for figure in money)) if money else None
+        return Limits("generate", generate.max_requests, generate.max_cost, *spent).note(requests, cost, STOPS)
 
     def _plan(self, prompt_ids: list[int], embedder: _Embedder) -> _Plan:
         plan = _Plan()
@@ -236,7 +252,7 @@ class _Estimator:
                 tokens_out = Figure(tokens_out.name, missing * mean, basis, "≈")
             figures += [tokens_in, tokens_out]
             if generator_backend(generate) == "openai":
-                price = price_of(name, generate.base_url, input_price=0, output_price=0, settings=self._settings)
+                price = generator_price(generate, name, self._settings)
                 money = money_figure(price, tokens_in, tokens_out)
                 figures.append(Figure(f"money{of}", money.value, money.basis, money.sign, money.unit))
         return figures

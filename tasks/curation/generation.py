@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,21 +12,25 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import responses, runs
-from models.errors import PromptTooLongError
-from models.generation import Generator
+from models.chat.budget import Budget
+from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream
+from models.generation.openai_server import GenerationStoppedError
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
-from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, storable
+from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, shortened, storable
+from tasks.budgets import budget_of
 from tasks.config.curation import CurateConfig, SampleConfig
 from tasks.curation.choices import prompts_to_sample
-from tasks.curation.engines import find_generator, generator_identity, make_generator
+from tasks.curation.engines import find_generator, generator_identity, generator_price, make_generator
 from tasks.devices import device
 from tasks.named_models import NamedModel
-from tasks.progress import Advance, stage_progress
+from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
 logger = logging.getLogger(__name__)
+
+OUT_OF_BUDGET = "the budget of generate was used up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,9 @@ class _IncompletePrompt:
 def generate(run_id: int) -> None:
     """Sample until every prompt of the run has its responses, each generator model after the other.
 
-    Each shard is stored before the next is sampled, so that a run that was killed goes on where it was. An engine is
-    started only if something is missing, and nothing is done once the run's candidates are fixed.
+    What an engine samples is stored shard by shard, what a server replies at once, so that a run that was killed goes
+    on where it was. An engine is started only if something is missing, and nothing is done once the run's candidates
+    are fixed.
     """
     with run_at_work(run_id, CURATION) as run:
         with run.sessions() as session:
@@ -76,13 +81,23 @@ def sample_with(
     identity = generator_identity(config, name, local_model)
     stage = _GeneratorStage(run, config, identity, chosen)
     if total := stage.count_missing():
+        budget = _budget(run, config, name)
         with (
             device(is_used=local_model is not None) as process,
             stage_progress("generate", total, f"responses, {name}") as advance,
-            closing(make_generator(config, name, local_model, run.settings, process)) as generator,
+            closing(
+                make_generator(config, name, local_model, run.settings, process=process, budget=budget)
+            ) as generator,
         ):
             stage.run(generator, advance)
     return identity
+
+
+def _budget(run: RunAtWork[Any], config: SampleConfig, model: str) -> Budget:
+    """What may be spent on a server; where nothing is, no request waits for a transaction that counts it."""
+    generate, price = config.generate, generator_price(config.generate, model, run.settings)
+    is_counted = generate.max_requests is not None or price.input or price.output
+    return budget_of(run, generate) if is_counted else Budget(max_requests=None, max_cost=None)
 
 
 def _to_sample(run: RunAtWork[CurateConfig], page: list[StoredPrompt]) -> list[StoredPrompt]:
@@ -107,6 +122,9 @@ class _GeneratorStage:
         self._chosen = chosen
         self._config = config
         self._identity = identity
+        self._too_long = f"too long for {identity.model} with generate.max_tokens {config.generate.max_tokens}"
+        self._refused = f"refused for {identity.model}: "
+        self._left_out: set[int] = set()
         with run.sessions.begin() as session:
             self._generator_id = responses.ensure_generator(session, identity)
 
@@ -114,16 +132,24 @@ class _GeneratorStage:
         pages = prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE)
         return sum(len(incomplete.missing_indices) for page in pages for incomplete in self._incomplete(page))
 
-    def run(self, generator: Generator, advance: Advance) -> None:
-        for page in prompt_pages(self._sessions, self._run_id, self._config.generate.prompts_per_shard):
-            prompts = page
-            # Each pass is one shard; later passes on the same page draw duplicates anew (extra_tries).
-            while backlog := self._incomplete(prompts):
-                prompts = self._sample(generator, backlog, advance)
+    def run(self, generator: Generator | StreamingGenerator, advance: Advance) -> None:
+        try:
+            for page in prompt_pages(self._sessions, self._run_id, self._config.generate.prompts_per_shard):
+                # Each pass is one shard; later passes on the same page draw duplicates anew (extra_tries).
+                while backlog := self._incomplete(page):
+                    requests = [self._request(incomplete) for incomplete in backlog]
+                    stream(generator, requests, self._receiver(backlog, advance))
+        except GenerationStoppedError as error:
+            if not error.is_out_of_budget:
+                raise
+            self._leave_out_the_rest()
 
     def _incomplete(self, page: list[StoredPrompt]) -> list[_IncompletePrompt]:
         generate = self._config.generate
-        prompts = self._chosen(page)
+        with self._sessions() as session:
+            reasons = runs.skip_reasons(session, self._run_id, [prompt.id for prompt in page])
+        left_out = {id_ for id_, reason in reasons.items() if reason.startswith((self._too_long, self._refused))}
+        prompts = [prompt for prompt in self._chosen(page) if prompt.id not in left_out | self._left_out]
         with self._sessions() as session:
             texts = responses.generated_texts(session, self._generator_id, [prompt.id for prompt in prompts])
         backlog = [
@@ -137,30 +163,41 @@ class _GeneratorStage:
         ]
         return [incomplete for incomplete in backlog if incomplete.missing_indices]
 
-    def _sample(self, generator: Generator, backlog: list[_IncompletePrompt], advance: Advance) -> list[StoredPrompt]:
-        """Sample and store; return the prompts that could be sampled for."""
-        try:
-            sampled = generator.generate([self._request(incomplete) for incomplete in backlog])
-        except PromptTooLongError as error:
-            return self._leave_out(backlog, error)
-        new_responses = [
-            responses.NewResponse(incomplete.prompt, sample_index, replace(response, text=storable(response.text)))
-            for incomplete, row in zip(backlog, sampled, strict=True)
-            for sample_index, response in zip(incomplete.missing_indices, row, strict=True)
-        ]
-        with self._sessions.begin() as session:
-            responses.add_generated(session, self._generator_id, self._identity, new_responses)
-        advance(len(new_responses))
-        return [incomplete.prompt for incomplete in backlog]
+    def _receiver(self, backlog: list[_IncompletePrompt], advance: Advance) -> Receiver:
+        """What stores the samples for these prompts as they come, and why some prompts get none."""
 
-    def _leave_out(self, backlog: list[_IncompletePrompt], error: PromptTooLongError) -> list[StoredPrompt]:
-        """Record the prompts that do not fit the model; return the others, which are tried again without them."""
-        logger.warning("%d prompts are left out: %s", len(error.positions), error)
-        too_long = {backlog[position].prompt.id for position in error.positions}
-        reason = f"too long for {self._identity.model} with generate.max_tokens {self._config.generate.max_tokens}"
-        with self._sessions.begin() as session:
-            runs.set_skipped(session, self._run_id, dict.fromkeys(too_long, reason))
-        return [incomplete.prompt for incomplete in backlog if incomplete.prompt.id not in too_long]
+        def keep(samples: Sequence[Sample]) -> None:
+            new_responses = [
+                responses.NewResponse(
+                    backlog[sample.request].prompt,
+                    backlog[sample.request].missing_indices[sample.seed],
+                    replace(sample.response, text=storable(sample.response.text)),
+                )
+                for sample in samples
+            ]
+            with self._sessions.begin() as session:
+                responses.add_generated(session, self._generator_id, self._identity, new_responses)
+            advance(len(new_responses))
+
+        def leave_out(position: int, words: str | None) -> None:
+            prompt, reason = backlog[position].prompt, self._too_long if words is None else self._refused + words
+            logger.warning("a prompt is left out, %s: %r", reason, shortened(prompt.prompt.text, 80))
+            self._left_out.add(prompt.id)
+            with self._sessions.begin() as session:
+                runs.set_skipped(session, self._run_id, {prompt.id: reason})
+
+        return Receiver(keep, leave_out)
+
+    def _leave_out_the_rest(self) -> None:
+        """Record why the prompts that lack responses do; those that have two are paired all the same."""
+        say(
+            "the budget is used up, since a request is sent only if the most it can cost still fits; prompts without "
+            "responses are left out, and the same command again spends as much on them"
+        )
+        for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            reasons = {incomplete.prompt.id: OUT_OF_BUDGET for incomplete in self._incomplete(page)}
+            with self._sessions.begin() as session:
+                runs.set_skipped(session, self._run_id, reasons)
 
     def _request(self, incomplete: _IncompletePrompt) -> GenerationRequest:
         prompt = incomplete.prompt.prompt

@@ -7,6 +7,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from models.chat.secrets import cleaned
+from models.records import shortened
 from tasks.doctor.database import ANSWER_TIMEOUT_S, http_reason, shown_address
 from tasks.doctor.machine import GIB, Finding
 
@@ -41,11 +43,11 @@ def server_findings(address: str, key: str | None) -> list[Finding]:
         if answer.status_code in {401, 403}:
             text = f"refuses the {'key' if key else 'request without a key'} ({answer.status_code})"
             return [Finding(name, "problem", text, "export ANTIPODE_OPENAI_API_KEY=<the server's key>")]
-        models = [str(model["id"]) for model in answer.raise_for_status().json()["data"]]
+        models = [shortened(cleaned(str(model["id"]), key), 100) for model in answer.raise_for_status().json()["data"]]
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         advice = "start it, or correct the address; it usually ends in /v1, such as http://localhost:8000/v1"
-        return [Finding(name, "problem", http_reason(error), advice)]
-    except (ValueError, KeyError, TypeError):
+        return [Finding(name, "problem", cleaned(http_reason(error), key), advice)]
+    except (ValueError, KeyError, TypeError, RecursionError):
         advice = "the address must end where /models is, usually in /v1"
         return [Finding(name, "problem", "does not answer /models with a list of models", advice)]
     if not models:

@@ -9,7 +9,7 @@ from pathlib import Path
 from db import measured, runs
 from db.engine import Session, batches
 from db.labels import judgements, replies
-from models.judging.budget import Budget
+from models.chat.budget import Budget
 from models.judging.judge import JudgeLabeller
 from models.judging.prompts import judge_messages
 from models.judging.replies import StoredReply

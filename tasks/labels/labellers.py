@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.chat.budget import Budget
 from models.fingerprint import model_fingerprint
 from models.judging.asking import Asker
-from models.judging.budget import Budget
-from models.judging.chat_terms import ChatTerms
 from models.judging.judge import JudgeLabeller
 from models.judging.replies import MemoryReplies, ReplyStore
+from models.judging.terms import JudgeTerms
 from models.labelling import Labeller
 from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
 from models.labelling.records import AnnotatorIdentity
@@ -66,7 +66,7 @@ def annotator_identity(config: LabelConfig, settings: Settings) -> AnnotatorIden
 def make_asker(config: JudgeConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Asker:
     """Build what asks a judge's model: see `make_labeller`."""
     key, price = settings.openai_api_key, judge_price(config, settings)
-    terms = ChatTerms(
+    terms = JudgeTerms(
         **config.model_dump(exclude=_OF_THE_BUDGET | _OF_PAIRS | _PRICES),
         api_key=key.get_secret_value() if key else None,
         input_price=price.input,

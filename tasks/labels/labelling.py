@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -12,12 +13,12 @@ from prefect.cache_policies import NO_CACHE
 from db import runs
 from db.engine import batches
 from db.labels import judgements, preferences, replies
-from models.judging.budget import Budget
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
 from models.labelling.records import Judgement, Opinion, PairKey
-from tasks.config.labels import JudgeConfig, LabelConfig
+from tasks.budgets import budget_of
+from tasks.config.labels import LabelConfig
 from tasks.database import patiently
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
@@ -114,7 +115,7 @@ class LabelStage:
 
     def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
         """Label all pairs, or as many as the budget pays for; return whether all are labelled."""
-        skipped: set[PairKey] = set()
+        skipped: dict[PairKey, str | None] = {}
         is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
         with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
@@ -126,7 +127,7 @@ class LabelStage:
                 opinions, is_out_of_budget = self._ask(showings)
                 self._store(showings, opinions)
                 skipped |= {
-                    showing.text.pair
+                    showing.text.pair: opinion.raw_reply
                     for showing, opinion in zip(showings, opinions, strict=True)
                     if opinion is not None and opinion.verdict == "skip"
                 }
@@ -139,7 +140,7 @@ class LabelStage:
                 "the same command again spends as much on what is left"
             )
         if skipped:
-            why = _WHY_SKIPPED.get(self._config.annotator, "see their raw replies")
+            why = _WHY_SKIPPED.get(self._config.annotator) or _why_refused(skipped.values())
             say(f"{len(skipped):,} pairs are skipped: {why}")
         return not is_out_of_budget
 
@@ -163,12 +164,12 @@ class LabelStage:
     def _store(self, showings: Sequence[Showing], opinions: Sequence[Opinion | None]) -> None:
         """Store opinions and recompute the preferences, in one transaction.
 
-        A machine's skip is no label, but one that cost requests is stored, so that it is not paid for again.
+        A machine's skip is no label, so that the next run asks about the pair again.
         """
         new_judgements: list[Judgement] = [
             as_judgement(showing.text.pair, showing.left_response_id, opinion)
             for showing, opinion in zip(showings, opinions, strict=True)
-            if opinion is not None and (opinion.verdict != "skip" or opinion.requests)
+            if opinion is not None and opinion.verdict != "skip"
         ]
         if new_judgements:
             with self._sessions.begin() as session:
@@ -176,22 +177,8 @@ class LabelStage:
                 preferences.recompute(session, [judgement.pair for judgement in new_judgements])
 
 
-def budget_of(run: RunAtWork[Any], judge: JudgeConfig) -> Budget:
-    """The rest of the run's budget; each expense is stored in the run's row first."""
-
-    def spend(requests: int, cost: float) -> None:
-        def store() -> None:
-            with run.sessions.begin() as session:
-                runs.spend(session, run.run_id, requests, cost)
-
-        patiently(store, run.settings)
-
-    with run.sessions() as session:
-        record = runs.get_run(session, run.run_id)
-        return Budget(
-            max_requests=judge.max_requests,
-            max_cost=judge.max_cost,
-            spent_requests=record.requests,
-            spent_cost=record.cost,
-            ledger=spend,
-        )
+def _why_refused(reasons: Iterable[str | None]) -> str:
+    """The most frequent reasons for which a judge's server refused pairs; the next run asks about them again."""
+    (first, count), *others = Counter(reason or "no reason given" for reason in reasons).most_common()
+    more = f" ({count:,} of them; {len(others):,} other reasons)" if others else ""
+    return f"{first}{more}; the next run asks about them again"

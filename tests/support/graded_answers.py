@@ -7,10 +7,10 @@ from typing import Any
 
 from chat_server import Answer, completion
 
+from models.chat.budget import Budget
 from models.judging.asking import Asker
-from models.judging.budget import Budget
-from models.judging.chat_terms import ChatTerms
 from models.judging.replies import MemoryReplies
+from models.judging.terms import JudgeTerms
 from models.protocols.judge import ProtocolJudge
 
 
@@ -34,7 +34,7 @@ def judge(url: str, **changes: Any) -> ProtocolJudge:
     }
     options |= changes
     budget, replies = options.pop("budget"), options.pop("replies")
-    return ProtocolJudge(Asker(ChatTerms(**options), budget, replies))
+    return ProtocolJudge(Asker(JudgeTerms(**options), budget, replies))
 
 
 def grades_by_length(body: dict[str, Any], _: int = 0) -> Answer:

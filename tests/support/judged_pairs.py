@@ -8,11 +8,11 @@ from typing import Any
 from chat_server import Answer, completion
 from hypothesis import strategies as st
 
+from models.chat.budget import Budget
 from models.judging.asking import Asker
-from models.judging.budget import Budget
-from models.judging.chat_terms import ChatTerms
 from models.judging.judge import JudgeLabeller
 from models.judging.replies import MemoryReplies
+from models.judging.terms import JudgeTerms
 from models.labelling.records import ShownPair, ShownResponse
 from models.records import Prompt
 
@@ -51,7 +51,7 @@ def judge(url: str, **changes: Any) -> JudgeLabeller:
     options |= changes
     of_pairs = {name: options.pop(name) for name in ("prompt", "has_rationale", "is_constrained")}
     budget, replies = options.pop("budget"), options.pop("replies")
-    return JudgeLabeller(asker=Asker(ChatTerms(**options), budget, replies), **of_pairs)
+    return JudgeLabeller(asker=Asker(JudgeTerms(**options), budget, replies), **of_pairs)
 
 
 def sides(body: dict[str, Any]) -> tuple[str, str]:
@@ -63,6 +63,8 @@ def sides(body: dict[str, Any]) -> tuple[str, str]:
 
 
 def prefers(body: dict[str, Any], _: int = 0) -> Answer:
-    """A judge by content: the longer response, or the one that sorts first."""
+    """A judge by content: the longer response, or the one that sorts first. What shows no pair gets a greeting."""
+    if "~~~~" not in body["messages"][-1]["content"]:
+        return completion("Hello!")
     left, right = sides(body)
     return completion("m" if (-len(left), left) < (-len(right), right) else "M")

@@ -15,7 +15,7 @@ from chat_server import Answer, completion, refusal, serving
 from faulty_server import FaultyServer
 from judged_pairs import judge, many, prefers
 
-from models.judging.budget import Budget
+from models.chat.budget import Budget
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import MemoryReplies
 
@@ -95,7 +95,7 @@ def test_a_reply_that_hides_its_tokens_is_charged_the_most(server: FaultyServer)
     assert opinion.cost == budget.spent_cost == pytest.approx(50 * 2.0 / 1e6)
 
 
-@pytest.mark.parametrize("tokens", [10**30, -1, "12", None, 2**31, 1.5, True, [3]])
+@pytest.mark.parametrize("tokens", [10**30, -1, "many", "-3", None, 2**31, 1.5, True, [3]])
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
 def test_absurd_tokens_are_no_tokens_and_lose_no_reply(server: FaultyServer, name: str, tokens: Any) -> None:
     usage = json.dumps({"prompt_tokens": 1, "completion_tokens": 3} | {name: tokens}).encode()

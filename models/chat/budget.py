@@ -1,4 +1,4 @@
-"""What a judge may spend: requests and money, counted before they are spent."""
+"""What may be spent on a server: requests and money, counted before they are spent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from threading import Lock
 
 
 class Budget:
-    """A hard limit that several labellers may share; None is no limit.
+    """A hard limit that several askers may share; None is no limit.
 
     A request is counted, and the most it can cost is set aside, before it is sent; when its reply is in, what it did
     cost takes the place of what was set aside. A ledger that outlives the process is kept up to date: wherever the

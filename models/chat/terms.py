@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from models.chat.budget import Budget
 from models.records import Message
 
 _TEMPLATE_TOKENS = 256  # a chat template's own: role marks, dates, a default system prompt; Llama 3's adds about 40
@@ -21,13 +22,11 @@ class ChatTerms:
         api_key: None for a server that asks for none.
         temperature: Of the sampling; 0 is greedy.
         max_tokens: Longest reply, in tokens.
-        seed: Of the sampling, raised by one with every further attempt to get a reply that can be read.
         concurrency: Requests in flight at any time.
         requests_per_minute: Most requests that begin within a minute, evenly spaced; None for no limit.
         timeout_s: Limit for one attempt at one request, in seconds.
         max_retries: Further attempts after a failure that may pass (no connection, time-out, broken reply, 408, 409,
             429, 5xx), with growing pauses or those the server asks for, up to a minute.
-        parse_retries: Further questions after a reply that cannot be read.
         input_price: Price of a million tokens sent.
         output_price: Price of a million tokens replied.
     """
@@ -37,12 +36,10 @@ class ChatTerms:
     api_key: str | None = field(repr=False)
     temperature: float
     max_tokens: int
-    seed: int
     concurrency: int
     requests_per_minute: float | None
     timeout_s: float
     max_retries: int
-    parse_retries: int
     input_price: float
     output_price: float
 
@@ -54,6 +51,18 @@ class ChatTerms:
         """
         if self.concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, got {self.concurrency}")
+
+    def check_budget(self, budget: Budget) -> None:
+        """Refuse a budget that these terms cannot use up.
+
+        Raises:
+            ValueError: A limit of money without prices.
+        """
+        if budget.max_cost is not None and self.input_price <= 0 and self.output_price <= 0:
+            raise ValueError(
+                f"max_cost {budget.max_cost:g} can never be reached at prices of 0; set the prices per million "
+                "tokens, or limit max_requests"
+            )
 
     def cost(self, input_tokens: int, output_tokens: int) -> float:
         """The price of so many tokens."""
