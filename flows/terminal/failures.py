@@ -84,12 +84,16 @@ def _server_line(error: Exception) -> str | None:
 
     if not isinstance(error, TransportError) or "prefect" not in sys.modules:
         return None
+    from prefect.settings import get_current_settings
+
     from tasks.doctor.database import shown_address
 
-    address = shown_address(os.environ.get("PREFECT_API_URL", "its address"))
+    address = get_current_settings().api.url
+    if not address or not str(error.request.url).startswith(address):
+        return None
     return (
-        f"Prefect's server at {address} does not answer ({error}); what is stored stays: start it, or name another in "
-        "PREFECT_API_URL (none: a temporary one), and give the same command again"
+        f"Prefect's server at {shown_address(address)} does not answer ({error}); what is stored stays: start it, "
+        "or name another in PREFECT_API_URL (none: a temporary one), and give the same command again"
     )
 
 
