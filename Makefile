@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test soak lint audit clean
 
 install: $(READY)
 
@@ -15,14 +15,27 @@ demo: $(READY)
 test: $(TESTS_READY) lint
 	$(BIN)/python -m pytest -n 2 --durations 10
 
+# Hours: kills, outages and generated inputs without number; the report goes to docs/. The tests have a short form.
+soak: $(TESTS_READY)
+	$(BIN)/python -m tests.soak --point-kills 40 --cases 1000000 --report docs
+
 lint: $(TESTS_READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Known vulnerabilities of the pinned versions, where the package index tells of them. Its environment is apart: what
+# judges the project's packages is none of them.
+audit:
+	@$(PYTHON) -m venv .audit && .audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip >.audit/found.txt 2>&1; cat .audit/found.txt; \
+	if grep -q "could not be audited" .audit/found.txt; then \
+		echo "NOT AUDITED: this index knows nothing of the packages above; try where pypi.org can be reached"; fi; \
+	! grep -q "^Found [0-9]* known vulnerabilit" .audit/found.txt
+
 clean:
-	rm -rf .venv .antipode .mypy_cache .ruff_cache
+	rm -rf .venv .audit .antipode .mypy_cache .ruff_cache
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.

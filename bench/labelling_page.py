@@ -38,7 +38,7 @@ from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import ImportedResponse, ImportedRow, Prompt
 from web.app import create_app
 from web.server import make_server
-from web.sign_in import sign_in_token
+from web.sign_in import open_link
 
 PROMPTS, RESPONSES_PER_PROMPT = 1_000, 46
 JUDGED = 30_000
@@ -55,7 +55,7 @@ def store_pairs(sessions: sessionmaker[Session]) -> int:
     """Prompts, responses, all their pairs, and a queue of them; returns the queue's id."""
     draw = random.Random(0)
     for start in range(0, PROMPTS, 100):
-        rows = [_row(number, draw) for number in range(start + 1, start + 101)]
+        rows = [make_row(number, draw, RESPONSES_PER_PROMPT) for number in range(start + 1, start + 101)]
         with sessions.begin() as session:
             source = prompts.ensure_source(
                 session, name="bench", location="", format="responses", content_hash="0" * 64
@@ -93,18 +93,24 @@ def judge_some(sessions: sessionmaker[Session], queue_id: int) -> None:
         )
 
 
+def sign_in_path(sessions: sessionmaker[Session], name: str) -> str:
+    """What a person's link leads to."""
+    with sessions.begin() as session:
+        return f"/sign-in?token={open_link(session, SECRET, name, now=datetime.now(UTC), days=30)}"
+
+
 def run_server(url: str, port: int) -> None:
     """Serve the page; the process is ended from outside."""
-    app = create_app(make_session_factory(make_engine(url)), secret=SECRET, lease_s=600)
+    app = create_app(make_session_factory(make_engine(url, keeps_connections=True)), secret=SECRET, lease_s=600)
     make_server(app, host="127.0.0.1", port=port).run()
 
 
-def measure(port: int, queue_id: int) -> dict[str, dict[str, float]]:
+def measure(port: int, queue_id: int, path: str) -> dict[str, dict[str, float]]:
     """Milliseconds per request, median and 95th percentile."""
     address = f"http://127.0.0.1:{port}"
     with httpx.Client(base_url=address, headers={"Origin": address}, timeout=30) as client:
-        _wait_for(client)
-        client.get("/sign-in", params={"token": sign_in_token(SECRET, "ada")}).raise_for_status()
+        wait_for(client)
+        client.get(path).raise_for_status()
         client.get(f"/queues/{queue_id}/pair").raise_for_status()  # looks past what ada has judged, once
         times: dict[str, list[float]] = {}
         queue = f"/queues/{queue_id}"
@@ -134,11 +140,11 @@ def main() -> None:
         queue_id = store_pairs(sessions)
         stored_s = time.perf_counter() - begin
         judge_some(sessions, queue_id)
-        port = _free_port()
+        port = free_port()
         server = multiprocessing.get_context("spawn").Process(target=run_server, args=(url, port), daemon=True)
         server.start()
         try:
-            results: dict[str, Any] = {"requests": measure(port, queue_id)}
+            results: dict[str, Any] = {"requests": measure(port, queue_id, sign_in_path(sessions, "ada"))}
         finally:
             server.terminate()
             server.join()
@@ -154,8 +160,9 @@ def main() -> None:
     print(json.dumps(results, indent=2))
 
 
-def _row(number: int, draw: random.Random) -> ImportedRow:
-    answers = (" ".join(draw.choices(WORDS, k=WORDS_PER_RESPONSE)) for _ in range(RESPONSES_PER_PROMPT))
+def make_row(number: int, draw: random.Random, response_count: int) -> ImportedRow:
+    """A prompt with so many responses of words drawn."""
+    answers = (" ".join(draw.choices(WORDS, k=WORDS_PER_RESPONSE)) for _ in range(response_count))
     return ImportedRow(number, Prompt.from_text(f"How is bread {number} made?"), tuple(map(ImportedResponse, answers)))
 
 
@@ -172,13 +179,19 @@ def _timed(times: dict[str, list[float]], name: str, request: Callable[[], httpx
     return answer.json() if "json" in answer.headers["content-type"] else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(client: httpx.Client) -> None:
+def wait_for(client: httpx.Client) -> None:
+    """Wait until the page answers.
+
+    Raises:
+        TimeoutError: It took longer than 30 s.
+    """
     for _ in range(300):
         try:
             client.get("/health").raise_for_status()

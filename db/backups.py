@@ -20,12 +20,14 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from db.engine import make_engine
+from db.engine import held_names, make_engine
 from db.migrations import DatabaseOutdatedError, require_current
+from db.reading_role import make_reader
 from models.files import whole_file
 
 SQLITE_BEGINNING, POSTGRESQL_BEGINNING = b"SQLite format 3\0", b"PGDMP"
 POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql")
+SQLITE_LOGS = ("-wal", "-journal")
 SCHEMA_TABLE = "alembic_version"
 KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
@@ -36,7 +38,7 @@ class BackupError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a backup holds. `size_bytes` is that of its file; `outdated` says why the schema wants an upgrade, if so."""
+    """What a backup holds. `size_bytes` is that of its file; `outdated`: who else made its schema, and what to do."""
 
     size_bytes: int
     runs: int
@@ -71,7 +73,8 @@ def restore(path: Path, url: str) -> Copied:
     """Bring a backup back into the empty database of this URL: all or nothing.
 
     Raises:
-        BackupError: If the file is no whole backup of this kind of database, or the database is not empty.
+        BackupError: If the file is no whole backup of this kind of database, or the database is not empty, or what was
+            in its place is still in use or has left its log there.
     """
     with _database(url, must_exist=False) as engine:
         kind = engine.dialect.name
@@ -90,7 +93,9 @@ def restore(path: Path, url: str) -> Copied:
         try:
             require_current(engine)
         except DatabaseOutdatedError as error:
-            return Copied(path.stat().st_size, runs, judgements, outdated=str(error).partition(";")[0])
+            return Copied(path.stat().st_size, runs, judgements, outdated=str(error))
+        with engine.begin() as connection:
+            make_reader(connection)  # rights are not in a backup
     return Copied(path.stat().st_size, runs, judgements)
 
 
@@ -163,7 +168,23 @@ def _open_copy(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
 
 
+def _require_free_place(database: Path) -> None:
+    """Refuse a place whose database was moved away from under a run, or without the log of its last changes."""
+    if database.exists():
+        return  # it must be empty, and then it is what its log says
+    if names := held_names(database):
+        raise BackupError(
+            f"{names[0]} is being worked on in {database}, though the file was moved away; stop what works there first"
+        )
+    if left := [file for file in (database.with_name(database.name + end) for end in SQLITE_LOGS) if file.exists()]:
+        raise BackupError(
+            f"{left[0]} holds the last changes of a database that was here, and would be lost; move it to where that "
+            "database is, under its name, or name another place in ANTIPODE_DATABASE_URL"
+        )
+
+
 def _restore_sqlite(engine: Engine, path: Path) -> None:
+    _require_free_place(Path(engine.url.database or ""))
     try:
         with closing(_open_copy(path)) as copy:
             check_result = copy.execute("PRAGMA quick_check").fetchone()[0]

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, distinct, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new, record_of
-from db.prompts import prompt_from_json
+from db.engine import batches, insert_new, record_of
+from db.prompts import LOOKUP_BATCH, prompt_from_json
 from db.schema import curation
 from models.records import EmbedderIdentity, StoredResponse, VectorLocation
 
@@ -52,12 +52,46 @@ def ensure_embedder(session: Session, embedder: EmbedderIdentity) -> int:
     return session.scalars(select(curation.Embedder.id).filter_by(key=embedder.key)).one()
 
 
-def forget_missing_shards(session: Session, embedder_id: int, shards: Collection[str]) -> None:
-    """Forget vectors whose shard is not in the store any more, so that they are embedded anew."""
-    of_embedder = curation.Embedding.embedder_id == embedder_id
-    stored_shards = set(session.scalars(select(curation.Embedding.shard).where(of_embedder).distinct())) - {None}
-    for missing in stored_shards - set(shards):
-        session.execute(delete(curation.Embedding).where(of_embedder, curation.Embedding.shard == missing))
+def list_embedders(session: Session) -> list[EmbedderRecord]:
+    """All embedders, oldest first."""
+    return [record_of(EmbedderRecord, row) for row in session.scalars(select(curation.Embedder).order_by("id"))]
+
+
+def recorded_shards(session: Session, embedder_id: int, run_id: int | None = None) -> dict[str, int]:
+    """The shards that an embedder's vectors lie in, with the number of responses; only those that a run uses."""
+    query = (
+        select(curation.Embedding.shard, func.count(distinct(curation.Embedding.response_id)))
+        .where(curation.Embedding.embedder_id == embedder_id, curation.Embedding.shard.is_not(None))
+        .group_by(curation.Embedding.shard)
+        .order_by(curation.Embedding.shard)
+    )
+    if run_id is not None:
+        is_candidate = curation.Candidate.response_id == curation.Embedding.response_id
+        query = query.join(curation.Candidate, is_candidate).where(curation.Candidate.run_id == run_id)
+    return {shard or "": count for shard, count in session.execute(query)}
+
+
+def runs_using(session: Session, embedder_id: int, shards: Collection[str]) -> list[int]:
+    """The runs whose candidates have their vectors in these shards, in order."""
+    run_ids: set[int] = set()
+    for batch in batches(shards, LOOKUP_BATCH):
+        query = (
+            select(curation.Candidate.run_id)
+            .join(curation.Embedding, curation.Embedding.response_id == curation.Candidate.response_id)
+            .join(curation.Run, curation.Run.id == curation.Candidate.run_id)
+            .where(curation.Embedding.embedder_id == embedder_id, curation.Run.embedder_id == embedder_id)
+            .where(curation.Embedding.shard.in_(batch))
+        )
+        run_ids |= set(session.scalars(query.distinct()))
+    return sorted(run_ids)
+
+
+def forget_shard(session: Session, embedder_id: int, shard: str) -> int:
+    """Forget the vectors of one shard, so that a run that needs them embeds them anew; return how many there were."""
+    of_shard = (curation.Embedding.embedder_id == embedder_id, curation.Embedding.shard == shard)
+    count = session.scalar(select(func.count()).select_from(curation.Embedding).where(*of_shard)) or 0
+    session.execute(delete(curation.Embedding).where(*of_shard))
+    return count
 
 
 def responses_to_embed(
@@ -80,6 +114,20 @@ def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
     """How many candidates of a run this embedder has yet to embed."""
     query = select(func.count()).select_from(curation.Candidate).where(*_lacks_embedding(run_id, embedder_id))
     return session.scalar(query) or 0
+
+
+def embedded_among(session: Session, embedder_key: str, response_ids: Sequence[int]) -> int:
+    """How many of these responses the embedder of this key has embedded."""
+    query = (
+        select(func.count())
+        .select_from(curation.Embedding)
+        .join(curation.Embedder, curation.Embedder.id == curation.Embedding.embedder_id)
+        .where(curation.Embedder.key == embedder_key)
+    )
+    return sum(
+        session.scalar(query.where(curation.Embedding.response_id.in_(batch))) or 0
+        for batch in batches(response_ids, LOOKUP_BATCH)
+    )
 
 
 def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewEmbedding]) -> int:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import glob
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sqlalchemy import Engine, Table, create_engine, event, func, orm, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -26,24 +29,41 @@ Record = TypeVar("Record", bound="DataclassInstance")
 Session: TypeAlias = orm.Session
 Sessions: TypeAlias = orm.sessionmaker[orm.Session]  # what opens sessions on one database
 
+_TURN = "turn"  # the session's key of the file that holds its turn
+
 LOCK_TIMEOUT_S = 60
+# What PostgreSQL's library says of a server that may be back in a moment; a wrong password or name stays wrong.
+_GONE = re.compile(
+    "connection refused|starting up|shutting down|recovery mode|closed the connection|connection reset|timed out|"
+    "timeout expired|too many clients|remaining connection slots|too many connections|is unreachable|"
+    "terminating connection",
+    re.IGNORECASE,
+)
 INSERT_BATCH = 5_000
+KEPT_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a database's driver says went wrong. `is_unusable`: the database itself, not the statement, is at fault."""
+    """What a database's driver says went wrong.
+
+    Attributes:
+        reason: in the driver's words.
+        is_unusable: whether the database itself, not the statement, is at fault.
+        is_gone: whether it may come back by itself: a server that stops, starts or has no connection left.
+    """
 
     reason: str
     is_unusable: bool
+    is_gone: bool
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, keeps_connections: bool = False) -> Engine:
     """Make an engine for a SQLite or PostgreSQL URL; the folder of a SQLite file is made.
 
     SQLite runs in WAL mode with foreign keys on and waits up to a minute for a lock, so that readers and one writer
-    work side by side. A connection is closed with its session: a step that computes for hours holds none. Exceptions
-    never print row contents.
+    work side by side. A connection is closed with its session: a step that computes for hours holds none; a server
+    of many short requests keeps them. Exceptions never print row contents.
 
     Raises:
         ValueError: If the URL names another database.
@@ -53,13 +73,16 @@ def make_engine(url: str) -> Engine:
         parsed = make_url(url)
     except ArgumentError as error:
         raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {url!r}") from error
+    options: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
+    if keeps_connections:
+        options |= {"poolclass": QueuePool, "pool_size": KEPT_CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True}
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True, poolclass=NullPool)
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), **options)
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {parsed.drivername!r}")
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": LOCK_TIMEOUT_S})
+    engine = create_engine(parsed, connect_args={"timeout": LOCK_TIMEOUT_S}, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
@@ -69,14 +92,34 @@ def shown_url(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+def unwritable(url: str) -> list[Path]:
+    """Which of a SQLite database's files, and its folder, this user may not write to.
+
+    A `-wal` or `-shm` that was made beside a read-only file is read-only too, and stays so when the file is not.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return []
+    path = Path(parsed.database)
+    places = [path.parent, *(path.with_name(path.name + end) for end in ("", "-wal", "-shm"))]
+    return [place for place in places if place.exists() and not os.access(place, os.W_OK, effective_ids=True)]
+
+
 def fault_of(error: Exception) -> Fault | None:
     """What the driver says, if the error came from a database."""
-    return Fault(str(error.orig), isinstance(error, OperationalError)) if isinstance(error, DBAPIError) else None
+    if not isinstance(error, DBAPIError):
+        return None
+    reason = str(error.orig)
+    is_unusable = isinstance(error, OperationalError)
+    is_gone = error.connection_invalidated or (is_unusable and bool(_GONE.search(reason)))
+    return Fault(reason, is_unusable, is_gone)
 
 
 def make_session_factory(engine: Engine) -> Sessions:
     """Make sessions whose records stay readable after the commit."""
-    return orm.sessionmaker(engine, expire_on_commit=False)
+    sessions = orm.sessionmaker(engine, expire_on_commit=False)
+    event.listen(sessions, "after_transaction_end", _end_turn)
+    return sessions
 
 
 def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> int:
@@ -102,13 +145,42 @@ def take_turn(session: Session, name: str) -> None:
     """Wait until no other transaction holds the turn of this name, and hold it until this one ends.
 
     What is read after it stays true until then, as far as all who change it take the same turn. On SQLite there is one
-    turn, the write lock: a transaction that has only read may fail when it comes to write.
+    turn, the write lock: a transaction that has only read may fail when it comes to write. SQLite lets those who wait
+    for it ask again and again, and whoever asks at the right moment gets it; here they stand in a line.
     """
     connection = session.connection()
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
     elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        if path := connection.engine.url.database:
+            session.info[_TURN] = _stand_in_line(Path(path))
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _stand_in_line(path: Path) -> IO[bytes]:
+    """Wait for the turn at a SQLite file among all processes and threads; the turn ends when the file is closed.
+
+    There are two locks, the head of the line and the turn. Who has had a turn must get to the head for the next one,
+    and the head is held by the first of those who wait: nobody passes them by, however fast.
+    """
+    turn = _lock_file(path, "turn").open("wb")
+    try:
+        with _lock_file(path, "line").open("wb") as head:
+            fcntl.flock(head, fcntl.LOCK_EX)
+            fcntl.flock(turn, fcntl.LOCK_EX)
+    except BaseException:
+        turn.close()
+        raise
+    return turn
+
+
+def _end_turn(session: Session, transaction: orm.SessionTransaction) -> None:
+    if transaction.parent is None and (turn := session.info.pop(_TURN, None)) is not None:
+        turn.close()
+
+
+def _lock_file(path: Path, name: str) -> Path:
+    return path.with_name(f".{path.name}.{name}.lock")
 
 
 @contextmanager
@@ -119,14 +191,18 @@ def alone(database: Sessions | Session, name: str) -> Iterator[bool]:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield bool(connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(name)))))  # until it is closed
         return
-    path = Path(engine.url.database or "antipode")
-    with path.with_name(f".{path.name}.{name.replace(' ', '-')}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    with _lock_file(Path(engine.url.database or "antipode"), name.replace(" ", "-")).open("w") as file:
+        yield _is_locked_now(file)
+
+
+def held_names(path: Path) -> list[str]:
+    """The names that processes hold (`alone`) in the SQLite database of this path, even if its file is gone."""
+    names = []
+    for lock in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.lock")):
+        with lock.open() as file:
+            if not _is_locked_now(file):
+                names.append(lock.name.removeprefix(f".{path.name}.").removesuffix(".lock").replace("-", " "))
+    return names
 
 
 def ping(session: Session) -> None:
@@ -149,6 +225,15 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def _is_locked_now(file: IO[str]) -> bool:
+    """Lock a file until it is closed; whether nobody else has it locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new
+from db.engine import as_utc, insert_new
 from db.schema.base import utc_now
 from db.schema.curation import Run
 from db.schema.labels import Annotator
@@ -104,8 +104,15 @@ def evaluation_pairs(session: Session, evaluation_id: int) -> list[tuple[int, in
 
 
 def finish_evaluation(session: Session, evaluation_id: int, metrics: Measurements) -> None:
-    """Store an evaluation's measurements in place of earlier ones. Numbers are finite: JSONB has no NaN."""
-    values = {"metrics": metrics.as_dict(), "finished_at": utc_now()}
+    """Store an evaluation's measurements in place of earlier ones. Numbers are finite: JSONB has no NaN.
+
+    Its time is later than that of every other, though the clock was set back meanwhile: the one that finished last
+    counts.
+    """
+    latest, finished_at = session.scalar(select(func.max(Evaluation.finished_at))), utc_now()
+    if latest is not None:
+        finished_at = max(finished_at, as_utc(latest) + timedelta(microseconds=1))
+    values = {"metrics": metrics.as_dict(), "finished_at": finished_at}
     session.execute(update(Evaluation).filter_by(id=evaluation_id).values(values))
 
 

@@ -78,6 +78,19 @@ def read_address(url: str) -> Address:
     )
 
 
+def is_made(url: str) -> bool:
+    """Whether a database holds tables; a SQLite file that is not there is not made by the question.
+
+    Raises:
+        ValueError: If the URL names another database.
+    """
+    engine = make_engine(url) if _may_be_there(url) else None
+    if engine is None:
+        return False
+    with engine.connect() as connection:
+        return bool(inspect(connection).get_table_names())
+
+
 def look(url: str, *, timeout_s: int) -> Condition:
     """Read the version, size and schema of a SQLite or PostgreSQL database; PostgreSQL has `timeout_s` to answer.
 
@@ -98,6 +111,13 @@ def look(url: str, *, timeout_s: int) -> Condition:
             return Condition(version, Path(parsed.database or "").stat().st_size, _schema(connection))
     except SQLAlchemyError as error:
         raise NoAnswerError(str(getattr(error, "orig", error)).strip().partition("\n")[0]) from error
+
+
+def _may_be_there(url: str) -> bool:
+    """Whether a database may hold something: False for a SQLite file that is absent or of no byte."""
+    address = read_address(url)
+    path = Path(address.database)
+    return address.kind != "sqlite" or (path.is_file() and path.stat().st_size > 0)
 
 
 def _postgresql(connection: Connection) -> Condition:

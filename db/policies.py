@@ -152,6 +152,12 @@ def get_policy(session: Session, policy_id: int) -> PolicyRecord:
     return record_of(PolicyRecord, row)
 
 
+def find_trained(session: Session, key: str) -> PolicyRecord | None:
+    """The policy of this key, if it is trained."""
+    row = session.scalar(select(Policy).filter_by(key=key, status=TRAINED))
+    return None if row is None else record_of(PolicyRecord, row)
+
+
 def first_round(session: Session, policy_id: int) -> PolicyRecord:
     """The policy of the first round that leads to this one."""
     policy = get_policy(session, policy_id)

@@ -112,6 +112,11 @@ def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPr
     return [by_id[id_] for id_ in prompt_ids]
 
 
+def run_prompt_ids(session: Session, run_id: int) -> list[int]:
+    """The ids of a run's prompts, in order."""
+    return list(session.scalars(select(curation.RunPrompt.prompt_id).filter_by(run_id=run_id).order_by("prompt_id")))
+
+
 def count_run_prompts(session: Session, run_id: int) -> int:
     """How many prompts a run works on."""
     return session.scalar(select(func.count()).select_from(curation.RunPrompt).filter_by(run_id=run_id)) or 0

@@ -35,6 +35,11 @@ def ensure_generator(session: Session, generator: GeneratorIdentity) -> int:
     return session.scalars(select(curation.Generator.id).filter_by(key=generator.key)).one()
 
 
+def find_generator(session: Session, generator: GeneratorIdentity) -> int | None:
+    """The id of this generator, None if it has given nothing yet."""
+    return session.scalar(select(curation.Generator.id).filter_by(key=generator.key))
+
+
 def add_generated(
     session: Session, generator_id: int, generator: GeneratorIdentity, responses: Iterable[NewResponse]
 ) -> int:
@@ -95,6 +100,40 @@ def add_candidates(
             A prompt's own responses always count.
         has_references: Whether reference responses count too.
     """
+    rows = []
+    for prompt_id, responses in _candidates(session, prompt_ids, sample_counts, has_references).items():
+        firsts = first_of_equals([response.text for response in responses])
+        rows += [
+            {
+                "run_id": run_id,
+                "prompt_id": prompt_id,
+                "response_id": response.id,
+                "duplicate_of_id": None if first == position else responses[first].id,
+            }
+            for position, (response, first) in enumerate(zip(responses, firsts, strict=True))
+        ]
+    return insert_new(session, curation.Candidate, rows)
+
+
+def different_candidates(
+    session: Session,
+    prompt_ids: Sequence[int],
+    *,
+    sample_counts: dict[int, dict[int, int]],
+    has_references: bool = False,
+) -> list[int]:
+    """The stored responses that `add_candidates` would take for these prompts, without those that repeat another."""
+    return [
+        responses[position].id
+        for responses in _candidates(session, prompt_ids, sample_counts, has_references).values()
+        for position in sorted(set(first_of_equals([response.text for response in responses])))
+    ]
+
+
+def _candidates(
+    session: Session, prompt_ids: Sequence[int], sample_counts: dict[int, dict[int, int]], has_references: bool
+) -> dict[int, list[curation.Response]]:
+    """The stored responses that may be paired, by prompt."""
     generators = list(sample_counts)
     query = (
         select(curation.Response)
@@ -110,19 +149,7 @@ def add_candidates(
         sample_count = sample_counts.get(response.generator_id, {}).get(response.prompt_id, 0)
         if response.sample_index is None or response.sample_index < sample_count:
             by_prompt[response.prompt_id].append(response)
-    rows = []
-    for prompt_id, responses in by_prompt.items():
-        firsts = first_of_equals([response.text for response in responses])
-        rows += [
-            {
-                "run_id": run_id,
-                "prompt_id": prompt_id,
-                "response_id": response.id,
-                "duplicate_of_id": None if first == position else responses[first].id,
-            }
-            for position, (response, first) in enumerate(zip(responses, firsts, strict=True))
-        ]
-    return insert_new(session, curation.Candidate, rows)
+    return by_prompt
 
 
 def shown_responses(session: Session, response_ids: Sequence[int]) -> dict[int, tuple[str, str, str | None]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import bindparam, case, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -162,8 +162,12 @@ def take_up(session: Session, run_id: int, *, config: Mapping[str, Any], config_
 
 
 def set_status(session: Session, run_id: int, status: str, *, error: str | None = None) -> None:
-    """Say how a run stands; a run that is not running gets its time of finishing. A completed run stays completed."""
-    finished_at = None if status == RUNNING else utc_now()
+    """Say how a run stands; a run that is not running gets its time of finishing. A completed run stays completed.
+
+    No run finishes before it started, though the clock was set back meanwhile.
+    """
+    started_at, now = curation.Run.started_at, utc_now()
+    finished_at = None if status == RUNNING else case((started_at > now, started_at), else_=now)
     session.execute(
         update(curation.Run)
         .where(curation.Run.id == run_id, curation.Run.status != COMPLETED)
@@ -199,11 +203,13 @@ def set_origin(session: Session, run_id: int, *, deployment: str | None, flow_ru
 
 
 def running(session: Session, *, started_before: datetime) -> list[RunRecord]:
-    """The runs that say that they are running, and those of a deployment whose process died, oldest first."""
+    """The runs that say that they are running, and those of a deployment whose process died, oldest first.
+
+    One that started in the future is old: the clock was set back since.
+    """
     is_crashed = (curation.Run.status == CRASHED) & curation.Run.deployment.is_not(None)
-    query = select(curation.Run).where(
-        (curation.Run.status == RUNNING) | is_crashed, curation.Run.started_at < started_before
-    )
+    is_old = (curation.Run.started_at < started_before) | (curation.Run.started_at > utc_now())
+    query = select(curation.Run).where((curation.Run.status == RUNNING) | is_crashed, is_old)
     return [record_of(RunRecord, run) for run in session.scalars(query.order_by(curation.Run.id))]
 
 

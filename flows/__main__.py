@@ -32,6 +32,7 @@ COMMANDS = {
     "runs": Command("runs", "Runs", "list the runs"),
     "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
     "web": Command("labels", "Web", "the labelling page for people"),
+    "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
     "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),
     "export-pairs": Command("exchange", "ExportPairs", "pairs for Label Studio, Argilla or a file to fill in"),
@@ -50,6 +51,7 @@ COMMANDS = {
     "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
     "worker": Command("service", "Worker", "run what a Prefect server asks for"),
     "doctor": Command("doctor", "Doctor", "check this installation and say what to do"),
+    "vectors": Command("database", "Vectors", "check the vectors on disk, have damaged ones embedded anew"),
     "backup": Command("database", "Backup", "copy the database into a file"),
     "restore": Command("database", "Restore", "bring a backup into an empty database"),
     "upgrade": Command("runs", "Upgrade", "bring an older database to this version"),
@@ -60,7 +62,7 @@ def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in HELP:
-        print(_overview())
+        print(_overview())  # noqa: T201
     elif arguments[0] in COMMANDS:
         _run(arguments)
     else:
@@ -74,7 +76,11 @@ def _run(arguments: list[str]) -> None:
     from pydantic_settings import CliApp
 
     from flows.terminal import failures
+    from tasks.terminal import guard_logs
 
+    guard_logs()
+    if (fault := failures.argument_line(arguments)) is not None:
+        sys.exit(failures.fail(fault, status=2))
     # The first logs its retries, the second that Ctrl-C interrupted a connection's close; failures are printed below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
@@ -137,7 +143,7 @@ def _unknown(name: str) -> int:
     """Say that there is no such command; return the exit status."""
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     advice = f"did you mean {near[0]}? See" if near else "see"
-    print(f"antipode: there is no command {name!r}; {advice}: antipode --help", file=sys.stderr)
+    print(f"antipode: there is no command {name!r}; {advice}: antipode --help", file=sys.stderr)  # noqa: T201
     return 2
 
 

@@ -19,7 +19,7 @@ from tasks.config.service import TriggerConfig
 from tasks.evaluation.comparison import compare_with, evaluate_policy
 from tasks.evaluation.gate import pass_gate
 from tasks.reports.policy_publishing import publish_policy
-from tasks.runs import working_on
+from tasks.runs import work_on
 from tasks.service.retraining import open_due_run
 
 
@@ -52,17 +52,22 @@ def align_on_labels(config: AlignConfig, trigger: TriggerConfig, is_automatic: b
 def evaluate(config: EvaluationConfig) -> int:
     """Compare a policy with another model on prompts that the policy's run holds out; return the evaluation's id."""
     run_id = open_evaluation_run(config)
-    with working_on(run_id):
+
+    def steps() -> int:
         evaluation_id = compare_with(run_id, config.policy, config.against)
         publish_policy(run_id, config.policy)
-    return evaluation_id
+        return evaluation_id
+
+    return work_on(run_id, steps)
 
 
 def _align(run_id: int) -> int:
-    with working_on(run_id):
+    def steps() -> int:
         start_id = fine_tune(run_id)
         policy_id = train_policy(run_id, start_id)
         evaluation_id = evaluate_policy(run_id, policy_id, start_id)
         pass_gate(run_id, policy_id, start_id, evaluation_id)
         publish_policy(run_id, policy_id)
-    return policy_id
+        return policy_id
+
+    return work_on(run_id, steps)

@@ -15,7 +15,7 @@ from tasks.curation.generation import generate
 from tasks.curation.opening import open_run
 from tasks.curation.selection import select
 from tasks.reports.run_publishing import publish
-from tasks.runs import working_on
+from tasks.runs import work_on
 
 
 @flow(name="curate", flow_run_name="curate {config.name}", on_crashed=[tell_stopped])
@@ -25,9 +25,12 @@ def curate(config: CurateConfig) -> int:
     A run that was stopped anywhere and is started again with the same configuration goes on where it was.
     """
     run_id = open_run(config)
-    with working_on(run_id):
+
+    def steps() -> int:
         generate(run_id)
         embed(run_id)
         select(run_id)
         publish(run_id)
-    return run_id
+        return run_id
+
+    return work_on(run_id, steps)

@@ -13,7 +13,7 @@ from tasks.config.labels import LabelConfig
 from tasks.labels.labelling import judge_pairs
 from tasks.labels.opening import open_label_run
 from tasks.reports.run_publishing import publish_labels
-from tasks.runs import working_on
+from tasks.runs import work_on
 
 
 @flow(name="label", flow_run_name="label {config.name}", on_crashed=[tell_stopped])
@@ -24,7 +24,10 @@ def label(config: LabelConfig) -> int:
     labels are stored, the event `antipode.preferences.added` says how many there are.
     """
     run_id = open_label_run(config)
-    with working_on(run_id):
+
+    def steps() -> int:
         judge_pairs(run_id)
         publish_labels(run_id)
-    return run_id
+        return run_id
+
+    return work_on(run_id, steps)

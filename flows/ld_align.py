@@ -16,7 +16,7 @@ from tasks.config.rounds import LdAlignConfig
 from tasks.evaluation.comparison import evaluate_policy
 from tasks.evaluation.gate import pass_gate
 from tasks.reports.policy_publishing import publish_policy
-from tasks.runs import working_on
+from tasks.runs import work_on
 
 
 @flow(name="ld-align", flow_run_name="ld-align {config.name}, {config.rounds.count} rounds", on_crashed=[tell_stopped])
@@ -26,7 +26,8 @@ def ld_align(config: LdAlignConfig) -> int:
     Each round's policy is the next round's reference. A run that was stopped goes on in the round where it was.
     """
     run_id = open_ld_align_run(config)
-    with working_on(run_id):
+
+    def steps() -> int:
         start_id = fine_tune(run_id)
         before_last_id, last_id = None, start_id
         for round_number in range(1, config.rounds.count + 1):
@@ -37,4 +38,6 @@ def ld_align(config: LdAlignConfig) -> int:
             before_last_id, last_id = last_id, policy_id
         pass_gate(run_id, policy_id, start_id, evaluation_id)
         publish_policy(run_id, policy_id)
-    return policy_id
+        return policy_id
+
+    return work_on(run_id, steps)

@@ -1,5 +1,7 @@
 """Files and folders that appear whole or not at all, wherever the process is killed and however full the disk is.
 
+And what they are called: a name that somebody gave never leads out of a folder.
+
 They are written as a draft beside their place, brought to the disk, and moved there. A draft's name begins with a dot,
 and nothing reads it; a killed process leaves its own.
 """
@@ -7,8 +9,11 @@ and nothing reads it; a killed process leaves its own.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +21,40 @@ from pathlib import Path
 
 # What network file systems answer to fsync on a folder, and any to a folder that may be written but not read.
 _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # on Windows, also with an ending
+_LONGEST_NAME = 120  # bytes; file systems take 255, and endings and hashes follow
+_HASH_DIGITS = 8
+
+
+def file_name(name: str) -> str:
+    """A name that the user or the data gave, as one that is safe in any folder and still readable.
+
+    Letters, digits, `_`, `-` and dots stay, letters as small ones, for some file systems take `A` for `a`; the rest
+    becomes `-`. Where anything changed, digits of the name's hash follow: different names stay different.
+    """
+    plain = _NOT_IN_NAMES.sub("-", unicodedata.normalize("NFC", name).casefold()).strip(".-")
+    plain = plain.encode("utf-8", "ignore")[:_LONGEST_NAME].decode("utf-8", "ignore")
+    if plain == name and plain and not _RESERVED.fullmatch(plain):
+        return plain
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    return f"{plain}-{digest}" if plain and not _RESERVED.fullmatch(plain) else f"unnamed-{digest}"
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The place of a name that was stored, which must be in the folder: a database may come from elsewhere.
+
+    Raises:
+        ValueError: It is not.
+    """
+    path = folder / name
+    if not name or not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+        raise ValueError(f"the database names the folder {name!r}, which is not in {folder}; it is not followed")
+    return path
 
 
 @contextmanager
@@ -32,7 +71,8 @@ def whole_file(path: Path, *, draft: Path | None = None) -> Iterator[Path]:
     """
     draft = draft or _beside(path)
     try:
-        yield draft
+        with _named_as(path, draft):
+            yield draft
         _sync(draft)
         draft.replace(path)
     finally:
@@ -55,7 +95,8 @@ def whole_folder(path: Path, *, is_replacing: bool, draft: Path | None = None) -
         OSError: The folder cannot be written.
     """
     draft = draft or _beside(path)
-    draft.mkdir(parents=True, exist_ok=True)
+    with _named_as(path, draft):
+        draft.mkdir(parents=True, exist_ok=True)
     try:
         yield draft
         for inside in draft.rglob("*"):
@@ -68,6 +109,18 @@ def whole_folder(path: Path, *, is_replacing: bool, draft: Path | None = None) -
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _sync(path.parent)
+
+
+@contextmanager
+def _named_as(path: Path, draft: Path) -> Iterator[None]:
+    """Let a draft that cannot be written be told by the name that its user knows."""
+    try:
+        yield
+    except OSError as error:
+        is_nameless = error.filename is None and error.errno in _NO_ROOM  # a write does not know its file's name
+        if error.errno is None or not (is_nameless or str(draft) in str(error)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def _beside(path: Path) -> Path:

@@ -6,8 +6,13 @@ import hashlib
 from pathlib import Path
 
 from models.errors import ModelLoadError
+from models.plain_weights import NO_CODE, why_not_loaded
 
 _IRRELEVANT_SUFFIXES = {".md", ".lock", ".png"}
+
+_hashes: dict[
+    Path, tuple[tuple[tuple[str, int, int, int], ...], str]
+] = {}  # by folder: its files' signatures, its hash
 
 
 def model_fingerprint(name: str, revision: str | None) -> str:
@@ -28,19 +33,25 @@ def model_fingerprint(name: str, revision: str | None) -> str:
     from transformers import AutoConfig
 
     try:
-        commit: str | None = AutoConfig.from_pretrained(name, revision=revision)._commit_hash
+        commit: str | None = AutoConfig.from_pretrained(name, revision=revision, **NO_CODE)._commit_hash
     except (OSError, ValueError) as error:
-        raise ModelLoadError(name, " ".join(str(error).split())[:300]) from error
+        raise ModelLoadError(name, why_not_loaded(error)) from error
     if commit is None:
         raise ModelLoadError(name, "the hub gave no commit for it")
     return commit
 
 
 def _folder_hash(folder: Path) -> str:
+    """The hash of a folder's files, read once in a process and again only if one of them has changed."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in _IRRELEVANT_SUFFIXES]
+    states = [(str(path.relative_to(folder)), path.stat()) for path in paths]
+    signature = tuple((name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in states)
+    if (known := _hashes.get(folder.absolute())) and known[0] == signature:
+        return known[1]
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix not in _IRRELEVANT_SUFFIXES:
-            digest.update(str(path.relative_to(folder)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    for path, (name, _) in zip(paths, states, strict=True):
+        digest.update(name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    _hashes[folder.absolute()] = signature, digest.hexdigest()
     return digest.hexdigest()

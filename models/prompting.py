@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import ModelLoadError, PromptTooLongError
+from models.plain_weights import NO_CODE, why_not_loaded
 from models.records import Message, Prompt, shortened
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def load_tokenizer(model: str, *, revision: str | None) -> PreTrainedTokenizerBa
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(model, revision=revision)
+        return AutoTokenizer.from_pretrained(model, revision=revision, **NO_CODE)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelLoadError(model, f"no tokenizer: {shortened(str(error), 300)}") from error
+        raise ModelLoadError(model, f"no tokenizer: {why_not_loaded(error)}") from error
 
 
 def with_system_prompt(prompt: Prompt, system_prompt: str | None) -> tuple[Message, ...]:

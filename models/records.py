@@ -11,6 +11,7 @@ from typing import Literal
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what databases refuse
 MAX_ID = 2**63 - 1  # what the databases hold
+REJECTED_TEXT = 2_000  # characters of a rejected row that are shown
 MAX_CANDIDATES = 64  # responses of one prompt that pairs are selected from
 
 Role = Literal["system", "user", "assistant"]
@@ -83,11 +84,21 @@ class ImportedRow:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """One row of a source that does not fit, and why. `row_number` counts from 1 (the line, for line-based files)."""
+    """One row of a source that does not fit, and why. `row_number` counts from 1 (the line, for line-based files).
+
+    Of a long content the beginning is kept, with an ellipsis: who sets rows aside must not hold what was too large.
+    """
 
     row_number: int
     reason: str
     content: str
+
+    def __post_init__(self) -> None:
+        """Cut what is long."""
+        for name in ("reason", "content"):
+            text: str = getattr(self, name)
+            if len(text) > REJECTED_TEXT:
+                object.__setattr__(self, name, text[: REJECTED_TEXT - 1] + "…")
 
 
 @dataclass(frozen=True, slots=True)

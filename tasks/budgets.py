@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from db import runs
 from models.chat.budget import Budget
+from tasks.database import patiently
 from tasks.run_kinds import RunAtWork
 
 
@@ -25,8 +26,11 @@ def budget_of(run: RunAtWork[Any], section: BudgetSection) -> Budget:
     """The rest of the run's budget; each expense is stored in the run's row first."""
 
     def spend(requests: int, cost: float) -> None:
-        with run.sessions.begin() as session:
-            runs.spend(session, run.run_id, requests, cost)
+        def store() -> None:
+            with run.sessions.begin() as session:
+                runs.spend(session, run.run_id, requests, cost)
+
+        patiently(store, run.settings)
 
     with run.sessions() as session:
         record = runs.get_run(session, run.run_id)

@@ -29,3 +29,11 @@ class BudgetUsedUpError(RuntimeError):
 
 class GateError(ValueError):
     """A policy does not beat the one in use by more than the noise of the measurement."""
+
+
+class VectorsMissingError(RuntimeError):
+    """Vectors that the database speaks of are not where they were written."""
+
+
+class WeightsMissingError(RuntimeError):
+    """Policies that the database speaks of are not where they were written."""

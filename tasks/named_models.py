@@ -9,7 +9,9 @@ from db import policies, promotions
 from db.engine import Session, Sessions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
+from models.files import inside
 from models.fingerprint import model_fingerprint
+from models.model_files import local_folder
 from tasks.config.curation import ModelConfig
 from tasks.errors import NoModelError
 from tasks.settings import Settings
@@ -68,15 +70,42 @@ def find_model(sessions: Sessions, name: str, base: ModelConfig, settings: Setti
     The revision of the configuration belongs to the base model; another model is taken at its newest.
 
     Raises:
-        ModelLoadError: If there is no such folder or hub model.
+        ModelLoadError: If there is no such folder or hub model, or a policy's files are not those that were trained.
         LookupError: If there is no such policy, or it is not trained.
+    """
+    if name.startswith(POLICY_PREFIX):
+        policy = _trained(sessions, name, settings)
+        if model_fingerprint(policy.location, None) != policy.fingerprint:
+            raise ModelLoadError(
+                name,
+                f"the files in {policy.location} are not those that were trained; restore them, or delete the folder "
+                "and give the command that trained it again",
+            )
+        return policy
+    location, revision = name, base.revision if name == base.name else None
+    if name == DEMO_MODEL:
+        location = str(MODEL_FOLDER)
+    return NamedModel(name, location, revision, model_fingerprint(location, revision))
+
+
+def look_up_model(sessions: Sessions, name: str, base: ModelConfig, settings: Settings) -> NamedModel | None:
+    """A model whose files are on this machine, as `find_model` finds it; None: the hub would have to be asked.
+
+    Raises:
+        LookupError: If there is no such policy, or it is not trained.
+        ModelLoadError: If a policy's files are not there.
     """
     if name.startswith(POLICY_PREFIX):
         return _trained(sessions, name, settings)
     location, revision = name, base.revision if name == base.name else None
     if name == DEMO_MODEL:
         location = str(MODEL_FOLDER)
-    return NamedModel(name, location, revision, model_fingerprint(location, revision))
+    folder = local_folder(location, revision)
+    if folder is None:
+        return None
+    is_cached = folder != Path(location)
+    fingerprint = folder.name if is_cached else model_fingerprint(location, revision)  # the hub's cache: by commit
+    return NamedModel(name, str(folder), revision, fingerprint)
 
 
 def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
@@ -100,7 +129,7 @@ def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
 
 
 def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
-    """The model of `policy:ID`, which never changes: its content was hashed when it was trained."""
+    """The model of `policy:ID`, whose files are there; they never change: they were hashed when it was trained."""
     number = name.removeprefix(POLICY_PREFIX)
     if not number.isdecimal():
         raise LookupError(f"a policy is named like policy:3, got {name!r}; see: antipode policies")
@@ -108,4 +137,11 @@ def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
         policy = policies.get_policy(session, int(number))
     if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
-    return NamedModel(name, str(settings.artifact_root / policy.folder), None, policy.fingerprint, policy.id)
+    folder = inside(settings.artifact_root, policy.folder)
+    if not folder.is_dir():
+        raise ModelLoadError(
+            name,
+            f"its folder {folder.absolute()} is not there; bring it back (is the disk or share mounted? is "
+            "ANTIPODE_ARTIFACT_ROOT right?), or give the command that trained it again",
+        )
+    return NamedModel(name, str(folder), None, policy.fingerprint, policy.id)

@@ -18,6 +18,9 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tasks.console import PlainConsole
+from tasks.terminal import show
+
 ARTIFACT_INTERVAL_S = 5.0
 LINE_INTERVAL_S = 10.0  # between two plain lines; a reader of a log waits no more than 15 s
 
@@ -70,7 +73,7 @@ class _Display(Protocol):
 
 
 def _display(stage: str, unit: str) -> _Display:
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     return _Bar(stage, unit, console) if console.is_terminal else _Lines(stage, unit)
 
 
@@ -141,17 +144,16 @@ class _Lines:
 def _print(line: str) -> None:
     """Print to stderr; a stream that nobody reads any more is no failure."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        show(line, file=sys.stderr, flush=True)
 
 
 def say(line: str) -> None:
     """Tell the user something between two bars: in the log of the Prefect run, where there is one, or on stderr."""
     logger = _run_logger()
     if logger is None:
-        Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+        PlainConsole(stderr=True).print(line, soft_wrap=True)
     else:
-        logger.info(line)
+        logger.info("%s", line)
 
 
 def _run_logger() -> logging.LoggerAdapter[logging.Logger] | None:
@@ -169,23 +171,32 @@ def _run_logger() -> logging.LoggerAdapter[logging.Logger] | None:
 
 
 def _artifact_publisher(stage: str, total: int) -> Callable[[int], None]:
-    """Update the stage's artifact at most every few seconds, and at the end: each update is a call to the server."""
+    """Update the stage's artifact at most every few seconds, and at the end: each update is a call to the server.
+
+    A server that does not answer, though Prefect asks it for a minute, is told no more in this stage: the work goes on.
+    """
     if "prefect" not in sys.modules or total == 0:
         return lambda done: None
     from prefect.context import TaskRunContext
 
     if TaskRunContext.get() is None:
         return lambda done: None
+    from httpx import HTTPError
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
     key = re.sub("[^a-z0-9]+", "-", stage.lower())  # nothing else is allowed
     artifact = create_progress_artifact(0.0, key=key, description=f"{stage}: {total} in all")
-    last = time.monotonic()
+    last, is_lost = time.monotonic(), False
 
     def publish(done: int) -> None:
-        nonlocal last
-        if done >= total or time.monotonic() - last > ARTIFACT_INTERVAL_S:
-            last = time.monotonic()
+        nonlocal last, is_lost
+        if is_lost or not (done >= total or time.monotonic() - last > ARTIFACT_INTERVAL_S):
+            return
+        try:
             update_progress_artifact(artifact, min(100.0, 100.0 * done / total))  # type: ignore[arg-type]
+        except HTTPError as error:
+            is_lost = True
+            say(f"Prefect's server is not told how far {stage} is any more ({error}); the work goes on")
+        last = time.monotonic()
 
     return publish

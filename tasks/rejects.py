@@ -1,4 +1,4 @@
-"""The file of rows that an import refused, each with its reason."""
+"""The file of rows that an import refused, each with its reason. Further rows than it holds are counted alone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from models.files import file_name
 from models.records import RejectedRow
+from tasks.settings import Settings
+
+MOST_REJECTS = 10_000  # in a file; of each what `RejectedRow` keeps
+
+
+def rejects_path(name: str, content_hash: str, settings: Settings) -> Path:
+    """Where the rejected rows of a source go: a file for each name and content."""
+    return settings.artifact_root / "rejects" / f"{file_name(name)}-{content_hash[:8]}.jsonl"
 
 
 class Rejects:
-    """A rejects file, made at the first rejected row."""
+    """A rejects file, made at the first rejected row.
+
+    Attributes:
+        count: all rejected rows, of which the file holds the first 10,000.
+        path: the file, None until there is one.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path: Path | None = None
         self.count = 0
+        self._place = path
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -27,9 +42,11 @@ class Rejects:
             self._file.close()
 
     def write(self, row: RejectedRow) -> None:
-        """Add a row as one line of JSON."""
+        """Add a row as one line of JSON, unless the file is full."""
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("w", encoding="utf-8")
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._place.open("w", encoding="utf-8")
+            self.path = self._place
         self.count += 1
-        self._file.write(json.dumps(asdict(row)) + "\n")
+        if self.count <= MOST_REJECTS:
+            self._file.write(json.dumps(asdict(row)) + "\n")

@@ -10,18 +10,22 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from db import runs
 from db.engine import Session, Sessions, alone
 from db.prompts import run_prompts_after
 from models.records import StoredPrompt
-from tasks.database import open_database
+from tasks.database import is_gone, open_database, patiently
 from tasks.devices import device_time_of
 from tasks.errors import RunBusyError
 from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
 from tasks.run_kinds import Config, RunKind
 from tasks.settings import Settings
+from tasks.terminal import guard_logs
+
+Result = TypeVar("Result")
 
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
@@ -31,11 +35,15 @@ _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 def opened(open_once: Callable[[Sessions], int]) -> int:
     """Open a run, or take up the one that was opened at the same moment."""
-    with open_database(Settings()) as sessions:
+
+    def attempt() -> int:
         try:
             return open_once(sessions)
         except runs.OpenedMeanwhileError:  # the same command was started at the same moment, and was first
             return open_once(sessions)
+
+    with open_database(Settings()) as sessions:
+        return patiently(attempt, Settings())
 
 
 def find_or_open(
@@ -82,6 +90,21 @@ def find_or_open(
     )
 
 
+def work_on(run_id: int, work: Callable[[], Result]) -> Result:
+    """Do the work of a run, which goes on where it was: again if the database went away and came back.
+
+    Raises:
+        RunBusyError: If another process works on the run.
+        DatabaseGoneError: If the database did not come back in time.
+    """
+
+    def attempt() -> Result:
+        with working_on(run_id):
+            return work()
+
+    return patiently(attempt, Settings())
+
+
 @contextmanager
 def working_on(run_id: int) -> Iterator[None]:
     """Work on a run, alone: record what started it, how it ends, and how long it holds a device.
@@ -91,6 +114,7 @@ def working_on(run_id: int) -> Iterator[None]:
     """
     for package in LOGGED_PACKAGES:  # else only warnings reach the log of the Prefect run
         logging.getLogger(package).setLevel(logging.INFO)
+    guard_logs()
     with alone_on(run_id):
         _set_origin(run_id)
         with recorded(run_id), device_time_of(run_id):
@@ -130,7 +154,8 @@ def _set_origin(run_id: int) -> None:
 def recorded(run_id: int) -> Iterator[None]:
     """Record how the run ended: completed, failed and why, stopped by a person.
 
-    All but the first can be taken up again, and so can a run that is killed: it stays `running`.
+    All but the first can be taken up again, and so can a run that is killed, or whose database went away: it stays
+    `running`.
     """
     try:
         yield
@@ -138,6 +163,8 @@ def recorded(run_id: int) -> Iterator[None]:
         _finish(run_id, runs.STOPPED)
         raise
     except Exception as error:
+        if is_gone(error):
+            raise
         _finish(run_id, runs.FAILED, error=f"{type(error).__name__}: {error}")
         raise
     _finish(run_id, runs.COMPLETED)

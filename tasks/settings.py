@@ -17,14 +17,23 @@ class Settings(BaseSettings):
 
     artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and policies.")
     database_url: str | None = Field(None, description="SQLite or PostgreSQL URL. Empty: a SQLite file in that folder.")
+    database_wait_s: float = Field(
+        300, ge=0, description="For how many seconds a run waits for a database that went away, before it stops."
+    )
     openai_api_key: SecretStr | None = Field(None, description="Key for generate.backend openai and for judges.")
     page_url: str | None = Field(None, description="Address of the labelling page, as people open it; shown with runs.")
+    sign_in_days: int = Field(30, ge=1, le=3650, description="For how many days a sign-in link works, from its issue.")
     gpu_limit: str | None = Field(None, description="Prefect concurrency limit that guards this host's GPU.")
 
     @property
     def database(self) -> str:
         """The database's URL."""
         return self.database_url or f"sqlite:///{self.artifact_root / 'antipode.db'}"
+
+    @property
+    def prices_file(self) -> Path:
+        """What models behind servers cost, if the user has said so."""
+        return self.artifact_root / "prices.toml"
 
     def variables(self) -> dict[str, str]:
         """The environment variables that mean the same places from every folder."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,9 +36,10 @@ import pytest
 from command_line import ForkServer
 from engine_processes import start_engine_server, use_engine_server
 from hypothesis import settings as hypothesis_settings
+from postgresql import postgresql, server_programs
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
-from surroundings import REAL_DATA, ROOT, accepts, answers, free_port, wait_for
+from surroundings import REAL_DATA, ROOT, answers, free_port, wait_for
 
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
@@ -103,36 +102,10 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """A PostgreSQL server of the tests' own; its URL without a database name."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
+    if server_programs() is None:
         pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    # PostgreSQL refuses to run as root, and its user cannot enter pytest's own temporary folders.
-    folder = Path(tempfile.mkdtemp(prefix="antipode-postgres-"))
-    as_user: list[str] = []
-    if os.getuid() == 0:
-        user = pwd.getpwnam("postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        as_user = ["runuser", "-u", "postgres", "--"]
-    port = free_port()
-    data = folder / "data"
-    initdb = [str(programs[-1] / "initdb"), "-D", str(data), "-U", "antipode", "-A", "trust", "--no-sync"]
-    subprocess.run([*as_user, *initdb], check=True, capture_output=True, cwd="/")
-    options = ["-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"]
-    server = subprocess.Popen(
-        [*as_user, str(programs[-1] / "postgres"), "-D", str(data), *options],
-        cwd="/",
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"postgresql://antipode@127.0.0.1:{port}"
-    try:
-        wait_for(lambda: accepts(port), "PostgreSQL")
-        time.sleep(0.5)  # it listens a moment before it takes connections
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-        shutil.rmtree(folder, ignore_errors=True)
+    with postgresql() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -167,6 +140,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     _in_postgres(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield f"{server}/{name}"
     _in_postgres(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def elsewhere(database_url: str, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of another, empty installation with the same kind of database."""
+    folder = tmp_path / "elsewhere"
+    if database_url.startswith("sqlite"):
+        yield Settings(database_url=f"sqlite:///{folder / 'new.db'}", artifact_root=folder / "artifacts")
+        return
+    server, _, name = database_url.rpartition("/")
+    _in_postgres(server, f"CREATE DATABASE {name}_elsewhere")
+    yield Settings(database_url=f"{database_url}_elsewhere", artifact_root=folder / "artifacts")
+    _in_postgres(server, f"DROP DATABASE {name}_elsewhere WITH (FORCE)")
 
 
 @pytest.fixture

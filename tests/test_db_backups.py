@@ -13,12 +13,13 @@ import pytest
 from curation_steps import configured, curate
 from labelling_steps import OWN, own_row
 from pydantic_settings import CliApp
-from sqlalchemy import create_engine, inspect, text
+from small_disks import largest_file
+from sqlalchemy import inspect, text
 from stored_rows import add
 from surroundings import ROOT, on_postgresql, on_sqlite
 
 from db.backups import BackupError, back_up, restore
-from db.engine import make_engine
+from db.engine import alone, make_engine
 from db.labels import judgements, labelling
 from db.migrations import downgrade, upgrade
 from db.schema.views import VIEWS
@@ -42,23 +43,6 @@ for turn in itertools.count():
             connection.execute(text(row), {{"name": f"{{turn}}/{{number}}", "now": "2026-01-01 00:00:00"}})
     print(turn, flush=True)
 """
-
-
-@pytest.fixture
-def elsewhere(database_url, tmp_path):
-    """Settings of another, empty database of the same kind."""
-    if database_url.startswith("sqlite"):
-        yield Settings(database_url=f"sqlite:///{tmp_path / 'elsewhere' / 'new.db'}")
-        return
-    url = f"{database_url}_elsewhere"
-    admin = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
-    name = url.rpartition("/")[2]
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield Settings(database_url=url)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
 
 
 @pytest.fixture
@@ -195,6 +179,39 @@ def test_both_commands_say_what_was_written_and_what_was_not(
     CliApp.run(Restore, cli_args=[str(tmp_path / "backup")])
     first, second = capsys.readouterr().out.splitlines()
     assert "is restored in sqlite:///" in first and "ANTIPODE_ARTIFACT_ROOT" in second
+
+
+@on_sqlite
+def test_a_place_that_a_run_still_works_in_is_refused(settings, judged, sessions, tmp_path):
+    back_up(tmp_path / "backup", settings.database)
+    with alone(sessions, "run 1"):
+        (tmp_path / "antipode.db").rename(tmp_path / "moved.db")
+        line = refusal(restore, tmp_path / "backup", settings)
+        assert "run 1 is being worked on in" in line and "stop what works there first" in line
+    assert not (tmp_path / "antipode.db").exists()
+    assert restore(tmp_path / "backup", settings.database).judgements == 2
+
+
+@on_sqlite
+@pytest.mark.parametrize("log", ["antipode.db-wal", "antipode.db-journal"])
+def test_the_last_changes_of_a_database_that_was_moved_away_are_not_thrown_away(settings, judged, tmp_path, log):
+    back_up(tmp_path / "backup", settings.database)
+    (tmp_path / "antipode.db").rename(tmp_path / "moved.db")
+    (tmp_path / log).write_bytes(b"the last changes")
+    assert f"{log} holds the last changes of a database" in refusal(restore, tmp_path / "backup", settings)
+    assert (tmp_path / log).read_bytes() == b"the last changes" and not (tmp_path / "antipode.db").exists()
+
+
+@on_sqlite
+def test_a_disk_that_is_full_leaves_no_half_backup_and_no_half_database(settings, judged, elsewhere, tmp_path):
+    path = tmp_path / "backup"
+    made = back_up(path, settings.database)
+    kept = path.read_bytes()
+    for action, file in ((back_up, path), (restore, path)):
+        with largest_file(made.size_bytes // 2), pytest.raises(BackupError, match=r"full|disk I/O error"):
+            action(file, (settings if action is back_up else elsewhere).database)
+        assert path.read_bytes() == kept and {one.name for one in tmp_path.glob("*backup*")} == {"backup"}
+    assert restore(path, elsewhere.database).judgements == 2
 
 
 @on_sqlite

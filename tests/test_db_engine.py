@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import as_utc, fault_of, make_engine, ping, shown_url
+from db.engine import as_utc, fault_of, make_engine, make_session_factory, ping, shown_url, take_turn
 from db.inspection import read_address
 
 
@@ -43,3 +46,58 @@ def test_an_address_is_shown_without_its_password():
     )  # fmt: skip
     with pytest.raises(ValueError, match="no URL"):
         read_address("secret")
+
+
+def test_who_waits_for_the_turn_gets_it_next_however_fast_another_asks_again(sessions):
+    turns, is_over = [], threading.Event()
+
+    def never_rest():
+        while not is_over.is_set():
+            with sessions.begin() as session:
+                take_turn(session, "a table")
+                turns.append("busy")
+                time.sleep(0.005)
+
+    def wait_now_and_then():
+        passed = []
+        for _ in range(20):
+            time.sleep(0.002)
+            before = len(turns)
+            with sessions.begin() as session:
+                take_turn(session, "a table")
+                passed.append(len(turns) - before)
+        return passed
+
+    with ThreadPoolExecutor(4) as pool:
+        busy = [pool.submit(never_rest) for _ in range(2)]
+        passed = pool.submit(wait_now_and_then).result()
+        is_over.set()
+        for each in busy:
+            each.result()
+    # Between looking and standing in line the two that never rest may have had one turn each.
+    assert max(passed) <= 6, passed
+
+
+def test_a_turn_ends_with_its_transaction_however_that_ends(sessions):
+    with pytest.raises(ZeroDivisionError), sessions.begin() as session:
+        take_turn(session, "a table")
+        raise ZeroDivisionError
+    session = sessions()
+    take_turn(session, "a table")
+    session.rollback()
+    take_turn(session, "a table")
+    session.close()
+    with sessions.begin() as other:
+        take_turn(other, "a table")
+
+
+def test_a_server_keeps_its_connections_and_a_step_does_not(database_url):
+    for keeps_connections, expected in ((True, 1), (False, 3)):
+        engine = make_engine(database_url, keeps_connections=keeps_connections)
+        opened = []
+        event.listen(engine, "connect", lambda *_, to=opened: to.append(1))
+        for _ in range(3):
+            with make_session_factory(engine)() as session:
+                ping(session)
+        engine.dispose()
+        assert len(opened) == expected

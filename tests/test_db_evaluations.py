@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import count
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 from stored_policies import open_align_run, open_policy
 from stored_rows import add, all_prompt_ids, ids_by_text, row
 
 from db import evaluations, policies
+from db.engine import as_utc
 from db.labels import judgements
+from db.schema.base import utc_now
 from db.schema.curation import Run
 from db.schema.policies import Evaluation
 from models.evaluation.measurements import (
@@ -166,6 +169,18 @@ def test_the_comparison_finished_last_counts(sessions, two):
     with sessions.begin() as session:  # people have compared more
         evaluations.finish_evaluation(session, people, rate)
     assert latest(other) == latest(None) == people
+
+
+def test_the_comparison_finished_last_counts_though_the_clock_was_set_back(sessions, two):
+    policy_id, _ = two
+    first = evaluation(sessions, policy_id, metrics=Measurements(COMPARED))
+    tomorrow = utc_now() + timedelta(days=1)
+    with sessions.begin() as session:
+        session.execute(update(Evaluation).filter_by(id=first).values(finished_at=tomorrow))
+    second = evaluation(sessions, policy_id, metrics=Measurements(COMPARED))
+    with sessions() as session:
+        found = evaluations.latest_comparison(session, policy_id)
+    assert found is not None and found.id == second and as_utc(found.finished_at) > tomorrow
 
 
 def test_of_the_same_pairs_by_the_same_annotator_only_the_newest_comparison_is_listed(sessions, two, pairs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta, timezone
 
+import pytest
 from queued_pairs import LEASE_S, NOW, info, judge, judged, open_queue, person, places, store_pairs, take, undo
 from sqlalchemy import select, text
 from surroundings import on_postgresql, on_sqlite
@@ -34,9 +35,18 @@ def test_a_pair_lies_before_one_person_until_the_lease_expires(sessions):
     taken_over = take(sessions, queue, bob, late)
     assert taken_over.pair == pair
     assert take(sessions, queue, ada, late) is None
-    assert judge(sessions, first, ada, now=late), "a verdict that comes late is kept"
+    with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+        judge(sessions, first, ada, now=late)
     assert judge(sessions, taken_over, bob, now=late)
+    assert judged(sessions, queue, ada).pair == pair, "it waits for a second person"
     assert info(sessions, queue).done_count == 1
+
+
+def test_a_verdict_that_comes_late_is_kept_while_nobody_has_taken_the_pair_over(sessions):
+    (pair,) = store_pairs(sessions, 1)
+    ada, queue = person(sessions, "ada"), open_queue(sessions, [pair])
+    shown = take(sessions, queue, ada)
+    assert judge(sessions, shown, ada, now=NOW + timedelta(days=1))
 
 
 def test_times_of_other_zones_are_compared_as_the_same_clock(sessions):
@@ -47,6 +57,14 @@ def test_times_of_other_zones_are_compared_as_the_same_clock(sessions):
     assert take(sessions, queue, bob, NOW + timedelta(seconds=LEASE_S - 1)) is None
     east = (NOW + timedelta(seconds=LEASE_S)).astimezone(timezone(timedelta(hours=9)))
     assert take(sessions, queue, bob, east).pair == pair
+
+
+def test_a_lease_given_before_the_clock_was_set_back_holds_nothing(sessions):
+    (pair,) = store_pairs(sessions, 1)
+    ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, [pair])
+    take(sessions, queue, ada)
+    assert take(sessions, queue, bob, NOW - timedelta(seconds=30)) is None  # bob's clock was read a moment earlier
+    assert take(sessions, queue, bob, NOW - timedelta(days=1)).pair == pair
 
 
 def test_the_second_person_meets_the_first_ones_pairs_first(sessions):
@@ -74,16 +92,55 @@ def test_pairs_that_others_held_come_again_when_the_end_is_reached(sessions):
     assert take(sessions, queue, bob, NOW + timedelta(seconds=LEASE_S)).pair == held.pair
 
 
-def test_undo_takes_the_lease_of_another_but_not_their_verdict(sessions):
+def test_undo_leaves_another_who_holds_the_pair_their_lease_and_there_is_room_for_both(sessions):
     (pair,) = store_pairs(sessions, 1)
-    ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, [pair], k=2)
+    ada, bob, cy = (person(sessions, name) for name in ("ada", "bob", "cy"))
+    queue = open_queue(sessions, [pair], k=2)
     judged(sessions, queue, ada)
     before_bob = take(sessions, queue, bob)
-    assert undo(sessions, queue, ada).pair == pair
-    assert take(sessions, queue, bob) is None
-    assert judge(sessions, before_bob, bob)
-    judged(sessions, queue, ada)
+    before_ada = undo(sessions, queue, ada)
+    assert before_ada.pair == pair
+    assert take(sessions, queue, bob) == before_bob
+    assert take(sessions, queue, cy) is None
+    assert judge(sessions, before_bob, bob) and judge(sessions, before_ada, ada)
     assert places(sessions, queue) == [(pair, 2, True)]
+
+
+@pytest.mark.parametrize("has_judged", [False, True])
+def test_a_skip_whose_pair_has_gone_to_somebody_else_cannot_be_taken_back(sessions, has_judged):
+    (pair,) = store_pairs(sessions, 1)
+    ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, [pair])
+    judged(sessions, queue, ada, "skip")
+    before_bob = take(sessions, queue, bob)
+    if has_judged:
+        judge(sessions, before_bob, bob)
+    with pytest.raises(ValueError, match="has gone to somebody else; your skip stays"):
+        undo(sessions, queue, ada)
+    assert take(sessions, queue, ada) is None
+    assert has_judged or judge(sessions, before_bob, bob)
+    assert places(sessions, queue) == [(pair, 1, True)]
+
+
+def test_a_pair_that_was_before_a_person_until_their_undo_is_theirs_no_more(sessions):
+    pairs = store_pairs(sessions, 2)
+    ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, pairs)
+    judged(sessions, queue, ada)
+    second = take(sessions, queue, ada)
+    undo(sessions, queue, ada)
+    assert take(sessions, queue, bob).pair == second.pair
+    with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+        judge(sessions, second, ada)
+    judged(sessions, queue, bob)
+    judged(sessions, queue, ada)
+    assert [count for _, count, _ in places(sessions, queue)] == [1, 1]
+
+
+def test_a_pair_of_another_persons_page_is_refused(sessions):
+    pairs = store_pairs(sessions, 2)
+    ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, pairs, k=2)
+    before_ada = take(sessions, queue, ada)
+    with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+        judge(sessions, before_ada, bob)
 
 
 @on_sqlite

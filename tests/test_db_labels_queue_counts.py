@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from queued_pairs import (
@@ -78,15 +79,44 @@ def test_whatever_people_do_the_books_are_right(sessions, moves, k, shared):
             assert (shown[who] and shown[who].pair) == expected
         elif move == "undo":
             newest = [j for j in judgements(sessions) if j[0] == who][-1:]
+            if newest and newest[0][3] == "skip" and not has_room(sessions, newest[0][1], who, k, now):
+                with pytest.raises(ValueError, match="your skip stays"):
+                    undo(sessions, queue, who, now)
+                continue
             shown[who] = undo(sessions, queue, who, now)
             assert ([(who, shown[who].pair, shown[who].left_response_id)] if shown[who] else []) == [
                 j[:3] for j in newest
             ]
         elif move != "wait" and shown.get(who):
-            is_new = not any(j[:2] == (who, shown[who].pair) for j in judgements(sessions))
-            assert judge(sessions, shown[who], who, move, now=now) is is_new
+            is_judged = any(j[:2] == (who, shown[who].pair) for j in judgements(sessions))
+            if is_judged or shown[who].pair == holdings(sessions).get(who, (None,))[0]:
+                assert judge(sessions, shown[who], who, move, now=now) is not is_judged
+            else:
+                with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+                    judge(sessions, shown[who], who, move, now=now)
+        assert max((count for _, count, _ in places(sessions, queue)), default=0) <= k
         for one, wanted in ((queue, k), (other, k + 1)):
             check_books(sessions, one, wanted)
+
+
+def holdings(sessions):
+    """What lies before each person, and until when."""
+    with sessions() as session:
+        return {
+            lease.annotator_id: (PairKey(lease.first_response_id, lease.second_response_id), lease.expires_at)
+            for lease in session.scalars(select(Lease))
+        }
+
+
+def has_room(sessions, pair, who, wanted, now):
+    """Whether the pair waits for one more person than have judged it or hold it."""
+    people = {by for by, of, _, verdict in judgements(sessions) if of == pair and verdict != "skip"}
+    people |= {
+        by
+        for by, (of, until) in holdings(sessions).items()
+        if of == pair and by != who and until.replace(tzinfo=UTC) > now
+    }
+    return len(people) < wanted
 
 
 def expected_next(sessions, queue, who, now):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -23,8 +24,10 @@ from sqlalchemy import select
 from surroundings import on_sqlite
 
 from db.labels import queues
+from db.labels.leases import Lease
 from db.schema.curation import Response
-from db.schema.labels import Lease, Preference
+from db.schema.labels import Lease as StoredLease
+from db.schema.labels import Preference
 from models.labelling.records import PairKey
 
 
@@ -122,11 +125,9 @@ def test_a_double_click_is_one_judgement(sessions):
 def test_a_pair_seen_from_the_other_side_is_judged_already(sessions):
     (pair,) = store_pairs(sessions, 1)
     ada, queue = person(sessions, "ada"), open_queue(sessions, [pair], k=2)
-    with sessions.begin() as session:
-        for left, expected in ((pair[0], True), (pair[1], False)):
-            assert expected is queues.record_verdict(
-                session, queue, ada, pair=pair, left_response_id=left, verdict="left", seconds=None, now=NOW
-            )
+    shown = take(sessions, queue, ada)
+    assert judge(sessions, shown, ada)
+    assert not judge(sessions, replace(shown, left_response_id=sum(pair) - shown.left_response_id), ada)
 
 
 @on_sqlite
@@ -151,11 +152,14 @@ def test_only_the_last_twenty_times_are_recent(sessions):
 def test_what_is_no_verdict_of_a_person_on_a_pair_of_the_queue_is_refused(sessions):
     pairs = store_pairs(sessions, 2)
     ada, queue = person(sessions, "ada"), open_queue(sessions, pairs[:1])
-    wanted = {"pair": pairs[0], "left_response_id": pairs[0][0], "verdict": "left", "seconds": None, "now": NOW}
+    shown = take(sessions, queue, ada)
+    lease = Lease(shown.pair, shown.left_response_id, shown.shown_at)
+    wanted = {"showing": lease, "verdict": "left", "seconds": None, "now": NOW}
     for change, error, message in (
         ({"verdict": "unparsed"}, ValueError, "must be one of left, right, tie, both_bad, skip, got 'unparsed'"),
-        ({"left_response_id": pairs[1][1]}, ValueError, "the left response must be one of"),
-        ({"pair": pairs[1]}, LookupError, rf"is not in queue {queue} \(queue\)"),
+        ({"showing": replace(lease, left_response_id=pairs[1][1])}, ValueError, "not on the pair as it lies before"),
+        ({"showing": replace(lease, shown_at=NOW + timedelta(seconds=1))}, ValueError, "not on the pair as it lies"),
+        ({"showing": replace(lease, pair=pairs[1])}, LookupError, rf"is not in queue {queue} \(queue\)"),
     ):
         with sessions.begin() as session, pytest.raises(error, match=message):
             queues.record_verdict(session, queue, ada, **(wanted | change))
@@ -188,7 +192,7 @@ def test_undo_takes_the_newest_back_and_shows_it_as_it_was(sessions):
     assert info(sessions, queue).done_count == 0
     with sessions() as session:
         assert session.scalars(select(Preference)).all() == []
-        assert session.scalars(select(Lease)).one().annotator_id == ada
+        assert session.scalars(select(StoredLease)).one().annotator_id == ada
     for expected in (first, second, third):
         assert judged(sessions, queue, ada, "right").pair == expected.pair, "what was taken back comes in order again"
 
@@ -196,14 +200,12 @@ def test_undo_takes_the_newest_back_and_shows_it_as_it_was(sessions):
 def test_undo_opens_a_done_pair_again_and_leaves_other_queues_and_people_alone(sessions):
     pairs = store_pairs(sessions, 2)
     ada, bob = person(sessions, "ada"), person(sessions, "bob")
-    queue, other = open_queue(sessions, pairs, k=2), open_queue(sessions, pairs[:1], k=1)
-    with sessions.begin() as session:
-        for who in (ada, bob):
-            queues.record_verdict(
-                session, queue, who, pair=pairs[0], left_response_id=pairs[0][0], verdict="tie", seconds=None, now=NOW
-            )
+    queue = open_queue(sessions, pairs, k=2)
+    first = places(sessions, queue)[0][0]
+    other = open_queue(sessions, [first], k=1)
+    assert [judged(sessions, queue, who, "tie").pair for who in (ada, bob)] == [first, first]
     assert (info(sessions, queue).done_count, info(sessions, other).done_count) == (1, 1)
     assert undo(sessions, other, ada) is None, "it was judged in the other queue"
-    assert undo(sessions, queue, ada).pair == pairs[0]
+    assert undo(sessions, queue, ada).pair == first
     assert (info(sessions, queue).done_count, info(sessions, other).done_count) == (0, 1)
     assert [who for who, *_ in judgements(sessions)] == [bob]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 
 import pytest
-from queued_pairs import check_books, info, judge, open_queue, person, places, store_pairs, take
+from queued_pairs import check_books, info, judge, open_queue, person, places, store_pairs, take, undo
 from sqlalchemy import select
 
 from db.engine import make_engine, make_session_factory
@@ -41,6 +43,29 @@ def test_many_people_at_once_label_every_pair_as_often_as_wanted(sessions):
     check_books(sessions, queue, k)
     with sessions() as session:
         assert session.scalars(select(Lease)).all() == []
+
+
+def test_people_who_skip_and_take_back_at_once_never_judge_one_pair_twice(sessions):
+    pairs = store_pairs(sessions, 12)
+    people, queue = [person(sessions, f"person {n}") for n in range(6)], open_queue(sessions, pairs)
+
+    def work(who):
+        draw, old = random.Random(who), None
+        for _ in range(25):
+            shown = take(sessions, queue, who)
+            with suppress(ValueError):  # what is refused was given to somebody else
+                if draw.random() < 0.5:
+                    undo(sessions, queue, who)
+                for each in (old, shown):
+                    if each is not None:
+                        judge(sessions, each, who, draw.choice(("left", "tie", "skip")))
+            old = shown
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        for done in [pool.submit(work, who) for who in people]:
+            done.result()
+    assert max(count for _, count, _ in places(sessions, queue)) == 1
+    check_books(sessions, queue, 1)
 
 
 def test_two_windows_of_one_person_are_one_annotator(sessions):

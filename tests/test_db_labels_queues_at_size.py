@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, text
 from stored_rows import add, row
 
-from db.labels import queues
+from db.labels import leases, queues
 from db.labels.judgements import add_annotator
 from models.labelling.records import AnnotatorIdentity, PairKey
 
@@ -68,7 +68,8 @@ def label(sessions, queue, annotator):
     """Everything the page does with a pair, once."""
     with sessions.begin() as session:
         shown = queues.take_next(session, queue, annotator, now=NOW, lease_s=LEASE_S)
-    verdict = {"pair": shown.pair, "left_response_id": shown.left_response_id, "verdict": "left", "seconds": 1.0}
+    showing = leases.Lease(shown.pair, shown.left_response_id, shown.shown_at)
+    verdict = {"showing": showing, "verdict": "left", "seconds": 1.0}
     with sessions.begin() as session:
         assert queues.record_verdict(session, queue, annotator, **verdict, now=NOW)
     with sessions.begin() as session:

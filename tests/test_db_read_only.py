@@ -88,7 +88,7 @@ def test_the_database_refuses_to_change_anything_and_says_what_to_do(
     before = content(sessions)
     assert len(before) == 3
     for statement in WRITES:
-        with pytest.raises(QueryError) as caught, ask(statement, settings.database) as answer:
+        with pytest.raises(QueryError) as caught, ask(statement, settings.database, timeout_s=60) as answer:
             list(answer.rows)
         assert "only reads: one SELECT" in str(caught.value) and "\n" not in error_line(caught.value), statement
         assert content(sessions) == before, statement
@@ -103,7 +103,7 @@ def test_functions_that_write_are_refused(settings, sessions, prompts):
         session.execute(text(f"CREATE FUNCTION emptied() RETURNS int LANGUAGE plpgsql AS $${body}$$"))
     writable = "set_config('transaction_read_only', 'off', true)"
     for call in ("nextval('counter')", "emptied()", f"{writable}, emptied()"):
-        with pytest.raises(QueryError), ask(f"SELECT {call}", settings.database) as answer:
+        with pytest.raises(QueryError), ask(f"SELECT {call}", settings.database, timeout_s=60) as answer:
             list(answer.rows)
     assert len(content(sessions)) == 3
 
@@ -116,16 +116,16 @@ def test_a_question_may_end_in_a_semicolon_or_a_comment_and_hold_any_sign(settin
         ("SELECT '%s :name ? {x}'", "%s :name ? {x}"),
         ("  \n SELECT ';'", ";"),
     ):
-        with ask(statement, settings.database) as answer:
+        with ask(statement, settings.database, timeout_s=60) as answer:
             assert list(answer.rows) == [(value,)], statement
 
 
 def test_a_mistake_is_one_line_that_says_what_to_do(settings, sessions):
-    with pytest.raises(QueryError) as caught, ask("SELECT * FROM selected_pair", settings.database):
+    with pytest.raises(QueryError) as caught, ask("SELECT * FROM selected_pair", settings.database, timeout_s=60):
         pass
     assert str(caught.value) == f"there is no table selected_pair; the views are: {', '.join(VIEWS)}"
     for statement in ("SELECT promt FROM prompts", "SELEC 1", "SELECT 1 +", " ", "SELECT 'a"):
-        with pytest.raises(QueryError, match="; ") as caught, ask(statement, settings.database) as answer:
+        with pytest.raises(QueryError, match="; ") as caught, ask(statement, settings.database, timeout_s=60) as answer:
             list(answer.rows)
         assert "\n" not in str(caught.value), statement
 
@@ -135,14 +135,16 @@ def test_a_failure_midway_is_one_line_too(settings, sessions):
         "sqlite": "SELECT CASE WHEN number = 5000 THEN json('no JSON') ELSE '1' END FROM ",
         "postgresql": "SELECT 1 / (number - 5000) FROM ",
     }[settings.database.partition(":")[0]]
-    with ask(f"{failing} ({NUMBERS.format(last=6000)}) AS counted", settings.database) as answer:
+    with ask(f"{failing} ({NUMBERS.format(last=6000)}) AS counted", settings.database, timeout_s=60) as answer:
         assert len(list(islice(answer.rows, 100))) == 100
         with pytest.raises(QueryError, match="correct the question"):
             list(answer.rows)
 
 
 def test_rows_are_a_stream(settings, sessions):
-    with ask(NUMBERS.format(last=10**9), settings.database) as answer:  # it would take minutes and all memory
+    with ask(
+        NUMBERS.format(last=10**9), settings.database, timeout_s=60
+    ) as answer:  # it would take minutes and all memory
         assert list(islice(answer.rows, 2)) == [(1, "text 1", 0.25), (2, "text 2", 0.5)]
 
 
@@ -152,7 +154,7 @@ def test_both_databases_answer_alike(settings, sessions, prompts):
                (SELECT sum(id) FROM prompts) AS total
         FROM prompts ORDER BY id LIMIT 1
     """
-    with ask(statement, settings.database) as answer:
+    with ask(statement, settings.database, timeout_s=60) as answer:
         ((id_, messages, created_at, again, mean, gap, total),) = answer.rows
     assert answer.columns == ("id", "messages", "created_at", "id_2", "mean", "gap", "total")
     assert total == 6 and isinstance(total, int)
@@ -229,7 +231,7 @@ def test_ctrl_c_ends_a_question_that_takes_too_long(settings, sessions):
     timer.start()
     began = time.monotonic()
     question = f"SELECT count(*) FROM ({NUMBERS.format(last=10**9)})"
-    with pytest.raises(KeyboardInterrupt), ask(question, settings.database):
+    with pytest.raises(KeyboardInterrupt), ask(question, settings.database, timeout_s=60):
         pass
     timer.join()
     assert time.monotonic() - began < 30
@@ -239,5 +241,75 @@ def test_ctrl_c_ends_a_question_that_takes_too_long(settings, sessions):
 def test_a_question_waits_for_no_writer(settings, sessions, tmp_path):
     with sqlite3.connect(tmp_path / "antipode.db") as busy:
         busy.execute("BEGIN IMMEDIATE")
-        with ask("SELECT count(*) FROM prompts", settings.database) as answer:
+        with ask("SELECT count(*) FROM prompts", settings.database, timeout_s=60) as answer:
             assert list(answer.rows) == [(0,)]
+
+
+SLOW = {
+    "sqlite": ("SELECT count(*) FROM (" + NUMBERS.format(last=10**9) + ")", NUMBERS.format(last=10**9)),
+    "postgresql": ("SELECT count(*) FROM generate_series(1, 10000000000)", NUMBERS.format(last=10**9)),
+}
+
+
+def test_a_question_is_given_up_when_its_time_is_over_also_while_its_rows_are_read(settings, sessions):
+    for question in SLOW[settings.database.partition(":")[0]]:
+        began = time.monotonic()
+        words = r"longer than 0\.5 s; narrow it down, or raise --timeout_s"
+        with pytest.raises(QueryError, match=words), ask(question, settings.database, timeout_s=0.5) as answer:
+            for _ in answer.rows:
+                pass
+        assert time.monotonic() - began < 5
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "question",
+    [
+        "SELECT randomblob(900000000)",
+        "SELECT zeroblob(900000000)",
+        "SELECT group_concat(hex(zeroblob(1000000))) FROM (" + NUMBERS.format(last=1000) + ")",
+        "SELECT " + ", ".join(f"randomblob(6000000{number % 10})" for number in range(40)),
+    ],
+)
+def test_a_question_takes_no_more_memory_than_it_is_given(settings, sessions, question):
+    began = time.monotonic()
+    with pytest.raises(QueryError), ask(question, settings.database, timeout_s=60) as answer:
+        list(answer.rows)
+    assert time.monotonic() - began < 10
+
+
+@on_sqlite
+def test_one_function_that_looks_at_no_clock_is_ended_too(antipode):
+    question = "SELECT instr(hex(zeroblob(20000000)), hex(zeroblob(2000000)) || '1')"
+    result = antipode("sql", question, "--timeout_s", "0.5")
+    assert result.returncode == 1 and "given up within a single function" in result.stderr
+
+
+@on_sqlite
+def test_what_reads_files_or_the_samples_of_an_index_is_refused(settings, sessions):
+    with sessions.begin() as session:
+        session.execute(text("ANALYZE"))
+    for question in (
+        "SELECT load_extension('x.so')",
+        "SELECT readfile('/etc/passwd')",
+        "SELECT writefile('x', 'y')",
+        "SELECT edit('x')",
+        "SELECT * FROM sqlite_stat1",
+        "SELECT * FROM pragma_database_list",
+        "SELECT fts3_tokenizer('x')",
+    ):
+        with pytest.raises(QueryError), ask(question, settings.database, timeout_s=60) as answer:
+            list(answer.rows)
+
+
+def test_large_rows_come_a_few_at_a_time(settings, sessions):
+    long = {"sqlite": "hex(zeroblob(2000000))", "postgresql": "repeat('x', 4000000)"}
+    question = f"SELECT {long[settings.database.partition(':')[0]]} FROM ({NUMBERS.format(last=60)}) AS counted"
+    with ask(question, settings.database, timeout_s=60) as answer:
+        assert [len(cell) for (cell,) in answer.rows] == [4_000_000] * 60
+
+
+def test_sql_that_no_database_can_hold_is_refused(settings, sessions):
+    for statement in ("SELECT '\x00'", "SELECT '\udcff'"):
+        with pytest.raises(QueryError, match="write it anew"), ask(statement, settings.database, timeout_s=60):
+            pass

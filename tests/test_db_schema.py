@@ -78,18 +78,30 @@ def test_an_empty_database_gets_its_schema_and_an_old_one_is_refused(database_ur
     require_current(engine)
     require_current(engine)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(DatabaseOutdatedError, match=r"revision 0000.*antipode upgrade"):
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(DatabaseOutdatedError, match=r"revision 0001.*antipode upgrade"):
         require_current(engine)
     engine.dispose()
 
 
-def test_a_database_of_something_else_is_left_alone(database_url):
+@pytest.mark.parametrize("use", [require_current, upgrade])
+def test_a_database_of_a_newer_version_asks_for_that_version(database_url, use):
+    engine = make_engine(database_url)
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseOutdatedError, match=r"revision 9999, which a newer version .* made.*; install that"):
+        use(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("use", [require_current, upgrade])
+def test_a_database_of_something_else_is_left_alone(database_url, use):
     engine = make_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (id INTEGER)"))
-    with pytest.raises(DatabaseOutdatedError):
-        require_current(engine)
+    with pytest.raises(DatabaseOutdatedError, match="something else; name an empty one in ANTIPODE_DATABASE_URL"):
+        use(engine)
     assert inspect(engine).get_table_names() == ["customers"]
     engine.dispose()
 

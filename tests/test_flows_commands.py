@@ -80,8 +80,10 @@ def test_a_command_that_only_looks_loads_no_engine_and_no_other_commands_setting
     "command",
     [
         "curate --source.name nowhere --model.name demo",
+        "curate --source.name nowhere --model.name demo --dry-run",
         "label --pairs.run nowhere --annotator rubric",
         "align --model.name /nowhere",
+        "ld-align --model.name /nowhere --dry-run",
         "evaluate 99 --evaluate.annotator rubric",
         "up --nightly nowhere --model demo",
     ],
@@ -91,6 +93,25 @@ def test_what_is_refused_at_once_has_loaded_no_prefect_which_reads_its_settings_
     loaded = set(ended.stderr.partition("loaded: ")[2].split())
     assert "sys" in loaded and "no" in ended.stderr.partition("loaded: ")[0], ended.stderr[:300]
     assert loaded & SLOW_TO_LOAD == set()
+
+
+def test_a_dry_run_loads_no_prefect_and_no_engine_and_leaves_the_folder_as_it_is(tmp_path, folder):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "Which bread keeps longest?"}\n{"prompt": "Why does bread rise?"}\n')
+    (tmp_path / ".antipode").mkdir()
+    (tmp_path / ".antipode" / "antipode.db").write_bytes((folder / ".antipode" / "antipode.db").read_bytes())
+    assert run(tmp_path, "import", "prompts.jsonl", "--name", "breads").returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    command = "curate --source.name breads --model.name demo --generate.responses_per_prompt 3"
+    ended = run(tmp_path, *command.split(), "--dry-run", code=RUN_AND_LIST)
+
+    lines = [" ".join(line.split()) for line in ended.stdout.splitlines()]
+    assert lines[0] == "Dry run of curate: nothing is stored, loaded or sent"
+    assert "responses to sample 6 K 3 × 2 prompts" in lines
+    assert lines[-1] == "Next: the same command without --dry-run"
+    assert set(ended.stderr.partition("loaded: ")[2].split()) & SLOW_TO_LOAD == set()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_help_names_every_command_and_costs_no_library(folder):

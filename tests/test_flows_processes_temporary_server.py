@@ -13,6 +13,7 @@ import psutil
 import pytest
 from refusals import SCRIPTED, assert_one_line
 from service_parts import eventually
+from sqlalchemy import create_engine, text
 from surroundings import ROOT, free_port, on_sqlite
 
 from flows.processes import child_process
@@ -79,6 +80,14 @@ def import_prompts(antipode, tmp_path, count):
     assert antipode("import", str(path)).returncode == 0
 
 
+def stored_responses(settings):
+    engine = create_engine(settings.database)
+    with engine.connect() as connection:
+        count = connection.scalar(text("SELECT count(*) FROM responses"))
+    engine.dispose()
+    return count
+
+
 @on_sqlite
 def test_a_slow_start_is_waited_for_and_said_and_neither_sigterm_nor_the_end_leaves_a_server(antipode, start, tmp_path):
     """Without a home folder, as a container's user: Prefect's own is named."""
@@ -121,6 +130,29 @@ def test_a_server_that_dies_is_one_line_with_the_end_of_its_log(antipode, start,
     (tmp_path / "prefect" / "prefect.db").write_text("This is no database. " * 100)
     result = ended(start(*CURATE, PREFECT_HOME=str(tmp_path / "prefect")))
     assert_one_line(result, 1, "server ended while it started (exit status 3)", "file is not a database")
+
+
+@on_sqlite
+def test_a_server_that_is_killed_under_a_run_is_one_line_and_the_stage_is_done_all_the_same(
+    antipode, start, settings, tmp_path
+):
+    import_prompts(antipode, tmp_path, 200)
+    # Prefect asks a server that is gone for a minute; here not once more.
+    running = start(*CURATE, PREFECT_CLIENT_MAX_RETRIES="0")
+    server = child_of(running)
+    eventually(lambda: stored_responses(settings) > 20, "some responses", timeout_s=60)
+    server.kill()
+    said = []
+    for line in running.stderr:
+        said.append(line)
+        if line.startswith("antipode: "):
+            break
+    running.kill()  # it would try for a minute more to tell its last events
+    assert stored_responses(settings) == 8 * 200
+    assert any("the work goes on" in line for line in said) and not any("Traceback" in line for line in said)
+    assert "Prefect's server at http://127.0.0.1:" in said[-1] and "give the same command again" in said[-1]
+    assert antipode(*CURATE).returncode == 0
+    assert stored_responses(settings) == 8 * 200 and antipode("runs").stdout.count("completed") == 1
 
 
 @on_sqlite

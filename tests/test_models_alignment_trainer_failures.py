@@ -26,7 +26,7 @@ from alignment_jobs import (
     trained,
 )
 from engine_processes import live_engines
-from small_disks import largest_file
+from small_disks import fill_up, largest_file, mounted
 
 from models.alignment import training
 from models.alignment.errors import (
@@ -99,13 +99,8 @@ def checkpoints(folder: Path) -> list[str]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB: one checkpoint of the tiny model (1.2 MB) has room, the next one has not."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a file system needs the superuser")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with mounted(tmp_path / "disk", "2m") as folder:
+        yield folder
 
 
 @pytest.mark.slow
@@ -128,6 +123,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_curve(
     whole = trained(make_job(tmp_path / "whole", model, examples, **ROUNDS))
     assert_same_weights(job.folder, whole)
     assert curve(job.folder) == curve(whole)
+    assert result.response_tokens == read_result(whole)[0].response_tokens > 0  # not of the second process alone
     assert second.points == curve(whole)
     assert second.steps[-1] == (200, 200)
     lines = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
@@ -241,9 +237,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_a_later_run_goes_on(
 def test_a_disk_full_from_the_start_is_told_as_such(small_disk: Path, model: str, examples: Sequence[Example]) -> None:
     job = make_job(small_disk / "job", model, examples)
     job.folder.mkdir()
-    with pytest.raises(OSError, match="No space left"), (small_disk / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    fill_up(small_disk)
     with pytest.raises(DiskFullError, match="make room and run again"):
         trained(job)
     (small_disk / "filler").unlink()

@@ -144,7 +144,7 @@ def test_a_label_that_cannot_be_stored_is_rejected_alone(tmp_path: Path, changes
     labels, (rejection,) = read_back(path)
     assert [one.pair_id for one in labels] == [8, 9]
     assert rejection.row_number == 2
-    assert json.loads(rejection.content) == label(**changes)
+    assert json.dumps(label(**changes), ensure_ascii=False).startswith(rejection.content.removesuffix("…"))
     assert re.search(reason, rejection.reason), rejection.reason
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from small_disks import largest_file
 
-from models.files import _replace_folder, whole_file, whole_folder
+from models.files import _replace_folder, file_name, inside, whole_file, whole_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -193,3 +193,54 @@ def test_a_link_to_a_folder_is_replaced_and_what_it_named_stays(tmp_path: Path) 
         (draft / "new").touch()
     assert not path.is_symlink() and [file.name for file in path.iterdir()] == ["new"]
     assert [file.name for file in path.parent.iterdir()] == ["folder"] and (elsewhere / "old").exists()
+
+
+NAMES = [
+    "../../../escape",
+    "/etc/passwd",
+    "..",
+    ".",
+    "",
+    ".hidden",
+    "a/b",
+    "a\\b",
+    "nul\0byte",
+    "line\nbreak",
+    "x" * 300,
+    "日" * 300,
+    "CON",
+    "com1.txt",
+    "Mine",
+    "mine/",
+    "\udcff",
+    "a\u202eb",
+    "-rf",
+    "trailing. ",
+    "e\u0301",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_somebody_gave_stays_in_its_folder_and_stays_itself(tmp_path: Path, name: str) -> None:
+    safe = file_name(name)
+    path = tmp_path / f"{safe}-12345678.jsonl"
+    path.write_text("x")
+    assert path.resolve().parent == tmp_path.resolve() and list(tmp_path.iterdir()) == [path]
+    assert safe == safe.casefold() and safe.isprintable() and not safe.startswith((".", "-")) and len(safe) < 140
+    assert safe != name
+
+
+def test_names_are_readable_and_different_ones_stay_different() -> None:
+    for name in ("mine", "hh-rlhf_2.v1", "日本", "2026-01-02"):
+        assert file_name(name) == name
+    assert file_name("../My data").startswith("my-data-")
+    different = {*NAMES, "mine", "MINE", "a:b", "a?b", "x" * 299}
+    assert len({file_name(name) for name in different}) == len(different)
+
+
+def test_a_folder_that_a_database_names_is_followed_only_inside(tmp_path: Path) -> None:
+    assert inside(tmp_path, "policies/1a") == tmp_path / "policies" / "1a"
+    (tmp_path / "link").symlink_to("/")
+    for name in ("../x", "/etc", "policies/../../x", "", ".", "link/etc"):
+        with pytest.raises(ValueError, match="is not followed"):
+            inside(tmp_path, name)

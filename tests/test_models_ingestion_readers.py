@@ -225,7 +225,7 @@ def test_a_list_read_in_pieces_is_what_json_reads(items: list[object], indent: i
 
 
 def test_a_broken_item_is_not_looked_for_to_the_end_of_a_large_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_list, "_LARGEST_ITEM", 2**19)
+    monkeypatch.setattr(json_list, "LARGEST_ROW", 2**19)
     stream = io.StringIO('[{"a" 1},' + '{"a": 1},' * 1_000_000)
     with pytest.raises(SourceError, match="item 1 of the list is broken"):
         list(list_items(stream, Path("rows.json")))

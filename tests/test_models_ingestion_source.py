@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -225,7 +224,7 @@ def test_hh_rlhf_has_2312_rows_of_which_five_do_not_share_their_prompt() -> None
     assert [row.row_number for row in read] == list(range(1, 2313))
     assert [row.row_number for row in rejected] == [1255, 1689, 1951, 1953, 2037]
     assert all("do not share their prompt: turn" in row.reason for row in rejected)
-    assert all(set(json.loads(row.content)) == {"chosen", "rejected"} for row in rejected)
+    assert all(row.content.startswith('{"chosen": ') for row in rejected)
     assert len(rows) == 2307
     assert len({row.prompt.key for row in rows}) == 2305
     assert all(len(row.responses) == 2 and row.pair is not None and row.pair.preferred == "first" for row in rows)

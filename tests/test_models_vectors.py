@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models.vectors import BrokenShardError, VectorStore
+from models.vectors import BrokenShardError, MissingShardError, VectorStore
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -124,7 +124,7 @@ def test_input_that_is_no_shard_is_refused(tmp_path: Path, ids: Any, vectors: An
 
 
 def test_a_missing_shard_says_which_folder_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(BrokenShardError, match=r"(?s)gone.*vectors\.npy.*delete that folder and run again"):
+    with pytest.raises(BrokenShardError, match=r"(?s)gone.*vectors\.npy.*antipode vectors check"):
         VectorStore(tmp_path).gather(["gone"], [0])
 
 
@@ -153,7 +153,7 @@ def test_arrays_of_different_lengths_are_no_shard(tmp_path: Path) -> None:
     store = VectorStore(tmp_path)
     name = store.write_shard([1, 2], [[1.0], [1.0]])
     np.save(tmp_path / name / "ids.npy", np.array([1]))
-    with pytest.raises(BrokenShardError, match="do not fit together"):
+    with pytest.raises(BrokenShardError, match="its content is not what was written"):
         store.read_shard(name)
 
 
@@ -225,3 +225,60 @@ def test_two_writers_of_one_shard_do_not_disturb_each_other(tmp_path: Path) -> N
     assert [writer.wait() for writer in writers] == [0, 0]
     assert len(VectorStore(tmp_path).shards()) == 5
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def flipped(vectors):
+    vectors.view(np.uint16)[0, 0] ^= 1 << 9
+
+
+def zeroed(vectors):
+    vectors[1] = 0
+
+
+def not_numbers(vectors):
+    vectors[2] = np.nan
+
+
+def reversed_rows(vectors):
+    vectors[:] = vectors[::-1].copy()
+
+
+@pytest.mark.parametrize("damage", [flipped, zeroed, not_numbers, reversed_rows])
+@pytest.mark.parametrize("is_known", [False, True], ids=["never read", "read before"])
+def test_what_is_not_what_was_written_is_never_read(tmp_path: Path, damage: Any, is_known: bool) -> None:
+    store = VectorStore(tmp_path)
+    vectors = random_vectors(6, 4)
+    name, sound = store.write_shard(range(6), vectors), store.write_shard(range(6), 2 * vectors)
+    if is_known:
+        store.gather([name], [0])
+    path = tmp_path / name / "vectors.npy"
+    content = np.load(path)
+    damage(content)
+    np.save(path, content)
+    for read in (lambda: store.read_shard(name), lambda: VectorStore(tmp_path).gather([sound, name], [0, 1])):
+        with pytest.raises(BrokenShardError, match=rf"{name} cannot be used: .*antipode vectors check"):
+            read()
+    assert store.write_shard(range(6), vectors) == name
+    assert np.array_equal(store.gather([name], [2])[0], store.read_shard(sound).vectors[2])
+
+
+def test_ids_and_norms_are_checked_like_vectors(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path)
+    for part, other in (("ids", np.array([4, 3])), ("norms", np.ones(2, dtype=np.float32))):
+        name = store.write_shard([3, 4], [[3.0, 4.0], [6.0, 8.0]])
+        np.save(tmp_path / name / f"{part}.npy", other)
+        with pytest.raises(BrokenShardError, match="its content is not what was written"):
+            store.gather([name], [0])
+
+
+def test_a_missing_shard_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path)
+    name = store.write_shard([1], [[1.0]])
+    (tmp_path / name / "ids.npy").write_bytes(b"")
+    with pytest.raises(BrokenShardError) as damaged:
+        store.gather([name], [0])
+    assert not isinstance(damaged.value, MissingShardError)
+    store.remove_shard(name)
+    store.remove_shard(name)
+    with pytest.raises(MissingShardError, match="it is not there"):
+        store.gather([name], [0])

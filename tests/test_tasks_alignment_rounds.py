@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from alignment_world import chosen_prompts, ld_align_config, merged, prefer, tiny_model
+from alignment_world import chosen_prompts, ld_align_config, merged, prefer, speak, tiny_model
 
 from db import policies, runs
 from db.engine import make_engine, make_session_factory
 from db.latent_distances import distances_of
 from db.migrations import require_current
-from db.prompts import stored_prompts
-from db.responses import NewResponse, add_generated, ensure_generator
 from models.alignment.job import read_job
 from models.demo.corpus import reference_response
-from models.records import GeneratedResponse
-from tasks.alignment.data import compared_prompts, read_data
 from tasks.alignment.opening import open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
-from tasks.config.curation import GenerateConfig, SampleConfig
-from tasks.curation.engines import find_generator, generator_identity
-from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
 from tasks.settings import Settings
 
@@ -63,28 +56,6 @@ def rounds(world):
         speak(settings, sessions, run_id, f"policy:{first}")
         weigh_round.fn(run_id, 2, first)
         return run_id, first, train_round.fn(run_id, 2, first, None)
-
-
-def speak(settings, sessions, run_id, model):
-    """Store what a model says to all prompts of the run, as if it had been sampled."""
-    with sessions.begin() as session:
-        config = load_alignment(session, run_id)
-        data = read_data(session, config)
-        trained = stored_prompts(session, [one.prompt_id for one in data.golden.train])
-        own = GenerateConfig(
-            when="always", backend="transformers", responses_per_prompt=1, temperature=1.0, max_tokens=4
-        )
-        for prompts, generate in (
-            (trained, own),
-            (compared_prompts(session, config, data), config.evaluate.generate()),
-        ):
-            sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
-            identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
-            new = [
-                NewResponse(one, 0, GeneratedResponse(f"No. {'It is late. ' * at}", 0, 1, "stop"))
-                for at, one in enumerate(prompts)
-            ]
-            add_generated(session, ensure_generator(session, identity), identity, new)
 
 
 def stored(sessions, run_id, number):

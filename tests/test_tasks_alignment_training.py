@@ -13,6 +13,7 @@ from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
 from models.alignment.errors import NothingToTrainError
 from models.alignment.records import PolicyIdentity
+from models.errors import ModelLoadError
 from models.evaluation.measurements import HeldOut
 from models.fingerprint import model_fingerprint
 from models.records import content_key
@@ -20,6 +21,7 @@ from tasks.alignment import training
 from tasks.alignment.data import read_data
 from tasks.alignment.opening import open_align_run
 from tasks.alignment.training import fine_tune, train_policy
+from tasks.errors import WeightsMissingError
 from tasks.evaluation.comparison import evaluate_policy
 from tasks.named_models import NamedModel, find_model
 from tasks.run_kinds import load_alignment
@@ -215,3 +217,36 @@ def test_what_the_evaluation_measures_is_what_the_training_measured_last(world):
 def evaluation_of(sessions, evaluation_id):
     with sessions() as session:
         return evaluations.get_evaluation(session, evaluation_id)
+
+
+def test_absent_policies_are_not_trained_again_unasked(world, tmp_path, monkeypatch):
+    settings, sessions, model, policy_id = world
+    before, folder = policy_of(sessions, policy_id), settings.artifact_root / "policies"
+    kept = folder.rename(tmp_path / "kept")
+    monkeypatch.setattr(training, "train", None)  # never called
+    try:
+        for stand_in in (None, folder.mkdir):  # gone; the empty folder that a share is mounted on
+            if stand_in:
+                stand_in()
+            with pytest.raises(WeightsMissingError, match=r"holds none; bring it back \(is the disk or share mounted"):
+                trained(settings, sessions, align_config(model))
+            with pytest.raises(ModelLoadError, match=r"is not there; bring it back"):
+                find_model(sessions, f"policy:{policy_id}", align_config(model).model, settings)
+        folder.rmdir()
+    finally:
+        kept.rename(folder)
+    assert trained(settings, sessions, align_config(model)) == policy_id
+    assert policy_of(sessions, policy_id) == before
+
+
+def test_a_policy_whose_files_changed_is_no_policy(world):
+    settings, sessions, model, policy_id = world
+    weights = settings.artifact_root / policy_of(sessions, policy_id).folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        with pytest.raises(ModelLoadError, match="are not those that were trained"):
+            find_model(sessions, f"policy:{policy_id}", align_config(model).model, settings)
+    finally:
+        weights.write_bytes(content)
+    assert find_model(sessions, f"policy:{policy_id}", align_config(model).model, settings).policy_id == policy_id

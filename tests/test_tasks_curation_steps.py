@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +18,6 @@ from models.embedding.hashed import HashedEmbedder
 from models.errors import PromptTooLongError
 from models.generation.scripted import ScriptedGenerator
 from models.records import Prompt
-from models.vectors import BrokenShardError
 from tasks.config.exchange import ImportConfig
 from tasks.curation import embedding, generation
 from tasks.curation.embedding import embed
@@ -265,22 +263,6 @@ def test_a_prompt_with_more_responses_than_selection_takes_is_left_out_with_its_
     with sessions() as session:
         assert runs.skip_counts(session, run_id) == {"has 65 different responses, selection takes 64 at most": 1}
         assert runs.summaries(session, run_id)[0].pairs == 4
-
-
-def test_a_deleted_shard_is_embedded_anew(settings, sessions):
-    add(sessions, *(row(number, f"Prompt {number}?") for number in range(1, 6)))
-    curate(configured())
-    with sessions() as session:
-        embedder = session.scalars(query(curation.Embedder)).one()
-    (shard,) = vector_store(embedder.key, settings).shards()
-    folder = settings.artifact_root / "vectors" / embedder.key[:16] / shard
-    (folder / "vectors.npy").unlink()
-    with pytest.raises(BrokenShardError, match="run again"):
-        curate(configured())
-    shutil.rmtree(folder)
-    again = curate(configured())
-    with sessions() as session:
-        assert runs.summaries(session, again)[0].pairs == 20
 
 
 class Unstorable:

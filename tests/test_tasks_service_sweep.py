@@ -131,6 +131,15 @@ def test_a_young_run_is_left_alone(settings, sessions, deploy):
 
 
 @on_sqlite
+def test_a_run_that_began_before_the_clock_was_set_back_is_no_young_one(settings, sessions, deploy):
+    run_id = open_run(sessions, age_s=-24 * 3600)
+    assert look(min_age_s=60) == 0
+    assert status(sessions, run_id)[0] == "crashed"
+    dead = stored(sessions, run_id)
+    assert dead.finished_at == dead.started_at
+
+
+@on_sqlite
 def test_a_run_that_is_taken_up_between_two_looks_is_left_alone(settings, sessions, deploy, monkeypatch):
     monkeypatch.setattr(sweep, "SECOND_LOOK_S", 1.0)
     deployment = deploy()

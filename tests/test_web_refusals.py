@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 import pytest
 from fastapi.testclient import TestClient
 from page_site import Site
-from page_visitor import HERE, HTML, SECRET, Visitor, open_queue
+from page_visitor import HERE, HTML, SECRET, Visitor, open_queue, sign_in_token
 from sqlalchemy import update
 from stored_labels import stored
 from surroundings import on_sqlite
@@ -18,7 +18,6 @@ from surroundings import on_sqlite
 from db.schema import labels
 from web.app import create_app
 from web.guard import MAX_BODY_BYTES
-from web.sign_in import sign_in_token
 
 LONE = '"\\ud800"'
 SHOWN_AT = '"2026-01-01T00:00:00Z"'
@@ -74,10 +73,29 @@ def test_a_body_within_the_bound_is_read_and_its_sender_asked_for(site):
 )
 def test_a_proxy_on_this_machine_alone_says_whether_the_cookie_is_for_https(site, came_from, scheme, is_secure):
     connection = HTTPConnection("127.0.0.1", site.port, timeout=20, source_address=(came_from, 0))
-    connection.request("GET", f"/sign-in?token={sign_in_token(SECRET, 'Ana')}", headers={"X-Forwarded-Proto": scheme})
+    connection.request(
+        "GET", f"/sign-in?token={sign_in_token(site.sessions, 'Ana')}", headers={"X-Forwarded-Proto": scheme}
+    )
     cookie = connection.getresponse().getheader("set-cookie")
     connection.close()
     assert ("secure" in cookie.lower()) == is_secure
+
+
+@on_sqlite
+def test_no_log_holds_a_links_token(site, capfd):
+    token = sign_in_token(site.sessions, "Ana")
+    for query in (token, f"{token}&queue=no", "x" * 43):
+        connection = HTTPConnection("127.0.0.1", site.port, timeout=20)
+        connection.request("GET", f"/sign-in?token={query}")
+        connection.getresponse().read()
+        connection.close()
+    said = "".join(capfd.readouterr())
+    assert token not in said and "sign-in" not in said
+
+
+@on_sqlite
+def test_a_connection_stays_open_longer_than_a_person_reads(site):
+    assert site.server.config.timeout_keep_alive >= 60
 
 
 @on_sqlite
@@ -104,7 +122,7 @@ def test_a_request_that_does_not_fit_is_told_why_in_one_line_that_repeats_nothin
         assert not any(word in detail for word in ("\ud800", "ud800", "<b>", "999", "111", "xxx", "Infinity")), detail
     assert send(content=b"\xff").status_code in (400, 422)
     assert stored(sessions) == []
-    assert send(content=json_of(FITS)).status_code == 200
+    assert send(content=json_of(FITS)).status_code == 409, "it fits, and was never shown"
 
 
 def json_of(values):
@@ -157,17 +175,44 @@ def test_a_verdict_that_arrives_once_more_after_an_undo_stays_taken_back(session
     assert [judgement.verdict for judgement in stored(sessions)] == ["tie"]
 
 
-def test_a_verdict_on_a_pair_that_another_has_taken_over_is_kept_without_a_time(sessions):
-    queue_id = open_queue(sessions, judgements_per_pair=2)
+def test_a_verdict_on_a_pair_that_another_has_taken_over_is_refused_and_before_that_kept(sessions):
+    queue_id = open_queue(sessions, "a", "b", "c", "d")
     ana, ben = Visitor(sessions), Visitor(sessions, "Ben")
-    pair = ana.pair(queue_id)
+    late = ana.pair(queue_id)
+    expire_leases(sessions)
+    answer = ana.judge(queue_id, late, seconds=3.0)
+    assert answer.json()["is_stored"]
+    lost = answer.json()["pair"]
+    expire_leases(sessions)
+    taken_over = ben.pair(queue_id)
+    refused = ana.judge(queue_id, lost)
+    assert refused.status_code == 409
+    assert "look at it again" in refused.json()["detail"]
+    assert ben.judge(queue_id, taken_over).json()["is_stored"]
+    assert len(stored(sessions)) == 2
+
+
+def expire_leases(sessions):
     with sessions.begin() as session:
         session.execute(update(labels.Lease).values(expires_at=labels.Lease.shown_at))
-    assert ben.pair(queue_id) is not None
-    assert ana.judge(queue_id, pair, seconds=3.0).json()["is_stored"]
-    [judgement] = stored(sessions)
-    assert judgement.seconds is None
-    assert ben.judge(queue_id, ben.pair(queue_id)).json()["is_stored"]
+
+
+def test_a_verdict_on_a_pair_that_was_never_shown_to_this_person_is_refused(sessions):
+    queue_id = open_queue(sessions, "a", "b", "c", "d")
+    other = open_queue(sessions, "e", "f", "g", "h", name="other", prompt="who?")
+    ana, ben = Visitor(sessions), Visitor(sessions, "Ben")
+    pair, of_ben, elsewhere = ana.pair(queue_id), ben.pair(queue_id), ana.pair(other)
+    for queue, forged, status in (
+        (queue_id, of_ben, 409),
+        (queue_id, {**of_ben, "shown_at": pair["shown_at"]}, 409),
+        (queue_id, {**pair, "shown_at": "2026-01-01T00:00:00Z"}, 409),
+        (queue_id, {**pair, "shown_at": "2126-01-01T00:00:00Z"}, 409),
+        (queue_id, elsewhere, 404),
+        (other, pair, 404),
+    ):
+        assert ana.judge(queue, forged).status_code == status, forged
+    assert stored(sessions) == []
+    assert ana.judge(queue_id, pair).json()["is_stored"]
 
 
 def test_what_a_browser_keeps_is_marked_by_the_queue_its_database_and_the_secret(sessions):
@@ -176,7 +221,7 @@ def test_what_a_browser_keeps_is_marked_by_the_queue_its_database_and_the_secret
     marks = [mark_of(ana.http, queue_id) for queue_id in queues]
     assert mark_of(ana.http, queues[0]) == marks[0] != marks[1]
     elsewhere = TestClient(create_app(sessions, secret=SECRET + b"x", lease_s=600))
-    elsewhere.get("/sign-in", params={"token": sign_in_token(SECRET + b"x", "Ana")})
+    elsewhere.get("/sign-in", params={"token": sign_in_token(sessions, "Ana", SECRET + b"x")})
     assert mark_of(elsewhere, queues[0]) not in marks
     with sessions.begin() as session:
         session.execute(update(labels.Queue).values(created_at=labels.utc_now()))

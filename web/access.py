@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Cookie, Depends, HTTPException, Request
 
 from db.engine import Sessions
-from db.labels import judgements
-from models.labelling.records import AnnotatorIdentity
-from web.sign_in import signed_in_name
+from db.labels import sign_ins
+from web.attempts import FailedSignIns
+from web.sign_in import link_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +27,39 @@ class Site:
     secret: bytes
     lease_s: float
     on_labels: Callable[[], None]
+    failed_sign_ins: FailedSignIns
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who makes a request: the name their link proved, and their annotator's id."""
+    """Who makes a request: the name that their link was made for, and their annotator's id."""
 
     annotator_id: int
     name: str
 
 
-def get_site(request: Request) -> Site:
+async def get_site(request: Request) -> Site:
     """The site that the request's application serves."""
     return cast(Site, request.app.state.site)
 
 
 def get_person(site: Annotated[Site, Depends(get_site)], antipode: Annotated[str, Cookie()] = "") -> Person:
-    """The person whose token the cookie holds; whoever comes for the first time becomes an annotator.
+    """The person whose link gave the cookie.
 
     Raises:
-        HTTPException: 401 if there is no cookie or it proves no name.
+        HTTPException: 401 if there is no cookie, or its link has expired, was taken back or replaced.
     """
-    name = signed_in_name(site.secret, antipode)
-    if name is None:
-        raise HTTPException(401, "you are not signed in; open your own link again")
-    # A transaction of its own: what works on a queue must be the first in its transaction.
-    with site.sessions.begin() as session:
-        annotator_id = judgements.find_person(session, name)
-        return Person(annotator_id or judgements.add_annotator(session, AnnotatorIdentity("person", name)), name)
+    link_hash, now = link_of(site.secret, antipode), datetime.now(UTC)
+    with site.sessions() as session:
+        sign_in = None if link_hash is None else sign_ins.of_token(session, link_hash)
+    if sign_in is None or not sign_in.is_valid(now):
+        raise HTTPException(401, "you are not signed in (any more); open your own link again or ask for a new one")
+    if sign_ins.is_news(sign_in, now):
+        # A transaction of its own: what works on a queue must be the first in its transaction.
+        with site.sessions.begin() as session:
+            sign_ins.take_turn(session)
+            sign_ins.was_seen(session, sign_in, now)
+    return Person(sign_in.annotator_id, sign_in.name)
 
 
 CurrentSite = Annotated[Site, Depends(get_site)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,22 +18,28 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from db.engine import Session, Sessions, ping
-from db.labels import queues
+from db.labels import queues, sign_ins
 from web import labelling
 from web.access import CurrentPerson, CurrentSite, Site
+from web.attempts import FailedSignIns
 from web.guard import guard
 from web.labelling import QueueId
-from web.sign_in import sign_in_token, signed_in_name
+from web.sign_in import cookie_of, require_long, token_hash
 
 FOLDER = Path(__file__).parent
-COOKIE_AGE_S = 90 * 24 * 3600
+LONGEST_TOKEN = 200
 EXPLANATIONS = {
     401: (
         "Open this page with your own link",
         "Labels are kept under a name, so everyone signs in with a link of their own. "
-        "Ask the person who runs Antipode for yours (antipode web --annotators NAME prints it) and open it here.",
+        "It ends after some weeks, or when it is taken back. "
+        "Ask the person who runs Antipode for yours (antipode people --renew NAME prints a new one) and open it here.",
     ),
     404: ("There is nothing here", "No queue has this address. It may have been mistyped, or belong to another site."),
+    429: (
+        "Try again in a minute",
+        "Too many links that are not valid were opened from here. Nothing is wrong with yours.",
+    ),
 }
 TEMPLATES = Jinja2Templates(
     env=Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
@@ -43,16 +51,16 @@ def create_app(
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
-    `secret` proves people's links (`sign_in_token`); `lease_s`: for how many seconds a pair is kept for its person;
-    `on_labels` is called whenever labels were stored or taken back, and must return at once.
+    `secret` is behind people's links and cookies (`web.sign_in`); `lease_s`: for how many seconds a pair is kept for
+    its person; `on_labels` is called whenever labels were stored or taken back, and must return at once.
 
     Raises:
         ValueError: If the secret is too short.
     """
-    sign_in_token(secret, "anyone")  # fails now, not at the first request
+    require_long(secret)
     # FastAPI's own pages would need scripts from elsewhere.
     app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.site = Site(sessions, secret, lease_s, on_labels)
+    app.state.site = Site(sessions, secret, lease_s, on_labels, FailedSignIns())
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_unfit)
@@ -76,14 +84,26 @@ def sign_in(
     request: Request, site: CurrentSite, token: str = "", queue: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
 ) -> Response:
     """Take a person's link, give their browser a cookie, and move on to the link's queue, or to the choice of them."""
-    name = signed_in_name(site.secret, token)
-    if name is None:
-        raise HTTPException(401, "this link is not valid; ask for a new one")
+    address, now = request.client.host if request.client else "", datetime.now(UTC)
+    if wait_s := site.failed_sign_ins.wait_s(address):
+        headers = {"Retry-After": str(math.ceil(wait_s))}
+        raise HTTPException(429, f"too many links that are not valid; try again in {wait_s:.0f} s", headers)
+    with site.sessions() as session:
+        known = sign_ins.of_token(session, token_hash(token)) if len(token) <= LONGEST_TOKEN else None
+    if known is None or not known.is_valid(now):
+        site.failed_sign_ins.failed(address)
+        raise HTTPException(401, "this link is not valid (any more); ask for a new one")
     # A page that moves on by itself, not a redirect: after a click in a mail or a chat, browsers leave strict cookies
     # out on redirects, and the first page would greet the person as unknown.
-    response = _page(request, "signed_in.html", person=name, next_page=f"/queues/{queue}" if queue else "/")
-    is_secure = request.url.scheme == "https"
-    response.set_cookie("antipode", token, COOKIE_AGE_S, httponly=True, samesite="strict", secure=is_secure)
+    response = _page(request, "signed_in.html", person=known.name, next_page=f"/queues/{queue}" if queue else "/")
+    response.set_cookie(
+        "antipode",
+        cookie_of(site.secret, known.token_hash),
+        int((known.expires_at - now).total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
     return response
 
 
@@ -115,6 +135,7 @@ def _refuse(request: Request, error: Exception) -> Response:
         title, explanation = EXPLANATIONS[error.status_code]
         response = _page(request, "message.html", title=title, explanation=explanation)
         response.status_code = error.status_code
+        response.headers.update(error.headers or {})
         return response
     return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
 

@@ -37,21 +37,18 @@ def show_pair(queue_id: QueueId, site: CurrentSite, person: CurrentPerson) -> Qu
 def add_verdict(queue_id: QueueId, body: VerdictBody, site: CurrentSite, person: CurrentPerson) -> VerdictContent:
     """Store a verdict and answer with the next pair; the same verdict sent again changes nothing.
 
-    A verdict on the pair that the person holds must be of its present showing: the same sides, and given out since the
-    last undo. Of a pair that they do not hold (any more) the first verdict is stored, without a time.
+    It must be on the pair that the server has put before this person, with the sides it has shown since then.
     """
     _require_own_page(body, person)
     now = _now()
     with _changes(site) as session:
-        is_held = _is_held(session, queue_id, person, body)
         is_new = queues.record_verdict(
             session,
             queue_id,
             person.annotator_id,
-            pair=body.pair,
-            left_response_id=body.left_id,
+            showing=leases.Lease(body.pair, body.left_id, body.shown_at),
             verdict=body.verdict,
-            seconds=body.seconds if is_held else None,
+            seconds=body.seconds,
             now=now,
         )
         is_stored = is_new or _is_stored_verdict(session, person, body)
@@ -78,7 +75,9 @@ def undo(queue_id: QueueId, body: PersonBody, site: CurrentSite, person: Current
 
 def _require_own_page(body: PersonBody, person: Person) -> None:
     if body.person != person.name:
-        raise HTTPException(401, f"this page is {body.person}'s, the browser is now signed in as {person.name}; reload")
+        raise HTTPException(
+            401, f"somebody else opened this page, the browser is now signed in as {person.name}; reload"
+        )
 
 
 @contextmanager
@@ -93,17 +92,6 @@ def _changes(site: Site) -> Iterator[Session]:
         raise HTTPException(404, str(error)) from error
     except ValueError as error:
         raise HTTPException(409, str(error)) from error
-
-
-def _is_held(session: Session, queue_id: int, person: Person, body: VerdictBody) -> bool:
-    """Whether the pair lies before the person; a verdict on another showing of it is refused."""
-    leases.take_turn(session)
-    lease = leases.held_by(session, queue_id, person.annotator_id)
-    if lease is None or lease.pair != body.pair:
-        return False
-    if (lease.left_response_id, lease.shown_at) != (body.left_id, body.shown_at):
-        raise HTTPException(409, "the verdict is not on this pair as it lies before you now; look at it again")
-    return True
 
 
 def _is_stored_verdict(session: Session, person: Person, body: VerdictBody) -> bool:

@@ -8,6 +8,8 @@ import uvicorn
 from fastapi import FastAPI
 
 STOP_S = 5
+# A connection is closed by whoever waits longer: closed here, a request that is on its way in that moment is lost.
+KEPT_S = 120
 
 
 def make_server(app: FastAPI, *, host: str, port: int, proxies: Sequence[str] = ()) -> uvicorn.Server:
@@ -23,7 +25,9 @@ def make_server(app: FastAPI, *, host: str, port: int, proxies: Sequence[str] = 
         port=port,
         access_log=False,
         log_level="warning",
+        use_colors=False,  # its lines are escaped
         timeout_graceful_shutdown=STOP_S,
+        timeout_keep_alive=KEPT_S,
         server_header=False,
         forwarded_allow_ips=["127.0.0.1", "::1", *proxies],
     )

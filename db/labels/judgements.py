@@ -39,9 +39,14 @@ def add_annotator(session: Session, identity: AnnotatorIdentity) -> int:
     return session.scalars(select(labels.Annotator.id).filter_by(key=identity.key)).one()
 
 
+def find_annotator(session: Session, identity: AnnotatorIdentity) -> int | None:
+    """The id of this annotator, if it has ever judged."""
+    return session.scalar(select(labels.Annotator.id).filter_by(key=identity.key))
+
+
 def find_person(session: Session, name: str) -> int | None:
     """The id of the person of this name, if they have ever been let in or imported."""
-    return session.scalar(select(labels.Annotator.id).filter_by(key=AnnotatorIdentity("person", name).key))
+    return find_annotator(session, AnnotatorIdentity("person", name))
 
 
 def annotators(session: Session, ids: Collection[int] | None = None) -> dict[int, Annotator]:

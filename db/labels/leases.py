@@ -1,5 +1,7 @@
 """Leases: which pair of a queue lies before whom, and which side it shows. Sessions first, no commit.
 
+A verdict counts only on what lies before its annotator: without a lease there is nothing to judge.
+
 Whoever gives out, judges or takes back a pair takes a turn first, so that nothing here is ever decided on what another
 transaction is about to change.
 """
@@ -35,6 +37,7 @@ class OwnJudgement:
     id: int
     pair: PairKey
     left_response_id: int
+    is_skip: bool
 
 
 def take_turn(session: Session) -> None:
@@ -58,11 +61,18 @@ def held_by(session: Session, queue_id: int, annotator_id: int) -> Lease | None:
 
 
 def grant(session: Session, queue_id: int, annotator_id: int, lease: Lease, *, expires_at: datetime) -> None:
-    """Lease a pair to an annotator, whoever held it; they must hold no other of the queue."""
-    free(session, lease.pair)
+    """Lease a pair to an annotator from `lease.shown_at` on; they must hold no other of the queue.
+
+    Leases of the pair that have expired by then end, those of before the clock was set back, and the annotator's own in
+    other queues.
+    """
+    table = labels.Lease
+    is_over = (table.annotator_id == annotator_id) | (table.expires_at <= lease.shown_at)
+    is_over |= table.expires_at > _longest(expires_at)
+    session.execute(delete(table).where(of_pair(table, lease.pair), is_over))
     first_id, second_id = lease.pair
     session.execute(
-        insert(labels.Lease).values(
+        insert(table).values(
             first_response_id=first_id,
             second_response_id=second_id,
             queue_id=queue_id,
@@ -74,32 +84,27 @@ def grant(session: Session, queue_id: int, annotator_id: int, lease: Lease, *, e
     )
 
 
-def renew(session: Session, pair: PairKey, *, expires_at: datetime) -> None:
-    """Let the lease of a pair last until then."""
-    session.execute(update(labels.Lease).where(of_pair(labels.Lease, pair)).values(expires_at=expires_at))
+def renew(session: Session, queue_id: int, annotator_id: int, *, expires_at: datetime) -> None:
+    """Let the annotator's lease in a queue last until then."""
+    of_annotator = update(labels.Lease).filter_by(queue_id=queue_id, annotator_id=annotator_id)
+    session.execute(of_annotator.values(expires_at=expires_at))
 
 
-def free(session: Session, pair: PairKey, *, annotator_id: int | None = None) -> None:
-    """End the lease of a pair, if there is one; with an annotator, only theirs."""
-    ended = delete(labels.Lease).where(of_pair(labels.Lease, pair))
-    session.execute(ended if annotator_id is None else ended.filter_by(annotator_id=annotator_id))
+def free(session: Session, annotator_id: int, pair: PairKey) -> None:
+    """End the annotator's leases of a pair, if there are any."""
+    session.execute(delete(labels.Lease).where(of_pair(labels.Lease, pair)).filter_by(annotator_id=annotator_id))
 
 
 def next_free(
-    session: Session, queue_id: int, annotator_id: int, *, after: int, now: datetime
+    session: Session, queue_id: int, annotator_id: int, *, after: int, now: datetime, lease_s: float
 ) -> tuple[int, PairKey] | None:
-    """The first open pair beyond a position that the annotator has not judged and no one else holds; its position."""
-    table, lease = labels.QueuePair, labels.Lease
-    is_held = (
-        select(lease.annotator_id)
-        .where(
-            lease.first_response_id == table.first_response_id,
-            lease.second_response_id == table.second_response_id,
-            lease.annotator_id != annotator_id,
-            lease.expires_at > now,
-        )
-        .exists()
-    )
+    """The first open pair beyond a position that the annotator has not judged and no one else holds; its position.
+
+    A lease that lasts longer than one given now can was given before the clock was set back: it holds nothing.
+    """
+    table, longest = labels.QueuePair, _longest(until(now, lease_s))
+    holders = _held_by_others(annotator_id, table.first_response_id, table.second_response_id, now)
+    is_held = holders.where(labels.Lease.expires_at <= longest).exists()
     query = (
         select(table.position, table.first_response_id, table.second_response_id)
         .where(table.queue_id == queue_id, table.position > after, ~table.is_done)
@@ -111,6 +116,15 @@ def next_free(
     return None if row is None else (row[0], PairKey(row[1], row[2]))
 
 
+def has_room(session: Session, queue_id: int, annotator_id: int, pair: PairKey, *, now: datetime) -> bool:
+    """Whether a pair of a queue waits for one more verdict than it has and those that others may be about to give."""
+    table = labels.QueuePair
+    wanted = select(labels.Queue.judgements_per_pair).filter_by(id=queue_id).scalar_subquery()
+    query = select(wanted - table.judgement_count).where(table.queue_id == queue_id, of_pair(table, pair))
+    holders = session.execute(_held_by_others(annotator_id, *pair, now)).all()
+    return int(session.scalars(query).one()) > len(holders)
+
+
 def has_judged(session: Session, annotator_id: int, pair: PairKey) -> bool:
     """Whether an annotator has judged or skipped a pair, in whatever queue, or by an import."""
     return session.execute(_judgement_of(annotator_id, *pair).limit(1)).first() is not None
@@ -120,13 +134,13 @@ def newest_judgement(session: Session, queue_id: int, annotator_id: int) -> OwnJ
     """The judgement that an annotator gave last in a queue, a skip too."""
     table = labels.Judgement
     query = (
-        select(table.id, table.first_response_id, table.second_response_id, table.left_response_id)
+        select(table.id, table.first_response_id, table.second_response_id, table.left_response_id, table.verdict)
         .filter_by(annotator_id=annotator_id, queue_id=queue_id)
         .order_by(table.id.desc())
         .limit(1)
     )
     row = session.execute(query).one_or_none()
-    return None if row is None else OwnJudgement(row[0], PairKey(row[1], row[2]), row[3])
+    return None if row is None else OwnJudgement(row[0], PairKey(row[1], row[2]), row[3], row[4] == "skip")
 
 
 def cursor(session: Session, queue_id: int, annotator_id: int) -> int:
@@ -153,9 +167,24 @@ def until(now: datetime, lease_s: float) -> datetime:
     return now.astimezone(UTC) + timedelta(seconds=lease_s)
 
 
+def _longest(expires_at: datetime) -> datetime:
+    """When a lease given now expires at the latest: others may have read their clock while we waited our turn."""
+    return expires_at + timedelta(seconds=engine.LOCK_TIMEOUT_S)
+
+
 def of_pair(table: type[labels.Lease | labels.QueuePair | labels.Judgement], pair: PairKey) -> ColumnElement[bool]:
     """The condition that a row is about this pair."""
     return (table.first_response_id == pair.first_response_id) & (table.second_response_id == pair.second_response_id)
+
+
+def _held_by_others(annotator_id: int, first: Any, second: Any, now: datetime) -> Select[tuple[int]]:
+    table = labels.Lease
+    return select(table.annotator_id).where(
+        table.first_response_id == first,
+        table.second_response_id == second,
+        table.annotator_id != annotator_id,
+        table.expires_at > now,
+    )
 
 
 def _judgement_of(annotator_id: int, first: Any, second: Any) -> Select[tuple[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -147,15 +147,15 @@ def take_next(
     get_queue(session, queue_id)
     held_lease = leases.held_by(session, queue_id, annotator_id)
     if held_lease is not None and not leases.has_judged(session, annotator_id, held_lease.pair):
-        leases.renew(session, held_lease.pair, expires_at=leases.until(now, lease_s))
+        leases.renew(session, queue_id, annotator_id, expires_at=leases.until(now, lease_s))
         return _queued_pair(session, queue_id, held_lease)
     if held_lease is not None:
-        leases.free(session, held_lease.pair)
+        leases.free(session, annotator_id, held_lease.pair)
     position = leases.cursor(session, queue_id, annotator_id)
     utc = now.astimezone(UTC)
-    free_pair = leases.next_free(session, queue_id, annotator_id, after=position, now=utc)
+    free_pair = leases.next_free(session, queue_id, annotator_id, after=position, now=utc, lease_s=lease_s)
     if free_pair is None and position > 0:
-        free_pair = leases.next_free(session, queue_id, annotator_id, after=0, now=utc)
+        free_pair = leases.next_free(session, queue_id, annotator_id, after=0, now=utc, lease_s=lease_s)
     if free_pair is None:
         return None
     position, pair = free_pair
@@ -171,35 +171,37 @@ def record_verdict(
     queue_id: int,
     annotator_id: int,
     *,
-    pair: PairKey,
-    left_response_id: int,
+    showing: leases.Lease,
     verdict: ShownVerdict,
     seconds: float | None,
     now: datetime,
 ) -> bool:
-    """Store a person's verdict on a pair as they saw it, and end their lease even if it has expired.
+    """Store a person's verdict on the pair that lies before them, and end their lease even if it has expired.
 
     Every queue that holds the pair counts it; `seconds` is at most the time since they were given the pair. Returns
     False if they have judged or skipped it already (a double click, another queue): their first verdict stays.
 
     Raises:
         LookupError: If there is no such queue, or the pair is not in it.
-        ValueError: If no person can give this verdict, or the response on the left is none of the pair.
+        ValueError: If no person can give this verdict, or the pair does not lie before them with these sides since
+            that time: it never did, was given to somebody else, or was taken back and shown anew.
     """
     if verdict not in PERSON_VERDICTS:
         raise ValueError(f"a person's verdict must be one of {', '.join(PERSON_VERDICTS)}, got {verdict!r}")
-    judgement = as_judgement(pair, left_response_id, Opinion(verdict), seconds=seconds)
     leases.take_turn(session)
-    _position(session, queue_id, pair)
+    _position(session, queue_id, showing.pair)
     held_lease = leases.held_by(session, queue_id, annotator_id)
-    if held_lease is not None and held_lease.pair == pair and seconds is not None:
-        since_shown_s = max((now - held_lease.shown_at).total_seconds(), 0.0)
-        judgement = replace(judgement, seconds=min(seconds, since_shown_s))
-    leases.free(session, pair, annotator_id=annotator_id)
-    if leases.has_judged(session, annotator_id, pair):
+    is_judged = leases.has_judged(session, annotator_id, showing.pair)
+    if not is_judged and held_lease != showing:
+        raise ValueError("the verdict is not on the pair as it lies before you now; look at it again")
+    leases.free(session, annotator_id, showing.pair)
+    if is_judged:
         return False
+    if seconds is not None:
+        seconds = min(seconds, max((now - showing.shown_at).total_seconds(), 0.0))
+    judgement = as_judgement(showing.pair, showing.left_response_id, Opinion(verdict), seconds=seconds)
     add_judgements(session, annotator_id, [judgement], queue_id=queue_id)
-    _pair_changed(session, pair)
+    _pair_changed(session, showing.pair)
     return True
 
 
@@ -208,24 +210,28 @@ def undo_last(
 ) -> QueuedPair | None:
     """Take back the annotator's newest judgement in this queue and lease them its pair as they saw it.
 
-    The pair they hold is freed and comes next. Someone else who holds the pair taken back loses the lease, but can
-    still give their verdict. None if there is nothing to undo.
+    The pair they hold is freed and comes next. Someone else who holds the pair taken back goes on holding it: it was
+    given to them beside the judgement, so there is room for both. None if there is nothing to undo.
 
     Raises:
         LookupError: If there is no such queue.
+        ValueError: If it was a skip and others have judged or hold the pair as often as it is wanted.
     """
     leases.take_turn(session)
     get_queue(session, queue_id)
     judged = leases.newest_judgement(session, queue_id, annotator_id)
     if judged is None:
         return None
+    utc = now.astimezone(UTC)
+    if judged.is_skip and not leases.has_room(session, queue_id, annotator_id, judged.pair, now=utc):
+        raise ValueError("the pair that you skipped has gone to somebody else; your skip stays")
     pair = remove_judgement(session, judged.id)
     _pair_changed(session, pair)
     held_lease = leases.held_by(session, queue_id, annotator_id)
     if held_lease is not None:
-        leases.free(session, held_lease.pair)
+        leases.free(session, annotator_id, held_lease.pair)
         leases.set_cursor(session, queue_id, annotator_id, _position(session, queue_id, held_lease.pair) - 1)
-    lease = leases.Lease(pair, judged.left_response_id, now.astimezone(UTC))
+    lease = leases.Lease(pair, judged.left_response_id, utc)
     leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
     return _queued_pair(session, queue_id, lease)
 

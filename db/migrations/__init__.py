@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 
+from db.engine import Session, alone
+
 if TYPE_CHECKING:
     from alembic.config import Config
 
@@ -16,14 +18,27 @@ VERSIONS = Path(__file__).parent / "versions"
 
 
 class DatabaseOutdatedError(RuntimeError):
-    """The database was made by another version of Antipode."""
+    """Another version of Antipode, or something else, made the database. The message says it, and what to do."""
+
+
+class DatabaseBusyError(RuntimeError):
+    """Somebody works on the database."""
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, and the views with it: all or nothing, one process at a time."""
+    """Bring the schema up to `revision`, and the views with it: all or nothing, one process at a time.
+
+    Raises:
+        DatabaseOutdatedError: If a newer version made the database, or something else.
+        DatabaseBusyError: If a run is being worked on.
+    """
     from alembic import command
 
     with _locked(engine) as connection:
+        if (found_revision := revision_of(connection)) not in known_revisions():
+            _require_empty(connection, found_revision)
+        else:
+            _require_idle(engine, connection)
         command.upgrade(_config(connection), revision)
 
 
@@ -49,7 +64,8 @@ def require_current(engine: Engine) -> None:
 
     with _locked(engine) as connection:
         found_revision = revision_of(connection)
-        if not inspect(connection).get_table_names():
+        if found_revision not in known_revisions():
+            _require_empty(connection, found_revision)
             command.upgrade(_config(connection), "head")
         elif found_revision != newest:  # else another process has just made it
             raise DatabaseOutdatedError(
@@ -74,6 +90,30 @@ def revision_of(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return revision
+
+
+def _require_empty(connection: Connection, found_revision: str | None) -> None:
+    """Refuse to make tables beside those of something else, or of a version that is not known here."""
+    if found_revision is not None:
+        raise DatabaseOutdatedError(
+            f"the database is at schema revision {found_revision}, which a newer version of Antipode made, this one "
+            f"knows {newest_revision()}; install that version"
+        )
+    if set(inspect(connection).get_table_names()) - {"alembic_version"}:
+        raise DatabaseOutdatedError(
+            "the database holds tables of something else; name an empty one in ANTIPODE_DATABASE_URL"
+        )
+
+
+def _require_idle(engine: Engine, connection: Connection) -> None:
+    """Refuse to change tables under the hands of a run, which would fail at its next step."""
+    for run_id in connection.scalars(text("SELECT id FROM runs WHERE status = 'running' ORDER BY id")).all():
+        with alone(Session(engine), f"run {run_id}") as is_free:
+            if not is_free:
+                raise DatabaseBusyError(
+                    f"run {run_id} is being worked on; stop it, and the labelling page and workers too, then run: "
+                    "antipode upgrade"
+                )
 
 
 @contextmanager

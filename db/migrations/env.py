@@ -1,10 +1,14 @@
-"""Run by Alembic. Views are not migrated: they are dropped before a migration and made anew after it."""
+"""Run by Alembic. Views are not migrated: they are dropped before a migration and made anew after it.
+
+So are the rights of the role that reads them.
+"""
 
 from __future__ import annotations
 
 from alembic import context
 from sqlalchemy import Connection, text
 
+from db.reading_role import make_reader
 from db.schema.policies import Policy
 from db.schema.views import VIEWS
 
@@ -18,6 +22,7 @@ def _migrate(connection: Connection) -> None:
     if context.get_context().get_current_revision() == newest:
         for name, query in VIEWS.items():
             connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+        make_reader(connection)
 
 
 _migrate(context.config.attributes["connection"])

@@ -144,18 +144,35 @@ class QueueMember(Base):
 
 
 class Lease(Base):
-    """A pair that lies before an annotator now: nobody else gets it until it is judged or the lease expires."""
+    """A pair that lies before an annotator: nobody else gets it until it is judged or the lease expires.
+
+    It lies before two only after an undo, where the queue waits for both of their verdicts.
+    """
 
     __tablename__ = "leases"
-    __table_args__ = (UniqueConstraint("queue_id", "annotator_id"),)
+    __table_args__ = (Index("ix_leases_pair", "first_response_id", "second_response_id"),)
 
-    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
-    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
-    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
-    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"))
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), primary_key=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
     left_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
     shown_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+class SignIn(Base):
+    """A person's sign-in link, the newest alone: issues count up. Of its token only the SHA-256 is here."""
+
+    __tablename__ = "sign_ins"
+
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), primary_key=True)
+    issue: Mapped[int]
+    token_hash: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    is_revoked: Mapped[bool]
+    seen_at: Mapped[datetime | None]
 
 
 class Snapshot(Base):

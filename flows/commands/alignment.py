@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
+from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
 from flows.terminal.policies import show_evaluation, show_policy, show_protocol
 from tasks.config.alignment import AlignConfig
@@ -18,11 +19,16 @@ from tasks.settings import Settings
 class Align(AlignConfig):
     """Train a policy on preferences: SFT, then DPO, IPO, ORPO, ASFT. Resumes where it stopped; trains nothing twice."""
 
+    dry_run: DryRun = False
+
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.alignment.choices import check_alignment
 
-        config, settings = AlignConfig.model_validate(self.model_dump()), Settings()
+        config, settings = AlignConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        if self.dry_run:
+            _show_estimate(config, settings)
+            return
         check_alignment(config, settings)
         prepare_prefect()
         from flows.align import align
@@ -33,11 +39,16 @@ class Align(AlignConfig):
 class LdAlign(LdAlignConfig):
     """Align without labels, in rounds on golden responses: LD-Align, or SPIN (--preset spin)."""
 
+    dry_run: DryRun = False
+
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.alignment.choices import check_alignment
 
-        config, settings = LdAlignConfig.model_validate(self.model_dump()), Settings()
+        config, settings = LdAlignConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        if self.dry_run:
+            _show_estimate(config, settings)
+            return
         check_alignment(config, settings)
         prepare_prefect()
         from flows.ld_align import ld_align
@@ -79,3 +90,10 @@ class Questions(QuestionsConfig):
 
         config = QuestionsConfig.model_validate(self.model_dump(exclude={"file"}))
         show_protocol(ask_questions(self.file, config, Settings()))
+
+
+def _show_estimate(config: AlignConfig | LdAlignConfig, settings: Settings) -> None:
+    from flows.terminal.estimates import show_estimate
+    from tasks.alignment.estimate import estimate_alignment
+
+    show_estimate(estimate_alignment(config, settings))

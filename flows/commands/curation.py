@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
 from flows.terminal.tables import show_import
 from tasks.config.curation import CurateConfig
@@ -28,11 +29,19 @@ class Import(ImportConfig):
 class Curate(CurateConfig):
     """Generate, embed, select: one curation run. The same command again goes on where a stopped run was."""
 
+    dry_run: DryRun = False
+
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.curation.choices import check_curation
 
-        config, settings = CurateConfig.model_validate(self.model_dump()), Settings()
+        config, settings = CurateConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        if self.dry_run:
+            from flows.terminal.estimates import show_estimate
+            from tasks.curation.estimate import estimate_curation
+
+            show_estimate(estimate_curation(config, settings))
+            return
         check_curation(config, settings)
         prepare_prefect()
         from flows.curate import curate

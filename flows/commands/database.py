@@ -1,8 +1,12 @@
-"""The commands that ask the database, copy it and bring it back: sql, backup, restore; and what they print."""
+"""The commands about what is stored: sql, backup, restore, vectors; and what they print."""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -11,18 +15,21 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from db.backups import Copied, back_up, restore
 from db.read_only import Answer, Cell, ask
-from flows.terminal.failures import shown_url
+from flows.terminal.failures import fail, shown_url
 from flows.terminal.table_files import TableRows, check_output, write_table
 from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
+from flows.terminal.vectors import show_vectors
 from models.records import shortened
+from tasks.console import cell
 from tasks.settings import Settings
+from tasks.terminal import printable, show
 
 COUNTED_ROWS = 100_000
 CELL_WIDTH, NARROWEST_CELL = 60, 8
+GRACE_S = 2.0
 STDIN = "-"
 
 
@@ -33,12 +40,20 @@ class Sql(BaseModel):
     limit: int | None = Field(None, ge=1, description="At most so many rows. A table shows 20 unless told otherwise.")
     format: Literal["table", "jsonl", "csv", "parquet"] = Field("table", description="How to write them.")
     output: Path | None = Field(None, description="File to write; empty: the terminal.")
+    timeout_s: float = Field(
+        60.0, gt=0, le=86_400, description="Seconds until it is given up, writing included (0 to 86,400)."
+    )
 
     def cli_cmd(self) -> None:
         """Run the command."""
         statement = sys.stdin.read() if self.statement == STDIN else self.statement
         check_output(self.format, self.output)
-        with ask(statement, Settings().database) as answer:
+        with (
+            _ended_after(self.timeout_s + GRACE_S),
+            ask(statement, Settings().database, timeout_s=self.timeout_s) as answer,
+        ):
+            if answer.warning is not None:
+                fail(answer.warning, status=0)
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)
             else:
@@ -65,23 +80,70 @@ class Restore(BaseModel):
         _print_copy(restore(self.file, Settings().database), f"{self.file} is restored in {shown_url(Settings())}")
 
 
+class Vectors(BaseModel):
+    """Check that the vectors on disk are those that were written; have damaged ones embedded anew."""
+
+    action: CliPositionalArg[Literal["check"]] = Field(description="What to do: check.")
+    run: str | None = Field(None, description="Only the vectors of this run (id, name or `last`); empty: all.")
+    repair: bool = Field(False, description="Forget the shards that are missing or damaged; a run embeds them anew.")
+    lost: bool = Field(False, description="With --repair: also where not one shard is left of a folder.")
+
+    def cli_cmd(self) -> None:
+        """Run the command; exit status 1 if something is broken and stays so."""
+        from tasks.curation.vectors import check_vectors, forget_broken
+        from tasks.reports.run_queries import find_run
+
+        settings = Settings()
+        checks = check_vectors(settings, find_run(self.run, settings) if self.run else None)
+        for check in checks:
+            show_vectors(check)
+        broken = [check for check in checks if check.missing or check.damaged]
+        if not broken:
+            show("all vectors are as they were written")
+        elif self.repair:
+            forgotten = list(forget_broken(broken, settings, are_lost=self.lost))
+            show(
+                f"forgotten: {len(forgotten):,} shards with the vectors of {sum(count for _, count in forgotten):,} "
+                "responses\nNext: give the command of the run again, which embeds them anew"
+            )
+        else:
+            show("Next: bring the folder back, or have them embedded anew: antipode vectors check --repair")
+            sys.exit(1)
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """End the process if it is still there: within one function of its own, such as instr, SQLite looks at no clock."""
+
+    def end() -> None:
+        os._exit(fail("the question was given up within a single function; narrow it down", status=1))
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _print_copy(copied: Copied, message: str) -> None:
-    print(f"{message}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
-    print(
+    show(f"{message}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
+    show(
         f"Vectors, policies and reports are files in {Settings().artifact_root.resolve()} (ANTIPODE_ARTIFACT_ROOT); "
         "they need a copy of their own"
     )
     if copied.outdated:
-        print(f"Next: antipode upgrade ({copied.outdated})")
+        show(f"Next: {copied.outdated}")
 
 
 def _show(answer: Answer, limit: int) -> None:
     """Print a table of the first rows; further rows are counted up to COUNTED_ROWS."""
-    rows = list(islice(answer.rows, limit))
+    rows = [[_cut(value) for value in row] for row in islice(answer.rows, limit)]
     more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
     console = make_console()
     figures = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(answer.columns))]
-    cells = [[shortened(_cell(cell), CELL_WIDTH) for cell in row] for row in rows]
+    cells = [[printable(shortened(_text(value), CELL_WIDTH)) for value in row] for row in rows]
     widths = [max(len(row[at]) for row in (answer.columns, *cells)) for at in range(len(answer.columns))]
     room = console.width - CELL_PADDING * len(widths)
     room -= sum(width for width, is_figure in zip(widths, figures, strict=True) if is_figure)
@@ -92,19 +154,24 @@ def _show(answer: Answer, limit: int) -> None:
         for name, width, is_figure in zip(answer.columns, widths, figures, strict=True):
             least = width if is_figure else NARROWEST_CELL
             justify: Literal["right", "left"] = "right" if is_figure else "left"
-            table.add_column(Text(name), justify=justify, min_width=least, no_wrap=is_figure, overflow="ellipsis")
+            table.add_column(cell(name), justify=justify, min_width=least, no_wrap=is_figure, overflow="ellipsis")
         for row in cells:
-            table.add_row(*map(Text, row))
+            table.add_row(*map(cell, row))
         console.print(table)
     total = f"{len(rows) + more:,}" if more < COUNTED_ROWS else f"more than {COUNTED_ROWS:,}"
-    print(f"{len(rows):,} of {total} rows; all: --format jsonl" if more else _rows(len(rows)))
+    show(f"{len(rows):,} of {total} rows; all: --format jsonl" if more else _rows(len(rows)))
 
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _cell(cell: Cell) -> str:
-    if cell is None:
+def _cut(value: Cell) -> Cell:
+    """No more of a text than may be shown: a cell can be large."""
+    return value[: 100 * CELL_WIDTH] if isinstance(value, str) else value
+
+
+def _text(value: Cell) -> str:
+    if value is None:
         return ""
-    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from tasks.config.alignment import AlignConfig
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
 from tasks.settings import Settings
+from tasks.terminal import show
 
 PROMPTS = 256
 ALIGNED_FROM = 64
@@ -72,7 +73,7 @@ def _remake_model() -> None:
 
     with step_progress("demo model", "training steps") as on_step:
         make_demo_model(MODEL_FOLDER, progress=on_step)
-    print(f"made anew: {MODEL_FOLDER}\nNext: antipode demo")
+    show(f"made anew: {MODEL_FOLDER}\nNext: antipode demo")
 
 
 def _curate(config: CurateConfig) -> int:

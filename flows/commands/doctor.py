@@ -16,7 +16,7 @@ from operator import itemgetter
 from pydantic import BaseModel, Field
 
 from flows.terminal.failures import DEBUG_VARIABLE
-from tasks.doctor import database, machine
+from tasks.doctor import artifacts, database, machine
 from tasks.doctor.devices import (
     NVIDIA_SMI_TIMEOUT_S,
     TORCH_TIMEOUT_S,
@@ -30,6 +30,7 @@ from tasks.doctor.machine import Finding
 from tasks.doctor.models import model_findings, server_findings
 from tasks.doctor.prefect_server import prefect_address, prefect_findings
 from tasks.settings import Settings
+from tasks.terminal import show
 
 CHECK_LIMIT_S = 20
 TORCH_LIMIT_S = TORCH_TIMEOUT_S + NVIDIA_SMI_TIMEOUT_S
@@ -56,12 +57,12 @@ class Doctor(BaseModel):
         """Run the command; exit status 1 if there is a problem."""
         levels = []
         for group, findings in groupby(run_checks(self.checks(Settings())), key=itemgetter(0)):
-            print(group)
+            show(group)
             for _, finding in findings:
                 levels.append(finding.level)
                 show_finding(finding)
         problems, warnings = levels.count("problem"), levels.count("warning")
-        print(f"{len(levels)} checks: problems {problems}, warnings {warnings}")
+        show(f"{len(levels)} checks: problems {problems}, warnings {warnings}")
         sys.exit(1 if problems else 0)
 
     def checks(self, settings: Settings) -> list[Check]:
@@ -74,6 +75,7 @@ class Doctor(BaseModel):
             Check("machine", partial(machine.disk_findings, settings.artifact_root)),
             Check("machine", machine.memory_findings),
             Check("database", partial(database.database_findings, settings)),
+            Check("database", partial(artifacts.artifact_findings, settings)),
             Check("Prefect", lambda: prefect_findings(*prefect_address())),
             Check("ports", partial(database.page_port_findings, self.page_port)),
             Check("ports", partial(database.prefect_port_findings, self.prefect_port)),
@@ -105,9 +107,9 @@ def run_checks(checks: Sequence[Check]) -> Iterator[tuple[str, Finding]]:
 
 def show_finding(finding: Finding) -> None:
     """Print a line, and a second one that says what to do."""
-    print(f"  {finding.level:<9}{finding.name}: {finding.text}")
+    show(f"  {finding.level:<9}{finding.name}: {finding.text}")
     if finding.advice:
-        print(f"{'':11}do: {finding.advice}")
+        show(f"{'':11}do: {finding.advice}")
 
 
 def _without_failure(check: Check) -> list[Finding]:

@@ -6,6 +6,7 @@ import getpass
 
 from pydantic import Field
 
+from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
 from flows.terminal.labels import serve_page, show_labels
 from tasks.config.exchange import PairsConfig
@@ -16,11 +17,19 @@ from tasks.settings import Settings
 class Label(LabelConfig):
     """Have a judge, a reward model, a data set or the demo's rubric label selected pairs. Resumes where it stopped."""
 
+    dry_run: DryRun = False
+
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.labels.choices import check_labelling
 
-        config, settings = LabelConfig.model_validate(self.model_dump()), Settings()
+        config, settings = LabelConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        if self.dry_run:
+            from flows.terminal.estimates import show_estimate
+            from tasks.labels.estimate import estimate_labelling
+
+            show_estimate(estimate_labelling(config, settings))
+            return
         check_labelling(config, settings)
         prepare_prefect()
         from flows.label import label
@@ -42,7 +51,7 @@ class Web(PairsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.labels.people import page_secret, person
+        from tasks.labels.people import person
         from tasks.progress import say
 
         settings = Settings()
@@ -50,8 +59,7 @@ class Web(PairsConfig):
         people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         if len(people) < self.judgements_per_pair:
             say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")
-        secret = page_secret(settings)
-        serve_page(queue_id, people, self.host, self.port, secret=secret, next_step=next_step, proxies=self.proxies)
+        serve_page(queue_id, people, self.host, self.port, next_step=next_step, proxies=self.proxies)
 
     def _queue(self, settings: Settings) -> tuple[int | None, str]:
         """Open or find the queue to serve (None: every queue); return its id and the next step for its labels."""

@@ -7,6 +7,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.terminal.policies import show_benchmarks, show_policies
 from tasks.settings import Settings
+from tasks.terminal import show
 
 
 class Benchmarks(BaseModel):
@@ -47,8 +48,8 @@ class Promote(BaseModel):
         from tasks.evaluation.promotion import promote
 
         reason = promote(self.policy, is_forced=self.force, settings=Settings())
-        print(f"policy {self.policy} is in use: {reason}")
-        print("Next: antipode curate --model.name promoted")
+        show(f"policy {self.policy} is in use: {reason}")
+        show("Next: antipode curate --model.name promoted")
 
 
 class Rollback(BaseModel):
@@ -59,4 +60,4 @@ class Rollback(BaseModel):
         from tasks.evaluation.promotion import roll_back
 
         removed, in_use = roll_back(Settings())
-        print(f"policy {removed} is out of use; in use now: {'none' if in_use is None else f'policy {in_use}'}")
+        show(f"policy {removed} is out of use; in use now: {'none' if in_use is None else f'policy {in_use}'}")

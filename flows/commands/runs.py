@@ -11,6 +11,7 @@ from pydantic_settings import CliPositionalArg
 from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, write_pairs
 from models.records import Strategy
 from tasks.settings import Settings
+from tasks.terminal import show
 
 Format = Literal["table", "jsonl", "csv", "parquet"]
 
@@ -67,7 +68,7 @@ class Report(BaseModel):
         from tasks.reports.run_page import write_run_report
         from tasks.reports.run_queries import find_run
 
-        print(write_run_report(find_run(self.run, Settings()), Settings()))
+        show(str(write_run_report(find_run(self.run, Settings()), Settings())))
 
 
 class Upgrade(BaseModel):
@@ -79,4 +80,4 @@ class Upgrade(BaseModel):
         from db.migrations import upgrade
 
         upgrade(make_engine(Settings().database))
-        print("the database is at the newest schema")
+        show("the database is at the newest schema")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from flows.processes.engine import quiet_prefect, require_home
 from flows.terminal.tables import show_service
 from tasks.settings import Settings
+from tasks.terminal import show
 
 
 class Up(BaseModel):
@@ -47,9 +48,18 @@ class Up(BaseModel):
             people=people,
             nightly=self.nightly,
             model=model,
-            on_ready=lambda: show_service(self.prefect_port, self.page_port, people, Settings()),
+            on_ready=lambda: self._show(people),
         )
-        print("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
+        show("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
+
+    def _show(self, people: list[str]) -> None:
+        from flows.terminal.people import link_lines
+        from tasks.database import open_database
+
+        address = f"http://127.0.0.1:{self.page_port}"
+        with open_database(Settings()) as sessions:
+            links = link_lines(sessions, people, Settings(), address=address)
+        show_service(self.prefect_port, self.page_port, links, Settings())
 
 
 class Deploy(BaseModel):
@@ -61,8 +71,8 @@ class Deploy(BaseModel):
         from flows.service.deploying import deploy
 
         names = deploy()
-        print("\n".join(names))
-        print("Next: antipode worker")
+        show("\n".join(names))
+        show("Next: antipode worker")
 
 
 class Worker(BaseModel):

@@ -48,6 +48,7 @@ def quiet_prefect() -> None:
     """
     for name, value in (
         ("PREFECT_LOGGING_LEVEL", "CRITICAL"),
+        ("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL"),
         ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
         ("DO_NOT_TRACK", "1"),
     ):

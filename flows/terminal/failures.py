@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.records import shortened
 from tasks.settings import Settings
+from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+_NOT_TYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COMMAND_LINE_MODEL = "Antipode"
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
 
 def fail(line: str, *, status: int) -> int:
     """Print one line to stderr and return the exit status."""
-    print(f"antipode: {line}", file=sys.stderr)
+    show(f"antipode: {line}", file=sys.stderr)
     return status
+
+
+def argument_line(arguments: Sequence[str]) -> str | None:
+    """What is wrong with the first argument that cannot be one: bytes that are not UTF-8, control characters."""
+    for number, argument in enumerate(arguments, start=1):
+        option = argument.partition("=")[0] if argument.startswith("-") else ""  # argparse prints it as it is
+        if _NOT_TYPED.search(argument) or printable(option) != option:
+            return f"argument {number} holds a control character, or a byte that is not UTF-8: {argument[:200]!r}"
+    return None
 
 
 def validation_line(error: ValidationError) -> str:
@@ -29,7 +42,7 @@ def validation_line(error: ValidationError) -> str:
     # In the command line's own model the first part is the command; a configuration made by a command has none.
     name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
     message = fault["msg"].removeprefix("Value error, ")
-    value = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+    value = "" if fault["type"] == "value_error" else f", got {shortened(repr(fault['input']), 200)}"
     return f"{'--' + name + ': ' if name else ''}{message}{value}"
 
 
@@ -39,13 +52,15 @@ def error_line(error: Exception) -> str:
         raise error
     if "sqlalchemy" in sys.modules and (line := _database_line(error)) is not None:
         return line
+    if "httpx" in sys.modules and (line := _server_line(error)) is not None:
+        return line
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     is_expected = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
     return message if is_expected else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
 
 
 def _database_line(error: Exception) -> str | None:
-    from db.engine import fault_of
+    from db.engine import fault_of, unwritable
 
     fault = fault_of(error)
     if fault is None:
@@ -54,9 +69,28 @@ def _database_line(error: Exception) -> str | None:
     if not fault.is_unusable:
         return f"database {shown_url(Settings())}: {reason}"
     hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
+    if "is full" in reason or "disk I/O" in reason or "No space left" in reason:
+        hint = "; make room on its disk, then give the command again"
     if "unable to open" in reason or "readonly" in reason:
         hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
+        if places := unwritable(Settings().database):
+            hint = f"; let this user write to {' and '.join(map(str, places))}"
     return f"database {shown_url(Settings())} cannot be used: {reason}{hint}"
+
+
+def _server_line(error: Exception) -> str | None:
+    """A Prefect server that is gone: engines and judges have failures of their own, which name their server."""
+    from httpx import TransportError
+
+    if not isinstance(error, TransportError) or "prefect" not in sys.modules:
+        return None
+    from tasks.doctor.database import shown_address
+
+    address = shown_address(os.environ.get("PREFECT_API_URL", "its address"))
+    return (
+        f"Prefect's server at {address} does not answer ({error}); what is stored stays: start it, or name another in "
+        "PREFECT_API_URL (none: a temporary one), and give the same command again"
+    )
 
 
 def shown_url(settings: Settings) -> str:

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flows.terminal.tables import rejected_line
 from models.records import shortened
 from tasks.settings import Settings
+from tasks.terminal import show
 
 if TYPE_CHECKING:
     from models.exchange.label_files import WrittenPairs
@@ -30,20 +32,20 @@ def show_labels(run_id: int, settings: Settings) -> None:
     end = label_end(run_id, settings)
     run = f"--run {end.labelled_run_id}"
     if end.annotator is None:
-        print(f"{end.pairs:,} different pairs of run {end.labelled_run_id} wait for people\nNext: antipode web {run}")
+        show(f"{end.pairs:,} different pairs of run {end.labelled_run_id} wait for people\nNext: antipode web {run}")
         return
-    print(f"{end.annotator}: {end.judged:,} of {end.pairs:,} different pairs of run {end.labelled_run_id} judged")
-    print(f"  new verdicts: {_counts(end.verdicts)}")
+    show(f"{end.annotator}: {end.judged:,} of {end.pairs:,} different pairs of run {end.labelled_run_id} judged")
+    show(f"  new verdicts: {_counts(end.verdicts)}")
     if end.requests:
-        print(f"  {end.requests:,} requests" + (f", cost {end.cost:,.4f}" if end.cost else ""))
+        show(f"  {end.requests:,} requests" + (f", cost {end.cost:,.4f}" if end.cost else ""))
     if end.unparsed_reply is not None:
         reply = shortened(end.unparsed_reply, WIDTH_OF_A_REPLY)
-        print(f"  a reply without a verdict: {reply!r}; raise --judge.max_tokens, or for vLLM --judge.is_constrained")
-    print(f"  preferences by majority of all annotators: {_counts(end.outcomes)}")
+        show(f"  a reply without a verdict: {reply!r}; raise --judge.max_tokens, or for vLLM --judge.is_constrained")
+    show(f"  preferences by majority of all annotators: {_counts(end.outcomes)}")
     if end.outcomes:
-        print(f"Next: antipode quality {run}\n      antipode export preferences.jsonl {run}")
+        show(f"Next: antipode quality {run}\n      antipode export preferences.jsonl {run}")
     else:
-        print(f"Next: another annotator, such as you: antipode web --run {end.labelled_run_id}")
+        show(f"Next: another annotator, such as you: antipode web --run {end.labelled_run_id}")
 
 
 def serve_page(
@@ -52,7 +54,6 @@ def serve_page(
     host: str,
     port: int,
     *,
-    secret: bytes,
     next_step: str,
     proxies: Sequence[str] = (),
 ) -> None:
@@ -60,60 +61,60 @@ def serve_page(
 
     At the end `next_step` is printed. A Prefect server that is named gets an event when labels are enough to train on.
     """
+    from flows.terminal.people import link_lines
     from tasks.database import open_database
+    from tasks.labels.people import page_secret
     from tasks.service.label_events import LabelWatch
     from web.app import create_app
     from web.server import make_server
-    from web.sign_in import sign_in_token
 
-    with open_database(Settings()) as sessions:
+    with open_database(Settings(), keeps_connections=True) as sessions:
         on_labels = LabelWatch(Settings()).labels_came if "PREFECT_API_URL" in os.environ else _nobody_waits
-        app = create_app(sessions, secret=secret, lease_s=LEASE_S, on_labels=on_labels)
+        app = create_app(sessions, secret=page_secret(Settings()), lease_s=LEASE_S, on_labels=on_labels)
         listening = _listen(host, port)
-        address = (Settings().page_url or _address(host, port)).rstrip("/")
-        print("Labelling page; each link is one person's, who opens it signs in by it:")
-        for name in people:
-            queue = "" if queue_id is None else f"&queue={queue_id}"
-            print(f"  {name}: {address}/sign-in?token={sign_in_token(secret, name)}{queue}")
+        address = Settings().page_url or _address(host, port)
+        show("Labelling page; each link is one person's, who opens it signs in by it:")
+        for line in link_lines(sessions, people, Settings(), address=address, queue_id=queue_id):
+            show(f"  {line}")
         if host not in LOOPBACK:
-            print("The page answers other machines, without encryption: put a TLS proxy before it.", file=sys.stderr)
-        print("Ctrl-C stops it; nothing is lost.", flush=True)
+            show("The page answers other machines, without encryption: put a TLS proxy before it.", file=sys.stderr)
+        show("Ctrl-C stops it; nothing is lost.", flush=True)
         with suppress(KeyboardInterrupt):
             make_server(app, host=host, port=port, proxies=proxies).run(sockets=[listening])
-    print(f"stopped; labels are stored. Next: {next_step}")
+    show(f"stopped; labels are stored. Next: {next_step}")
 
 
 def show_export(result: ExportResult) -> None:
     """Print what was exported and what made no row."""
     snapshot = result.snapshot
-    print(f"{snapshot.row_count:,} of {result.pair_count:,} pairs in {result.path} (snapshot {snapshot.id})")
+    show(f"{snapshot.row_count:,} of {result.pair_count:,} pairs in {result.path} (snapshot {snapshot.id})")
     for reason, count in result.left_out.items():
-        print(f"  not in it: {count:,} {reason}")
-    print(f"  content hash {snapshot.content_hash}")
+        show(f"  not in it: {count:,} {reason}")
+    show(f"  content hash {snapshot.content_hash}")
 
 
 def show_exported_pairs(written: WrittenPairs, tool: str) -> None:
     """Print what was written for a labelling tool and how labels come back."""
-    print(f"{written.pair_count:,} pairs in {written.path}")
+    show(f"{written.pair_count:,} pairs in {written.path}")
     if written.config_path is not None:
-        print(f"settings for {tool} in {written.config_path}")
-    print(f"Labels come back with: antipode import-labels FILE --format {tool}")
+        show(f"settings for {tool} in {written.config_path}")
+    show(f"Labels come back with: antipode import-labels FILE --format {tool}")
 
 
 def show_label_import(result: LabelImport) -> None:
     """Print how many labels were imported, why rows were refused, and where those are."""
     if not result.rows:
-        print("no label in the file: every verdict is empty, or it is another tool's file (--format)")
+        show("no label in the file: every verdict is empty, or it is another tool's file (--format)")
         return
-    print(f"{result.rows:,} rows read, {result.added:,} labels stored")
+    show(f"{result.rows:,} rows read, {result.added:,} labels stored")
     for name, count in result.by_annotator.items():
-        print(f"  {name}: {count:,}")
+        show(f"  {name}: {count:,}")
     for reason, count in result.reasons.items():
-        print(f"  refused, {count:,} like: {reason}")
+        show(f"  refused, {count:,} like: {reason}")
     if result.rejects_path is not None:
-        print(f"{result.rejected:,} rows refused, with their reasons in {result.rejects_path}")
+        show(rejected_line("refused", result.rejected, result.rejects_path))
     if result.run_id is not None:
-        print(f"Next: antipode quality --run {result.run_id}")
+        show(f"Next: antipode quality --run {result.run_id}")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -10,6 +10,7 @@ from flows.terminal.tables import make_console, print_rows
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
 from tasks.settings import Settings
+from tasks.terminal import show
 
 if TYPE_CHECKING:
     from models.protocols.scores import ArenaHardSummary, MtBenchSummary
@@ -18,27 +19,27 @@ if TYPE_CHECKING:
 def show_policy(policy_id: int, settings: Settings) -> None:
     """Print how an alignment ended: the policy's figures, who won, what the gate says, what to do next."""
     contents = policy_contents(policy_id, settings)
-    print(f"policy {policy_id}: {contents.name}, {contents.method}, from {contents.base_model}")
+    show(f"policy {policy_id}: {contents.name}, {contents.method}, from {contents.base_model}")
     ends = _ends(contents)
     if "margin" in ends:
         rewards = (f"{name} {ends[name]}" for name in ("margin", "loss", "accuracy"))
-        print(f"  held out, mean over prompts: {', '.join(rewards)}")
+        show(f"  held out, mean over prompts: {', '.join(rewards)}")
     if "perplexity" in ends:
-        print(f"  held out, per token: perplexity {ends['perplexity']}")
+        show(f"  held out, per token: perplexity {ends['perplexity']}")
     for figures in contents.evaluations[:1]:
-        print(f"  {_rate_line(figures)}")
+        show(f"  {_rate_line(figures)}")
     for score in contents.text_scores:
-        print(f"  {score.name} {score.policy:.1f}", end="")
+        show(f"  {score.name} {score.policy:.1f}", end="")
     if contents.text_scores:
-        print(" against the chosen responses")
+        show(" against the chosen responses")
     if contents.cost is not None:
         cost = contents.cost
-        print(f"  trained in {cost.seconds:,.0f} s, peak memory {cost.peak_memory_mb:,.0f} MB")
+        show(f"  trained in {cost.seconds:,.0f} s, peak memory {cost.peak_memory_mb:,.0f} MB")
     if contents.gate:
-        print(f"  gate: {contents.gate.words}")
-    print(f"Page  {policy_page_path(policy_id, settings).resolve()}")
+        show(f"  gate: {contents.gate.words}")
+    show(f"Page  {policy_page_path(policy_id, settings).resolve()}")
     decides = [] if contents.gate is None else _deciding(policy_id, contents.gate)
-    print("Next: " + "\n      ".join([*decides, f"antipode curate --model.name policy:{policy_id}"]))
+    show("Next: " + "\n      ".join([*decides, f"antipode curate --model.name policy:{policy_id}"]))
 
 
 def show_evaluation(evaluation_id: int, settings: Settings) -> None:
@@ -46,19 +47,19 @@ def show_evaluation(evaluation_id: int, settings: Settings) -> None:
     evaluation, figures, gate = evaluation_end(evaluation_id, settings)
     if figures is None:
         models = f"policy {evaluation.policy_id} against {evaluation.baseline}"
-        print(f"evaluation {evaluation_id} of {models}: nobody compared yet")
-        print(f"Next: antipode web --evaluation {evaluation_id}, then the same command again")
+        show(f"evaluation {evaluation_id} of {models}: nobody compared yet")
+        show(f"Next: antipode web --evaluation {evaluation_id}, then the same command again")
         return
-    print(f"policy {evaluation.policy_id}: {_rate_line(figures)}")
-    print(f"  gate: {gate.words}")
+    show(f"policy {evaluation.policy_id}: {_rate_line(figures)}")
+    show(f"  gate: {gate.words}")
     for line in _deciding(evaluation.policy_id, gate):
-        print(f"Next: {line}")
+        show(f"Next: {line}")
 
 
 def show_policies(lines: Sequence[PolicyLine]) -> None:
     """Print the policies as a table."""
     if not lines:
-        print("no policies yet; train one: antipode align --help")
+        show("no policies yet; train one: antipode align --help")
         return
     rows = []
     for line in lines:
@@ -83,20 +84,20 @@ def show_protocol(summary: MtBenchSummary | ArenaHardSummary) -> None:
 
     if isinstance(summary, ArenaHardSummary):
         score = "none" if summary.score is None else _interval(Rate(*summary.score))
-        print(f"win rate by Arena-Hard's protocol: {score} %; games without a verdict: {summary.unread_games}")
-        print("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in summary.verdicts.items()))
+        show(f"win rate by Arena-Hard's protocol: {score} %; games without a verdict: {summary.unread_games}")
+        show("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in summary.verdicts.items()))
         return
     overall = "none" if summary.overall is None else _interval(Rate(*summary.overall))
-    print(f"grade by MT-Bench's protocol: {overall}; answers without a grade: {summary.unread_grades}")
+    show(f"grade by MT-Bench's protocol: {overall}; answers without a grade: {summary.unread_grades}")
     turns = [(f"turn {number}", grade) for number, grade in enumerate(summary.turns, start=1)]
     for name, grade in [*turns, *summary.categories.items()]:
-        print(f"  {name}: {'none' if grade is None else _interval(Rate(*grade))}")
+        show(f"  {name}: {'none' if grade is None else _interval(Rate(*grade))}")
 
 
 def show_benchmarks(results: Mapping[str, Mapping[str, float]]) -> None:
     """Print what lm-eval measured."""
     for task, metrics in results.items():
-        print(f"{task}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        show(f"{task}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
 
 
 def _rate_line(figures: EvaluationFigures) -> str:

@@ -20,6 +20,7 @@ from models.report.labels import (
     suspect_table,
     trend,
 )
+from tasks.terminal import show
 
 NO_PAIRS = "no pairs yet; make some: antipode demo, or antipode curate"
 NO_JUDGEMENTS = "no judgements yet; make some: antipode web --run {run}, or antipode label --pairs.run {run}"
@@ -46,7 +47,7 @@ def show_quality(quality: LabelQuality, run_id: int) -> None:
 
 def print_json(quality: LabelQuality) -> None:
     """Print the figures as JSON."""
-    print(json.dumps(asdict(quality), ensure_ascii=False, indent=2))
+    show(json.dumps(asdict(quality), ensure_ascii=False, indent=2))
 
 
 def show_agreement(quality: LabelQuality, run_id: int) -> None:

@@ -23,27 +23,25 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
     console = make_console()
     end = run_end(run_id, settings)
     console.print(pair_table(end.examples))
-    console.print(_figures(end.summary), highlight=False)
+    console.print(_figures(end.summary))
     for strategy, count in end.pair_counts.items():
-        console.print(
-            f"  {strategy:<9} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}", highlight=False
-        )
+        console.print(f"  {strategy:<9} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}")
     reasons = list(end.skipped.items())  # the most frequent first; a server may have words for every prompt
     for reason, count in reasons[:SHOWN_REASONS]:
-        console.print(f"  {count:,} prompts without a pair: {reason}", markup=False, highlight=False)
+        console.print(f"  {count:,} prompts without a pair: {reason}")
     if others := reasons[SHOWN_REASONS:]:
         counted = sum(count for _, count in others)
-        console.print(f"  {counted:,} prompts without a pair, for {len(others):,} other reasons", highlight=False)
+        console.print(f"  {counted:,} prompts without a pair, for {len(others):,} other reasons")
 
 
 def show_next(run_id: int, settings: Settings) -> None:
     """Print where things are and what to do next."""
     console = make_console()
     report = report_path(run_id, settings).resolve()
-    console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True, highlight=False)
-    console.print("\nNext:", highlight=False)
+    console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True)
+    console.print("\nNext:")
     for step in next_steps(run_id):
-        console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True, highlight=False)
+        console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True)
 
 
 def _figures(summary: RunSummary) -> str:

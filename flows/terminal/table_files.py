@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from db.engine import batches
 from models.files import whole_file
+from tasks.terminal import EscapingStream
 
 if TYPE_CHECKING:
     import pyarrow
@@ -51,13 +52,15 @@ def check_output(format: str, output: Path | None) -> None:
 
 
 def write_table(table: TableRows, format: str, output: Path | None) -> None:
-    """Write the rows to a file, or to the terminal; a file that was there is replaced only by a whole new one.
+    """Write the rows to a file, or to stdout; a file that was there is replaced only by a whole new one.
+
+    Files, and what is piped, hold the texts as they are; on a terminal they are escaped.
 
     Raises:
         MixedColumnError: If Parquet is to find out a column's kind, and there are several.
     """
     if output is None:
-        _write_lines(table, format, sys.stdout)
+        _write_lines(table, format, EscapingStream(sys.stdout) if sys.stdout.isatty() else sys.stdout)
         return
     with whole_file(output) as draft:
         if format == "parquet":
@@ -67,7 +70,7 @@ def write_table(table: TableRows, format: str, output: Path | None) -> None:
                 _write_lines(table, format, file)
 
 
-def _write_lines(table: TableRows, format: str, file: TextIO) -> None:
+def _write_lines(table: TableRows, format: str, file: TextIO | EscapingStream) -> None:
     if format == "jsonl":
         for row in table.rows:
             file.write(json.dumps(dict(zip(table.columns, row, strict=True)), ensure_ascii=False) + "\n")

@@ -20,7 +20,10 @@ from db.runs import RunSummary
 from flows.terminal.failures import shown_url
 from flows.terminal.table_files import Kind, TableRows, check_output, write_table
 from models.records import shortened
+from tasks.console import PlainConsole, cell
+from tasks.rejects import MOST_REJECTS
 from tasks.settings import Settings
+from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
     from tasks.curation.ingestion import ImportResult
@@ -33,38 +36,40 @@ ROWS_PER_BATCH = 10_000
 TABLE_ROWS = 20  # where no --limit is given
 
 
-def show_service(prefect_port: int, page_port: int, people: Sequence[str], settings: Settings) -> None:
-    """Print where everything is, and what to do with it."""
-    from tasks.labels.people import page_secret
-    from web.sign_in import sign_in_token
-
-    secret = page_secret(settings)
-    print(f"\nPrefect UI      http://127.0.0.1:{prefect_port}/deployments   start runs, change schedules, watch")
-    for name in people:
-        link = f"http://127.0.0.1:{page_port}/sign-in?token={sign_in_token(secret, name)}"
-        print(f"Labelling page  {link}   signs {name} in")
-    print(f'Database        {shown_url(settings)}   antipode sql "SELECT * FROM run_summary"')
-    print("Ctrl-C stops all of them; nothing is lost.", flush=True)
+def show_service(prefect_port: int, page_port: int, links: Sequence[str], settings: Settings) -> None:
+    """Print where everything is, and what to do with it; `links` are those that sign people in."""
+    show(f"\nPrefect UI      http://127.0.0.1:{prefect_port}/deployments   start runs, change schedules, watch")
+    show(f"Labelling page  http://127.0.0.1:{page_port}   each link signs one person in:")
+    for link in links:
+        show(f"                {link}")
+    show(f'Database        {shown_url(settings)}   antipode sql "SELECT * FROM run_summary"')
+    show("Ctrl-C stops all of them; nothing is lost.", flush=True)
 
 
 def show_import(result: ImportResult) -> None:
     """Print how many rows an import read, what was new, and where the rejected rows are."""
     added = result.added
-    print(
+    show(
         f"{result.name}: {result.rows:,} rows read as {result.format}; new: {added.prompts:,} prompts, "
         f"{added.responses:,} responses, {added.pairs:,} pairs"
     )
     if result.rejects_path is not None:
-        print(f"{result.rejected:,} rows rejected, with their reasons in {result.rejects_path}")
+        show(rejected_line("rejected", result.rejected, result.rejects_path))
     if result.rows:
         name = shlex.quote(result.name)
-        print(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
+        show(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
+
+
+def rejected_line(word: str, count: int, path: Path) -> str:
+    """How many rows were rejected or refused, and which of them the file tells of."""
+    some = f" the first {MOST_REJECTS:,} of them" if count > MOST_REJECTS else ""
+    return f"{count:,} rows {word},{some} with their reasons in {path}"
 
 
 def show_runs(summaries: Sequence[RunSummary]) -> None:
     """Print the runs as a table."""
     if not summaries:
-        print("no runs yet; make one: antipode demo, or antipode curate")
+        show("no runs yet; make one: antipode demo, or antipode curate")
         return
     words = ("name", "status", "kind", "started")
     counts = ("prompts", "skipped", "responses", "duplicates", "pairs", "judgements")
@@ -82,13 +87,14 @@ def print_rows(
     console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int, title: str = ""
 ) -> None:
     """Print a table whose first columns are text, the rest figures; one that is too wide as a paragraph a row."""
+    rows = [[printable(text) for text in row] for row in rows]
     widths = [max(cell_len(row[at]) for row in (columns, *rows)) for at in range(len(columns))]
     widths[:text_columns] = [min(width, WRAPPED_WIDTH) for width in widths[:text_columns]]
     if sum(widths) + CELL_PADDING * len(columns) > console.width:
         if title:
             console.print(Text(title, style="bold"))
         for row in rows:
-            cells = (f"{column} {cell}" for column, cell in zip(columns, row, strict=True) if cell not in {"", "–"})
+            cells = (f"{column} {text}" for column, text in zip(columns, row, strict=True) if text not in {"", "–"})
             console.print(Text(" · ".join(cells)))
         console.print()
         return
@@ -112,8 +118,8 @@ def show_similar(responses: Sequence[SimilarResponse]) -> None:
         table.add_row(
             f"{response.similarity:.4f}",
             str(response.response_id),
-            Text(shortened(response.prompt, PROMPT_WIDTH)),
-            Text(shortened(response.response, 2 * RESPONSE_WIDTH)),
+            cell(shortened(response.prompt, PROMPT_WIDTH)),
+            cell(shortened(response.response, 2 * RESPONSE_WIDTH)),
         )
     make_console().print(table)
 
@@ -133,8 +139,8 @@ def write_pairs(pairs: Iterator[SelectedPair], format: str, output: Path | None)
 
 def make_console() -> Console:
     """Rich takes 80 columns where there is no terminal; a file or a log has room."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+    console = PlainConsole()
+    return console if console.is_terminal else PlainConsole(width=WIDTH_WITHOUT_TERMINAL)
 
 
 def pair_table(pairs: Sequence[SelectedPair]) -> Table:
@@ -156,9 +162,9 @@ def pair_table(pairs: Sequence[SelectedPair]) -> Table:
             pair.strategy,
             f"{pair.similarity:.4f}",
             f"{pair.rank}/{pair.pair_count}",
-            Text(shortened(pair.prompt, PROMPT_WIDTH)),
-            Text(shortened(f"{pair.first_response_id}: {pair.first_response}", RESPONSE_WIDTH)),
-            Text(shortened(f"{pair.second_response_id}: {pair.second_response}", RESPONSE_WIDTH)),
+            cell(shortened(pair.prompt, PROMPT_WIDTH)),
+            cell(shortened(f"{pair.first_response_id}: {pair.first_response}", RESPONSE_WIDTH)),
+            cell(shortened(f"{pair.second_response_id}: {pair.second_response}", RESPONSE_WIDTH)),
         )
     return table
 

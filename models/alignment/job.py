@@ -1,23 +1,28 @@
 """The folder of a training: what is to be done, and how it ended.
 
-`job.json` is for people; `job.pickle` is what the training's own process reads, the examples included.
+`job.json` says what is to be done, `examples.jsonl` on what. Both are plain data: whoever can write into the folder can
+change a training, but runs no code in it.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from models.alignment.errors import FolderInUseError
 from models.alignment.records import Example, MetricPoint, StepsDone, TrainingResult, TrainingSettings, UnfitExample
 from models.files import whole_file
 
 METRICS = "metrics.jsonl"
+_JOB, _EXAMPLES = "job.json", "examples.jsonl"
+_LISTS = ("train", "held_out", "kl_examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +44,32 @@ class TrainingJob:
 
 
 def write_job(job: TrainingJob) -> None:
-    """Write the job into its folder, in place of an earlier one."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    summary = {"model": job.model, "revision": job.revision, "settings": asdict(job.settings)}
-    _write(job.folder / "job.json", json.dumps(summary, indent=2).encode())
-    _write(job.folder / "job.pickle", pickle.dumps(job))
+    """Write the job into its folder, for its owner alone, in place of an earlier one."""
+    make_folder(job.folder)
+    lines = (json.dumps({"list": name} | asdict(example)) for name in _LISTS for example in getattr(job, name))
+    _write(job.folder / _EXAMPLES, "".join(f"{line}\n" for line in lines).encode())
+    what = {name: getattr(job, name) for name in ("model", "revision", "accelerate_config")}
+    _write(job.folder / _JOB, json.dumps(what | {"settings": asdict(job.settings)}, indent=2).encode())
 
 
 def read_job(folder: Path) -> TrainingJob:
-    """The job that `write_job` left in the folder; only for folders this program wrote, since it unpickles."""
-    job: TrainingJob = pickle.loads((folder / "job.pickle").read_bytes())
-    return job
+    """The job that `write_job` left in the folder.
+
+    Raises:
+        ValueError: The files hold something else.
+    """
+    content = json.loads((folder / _JOB).read_text("utf-8"))
+    lists: dict[str, list[Any]] = {name: [] for name in _LISTS}
+    with (folder / _EXAMPLES).open(encoding="utf-8") as lines:
+        for line in lines:
+            example = json.loads(line)
+            lists[example.pop("list")].append(example)
+    return TypeAdapter(TrainingJob).validate_python({"folder": folder} | content | lists)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a training's folder, which its owner alone may enter."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def write_result(folder: Path, result: TrainingResult, unfit: tuple[UnfitExample, ...]) -> None:
@@ -85,7 +105,7 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUseError: Another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

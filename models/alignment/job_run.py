@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,10 +94,8 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
         )
         trainer.remove_callback(PrinterCallback)  # a line of the log for every step
         callback.trainer = trainer
-        start = time.monotonic()
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        seconds, peak_bytes = time.monotonic() - start, memory.peak_bytes
-    response_tokens = trainer.total_response_tokens()
+        seconds, peak_bytes = trainer.seconds(), memory.peak_bytes
     save_policy(trainer, tokenizer, job, folder)
     if is_main:
         result = TrainingResult(
@@ -106,7 +103,7 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
             steps=trainer.state.global_step,
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
-            response_tokens=response_tokens,
+            response_tokens=trainer.response_tokens,
             metrics=writer.last_held_out,
         )
         write_result(folder, result, tuple(unfit))

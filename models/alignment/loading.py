@@ -14,6 +14,7 @@ from models.alignment.job import TrainingJob
 from models.alignment.records import LoraSettings, TrainingSettings
 from models.errors import ModelLoadError
 from models.files import whole_folder
+from models.plain_weights import NO_CODE, PLAIN_WEIGHTS, why_not_loaded
 from models.records import shortened
 
 DRAFT = ".draft"
@@ -49,15 +50,15 @@ def save_policy(trainer: Any, tokenizer: Any, job: TrainingJob, folder: Path) ->
         return
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    dtype = AutoConfig.from_pretrained(job.model, revision=job.revision).dtype or torch.float32
+    dtype = AutoConfig.from_pretrained(job.model, revision=job.revision, **NO_CODE).dtype or torch.float32
     if job.settings.lora is not None:
         from peft import PeftModel
 
         base = _load(job.model, revision=job.revision, dtype=dtype, is_quantized=False)
         with whole_folder(folder / _ADAPTER, is_replacing=True, draft=draft):
-            network = PeftModel.from_pretrained(base, str(draft)).merge_and_unload()
+            network = PeftModel.from_pretrained(base, str(draft), use_safetensors=True).merge_and_unload()
     else:
-        network = AutoModelForCausalLM.from_pretrained(str(draft), dtype=dtype)
+        network = AutoModelForCausalLM.from_pretrained(str(draft), dtype=dtype, **PLAIN_WEIGHTS)
         shutil.rmtree(draft)
     network.config.use_cache = True
     with whole_folder(folder / _MODEL, is_replacing=True, draft=draft):
@@ -68,7 +69,7 @@ def save_policy(trainer: Any, tokenizer: Any, job: TrainingJob, folder: Path) ->
 def _load(model: str, *, revision: str | None, dtype: torch.dtype, is_quantized: bool) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    arguments: dict[str, Any] = {"revision": revision, "dtype": dtype, "attn_implementation": "sdpa"}
+    arguments: dict[str, Any] = {"revision": revision, "dtype": dtype, "attn_implementation": "sdpa"} | PLAIN_WEIGHTS
     if is_quantized:
         if not torch.cuda.is_available():
             raise ModelLoadError(model, f"{_QUANTIZATION}; none is here")
@@ -85,7 +86,7 @@ def _load(model: str, *, revision: str | None, dtype: torch.dtype, is_quantized:
     try:
         return AutoModelForCausalLM.from_pretrained(model, **arguments)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelLoadError(model, shortened(str(error), 300)) from error
+        raise ModelLoadError(model, why_not_loaded(error)) from error
 
 
 def _switch_off_dropout(network: nn.Module) -> None:

@@ -12,6 +12,7 @@ from models.alignment.tokens import TokenizedExample, template_key, tokenize_exa
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
 from models.isolation import IsolatedProcess, StartsBackend
+from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
 from models.prompting import load_tokenizer
 from models.records import Prompt
 
@@ -167,11 +168,11 @@ def _load(model: str, *, revision: str | None, dtype: str, device: str | None) -
 
     try:
         network, report = AutoModelForCausalLM.from_pretrained(
-            model, revision=revision, dtype=dtype, output_loading_info=True
+            model, revision=revision, dtype=dtype, output_loading_info=True, **PLAIN_WEIGHTS
         )
         network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError) as error:
-        raise ModelLoadError(model, f"{type(error).__name__}: {error}") from error
+        raise ModelLoadError(model, why_not_loaded(error)) from error
     if missing := sorted(report["missing_keys"]):
         # transformers would fill them with random numbers and only log it.
         raise ModelLoadError(model, f"the checkpoint lacks {len(missing)} weights, {missing[0]} among them")

@@ -7,6 +7,7 @@ optimizer step is the mean over all its examples, however they are spread over d
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from models.alignment.records import METHODS_WITH_REFERENCE, Example, MetricPoin
 from models.alignment.tokens import TokenizedExample
 from models.intervals import ROUNDING
 
+_TOKENS, _SECONDS = "response_tokens", "seconds"  # in transformers' log
 _LARGEST_EXPONENT = 700.0  # of a float64
 
 
@@ -74,6 +76,7 @@ class PolicyTrainer(Trainer):
         self._on_points = on_points
         self._sums: dict[str, float] = defaultdict(float)
         self._response_tokens = 0
+        self._start, self._seconds_before = time.monotonic(), 0.0
         super().__init__(**arguments, data_collator=self._collate)
         self.loss_is_scaled_for_ga = True  # by the number of a step's examples, below
         self.model_accepts_loss_kwargs = False
@@ -100,16 +103,21 @@ class PolicyTrainer(Trainer):
         if not torch.isfinite(total):
             raise TrainingDivergedError(self.state.global_step + 1, f"a loss of {total.item()}")
         self._count(logps, losses)
-        self._response_tokens += int(inputs["token_counts"].sum())
+        self._sums["response_tokens"] += float(inputs["token_counts"].sum())
         assert num_items_in_batch is not None
         # Data-parallel wrappers take the mean of the devices' gradients, ours is the sum over them.
         return total * self.args.world_size / num_items_in_batch
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Take transformers' learning rate and gradient norm, and our sums since the last log, as points."""
+        """Take transformers' learning rate and gradient norm, and our sums since the last log, as points.
+
+        What adds up over the training goes into transformers' log, which its checkpoints keep.
+        """
         if "learning_rate" in logs:
             sums = self._over_devices(self._sums)
             self._sums.clear()
+            self._response_tokens += int(sums.pop("response_tokens"))
+            logs = logs | {_TOKENS: self._response_tokens, _SECONDS: self.seconds()}
             means = {name: value / sums["count"] for name, value in sums.items() if name != "count"}
             means |= {name: logs[name] for name in ("learning_rate", "grad_norm") if name in logs}
             self._add_points("train", means)
@@ -136,9 +144,20 @@ class PolicyTrainer(Trainer):
                 raise TrainingDivergedError(self.state.global_step, f"a held-out {name} of {value}")
         self._add_points("held_out", means)
 
-    def total_response_tokens(self) -> int:
-        """The response tokens trained on since this process began, over all devices."""
-        return int(self._over_devices({"response_tokens": self._response_tokens})["response_tokens"])
+    @property
+    def response_tokens(self) -> int:
+        """The response tokens trained on, over all devices, and before the training was taken up too."""
+        return self._response_tokens
+
+    def seconds(self) -> float:
+        """How long it has trained; the time before it was taken up counts as far as the checkpoint."""
+        return self._seconds_before + time.monotonic() - self._start
+
+    def begin(self) -> None:
+        """Begin to count, where the checkpoint ended if there is one."""
+        logs = [log for log in self.state.log_history if _TOKENS in log]
+        self._response_tokens, self._seconds_before = (logs[-1][_TOKENS], logs[-1][_SECONDS]) if logs else (0, 0.0)
+        self._start = time.monotonic()
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called last before the optimizer's step, with clipping or without.
@@ -283,6 +302,8 @@ class HeldOutCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Before the first step; a resumed training was measured then."""
+        assert self.trainer is not None
+        self.trainer.begin()
         self._on_step(state.global_step, state.max_steps)
         if state.global_step == 0:
             self._measure(state)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.embedding import Context, EmbeddingRequest, Embeddings
 from models.embedding.tokens import TokenSequence, check_limits, embeddings_of, token_budget_batches, tokenize
 from models.errors import ModelLoadError
+from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
 from models.prompting import load_tokenizer
 
 if TYPE_CHECKING:
@@ -134,10 +135,12 @@ def _load(model: str, *, revision: str | None, dtype: str) -> tuple[Any, Any]:
 
     tokenizer = load_tokenizer(model, revision=revision)
     try:
-        network, report = AutoModel.from_pretrained(model, revision=revision, dtype=dtype, output_loading_info=True)
+        network, report = AutoModel.from_pretrained(
+            model, revision=revision, dtype=dtype, output_loading_info=True, **PLAIN_WEIGHTS
+        )
         network.to("cuda" if torch.cuda.is_available() else "cpu")
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError) as error:
-        raise ModelLoadError(model, f"{type(error).__name__}: {error}") from error
+        raise ModelLoadError(model, why_not_loaded(error)) from error
     if missing := sorted(report["missing_keys"]):
         # transformers would fill them with random numbers and only log it.
         raise ModelLoadError(model, f"the checkpoint lacks {len(missing)} weights, {missing[0]} among them")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.embedding import Context, EmbeddingRequest, Embeddings
 from models.embedding.tokens import TokenSequence, check_limits, embeddings_of, tokenize
 from models.errors import ModelLoadError
+from models.plain_weights import NO_CODE
 from models.prompting import load_tokenizer
 from models.records import shortened
 from models.vllm_engine import device_arguments
@@ -164,7 +165,9 @@ def _context_length(model: str, *, revision: str | None) -> int:
     from transformers import AutoConfig
 
     try:
-        return int(AutoConfig.from_pretrained(model, revision=revision).get_text_config().max_position_embeddings)
+        return int(
+            AutoConfig.from_pretrained(model, revision=revision, **NO_CODE).get_text_config().max_position_embeddings
+        )
     except (OSError, ValueError, AttributeError) as error:
         raise ModelLoadError(
             model, f"its context is not known ({shortened(str(error), 300)}); set max_model_len"
@@ -190,6 +193,8 @@ def _start_engine(
             model,
             revision=revision,
             tokenizer_revision=revision,
+            load_format="safetensors",
+            **NO_CODE,
             dtype=dtype,
             runner="pooling",
             convert="embed",

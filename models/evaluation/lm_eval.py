@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.isolation import IsolatedProcess
+from models.plain_weights import PLAIN_WEIGHTS
 
 # Task to few-shot examples. ARC, HellaSwag, TruthfulQA (mc2) and GSM8K: the Open LLM Leaderboard, version 1
 # (huggingface.co/docs/leaderboards/open_llm_leaderboard/archive). PIQA and OpenBookQA were not on it: none, lm-eval's
@@ -47,7 +48,7 @@ class LmEvalHarness:
         manager = TaskManager(include_path=options["include_path"])
         results: Any = simple_evaluate(
             model="hf",
-            model_args={"pretrained": model_folder, "dtype": options["dtype"]},
+            model_args={"pretrained": model_folder, "dtype": options["dtype"], **PLAIN_WEIGHTS},
             tasks=[_with_examples(manager, task) if task in DEFAULT_TASKS else task for task in tasks],
             limit=limit,
             batch_size=batch_size,

@@ -28,6 +28,7 @@ LabelFormat = Literal["labels", "label-studio", "argilla"]
 FileVerdict = Literal["first", "second", "left", "right", "tie", "both_bad", "skip"]
 
 _LABEL_COLUMNS = (*PAIR_COLUMNS, "verdict", "annotator", "seconds", "rationale")
+_LONGEST_RATIONALE = 10_000  # characters
 _TEXT_COLUMNS = ("prompt", "left", "right")  # go out with the pairs for those who label, and are not read again
 
 
@@ -96,7 +97,8 @@ def parse_label(row_number: int, row: Row) -> ImportedJudgement | None:
     """
     unknown = _unknown_columns(row)
     if unknown:
-        raise RowError(f"unknown column {', '.join(map(repr, unknown))}; expected {', '.join(_LABEL_COLUMNS)}")
+        listed = shortened(", ".join(map(repr, unknown)), 300)
+        raise RowError(f"unknown column {listed}; expected {', '.join(_LABEL_COLUMNS)}")
     verdict = _verdict(row)
     if verdict is None:
         return None
@@ -114,7 +116,7 @@ def parse_label(row_number: int, row: Row) -> ImportedJudgement | None:
         left_response_id=left,
         right_response_id=right,
         seconds=_seconds(row),
-        rationale=optional_text(row, "rationale", "rationale"),
+        rationale=_rationale(row),
     )
 
 
@@ -175,15 +177,24 @@ def _imported(
         elif not isinstance(record.content, Mapping):
             yield rejected(record, f"expected an object with columns, got {described(record.content)}")
         else:
-            for label in translate(record.content):
-                try:
-                    judgement = label if isinstance(label, RowError) else parse_label(record.row_number, label)
-                except RowError as error:
-                    judgement = error
-                if isinstance(judgement, RowError):
-                    yield rejected(record, str(judgement))
-                elif judgement is not None:
-                    yield record, judgement
+            try:
+                yield from _labels_of(record, translate(record.content))
+            except RecursionError:
+                yield rejected(record, "nested too deeply to be read")
+
+
+def _labels_of(
+    record: SourceRow, labels: Iterator[Row | RowError]
+) -> Iterator[tuple[SourceRow, ImportedJudgement] | RejectedRow]:
+    for label in labels:
+        try:
+            judgement = label if isinstance(label, RowError) else parse_label(record.row_number, label)
+        except RowError as error:
+            judgement = error
+        if isinstance(judgement, RowError):
+            yield rejected(record, str(judgement))
+        elif judgement is not None:
+            yield record, judgement
 
 
 def _without_repeats(
@@ -261,6 +272,13 @@ def _seconds(row: Row) -> float | None:
     if seconds is not None and seconds < 0:
         raise RowError(f"seconds: expected at least 0, got {seconds:g}")
     return seconds
+
+
+def _rationale(row: Row) -> str | None:
+    rationale = optional_text(row, "rationale", "rationale")
+    if rationale is not None and len(rationale) > _LONGEST_RATIONALE:
+        raise RowError(f"rationale: expected at most {_LONGEST_RATIONALE:,} characters, got {len(rationale):,}")
+    return rationale
 
 
 def _row_to_fill(pair: ExportedPair) -> dict[str, object]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from models.errors import ModelLoadError
 from models.generation.sampling import RowNoise, StopStrings, read_response
+from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
 from models.prompting import check_lengths, load_tokenizer, render_prompt
-from models.records import GeneratedResponse, GenerationRequest, SamplingParameters, shortened
+from models.records import GeneratedResponse, GenerationRequest, SamplingParameters
 
 if TYPE_CHECKING:
     import torch
@@ -118,9 +119,10 @@ def _load_model(model: str, *, revision: str | None, dtype: str, device: str) ->
     from transformers import AutoModelForCausalLM
 
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=dtype).to(device)
+        loaded = AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=dtype, **PLAIN_WEIGHTS)
+        loaded = loaded.to(device)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise ModelLoadError(model, shortened(str(error), 300)) from error
+        raise ModelLoadError(model, why_not_loaded(error)) from error
     return loaded.eval()
 
 

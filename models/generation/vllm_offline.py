@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import ModelLoadError
+from models.plain_weights import NO_CODE
 from models.prompting import check_lengths, load_tokenizer, render_prompt
 from models.records import FinishReason, GeneratedResponse, GenerationRequest, SamplingParameters, shortened
 from models.vllm_engine import device_arguments
@@ -118,6 +119,8 @@ def _start_engine(
             model,
             revision=revision,
             tokenizer_revision=revision,
+            load_format="safetensors",
+            **NO_CODE,
             dtype=dtype,
             max_model_len=max_model_len,
             **machine,

@@ -13,6 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
 from models.errors import ModelLoadError
 from models.guide import Conditioning, GuideSettings, ReadOut
+from models.plain_weights import NO_CODE, PLAIN_WEIGHTS, why_not_loaded
 
 # Dropout would blur the very details that h has to hold, and draw from the global generator.
 _NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -132,14 +133,14 @@ def _pretrained(base: str, settings: GuideSettings) -> tuple[GPT2Model, GPT2LMHe
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(base, revision=settings.revision, **_NO_DROPOUT)
+        config = AutoConfig.from_pretrained(base, revision=settings.revision, **_NO_DROPOUT, **NO_CODE)
         if config.model_type != "gpt2":
             raise ModelLoadError(base, f"a guide starts from GPT-2, this is {config.model_type}; set base to gpt2")
         needed = settings.max_length + settings.prefix_length
         if config.n_positions < needed:
             raise ModelLoadError(base, f"it takes {config.n_positions} tokens, {needed} are asked; lower max_length")
-        encoder = GPT2Model.from_pretrained(base, revision=settings.revision, config=config, dtype=torch.float32)
-        decoder = GPT2LMHeadModel.from_pretrained(base, revision=settings.revision, config=config, dtype=torch.float32)
+        how = {"revision": settings.revision, "config": config, "dtype": torch.float32, **PLAIN_WEIGHTS}
+        encoder, decoder = GPT2Model.from_pretrained(base, **how), GPT2LMHeadModel.from_pretrained(base, **how)
     except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelLoadError(base, f"{type(error).__name__}: {error}") from error
+        raise ModelLoadError(base, why_not_loaded(error)) from error
     return encoder, decoder

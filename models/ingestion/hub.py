@@ -1,6 +1,7 @@
 """Data sets of the `datasets` library: a local directory (from `save_to_disk`, or of data files) or a name on the hub.
 
-Rows are streamed or read from memory-mapped files; a hub data set is not downloaded whole.
+Rows are streamed or read from memory-mapped files; a hub data set is not downloaded whole. A row comes from the library
+whole, so one that is too large is only then rejected.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from models.ingestion.limits import TOO_LARGE, is_too_large
 from models.ingestion.readers import file_hash
 from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow
-from models.records import content_key, shortened
+from models.records import RejectedRow, content_key, shortened
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 _SAVED_DATASET_FILES = ("dataset_dict.json", "state.json")
@@ -74,7 +76,8 @@ def _rows(name: str, splits: _Splits) -> Iterator[SourceRecord]:
             except Exception as error:  # rows come over the network and through decoders of any library
                 raise _unreadable(f"{name}: reading stopped after {row_number} rows", error) from error
             row_number += 1
-            yield SourceRow(row_number, content, split)
+            large = is_too_large(content)
+            yield RejectedRow(row_number, TOO_LARGE, "") if large else SourceRow(row_number, content, split)
 
 
 def _builder(name: str, config: str | None) -> Any:

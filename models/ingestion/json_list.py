@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from models.ingestion.limits import LARGEST_ROW, TOO_LARGE
 from models.ingestion.rows import SourceError
 
 _CHUNK = 2**18
-_LARGEST_ITEM = 2**26  # characters; without it a broken item would be looked for to the end of the file, in memory
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
@@ -20,7 +20,7 @@ def list_items(stream: TextIO, path: Path) -> Iterator[object]:
     """Yield the items of the list the stream holds; nothing if the stream is blank or the list is empty.
 
     Raises:
-        SourceError: the stream is no JSON list, an item is broken or larger than 64 Mi characters, or text follows the
+        SourceError: the stream is no JSON list, an item is broken or larger than a row may be, or text follows the
             list. Items before the fault have been yielded.
     """
     try:
@@ -44,20 +44,29 @@ def _items(stream: TextIO, path: Path) -> Iterator[object]:
             break
         next_item = _next_item(buffer, position)
         if next_item is None:
-            # reading as much again as is waiting keeps the work linear in the item's size
-            more = stream.read(max(_CHUNK, len(buffer) - position)) if len(buffer) - position < _LARGEST_ITEM else ""
+            # reading as much again as is waiting keeps the work linear in the item's size; without an end to it a
+            # broken item would be looked for to the end of the file, in memory
+            waiting = len(buffer) - position
+            more = stream.read(min(max(_CHUNK, waiting), LARGEST_ROW)) if waiting <= LARGEST_ROW else ""
             if not more:
-                raise SourceError(
-                    f"{path}: item {count + 1} of the list is broken and hides the rest; mend it, or convert the file "
-                    "to .jsonl, where a broken line costs one row"
-                )
+                raise _broken(path, count + 1, is_large=waiting > LARGEST_ROW)
             buffer, position = buffer[position:] + more, 0
             continue
-        item, position, is_last = next_item
+        start, (item, position, is_last) = position, next_item
         count += 1
+        if position - start > LARGEST_ROW:
+            raise _broken(path, count, is_large=True)
         yield item
     if buffer[position:].strip() or _next_text(stream):
         raise SourceError(f"{path}: text follows the list of {count} items; keep one list a file")
+
+
+def _broken(path: Path, number: int, *, is_large: bool) -> SourceError:
+    fault = f"broken or {TOO_LARGE}," if is_large else "broken"
+    return SourceError(
+        f"{path}: item {number} of the list is {fault} and hides the rest; mend it, or convert the file to .jsonl, "
+        "where a bad line costs one row"
+    )
 
 
 def _next_text(stream: TextIO) -> str:

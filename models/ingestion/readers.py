@@ -6,30 +6,26 @@ They know nothing of formats: what the columns mean is decided in `formats`.
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import hashlib
 import io
 import json
-import re
-import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from models.ingestion.dialogues import MESSAGE_LIST_COLUMNS, is_message_list
+from models.ingestion.csv_file import csv_records
 from models.ingestion.json_list import list_items
-from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow, encodable
-from models.records import RejectedRow, shortened
+from models.ingestion.limits import LARGEST_ROW, TOO_LARGE, lines_within
+from models.ingestion.parquet_file import parquet_records
+from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow
+from models.records import REJECTED_TEXT, RejectedRow, shortened
 
-# csv refuses cells over 131,072 characters unless told; 16 Mi still stops an unclosed quote from swallowing the file.
-_LARGEST_CELL = 2**24
-_NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # what surrogateescape leaves of bytes that are no UTF-8
-_PARQUET_BATCH_ROWS = 1024
-_LIST_COLUMNS = (*MESSAGE_LIST_COLUMNS, "responses", "completions")
+_PIECE = 2**20
+_MOST_UNPACKED = 100  # times the packed size: Parquet is packed already, what gzip makes so much smaller is no table
 
 
 def open_file(path: Path) -> Source:
@@ -57,8 +53,10 @@ def file_hash(path: Path) -> str:
 def read_jsonl(path: Path) -> Iterator[SourceRecord]:
     """Yield one record a line; blank lines hold no row, a line that is not JSON is rejected and the rest still read."""
     with _opened(path) as stream:
-        for line_number, line in enumerate(stream, start=1):
-            if line.removeprefix(codecs.BOM_UTF8).strip():
+        for line_number, (line, is_whole) in enumerate(lines_within(stream, (b"\n",)), start=1):
+            if not is_whole:
+                yield RejectedRow(line_number, TOO_LARGE, _shown(line))
+            elif line.removeprefix(codecs.BOM_UTF8).strip():
                 yield _parsed_line(line_number, line)
 
 
@@ -80,14 +78,9 @@ def read_csv(path: Path) -> Iterator[SourceRecord]:
     `messages` ...), and a list of messages in any column.
     """
     with _opened(path) as stream:
-        # bytes that are not UTF-8 spoil their own row only, see _cell_problem
+        # bytes that are not UTF-8 spoil their own row only
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        csv.field_size_limit(_LARGEST_CELL)
-        raw: list[str] = []
-        rows = csv.reader(_recording(text, raw), strict=True)
-        header = _csv_header(rows, path)
-        for row_number, cells in enumerate(_csv_rows(rows, raw), start=1):
-            yield _csv_record(row_number, header, cells, "".join(raw))
+        yield from csv_records(text, path)
 
 
 def read_parquet(path: Path) -> Iterator[SourceRecord]:
@@ -96,20 +89,8 @@ def read_parquet(path: Path) -> Iterator[SourceRecord]:
     Raises:
         SourceError: the file is not Parquet, or broken.
     """
-    import pyarrow
-    from pyarrow import parquet
-
-    row_number = 0
-    try:
-        with _opened(path) as stream, _seekable(stream, path) as seekable:
-            for batch in parquet.ParquetFile(seekable).iter_batches(batch_size=_PARQUET_BATCH_ROWS):
-                for row in batch.to_pylist():
-                    row_number += 1
-                    yield SourceRow(row_number, row)
-    except pyarrow.ArrowException as error:
-        raise SourceError(
-            f"{path}: not readable as Parquet after {row_number} rows ({_line(error)}); write it anew"
-        ) from error
+    with _opened(path) as stream, _seekable(stream, path) as seekable:
+        yield from parquet_records(seekable, path)
 
 
 _READERS: dict[str, Callable[[Path], Iterator[SourceRecord]]] = {
@@ -147,8 +128,12 @@ def _seekable(stream: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
     if not _is_gzipped(path):
         yield stream
         return
+    most = max(LARGEST_ROW, _MOST_UNPACKED * path.stat().st_size)
     with tempfile.TemporaryFile() as unpacked:
-        shutil.copyfileobj(stream, unpacked)
+        while piece := stream.read(_PIECE):
+            unpacked.write(piece)
+            if unpacked.tell() > most:
+                raise SourceError(f"{path}: unpacks to over {_MOST_UNPACKED} times its size; unpack it yourself")
         unpacked.seek(0)
         yield unpacked
 
@@ -170,65 +155,9 @@ def _parsed_line(line_number: int, line: bytes) -> SourceRecord:
         reason = f"not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1}"
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
         reason = f"not readable as JSON: {_line(error)}"
-    return RejectedRow(line_number, reason, line.decode("utf-8", "backslashreplace").rstrip("\r\n"))
+    return RejectedRow(line_number, reason, _shown(line))
 
 
-def _recording(lines: Iterable[str], raw: list[str]) -> Iterator[str]:
-    """Yield the lines and store each in `raw`, which its reader clears: csv does not give the text of a row."""
-    for line in lines:
-        raw.append(line)
-        yield line
-
-
-def _csv_header(rows: Iterator[list[str]], path: Path) -> list[str]:
-    try:
-        header = next((cells for cells in rows if cells), [])
-    except csv.Error as error:
-        raise SourceError(f"{path}: the header is not valid CSV ({error}); mend the first line") from error
-    repeated = sorted({column for column in header if header.count(column) > 1})
-    if repeated:
-        raise SourceError(f"{path}: the header names {encodable(', '.join(repeated))} more than once; rename a column")
-    return header
-
-
-def _csv_rows(rows: Iterator[list[str]], raw: list[str]) -> Iterator[list[str] | csv.Error]:
-    """Yield the cells of every row that is not blank, or what is wrong with it; csv goes on with the next line."""
-    while True:
-        raw.clear()
-        try:
-            cells = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield error
-            continue
-        if cells:
-            yield cells
-
-
-def _csv_record(row_number: int, header: list[str], cells: list[str] | csv.Error, raw: str) -> SourceRecord:
-    if isinstance(cells, csv.Error):
-        return RejectedRow(row_number, f"not valid CSV: {cells}", encodable(raw.rstrip("\r\n")))
-    problem = _cell_problem(header, cells)
-    if problem is not None:
-        return RejectedRow(row_number, problem, encodable(raw.rstrip("\r\n")))
-    return SourceRow(row_number, {name: _cell_value(name, text) for name, text in zip(header, cells, strict=True)})
-
-
-def _cell_problem(header: list[str], cells: list[str]) -> str | None:
-    if len(cells) != len(header):
-        return f"expected {len(header)} cells as in the header, got {len(cells)}"
-    for name, cell in zip(header, cells, strict=True):
-        if _NOT_UTF_8.search(cell):
-            return f"column {name!r} is not UTF-8"
-    return None
-
-
-def _cell_value(name: str, text: str) -> object:
-    if not text.startswith("["):
-        return text
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return items if name in _LIST_COLUMNS or is_message_list(items) else text
+def _shown(line: bytes) -> str:
+    """As much of the line as a rejected row keeps, and a piece more."""
+    return line[: 5 * REJECTED_TEXT].decode("utf-8", "backslashreplace").rstrip("\r\n")

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from models.records import RejectedRow
+from models.records import REJECTED_TEXT, RejectedRow
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 class SourceError(ValueError):
@@ -45,7 +47,13 @@ def encodable(text: str) -> str:
 
 
 def _as_json(content: object) -> str:
+    """As much of the content as a rejected row keeps, and a piece more, for it to be seen as cut."""
+    text = ""
     try:
-        return encodable(json.dumps(content, ensure_ascii=False, default=str))
+        for piece in _ENCODER.iterencode(content):
+            text += piece
+            if len(text) > REJECTED_TEXT:
+                break
     except RecursionError:
         return "(nested too deeply to be written)"
+    return encodable(text)

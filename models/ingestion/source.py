@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from models.ingestion.fields import Row
+from models.ingestion.fields import Row, is_missing
 from models.ingestion.formats import (
     FORMATS_WITH_PROMPT_COLUMN,
     SOURCE_FORMATS,
@@ -79,13 +79,13 @@ def read_source(
     """
     _check_settings(format, prompt_column, limit)
     opened = open_source(source, split=split, config=config)
-    rows = _first_rows(opened)
-    if prompt_column is not None:
-        _check_column(source, rows, prompt_column)
-    source_format = format or recognised_format(rows, prompt_column)
+    sample = _sample(opened)
+    if prompt_column is not None and prompt_column not in sample:
+        raise SourceError(f"{source}: no column {prompt_column!r}; there is {_columns(sample)}")
+    source_format = format or recognised_format([sample], prompt_column)
     if source_format is None:
         raise SourceError(
-            f"{source}: cannot recognise the format of rows with {_columns(rows)}; name it with --format "
+            f"{source}: cannot recognise the format of rows with {_columns(sample)}; name it with --format "
             f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt_column"
         )
     return SourceReader(source, source_format, opened.content_hash, opened, prompt_column, limit)
@@ -135,34 +135,34 @@ def _check_settings(format: SourceFormat | None, prompt_column: str | None, limi
         raise SourceError(f"limit must be at least 1, got {limit}; leave it out to read every row")
 
 
-def _first_rows(source: Source) -> list[Row]:
-    """The first rows that are objects, at most 20; the reader starts again afterwards."""
-    rows: list[Row] = []
-    problem = None
+def _sample(source: Source) -> Row:
+    """The columns of the first rows that are objects, at most 20, each with the first value that one of them has in it.
+
+    Texts, lists and objects are emptied: their kind is what is asked for, and together they may be large.
+    """
+    sample: dict[str, object] = {}
+    count, problem = 0, None
     for record in islice(source.read(), MOST_UNREADABLE_ROWS):
         if isinstance(record, SourceRow) and isinstance(record.content, Mapping):
-            rows.append(record.content)
+            for column, value in record.content.items():
+                if is_missing(sample.get(column)):
+                    sample[column] = type(value)() if isinstance(value, str | list | dict) else value
+            count += 1
         else:
             reason = record.reason if isinstance(record, RejectedRow) else "not an object with columns"
-            problem = problem or f"row {record.row_number}: {reason}"
-        if len(rows) == _SAMPLED_ROWS:
+            problem = problem or shortened(f"row {record.row_number}: {reason}", 300)
+        if count == _SAMPLED_ROWS:
             break
-    if not rows and problem is None:
+    if count == 0 and problem is None:
         raise SourceError(f"{source.name}: holds no row; check that it is the right file or split")
-    if not rows:
+    if count == 0:
         raise SourceError(f"{source.name}: none of the first rows can be read ({problem}); check the file's kind")
-    return rows
+    return sample
 
 
-def _check_column(source: str, rows: list[Row], column: str) -> None:
-    if not any(column in row for row in rows):
-        raise SourceError(f"{source}: no column {column!r}; there is {_columns(rows)}")
-
-
-def _columns(rows: list[Row]) -> str:
-    names = dict.fromkeys(str(name) for row in rows for name in row)
-    listed = shortened(", ".join(names), 300) or "(none)"
-    return encodable(f"the column{'s' if len(names) != 1 else ''} {listed}")
+def _columns(sample: Row) -> str:
+    listed = shortened(", ".join(map(str, sample)), 300) or "(none)"
+    return encodable(f"the column{'s' if len(sample) != 1 else ''} {listed}")
 
 
 def _looks_like_file(path: Path) -> bool:

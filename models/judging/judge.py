@@ -5,8 +5,9 @@ It is meant to be asked in both orders.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from models.judging.asking import Asker, Outcome, Question
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
@@ -85,6 +86,22 @@ class JudgeLabeller:
         if result.stop.is_out_of_budget:
             raise BudgetExhaustedError(message, tuple(opinions))
         raise JudgeServerError(message, tuple(opinions), result.stop.is_temporary)
+
+    def unanswered(self, pairs: Iterable[ShownPair]) -> list[Question]:
+        """The different questions that `label` would put to the server: those the stored replies do not answer."""
+        questions = {
+            question.keys[0]: question
+            for pair in pairs
+            if pair.left.text != pair.right.text
+            for question in (self._question(pair),)
+        }
+        stored_replies = self.asker.replies.get([key for question in questions.values() for key in question.keys])
+        open_questions = []
+        for question in questions.values():
+            texts = [stored_replies[key].text for key in takewhile(stored_replies.__contains__, question.keys)]
+            if not texts or (len(texts) < len(question.keys) and not self._is_readable(texts[-1])):
+                open_questions.append(question)
+        return open_questions
 
     def close(self) -> None:
         """Nothing is held between calls."""

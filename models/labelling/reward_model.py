@@ -12,6 +12,7 @@ from models.embedding.tokens import check_limits, token_budget_batches
 from models.errors import ModelLoadError
 from models.isolation import IsolatedProcess
 from models.labelling.records import AnnotatorIdentity, Opinion, ShownPair
+from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
 from models.prompting import load_tokenizer, plain_text
 from models.records import Prompt, shortened
 
@@ -250,11 +251,11 @@ def _load(model: str, *, revision: str | None, dtype: str, device: str | None) -
     tokenizer = load_tokenizer(model, revision=revision)
     try:
         network, report = AutoModelForSequenceClassification.from_pretrained(
-            model, revision=revision, dtype=dtype, output_loading_info=True
+            model, revision=revision, dtype=dtype, output_loading_info=True, **PLAIN_WEIGHTS
         )
         network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError) as error:
-        raise ModelLoadError(model, shortened(f"{type(error).__name__}: {error}", 300)) from error
+        raise ModelLoadError(model, why_not_loaded(error)) from error
     if network.config.num_labels != 1:
         raise ModelLoadError(
             model, f"a reward model's head has one label, this one has {network.config.num_labels}: {_labels(network)}"

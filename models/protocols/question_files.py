@@ -7,7 +7,10 @@ from pathlib import Path
 
 from models.ingestion.readers import open_file
 from models.ingestion.rows import SourceError
-from models.records import RejectedRow
+from models.records import UNSTORABLE, RejectedRow
+
+_LARGEST_FILE = 2**26  # characters; all questions are held
+_BYTES_OF_QUESTION = 1_000  # beside its texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,12 @@ def read_questions(path: Path) -> list[Question]:
     reference answers as the list `reference`. What else it holds is not read.
 
     Raises:
-        SourceError: The file cannot be read or holds no question, a row is no question, or an id comes twice.
+        SourceError: The file cannot be read or holds no question, a row is no question, an id comes twice, or all
+            questions together are too large to be held.
     """
     rows: dict[str, int] = {}
     questions = []
+    size = 0
     for record in open_file(path).read():
         number = record.row_number
         try:
@@ -43,8 +48,11 @@ def read_questions(path: Path) -> list[Question]:
             question = _question(record.content)
             if question.id in rows:
                 raise ValueError(f"the id {question.id!r} is that of row {rows[question.id]} already; ids must differ")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SourceError(f"{path}, row {number}: {error}; mend the row or take it out") from error
+        size += _BYTES_OF_QUESTION + sum(map(len, (*question.turns, *question.references)))
+        if size > _LARGEST_FILE:
+            raise SourceError(f"{path}: over {_LARGEST_FILE // 2**20} MiB of questions; use fewer, or smaller ones")
         rows[question.id] = number
         questions.append(question)
     if not questions:
@@ -68,6 +76,9 @@ def _question(content: object) -> Question:
         raise ValueError(f"expected a list of texts as reference, got {_kind(references)}")
     if len(references) > len(turns):
         raise ValueError(f"expected a reference a turn at most, got {len(references)} for {len(turns)} turns")
+    for text in (str(identity), category or "", *turns, *references):
+        if UNSTORABLE.search(text):
+            raise ValueError(f"expected a text without NUL and lone surrogates, got {_kind(text)}")
     return Question(str(identity), category, turns, tuple(references))
 
 

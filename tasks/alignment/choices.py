@@ -17,6 +17,7 @@ from tasks.curation.choices import chosen_prompts
 from tasks.database import open_database
 from tasks.errors import NoPreferencesError
 from tasks.labels.exchange import NO_PAIRS, no_labels
+from tasks.labels.labellers import judge_price
 from tasks.named_models import check_model, chosen_model
 from tasks.settings import Settings
 
@@ -37,6 +38,7 @@ def check_alignment(config: AlignConfig | LdAlignConfig, settings: Settings) -> 
         NoPreferencesError: If nothing is labelled.
         NothingToDoError: If a source has no prompt.
         LookupError: If there is no such run, snapshot or policy.
+        ValueError: If a judge's limit of money has no price.
     """
     with open_database(settings) as sessions, sessions() as session:
         if not isinstance(config, LdAlignConfig) or config.golden == "chosen":
@@ -63,6 +65,8 @@ def check_evaluation(config: EvaluationConfig, settings: Settings) -> None:
 
 
 def _check_evaluate(sessions: Sessions, config: EvaluateConfig, settings: Settings) -> None:
+    if config.annotator == "judge":
+        judge_price(config.judge, settings)
     if config.source.name is not None or config.source.split is not None:
         with sessions() as session:
             chosen_prompts(session, config.source)

@@ -15,7 +15,7 @@ from db.samples import Sample, references
 from models.alignment.records import Example
 from models.exchange import PreferenceRow
 from models.records import Prompt, StoredPrompt, content_key
-from tasks.config.alignment import AlignmentSection, DataConfig
+from tasks.config.alignment import AlignmentSection
 from tasks.config.curation import SourceConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.database import open_database
@@ -118,11 +118,24 @@ def read_data(session: Session, config: AlignmentSection) -> AlignmentData:
         LookupError: If there is no such snapshot.
         NothingToDoError: If there is nothing to train on, or nothing to measure on.
     """
-    if not isinstance(config, LdAlignConfig):
-        return AlignmentData(_preferences(session, config.data), None)
-    if config.golden == "references":
+    if isinstance(config, LdAlignConfig) and config.golden == "references":
         return AlignmentData(None, _references(session, config))
-    preferences = _preferences(session, config.data)
+    assert config.data.snapshot is not None  # stored with the run
+    snapshot = snapshots.snapshot_info(session, config.data.snapshot)
+    return data_of(config, list(snapshots.snapshot_rows(session, snapshot.id)), f"snapshot {snapshot.id}")
+
+
+def data_of(config: AlignmentSection, rows: Sequence[PreferenceRow], where: str) -> AlignmentData:
+    """These preferences as a run takes them; those of a test split and a share by prompt hash are held out.
+
+    Raises:
+        NothingToDoError: If there is nothing to train on, or nothing to measure on; `where` says of what.
+    """
+    rows, share = rows[: config.data.limit], config.data.held_out_share
+    is_out = [is_held_out(row.prompt, row.split, share) for row in rows]
+    preferences = _parted(rows, is_out, where, share)
+    if not isinstance(config, LdAlignConfig):
+        return AlignmentData(preferences, None)
     return AlignmentData(preferences, Parts(_chosen(preferences.train), _chosen(preferences.held_out)))
 
 
@@ -154,15 +167,6 @@ def compared_prompts(session: Session, config: AlignmentSection, data: Alignment
     return stored_prompts(session, untrained)
 
 
-def _preferences(session: Session, data: DataConfig) -> Parts[PreferenceRow]:
-    """The rows of the configured snapshot; those of a test split and a share by prompt hash are held out."""
-    assert data.snapshot is not None  # stored with the run
-    snapshot = snapshots.snapshot_info(session, data.snapshot)
-    rows = list(snapshots.snapshot_rows(session, snapshot.id))[: data.limit]
-    is_out = [is_held_out(row.prompt, row.split, data.held_out_share) for row in rows]
-    return _parted(rows, is_out, f"snapshot {data.snapshot}", data.held_out_share)
-
-
 def _references(session: Session, config: LdAlignConfig) -> Parts[Sample]:
     """The references of the configured source, one a prompt."""
     samples = references(session, _prompt_ids(session, config.source))
@@ -187,7 +191,7 @@ def _chosen(rows: Sequence[PreferenceRow]) -> list[Sample]:
     return [Sample(row.chosen_response_id, row.prompt_id, row.prompt, row.chosen, 0, True) for row in reversed(first)]
 
 
-def _parted(rows: list[Row], is_out: list[bool], where: str, share: float) -> Parts[Row]:
+def _parted(rows: Sequence[Row], is_out: list[bool], where: str, share: float) -> Parts[Row]:
     train = [row for row, out in zip(rows, is_out, strict=True) if not out]
     held_out = [row for row, out in zip(rows, is_out, strict=True) if out]
     if not train or not held_out:

@@ -18,8 +18,9 @@ from models.guide.distances import distance_weights, latent_distances
 from models.guide.isolated import IsolatedGuide
 from models.records import StoredPrompt, content_key
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
+from tasks.alignment.plans import Plan
 from tasks.alignment.samples import comparison_samples, policy_samples, reference_samples
-from tasks.alignment.training import Plan, train_one
+from tasks.alignment.training import train_one
 from tasks.alignment.training_settings import training_settings
 from tasks.config.rounds import GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED, GuideConfig, LdAlignConfig
 from tasks.devices import device, keep_device

@@ -10,6 +10,7 @@ from db.runs import skipped_prompt_ids
 from db.samples import Sample, samples
 from models.records import StoredPrompt
 from tasks.alignment.data import AlignmentAtWork
+from tasks.alignment.training_settings import own_distribution
 from tasks.config.curation import GenerateConfig, SampleConfig
 from tasks.curation.generation import sample_with
 from tasks.errors import NothingToDoError
@@ -23,8 +24,7 @@ def comparison_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sam
 
 def reference_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
     """Samples of the model's own distribution (temperature 1, top_p 1), as an estimate of KL needs them."""
-    generate = run.config.evaluate.generate().model_copy(update={"temperature": 1.0, "top_p": 1.0})
-    return policy_samples(run, model, run.compared_prompts, generate)
+    return policy_samples(run, model, run.compared_prompts, own_distribution(run.config.evaluate.generate()))
 
 
 def policy_samples(

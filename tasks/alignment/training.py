@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,36 +15,32 @@ from prefect.cache_policies import NO_CACHE
 from db import policies
 from db.engine import Session
 from db.runs import get_run
-from db.samples import Sample
 from models.alignment.errors import FolderInUseError
 from models.alignment.job import TrainingJob
 from models.alignment.records import (
     METHODS_WITH_REFERENCE,
     Example,
-    Method,
     MetricPoint,
-    PolicyIdentity,
     ResponseLogps,
     TrainingResult,
-    TrainingSettings,
     UnfitExample,
 )
 from models.alignment.training import train
-from models.exchange import PreferenceRow
+from models.files import inside
 from models.fingerprint import model_fingerprint
-from models.records import Prompt, content_key
+from models.records import Prompt
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
+from tasks.alignment.plans import SFT_ROUND, Plan, fine_tuning_plan, preference_plan
 from tasks.alignment.reference import response_logps
 from tasks.alignment.samples import reference_samples
-from tasks.alignment.training_settings import reference_dtype, training_settings
-from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, OptimizeConfig
+from tasks.alignment.training_settings import reference_dtype
 from tasks.devices import device, keep_device
-from tasks.named_models import NamedModel
+from tasks.errors import WeightsMissingError
 from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import code_version
+from tasks.settings import Settings
 
-SFT_ROUND = 0
 FOLDER_DIGITS = 16
 WAIT_S = 2.0
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
@@ -52,71 +48,24 @@ LIBRARIES = ("torch", "transformers", "accelerate", "peft")
 Trained = tuple[TrainingResult, tuple[UnfitExample, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One training. The start model is the reference too; `kl_samples` are its samples."""
-
-    method: Method
-    round: int
-    start: NamedModel
-    settings: TrainingSettings
-    optimize: OptimizeConfig
-    train: Sequence[Example]
-    held_out: Sequence[Example]
-    kl_samples: Sequence[Sample] = ()
-
-
 @task(name="fine-tune", task_run_name="fine-tune for run {run_id}", cache_policy=NO_CACHE)
 def fine_tune(run_id: int) -> int | None:
     """Fine-tune the model on the golden or chosen responses; return the policy's id, None if that is not wanted."""
     with alignment_at_work(run_id, load_alignment) as run:
-        config = run.config
-        if not config.sft.epochs:
-            return None
-        optimize = config.optimize.model_copy(update={"epochs": config.sft.epochs})
-        settings = training_settings(config, optimize, "sft", beta=0.0, learning_rate=config.sft.learning_rate)
-        parts = run.data.parts
-        plan = Plan(
-            method="sft",
-            round=SFT_ROUND,
-            start=run.base,
-            settings=settings,
-            optimize=optimize,
-            train=_golden(parts.train),
-            held_out=_golden(parts.held_out),
-        )
-        return train_one(run, lambda: plan)
+        plan = fine_tuning_plan(run.config, run.base, run.data)
+        return None if plan is None else train_one(run, lambda: plan)
 
 
 @task(name="train", task_run_name="train for run {run_id}", cache_policy=NO_CACHE)
 def train_policy(run_id: int, start_id: int | None) -> int:
     """Train the policy on the preferences, from the fine-tuned model or the one named; return its id."""
     with alignment_at_work(run_id, ALIGNMENT.load_config) as run:
-        return train_one(run, lambda: _plan_on_preferences(run, run.model(start_id)))
 
+        def plan() -> Plan:
+            start = run.model(start_id)
+            return preference_plan(run.config, start, run.data, reference_samples(run, start))
 
-def _plan_on_preferences(run: AlignmentAtWork[AlignConfig], start: NamedModel) -> Plan:
-    method, optimize = run.config.train.method, run.config.train
-    beta, learning_rate = METHOD_DEFAULTS[method]
-    settings = training_settings(
-        run.config,
-        optimize,
-        method,
-        beta=optimize.beta or beta,
-        learning_rate=optimize.learning_rate or learning_rate,
-    )
-    parts = run.data.preferences
-    assert parts is not None  # a run of this kind has them
-    return Plan(
-        method=method,
-        round=1,
-        start=start,
-        settings=settings,
-        optimize=optimize,
-        train=[Example(row.prompt, row.chosen, row.rejected) for row in parts.train],
-        held_out=[Example(row.prompt, row.chosen, row.rejected) for row in parts.held_out],
-        kl_samples=reference_samples(run, start),
-    )
+        return train_one(run, plan)
 
 
 def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
@@ -126,6 +75,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
 
     Raises:
         NothingToTrainError: If no example fits.
+        WeightsMissingError: If it was trained, and no policy at all is on disk.
         TrainingDivergedError: If a loss or gradient was not finite.
         DiskFullError: If there is no room; checkpoints stay, and the same command goes on from them.
     """
@@ -134,8 +84,11 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         plan = make_plan()
         with sessions.begin() as session:
             policy = _open_policy(session, run.run_id, plan)
-        if policy.status == policies.TRAINED and policy.folder and (settings.artifact_root / policy.folder).is_dir():
-            return policy.id
+        if policy.status == policies.TRAINED and policy.folder:
+            if inside(settings.artifact_root, policy.folder).is_dir():
+                return policy.id
+            _check_folders(settings)
+            say(f"the weights of policy {policy.id} are gone from {policy.folder}; it is trained again")
         job = _job(run, policy.key, plan)
 
     def store(points: Sequence[MetricPoint]) -> None:
@@ -173,6 +126,17 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
     return policy.id
 
 
+def _check_folders(settings: Settings) -> None:
+    """Refuse to train again what was trained, where all policies are gone: a folder that is not mounted comes back."""
+    folder = settings.artifact_root / "policies"
+    if not any(folder.glob("*/model")):
+        raise WeightsMissingError(
+            f"the policy was trained, and {folder.absolute()} holds none; bring it back (is the disk or share mounted? "
+            "is ANTIPODE_ARTIFACT_ROOT right?); if all are lost for good, say so with a folder that stands for them: "
+            f"mkdir -p {folder.absolute() / 'lost' / 'model'}"
+        )
+
+
 def _train_when_free(attempt: Callable[[], Trained]) -> Trained:
     """Train; if another run trains this very policy now, wait for its result."""
     has_said = False
@@ -189,13 +153,10 @@ def _train_when_free(attempt: Callable[[], Trained]) -> Trained:
 
 def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRecord:
     run = get_run(session, run_id)
-    settings = asdict(plan.settings)
-    data_hash = content_key(
-        [[example.prompt.key, example.chosen, example.rejected, example.weight] for example in plan.train],
-    )
+    identity = plan.identity
     return policies.open_policy(
         session,
-        key=PolicyIdentity(plan.start.fingerprint, data_hash, settings).key,
+        key=identity.key,
         name=run.name if plan.round else f"{run.name}, fine-tuned",
         method=plan.method,
         round=plan.round,
@@ -204,8 +165,8 @@ def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRe
         start_fingerprint=plan.start.fingerprint,
         parent_id=plan.start.policy_id,
         snapshot_id=run.config["data"]["snapshot"],
-        data_hash=data_hash,
-        settings=settings,
+        data_hash=identity.data_hash,
+        settings=dict(identity.settings),
         code_version=code_version(),
         library_versions={name: _version(name) for name in LIBRARIES},
     )
@@ -255,12 +216,6 @@ def _with_reference(example: Example, logps: Mapping[tuple[Prompt, str], Respons
         reference_chosen_logps=None if chosen is None else chosen.logps,
         reference_rejected_logps=None if rejected is None else rejected.logps,
     )
-
-
-def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
-    """The different responses to fine-tune on."""
-    texts = ((row.prompt, row.chosen if isinstance(row, PreferenceRow) else row.text) for row in rows)
-    return [Example(prompt, text) for prompt, text in dict.fromkeys(texts)]
 
 
 def _say_left_out(unfit: Sequence[UnfitExample], total: int) -> None:

@@ -9,6 +9,7 @@ from models.alignment.records import (
     TrainingSettings,
 )
 from tasks.config.alignment import AlignmentSection, OptimizeConfig
+from tasks.config.curation import GenerateConfig
 
 
 def training_settings(
@@ -29,6 +30,11 @@ def training_settings(
         seed=config.seed,
         **{name: getattr(optimize, name) for name in names},
     )
+
+
+def own_distribution(generate: GenerateConfig) -> GenerateConfig:
+    """The same sampling from a model's own distribution, as an estimate of KL needs it."""
+    return generate.model_copy(update={"temperature": 1.0, "top_p": 1.0})
 
 
 def reference_dtype(optimize: OptimizeConfig) -> str:

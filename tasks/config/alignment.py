@@ -13,7 +13,7 @@ from tasks.config.curation import (
 )
 from tasks.config.evaluation import EvaluateConfig
 from tasks.config.exchange import PreferencesConfig
-from tasks.config.section import Pace, RunConfig, Section
+from tasks.config.section import Name, Pace, RunConfig, Section
 
 PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
 
@@ -145,9 +145,7 @@ class GateConfig(Section):
 class AlignmentSection(RunConfig, ABC):
     """What every alignment has."""
 
-    name: str = Field(
-        "alignment", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
-    )
+    name: Name = Field("alignment", description="Name of the run, for you (1 to 200 characters).")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice in the run (0 or more).")
     data: DataConfig = Field(DataConfig(), description="Which preferences.")
     model: ModelConfig = Field(ModelConfig(), description="The model to align.")

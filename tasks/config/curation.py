@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, SamplingParameters, Strategy
-from tasks.config.section import Pace, RunConfig, Section, ServerAddress
+from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
 
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
@@ -82,8 +82,8 @@ class GenerateConfig(Section):
         None, ge=1, description="openai: budget of this run in requests, retries too (1 or more)."
     )
     max_cost: float | None = Field(None, gt=0, description="openai: budget of this run in the currency of the prices.")
-    input_price: float = Field(0.0, ge=0, description="openai: price of a million prompt tokens (0 or more).")
-    output_price: float = Field(0.0, ge=0, description="openai: price of a million response tokens (0 or more).")
+    input_price: float = Field(0.0, ge=0, description="openai: price of a million prompt tokens (0: price table).")
+    output_price: float = Field(0.0, ge=0, description="openai: price of a million response tokens (0: price table).")
     max_model_len: MaxModelLen = None
     gpu_memory_utilization: Pace[float] = Field(
         0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1)."
@@ -105,14 +105,7 @@ class GenerateConfig(Section):
                 raise ValueError(
                     f"generate.{name} is for generate.backend openai, got backend {self.backend!r}; leave it out"
                 )
-        if self.max_cost is not None and not self.input_price + self.output_price:
-            raise ValueError("generate.max_cost needs generate.input_price and generate.output_price, both are 0")
         return self
-
-    @property
-    def is_paid(self) -> bool:
-        """Whether requests and money are counted: a limit or a price is set."""
-        return any((self.max_requests, self.max_cost, self.input_price, self.output_price))
 
     def sampling(self) -> SamplingParameters:
         """The part of the section that decides what a generator samples."""
@@ -196,9 +189,7 @@ class SampleConfig(Section):
 class CurateConfig(SampleConfig, RunConfig):
     """One curation run: prompts → responses → embeddings → selected pairs."""
 
-    name: str = Field(
-        "curation", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
-    )
+    name: Name = Field("curation", description="Name of the run, for you (1 to 200 characters).")
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")

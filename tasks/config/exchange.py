@@ -8,7 +8,7 @@ from models.exchange.trainers import TrainerFormat, TrainerShape
 from models.ingestion import SourceFormat
 from models.labelling.votes import Rule
 from models.records import Strategy
-from tasks.config.section import Section
+from tasks.config.section import Name, Section
 
 
 class PairsConfig(Section):
@@ -40,7 +40,7 @@ class PreferencesConfig(Section):
 class ExportConfig(PreferencesConfig):
     """Which preferences leave, and in what form."""
 
-    name: str = Field("preferences", min_length=1, max_length=200, description="Name of the snapshot, for you.")
+    name: Name = Field("preferences", description="Name of the snapshot, for you.")
     shape: TrainerShape = Field("conversational", description="`conversational`: messages; `standard`: plain texts.")
     format: TrainerFormat | None = Field(
         None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
@@ -50,9 +50,7 @@ class ExportConfig(PreferencesConfig):
 class ImportConfig(Section):
     """What to import, and how to read it."""
 
-    name: str | None = Field(
-        None, min_length=1, max_length=200, description="Name of the source in the database. Empty: the file's name."
-    )
+    name: Name | None = Field(None, description="Name of the source in the database. Empty: the file's name.")
     format: SourceFormat | None = Field(None, description="Shape of the rows. Empty: recognised from the first rows.")
     prompt_column: str | None = Field(None, description="Column that holds the prompt, if it has an unusual name.")
     split: str | None = Field(None, description="Split of a data set, such as train; stored with every row.")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from models.judging.prompts import JudgePrompt
 from tasks.config.curation import Temperature, TokensPerBatch
 from tasks.config.exchange import PairsConfig
-from tasks.config.section import Pace, RunConfig, Section, ServerAddress
+from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
 
 
 class ScoresConfig(Section):
@@ -61,19 +61,13 @@ class JudgeConfig(Section):
     parse_retries: int = Field(2, ge=0, description="Further questions after a reply without a verdict (0 or more).")
     max_requests: int | None = Field(None, ge=1, description="Budget of this run: requests, retries too (1 or more).")
     max_cost: float | None = Field(None, gt=0, description="Budget of this run in the currency of the prices.")
-    input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens (0 or more).")
-    output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens (0 or more).")
+    input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens (0: the price table's).")
+    output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens (0: the price table's).")
 
     @model_validator(mode="after")
     def _a_bare_verdict_has_no_reason(self) -> Self:
         if self.is_constrained and self.has_rationale:
             raise ValueError("a constrained judge says nothing but a verdict; unset is_constrained or has_rationale")
-        return self
-
-    @model_validator(mode="after")
-    def _a_cost_needs_prices(self) -> Self:
-        if self.max_cost is not None and not self.input_price + self.output_price:
-            raise ValueError("judge.max_cost needs judge.input_price and judge.output_price, both are 0")
         return self
 
 
@@ -89,9 +83,7 @@ AnnotatorChoice = Literal["gold", "source", "scores", "rubric", "judge", "reward
 class LabelConfig(RunConfig):
     """One labelling run: selected pairs → judgements → preferences."""
 
-    name: str = Field(
-        "labels", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
-    )
+    name: Name = Field("labels", description="Name of the run, for you (1 to 200 characters).")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
     pairs: PairsConfig = Field(PairsConfig(), description="Which pairs.")
     annotator: AnnotatorChoice = Field(

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from models.alignment.records import Method
 from tasks.config.alignment import AlignmentSection, DataConfig, OptimizeConfig
 from tasks.config.curation import GenerateConfig, MaxTokens, SourceConfig, Temperature
-from tasks.config.section import Section
+from tasks.config.section import Name, Section
 
 GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
 
@@ -68,9 +68,7 @@ SPIN: dict[str, Any] = {
 class LdAlignConfig(AlignmentSection):
     """Latent distance guided alignment (LD-Align alg. 1), and SPIN: rounds on golden responses, without labels."""
 
-    name: str = Field(
-        "ld-align", min_length=1, max_length=200, description="Name of the run, for you (1 to 200 characters)."
-    )
+    name: Name = Field("ld-align", description="Name of the run, for you (1 to 200 characters).")
     preset: Literal["ld_align", "spin"] = Field(
         "ld_align",
         description="`spin`: SPIN's released settings, where `rounds` does not say otherwise; a form says all of "

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from models.chat.secrets import plain_address
-from models.records import content_key
+from models.records import UNSTORABLE, content_key
+from tasks.terminal import printable
+
+LONGEST_NAME = 200  # characters, of what is stored by a name that the user gave
 
 Value = TypeVar("Value")
 
@@ -20,7 +23,14 @@ class _Pace:
     """Marks a field that decides how fast a run goes and what it may take, not what comes out."""
 
 
+def _on_one_line(name: str) -> str:
+    if not name.strip() or printable(name) != name or len(name.splitlines()) > 1 or "\t" in name:
+        raise ValueError(f"expected a name on one line, without control characters, got {name!r}")
+    return name
+
+
 Pace = Annotated[Value, _Pace()]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
 FIRST_IN_FORM, LAST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden"), ("seed",)
@@ -41,6 +51,15 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, json_schema_extra=_in_order
     )
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_stored(cls, value: Any) -> Any:
+        """Refuse what no database holds, and a log or a file not either."""
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and UNSTORABLE.search(text):
+                raise ValueError(f"expected a text without NUL and bytes that are not UTF-8, got {text!r}")
+        return value
 
     def without_pace(self) -> Self:
         """The settings that decide what comes out: every field of pace at its default."""

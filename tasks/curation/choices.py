@@ -6,11 +6,13 @@ once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from db import responses
 from db.engine import Session, batches
 from db.prompts import select_prompt_ids, source_names
 from tasks.config.curation import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
-from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend
+from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend, generator_price
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.named_models import check_model, chosen_model
@@ -46,6 +48,16 @@ def chosen_prompts(session: Session, source: SourceConfig) -> list[int]:
     return prompt_ids
 
 
+def prompts_to_sample(session: Session, config: CurateConfig, prompt_ids: Sequence[int]) -> list[int]:
+    """Which of these prompts the configuration generates for."""
+    if config.generate.when == "never" or config.select.scope == "source_pairs":
+        return []
+    if config.generate.when == "always":
+        return list(prompt_ids)
+    own_counts = responses.own_response_counts(session, prompt_ids)
+    return [id_ for id_ in prompt_ids if own_counts.get(id_, 0) < MIN_OWN_RESPONSES]
+
+
 def loads_model(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:
     """Whether a curation loads a model on this machine: to embed, or to generate."""
     return bool(_models_at_work(session, config, prompt_ids, is_loaded_here=True))
@@ -59,10 +71,13 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
         ModelLoadError: If a folder holds no model.
         NothingToDoError: If there is no prompt.
         LookupError: If there is no such policy.
+        ValueError: If a limit of money is set and no price is known.
     """
     with open_database(settings) as sessions:
         with sessions() as session:
             config, prompt_ids = chosen_curation(session, config)
+            for name in config.generator_models if generator_backend(config.generate) == "openai" else ():
+                generator_price(config.generate, name, settings)
             names = _models_at_work(session, config, prompt_ids, is_loaded_here=True)
         for name in names:
             check_model(sessions, name, settings)
@@ -96,15 +111,7 @@ def _models_at_work(
 
 def _samples(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:
     """Whether any of the prompts is to be sampled for."""
-    if config.generate.when == "never" or config.select.scope == "source_pairs":
-        return False
-    if config.generate.when == "always":
-        return True
-    for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
-        own_counts = responses.own_response_counts(session, batch)
-        if any(own_counts.get(id_, 0) < MIN_OWN_RESPONSES for id_ in batch):
-            return True
-    return False
+    return any(prompts_to_sample(session, config, batch) for batch in batches(prompt_ids, PROMPTS_PER_LOOK))
 
 
 def _why_nothing(session: Session, source: SourceConfig) -> str:

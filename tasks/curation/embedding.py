@@ -14,6 +14,7 @@ from models.records import StoredResponse
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import find_embedder, make_embedder, vector_store
+from tasks.curation.vectors import check_presence
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
@@ -24,16 +25,18 @@ def embed(run_id: int) -> None:
     """Embed every candidate of the run that has no vector yet; duplicates share their first one's.
 
     A shard of vectors is complete on disk before its rows are stored: a run that is killed in between embeds only that
-    shard again.
+    shard again. A shard that is recorded and not on disk is never forgotten here: its folder may come back.
+
+    Raises:
+        VectorsMissingError: If recorded vectors are not where they were written.
     """
     with run_at_work(run_id, CURATION) as run:
         identity, local_model = find_embedder(run.sessions, run.config, run.settings)
         with run.sessions.begin() as session:
             embedder_id = embeddings.ensure_embedder(session, identity)
             runs.set_embedder(session, run_id, embedder_id)
-            # A shard that somebody deleted, because it was broken, is embedded anew.
             store = vector_store(identity.key, run.settings)
-            embeddings.forget_missing_shards(session, embedder_id, store.shards())
+            check_presence(session, run_id, embedder_id, store)
             total = embeddings.count_to_embed(session, run_id, embedder_id)
         if total:
             with (

@@ -26,6 +26,7 @@ from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
 from tasks.named_models import NamedModel, find_model
+from tasks.prices import Price, price_of
 from tasks.settings import Settings
 
 HASHED_DIMENSION = 512
@@ -106,7 +107,7 @@ def make_generator(
 
 def _server_terms(generate: GenerateConfig, model: str, settings: Settings) -> ChatTerms:
     assert generate.base_url is not None  # the configuration's own rule
-    key = settings.openai_api_key
+    key, price = settings.openai_api_key, generator_price(generate, model, settings)
     return ChatTerms(
         model=model,
         base_url=generate.base_url,
@@ -117,9 +118,25 @@ def _server_terms(generate: GenerateConfig, model: str, settings: Settings) -> C
         requests_per_minute=None,
         timeout_s=generate.timeout_s,
         max_retries=REQUEST_RETRIES,
-        input_price=generate.input_price,
-        output_price=generate.output_price,
+        input_price=price.input,
+        output_price=price.output,
     )
+
+
+def generator_price(generate: GenerateConfig, model: str, settings: Settings) -> Price:
+    """What a model's tokens cost, as configured, else by the price table.
+
+    Raises:
+        ValueError: If a limit of money is set and no price is known; if the table cannot be read.
+    """
+    prices = {"input_price": generate.input_price, "output_price": generate.output_price}
+    price = price_of(model, generate.base_url, **prices, settings=settings)
+    if generate.max_cost is not None and not (price.input or price.output):
+        raise ValueError(
+            f"generate.max_cost needs a price of {model}: give generate.input_price and generate.output_price, or "
+            f"write it into {settings.prices_file}"
+        )
+    return price
 
 
 def find_embedder(

@@ -19,8 +19,9 @@ from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, shortened, storable
 from tasks.budgets import budget_of
-from tasks.config.curation import MIN_OWN_RESPONSES, CurateConfig, SampleConfig
-from tasks.curation.engines import find_generator, generator_identity, make_generator
+from tasks.config.curation import CurateConfig, SampleConfig
+from tasks.curation.choices import prompts_to_sample
+from tasks.curation.engines import find_generator, generator_identity, generator_price, make_generator
 from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, say, stage_progress
@@ -80,33 +81,30 @@ def sample_with(
     identity = generator_identity(config, name, local_model)
     stage = _GeneratorStage(run, config, identity, chosen)
     if total := stage.count_missing():
+        budget = _budget(run, config, name)
         with (
             device(is_used=local_model is not None) as process,
             stage_progress("generate", total, f"responses, {name}") as advance,
             closing(
-                make_generator(config, name, local_model, run.settings, process=process, budget=_budget(run, config))
+                make_generator(config, name, local_model, run.settings, process=process, budget=budget)
             ) as generator,
         ):
             stage.run(generator, advance)
     return identity
 
 
-def _budget(run: RunAtWork[Any], config: SampleConfig) -> Budget:
+def _budget(run: RunAtWork[Any], config: SampleConfig, model: str) -> Budget:
     """What may be spent on a server; where nothing is, no request waits for a transaction that counts it."""
-    generate = config.generate
-    return budget_of(run, generate) if generate.is_paid else Budget(max_requests=None, max_cost=None)
+    generate, price = config.generate, generator_price(config.generate, model, run.settings)
+    is_counted = generate.max_requests is not None or price.input or price.output
+    return budget_of(run, generate) if is_counted else Budget(max_requests=None, max_cost=None)
 
 
 def _to_sample(run: RunAtWork[CurateConfig], page: list[StoredPrompt]) -> list[StoredPrompt]:
     """Which of these prompts the configuration generates for."""
-    config = run.config
-    if config.generate.when == "never" or config.select.scope == "source_pairs":
-        return []
-    if config.generate.when == "always":
-        return page
     with run.sessions() as session:
-        own_counts = responses.own_response_counts(session, [prompt.id for prompt in page])
-    return [prompt for prompt in page if own_counts.get(prompt.id, 0) < MIN_OWN_RESPONSES]
+        ids = set(prompts_to_sample(session, run.config, [prompt.id for prompt in page]))
+    return [prompt for prompt in page if prompt.id in ids]
 
 
 class _GeneratorStage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +14,15 @@ from models.ingestion import read_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config.curation import DEMO_SOURCE
 from tasks.config.exchange import ImportConfig
-from tasks.database import open_database
-from tasks.rejects import Rejects
+from tasks.config.section import LONGEST_NAME
+from tasks.database import open_database, patiently
+from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
+from tasks.terminal import printable
 
 ROWS_PER_TRANSACTION = 1_000
+CHARACTERS_PER_TRANSACTION = 2**24
+BYTES_OF_RESPONSE = 100  # beside its text, which may be empty a million times
 DEMO_SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 
@@ -53,17 +58,16 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
     )
     # Another split, format or prompt column of the same file gives other rows of the same numbers: another source.
     content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, config.split)
-    rejects_path = settings.artifact_root / "rejects" / f"{name}-{content_hash[:8]}.jsonl"
-    with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
+    with open_database(settings) as sessions, Rejects(rejects_path(name, content_hash, settings)) as rejects:
         with sessions.begin() as session:
             source_id = prompts.ensure_source(
                 session, name=name, location=source, format=reader.format, content_hash=content_hash
             )
         added, rows = prompts.Added(), 0
         for batch in _batches(reader, rejects):
-            added += _store(sessions, source_id, batch)
+            added += patiently(partial(_store, sessions, source_id, batch), settings)
             rows += len(batch)
-    return ImportResult(name, reader.format, rows, rejects.count, rejects.path if rejects.count else None, added)
+    return ImportResult(name, reader.format, rows, rejects.count, rejects.path, added)
 
 
 def import_demo_prompts(settings: Settings) -> None:
@@ -91,14 +95,16 @@ def import_demo_prompts(settings: Settings) -> None:
 
 def _batches(reader: Iterable[ImportedRow | RejectedRow], rejects: Rejects) -> Iterator[list[ImportedRow]]:
     batch: list[ImportedRow] = []
+    size = 0
     for row in reader:
         if isinstance(row, RejectedRow):
             rejects.write(row)
             continue
         batch.append(row)
-        if len(batch) == ROWS_PER_TRANSACTION:
+        size += len(row.prompt.text) + sum(BYTES_OF_RESPONSE + len(response.text) for response in row.responses)
+        if len(batch) == ROWS_PER_TRANSACTION or size > CHARACTERS_PER_TRANSACTION:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 
@@ -109,4 +115,4 @@ def _store(sessions: Sessions, source_id: int, batch: list[ImportedRow]) -> prom
 
 
 def _plain_name(source: str) -> str:
-    return Path(source).name.split(".")[0] or source
+    return printable(Path(source).name.split(".")[0] or source)[:LONGEST_NAME]

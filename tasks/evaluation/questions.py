@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from db import runs
 from db.engine import Sessions
 from models.protocols.judge import ProtocolJudge
-from models.protocols.question_files import read_questions
+from models.protocols.question_files import Question, read_questions
 from models.protocols.scores import (
     ArenaHardSummary,
     MtBenchSummary,
@@ -19,12 +20,12 @@ from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import QuestionsConfig
 from tasks.database import open_database
 from tasks.evaluation.answers import answers_of, questions_content
-from tasks.labels.labellers import make_asker
+from tasks.labels.labellers import judge_price, make_asker
 from tasks.labels.labelling import DatabaseReplies
 from tasks.named_models import chosen_model
 from tasks.number_formats import with_format
 from tasks.run_kinds import QUESTIONS, RunAtWork, run_at_work
-from tasks.runs import find_or_open, opened, working_on
+from tasks.runs import find_or_open, opened, work_on
 from tasks.settings import Settings
 
 
@@ -39,6 +40,7 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
         ProtocolStoppedError: If the judge's server or the budget gave out; what was paid for is kept.
     """
     questions = read_questions(path)
+    judge_price(config.judge, settings)  # refused before the answers are made
     with open_database(settings) as sessions, sessions() as session:
         opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
         names = {"model": chosen_model(session, config.model), "against": opponent and opponent.name}
@@ -50,17 +52,26 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
             return find_or_open(session, QUESTIONS, run_config, name=name, data=[questions_content(questions)])
 
     run_id = opened(open_once)
-    with run_at_work(run_id, QUESTIONS) as run, working_on(run_id):
-        answers = answers_of(questions, run, run.config.model)
-        judge = _judge(run)
-        if opponent is None:
-            return mt_bench_summary(questions, judge.grade(questions, answers))
-        with run.sessions() as session:
-            baseline = with_format(opponent, runs.get_run(session, run_id).dtype)
-        games = judge.compare(questions, answers, answers_of(questions, run, baseline))
-        return arena_hard_summary(
-            games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed
-        )
+
+    def work() -> MtBenchSummary | ArenaHardSummary:
+        with run_at_work(run_id, QUESTIONS) as run:
+            return _summary(questions, run, opponent)
+
+    return work_on(run_id, work)
+
+
+def _summary(
+    questions: Sequence[Question], run: RunAtWork[QuestionsConfig], opponent: ModelConfig | None
+) -> MtBenchSummary | ArenaHardSummary:
+    answers = answers_of(questions, run, run.config.model)
+    judge = _judge(run)
+    if opponent is None:
+        return mt_bench_summary(questions, judge.grade(questions, answers))
+    with run.sessions() as session:
+        baseline = with_format(opponent, runs.get_run(session, run.run_id).dtype)
+    games = judge.compare(questions, answers, answers_of(questions, run, baseline))
+    config = run.config
+    return arena_hard_summary(games, strong_weight=config.strong_weight, resamples=config.resamples, seed=config.seed)
 
 
 def _judge(run: RunAtWork[QuestionsConfig]) -> ProtocolJudge:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
+from tasks.labels.labellers import judge_price
 from tasks.labels.pairs import chosen_pairs
 from tasks.named_models import check_model
 from tasks.settings import Settings
@@ -20,7 +21,10 @@ def check_labelling(config: LabelConfig, settings: Settings) -> None:
         LookupError: If there is no such curation run.
         NothingToDoError: If it has no pair that fits.
         ModelLoadError: If a folder holds no reward model.
+        ValueError: If a judge's limit of money has no price.
     """
+    if config.annotator == "judge":
+        judge_price(config.judge, settings)
     with open_database(settings) as sessions, sessions() as session:
         chosen_pairs(session, config.pairs)
         if config.annotator == "reward_model" and config.reward_model.name:

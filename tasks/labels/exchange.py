@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from db import runs
 from db.engine import Session, Sessions, batches
@@ -15,10 +15,10 @@ from models.exchange import PreferenceRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
 from models.exchange.trainers import content_hash, file_format, unfit, write_preferences
 from models.labelling.records import PairKey
-from models.labelling.votes import annotator_accuracies
+from models.labelling.votes import Rule, annotator_accuracies
 from models.records import content_key
 from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
-from tasks.database import open_database
+from tasks.database import open_database, patiently
 from tasks.errors import NoPreferencesError
 from tasks.labels.pairs import chosen_pairs
 from tasks.settings import Settings
@@ -60,14 +60,18 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
     format = config.format or file_format(path)
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
-    with open_database(settings) as sessions:
-        taken = take_snapshot(sessions, config, name=config.name)
-        snapshot = taken.snapshot
-        with sessions() as session:
-            metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
-            rows = snapshots.snapshot_rows(session, snapshot.id)
-            write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
-    return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+
+    def export() -> ExportResult:
+        with open_database(settings) as sessions:
+            taken = take_snapshot(sessions, config, name=config.name)
+            snapshot = taken.snapshot
+            with sessions() as session:
+                metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
+                rows = snapshots.snapshot_rows(session, snapshot.id)
+                write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
+        return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+
+    return patiently(export, settings)
 
 
 def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -> TakenSnapshot:
@@ -92,6 +96,29 @@ def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -
         snapshot_id = snapshots.add_snapshot(session, lineage, name=name, content_hash=digest, query=query)
     with sessions() as session:
         return TakenSnapshot(snapshots.snapshot_info(session, snapshot_id), query, len(pairs), dict(left_out))
+
+
+def preferences_now(session: Session, config: PreferencesConfig) -> list[PreferenceRow]:
+    """The rows that a snapshot taken now would hold. Another rule than the standing one is applied in the session.
+
+    What that stores is for the caller to commit, or not.
+
+    Raises:
+        NoPreferencesError: If no preference has a chosen and a rejected response.
+        LookupError: If there is no such run or annotator.
+    """
+    run_id = None if config.run == "all" else runs.find_run(session, config.run)
+    pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
+    rule = _rule(session, config, pairs)
+    if rule["name"] != preferences.STANDING_RULE:
+        preferences.recompute(session, pairs, **rule)
+    rows = snapshots.preference_rows(
+        session, rule["name"], run_id=run_id, strategies=config.strategies, min_support=config.min_support
+    )
+    fitting = [row for row in rows if unfit(row) is None]
+    if not fitting:
+        raise NoPreferencesError(_why_none(_undecided(session, rule["name"], pairs, config), config, run_id))
+    return fitting
 
 
 def export_pairs(path: Path, tool: LabelFormat, pairs: PairsConfig, *, seed: int, settings: Settings) -> WrittenPairs:
@@ -147,18 +174,32 @@ def _apply_rule(sessions: Sessions, config: PreferencesConfig, pairs: Sequence[P
     In short transactions, so that people can label meanwhile.
     """
     with sessions() as session:
-        annotator_ids = judgements.find_annotators(session, config.annotators) if config.annotators else None
-        weights = None
-        if config.rule == "weighted":
-            weights = annotator_accuracies(list(preferences.votes(session, pairs, of=annotator_ids).values()))
+        rule = _rule(session, config, pairs)
+    for batch in batches(pairs, PAIRS_PER_TRANSACTION):
+        with sessions.begin() as session:
+            preferences.recompute(session, batch, **rule)
+    return rule["name"]
+
+
+class _Rule(TypedDict):
+    """A rule as `recompute` takes it."""
+
+    rule: Rule
+    of: list[int] | None
+    weights: dict[int, float] | None
+    name: str
+
+
+def _rule(session: Session, config: PreferencesConfig, pairs: Sequence[PairKey]) -> _Rule:
+    annotator_ids = judgements.find_annotators(session, config.annotators) if config.annotators else None
+    weights = None
+    if config.rule == "weighted":
+        weights = annotator_accuracies(list(preferences.votes(session, pairs, of=annotator_ids).values()))
     ids = sorted(annotator_ids or ())
     name = config.rule if annotator_ids is None else f"{config.rule} of annotators {','.join(map(str, ids))}"
     if len(name) > LONGEST_RULE_NAME:
         name = f"{config.rule} of annotators {content_key(ids)[:16]}"
-    for batch in batches(pairs, PAIRS_PER_TRANSACTION):
-        with sessions.begin() as session:
-            preferences.recompute(session, batch, rule=config.rule, of=annotator_ids, weights=weights, name=name)
-    return name
+    return _Rule(rule=config.rule, of=annotator_ids, weights=weights, name=name)
 
 
 def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: PreferencesConfig) -> Counter[str]:

@@ -18,7 +18,7 @@ from models.records import RejectedRow
 from tasks.curation.ingestion import ROWS_PER_TRANSACTION
 from tasks.database import open_database
 from tasks.labels.people import person
-from tasks.rejects import Rejects
+from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
 
 MOST_REASONS = 3
@@ -53,8 +53,8 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
     rows = read_labels(path, format)
     with path.open("rb") as file:
         content_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    rejects_path = settings.artifact_root / "rejects" / f"{path.name.split('.')[0]}-{content_hash[:8]}.jsonl"
-    with open_database(settings) as sessions, Rejects(rejects_path) as rejects:
+    place = rejects_path(path.name.split(".")[0], content_hash, settings)
+    with open_database(settings) as sessions, Rejects(place) as rejects:
         for batch in batches(rows, ROWS_PER_TRANSACTION):
             row_count += len(batch)
             with sessions.begin() as session:
@@ -81,7 +81,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
         rows=row_count,
         added=added,
         rejected=rejects.count,
-        rejects_path=rejects.path if rejects.count else None,
+        rejects_path=rejects.path,
         by_annotator=dict(by_annotator),
         reasons=dict(reasons),
         run_id=max(run_ids, default=None),

@@ -16,9 +16,11 @@ from models.labelling.records import AnnotatorIdentity
 from models.labelling.reward_model import IDENTIFYING_ARGUMENTS, IsolatedRewardModel, reward_model_identity
 from models.labelling.rubric import RubricLabeller
 from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig
+from tasks.prices import Price, price_of
 from tasks.settings import Settings
 
 _OF_THE_BUDGET = {"max_requests", "max_cost"}
+_PRICES = {"input_price", "output_price"}
 _OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
 
 
@@ -63,11 +65,35 @@ def annotator_identity(config: LabelConfig, settings: Settings) -> AnnotatorIden
 
 def make_asker(config: JudgeConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Asker:
     """Build what asks a judge's model: see `make_labeller`."""
-    key = settings.openai_api_key
+    key, price = settings.openai_api_key, judge_price(config, settings)
     terms = JudgeTerms(
-        **config.model_dump(exclude=_OF_THE_BUDGET | _OF_PAIRS), api_key=key.get_secret_value() if key else None
+        **config.model_dump(exclude=_OF_THE_BUDGET | _OF_PAIRS | _PRICES),
+        api_key=key.get_secret_value() if key else None,
+        input_price=price.input,
+        output_price=price.output,
     )
     return Asker(terms, budget, replies)
+
+
+def judge_price(config: JudgeConfig, settings: Settings) -> Price:
+    """What a judge's tokens cost, as configured, else by the price table.
+
+    Raises:
+        ValueError: If a limit of money is set and no price is known; if the table cannot be read.
+    """
+    price = price_of(
+        config.model or "",
+        config.base_url,
+        input_price=config.input_price,
+        output_price=config.output_price,
+        settings=settings,
+    )
+    if config.max_cost is not None and not (price.input or price.output):
+        raise ValueError(
+            f"judge.max_cost needs a price of {config.model}: give judge.input_price and judge.output_price, or write "
+            f"it into {settings.prices_file}"
+        )
+    return price
 
 
 def holds_model(config: LabelConfig) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
@@ -13,18 +12,19 @@ from prefect.cache_policies import NO_CACHE
 
 from db import runs
 from db.engine import batches
-from db.labels import judgements, labelling, preferences, replies
-from db.labels.labelling import PairText
+from db.labels import judgements, preferences, replies
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
-from models.labelling.records import Judgement, Opinion, PairKey, ShownPair
+from models.labelling.records import Judgement, Opinion, PairKey
 from tasks.budgets import budget_of
 from tasks.config.labels import LabelConfig
+from tasks.database import patiently
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
 from tasks.labels.pairs import chosen_pairs
 from tasks.labels.people import open_people_queue
+from tasks.labels.showings import Showing, open_showings
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
 
@@ -34,14 +34,6 @@ _WHY_SKIPPED = {
     "scores": "a score is missing, or neither is positive; import responses with scores",
     "reward_model": "they are longer than reward_model.max_tokens or the model's context",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Showing:
-    """A pair with one of its responses on the left."""
-
-    text: PairText
-    left_response_id: int
 
 
 @task(name="label", task_run_name="label for run {run_id}", cache_policy=NO_CACHE)
@@ -71,6 +63,7 @@ class DatabaseReplies:
     def __init__(self, run: RunAtWork[Any]) -> None:
         self._sessions = run.sessions
         self._run_id = run.run_id
+        self._settings = run.settings
         self.on_reply: Callable[[], None] = lambda: None
 
     def get(self, keys: Sequence[str]) -> dict[str, StoredReply]:
@@ -79,9 +72,13 @@ class DatabaseReplies:
             return replies.find_replies(session, keys)
 
     def put(self, key: str, reply: StoredReply) -> None:
-        """Store a reply in a transaction of its own."""
-        with self._sessions.begin() as session:
-            replies.add_replies(session, self._run_id, {key: reply})
+        """Store a reply in a transaction of its own; it is kept while the database is away, since it was paid for."""
+
+        def store() -> None:
+            with self._sessions.begin() as session:
+                replies.add_replies(session, self._run_id, {key: reply})
+
+        patiently(store, self._settings)
         self.on_reply()
 
 
@@ -150,7 +147,7 @@ class LabelStage:
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
         """The opinions on these showings, and whether the budget is used up."""
         try:
-            return self._labeller.label([_shown_pair(showing) for showing in showings]), False
+            return self._labeller.label([showing.shown_pair for showing in showings]), False
         except BudgetExhaustedError as error:
             return error.opinions, True
         except JudgeServerError as error:
@@ -158,21 +155,11 @@ class LabelStage:
             raise
 
     def _open_showings(self, pairs: Sequence[PairKey]) -> list[Showing]:
-        """The showings the annotator has not judged: both orders of a pair, or one with a random (seeded) side."""
+        has_both_orders = self._labeller.identity.has_both_orders
         with self._sessions() as session:
-            judged_showings = judgements.judged_showings(session, self.annotator_id, pairs)
-            texts = labelling.pair_texts(session, pairs)
-        judged = {pair for pair, _ in judged_showings}
-        if self._labeller.identity.has_both_orders:
-            showings = [Showing(text, left) for text in texts for left in text.pair]
-            return [
-                showing for showing in showings if (showing.text.pair, showing.left_response_id) not in judged_showings
-            ]
-        return [
-            Showing(text, labelling.left_side(text.pair, self._config.seed))
-            for text in texts
-            if text.pair not in judged
-        ]
+            return open_showings(
+                session, self.annotator_id, pairs, has_both_orders=has_both_orders, seed=self._config.seed
+            )
 
     def _store(self, showings: Sequence[Showing], opinions: Sequence[Opinion | None]) -> None:
         """Store opinions and recompute the preferences, in one transaction.
@@ -195,7 +182,3 @@ def _why_refused(reasons: Iterable[str | None]) -> str:
     (first, count), *others = Counter(reason or "no reason given" for reason in reasons).most_common()
     more = f" ({count:,} of them; {len(others):,} other reasons)" if others else ""
     return f"{first}{more}; the next run asks about them again"
-
-
-def _shown_pair(showing: Showing) -> ShownPair:
-    return showing.text.shown(showing.left_response_id)

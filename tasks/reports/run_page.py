@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from db import embeddings, pairs, responses, runs
-from db.engine import Session
+from db.engine import Session, as_utc
 from models.report import (
     CurationReport,
     NextStep,
@@ -74,8 +74,8 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         title="Curation report",
         run_id=str(run_id),
         name=summary.run,
-        started_at=_aware(run.started_at),
-        finished_at=_aware(run.finished_at or datetime.now(UTC)),
+        started_at=as_utc(run.started_at),
+        finished_at=as_utc(run.finished_at or max(datetime.now(UTC), as_utc(run.started_at))),
         model=config.model.name,
         settings=_settings_rows(config),
         counts=ResponseCounts(
@@ -145,8 +145,3 @@ def _settings_rows(config: CurateConfig) -> dict[str, str]:
                 text = ", ".join(map(str, setting)) if isinstance(setting, list) else str(setting)
                 rows[f"{section}.{name}".rstrip(".")] = text
     return rows
-
-
-def _aware(moment: datetime) -> datetime:
-    """SQLite gives times back without their zone; they are stored in UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -14,14 +14,16 @@ from sqlalchemy import select as query
 from stored_rows import add
 
 from db import responses
+from db.prompts import stored_prompts
 from db.schema import policies
 from models.demo.corpus import demo_prompts, reference_response
 from models.records import GeneratedResponse, ImportedResponse, ImportedRow, Prompt
 from tasks.alignment.data import compared_prompts, is_held_out, read_data
 from tasks.config.alignment import AlignConfig
-from tasks.config.curation import SampleConfig
+from tasks.config.curation import GenerateConfig, SampleConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.curation.engines import find_generator, generator_identity
+from tasks.run_kinds import load_alignment
 
 IMPOLITE = "No."
 QUICK = {"epochs": 1, "batch_size": 4, "max_length": 240, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}
@@ -111,5 +113,27 @@ def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of
             new = [
                 responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, "stop"))
                 for one in compared_prompts(session, config, read_data(session, config))
+            ]
+            responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)
+
+
+def speak(settings: Any, sessions: Any, run_id: int, model: str) -> None:
+    """Store what a model says to all prompts of the run, as if it had been sampled."""
+    with sessions.begin() as session:
+        config = load_alignment(session, run_id)
+        data = read_data(session, config)
+        trained = stored_prompts(session, [one.prompt_id for one in data.golden.train])
+        own = GenerateConfig(
+            when="always", backend="transformers", responses_per_prompt=1, temperature=1.0, max_tokens=4
+        )
+        for prompts, generate in (
+            (trained, own),
+            (compared_prompts(session, config, data), config.evaluate.generate()),
+        ):
+            sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
+            identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
+            new = [
+                responses.NewResponse(one, 0, GeneratedResponse(f"No. {'It is late. ' * at}", 0, 1, "stop"))
+                for at, one in enumerate(prompts)
             ]
             responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)

@@ -11,6 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
@@ -30,7 +31,7 @@ def fuzz(share: float, **strategies: SearchStrategy[Any]) -> Callable[[Callable[
             _counts[f"{test.__module__}.{test.__qualname__}"] += 1
             test(*arguments, **drawn)
 
-        return counted
+        return pytest.mark.fuzz(counted)
 
     return decorate
 

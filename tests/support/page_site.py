@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 import time
 
-from page_visitor import SECRET
+from page_visitor import SECRET, sign_in_token
 from surroundings import free_port
 
 from web.app import create_app
 from web.server import make_server
-from web.sign_in import sign_in_token
 
 
 class Site:
     """The page on a server of its own, which can be stopped and started again on the same port."""
 
     def __init__(self, sessions):
+        self.sessions = sessions
         self.app = create_app(sessions, secret=SECRET, lease_s=600)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -33,7 +33,7 @@ class Site:
         self.thread.join()
 
     def link(self, name):
-        return f"{self.address}/sign-in?token={sign_in_token(SECRET, name)}"
+        return f"{self.address}/sign-in?token={sign_in_token(self.sessions, name)}"
 
 
 def wait_for(is_ready):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi.testclient import TestClient
 from stored_rows import add, ids_by_text, row
 
 from db.labels import queues
 from models.labelling.records import PairKey
 from web.app import create_app
-from web.sign_in import sign_in_token
+from web.sign_in import open_link
 
 SECRET = b"sixteen bytes it"
 
@@ -34,13 +36,18 @@ def open_queue_of(sessions, rows, *, name="a queue", judgements_per_pair=1):
         return queues.open_queue(session, name=name, pairs=pairs, judgements_per_pair=judgements_per_pair, seed=0)
 
 
+def sign_in_token(sessions, name, secret=SECRET):
+    with sessions.begin() as session:
+        return open_link(session, secret, name, now=datetime.now(UTC), days=30)
+
+
 class Visitor:
     """A person's browser as far as requests go."""
 
     def __init__(self, sessions, name="Ana"):
         self.name = name
         self.http = TestClient(create_app(sessions, secret=SECRET, lease_s=600))
-        assert self.http.get("/sign-in", params={"token": sign_in_token(SECRET, name)}).status_code == 200
+        assert self.http.get("/sign-in", params={"token": sign_in_token(sessions, name)}).status_code == 200
 
     def pair(self, queue_id):
         return self.http.get(f"/queues/{queue_id}/pair").json()["pair"]

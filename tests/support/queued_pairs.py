@@ -10,6 +10,7 @@ from stored_rows import add, row
 
 from db.labels import queues
 from db.labels.judgements import add_annotator
+from db.labels.leases import Lease
 from db.schema.curation import Response
 from db.schema.labels import Judgement as StoredJudgement
 from db.schema.labels import QueuePair
@@ -49,8 +50,7 @@ def judge(sessions, shown, who, verdict="left", *, queue=None, seconds=None, now
             session,
             shown.queue_id if queue is None else queue,
             who,
-            pair=shown.pair,
-            left_response_id=shown.left_response_id,
+            showing=Lease(shown.pair, shown.left_response_id, shown.shown_at),
             verdict=verdict,
             seconds=seconds,
             now=now,

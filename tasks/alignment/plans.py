@@ -1,0 +1,88 @@
+"""What is to be trained: examples and settings, and the identity that they make. Knows no Prefect and no database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from db.samples import Sample
+from models.alignment.records import Example, Method, PolicyIdentity, TrainingSettings
+from models.exchange import PreferenceRow
+from models.records import content_key
+from tasks.alignment.data import AlignmentData
+from tasks.alignment.training_settings import training_settings
+from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
+from tasks.named_models import NamedModel
+
+SFT_ROUND = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One training. The start model is the reference too; `kl_samples` are its samples."""
+
+    method: Method
+    round: int
+    start: NamedModel
+    settings: TrainingSettings
+    optimize: OptimizeConfig
+    train: Sequence[Example]
+    held_out: Sequence[Example]
+    kl_samples: Sequence[Sample] = ()
+
+    @property
+    def identity(self) -> PolicyIdentity:
+        """What the policy will be known by."""
+        data_hash = content_key(
+            [[example.prompt.key, example.chosen, example.rejected, example.weight] for example in self.train],
+        )
+        return PolicyIdentity(self.start.fingerprint, data_hash, asdict(self.settings))
+
+
+def fine_tuning_plan(config: AlignmentSection, base: NamedModel, data: AlignmentData) -> Plan | None:
+    """Fine-tuning on the golden or chosen responses; None if that is not wanted."""
+    if not config.sft.epochs:
+        return None
+    optimize = config.optimize.model_copy(update={"epochs": config.sft.epochs})
+    return Plan(
+        method="sft",
+        round=SFT_ROUND,
+        start=base,
+        settings=training_settings(config, optimize, "sft", beta=0.0, learning_rate=config.sft.learning_rate),
+        optimize=optimize,
+        train=_golden(data.parts.train),
+        held_out=_golden(data.parts.held_out),
+    )
+
+
+def preference_plan(
+    config: AlignConfig, start: NamedModel, data: AlignmentData, kl_samples: Sequence[Sample] = ()
+) -> Plan:
+    """Training on the preferences, from the fine-tuned model or the one named."""
+    method, optimize = config.train.method, config.train
+    beta, learning_rate = METHOD_DEFAULTS[method]
+    settings = training_settings(
+        config,
+        optimize,
+        method,
+        beta=optimize.beta or beta,
+        learning_rate=optimize.learning_rate or learning_rate,
+    )
+    parts = data.preferences
+    assert parts is not None  # a run of this kind has them
+    return Plan(
+        method=method,
+        round=1,
+        start=start,
+        settings=settings,
+        optimize=optimize,
+        train=[Example(row.prompt, row.chosen, row.rejected) for row in parts.train],
+        held_out=[Example(row.prompt, row.chosen, row.rejected) for row in parts.held_out],
+        kl_samples=kl_samples,
+    )
+
+
+def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
+    """The different responses to fine-tune on."""
+    texts = ((row.prompt, row.chosen if isinstance(row, PreferenceRow) else row.text) for row in rows)
+    return [Example(prompt, text) for prompt, text in dict.fromkeys(texts)]

@@ -1,0 +1,62 @@
+"""Whether the vectors and policies that the database speaks of are in the artifacts' folder. Reads no content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.doctor.machine import Finding
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from db.engine import Session
+
+MOUNT = "bring the folder back: mount the disk or share, or correct ANTIPODE_ARTIFACT_ROOT"
+
+
+def artifact_findings(settings: Settings) -> list[Finding]:
+    """Which recorded folders are missing; nothing where there is no database of this version's schema."""
+    from db.engine import make_engine, make_session_factory
+    from db.inspection import NoAnswerError, look, read_address
+
+    try:
+        address = read_address(settings.database)
+        if address.kind == "sqlite" and not Path(address.database).exists():
+            return []
+        state = look(settings.database, timeout_s=3).schema
+    except (ValueError, ModuleNotFoundError, NoAnswerError):
+        return []  # the database's own check says so
+    if state is None or state.standing != "newest":
+        return []
+    engine = make_engine(settings.database)
+    try:
+        with make_session_factory(engine)() as session:
+            return [_vectors(session, settings), _policies(session, settings)]
+    finally:
+        engine.dispose()
+
+
+def _vectors(session: Session, settings: Settings) -> Finding:
+    from db import embeddings
+    from tasks.curation.engines import vector_store
+
+    count, missing = 0, 0
+    for embedder in embeddings.list_embedders(session):
+        shards = embeddings.recorded_shards(session, embedder.id).keys()
+        count += len(shards)
+        missing += len(shards - set(vector_store(embedder.key, settings).shards()))
+    if missing:
+        text = f"{missing:,} of {count:,} shards are missing in {settings.artifact_root.absolute() / 'vectors'}"
+        return Finding("vectors", "problem", text, f"{MOUNT}; then: antipode vectors check")
+    return Finding("vectors", "ok", f"{count:,} shards are there; what is in them: antipode vectors check")
+
+
+def _policies(session: Session, settings: Settings) -> Finding:
+    from db import policies
+
+    folders = {policy.id: policy.folder for policy in policies.list_policies(session) if policy.folder}
+    missing = [id_ for id_, folder in folders.items() if not (settings.artifact_root / folder).is_dir()]
+    if missing:
+        text = f"the weights of {len(missing):,} of {len(folders):,} are missing, the first: policy {min(missing)}"
+        return Finding("policies", "problem", text, MOUNT)
+    return Finding("policies", "ok", f"the weights of {len(folders):,} are there")

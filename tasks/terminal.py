@@ -1,0 +1,70 @@
+"""What reaches a terminal: texts of data and of names, with what would move, hide or colour it shown as an escape.
+
+A prompt that begins with ESC ] 0 ; names the window, one with U+202E reads backwards. Every line that is printed goes
+through `show`, every table and bar through `tasks.console`, and every line of a log through `guard_logs`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from typing import Any, TextIO
+
+# C0 but tab and line end (a CR before one is its part), DEL, C1, lone surrogates, and marks that turn the direction of
+# writing or are not seen: U+061C, 200E and F, 2028 and 9, 202A to E, 2060 to F, FEFF, FFF9 to B, the tags of plane 14.
+_UNPRINTABLE = re.compile(
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
+    "\\U000e0000-\\U000e007f\\ud800-\\udfff]|\\r(?!\\n)"
+)
+
+
+def printable(text: str) -> str:
+    r"""The text with every such character in JSON's way of writing it, `\u001b`: JSON stays the JSON it was."""
+    return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def show(line: str = "", *, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
+    """Print a line to stdout, or to `file`; what its encoding lacks is escaped too."""
+    stream = file or sys.stdout
+    encoding = stream.encoding or "utf-8"
+    text = printable(line).encode(encoding, "backslashreplace").decode(encoding)
+    print(text, end=end, file=stream, flush=flush)
+
+
+class EscapingStream:
+    """A stream to write to, which passes on what is printable."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text, escaped."""
+        show(text, end="", file=self._stream)
+        return len(text)
+
+
+def guard_logs() -> None:
+    """Let every record that this process logs from now on be printable, its traceback too."""
+    factory = logging.getLogRecordFactory()
+    if factory is not _guarded_record:
+        global _factory  # noqa: PLW0603
+        _factory = factory
+        logging.setLogRecordFactory(_guarded_record)
+
+
+_factory = logging.getLogRecordFactory()
+
+
+def _guarded_record(*arguments: Any, **named: Any) -> logging.LogRecord:
+    record = _factory(*arguments, **named)
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError, KeyError):  # arguments that do not fit: the handler says so
+        return record
+    if (safe := printable(message)) != message:
+        record.msg, record.args = safe, ()
+    if record.exc_info and record.exc_info[0] is not None:
+        record.exc_text = printable(logging.Formatter().formatException(record.exc_info))
+    return record

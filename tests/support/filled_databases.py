@@ -1,0 +1,149 @@
+"""A database with rows in every table, and copies of it as older versions would have left them."""
+
+from __future__ import annotations
+
+import pytest
+from curation_steps import configured, curate
+from queued_pairs import open_queue, take
+from sqlalchemy import MetaData, func, insert, select
+from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
+from stored_policies import finish, open_align_run, open_policy
+from stored_rows import add, row
+
+from db import evaluations, latent_distances, logps, policies, promotions, runs
+from db.engine import make_engine, make_session_factory
+from db.labels import judgements, labelling, replies
+from db.migrations import require_current
+from db.schema.curation import Pair
+from models.alignment.records import MetricPoint, ResponseLogps
+from models.evaluation.measurements import Measurements
+from models.judging.replies import StoredReply
+from models.number_format import NumberFormat
+from models.records import ImportedPair, ImportedResponse, ImportedRow, Message, Prompt
+from tasks.settings import Settings
+
+TURNS = tuple(Message(role, f"Turn {role} äß?") for role in ("system", "user", "assistant", "user"))
+
+
+def fill(folder):
+    """Make a SQLite database in a folder that has rows in every table; its settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
+        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
+        engine = make_engine(Settings().database)
+        require_current(engine)
+        sessions = make_session_factory(engine)
+        run_id = _curated(sessions)
+        _labelled(sessions, run_id)
+        _trained(sessions, run_id)
+        _unfinished(sessions)
+        engine.dispose()
+        return Settings()
+
+
+def rows(engine, tables):
+    """Every row of these tables, by table, in these columns; in a fixed order."""
+    with engine.connect() as connection:
+        return {table.name: sorted(connection.execute(select(table)).all(), key=repr) for table in tables}
+
+
+def copy_rows(source, target):
+    """Store the rows of one database in another, in the columns that the other has."""
+    have = reflected(source).tables
+    with target.begin() as connection, source.connect() as reading:
+        for table in reflected(target).sorted_tables:
+            columns = [have[table.name].c[column.name] for column in table.columns]
+            keys = [have[table.name].c[column.name] for column in table.primary_key]  # what was referred to comes first
+            values = [dict(found) for found in reading.execute(select(*columns).order_by(*keys)).mappings()]
+            if values:
+                connection.execute(insert(table), values)
+            if values and connection.dialect.name == "postgresql" and "id" in table.c:
+                _count_on(connection, table)
+
+
+def reflected(engine):
+    """The tables of a database, as they are in it."""
+    metadata = MetaData()
+    metadata.reflect(engine)
+    metadata.remove(metadata.tables["alembic_version"])
+    for column in (column for table in metadata.tables.values() for column in table.columns):
+        if hasattr(column.type, "none_as_null"):
+            column.type.none_as_null = True  # as the schema has it: no value is NULL, not JSON's null
+    return metadata
+
+
+def _count_on(connection, table):
+    """Let PostgreSQL's next id follow those that were stored."""
+    sequence = func.pg_get_serial_sequence(table.name, "id")
+    connection.execute(select(func.setval(sequence, select(func.max(table.c.id)).scalar_subquery())))
+
+
+def _curated(sessions):
+    dialogue = ImportedRow(1, Prompt(TURNS), (ImportedResponse("golden", is_reference=True, score=2.5),), split="train")
+    own = ImportedRow(2, Prompt.from_text("own"), (ImportedResponse("a"), ImportedResponse("b")), ImportedPair(0, 1))
+    add(sessions, dialogue, own, row(3, "plain"), row(4, "twice", "same", "other", pair=ImportedPair(1, 0, "first")))
+    return curate(configured())
+
+
+def _labelled(sessions, run_id):
+    with sessions() as session:
+        keys = labelling.pair_keys(session, run_id)
+    for who, verdict in ((ANNA, "first"), (BEN, "second")):
+        judge(sessions, who, keys[0], verdict)
+    judge(sessions, ANNA, keys[1], "first", seconds=1.5, rationale="better")
+    judge(sessions, ANNA, keys[2], "tie")
+    take_snapshot(sessions, rows_of(sessions, run_id))
+    queue = open_queue(sessions, keys[1:])
+    with sessions.begin() as session:
+        anna = judgements.add_annotator(session, ANNA)
+        replies.add_replies(session, run_id, {"r" * 64: StoredReply("m", 1, 9, 1, 0.25)})
+    take(sessions, queue, anna)
+
+
+def _trained(sessions, run_id):
+    aligned = open_align_run(sessions)
+    start = open_policy(sessions, aligned, "a", snapshot_id=1)
+    finish(sessions, start.id, loss=0.5)
+    better = open_policy(sessions, aligned, "b", parent_id=start.id, round=2)
+    finish(sessions, better.id)
+    open_policy(sessions, aligned, "c")
+    failed = open_policy(sessions, aligned, "d")
+    with sessions.begin() as session:
+        policies.fail_policy(session, failed.id, "no memory")
+        policies.add_metrics(session, start.id, [MetricPoint(1, "train", "loss", 0.7)])
+        logps.add_logps(session, {"l" * 64: ResponseLogps(-3.5, 7)})
+        (prompt_id, first, second), *_ = [
+            (pair.prompt_id, pair.first_response_id, pair.second_response_id) for pair in _pairs(session, run_id)
+        ]
+        distance = latent_distances.LatentDistance(aligned, 1, prompt_id, first, second, 0.5, 1.0)
+        latent_distances.add_distances(session, [distance])
+        for number, baseline in enumerate(({"baseline_id": start.id}, {"baseline_model": "demo"})):
+            values = {"baseline_id": None, "baseline_model": None} | baseline
+            evaluation_id = evaluations.open_evaluation(
+                session, key=f"{number:064}", policy_id=better.id, run_id=aligned, settings={}, **values
+            )
+            evaluations.add_evaluation_pairs(session, evaluation_id, [(prompt_id, first, second)])
+            evaluations.finish_evaluation(session, evaluation_id, Measurements())
+        promotions.promote(session, start.id, evaluation_id=None, is_forced=True, reason="first")
+        promotions.promote(session, better.id, evaluation_id=1, is_forced=False, reason="better")
+        promotions.roll_back(session)
+        runs.set_status(session, aligned, runs.COMPLETED)
+
+
+def _unfinished(sessions):
+    """A run of every kind in every state."""
+    formats = NumberFormat("float32", "no instructions for bfloat16")
+    for kind in (runs.CURATE, runs.LABEL, runs.ALIGN, runs.LD_ALIGN, runs.EVALUATE):
+        for status in (runs.RUNNING, runs.COMPLETED, runs.FAILED, runs.CRASHED, runs.STOPPED):
+            key = f"{kind} {status}"
+            with sessions.begin() as session:
+                run_id = runs.open_run(
+                    session, kind=kind, name=key, config={}, config_key=key, code_version="0", number_format=formats
+                )
+                runs.set_status(session, run_id, status, error=None if status == runs.COMPLETED else "äh")
+                runs.spend(session, run_id, 3, 0.5)
+                runs.set_origin(session, run_id, deployment="curate/nightly", flow_run_id="f" * 36)
+
+
+def _pairs(session, run_id):
+    return session.scalars(select(Pair).filter_by(run_id=run_id).order_by(Pair.id)).all()

@@ -1,0 +1,81 @@
+"""`antipode people`: links listed, renewed, taken back, as the page then takes them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from datetime import UTC, datetime
+
+import pytest
+from fastapi.testclient import TestClient
+
+from db.engine import make_engine, make_session_factory
+from db.migrations import require_current
+from flows.commands.people import People
+from flows.terminal.people import link_lines
+from tasks.labels.people import page_secret
+from tasks.settings import Settings
+from web.app import create_app
+
+BEN = "Ben O'Neill"
+ADDRESS = "http://127.0.0.1:4300"
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch, database_url):
+    monkeypatch.setenv("ANTIPODE_ARTIFACT_ROOT", str(tmp_path))
+    monkeypatch.setenv("ANTIPODE_DATABASE_URL", database_url)
+    monkeypatch.setenv("ANTIPODE_SIGN_IN_DAYS", "7")
+    return Settings()
+
+
+@pytest.fixture
+def sessions(settings):
+    engine = make_engine(settings.database)
+    require_current(engine)
+    yield make_session_factory(engine)
+    engine.dispose()
+
+
+def status_of(sessions, settings, text):
+    http = TestClient(create_app(sessions, secret=page_secret(settings), lease_s=600))
+    token = re.search(r"token=([\w-]+)", text)[1]
+    return http.get("/sign-in", params={"token": token}).status_code
+
+
+def test_people_are_listed_renewed_and_taken_back(sessions, settings, capsys):
+    People().cli_cmd()
+    assert "nobody was given a link" in capsys.readouterr().out
+    [ana, ben] = link_lines(sessions, ["Ana", BEN], settings, address=ADDRESS, queue_id=3)
+    assert re.fullmatch(rf"Ana: {ADDRESS}/sign-in\?token=[\w-]{{43}}&queue=3", ana)
+    assert status_of(sessions, settings, ana) == 200
+    People(renew=" Ana").cli_cmd()
+    new = capsys.readouterr().out
+    assert f"Ana: {ADDRESS}/sign-in?token=" in new and "works for 7 days" in new
+    assert (status_of(sessions, settings, ana), status_of(sessions, settings, new)) == (401, 200)
+    People(revoke=BEN).cli_cmd()
+    assert f"antipode people --renew {shlex.quote(BEN)}" in capsys.readouterr().out
+    assert status_of(sessions, settings, ben) == 401
+    again = link_lines(sessions, ["Ana", BEN], settings, address=ADDRESS, queue_id=None)
+    assert status_of(sessions, settings, again[0]) == 200
+    assert "token=" not in again[1] and "the link was taken back" in again[1]
+    People().cli_cmd()
+    listed = capsys.readouterr().out
+    assert re.search(r"Ana\s+works until \d{4}-\d\d-\d\d\s+\S+ \d\d:\d\d UTC\s+0\b|Ana\s+works until .*–\s+0", listed)
+    assert re.search(r"Ben O'Neill\s+taken back", listed)
+    assert "token" not in listed
+
+
+def test_who_was_never_given_a_link_cannot_be_signed_out(sessions, settings):
+    link_lines(sessions, ["Ana"], settings, address=ADDRESS)
+    with pytest.raises(LookupError, match="nobody called 'Anna' was given a link; there are: 'Ana'"):
+        People(revoke="Anna").cli_cmd()
+    with pytest.raises(ValueError, match="give one of them"):
+        People(revoke="Ana", renew="Ana")
+
+
+def test_the_link_says_until_when_it_works(sessions, settings, capsys):
+    link_lines(sessions, ["Ana"], settings, address=ADDRESS)
+    People().cli_cmd()
+    until = re.search(r"works until (\S+)", capsys.readouterr().out)[1]
+    assert 5 <= (datetime.fromisoformat(until).replace(tzinfo=UTC) - datetime.now(UTC)).days <= 7

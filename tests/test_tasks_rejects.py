@@ -1,0 +1,35 @@
+"""The rejects file: bounded, however many rows an import refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.terminal.tables import rejected_line
+from models.records import REJECTED_TEXT, RejectedRow
+from tasks.rejects import MOST_REJECTS, Rejects, rejects_path
+from tasks.settings import Settings
+
+
+def test_rows_beyond_those_that_the_file_holds_are_counted_and_the_user_is_told(tmp_path: Path) -> None:
+    with Rejects(tmp_path / "rejects" / "rows.jsonl") as rejects:
+        assert rejects.path is None
+        for number in range(1, MOST_REJECTS + 3):
+            rejects.write(RejectedRow(number, "why", "x" * 10**4))
+    assert rejects.path is not None and rejects.count == MOST_REJECTS + 2
+    rows = [json.loads(line) for line in rejects.path.open()]
+    assert len(rows) == MOST_REJECTS and len(rows[0]["content"]) == REJECTED_TEXT
+    told = "10,002 rows rejected, the first 10,000 of them with their reasons in "
+    assert rejected_line("rejected", rejects.count, rejects.path).startswith(told)
+    assert rejected_line("refused", 3, Path("x")) == "3 rows refused, with their reasons in x"
+
+
+@pytest.mark.parametrize("name", ["../../../escape", "/tmp/escape", "..", "a/b", "x" * 300])
+def test_no_name_of_a_source_leads_out_of_the_folder_of_rejects(tmp_path: Path, name: str) -> None:
+    settings = Settings(artifact_root=tmp_path)
+    with Rejects(rejects_path(name, "0" * 64, settings)) as rejects:
+        rejects.write(RejectedRow(1, "why", "x"))
+    assert rejects.path is not None and rejects.path.resolve().parent == tmp_path.resolve() / "rejects"
+    assert [path.name for path in tmp_path.iterdir()] == ["rejects"]

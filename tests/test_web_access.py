@@ -1,0 +1,113 @@
+"""Who gets what: every page and action of the application, for everybody who may come."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from fastapi.testclient import TestClient
+from page_visitor import HERE, HTML, SECRET, Visitor, open_queue
+from sqlalchemy import update
+from starlette.routing import Mount
+from stored_labels import stored
+from surroundings import on_sqlite
+
+from db.labels import sign_ins
+from db.labels.judgements import find_person
+from db.schema.labels import SignIn
+from web.app import create_app
+
+OPEN_TO_ALL = {("GET", "/health"), ("GET", "/sign-in"), ("GET", "/static")}
+ASK_WHO = {
+    ("GET", "/"),
+    ("GET", "/queues/{queue_id}"),
+    ("GET", "/queues/{queue_id}/pair"),
+    ("POST", "/queues/{queue_id}/verdicts"),
+    ("POST", "/queues/{queue_id}/undo"),
+}
+SHOWING = {"left_id": 1, "right_id": 2, "shown_at": "2026-01-01T00:00:00Z", "verdict": "tie", "seconds": 1}
+
+
+def routes(app):
+    for route in app.routes:
+        if isinstance(route, Mount):
+            yield "GET", route.path
+        else:
+            yield from ((method, route.path) for method in route.methods - {"HEAD"})
+
+
+def ask(http, method, path, queue_id, **headers):
+    address = path.format(queue_id=queue_id)
+    if method == "GET":
+        return http.get(address, headers=HTML | headers)
+    body = {"person": "Ana"} | (SHOWING if path.endswith("verdicts") else {})
+    return http.post(address, json=body, headers=HERE | headers)
+
+
+def stranger(sessions):
+    return TestClient(create_app(sessions, secret=SECRET, lease_s=600))
+
+
+def revoked(sessions):
+    ana = Visitor(sessions)
+    with sessions.begin() as session:
+        sign_ins.revoke(session, find_person(session, "Ana"))
+    return ana.http
+
+
+def expired(sessions):
+    ana = Visitor(sessions)
+    with sessions.begin() as session:
+        session.execute(update(SignIn).values(expires_at=datetime.now(UTC)))
+    return ana.http
+
+
+def with_a_forged_cookie(sessions):
+    http = stranger(sessions)
+    http.cookies["antipode"] = f"{'0' * 64}.{'0' * 64}"
+    return http
+
+
+@on_sqlite
+def test_every_route_is_either_open_to_all_or_asks_who_comes(sessions):
+    assert set(routes(stranger(sessions).app)) == OPEN_TO_ALL | ASK_WHO
+
+
+@on_sqlite
+@pytest.mark.parametrize("visitor", [stranger, revoked, expired, with_a_forged_cookie])
+@pytest.mark.parametrize("method, path", sorted(ASK_WHO))
+def test_who_is_not_signed_in_gets_nothing(sessions, visitor, method, path):
+    queue_id = open_queue(sessions, "a secret text", "another secret text")
+    http = visitor(sessions)
+    answer = ask(http, method, path, queue_id)
+    assert answer.status_code == 401
+    assert "secret" not in answer.text
+    assert "a queue" not in answer.text
+    assert stored(sessions) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("method, path", sorted(route for route in ASK_WHO if route[0] == "POST"))
+def test_no_change_is_taken_from_another_site_whoever_is_signed_in(sessions, method, path):
+    queue_id = open_queue(sessions)
+    ana = Visitor(sessions)
+    ana.pair(queue_id)
+    for site in ("cross-site", "same-site", "none"):
+        assert ask(ana.http, method, path, queue_id, **{"sec-fetch-site": site}).status_code == 403
+    assert stored(sessions) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_no_other_method_does_anything(sessions, method):
+    ana = Visitor(sessions)
+    queue_id = open_queue(sessions)
+    for path in ("/", f"/queues/{queue_id}", f"/queues/{queue_id}/verdicts", "/sign-in"):
+        assert ana.http.request(method, path, headers=HERE).status_code in (405, 413, 415)
+
+
+@on_sqlite
+def test_a_person_of_one_queue_may_label_in_every_other(sessions):
+    first, second = open_queue(sessions, "a", "b"), open_queue(sessions, "c", "d", name="other", prompt="who?")
+    ana = Visitor(sessions)
+    assert [ana.judge(queue, ana.pair(queue)).json()["is_stored"] for queue in (first, second)] == [True, True]
