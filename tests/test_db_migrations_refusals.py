@@ -19,7 +19,7 @@ def test_stored_refusals_go_and_everything_else_stays(settings, sessions):
     judge(sessions, ANNA, first, "skip")
     with sessions() as session:
         engine = session.get_bind()
-    downgrade(engine, "0005")
+    downgrade(engine, "0006")
     upgrade(engine)
     assert [(row.verdict, row.raw_reply) for row in stored(sessions)] == [
         ("first", "m"), ("unparsed", "the server room is warm"), ("skip", None)

@@ -88,7 +88,7 @@ def test_what_came_before_a_failure_is_not_paid_for_again(settings, sessions, se
     with sessions() as session:
         run = runs.get_run(session, 1)
         assert (run.status, run.requests, run.cost) == ("failed", 22, pytest.approx(20 * 3 / 1e6))
-        assert run.error.startswith("GenerationStoppedError: some responses of tiny are missing, those that came are")
+        assert run.error.startswith("GenerationStoppedError: some responses of tiny are missing (those that came ")
     server.reply = echo
     assert curate(served(server, output_price=1.0)) == 1
     assert (response_count(sessions), len(server.bodies)) == (30, 22 + 10), "what was refused is not asked again"

@@ -111,7 +111,8 @@ class OpenAIGenerator:
         pace = Pace(self._terms.requests_per_minute)
         stop = ask_round(self._terms, self._budget, pace, wanted, ask=ask, leave_out=leave_out)
         if stop is not None:
-            message = f"some responses of {self._terms.model} are missing, those that came are kept: {stop.reason}"
+            kept = "those that came are kept, and the same command again asks for the rest"
+            message = f"some responses of {self._terms.model} are missing ({kept}): {stop.reason}"
             raise GenerationStoppedError(message, stop.is_out_of_budget, stop.is_temporary)
 
     def close(self) -> None:
