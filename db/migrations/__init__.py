@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, inspect, select, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
+_FILLING_S = 1.0  # between a new file's first byte and its being there; milliseconds on a local disk
 VERSIONS = Path(__file__).parent / "versions"
 
 
@@ -23,7 +25,9 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema up to `revision`, and the views with it: all or nothing, one process at a time."""
     from alembic import command
 
+    _refuse_emptied(engine)
     with _locked(engine) as connection:
+        _refuse_newer(revision_of(connection))
         command.upgrade(_config(connection), revision)
 
 
@@ -40,8 +44,10 @@ def require_current(engine: Engine) -> None:
 
     Raises:
         DatabaseOutdatedError: If the database is at another revision, or holds tables of something else.
+        ValueError: If it is an empty file.
     """
     newest = newest_revision()
+    _refuse_emptied(engine)
     with engine.connect() as connection:
         if revision_of(connection) == newest:
             return
@@ -52,6 +58,7 @@ def require_current(engine: Engine) -> None:
         if not inspect(connection).get_table_names():
             command.upgrade(_config(connection), "head")
         elif found_revision != newest:  # else another process has just made it
+            _refuse_newer(found_revision)
             raise DatabaseOutdatedError(
                 f"the database is at schema revision {found_revision}, this version of Antipode needs {newest}; "
                 "make a copy with antipode backup FILE, then run: antipode upgrade"
@@ -74,6 +81,28 @@ def revision_of(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return revision
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and revision > newest_revision():
+        raise DatabaseOutdatedError(
+            f"the database is at schema revision {revision}, made by a newer version of Antipode than this one, which "
+            f"knows up to {newest_revision()}; install that version"
+        )
+
+
+def _refuse_emptied(engine: Engine) -> None:
+    """Refuse a SQLite file without a byte; one that is not there is made, and one that is being made fills at once."""
+    path = Path(engine.url.database or "")
+    if engine.dialect.name != "sqlite" or not path.is_file():
+        return
+    end = time.monotonic() + _FILLING_S
+    while path.stat().st_size == 0:
+        if time.monotonic() > end:
+            raise ValueError(
+                f"{path} is empty (0 bytes) and no database; take it away to begin anew, or for antipode restore"
+            )
+        time.sleep(0.05)
 
 
 @contextmanager

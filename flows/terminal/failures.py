@@ -52,7 +52,7 @@ def error_line(error: Exception) -> str:
         raise error
     if "sqlalchemy" in sys.modules and (line := _database_line(error)) is not None:
         return line
-    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    message = (str(error).strip() or type(error).__name__).splitlines()[0]
     is_expected = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
     return message if is_expected else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
 
@@ -65,7 +65,10 @@ def _database_line(error: Exception) -> str | None:
         return None
     reason = shortened(fault.reason, 300)
     if not fault.is_unusable:
-        return f"database {shown_url(Settings())}: {reason}"
+        hint = ""
+        if "not a database" in reason or "malformed" in reason:
+            hint = "; it is broken or something else: check ANTIPODE_DATABASE_URL, or move it away and antipode restore"
+        return f"database {shown_url(Settings())}: {reason}{hint}"
     hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
     if "unable to open" in reason or "readonly" in reason:
         hint = "; its folder must be there and let you write; check ANTIPODE_DATABASE_URL"
