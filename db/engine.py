@@ -71,8 +71,9 @@ def make_engine(url: str, *, keeps_connections: bool = False) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {url!r}") from error
+    except (ArgumentError, ValueError) as error:
+        shown = url.rpartition("@")[2]  # without its password
+        raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {shown!r}") from error
     options: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
     if keeps_connections:
         options |= {"poolclass": QueuePool, "pool_size": KEPT_CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True}
@@ -80,8 +81,9 @@ def make_engine(url: str, *, keeps_connections: bool = False) -> Engine:
         return create_engine(parsed.set(drivername="postgresql+psycopg"), **options)
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {parsed.drivername!r}")
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    if not parsed.database or parsed.database == ":memory:":
+        raise ValueError(f"a database in memory is gone with each connection, got {url!r}; name a file: sqlite:///FILE")
+    Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": LOCK_TIMEOUT_S}, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine

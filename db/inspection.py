@@ -103,6 +103,8 @@ def look(url: str, *, timeout_s: int) -> Condition:
     if is_postgresql:
         limits = {"connect_timeout": str(timeout_s), "options": f"-c statement_timeout={timeout_s}s"}
         parsed = parsed.update_query_dict(limits)
+    elif Path(parsed.database or "").stat().st_size == 0:  # to connect would make it a database
+        raise NoAnswerError("the file is empty, not a database")
     try:
         with make_engine(parsed.render_as_string(hide_password=False)).connect() as connection:
             if is_postgresql:

@@ -12,6 +12,7 @@ from models.errors import ModelLoadError
 from models.files import inside
 from models.fingerprint import model_fingerprint
 from models.model_files import local_folder
+from models.records import MAX_ID
 from tasks.config.curation import ModelConfig
 from tasks.errors import NoModelError
 from tasks.settings import Settings
@@ -131,7 +132,7 @@ def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
 def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
     """The model of `policy:ID`, whose files are there; they never change: they were hashed when it was trained."""
     number = name.removeprefix(POLICY_PREFIX)
-    if not number.isdecimal():
+    if not number.isdecimal() or int(number[:20]) > MAX_ID:
         raise LookupError(f"a policy is named like policy:3, got {name!r}; see: antipode policies")
     with sessions() as session:
         policy = policies.get_policy(session, int(number))

@@ -196,3 +196,29 @@ def test_writers_of_the_same_rows_in_another_order_do_not_wait_for_each_other_fo
 
     with ThreadPoolExecutor(2) as at_once:
         assert sum(at_once.map(write, (rows, rows[::-1]))) == 2_000
+
+
+def test_a_database_of_a_newer_version_is_told_to_install_that_version(database_url):
+    engine = make_engine(database_url)
+    require_current(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (require_current, upgrade):
+        with pytest.raises(DatabaseOutdatedError, match=r"9999, made by a newer.*install that version") as caught:
+            use(engine)
+        assert "antipode upgrade" not in str(caught.value)
+
+
+def test_a_file_without_a_byte_is_no_new_database(tmp_path):
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(ValueError, match=r"is empty .0 bytes. and no database; take"):
+        require_current(make_engine(f"sqlite:///{tmp_path}/empty.db"))
+    assert (tmp_path / "empty.db").stat().st_size == 0
+    require_current(make_engine(f"sqlite:///{tmp_path}/new/new.db"))
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://[::1/x", "nonsense", ""])
+def test_an_address_that_can_be_no_database_is_refused_in_one_line(url):
+    with pytest.raises(ValueError, match="sqlite:///") as caught:
+        make_engine(url)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from db.engine import Session, alone
 if TYPE_CHECKING:
     from alembic.config import Config
 
+_FILLING_S = 1.0  # between a new file's first byte and its being there; milliseconds on a local disk
 VERSIONS = Path(__file__).parent / "versions"
 
 
@@ -34,6 +36,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """
     from alembic import command
 
+    _refuse_emptied(engine)
     with _locked(engine) as connection:
         if (found_revision := revision_of(connection)) not in known_revisions():
             _require_empty(connection, found_revision)
@@ -55,8 +58,10 @@ def require_current(engine: Engine) -> None:
 
     Raises:
         DatabaseOutdatedError: If the database is at another revision, or holds tables of something else.
+        ValueError: If it is an empty file.
     """
     newest = newest_revision()
+    _refuse_emptied(engine)
     with engine.connect() as connection:
         if revision_of(connection) == newest:
             return
@@ -114,6 +119,20 @@ def _require_idle(engine: Engine, connection: Connection) -> None:
                     f"run {run_id} is being worked on; stop it, and the labelling page and workers too, then run: "
                     "antipode upgrade"
                 )
+
+
+def _refuse_emptied(engine: Engine) -> None:
+    """Refuse a SQLite file without a byte; one that is not there is made, and one that is being made fills at once."""
+    path = Path(engine.url.database or "")
+    if engine.dialect.name != "sqlite" or not path.is_file():
+        return
+    end = time.monotonic() + _FILLING_S
+    while path.stat().st_size == 0:
+        if time.monotonic() > end:
+            raise ValueError(
+                f"{path} is empty (0 bytes) and no database; take it away to begin anew, or for antipode restore"
+            )
+        time.sleep(0.05)
 
 
 @contextmanager

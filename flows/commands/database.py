@@ -22,7 +22,7 @@ from flows.terminal.failures import fail, shown_url
 from flows.terminal.table_files import TableRows, check_output, write_table
 from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
 from flows.terminal.vectors import show_vectors
-from models.records import shortened
+from models.records import MAX_ID, shortened
 from tasks.console import cell
 from tasks.settings import Settings
 from tasks.terminal import printable, show
@@ -37,7 +37,7 @@ class Sql(BaseModel):
     """Ask the database a question in SQL; nothing can be changed. Views and worked questions: docs/database.md."""
 
     statement: CliPositionalArg[str] = Field(description="One SELECT; `-` reads it from standard input.")
-    limit: int | None = Field(None, ge=1, description="At most so many rows. A table shows 20 unless told otherwise.")
+    limit: int | None = Field(None, ge=1, le=MAX_ID, description="At most so many rows. A table shows 20 unless told.")
     format: Literal["table", "jsonl", "csv", "parquet"] = Field("table", description="How to write them.")
     output: Path | None = Field(None, description="File to write; empty: the terminal.")
     timeout_s: float = Field(

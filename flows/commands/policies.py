@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from flows.terminal.policies import show_benchmarks, show_policies
+from models.records import MAX_ID
 from tasks.settings import Settings
 from tasks.terminal import show
 
@@ -40,7 +41,9 @@ class Policies(BaseModel):
 class Promote(BaseModel):
     """Put a policy into use: `--model.name promoted` is then this one."""
 
-    policy: CliPositionalArg[int] = Field(ge=1, description="The policy's id, as `antipode policies` shows it.")
+    policy: CliPositionalArg[int] = Field(
+        ge=1, le=MAX_ID, description="The policy's id, as `antipode policies` shows it."
+    )
     force: bool = Field(False, description="Even if it does not beat the policy in use by more than the noise.")
 
     def cli_cmd(self) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, write_pairs
-from models.records import Strategy
+from models.records import MAX_ID, Strategy
 from tasks.settings import Settings
 from tasks.terminal import show
 
@@ -21,7 +21,7 @@ class Pairs(BaseModel):
 
     run: str = Field("last", description="Id or name of a run, or `last`.")
     strategy: Strategy | None = Field(None, description="Only this strategy's pairs.")
-    limit: int | None = Field(None, ge=1, description="At most so many. A table shows 20 unless told otherwise.")
+    limit: int | None = Field(None, ge=1, le=MAX_ID, description="At most so many. A table shows 20 unless told.")
     format: Format = Field("table", description="How to write them.")
     output: Path | None = Field(None, description="File to write; empty: the terminal.")
 
@@ -48,8 +48,10 @@ class Runs(BaseModel):
 class Similar(BaseModel):
     """Show the responses most similar to one, over everything that was embedded like it."""
 
-    response_id: CliPositionalArg[int] = Field(description="Id of a response, as `antipode pairs` shows it.")
-    count: int = Field(10, ge=1, description="How many to show (1 or more).")
+    response_id: CliPositionalArg[int] = Field(
+        ge=1, le=MAX_ID, description="A response's id, as `antipode pairs` shows it."
+    )
+    count: int = Field(10, ge=1, le=1_000, description="How many to show (1 to 1,000).")
 
     def cli_cmd(self) -> None:
         """Run the command."""

@@ -54,7 +54,7 @@ def error_line(error: Exception) -> str:
         return line
     if "httpx" in sys.modules and (line := _server_line(error)) is not None:
         return line
-    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    message = (str(error).strip() or type(error).__name__).splitlines()[0]
     is_expected = isinstance(error, (ValueError, LookupError, OSError, RuntimeError))
     return message if is_expected else f"{type(error).__name__}: {message} (traceback: {DEBUG_VARIABLE}=1)"
 
@@ -67,7 +67,10 @@ def _database_line(error: Exception) -> str | None:
         return None
     reason = shortened(fault.reason, 300)
     if not fault.is_unusable:
-        return f"database {shown_url(Settings())}: {reason}"
+        hint = ""
+        if "not a database" in reason or "malformed" in reason:
+            hint = "; it is broken or something else: check ANTIPODE_DATABASE_URL, or move it away and antipode restore"
+        return f"database {shown_url(Settings())}: {reason}{hint}"
     hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
     if "is full" in reason or "disk I/O" in reason or "No space left" in reason:
         hint = "; make room on its disk, then give the command again"

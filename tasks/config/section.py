@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from models.chat.secrets import plain_address
-from models.records import UNSTORABLE, content_key
+from models.records import MAX_ID, UNSTORABLE, content_key
 from tasks.terminal import printable
 
 LONGEST_NAME = 200  # characters, of what is stored by a name that the user gave
@@ -59,6 +59,8 @@ class Section(BaseModel):
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str) and UNSTORABLE.search(text):
                 raise ValueError(f"expected a text without NUL and bytes that are not UTF-8, got {text!r}")
+            if isinstance(text, int) and abs(text) > MAX_ID:
+                raise ValueError(f"expected a number that a database holds, at most {MAX_ID}, got {text}")
         return value
 
     def without_pace(self) -> Self:
