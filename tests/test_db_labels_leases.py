@@ -35,7 +35,7 @@ def test_a_pair_lies_before_one_person_until_the_lease_expires(sessions):
     taken_over = take(sessions, queue, bob, late)
     assert taken_over.pair == pair
     assert take(sessions, queue, ada, late) is None
-    with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+    with pytest.raises(ValueError, match="not on this pair as it lies before you now"):
         judge(sessions, first, ada, now=late)
     assert judge(sessions, taken_over, bob, now=late)
     assert judged(sessions, queue, ada).pair == pair, "it waits for a second person"
@@ -128,7 +128,7 @@ def test_a_pair_that_was_before_a_person_until_their_undo_is_theirs_no_more(sess
     second = take(sessions, queue, ada)
     undo(sessions, queue, ada)
     assert take(sessions, queue, bob).pair == second.pair
-    with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+    with pytest.raises(ValueError, match="not on this pair as it lies before you now"):
         judge(sessions, second, ada)
     judged(sessions, queue, bob)
     judged(sessions, queue, ada)
@@ -139,7 +139,7 @@ def test_a_pair_of_another_persons_page_is_refused(sessions):
     pairs = store_pairs(sessions, 2)
     ada, bob, queue = person(sessions, "ada"), person(sessions, "bob"), open_queue(sessions, pairs, k=2)
     before_ada = take(sessions, queue, ada)
-    with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+    with pytest.raises(ValueError, match="not on this pair as it lies before you now"):
         judge(sessions, before_ada, bob)
 
 

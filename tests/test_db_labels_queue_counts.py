@@ -92,7 +92,7 @@ def test_whatever_people_do_the_books_are_right(sessions, moves, k, shared):
             if is_judged or shown[who].pair == holdings(sessions).get(who, (None,))[0]:
                 assert judge(sessions, shown[who], who, move, now=now) is not is_judged
             else:
-                with pytest.raises(ValueError, match="not on the pair as it lies before you now"):
+                with pytest.raises(ValueError, match="not on this pair as it lies before you now"):
                     judge(sessions, shown[who], who, move, now=now)
         assert max((count for _, count, _ in places(sessions, queue)), default=0) <= k
         for one, wanted in ((queue, k), (other, k + 1)):

@@ -157,8 +157,8 @@ def test_what_is_no_verdict_of_a_person_on_a_pair_of_the_queue_is_refused(sessio
     wanted = {"showing": lease, "verdict": "left", "seconds": None, "now": NOW}
     for change, error, message in (
         ({"verdict": "unparsed"}, ValueError, "must be one of left, right, tie, both_bad, skip, got 'unparsed'"),
-        ({"showing": replace(lease, left_response_id=pairs[1][1])}, ValueError, "not on the pair as it lies before"),
-        ({"showing": replace(lease, shown_at=NOW + timedelta(seconds=1))}, ValueError, "not on the pair as it lies"),
+        ({"showing": replace(lease, left_response_id=pairs[1][1])}, ValueError, "not on this pair as it lies before"),
+        ({"showing": replace(lease, shown_at=NOW + timedelta(seconds=1))}, ValueError, "not on this pair as it lies"),
         ({"showing": replace(lease, pair=pairs[1])}, LookupError, rf"is not in queue {queue} \(queue\)"),
     ):
         with sessions.begin() as session, pytest.raises(error, match=message):

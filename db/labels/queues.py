@@ -193,7 +193,7 @@ def record_verdict(
     held_lease = leases.held_by(session, queue_id, annotator_id)
     is_judged = leases.has_judged(session, annotator_id, showing.pair)
     if not is_judged and held_lease != showing:
-        raise ValueError("the verdict is not on the pair as it lies before you now; look at it again")
+        raise ValueError("the verdict is not on this pair as it lies before you now; look at it again")
     leases.free(session, annotator_id, showing.pair)
     if is_judged:
         return False
