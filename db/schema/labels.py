@@ -168,7 +168,7 @@ class SignIn(Base):
 
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), primary_key=True)
     issue: Mapped[int]
-    token_hash: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    token_hash: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True, info={"is_secret": True})
     issued_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     is_revoked: Mapped[bool]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from curation_steps import configured, curate
 from queued_pairs import open_queue, take
@@ -12,7 +14,7 @@ from stored_rows import add, row
 
 from db import evaluations, latent_distances, logps, policies, promotions, runs
 from db.engine import make_engine, make_session_factory
-from db.labels import judgements, labelling, replies
+from db.labels import judgements, labelling, replies, sign_ins
 from db.migrations import require_current
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
@@ -97,6 +99,7 @@ def _labelled(sessions, run_id):
     with sessions.begin() as session:
         anna = judgements.add_annotator(session, ANNA)
         replies.add_replies(session, run_id, {"r" * 64: StoredReply("m", 1, 9, 1, 0.25)})
+        sign_ins.issue(session, anna, number=1, token_hash="t" * 64, now=datetime.now(UTC), days=30)
     take(sessions, queue, anna)
 
 

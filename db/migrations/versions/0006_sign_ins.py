@@ -28,22 +28,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("annotator_id", name=op.f("pk_sign_ins")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_sign_ins_token_hash")),
     )
-    op.drop_table("leases")
-    _make_leases(sa.PrimaryKeyConstraint("queue_id", "annotator_id", name=op.f("pk_leases")))
+    _make_leases_anew(sa.PrimaryKeyConstraint("queue_id", "annotator_id", name=op.f("pk_leases")))
     op.create_index("ix_leases_pair", "leases", RESPONSES[:2])
 
 
 def downgrade() -> None:
-    op.drop_table("leases")
-    _make_leases(
+    # One person a pair again: all but one are given another.
+    op.execute(
+        "DELETE FROM leases WHERE EXISTS (SELECT 1 FROM leases AS other WHERE other.first_response_id = "
+        "leases.first_response_id AND other.second_response_id = leases.second_response_id AND (other.queue_id, "
+        "other.annotator_id) < (leases.queue_id, leases.annotator_id))"
+    )
+    _make_leases_anew(
         sa.PrimaryKeyConstraint(*RESPONSES[:2], name=op.f("pk_leases")),
         sa.UniqueConstraint("queue_id", "annotator_id", name=op.f("uq_leases_queue_id_annotator_id")),
     )
     op.drop_table("sign_ins")
 
 
-def _make_leases(*keys: sa.Constraint) -> None:
-    """The table is made anew and is empty: whoever has a pair before them is given one again."""
+def _make_leases_anew(*keys: sa.Constraint) -> None:
+    """The table with other keys, and the same rows: whoever has a pair before them keeps it."""
+    columns = ", ".join((*RESPONSES, "queue_id", "annotator_id", "shown_at", "expires_at"))
+    op.execute(f"CREATE TEMPORARY TABLE old_leases AS SELECT {columns} FROM leases")
+    op.drop_table("leases")
     op.create_table(
         "leases",
         *(sa.Column(name, BIG_ID, nullable=False) for name in RESPONSES),
@@ -59,3 +66,5 @@ def _make_leases(*keys: sa.Constraint) -> None:
         ),
         *keys,
     )
+    op.execute(f"INSERT INTO leases ({columns}) SELECT {columns} FROM old_leases")
+    op.execute("DROP TABLE old_leases")
