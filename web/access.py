@@ -53,7 +53,7 @@ def get_person(site: Annotated[Site, Depends(get_site)], antipode: Annotated[str
     with site.sessions() as session:
         sign_in = None if link_hash is None else sign_ins.of_token(session, link_hash)
     if sign_in is None or not sign_in.is_valid(now):
-        raise HTTPException(401, "you are not signed in (any more); open your own link again or ask for a new one")
+        raise HTTPException(401, "you are not signed in; open your own link again")
     if sign_ins.is_news(sign_in, now):
         # A transaction of its own: what works on a queue must be the first in its transaction.
         with site.sessions.begin() as session:
