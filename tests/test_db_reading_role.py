@@ -89,7 +89,7 @@ def test_what_only_differs_from_call_to_call_may_be_called(settings, sessions):
 @on_postgresql
 def test_no_column_is_called_like_a_function_that_may_not_be_named(settings, sessions):
     for table in Policy.metadata.tables.values():
-        columns = ", ".join(f'"{column.name}"' for column in table.columns)
+        columns = ", ".join(f'"{column.name}"' for column in table.columns if not column.info.get("is_secret"))
         assert answer_of(f"SELECT {columns} FROM {table.name} WHERE 1 = 0", settings.database) == []
 
 
