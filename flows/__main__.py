@@ -88,11 +88,12 @@ def _run(arguments: list[str]) -> None:
         CliApp.run(_command_line(arguments[0]), cli_args=arguments)
     except ValidationError as error:
         sys.exit(failures.fail(failures.validation_line(error), status=2))
-    except KeyboardInterrupt:
-        sys.exit(failures.fail("stopped; the same command again goes on where it was", status=130))
     except BrokenPipeError:
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 (the last place that can print a failure)
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the last place that can print a failure)
+        if failures.is_interrupt(error):
+            sys.exit(failures.fail("stopped; the same command again goes on where it was", status=130))
+        assert isinstance(error, Exception)
         sys.exit(failures.fail(failures.error_line(error), status=1))
 
 

@@ -45,7 +45,8 @@ class Rejects:
         """Add a row as one line of JSON, unless the file is full."""
         if self._file is None:
             self._place.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._place.open("w", encoding="utf-8")
+            # Line by line: what is refused is on record before what is accepted is stored.
+            self._file = self._place.open("w", encoding="utf-8", buffering=1)
             self.path = self._place
         self.count += 1
         if self.count <= MOST_REJECTS:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import shutil
 
+import httpx
 import pytest
 from curation_steps import configured, curate
 from doctor_findings import levels, told
 from labelling_steps import write_labels
+from page_site import Site
+from page_visitor import Visitor
 from sqlalchemy import select as query
 from stored_policies import finish, open_policy
 from stored_rows import add, row
+from surroundings import on_sqlite
 
 from db import pairs, policies, runs
 from db.backups import back_up, restore
-from db.labels import snapshots
+from db.labels import queues, snapshots
 from db.schema.curation import Response
 from models.demo import MODEL_FOLDER
 from models.exchange.trainers import content_hash
 from models.fingerprint import model_fingerprint
 from tasks.config.curation import ModelConfig
 from tasks.config.exchange import ExportConfig
+from tasks.config.labels import LabelConfig
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
 from tasks.curation.opening import open_run
@@ -31,7 +36,7 @@ from tasks.database import open_database
 from tasks.doctor.artifacts import artifact_findings
 from tasks.labels.exchange import export_preferences
 from tasks.labels.label_import import import_labels
-from tasks.labels.people import page_secret
+from tasks.labels.people import open_people_queue, page_secret
 from tasks.named_models import find_model
 from tasks.reports.run_page import write_run_report
 from tasks.runs import alone_on, recorded
@@ -111,3 +116,44 @@ def test_a_folder_older_than_the_database_is_told_and_a_newer_one_harms_nothing(
     shutil.copytree(newer / "policies" / "one", newer / "policies" / "two")
     assert told_by(elsewhere, tmp_path / "after.jsonl") == before
     assert levels(artifact_findings(elsewhere)) == ["ok", "ok"]
+
+
+@on_sqlite
+def test_back_to_a_backup_that_was_taken_while_the_page_and_a_curation_were_at_work(
+    settings, sessions, antipode, tmp_path
+):
+    add(sessions, *(row(number, f"Prompt {number}?", "one", "another") for number in range(1, 7)))
+    run_id = curate(configured(generate={"when": "never"}))
+    queue_id = open_people_queue(LabelConfig(annotator="people", pairs={"run": str(run_id)}), settings)
+    site, ana = Site(sessions), Visitor(sessions)
+    ana.judge(queue_id, ana.pair(queue_id))
+    unfinished = open_run.fn(configured())
+    with alone_on(unfinished):
+        generate.fn(unfinished)
+        assert antipode("backup", "backup.db").returncode == 0
+        embed.fn(unfinished)  # what comes after the backup is what is taken back
+        while (pair := ana.pair(queue_id)) is not None:
+            assert ana.judge(queue_id, pair).status_code == 200
+    site.stop()
+    database = tmp_path / "antipode.db"
+    (tmp_path / "before").mkdir()
+    for file in tmp_path.glob("antipode.db*"):
+        file.rename(tmp_path / "before" / file.name)
+    for command in (("restore", "backup.db"), ("vectors", "check")):
+        done = antipode(*command)
+        assert done.returncode == 0, done.stderr
+    with open_database(settings) as restored, restored() as session:
+        assert database.exists() and queues.get_queue(session, queue_id).done_count == 1
+        assert runs.get_run(session, unfinished).status == "running"
+    site.start()
+    try:
+        link = httpx.get(site.link("Ana"))
+        assert link.status_code == 200
+        cookies = {"antipode": link.cookies["antipode"]}
+        pair = httpx.get(f"{site.address}/queues/{queue_id}/pair", cookies=cookies).json()["pair"]
+        assert pair is not None
+    finally:
+        site.stop()
+    done = antipode("curate", "--generate.backend", "scripted", "--generate.responses_per_prompt", "4",
+                    "--embed.backend", "hashed")  # fmt: skip
+    assert done.returncode == 0 and f"taking up run {unfinished}" in done.stderr, done.stderr

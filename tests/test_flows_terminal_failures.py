@@ -14,6 +14,8 @@ import pytest
 from refusals import SCRIPTED, assert_one_line
 from surroundings import ROOT, on_sqlite
 
+from flows.terminal.failures import is_interrupt
+
 # Where the database plays no part, one kind of it is enough.
 
 
@@ -149,3 +151,16 @@ def _has_vllm():
     import importlib.util
 
     return importlib.util.find_spec("vllm") is not None
+
+
+def test_what_a_library_raises_on_the_way_out_from_ctrl_c_is_ctrl_c():
+    def told(error):
+        try:
+            try:
+                raise error
+            finally:
+                raise RuntimeError("Task run is not set")
+        except RuntimeError as raised:
+            return is_interrupt(raised)
+
+    assert told(KeyboardInterrupt()) and not told(ValueError()) and is_interrupt(KeyboardInterrupt())

@@ -8,8 +8,19 @@ import sys
 import pytest
 from surroundings import ROOT
 
-SQLITE = ["--databases", "SQLite", "--point-kills", "5", "--moment-kills", "1", "--slow-share", "0.2", "--outages", "0"]
-POSTGRESQL = ["--databases", "PostgreSQL", "--point-kills", "2", "--moment-kills", "0", "--slow-share", "0"]
+SQLITE = [
+    "--databases",
+    "SQLite",
+    "--point-kills",
+    "3",
+    "--moment-kills",
+    "1",
+    "--slow-share",
+    "0.34",
+    "--outages",
+    "0",
+]
+POSTGRESQL = ["--databases", "PostgreSQL", "--point-kills", "1", "--moment-kills", "0", "--slow-share", "0"]
 OUTAGES = ["--databases", "--outages", "1", "--outage-s", "1", "--only", "curate", "label: judge"]
 
 
@@ -17,7 +28,7 @@ OUTAGES = ["--databases", "--outages", "1", "--outage-s", "1", "--only", "curate
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(SQLITE, id="SQLite"),
+        pytest.param([*SQLITE, "--outages", "0"], id="SQLite"),
         pytest.param([*POSTGRESQL, "--outages", "0"], id="PostgreSQL", marks=pytest.mark.postgres),
         pytest.param(OUTAGES, id="outages", marks=pytest.mark.postgres),
     ],

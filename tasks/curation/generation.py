@@ -22,6 +22,7 @@ from tasks.budgets import budget_of
 from tasks.config.curation import CurateConfig, SampleConfig
 from tasks.curation.choices import prompts_to_sample
 from tasks.curation.engines import find_generator, generator_identity, generator_price, make_generator
+from tasks.database import patiently
 from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, say, stage_progress
@@ -118,6 +119,7 @@ class _GeneratorStage:
         chosen: Callable[[list[StoredPrompt]], list[StoredPrompt]],
     ) -> None:
         self._sessions = run.sessions
+        self._settings = run.settings
         self._run_id = run.run_id
         self._chosen = chosen
         self._config = config
@@ -175,8 +177,12 @@ class _GeneratorStage:
                 )
                 for sample in samples
             ]
-            with self._sessions.begin() as session:
-                responses.add_generated(session, self._generator_id, self._identity, new_responses)
+
+            def store() -> None:
+                with self._sessions.begin() as session:
+                    responses.add_generated(session, self._generator_id, self._identity, new_responses)
+
+            patiently(store, self._settings)  # a server's samples were paid for
             advance(len(new_responses))
 
         def leave_out(position: int, words: str | None) -> None:

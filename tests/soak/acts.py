@@ -14,6 +14,7 @@ from typing import Any
 
 from alignment_world import MEASURED, QUICK
 from curation_steps import configured
+from page_visitor import Visitor
 from sqlalchemy import text
 
 from db.backups import BackupError, back_up, restore
@@ -25,7 +26,7 @@ from tasks.alignment.opening import open_align_run, open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.alignment.training import fine_tune, train_policy
 from tasks.config.alignment import AlignConfig
-from tasks.config.curation import CurateConfig
+from tasks.config.curation import CurateConfig, ModelConfig
 from tasks.config.exchange import ExportConfig, ImportConfig, PairsConfig
 from tasks.config.labels import LabelConfig
 from tasks.config.rounds import LdAlignConfig
@@ -43,6 +44,7 @@ from tasks.labels.exchange import export_pairs, export_preferences
 from tasks.labels.label_import import import_labels
 from tasks.labels.labelling import judge_pairs
 from tasks.labels.opening import open_label_run
+from tasks.labels.people import open_people_queue
 from tasks.reports.run_page import write_run_report
 from tasks.runs import alone_on, work_on
 from tasks.settings import Settings
@@ -100,6 +102,14 @@ def write_files(folder: Path) -> None:
     ]
     rows[3:3] = [{"prompt": "", "chosen": "x", "rejected": "y"}, {"prompt": 4}]
     _write(folder / "pairs.jsonl", rows)
+    scored = [
+        {
+            "prompt": text,
+            "responses": [{"response": reference_response(text), "score": 4.0}, {"response": "Hm.", "score": 1.0}],
+        }
+        for text in texts[:6]
+    ]
+    _write(folder / "scores.jsonl", scored)
     _write(folder / "references.jsonl", [{"prompt": text, "response": reference_response(text)} for text in texts[::2]])
 
 
@@ -108,11 +118,13 @@ def all_acts(world: World) -> list[Act]:
     return [
         Act("import", lambda: _import(world), waits=True),
         Act("curate", _curate, waits=True, is_aside=True),
+        Act("curate from a server", lambda: _curate_from(world), waits=True, is_aside=True),
         Act("generate", lambda: _step(generate.fn)),
         Act("embed", lambda: _step(embed.fn)),
         Act("select", _curate, waits=True),
         Act("index and report", _look),
-        *(Act(f"label: {name}", _labelling(name), waits=True) for name in ("rubric", "gold", "source")),
+        *(Act(f"label: {name}", _labelling(name), waits=True) for name in ("rubric", "gold", "source", "scores")),
+        Act("label: people", _people),
         Act("label: judge", _labelling("judge", judge=_judge(world)), waits=True),
         Act("label: reward model", _reward_labelling(world), is_slow=True, waits=True),
         Act("import labels", _import_labels),
@@ -126,13 +138,13 @@ def all_acts(world: World) -> list[Act]:
 
 
 def _import(world: World) -> None:
-    for name in ("pairs", "references"):
+    for name in ("pairs", "references", "scores"):
         import_source(str(world.folder / f"{name}.jsonl"), ImportConfig(name=name), Settings())
 
 
-def _curation() -> CurateConfig:
+def _curation(**generate: Any) -> CurateConfig:
     return configured(
-        generate={"responses_per_prompt": K, "prompts_per_shard": 4, "when": "always"},
+        generate={"responses_per_prompt": K, "prompts_per_shard": 4, "when": "always"} | generate,
         embed={"responses_per_shard": 8},
         select={"strategies": ("easy", "hard", "centroid", "random")},
         source={"has_references": True},
@@ -148,7 +160,17 @@ def _step(step: Callable[[int], None]) -> None:
 
 def _curate() -> None:
     """All steps, as the flow does."""
-    run_id = open_run.fn(_curation())
+    _carry_out(_curation())
+
+
+def _curate_from(world: World) -> None:
+    """The same with a server, one request at a time: responses are numbered as they come."""
+    config = _curation(backend="openai", base_url=world.judge_url, concurrency=1, max_requests=10_000)
+    _carry_out(config.model_copy(update={"model": ModelConfig(name="tiny")}))
+
+
+def _carry_out(config: CurateConfig) -> None:
+    run_id = open_run.fn(config)
     work_on(run_id, lambda: [step.fn(run_id) for step in (generate, embed, select)])
 
 
@@ -169,6 +191,20 @@ def _labelling(annotator: str, **section: Any) -> Callable[[], None]:
         work_on(run_id, lambda: judge_pairs.fn(run_id))
 
     return label
+
+
+def _people() -> None:
+    """Two people at the page; each verdict is by the pair, so that it is the same whenever it is given."""
+    settings = Settings()
+    config = LabelConfig.model_validate({"annotator": "people", "pairs": {"run": str(CURATION), "limit": 12}})
+    queue_id = open_people_queue(config, settings)
+    with open_database(settings) as sessions:
+        for name in ("Ana", "Bo"):
+            visitor = Visitor(sessions, name)
+            while (content := visitor.content(queue_id))["progress"]["own_count"] < 5 and content["pair"]:
+                pair = content["pair"]
+                verdict = ("left", "right", "tie")[(pair["left_id"] + pair["right_id"]) % 3]
+                visitor.judge(queue_id, pair, verdict)
 
 
 def _judge(world: World) -> dict[str, Any]:

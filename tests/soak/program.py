@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from multiprocessing import Value
 from pathlib import Path
+from typing import Any
 
 from chat_server import ChatServer, completion
 from engine_processes import start_engine_server, use_engine_server
@@ -117,16 +118,17 @@ def _make_models(world: World) -> None:
 
 @contextmanager
 def judge() -> Iterator[tuple[str, Callable[[], int]]]:
-    """A judge's server in a process of its own: its address, and how many requests it has had.
+    """A model's server in a process of its own: its address, and how many requests it has had.
 
-    It prefers one response or the other by the question's content.
+    As a judge, it prefers one response or the other by the question's content; else it answers by it.
     """
     server, count = ChatServer(), Value("q", 0)
 
-    def reply(body: object, _: int) -> tuple[int, bytes]:
+    def reply(body: dict[str, Any], _: int) -> tuple[int, bytes]:
         with count.get_lock():
             count.value += 1
-        return completion("mM"[zlib.crc32(json.dumps(body, sort_keys=True).encode()) % 2])
+        number, is_judged = zlib.crc32(json.dumps(body, sort_keys=True).encode()), len(body["messages"]) > 1
+        return completion("mM"[number % 2] if is_judged else f"Answer {number}.")
 
     server.reply = reply
     server.handle_error = lambda *_: None  # whoever asked was killed

@@ -42,7 +42,7 @@ def grades_by_length(body: dict[str, Any], _: int = 0) -> Answer:
     texts = re.findall(
         r"answer to turn \d+:\n~~~~\n(.*?)\n~~~~", re.sub("A reference .*", "", content(body)), re.DOTALL
     )
-    return completion(f"It has some words. [[{len(texts[-1].split())}]]")
+    return completion(f"It has some words. [[{len(texts[-1].split())}]]" if texts else "Hello!")
 
 
 def content(body: dict[str, Any]) -> str:

@@ -49,8 +49,11 @@ class Visitor:
         self.http = TestClient(create_app(sessions, secret=SECRET, lease_s=600))
         assert self.http.get("/sign-in", params={"token": sign_in_token(sessions, name)}).status_code == 200
 
+    def content(self, queue_id):
+        return self.http.get(f"/queues/{queue_id}/pair").json()
+
     def pair(self, queue_id):
-        return self.http.get(f"/queues/{queue_id}/pair").json()["pair"]
+        return self.content(queue_id)["pair"]
 
     def post(self, path, **body):
         return self.http.post(path, json={"person": self.name, **body}, headers=HERE)
