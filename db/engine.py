@@ -29,6 +29,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 Session: TypeAlias = orm.Session
 Sessions: TypeAlias = orm.sessionmaker[orm.Session]  # what opens sessions on one database
 
+_TURNS = "turns"  # the session's key of the names whose turn it holds on PostgreSQL
 _TURN = "turn"  # the session's key of the file that holds its turn
 
 LOCK_TIMEOUT_S = 60
@@ -152,7 +153,9 @@ def take_turn(session: Session, name: str) -> None:
     """
     connection = session.connection()
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
+        if name not in (held := session.info.setdefault(_TURNS, set())):
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
+            held.add(name)
     elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
         if path := connection.engine.url.database:
             session.info[_TURN] = _stand_in_line(Path(path))
@@ -177,8 +180,12 @@ def _stand_in_line(path: Path) -> IO[bytes]:
 
 
 def _end_turn(session: Session, transaction: orm.SessionTransaction) -> None:
-    if transaction.parent is None and (turn := session.info.pop(_TURN, None)) is not None:
-        turn.close()
+    if transaction.nested:
+        session.info.pop(_TURNS, None)  # what was taken within it may have been given back with it
+    if transaction.parent is None:
+        session.info.pop(_TURNS, None)
+        if (turn := session.info.pop(_TURN, None)) is not None:
+            turn.close()
 
 
 def _lock_file(path: Path, name: str) -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -28,6 +30,7 @@ from web.sign_in import cookie_of, require_long, token_hash
 
 FOLDER = Path(__file__).parent
 LONGEST_TOKEN = 200
+REQUESTS_AT_ONCE = 4
 EXPLANATIONS = {
     401: (
         "Open this page with your own link",
@@ -59,7 +62,7 @@ def create_app(
     """
     require_long(secret)
     # FastAPI's own pages would need scripts from elsewhere.
-    app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_at_work)
     app.state.site = Site(sessions, secret, lease_s, on_labels, FailedSignIns())
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
@@ -71,6 +74,13 @@ def create_app(
     app.get("/queues/{queue_id}")(show_queue)
     app.include_router(labelling.router)
     return app
+
+
+@asynccontextmanager
+async def _at_work(_: FastAPI) -> AsyncIterator[None]:
+    """Few requests at once: those that change a queue take turns in the database, and threads that wait cost time."""
+    current_default_thread_limiter().total_tokens = REQUESTS_AT_ONCE
+    yield
 
 
 def show_health(site: CurrentSite) -> dict[str, str]:

@@ -144,7 +144,10 @@ def take_next(
         LookupError: If there is no such queue.
     """
     leases.take_turn(session)
-    get_queue(session, queue_id)
+    key = session.scalar(select(labels.Queue.key).filter_by(id=queue_id))
+    if key is None:
+        get_queue(session, queue_id)  # says which there are
+        return None
     held_lease = leases.held_by(session, queue_id, annotator_id)
     if held_lease is not None and not leases.has_judged(session, annotator_id, held_lease.pair):
         leases.renew(session, queue_id, annotator_id, expires_at=leases.until(now, lease_s))
@@ -160,7 +163,6 @@ def take_next(
         return None
     position, pair = free_pair
     leases.set_cursor(session, queue_id, annotator_id, position)
-    key = session.scalars(select(labels.Queue.key).filter_by(id=queue_id)).one()
     lease = leases.Lease(pair, leases.left_side(key, pair, annotator_id), utc)
     leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
     return _queued_pair(session, queue_id, lease)
