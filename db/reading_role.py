@@ -23,6 +23,7 @@ NO_READER = (
 # Changes nothing but from call to call.
 _HARMLESS = {"random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"}
 _NAME = re.compile(r"[^\W\d][\w$]*")
+_WHOLE_TABLES = re.compile(r"(table|schema|database|cursor|query)_to_xml\w*")
 _ESCAPED_NAME = re.compile(r'\bU&"', re.IGNORECASE)
 
 
@@ -109,7 +110,12 @@ def refuse_secret_tables(statement: str) -> None:
         ForbiddenNameError: If it does.
     """
     tables = {table for table, _ in secret_columns()}
-    for name in tables & _named(statement):
+    named = _named(statement)
+    if whole := next((name for name in named if _WHOLE_TABLES.fullmatch(name)), None):
+        raise ForbiddenNameError(
+            f"a question may not name {whole}, which reads whole tables, without the role {READER}"
+        )
+    for name in tables & named:
         raise ForbiddenNameError(f"a question may not name {name}, which holds secrets, without the role {READER}")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, case, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.engine import alone, insert_new, record_of, take_turn
+from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
 from models.number_format import NumberFormat
@@ -166,6 +166,7 @@ def set_status(session: Session, run_id: int, status: str, *, error: str | None 
 
     No run finishes before it started, though the clock was set back meanwhile.
     """
+    take_writing_turn(session)
     started_at, now = curation.Run.started_at, utc_now()
     finished_at = None if status == RUNNING else case((started_at > now, started_at), else_=now)
     session.execute(
@@ -198,6 +199,7 @@ def set_annotator(session: Session, run_id: int, annotator_id: int) -> None:
 
 def set_origin(session: Session, run_id: int, *, deployment: str | None, flow_run_id: str | None) -> None:
     """Say which Prefect deployment and which of its flow runs work on a run; None: a person at a command line."""
+    take_writing_turn(session)
     values = {"deployment": deployment, "flow_run_id": flow_run_id}
     session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
@@ -226,12 +228,14 @@ def count_resume(session: Session, run_id: int) -> None:
 
 def add_device_seconds(session: Session, run_id: int, seconds: float) -> None:
     """Add to the seconds for which a run held a device."""
+    take_writing_turn(session)
     values = {"device_seconds": curation.Run.device_seconds + seconds}
     session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
 def spend(session: Session, run_id: int, requests: int, cost: float) -> None:
     """Add to what a run has spent."""
+    take_writing_turn(session)
     values = {"requests": curation.Run.requests + requests, "cost": curation.Run.cost + cost}
     session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
@@ -275,6 +279,7 @@ def summaries(session: Session, run_id: int | None = None) -> list[RunSummary]:
 def set_skipped(session: Session, run_id: int, reasons: Mapping[int, str]) -> None:
     """Store why prompts ended without a pair: prompt id → reason. The first reason stays."""
     if reasons:
+        take_writing_turn(session)
         table = curation.RunPrompt.__table__
         session.connection().execute(
             update(curation.RunPrompt)

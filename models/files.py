@@ -51,8 +51,9 @@ def inside(folder: Path, name: str) -> Path:
     Raises:
         ValueError: It is not.
     """
-    path = folder / name
-    if not name or not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+    path, plain = folder / name, Path(os.path.normpath(name))
+    # By its letters: a link that the user made, of a folder of weights onto a larger disk, is followed.
+    if not name or plain.is_absolute() or plain.parts[:1] in {(), ("..",)}:
         raise ValueError(f"the database names the folder {name!r}, which is not in {folder}; it is not followed")
     return path
 

@@ -41,9 +41,16 @@ def model_fingerprint(name: str, revision: str | None) -> str:
     return commit
 
 
-def _folder_hash(folder: Path) -> str:
+def is_as_it_was(folder: Path, fingerprint: str) -> bool:
+    """Whether a folder holds the files of this fingerprint; hidden ones, which tools leave there, do not matter."""
+    return fingerprint in (_folder_hash(folder), _folder_hash(folder, has_hidden=False))
+
+
+def _folder_hash(folder: Path, *, has_hidden: bool = True) -> str:
     """The hash of a folder's files, read once in a process and again only if one of them has changed."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in _IRRELEVANT_SUFFIXES]
+    if not has_hidden:
+        paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     states = [(str(path.relative_to(folder)), path.stat()) for path in paths]
     signature = tuple((name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in states)
     if (known := _hashes.get(folder.absolute())) and known[0] == signature:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from db import runs
 from models.chat.budget import Budget
-from tasks.database import patiently
+from tasks.database import keep
 from tasks.run_kinds import RunAtWork
 
 
@@ -30,7 +30,7 @@ def budget_of(run: RunAtWork[Any], section: BudgetSection) -> Budget:
             with run.sessions.begin() as session:
                 runs.spend(session, run.run_id, requests, cost)
 
-        patiently(store, run.settings)
+        keep(store, run.settings)
 
     with run.sessions() as session:
         record = runs.get_run(session, run.run_id)

@@ -10,7 +10,7 @@ from db.engine import Session, Sessions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
 from models.files import inside
-from models.fingerprint import model_fingerprint
+from models.fingerprint import is_as_it_was, model_fingerprint
 from models.model_files import local_folder
 from models.records import MAX_ID
 from tasks.config.curation import ModelConfig
@@ -76,7 +76,7 @@ def find_model(sessions: Sessions, name: str, base: ModelConfig, settings: Setti
     """
     if name.startswith(POLICY_PREFIX):
         policy = _trained(sessions, name, settings)
-        if model_fingerprint(policy.location, None) != policy.fingerprint:
+        if not is_as_it_was(Path(policy.location), policy.fingerprint):
             raise ModelLoadError(
                 name,
                 f"the files in {policy.location} are not those that were trained; restore them, or delete the folder "

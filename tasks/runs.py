@@ -97,16 +97,19 @@ def work_on(run_id: int, work: Callable[[], Result]) -> Result:
         RunBusyError: If another process works on the run.
         DatabaseGoneError: If the database did not come back in time.
     """
+    patience_s = 0.0
 
     def attempt() -> Result:
-        with working_on(run_id):
+        nonlocal patience_s
+        with working_on(run_id, patience_s=patience_s):
+            patience_s = Settings().database_wait_s  # the lock of a connection that broke off is held for a while
             return work()
 
     return patiently(attempt, Settings())
 
 
 @contextmanager
-def working_on(run_id: int) -> Iterator[None]:
+def working_on(run_id: int, *, patience_s: float = 0.0) -> Iterator[None]:
     """Work on a run, alone: record what started it, how it ends, and how long it holds a device.
 
     Raises:
@@ -115,26 +118,29 @@ def working_on(run_id: int) -> Iterator[None]:
     for package in LOGGED_PACKAGES:  # else only warnings reach the log of the Prefect run
         logging.getLogger(package).setLevel(logging.INFO)
     guard_logs()
-    with alone_on(run_id):
+    with alone_on(run_id, patience_s=patience_s):
         _set_origin(run_id)
         with recorded(run_id), device_time_of(run_id):
             yield
 
 
 @contextmanager
-def alone_on(run_id: int) -> Iterator[None]:
+def alone_on(run_id: int, *, patience_s: float = 0.0) -> Iterator[None]:
     """Let one process at a time work on a run: two would pay for the same answers, and each spend the budget.
+
+    `patience_s`: for how long it is waited for.
 
     Raises:
         RunBusyError: If another process does.
     """
     with open_database(Settings()) as sessions, ExitStack() as stack:
         # The sweep holds a run for a moment, to see whether somebody works on it.
-        for _ in range(ATTEMPTS):
-            if stack.enter_context(alone(sessions, f"run {run_id}")):
-                break
-            time.sleep(ATTEMPT_S)
-        else:
+        end = time.monotonic() + max(patience_s, ATTEMPTS * ATTEMPT_S)
+        while not stack.enter_context(alone(sessions, f"run {run_id}")):
+            stack.close()
+            if time.monotonic() < end:
+                time.sleep(ATTEMPT_S)
+                continue
             raise RunBusyError(f"run {run_id} is being worked on by another process; wait for its end, or stop it")
         yield
 
@@ -159,8 +165,13 @@ def recorded(run_id: int) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
-        _finish(run_id, runs.STOPPED)
+    except KeyboardInterrupt as interrupt:
+        try:
+            _finish(run_id, runs.STOPPED)
+        except Exception as error:
+            if not is_gone(error):
+                raise
+            raise interrupt from error
         raise
     except Exception as error:
         if is_gone(error):

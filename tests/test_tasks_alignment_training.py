@@ -249,4 +249,6 @@ def test_a_policy_whose_files_changed_is_no_policy(world):
             find_model(sessions, f"policy:{policy_id}", align_config(model).model, settings)
     finally:
         weights.write_bytes(content)
+    (weights.parent / ".cache").mkdir()
+    (weights.parent / ".cache" / "upload").write_text("left by a tool")
     assert find_model(sessions, f"policy:{policy_id}", align_config(model).model, settings).policy_id == policy_id

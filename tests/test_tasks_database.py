@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 
 import pytest
 from postgresql import postgresql, server_programs
 from sqlalchemy import text
+from stored_rows import add, all_prompt_ids, open_run, row
 
-from db.engine import fault_of, make_engine
-from tasks.database import DatabaseGoneError, open_database, patiently
+from db.engine import alone, fault_of, make_engine
+from tasks.database import DatabaseGoneError, keep, open_database, patiently
+from tasks.runs import work_on
 from tasks.settings import Settings
 
 pytestmark = pytest.mark.postgres
@@ -21,7 +24,7 @@ def process():
     """A server of its own, which the tests stop, with room for few connections."""
     if server_programs() is None:
         pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    with postgresql("max_connections=5", "superuser_reserved_connections=0") as server:
+    with postgresql("max_connections=9", "superuser_reserved_connections=0") as server:
         yield server
 
 
@@ -31,6 +34,18 @@ def own_settings(process, tmp_path, monkeypatch):
     monkeypatch.setenv("ANTIPODE_ARTIFACT_ROOT", str(tmp_path))
     monkeypatch.setenv("ANTIPODE_DATABASE_WAIT_S", "20")
     return Settings()
+
+
+@pytest.fixture
+def sessions_of():
+    """Opens a run on the database of these settings; its id."""
+
+    def opened(settings):
+        with open_database(settings) as sessions:
+            add(sessions, row(1, "why?", "a", "b"))
+            return open_run(sessions, all_prompt_ids(sessions), key=uuid.uuid4().hex * 2)
+
+    return opened
 
 
 def insert(settings, name):
@@ -110,3 +125,67 @@ def test_other_failures_are_not_tried_again(own_settings):
     with pytest.raises(ZeroDivisionError):
         patiently(lambda: tries.append(1) or 1 / 0, own_settings)
     assert tries == [1]
+
+
+def test_what_was_paid_for_is_stored_and_the_run_is_taken_up_anew_with_its_lock(process, own_settings, sessions_of):
+    """The lock of a run is lost with the connection that held it: nobody may go on without it."""
+    run_id, attempts = sessions_of(own_settings), []
+
+    def is_free():
+        with open_database(own_settings) as sessions, alone(sessions, f"run {run_id}") as is_free:
+            return is_free
+
+    def work():
+        attempts.append(is_free())
+        if len(attempts) == 1:
+            process.stop()
+            threading.Timer(1, process.start).start()
+            keep(lambda: insert(own_settings, "paid for"), own_settings)
+            attempts.append("went on without its lock")
+        return "done"
+
+    assert work_on(run_id, work) == "done"
+    assert attempts == [False, False] and "paid for" in names(own_settings) and is_free()
+
+
+def test_ctrl_c_while_the_database_is_away_is_ctrl_c(process, own_settings, sessions_of):
+    run_id, tries = sessions_of(own_settings), []
+
+    def work():
+        tries.append(1)
+        process.stop()
+        threading.Timer(1, process.start).start()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work_on(run_id, work)
+    assert tries == [1]
+    time.sleep(2)
+
+
+def test_one_outage_is_waited_for_once(process, own_settings, monkeypatch):
+    monkeypatch.setenv("ANTIPODE_DATABASE_WAIT_S", "2")
+    process.stop()
+    try:
+        began = time.monotonic()
+        for _ in range(8):
+            with pytest.raises(DatabaseGoneError):
+                keep(lambda: insert(own_settings, "lost"), Settings())
+        assert time.monotonic() - began < 6
+    finally:
+        process.start()
+    keep(lambda: insert(own_settings, "found"), Settings())
+    assert "found" in names(own_settings)
+
+
+def test_work_that_the_database_does_not_stand_ends(own_settings):
+    tries = []
+
+    def work():
+        tries.append(1)
+        with open_database(own_settings) as sessions, sessions.begin() as session:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(DatabaseGoneError, match="went away 6 times in a row"):
+        patiently(work, own_settings)
+    assert len(tries) == 6

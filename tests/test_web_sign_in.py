@@ -152,11 +152,12 @@ def test_who_tries_links_is_told_to_wait_and_nobody_else_is(sessions):
     stranger, ana = TestClient(site, client=("10.0.0.1", 1)), TestClient(site, client=("10.0.0.2", 1))
     for _ in range(PER_ADDRESS):
         assert stranger.get("/sign-in", params={"token": "x"}).status_code == 401
-    answer = stranger.get("/sign-in", params={"token": token}, headers={"accept": "text/html"})
+    answer = stranger.get("/sign-in", params={"token": "y"}, headers={"accept": "text/html"})
     assert answer.status_code == 429
     assert 0 < int(answer.headers["retry-after"]) <= WINDOW_S
     assert "Try again in a minute" in answer.text
-    assert ana.get("/sign-in", params={"token": token}).status_code == 200
+    for person in (stranger, ana):  # or whoever fails on purpose would keep out all behind one address
+        assert person.get("/sign-in", params={"token": token}).status_code == 200
 
 
 def test_failures_are_counted_by_address_and_overall_for_a_minute():

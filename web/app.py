@@ -95,12 +95,13 @@ def sign_in(
 ) -> Response:
     """Take a person's link, give their browser a cookie, and move on to the link's queue, or to the choice of them."""
     address, now = request.client.host if request.client else "", datetime.now(UTC)
-    if wait_s := site.failed_sign_ins.wait_s(address):
-        headers = {"Retry-After": str(math.ceil(wait_s))}
-        raise HTTPException(429, f"too many links that are not valid; try again in {wait_s:.0f} s", headers)
     with site.sessions() as session:
         known = sign_ins.of_token(session, token_hash(token)) if len(token) <= LONGEST_TOKEN else None
     if known is None or not known.is_valid(now):
+        # A valid link is never told to wait, or whoever fails on purpose would keep everybody out.
+        if wait_s := site.failed_sign_ins.wait_s(address):
+            headers = {"Retry-After": str(math.ceil(wait_s))}
+            raise HTTPException(429, f"too many links that are not valid; try again in {wait_s:.0f} s", headers)
         site.failed_sign_ins.failed(address)
         raise HTTPException(401, "this link is not valid (any more); ask for a new one")
     # A page that moves on by itself, not a redirect: after a click in a mail or a chat, browsers leave strict cookies

@@ -145,8 +145,11 @@ def _locked(engine: Engine) -> Iterator[Connection]:
             # Python's sqlite3 begins no transaction before CREATE TABLE unless this is None.
             connection.connection.dbapi_connection.isolation_level = None  # type: ignore[union-attr]
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        yield connection
-        connection.commit()
+        try:
+            yield connection
+            connection.commit()
+        finally:
+            connection.detach()  # closed at the end: a pool would give it on with that level
 
 
 def _config(connection: Connection) -> Config:

@@ -34,6 +34,7 @@ from tasks.alignment.plans import SFT_ROUND, Plan, fine_tuning_plan, preference_
 from tasks.alignment.reference import response_logps
 from tasks.alignment.samples import reference_samples
 from tasks.alignment.training_settings import reference_dtype
+from tasks.database import patiently
 from tasks.devices import device, keep_device
 from tasks.errors import WeightsMissingError
 from tasks.progress import say, step_progress
@@ -92,8 +93,11 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         job = _job(run, policy.key, plan)
 
     def store(points: Sequence[MetricPoint]) -> None:
-        with sessions.begin() as session:
-            policies.add_metrics(session, policy.id, points)
+        def add() -> None:
+            with sessions.begin() as session:
+                policies.add_metrics(session, policy.id, points)
+
+        patiently(add, settings)  # else a moment without a database ends hours of training
 
     try:
         with step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:

@@ -22,7 +22,7 @@ from tasks.budgets import budget_of
 from tasks.config.curation import CurateConfig, SampleConfig
 from tasks.curation.choices import prompts_to_sample
 from tasks.curation.engines import find_generator, generator_identity, generator_price, make_generator
-from tasks.database import patiently
+from tasks.database import keep
 from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, say, stage_progress
@@ -168,7 +168,7 @@ class _GeneratorStage:
     def _receiver(self, backlog: list[_IncompletePrompt], advance: Advance) -> Receiver:
         """What stores the samples for these prompts as they come, and why some prompts get none."""
 
-        def keep(samples: Sequence[Sample]) -> None:
+        def take(samples: Sequence[Sample]) -> None:
             new_responses = [
                 responses.NewResponse(
                     backlog[sample.request].prompt,
@@ -182,7 +182,7 @@ class _GeneratorStage:
                 with self._sessions.begin() as session:
                     responses.add_generated(session, self._generator_id, self._identity, new_responses)
 
-            patiently(store, self._settings)  # a server's samples were paid for
+            keep(store, self._settings)  # a server's samples were paid for
             advance(len(new_responses))
 
         def leave_out(position: int, words: str | None) -> None:
@@ -192,7 +192,7 @@ class _GeneratorStage:
             with self._sessions.begin() as session:
                 runs.set_skipped(session, self._run_id, {prompt.id: reason})
 
-        return Receiver(keep, leave_out)
+        return Receiver(take, leave_out)
 
     def _leave_out_the_rest(self) -> None:
         """Record why the prompts that lack responses do; those that have two are paired all the same."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from db.engine import alone
 from models.chat.budget import Budget
 from models.files import whole_file
 from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream
@@ -18,10 +20,13 @@ from tasks.config.evaluation import QuestionsConfig
 from tasks.curation.engines import find_generator, generator_identity, make_generator
 from tasks.devices import device
 from tasks.errors import NoAnswerError
+from tasks.named_models import NamedModel
 from tasks.progress import Advance, stage_progress
 from tasks.run_kinds import RunAtWork
 
 Answers = list[tuple[str, ...]]
+
+WAIT_S = 1.0
 
 
 def answers_of(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], model: ModelConfig) -> Answers:
@@ -35,6 +40,29 @@ def answers_of(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], m
     local_model = find_generator(run.sessions, sample, model.name, settings)
     key = content_key(generator_identity(sample, model.name, local_model).key, questions_content(questions))
     path = settings.artifact_root / "answers" / f"{key[:16]}.json"
+    with _only_one(run, key):
+        return _read_or_ask(path, questions, run, model, local_model)
+
+
+@contextmanager
+def _only_one(run: RunAtWork[QuestionsConfig], key: str) -> Iterator[None]:
+    """Two protocols may want the same answers at the same time: the second finds those of the first."""
+    while True:
+        with alone(run.sessions, f"answers {key[:16]}") as is_free:
+            if is_free:
+                yield
+                return
+        time.sleep(WAIT_S)
+
+
+def _read_or_ask(
+    path: Path,
+    questions: Sequence[Question],
+    run: RunAtWork[QuestionsConfig],
+    model: ModelConfig,
+    local_model: NamedModel | None,
+) -> Answers:
+    sample, settings = run.config.sampling().model_copy(update={"model": model}), run.settings
     if path.exists():
         return [tuple(answers) for answers in json.loads(path.read_text("utf-8"))]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from models.labelling import Labeller, as_judgement
 from models.labelling.records import Judgement, Opinion, PairKey
 from tasks.budgets import budget_of
 from tasks.config.labels import LabelConfig
-from tasks.database import patiently
+from tasks.database import keep
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
 from tasks.labels.pairs import chosen_pairs
@@ -78,7 +78,7 @@ class DatabaseReplies:
             with self._sessions.begin() as session:
                 replies.add_replies(session, self._run_id, {key: reply})
 
-        patiently(store, self._settings)
+        keep(store, self._settings)
         self.on_reply()
 
 
