@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NOT_TYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COMMAND_LINE_MODEL = "Antipode"
+LONGEST_LINE = 1_000  # a message may repeat what it was given
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
 
@@ -41,7 +42,7 @@ def validation_line(error: ValidationError) -> str:
     path = [str(part) for part in fault["loc"]]
     # In the command line's own model the first part is the command; a configuration made by a command has none.
     name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
-    message = fault["msg"].removeprefix("Value error, ")
+    message = shortened(fault["msg"].removeprefix("Value error, "), LONGEST_LINE)
     value = "" if fault["type"] == "value_error" else f", got {shortened(repr(fault['input']), 200)}"
     return f"{'--' + name + ': ' if name else ''}{message}{value}"
 
