@@ -177,7 +177,7 @@ bodies = st.binary(max_size=40) | st.builds(
 statuses = st.sampled_from([200, 200, 200, 201, 204, 301, 400, 401, 402, 404, 413, 422, 429, 500, 599])
 
 
-@fuzz(0.15, body=bodies, status=statuses)
+@fuzz(0.25, body=bodies, status=statuses)
 def test_any_body_is_a_reply_or_a_chat_error(body: bytes, status: int) -> None:
     try:
         reply = read(body, status)
@@ -196,7 +196,7 @@ def test_any_body_is_a_reply_or_a_chat_error(body: bytes, status: int) -> None:
 replies = st.text(st.sampled_from("mMAB[]0123456789.:\n tie*#`verdict><=") | st.characters(), max_size=60)
 
 
-@fuzz(0.1, reply=replies)
+@fuzz(0.2, reply=replies)
 def test_any_text_is_a_verdict_and_a_grade_or_none(reply: str) -> None:
     for has_rationale in (False, True):
         for prompt in ("alpaca_eval", "with_tie"):
