@@ -149,18 +149,18 @@ def test_what_was_paid_for_is_stored_and_the_run_is_taken_up_anew_with_its_lock(
 
 
 def test_ctrl_c_while_the_database_is_away_is_ctrl_c(process, own_settings, sessions_of):
-    run_id, tries = sessions_of(own_settings), []
+    run_id, tries, restart = sessions_of(own_settings), [], threading.Timer(1, process.start)
 
     def work():
         tries.append(1)
         process.stop()
-        threading.Timer(1, process.start).start()
+        restart.start()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         work_on(run_id, work)
+    restart.join()
     assert tries == [1]
-    time.sleep(2)
 
 
 def test_one_outage_is_waited_for_once(process, own_settings, monkeypatch):
