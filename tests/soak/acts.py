@@ -203,7 +203,7 @@ def _people() -> None:
             visitor = Visitor(sessions, name)
             while (content := visitor.content(queue_id))["progress"]["own_count"] < 5 and content["pair"]:
                 pair = content["pair"]
-                verdict = ("left", "right", "tie")[(pair["left_id"] + pair["right_id"]) % 3]
+                verdict = "left" if pair["left_id"] < pair["right_id"] else "right"  # the same for either side
                 visitor.judge(queue_id, pair, verdict)
 
 

@@ -54,7 +54,9 @@ def main(arguments: list[str]) -> None:
     counts = fuzz(cases) if cases else {}
     if report:
         seconds = time.monotonic() - began
-        write_report(report, tallies, cases=counts, command=" ".join(("python -m tests.soak", *arguments)), seconds=seconds)
+        write_report(
+            report, tallies, cases=counts, command=" ".join(("python -m tests.soak", *arguments)), seconds=seconds
+        )
     sys.exit(any(tally.wrong for tally in tallies))
 
 
