@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from db.engine import make_engine
 from db.migrations import require_current
@@ -50,6 +50,9 @@ class Server(Protocol):
     def clear(self, installation: Installation) -> None:
         """Leave an empty database without a schema."""
 
+    def give_ids_back(self, installation: Installation) -> None:
+        """Let the next row of each table have the number after the last: sides and names are made of ids."""
+
     def drop(self, installation: Installation) -> None:
         """Delete it."""
 
@@ -79,6 +82,9 @@ class SqliteFiles:
         old.close()
         new.close()
         return installation
+
+    def give_ids_back(self, installation: Installation) -> None:
+        """SQLite does so itself."""
 
     def clear(self, installation: Installation) -> None:
         """Leave an empty database without a schema."""
@@ -127,6 +133,17 @@ class PostgresqlServer:
             connection.execute(text(f"SELECT {reset} FROM pg_sequence"))
         engine.dispose()
         return installation
+
+    def give_ids_back(self, installation: Installation) -> None:
+        """Take back what transactions that were rolled back have used up."""
+        engine = make_engine(installation.url)
+        with engine.begin() as connection:
+            inspector = inspect(connection)
+            for table in inspector.get_table_names():
+                if any(column["name"] == "id" for column in inspector.get_columns(table)):
+                    sequence = f"pg_get_serial_sequence('{table}', 'id')"
+                    connection.execute(text(f"SELECT setval({sequence}, coalesce(max(id), 0) + 1, false) FROM {table}"))
+        engine.dispose()
 
     def clear(self, installation: Installation) -> None:
         """Leave an empty database without a schema."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from postgresql import PostgresqlProcess
@@ -31,7 +32,7 @@ def outages(process: PostgresqlProcess, acts: list[Act], folder: Path, extent: E
         count = min(extent.outages, whole.points) if is_chosen else 0
         for point in chance.sample(range(1, whole.points + 1), count):
             with copied(server, base) as installation:
-                outage = _Outage(process, extent.outage_s)
+                outage = _Outage(process, extent.outage_s, partial(server.give_ids_back, installation))
                 try:
                     run_act(act.run, installation.environment, log, halt=(point, outage.begin))
                 except ActFailedError as error:
@@ -53,9 +54,10 @@ def outages(process: PostgresqlProcess, acts: list[Act], folder: Path, extent: E
 class _Outage:
     """The server stopped, and started again after some seconds."""
 
-    def __init__(self, process: PostgresqlProcess, seconds: float) -> None:
+    def __init__(self, process: PostgresqlProcess, seconds: float, on_start: Callable[[], None]) -> None:
         self._process = process
-        self._restart = threading.Timer(seconds, process.start)
+        self._on_start = on_start
+        self._restart = threading.Timer(seconds, self._start)
         self._has_begun = False
 
     def begin(self) -> None:
@@ -63,6 +65,10 @@ class _Outage:
         self._process.stop()
         self._has_begun = True
         self._restart.start()
+
+    def _start(self) -> None:
+        self._process.start()
+        self._on_start()
 
     def end(self) -> bool:
         """Wait until it is back; whether it was away at all."""

@@ -30,8 +30,6 @@ VOLATILE = {
     "replies": {"seconds", "run_id"},
     "evaluations": {"seconds"},
 }
-# The side that a pair shows and an evaluation's key depend on ids, of which PostgreSQL uses up some with a rollback.
-THROWN_BY_IDS = {"judgements": {"left_response_id"}, "leases": {"left_response_id"}, "evaluations": {"key"}}
 POINTERS = {("runs", "labelled_run_id"): "runs", ("runs", "annotator_id"): "annotators"}  # without a foreign key
 # Within stored JSON: ids, and what depends on the clock.
 _NUMBERS = {"run", "runs", "policy", "snapshot", "run_id", "evaluation", "seconds", "peak_memory_bytes"}
@@ -47,7 +45,6 @@ class Picture:
 
     def __init__(self, settings: Settings) -> None:
         """Read all of it."""
-        self._thrown = THROWN_BY_IDS if settings.database.startswith("postgresql") else {}
         self._root = settings.artifact_root
         engine = make_engine(settings.database)
         metadata = MetaData()
@@ -88,7 +85,7 @@ class Picture:
 
     def _content(self, name: str, row: dict[str, Any]) -> str:
         table = self._tables[name]
-        ignored = VOLATILE.get(name, set()) | self._thrown.get(name, set()) | _own_ids(table)
+        ignored = VOLATILE.get(name, set()) | _own_ids(table)
         content: dict[str, Any] = {}
         for constraint in table.foreign_key_constraints:
             local = [column.name for column in constraint.columns]

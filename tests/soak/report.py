@@ -34,8 +34,9 @@ def write_report(folder: Path, tallies: list[Tally], *, cases: dict[str, int], c
 _HOW = """
 An act runs in a process of its own on a copy of a prepared installation. It is ended by SIGKILL before or after one of
 its commits and renames (points), or at a random moment; what is given again is killed again in three of ten cases. In
-the end the database equals that of an undisturbed twin row by row (ids aside: a transaction that was rolled back may
-have used some up), and vectors byte for byte; on SQLite the files of policies, exports and refused rows too.
+the end the database equals that of an undisturbed twin row by row (ids and times aside; what a transaction that was
+rolled back had used up of PostgreSQL's ids is given back after each kill, since sides and names are made of them), and
+vectors byte for byte; on SQLite the files of policies, exports and refused rows too.
 
 In an outage PostgreSQL is stopped at a point, as by a power cut, and started later: the act waits, goes on, and ends as
 its twin without being given again. A judge is asked nothing twice but what was under way when it was killed.

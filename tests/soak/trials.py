@@ -123,6 +123,7 @@ class Soak:
         if run_act(act.run, installation.environment, self._log, **when).is_killed:
             tally.kills_at_points += "kill_at_point" in when
             tally.kills_at_moments += "kill_after_s" in when
+            self._server.give_ids_back(installation)
 
     def _sample(self, points: range, count: int) -> list[int]:
         return sorted(self._random.sample(points, min(count, len(points))))
