@@ -210,8 +210,8 @@ def alone(database: Sessions | Session, name: str) -> Iterator[bool]:
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             # The server notices within a minute that the network to this host is cut, and gives the name back.
-            for setting, seconds in (("idle", 30), ("interval", 10), ("count", 3)):
-                connection.exec_driver_sql(f"SET tcp_keepalives_{setting} = {seconds}")
+            limits = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+            connection.execute(select(*(func.set_config(name, value, False) for name, value in limits.items())))
             yield bool(connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(name)))))  # until it is closed
         return
     with _open_lock(_lock_file(Path(engine.url.database or "antipode"), name.replace(" ", "-"))) as file:

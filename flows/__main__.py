@@ -76,6 +76,7 @@ def _run(arguments: list[str]) -> None:
     from pydantic_settings import CliApp
 
     from flows.terminal import failures
+    from models.errors import is_interrupt
     from tasks.terminal import guard_logs
 
     guard_logs()
@@ -91,7 +92,7 @@ def _run(arguments: list[str]) -> None:
     except BrokenPipeError:
         sys.exit(0)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the last place that can print a failure)
-        if failures.is_interrupt(error):
+        if is_interrupt(error):
             sys.exit(failures.fail("stopped; the same command again goes on where it was", status=130))
         assert isinstance(error, Exception)
         sys.exit(failures.fail(failures.error_line(error), status=1))

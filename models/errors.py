@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C, or what was raised on the way out from one: by Prefect, say, or for want of a database."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or is_interrupt(error.__context__))
+
+
 class ModelLoadError(RuntimeError):
     """A model or its tokenizer could not be loaded: wrong name, missing folder, no memory, unknown architecture."""
 

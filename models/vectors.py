@@ -105,7 +105,7 @@ class VectorStore:
         """Map a shard into memory; pages are read from disk when they are touched.
 
         A process reads a shard whole once, to see that its content is what its name says (100 MB, 65,536 vectors of 768
-        dimensions, took 0.1 to 0.25 s on a processor of 2023), and again only if a file has changed.
+        dimensions, took 0.1 to 0.25 s on a Sapphire Rapids), and again only if a file has changed.
 
         Raises:
             MissingShardError: if there is no such shard.

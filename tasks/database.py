@@ -13,6 +13,7 @@ from typing import TypeVar
 from db.engine import Sessions, fault_of, make_engine, make_session_factory, ping
 from db.inspection import is_made
 from db.migrations import require_current
+from models.errors import is_interrupt
 from tasks.settings import Settings
 
 Result = TypeVar("Result")
@@ -62,7 +63,7 @@ def patiently(work: Callable[[], Result], settings: Settings) -> Result:
         except Exception as error:
             if not is_gone(error):
                 raise
-            if _is_interrupted(error):
+            if is_interrupt(error):
                 raise KeyboardInterrupt from error
             losses = losses + 1 if time.monotonic() - back_at < settings.database_wait_s else 1
             if losses > MOST_LOSSES:
@@ -95,10 +96,6 @@ def is_gone(error: BaseException) -> bool:
     """Whether an error says that the database went away, which may come back."""
     fault = fault_of(error) if isinstance(error, Exception) else None
     return isinstance(error, DatabaseWasAwayError) or (fault is not None and fault.is_gone)
-
-
-def _is_interrupted(error: BaseException | None) -> bool:
-    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupted(error.__context__))
 
 
 def _gone(what: str, error: Exception) -> DatabaseGoneError:

@@ -14,7 +14,7 @@ import pytest
 from refusals import SCRIPTED, assert_one_line
 from surroundings import ROOT, on_sqlite
 
-from flows.terminal.failures import is_interrupt
+from models.errors import is_interrupt
 
 # Where the database plays no part, one kind of it is enough.
 

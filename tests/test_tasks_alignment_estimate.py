@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from alignment_world import QUICK, align_config, ld_align_config, prefer, store_samples, tiny_model
 from footprints import footprint
+from installed import installed
 
 from db import measured, policies
-from db.engine import make_engine, make_session_factory
-from db.migrations import require_current
 from models.model_files import size_bytes
 from tasks.alignment.choices import check_alignment
 from tasks.alignment.estimate import estimate_alignment
@@ -18,7 +17,6 @@ from tasks.errors import NoPreferencesError
 from tasks.labels.estimate import question_characters
 from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
-from tasks.settings import Settings
 
 TRAIN, HELD_OUT = 6, 3
 SFT = {"epochs": 1.5, "learning_rate": 1e-3}
@@ -28,16 +26,9 @@ SFT = {"epochs": 1.5, "learning_rate": 1e-3}
 def world(tmp_path_factory):
     """Preferences in SQLite, and a tiny model: settings, sessions, the model's folder."""
     folder = tmp_path_factory.mktemp("alignment")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
-        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
-        settings = Settings()
-        engine = make_engine(settings.database)
-        require_current(engine)
-        sessions = make_session_factory(engine)
+    with installed(folder) as (settings, sessions):
         prefer(sessions, train=TRAIN, held_out=HELD_OUT)
         yield settings, sessions, tiny_model(folder / "model")
-        engine.dispose()
 
 
 def told(estimate, *names):

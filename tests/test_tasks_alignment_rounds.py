@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from alignment_world import chosen_prompts, ld_align_config, merged, prefer, speak, tiny_model
+from installed import installed
 
 from db import policies, runs
-from db.engine import make_engine, make_session_factory
 from db.latent_distances import distances_of
-from db.migrations import require_current
 from models.alignment.job import read_job
 from models.demo.corpus import reference_response
 from tasks.alignment.opening import open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.runs import recorded
-from tasks.settings import Settings
 
 TRAIN, HELD_OUT = 5, 2
 SPIN = {"rounds": {"weights": "unit"}, "name": "spin"}
@@ -25,16 +23,9 @@ SPIN = {"rounds": {"weights": "unit"}, "name": "spin"}
 def world(tmp_path_factory):
     """Preferences and a model: settings, sessions, the model's folder."""
     folder = tmp_path_factory.mktemp("ld-align")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
-        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
-        settings = Settings()
-        engine = make_engine(settings.database)
-        require_current(engine)
-        sessions = make_session_factory(engine)
+    with installed(folder) as (settings, sessions):
         prefer(sessions, train=TRAIN, held_out=HELD_OUT)
         yield settings, sessions, tiny_model(folder / "model")
-        engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 from alignment_world import align_config, count_rows, prefer, store_samples, tiny_model
+from installed import installed
 
 from db import evaluations, policies, runs
-from db.engine import make_engine, make_session_factory
-from db.migrations import require_current
 from models.alignment.errors import NothingToTrainError
 from models.alignment.records import PolicyIdentity
 from models.errors import ModelLoadError
@@ -26,7 +25,6 @@ from tasks.evaluation.comparison import evaluate_policy
 from tasks.named_models import NamedModel, find_model
 from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
-from tasks.settings import Settings
 
 STEPS = 2  # six examples in batches of four, one epoch
 LEFT_OUT = 1e9
@@ -36,17 +34,10 @@ LEFT_OUT = 1e9
 def world(tmp_path_factory):
     """Preferences, a model and the first policy trained on them: settings, sessions, the model, the policy's id."""
     folder = tmp_path_factory.mktemp("alignment")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
-        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
-        settings = Settings()
-        engine = make_engine(settings.database)
-        require_current(engine)
-        sessions = make_session_factory(engine)
+    with installed(folder) as (settings, sessions):
         prefer(sessions)
         model = tiny_model(folder / "model")
         yield settings, sessions, model, trained(settings, sessions, align_config(model))
-        engine.dispose()
 
 
 def trained(settings, sessions, config):

@@ -37,7 +37,7 @@ def own_settings(process, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sessions_of():
+def open_run_on():
     """Opens a run on the database of these settings; its id."""
 
     def opened(settings):
@@ -127,9 +127,9 @@ def test_other_failures_are_not_tried_again(own_settings):
     assert tries == [1]
 
 
-def test_what_was_paid_for_is_stored_and_the_run_is_taken_up_anew_with_its_lock(process, own_settings, sessions_of):
+def test_what_was_paid_for_is_stored_and_the_run_is_taken_up_anew_with_its_lock(process, own_settings, open_run_on):
     """The lock of a run is lost with the connection that held it: nobody may go on without it."""
-    run_id, attempts = sessions_of(own_settings), []
+    run_id, attempts = open_run_on(own_settings), []
 
     def is_free():
         with open_database(own_settings) as sessions, alone(sessions, f"run {run_id}") as is_free:
@@ -148,8 +148,8 @@ def test_what_was_paid_for_is_stored_and_the_run_is_taken_up_anew_with_its_lock(
     assert attempts == [False, False] and "paid for" in names(own_settings) and is_free()
 
 
-def test_ctrl_c_while_the_database_is_away_is_ctrl_c(process, own_settings, sessions_of):
-    run_id, tries, restart = sessions_of(own_settings), [], threading.Timer(1, process.start)
+def test_ctrl_c_while_the_database_is_away_is_ctrl_c(process, own_settings, open_run_on):
+    run_id, tries, restart = open_run_on(own_settings), [], threading.Timer(1, process.start)
 
     def work():
         tries.append(1)

@@ -47,11 +47,6 @@ def validation_line(error: ValidationError) -> str:
     return f"{'--' + name + ': ' if name else ''}{message}{value}"
 
 
-def is_interrupt(error: BaseException | None) -> bool:
-    """Whether it is Ctrl-C, or what a library raised on its way out from one: Prefect, between two states of a task."""
-    return error is not None and (isinstance(error, KeyboardInterrupt) or is_interrupt(error.__context__))
-
-
 def error_line(error: Exception) -> str:
     """An exception as one line that says what to do; with ANTIPODE_DEBUG=1 it is raised again, with its traceback."""
     if os.environ.get(DEBUG_VARIABLE):

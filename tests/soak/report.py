@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ def write_report(folder: Path, tallies: list[Tally], *, cases: dict[str, int], c
     report: dict[str, Any] = {
         "command": command,
         "processor": this_device().name,
+        "cores": os.cpu_count(),
         "python": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(seconds),
@@ -48,8 +50,8 @@ def _page(report: dict[str, Any], tallies: list[Tally]) -> str:
     lines = [
         "# Soak: every act killed, its database taken away, its inputs fuzzed",
         "",
-        f"`{report['command']}`, {report['date']}, {report['processor']}, two cores, Python {report['python']}, "
-        f"{report['seconds'] / 60:.0f} minutes.",
+        f"`{report['command']}`, {report['date']}, {report['processor']}, {report['cores']} cores, "
+        f"Python {report['python']}, {report['seconds'] / 60:.0f} minutes.",
         "",
         f"**{report['kills']:,} kills, {report['outages']:,} outages, {cases:,} generated cases, "
         f"{report['requests']:,} requests to a judge: lost, doubled or wrong in silence {report['wrong']}.**",

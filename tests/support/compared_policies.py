@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 
-import pytest
 from alignment_world import align_config, prefer, store_samples
+from installed import installed
 
 from db import evaluations, policies
-from db.engine import make_engine, make_session_factory
-from db.migrations import require_current
 from models.fingerprint import model_fingerprint
 from tasks.alignment.opening import open_align_run, open_evaluation_run
 from tasks.config.evaluation import EvaluationConfig
 from tasks.evaluation.comparison import compare_with
 from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
-from tasks.settings import Settings
 
 RUBRIC = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "has_drift": False}
 HELD_OUT = 12
@@ -26,13 +23,8 @@ POOR = "No."
 
 def store_preferences(folder):
     """Held-out preferences in a SQLite database of this folder, with its artifacts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
-        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
-        engine = make_engine(Settings().database)
-        require_current(engine)
-        prefer(make_session_factory(engine), train=2, held_out=HELD_OUT)
-        engine.dispose()
+    with installed(folder) as (_, sessions):
+        prefer(sessions, train=2, held_out=HELD_OUT)
 
 
 def compared_world(preferred, settings, sessions, folder):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
 from curation_steps import configured, curate
+from installed import installed
 from queued_pairs import open_queue, take
 from sqlalchemy import MetaData, func, insert, select
 from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
@@ -13,34 +13,25 @@ from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
 from db import evaluations, latent_distances, logps, policies, promotions, runs
-from db.engine import make_engine, make_session_factory
 from db.labels import judgements, labelling, replies, sign_ins
-from db.migrations import require_current
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
 from models.evaluation.measurements import Measurements
 from models.judging.replies import StoredReply
 from models.number_format import NumberFormat
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Message, Prompt
-from tasks.settings import Settings
 
 TURNS = tuple(Message(role, f"Turn {role} äß?") for role in ("system", "user", "assistant", "user"))
 
 
 def fill(folder):
     """Make a SQLite database in a folder that has rows in every table; its settings."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
-        patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder / "artifacts"))
-        engine = make_engine(Settings().database)
-        require_current(engine)
-        sessions = make_session_factory(engine)
+    with installed(folder) as (settings, sessions):
         run_id = _curated(sessions)
         _labelled(sessions, run_id)
         _trained(sessions, run_id)
         _unfinished(sessions)
-        engine.dispose()
-        return Settings()
+        return settings
 
 
 def rows(engine, tables):
