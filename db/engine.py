@@ -6,6 +6,7 @@ import fcntl
 import glob
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -13,12 +14,15 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import Engine, Table, create_engine, event, func, orm, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
+
+from models.errors import is_interrupt
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -29,6 +33,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 Session: TypeAlias = orm.Session
 Sessions: TypeAlias = orm.sessionmaker[orm.Session]  # what opens sessions on one database
 
+_begun: WeakSet[Session] = WeakSet()  # the sessions of this process that have begun a transaction, ended or not
 _TURNS = "turns"  # the session's key of the names whose turn it holds on PostgreSQL
 _TURN = "turn"  # the session's key of the file that holds its turn
 
@@ -121,6 +126,7 @@ def fault_of(error: Exception) -> Fault | None:
 def make_session_factory(engine: Engine) -> Sessions:
     """Make sessions whose records stay readable after the commit."""
     sessions = orm.sessionmaker(engine, expire_on_commit=False)
+    event.listen(sessions, "after_begin", _break_off)
     event.listen(sessions, "after_transaction_end", _end_turn)
     return sessions
 
@@ -158,25 +164,32 @@ def take_turn(session: Session, name: str) -> None:
             held.add(name)
     elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
         if path := connection.engine.url.database:
-            session.info[_TURN] = _stand_in_line(Path(path))
+            _stand_in_line(session, Path(path))
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _stand_in_line(path: Path) -> IO[bytes]:
-    """Wait for the turn at a SQLite file among all processes and threads; the turn ends when the file is closed.
+def _stand_in_line(session: Session, path: Path) -> None:
+    """Wait for the turn at a SQLite file among all processes and threads; it ends with the session's transaction.
 
     There are two locks, the head of the line and the turn. Who has had a turn must get to the head for the next one,
     and the head is held by the first of those who wait: nobody passes them by, however fast.
     """
-    turn = _open_lock(_lock_file(path, "turn"))
-    try:
-        with _open_lock(_lock_file(path, "line")) as head:
-            fcntl.flock(head, fcntl.LOCK_EX)
-            fcntl.flock(turn, fcntl.LOCK_EX)
-    except BaseException:
-        turn.close()
-        raise
-    return turn
+    turn = session.info[_TURN] = _open_lock(_lock_file(path, "turn"))
+    with _open_lock(_lock_file(path, "line")) as head:
+        fcntl.flock(head, fcntl.LOCK_EX)
+        fcntl.flock(turn, fcntl.LOCK_EX)
+
+
+def _break_off(session: Session, *_: object) -> None:
+    """While Ctrl-C is on its way out, end the transactions that it fell into: it may have come between two steps.
+
+    They would hold their locks for as long as the interrupt's frames are remembered, and what says that a run was
+    stopped would wait for them for ever.
+    """
+    if is_interrupt(sys.exc_info()[1]):
+        for other in [other for other in _begun if other is not session]:
+            other.close()
+    _begun.add(session)
 
 
 def _end_turn(session: Session, transaction: orm.SessionTransaction) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import subprocess
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -168,9 +166,6 @@ def recorded(run_id: int) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        # What it broke off in the middle may hold the database's lock for as long as its frames are remembered.
-        traceback.clear_frames(interrupt.__traceback__)
-        gc.collect()
         try:
             _finish(run_id, runs.STOPPED)
         except Exception as error:

@@ -138,7 +138,10 @@ def test_interrupted_by_the_user_it_says_so_and_goes_on_later(antipode, prompts_
     while "running" not in antipode("runs").stdout:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, errors
     assert "stopped; the same command again goes on where it was" in errors and "Traceback" not in errors
     assert [line.split()[2] for line in antipode("runs").stdout.splitlines() if "curation" in line] == ["stopped"]

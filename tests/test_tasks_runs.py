@@ -6,27 +6,33 @@ import time
 
 import pytest
 from stored_rows import add, all_prompt_ids, open_run, row
-from surroundings import on_sqlite
 
 from db import runs
-from db.engine import take_turn
 from tasks.runs import recorded
 
 
-@on_sqlite
-def test_ctrl_c_between_two_steps_of_a_write_leaves_no_lock_behind(settings, sessions):
-    """As an interrupt leaves it that falls between what takes a lock and what would give it back."""
+def broken_off_in_a_write(sessions, run_id):
+    """As an interrupt leaves it that falls between what begins a transaction and what would end it."""
+    session = sessions()
+    runs.spend(session, run_id, 1, 0.5)
+    raise KeyboardInterrupt
+
+
+def broken_off_in_a_context(sessions, run_id):
+    context = sessions.begin()
+    session = context.__enter__()
+    runs.add_device_seconds(session, run_id, 1.0)
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("work", [broken_off_in_a_write, broken_off_in_a_context])
+def test_ctrl_c_between_two_steps_of_a_write_leaves_no_lock_behind(settings, sessions, work):
     add(sessions, row(1, "why?", "a", "b"))
     run_id = open_run(sessions, all_prompt_ids(sessions))
-
-    def broken_off():
-        session = sessions()
-        take_turn(session, "runs")
-        raise KeyboardInterrupt
-
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), recorded(run_id):
-        broken_off()
+        work(sessions, run_id)
     assert time.monotonic() - began < 30
     with sessions() as session:
-        assert runs.get_run(session, run_id).status == runs.STOPPED
+        run = runs.get_run(session, run_id)
+    assert (run.status, run.requests) == (runs.STOPPED, 0)
