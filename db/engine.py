@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import Engine, Table, create_engine, event, func, orm, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, orm, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -36,6 +36,7 @@ Sessions: TypeAlias = orm.sessionmaker[orm.Session]  # what opens sessions on on
 _begun: WeakSet[Session] = WeakSet()  # the sessions of this process that have begun a transaction, ended or not
 _TURNS = "turns"  # the session's key of the names whose turn it holds on PostgreSQL
 _TURN = "turn"  # the session's key of the file that holds its turn
+_CONNECTION = "connection"  # the session's key of its newest connection, the driver's own
 
 LOCK_TIMEOUT_S = 60
 # What PostgreSQL's library says of a server that may be back in a moment; a wrong password or name stays wrong.
@@ -180,15 +181,19 @@ def _stand_in_line(session: Session, path: Path) -> None:
         fcntl.flock(turn, fcntl.LOCK_EX)
 
 
-def _break_off(session: Session, *_: object) -> None:
+def _break_off(session: Session, _transaction: orm.SessionTransaction, connection: Connection) -> None:
     """While Ctrl-C is on its way out, end the transactions that it fell into: it may have come between two steps.
 
     They would hold their locks for as long as the interrupt's frames are remembered, and what says that a run was
-    stopped would wait for them for ever.
+    stopped would wait for them for ever. Ending a transaction is many steps too, so what it holds is let go one by one.
     """
     if is_interrupt(sys.exc_info()[1]):
         for other in [other for other in _begun if other is not session]:
-            other.close()
+            with suppress(Exception):  # a session that was broken off while it closed may refuse to
+                other.close()
+            other.info[_CONNECTION].close()
+            _let_go(other)
+    session.info[_CONNECTION] = connection.connection.dbapi_connection
     _begun.add(session)
 
 
@@ -197,8 +202,14 @@ def _end_turn(session: Session, transaction: orm.SessionTransaction) -> None:
         session.info.pop(_TURNS, None)  # what was taken within it may have been given back with it
     if transaction.parent is None:
         session.info.pop(_TURNS, None)
-        if (turn := session.info.pop(_TURN, None)) is not None:
-            turn.close()
+        _let_go(session)
+
+
+def _let_go(session: Session) -> None:
+    """Give the turn at a SQLite file to the next; a step that Ctrl-C breaks off can be done again."""
+    if _TURN in session.info:
+        session.info[_TURN].close()
+        del session.info[_TURN]
 
 
 def take_writing_turn(session: Session) -> None:

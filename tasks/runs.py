@@ -15,6 +15,7 @@ from typing import TypeVar
 from db import runs
 from db.engine import Session, Sessions, alone
 from db.prompts import run_prompts_after
+from models.errors import is_interrupt
 from models.records import StoredPrompt
 from tasks.database import is_gone, open_database, patiently
 from tasks.devices import device_time_of
@@ -165,15 +166,13 @@ def recorded(run_id: int) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt as interrupt:
-        try:
-            _finish(run_id, runs.STOPPED)
-        except Exception as error:
-            if not is_gone(error):
-                raise
-            raise interrupt from error
+    except KeyboardInterrupt:
+        _stop(run_id)
         raise
     except Exception as error:
+        if is_interrupt(error):
+            _stop(run_id)
+            raise KeyboardInterrupt from error
         if is_gone(error):
             raise
         _finish(run_id, runs.FAILED, error=f"{type(error).__name__}: {error}")
@@ -204,6 +203,15 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return version("antipode")
     return f"{version('antipode')}+{commit}"
+
+
+def _stop(run_id: int) -> None:
+    """Record that a person stopped the run; where the database is away, it stays `running`."""
+    try:
+        _finish(run_id, runs.STOPPED)
+    except Exception as error:
+        if not is_gone(error):
+            raise
 
 
 def _finish(run_id: int, status: str, *, error: str | None = None) -> None:

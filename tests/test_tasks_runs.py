@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from contextlib import suppress
 
 import pytest
 from stored_rows import add, all_prompt_ids, open_run, row
 
 from db import runs
 from tasks.runs import recorded
+
+MOMENTS, TOO_LONG_S = 250, 20
 
 
 def broken_off_in_a_write(sessions, run_id):
@@ -36,3 +40,35 @@ def test_ctrl_c_between_two_steps_of_a_write_leaves_no_lock_behind(settings, ses
     with sessions() as session:
         run = runs.get_run(session, run_id)
     assert (run.status, run.requests) == (runs.STOPPED, 0)
+
+
+def test_ctrl_c_at_any_moment_of_a_write_leaves_no_lock_behind(settings, sessions):
+    add(sessions, row(1, "why?", "a", "b"))
+    run_id = open_run(sessions, all_prompt_ids(sessions))
+
+    def write(after_s=0.0):
+        """Spend something, and be interrupted so long after it begins, or else at its end; again if it hangs."""
+        with suppress(KeyboardInterrupt), recorded(run_id):
+            signal.setitimer(signal.ITIMER_REAL, after_s, TOO_LONG_S)
+            with sessions.begin() as session:
+                runs.spend(session, run_id, 1, 0.5)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        began = time.monotonic()
+        for _ in range(10):
+            write()
+        usual_s = (time.monotonic() - began) / 10
+        for k in range(1, MOMENTS + 1):
+            with sessions.begin() as session:
+                runs.set_status(session, run_id, runs.RUNNING)
+            began = time.monotonic()
+            write(k * usual_s / MOMENTS)
+            assert time.monotonic() - began < TOO_LONG_S
+            with sessions() as session:
+                assert runs.get_run(session, run_id).status == runs.STOPPED
+    finally:
+        signal.signal(signal.SIGALRM, before)

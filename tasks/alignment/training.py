@@ -26,6 +26,7 @@ from models.alignment.records import (
     UnfitExample,
 )
 from models.alignment.training import train
+from models.errors import is_interrupt
 from models.files import inside
 from models.fingerprint import model_fingerprint
 from models.records import Prompt
@@ -112,7 +113,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
             )
     except (Exception, KeyboardInterrupt) as error:
         with sessions.begin() as session:
-            reason = "stopped" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+            reason = "stopped" if is_interrupt(error) else str(error) or type(error).__name__
             policies.fail_policy(session, policy.id, reason)
         raise
     _say_left_out(unfit, len(plan.train) + len(plan.held_out))
