@@ -80,7 +80,7 @@ def run_ours(method: str, model: Path, folder: Path) -> dict[str, float]:
     train, begin = examples(), time.process_time()
     if method == "dpo":
         scorer = LogpScorer(str(model), revision=None, dtype="float32", device=None, tokens_per_batch=8192)
-        requests = [[(example.prompt, getattr(example, side)) for example in train] for side in SIDES]
+        requests = zip(*(example.score_requests for example in train), strict=True)
         sums = [scorer.score(of_side, MAX_LENGTH) for of_side in requests]
         scorer.close()
         pairs = zip(train, *sums, strict=True)

@@ -63,7 +63,9 @@ def texts() -> tuple[list[GuideText], list[GuideText], list[GuideText], Any]:
         base = run.base
     first, second = ([sample for sample in samples if sample.sample_index == index] for index in (0, 1))
     chosen = [golden[sample.prompt_id] for sample in first]
-    rows = [[GuideText(sample.prompt, sample.text) for sample in part] for part in (chosen, first, second)]
+    rows = [
+        [GuideText(sample.prompt, sample.text, sample.is_cut) for sample in part] for part in (chosen, first, second)
+    ]
     return rows[0], rows[1], rows[2], base
 
 

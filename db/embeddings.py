@@ -67,7 +67,7 @@ def recorded_shards(session: Session, embedder_id: int, run_id: int | None = Non
     )
     if run_id is not None:
         is_candidate = curation.Candidate.response_id == curation.Embedding.response_id
-        query = query.join(curation.Candidate, is_candidate).where(curation.Candidate.run_id == run_id)
+        query = query.join(curation.Candidate, is_candidate).where(*_embeds(run_id))
     return {shard or "": count for shard, count in session.execute(query)}
 
 
@@ -80,6 +80,7 @@ def runs_using(session: Session, embedder_id: int, shards: Collection[str]) -> l
             .join(curation.Embedding, curation.Embedding.response_id == curation.Candidate.response_id)
             .join(curation.Run, curation.Run.id == curation.Candidate.run_id)
             .where(curation.Embedding.embedder_id == embedder_id, curation.Run.embedder_id == embedder_id)
+            .where(curation.Candidate.is_left_out.is_(False))
             .where(curation.Embedding.shard.in_(batch))
         )
         run_ids |= set(session.scalars(query.distinct()))
@@ -140,7 +141,7 @@ def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewE
 def vector_locations(
     session: Session, run_id: int, embedder_id: int, prompt_ids: Sequence[int]
 ) -> list[VectorLocation]:
-    """Vectors of these prompts' candidates that can be paired: no duplicate, no response without a token.
+    """Vectors of these prompts' candidates that can be paired: not left out, no duplicate, none without a token.
 
     By prompt, then by response id, so that groups are contiguous and ties fall on the lower id.
     """
@@ -153,7 +154,7 @@ def vector_locations(
         )
         .join(curation.Embedding, curation.Embedding.response_id == curation.Candidate.response_id)
         .where(
-            curation.Candidate.run_id == run_id,
+            *_embeds(run_id),
             curation.Candidate.prompt_id.in_(prompt_ids),
             curation.Candidate.duplicate_of_id.is_(None),
             curation.Embedding.embedder_id == embedder_id,
@@ -233,4 +234,9 @@ def _lacks_embedding(run_id: int, embedder_id: int) -> tuple[ColumnElement[bool]
         )
         .exists()
     )
-    return (curation.Candidate.run_id == run_id, curation.Candidate.duplicate_of_id.is_(None), ~embedded)
+    return (*_embeds(run_id), curation.Candidate.duplicate_of_id.is_(None), ~embedded)
+
+
+def _embeds(run_id: int) -> tuple[ColumnElement[bool], ...]:
+    """The candidates that a run embeds; those left out may have vectors of another run."""
+    return (curation.Candidate.run_id == run_id, curation.Candidate.is_left_out.is_(False))

@@ -89,6 +89,7 @@ def embedding_rate(session: Session, *, backend: str, model: str) -> float | Non
             select(func.count(), func.max(response.created_at))
             .join(candidate, candidate.response_id == response.id)
             .where(candidate.run_id == run_id, candidate.duplicate_of_id.is_(None), response.created_at >= started_at)
+            .where(candidate.is_left_out.is_(False))
         )
         embedded, sampled_at = session.execute(of_run).one()
         paired_at = session.scalar(select(func.min(curation.Pair.created_at)).filter_by(run_id=run_id))

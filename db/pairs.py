@@ -29,6 +29,8 @@ class SelectedPair:
     second_response: str
     first_model: str | None
     second_model: str | None
+    is_first_cut: bool
+    is_second_cut: bool
     similarity: float
     rank: int
     pair_count: int
@@ -61,7 +63,8 @@ def selected_pairs(
     used = {name: value for name, value in values.items() if f":{name}" in query.text}
     # Only as an option of the execution does it make a server-side cursor on PostgreSQL.
     for row in session.execute(query, used, execution_options={"yield_per": 1_000}).mappings():
-        yield SelectedPair(**row)
+        is_cut = {name: bool(row[name]) for name in ("is_first_cut", "is_second_cut")}  # SQLite says 0 and 1
+        yield SelectedPair(**{**row, **is_cut})
 
 
 def similarities(session: Session, run_id: int) -> dict[str, list[float]]:

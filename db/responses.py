@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from db.engine import insert_new
@@ -27,6 +28,18 @@ class NewResponse:
     prompt: StoredPrompt
     sample_index: int
     response: GeneratedResponse
+
+
+class CandidateCounts(NamedTuple):
+    """The responses of a run, those it leaves out since they were cut, and its prompts that have responses.
+
+    `paired`: prompts with two different responses left; `short`: those with fewer, of which some were left out.
+    """
+
+    responses: int
+    left_out: int
+    paired: int
+    short: int
 
 
 def ensure_generator(session: Session, generator: GeneratorIdentity) -> int:
@@ -89,8 +102,11 @@ def add_candidates(
     *,
     sample_counts: dict[int, dict[int, int]],
     has_references: bool = False,
+    has_cut: bool = True,
 ) -> int:
     """Fix which responses of these prompts a run may pair, and which of them repeat an earlier one's text.
+
+    What is left out is stored as such, to be counted; it stands in for no other text.
 
     Args:
         session: An open session.
@@ -99,18 +115,26 @@ def add_candidates(
         sample_counts: generator id → prompt id → how many of the generator's samples count (indices below it).
             A prompt's own responses always count.
         has_references: Whether reference responses count too.
+        has_cut: Whether responses that were cut at the token limit may be paired; else they are left out.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     for prompt_id, responses in _candidates(session, prompt_ids, sample_counts, has_references).items():
-        firsts = first_of_equals([response.text for response in responses])
+        taken = [response for response in responses if has_cut or not response.is_cut]
+        firsts = first_of_equals([response.text for response in taken])
+        of_prompt = {"run_id": run_id, "prompt_id": prompt_id}
         rows += [
-            {
-                "run_id": run_id,
-                "prompt_id": prompt_id,
+            of_prompt
+            | {
                 "response_id": response.id,
-                "duplicate_of_id": None if first == position else responses[first].id,
+                "duplicate_of_id": None if first == position else taken[first].id,
+                "is_left_out": False,
             }
-            for position, (response, first) in enumerate(zip(responses, firsts, strict=True))
+            for position, (response, first) in enumerate(zip(taken, firsts, strict=True))
+        ]
+        left_out = [response for response in responses if response.is_cut and not has_cut]
+        rows += [
+            of_prompt | {"response_id": response.id, "duplicate_of_id": None, "is_left_out": True}
+            for response in left_out
         ]
     return insert_new(session, curation.Candidate, rows)
 
@@ -121,13 +145,50 @@ def different_candidates(
     *,
     sample_counts: dict[int, dict[int, int]],
     has_references: bool = False,
+    has_cut: bool = True,
 ) -> list[int]:
     """The stored responses that `add_candidates` would take for these prompts, without those that repeat another."""
+    of_prompts = _candidates(session, prompt_ids, sample_counts, has_references).values()
+    taken = [[response for response in responses if has_cut or not response.is_cut] for responses in of_prompts]
     return [
         responses[position].id
-        for responses in _candidates(session, prompt_ids, sample_counts, has_references).values()
+        for responses in taken
         for position in sorted(set(first_of_equals([response.text for response in responses])))
     ]
+
+
+def candidate_counts(session: Session, run_id: int) -> CandidateCounts:
+    """How many responses a run has, and what leaving out the cut ones does to its prompts."""
+    candidate = curation.Candidate
+    left_out = func.sum(case((candidate.is_left_out, 1), else_=0)).label("left_out")
+    is_different = candidate.is_left_out.is_(False) & candidate.duplicate_of_id.is_(None)
+    different = func.sum(case((is_different, 1), else_=0)).label("different")
+    prompt = (
+        select(func.count().label("responses"), left_out, different)
+        .where(candidate.run_id == run_id)
+        .group_by(candidate.prompt_id)
+        .subquery()
+    )
+    has_pair = prompt.c.different >= 2
+    counts = session.execute(
+        select(
+            func.coalesce(func.sum(prompt.c.responses), 0),
+            func.coalesce(func.sum(prompt.c.left_out), 0),
+            func.coalesce(func.sum(case((has_pair, 1), else_=0)), 0),
+            func.coalesce(func.sum(case((~has_pair & (prompt.c.left_out > 0), 1), else_=0)), 0),
+        )
+    ).one()
+    return CandidateCounts(*map(int, counts))
+
+
+def prompts_left_short(session: Session, run_id: int, prompt_ids: Sequence[int]) -> set[int]:
+    """Which of these prompts have responses that the run leaves out."""
+    query = select(curation.Candidate.prompt_id).where(
+        curation.Candidate.run_id == run_id,
+        curation.Candidate.prompt_id.in_(prompt_ids),
+        curation.Candidate.is_left_out,
+    )
+    return set(session.scalars(query))
 
 
 def _candidates(

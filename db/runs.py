@@ -71,6 +71,8 @@ class RunSummary:
     duplicates: int
     empty_responses: int
     truncated_responses: int
+    cut_responses: int
+    left_out_responses: int
     pairs: int
     judgements: int
     tokens: int | None

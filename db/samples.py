@@ -19,14 +19,14 @@ LOOKUP_BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A stored response with its prompt. `is_complete`: generation did not stop at the length limit."""
+    """A stored response with its prompt. `is_cut`: its sampling stopped at the token limit; imported ones are whole."""
 
     response_id: int
     prompt_id: int
     prompt: Prompt
     text: str
     sample_index: int
-    is_complete: bool
+    is_cut: bool
 
 
 def samples(session: Session, generator_id: int, prompt_ids: Sequence[int], *, count: int) -> list[Sample]:
@@ -49,7 +49,7 @@ def _query() -> Select[Any]:
     response = curation.Response
     return select(
         response.id, response.prompt_id, curation.Prompt.messages, response.text, response.sample_index,
-        response.finish_reason,
+        response.is_cut,
     ).join(curation.Prompt, curation.Prompt.id == response.prompt_id).order_by(
         response.prompt_id, response.sample_index, response.id
     )  # fmt: skip
@@ -58,10 +58,8 @@ def _query() -> Select[Any]:
 def _read(session: Session, query: Select[Any], prompt_ids: Sequence[int]) -> list[Sample]:
     stored_samples = []
     for batch in batches(sorted(set(prompt_ids)), LOOKUP_BATCH):
-        for id_, prompt_id, messages, text, index, finish in session.execute(
+        for id_, prompt_id, messages, text, index, is_cut in session.execute(
             query.where(curation.Response.prompt_id.in_(batch))
         ):
-            stored_samples.append(
-                Sample(id_, prompt_id, prompt_from_json(messages), text, index or 0, finish != "length")
-            )
+            stored_samples.append(Sample(id_, prompt_id, prompt_from_json(messages), text, index or 0, is_cut))
     return stored_samples

@@ -46,7 +46,7 @@ def prompt_mean(values: ArrayLike, clusters: ArrayLike) -> Interval:
     Raises:
         ValueError: as `clustered_mean`.
     """
-    means = _prompt_means(*checked(values, clusters))
+    means = prompt_means(*checked(values, clusters))
     return clustered_mean(means, np.arange(len(means)))
 
 
@@ -62,7 +62,7 @@ def share(values: ArrayLike, clusters: ArrayLike) -> Interval:
     numbers, groups = checked(values, clusters)
     if numbers.min() < 0 or numbers.max() > 1:
         raise ValueError(f"a share is made of values in [0, 1], got {numbers.min():g} to {numbers.max():g}")
-    means = _prompt_means(numbers, groups)
+    means = prompt_means(numbers, groups)
     widened = np.append(means, (1.0, 1.0, 0.0, 0.0))
     _, low, high = clustered_mean(widened, np.arange(len(widened)))
     value = float(means.mean())
@@ -76,7 +76,8 @@ def t_quantile(confidence: float, degrees_of_freedom: int) -> float:
     return float(stdtrit(degrees_of_freedom, (1 + confidence) / 2))
 
 
-def _prompt_means(values: _Floats, groups: NDArray[np.intp]) -> _Floats:
+def prompt_means(values: _Floats, groups: NDArray[np.intp]) -> _Floats:
+    """Each prompt's mean; `groups` number the prompts from 0."""
     return np.bincount(groups, values) / np.bincount(groups)
 
 

@@ -48,12 +48,12 @@ def test_the_first_samples_of_one_generator_come_by_prompt_and_sample(sessions, 
         assert samples(session, 999, [first], count=2) == []
 
 
-@pytest.mark.parametrize(("reason", "is_complete"), [("stop", True), ("length", False)])
-def test_a_response_that_was_cut_is_not_complete(sessions, prompt_ids, reason, is_complete):
+@pytest.mark.parametrize(("reason", "is_cut"), [("stop", False), ("length", True)])
+def test_a_response_whose_sampling_stopped_at_the_limit_is_cut(sessions, prompt_ids, reason, is_cut):
     generator_id = generated(sessions, {(prompt_ids[0], 0): "text"}, finish_reason=reason)
     with sessions() as session:
         (found,) = samples(session, generator_id, prompt_ids, count=1)
-    assert found.is_complete is is_complete
+    assert found.is_cut is is_cut
 
 
 def test_the_first_reference_of_each_prompt_is_golden(sessions):
@@ -70,7 +70,7 @@ def test_the_first_reference_of_each_prompt_is_golden(sessions):
     with sessions() as session:
         found = references(session, ids)
         assert [(one.prompt.text, one.text) for one in found] == [("two", "two a"), ("one", "one a")]
-        assert all(isinstance(one, Sample) and one.is_complete and one.sample_index == 0 for one in found)
+        assert all(isinstance(one, Sample) and not one.is_cut and one.sample_index == 0 for one in found)
         assert [one.prompt_id for one in references(session, ids[2:])] == ids[2:]
         assert references(session, []) == []
 

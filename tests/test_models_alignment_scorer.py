@@ -12,10 +12,11 @@ import torch
 
 from models.alignment.logps import response_logps
 from models.alignment.pair_batches import collate
-from models.alignment.records import Example, ResponseLogps
+from models.alignment.records import Example, ResponseLogps, ScoreRequest
 from models.alignment.scorer import IsolatedScorer, LogpScorer
-from models.alignment.tokens import template_key, tokenize_examples
+from models.alignment.tokens import end_ids, template_key, tokenize_examples
 from models.errors import ModelLoadError, ProcessDiedError
+from models.prompting import render_prompt
 from models.records import Prompt
 
 TEMPLATE = (
@@ -24,13 +25,13 @@ TEMPLATE = (
 )
 LONG = "zwxq " * 60
 REQUESTS = [
-    (Prompt.from_text("How are you?"), "Fine, and you?"),
-    (Prompt.from_text("What is a fox?"), "An animal."),
-    (Prompt.from_text("How are you?"), LONG),
-    (Prompt.from_text("How are you?"), "Not so well."),
-    (Prompt.from_text("What is a fox?"), "  "),
-    (Prompt.from_text("How are you?"), "Fine, and you?"),
-    (Prompt.from_text("A much longer question, which nobody asks: what jumps over the lazy dog?"), "A fox"),
+    ScoreRequest(Prompt.from_text("How are you?"), "Fine, and you?"),
+    ScoreRequest(Prompt.from_text("What is a fox?"), "An animal."),
+    ScoreRequest(Prompt.from_text("How are you?"), LONG),
+    ScoreRequest(Prompt.from_text("How are you?"), "Not so well."),
+    ScoreRequest(Prompt.from_text("What is a fox?"), "  "),
+    ScoreRequest(Prompt.from_text("How are you?"), "Fine, and you?"),
+    ScoreRequest(Prompt.from_text("A much longer question, which nobody asks: what jumps over the lazy dog?"), "A fox"),
 ]
 MAX_LENGTH = 150
 
@@ -41,7 +42,7 @@ def make_tokenizer() -> Any:
 
     trainer = ByteLevelBPETokenizer()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    trainer.train_from_iterator([prompt.text for prompt, _ in REQUESTS], vocab_size=280, special_tokens=special)
+    trainer.train_from_iterator([request.prompt.text for request in REQUESTS], vocab_size=280, special_tokens=special)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=trainer._tokenizer, eos_token="<|endoftext|>")
     tokenizer.chat_template = TEMPLATE
     return tokenizer
@@ -87,7 +88,8 @@ def one_at_a_time(model: str) -> list[tuple[float, int] | None]:
     from transformers import AutoModelForCausalLM
 
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
-    fitting, _ = tokenize_examples(make_tokenizer(), [Example(*request) for request in REQUESTS], max_length=MAX_LENGTH)
+    examples = [Example(request.prompt, request.text) for request in REQUESTS]
+    fitting, _ = tokenize_examples(make_tokenizer(), examples, max_length=MAX_LENGTH)
     results: list[tuple[float, int] | None] = [None] * len(REQUESTS)
     for position, row in fitting.items():
         start, ids = len(row.prompt_ids), row.prompt_ids + row.chosen_ids
@@ -127,12 +129,48 @@ def test_stored_scores_equal_those_the_trainer_computes_on_the_way(model: str) -
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     trained = response_logps(network, collate(list(fitting.values()), pad_token_id=0, shares_prompt=True))
     assert trained.rejected_logps is not None
-    texts = [(row.prompt, text) for row in examples for text in (row.chosen, row.rejected or "")]
-    stored = make_scorer(model).score(texts, max_length=MAX_LENGTH)
+    requests = [request for row in examples for request in row.score_requests]
+    stored = make_scorer(model).score(requests, max_length=MAX_LENGTH)
     on_the_way = torch.stack([trained.chosen_logps, trained.rejected_logps], dim=1).flatten().tolist()
     for row, value in zip(stored, on_the_way, strict=True):
         assert row is not None
         assert row.logps == pytest.approx(value, abs=1e-5 * row.token_count)
+
+
+def test_a_cut_response_is_scored_without_an_end_and_a_sample_as_far_as_it_fits(model: str) -> None:
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = make_tokenizer()
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
+    prompt, whole = REQUESTS[0].prompt, REQUESTS[0]
+    prompt_ids = render_prompt(tokenizer, prompt, system_prompt=None)
+    text_ids = tokenizer(whole.text, add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        logps = network(torch.tensor([[*prompt_ids, *text_ids]])).logits[0, len(prompt_ids) - 1 :].log_softmax(dim=-1)
+    of_text = logps[range(len(text_ids)), text_ids]
+    end = float(logps[len(text_ids), end_ids(tokenizer)[0]])
+    long = ScoreRequest(prompt, LONG, is_cut=True)
+    found = make_scorer(model).score(
+        [
+            whole,
+            whole._replace(is_cut=True),
+            whole._replace(is_sample=True),
+            ScoreRequest(prompt, "", is_sample=True),
+            long,
+            long._replace(is_sample=True),
+        ],
+        max_length=MAX_LENGTH,
+    )
+    first_end = float(logps[0, end_ids(tokenizer)[0]])
+    wanted = [
+        (float(of_text.sum()) + end, len(text_ids) + 1),
+        (float(of_text.sum()), len(text_ids)),
+        (float(of_text.sum()) + end, len(text_ids) + 1),
+        (first_end, 1),
+    ]
+    assert_same(found[:4], wanted)
+    assert found[4] is None and found[5] is not None
+    assert found[5].token_count == MAX_LENGTH - len(prompt_ids), "a sample is never left out for its length"
 
 
 def test_no_requests_give_no_scores(model: str) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.alignment.records import Example
-from models.alignment.tokens import TokenizedExample, end_ids, template_key, tokenize_examples
+from models.alignment.records import Example, ScoreRequest
+from models.alignment.tokens import TokenizedExample, end_ids, template_key, tokenize_examples, tokenize_samples
 from models.prompting import render_prompt
 from models.records import Message, Prompt
 
@@ -135,7 +135,7 @@ def test_a_sequence_of_max_length_fits_and_one_token_more_does_not(qwen: Any) ->
     [
         (Example(PROMPT, ""), "the chosen response is empty (0 characters, 0 tokens)"),
         (Example(PROMPT, "Fine.", " \n"), "the rejected response is empty (2 characters, 2 tokens)"),
-        (Example(PROMPT, "a", "a"), "chosen and rejected are the same 2 tokens: 'a'"),
+        (Example(PROMPT, "a", "a"), "chosen and rejected are the same 1 tokens: 'a'"),
     ],
 )
 def test_a_row_that_cannot_be_trained_on_is_reported_with_figures(qwen: Any, example: Example, reason: str) -> None:
@@ -195,3 +195,33 @@ def test_every_row_is_either_whole_or_reported(qwen: Any, texts: list[tuple[str,
         assert row.chosen_ids != row.rejected_ids
         assert qwen.decode(row.chosen_ids[:-1]) == examples[position].chosen
         assert len(row.prompt_ids) + max(len(row.chosen_ids), len(row.rejected_ids)) <= max_length
+
+
+def test_a_response_that_was_cut_has_no_end_on_either_side(qwen: Any) -> None:
+    end = end_ids(qwen)
+    whole = tokenize_examples(qwen, [Example(PROMPT, "Fine.", "No.")], max_length=200)[0][0]
+    for is_chosen_cut, is_rejected_cut in ((True, False), (False, True), (True, True)):
+        example = Example(PROMPT, "Fine.", "No.", is_chosen_cut=is_chosen_cut, is_rejected_cut=is_rejected_cut)
+        row = tokenize_examples(qwen, [example], max_length=200)[0][0]
+        for ids, of_whole, is_cut in (
+            (row.chosen_ids, whole.chosen_ids, is_chosen_cut),
+            (row.rejected_ids, whole.rejected_ids, is_rejected_cut),
+        ):
+            assert of_whole is not None
+            assert ids == (of_whole[: -len(end)] if is_cut else of_whole) and of_whole[-len(end) :] == end
+
+
+def test_what_is_left_out_of_samples_depends_on_their_prompt_alone(qwen: Any) -> None:
+    end, room = end_ids(qwen), 12
+    prompt_length = len(tokenize_samples(qwen, [ScoreRequest(PROMPT, "a")], max_length=200)[0].prompt_ids)
+    texts = ["", "Fine.", "Fine. " * 40]
+    samples = [ScoreRequest(PROMPT, text, is_cut) for text in texts for is_cut in (False, True)]
+    rows = tokenize_samples(qwen, samples, max_length=prompt_length + room)
+    found = {position: row.chosen_ids for position, row in rows.items()}
+    fine = tokenize_examples(qwen, [Example(PROMPT, "Fine.", None, is_chosen_cut=True)], max_length=200)[0][
+        0
+    ].chosen_ids
+    assert found[0] == end and 1 not in found, "nothing was said of what was cut before its first character"
+    assert found[2] == fine + end and found[3] == fine
+    assert found[4] == found[5] and len(found[4]) == room
+    assert tokenize_samples(qwen, samples, max_length=prompt_length) == {}

@@ -163,23 +163,24 @@ def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | 
 
 
 def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[PreferenceRow]:
-    """The rows with prompt, texts and models."""
+    """The rows with prompt, texts and models. Like the texts, how a response ended never changes."""
     ids = {id_ for row in rows for id_ in (row.chosen_response_id, row.rejected_response_id)}
     response, generator = curation.Response, curation.Generator
-    texts: dict[int, tuple[str, str | None]] = {}
+    texts: dict[int, tuple[str, str | None, bool]] = {}
     prompts: dict[int, Prompt] = {}
     for batch in batches(sorted(ids), BATCH):
-        query = select(response.id, response.text, generator.model).join(
+        query = select(response.id, response.text, generator.model, response.is_cut).join(
             generator, generator.id == response.generator_id
         )
-        texts |= {id_: (text, model) for id_, text, model in session.execute(query.where(response.id.in_(batch)))}
+        found = session.execute(query.where(response.id.in_(batch)))
+        texts |= {id_: (text, model, is_cut) for id_, text, model, is_cut in found}
     for batch in batches(sorted({row.prompt_id for row in rows}), BATCH):
         prompt_rows = session.execute(
             select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
         )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in prompt_rows}
     for row in rows:
-        (chosen, chosen_model), (rejected, rejected_model) = (
+        (chosen, chosen_model, is_chosen_cut), (rejected, rejected_model, is_rejected_cut) = (
             texts[row.chosen_response_id],
             texts[row.rejected_response_id],
         )
@@ -189,5 +190,7 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
             rejected=rejected,
             chosen_model=chosen_model,
             rejected_model=rejected_model,
+            is_chosen_cut=is_chosen_cut,
+            is_rejected_cut=is_rejected_cut,
             **asdict(row),
         )

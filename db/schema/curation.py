@@ -10,7 +10,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import KEY_LENGTH, Base, BigId, utc_now
@@ -87,6 +100,16 @@ class Response(Base):
     score: Mapped[float | None]
     is_reference: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    @hybrid_property
+    def is_cut(self) -> bool:
+        """Whether its sampling stopped at the token limit; imported texts have no finish reason and are whole."""
+        return self.finish_reason == "length"
+
+    @is_cut.inplace.expression
+    @classmethod
+    def _is_cut(cls) -> ColumnElement[bool]:
+        return func.coalesce(cls.finish_reason == "length", false())
 
 
 class SourceResponse(Base):
@@ -198,7 +221,10 @@ class RunPrompt(Base):
 
 
 class Candidate(Base):
-    """A response a run may pair. `duplicate_of_id`: the first candidate of the same prompt with the same text."""
+    """A response a run may pair. `duplicate_of_id`: the first candidate of the same prompt with the same text.
+
+    One that is left out is counted and never paired: it was cut at the token limit, and the run does not take such.
+    """
 
     __tablename__ = "candidates"
     __table_args__ = (Index(None, "run_id", "prompt_id"),)
@@ -207,6 +233,7 @@ class Candidate(Base):
     response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
     duplicate_of_id: Mapped[int | None] = mapped_column(ForeignKey("responses.id"))
+    is_left_out: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Pair(Base):

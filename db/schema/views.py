@@ -9,6 +9,8 @@ VIEWS: dict[str, str] = {
                prompts.text AS prompt, pairs.first_response_id, pairs.second_response_id,
                first.text AS first_response, second.text AS second_response,
                first_generator.model AS first_model, second_generator.model AS second_model,
+               COALESCE(first.finish_reason, '') = 'length' AS is_first_cut,
+               COALESCE(second.finish_reason, '') = 'length' AS is_second_cut,
                pairs.similarity, pairs.rank, pairs.pair_count
         FROM pairs
         JOIN runs ON runs.id = pairs.run_id
@@ -30,10 +32,16 @@ VIEWS: dict[str, str] = {
                    AND candidates.duplicate_of_id IS NOT NULL) AS duplicates,
                (SELECT count(*) FROM candidates JOIN embeddings ON embeddings.response_id = candidates.response_id
                    AND embeddings.embedder_id = runs.embedder_id
-                   WHERE candidates.run_id = runs.id AND embeddings.shard IS NULL) AS empty_responses,
+                   WHERE candidates.run_id = runs.id AND NOT candidates.is_left_out AND embeddings.shard IS NULL)
+                   AS empty_responses,
                (SELECT count(*) FROM candidates JOIN embeddings ON embeddings.response_id = candidates.response_id
                    AND embeddings.embedder_id = runs.embedder_id
-                   WHERE candidates.run_id = runs.id AND embeddings.is_truncated) AS truncated_responses,
+                   WHERE candidates.run_id = runs.id AND NOT candidates.is_left_out AND embeddings.is_truncated)
+                   AS truncated_responses,
+               (SELECT count(*) FROM candidates JOIN responses ON responses.id = candidates.response_id
+                   WHERE candidates.run_id = runs.id AND responses.finish_reason = 'length') AS cut_responses,
+               (SELECT count(*) FROM candidates WHERE candidates.run_id = runs.id AND candidates.is_left_out)
+                   AS left_out_responses,
                (SELECT count(*) FROM pairs WHERE pairs.run_id = runs.id) AS pairs,
                (SELECT count(*) FROM judgements WHERE judgements.run_id = runs.id) AS judgements,
                (SELECT sum(responses.token_count) FROM candidates
@@ -48,7 +56,10 @@ VIEWS: dict[str, str] = {
                prompts.text AS prompt, pairs.similarity, pairs.first_response_id, pairs.second_response_id,
                preferences.outcome, preferences.support, preferences.vote_count,
                chosen.id AS chosen_response_id, rejected.id AS rejected_response_id,
-               chosen.text AS chosen_response, rejected.text AS rejected_response
+               chosen.text AS chosen_response, rejected.text AS rejected_response,
+               CASE WHEN chosen.id IS NOT NULL THEN COALESCE(chosen.finish_reason, '') = 'length' END AS is_chosen_cut,
+               CASE WHEN rejected.id IS NOT NULL THEN COALESCE(rejected.finish_reason, '') = 'length' END
+                   AS is_rejected_cut
         FROM pairs
         JOIN runs ON runs.id = pairs.run_id
         JOIN prompts ON prompts.id = pairs.prompt_id

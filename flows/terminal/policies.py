@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flows.terminal.tables import make_console, print_rows
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
+from models.report.policy_page import kl_lines
 from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
 from tasks.settings import Settings
 from tasks.terminal import show
@@ -26,6 +27,8 @@ def show_policy(policy_id: int, settings: Settings) -> None:
         show(f"  held out, mean over prompts: {', '.join(rewards)}")
     if "perplexity" in ends:
         show(f"  held out, per token: perplexity {ends['perplexity']}")
+    for line in kl_lines(contents.kl):
+        show(f"  {line}")
     for figures in contents.evaluations[:1]:
         show(f"  {_rate_line(figures)}")
     for score in contents.text_scores:

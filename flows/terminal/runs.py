@@ -48,5 +48,6 @@ def _figures(summary: RunSummary) -> str:
     return (
         f"Run {summary.run_id} ({summary.run}, {summary.status}): {summary.prompts:,} prompts, "
         f"{summary.responses:,} responses ({summary.duplicates:,} duplicates, {summary.empty_responses:,} empty, "
-        f"{summary.truncated_responses:,} truncated), {summary.pairs:,} pairs"
+        f"{summary.cut_responses:,} cut at max_tokens{' and left out' if summary.left_out_responses else ''}, "
+        f"{summary.truncated_responses:,} read in part by the embedder), {summary.pairs:,} pairs"
     )

@@ -29,7 +29,7 @@ _LISTS = ("train", "held_out", "kl_examples")
 class TrainingJob:
     """A training to do in a folder of its own, which appears if missing.
 
-    `kl_examples`: samples of the reference with its log-probabilities, rejected None; may be empty.
+    `kl_examples`: samples of the reference with its log-probabilities, cut ones too, rejected None; may be empty.
     `accelerate_config`: path of a configuration file; then `accelerate launch` starts the work.
     """
 

@@ -31,7 +31,7 @@ from models.alignment.records import (
     TrainingSettings,
     UnfitExample,
 )
-from models.alignment.tokens import tokenize_examples
+from models.alignment.tokens import tokenize_examples, tokenize_samples
 from models.alignment.trainer import HeldOutCallback, PolicyTrainer, Row, RowDataset
 from models.prompting import load_tokenizer
 
@@ -125,7 +125,8 @@ def _rows(job: TrainingJob, tokenizer: Any) -> tuple[list[Row], list[Row], list[
     measured, unfit_held_out = tokenize_examples(tokenizer, list(job.held_out), max_length=limit)
     unfit += [UnfitExample(example.position + len(train), example.reason) for example in unfit_held_out]
     held_out = _pairs_if_any([Row(job.held_out[at], tokens) for at, tokens in measured.items()])
-    sampled, _ = tokenize_examples(tokenizer, list(job.kl_examples), max_length=limit)
+    requests = [request._replace(is_sample=True) for one in job.kl_examples for request in one.score_requests]
+    sampled = tokenize_samples(tokenizer, requests, max_length=limit)
     return rows, held_out, [Row(job.kl_examples[at], tokens) for at, tokens in sampled.items()], unfit
 
 

@@ -15,8 +15,24 @@ MetricSplit = Literal["train", "held_out"]
 METHODS_WITH_REFERENCE: tuple[Method, ...] = ("dpo", "ipo", "ld_align", "spin")
 
 
+class ScoreRequest(NamedTuple):
+    """A response whose log-probability is asked for.
+
+    `is_cut`: its sampling stopped at the token limit, so that it has no end token. `is_sample`: it is scored as far as
+    it fits, however short: an estimate of KL must not choose among a model's samples. Others are scored whole or not.
+    """
+
+    prompt: Prompt
+    text: str
+    is_cut: bool = False
+    is_sample: bool = False
+
+
 class ResponseLogps(NamedTuple):
-    """A response's log-probability given its prompt: the sum over its tokens, the end token included, in nats."""
+    """A response's log-probability given its prompt: the sum over its tokens in nats, its end token's too if it ended.
+
+    `token_count` counts the same tokens.
+    """
 
     logps: float
     token_count: int
@@ -27,7 +43,7 @@ class Example:
     """One example to train or to measure on. `rejected` is None for SFT on a response alone.
 
     `weight` multiplies its loss (LD-Align: s / S). The reference's summed log-probabilities are None where no
-    reference is asked for them.
+    reference is asked for them. A response that was cut at the token limit of its sampling has no end token.
     """
 
     prompt: Prompt
@@ -36,6 +52,16 @@ class Example:
     weight: float = 1.0
     reference_chosen_logps: float | None = None
     reference_rejected_logps: float | None = None
+    is_chosen_cut: bool = False
+    is_rejected_cut: bool = False
+
+    @property
+    def score_requests(self) -> list[ScoreRequest]:
+        """Its responses as they are scored: the chosen one, and the rejected one if there is any."""
+        chosen = ScoreRequest(self.prompt, self.chosen, self.is_chosen_cut)
+        if self.rejected is None:
+            return [chosen]
+        return [chosen, ScoreRequest(self.prompt, self.rejected, self.is_rejected_cut)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from models.alignment.records import Example, ResponseLogps
-from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples
+from models.alignment.records import Example, ResponseLogps, ScoreRequest
+from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples, tokenize_samples
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
 from models.isolation import IsolatedProcess, StartsBackend
 from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
 from models.prompting import load_tokenizer
-from models.records import Prompt
-
-ScoreRequest = tuple[Prompt, str]
 
 
 class LogpScorer:
@@ -52,19 +49,19 @@ class LogpScorer:
         self._shares_prompt = sharing_obstacle(self._network) is None
 
     def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
-        """The log-probability of every (prompt, response text), in the order given; None where it does not fit.
+        """The log-probability of every response, in the order given; None where it does not fit.
 
         Args:
             requests: the more a call brings, the less of each batch is padding.
-            max_length: tokens of prompt and response together, at most; also of responses that share a prompt.
+            max_length: tokens of prompt and response together, at most; also of responses that share a prompt. A
+                sample is scored up to there.
 
         Raises:
             RuntimeError: The scorer is closed.
         """
         if self._network is None:
             raise RuntimeError("the scorer is closed; make a new one")
-        examples = [Example(prompt, text) for prompt, text in requests]
-        fitting, _ = tokenize_examples(self._tokenizer, examples, max_length=max_length)
+        fitting = _fitting(self._tokenizer, requests, max_length=max_length)
         groups = _groups(fitting, max_length=max_length if self._shares_prompt else 0)
         lengths = [_length(fitting, group) for group in groups]
         results: list[ResponseLogps | None] = [None] * len(requests)
@@ -141,6 +138,17 @@ class IsolatedScorer:
     def close(self) -> None:
         """End the process. Safe to call twice."""
         self._process.close()
+
+
+def _fitting(tokenizer: Any, requests: Sequence[ScoreRequest], *, max_length: int) -> dict[int, TokenizedExample]:
+    """The tokens of the responses that fit, and of the samples as far as they fit, by position."""
+    whole = [position for position, request in enumerate(requests) if not request.is_sample]
+    sampled = [position for position, request in enumerate(requests) if request.is_sample]
+    examples = [Example(*requests[position][:2], is_chosen_cut=requests[position].is_cut) for position in whole]
+    fitting, _ = tokenize_examples(tokenizer, examples, max_length=max_length)
+    prefixes = tokenize_samples(tokenizer, [requests[position] for position in sampled], max_length=max_length)
+    tokens = {whole[at]: row for at, row in fitting.items()} | {sampled[at]: row for at, row in prefixes.items()}
+    return dict(sorted(tokens.items()))
 
 
 def _groups(fitting: dict[int, TokenizedExample], *, max_length: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Examples to token ids: the prompt as it is generated from, each response with its one end. Knows no model."""
+"""Examples to token ids: the prompt as it is generated from, each response that ended with its end. Knows no model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.alignment.records import Example, UnfitExample
+from models.alignment.records import Example, ScoreRequest, UnfitExample
 from models.prompting import render_prompt
 from models.records import Prompt, content_key, shortened
 
@@ -16,7 +16,7 @@ _TURN = "antipode"
 
 @dataclass(frozen=True, slots=True)
 class TokenizedExample:
-    """The ids of one example: the prompt's, and each response's with its end; no rejected ids for SFT."""
+    """The ids of one example: the prompt's, and each response's with its end if it ended; no rejected ids for SFT."""
 
     prompt_ids: list[int]
     chosen_ids: list[int]
@@ -29,7 +29,8 @@ def tokenize_examples(
     """Tokenise examples: those that fit by their position in the list given, and those that do not, with the reason.
 
     The prompt is `render_prompt`'s. A response is encoded on its own, a special token written out in its text as the
-    plain characters it is, and followed by `end_ids`. Nothing is cut. An example does not fit if the chat template
+    plain characters it is, and followed by `end_ids` unless it was cut when it was sampled: an end that nobody sampled
+    would teach to stop in the middle of a sentence. Nothing is cut here. An example does not fit if the chat template
     refuses its prompt, a response is empty, chosen and rejected are the same, or prompt and response together have more
     than `max_length` tokens.
 
@@ -45,11 +46,13 @@ def tokenize_examples(
     for position, example in enumerate(examples):
         prompt = prompts[example.prompt]
         texts = _texts(example)
-        sides = {side: [*responses[text], *end] for side, text in texts.items()}
+        encoded = {side: responses[text] for side, text in texts.items()}
+        is_cut = {"chosen": example.is_chosen_cut, "rejected": example.is_rejected_cut}
+        sides = {side: [*ids, *([] if is_cut[side] else end)] for side, ids in encoded.items()}
         reason = (
             prompt
             if isinstance(prompt, str)
-            else _response_fault(tokenizer, texts, sides, end=end, special=special)
+            else _response_fault(tokenizer, texts, encoded, special=special)
             or _length_fault(len(prompt), sides, max_length=max_length)
         )
         if isinstance(prompt, str) or reason is not None:
@@ -57,6 +60,33 @@ def tokenize_examples(
         else:
             fitting[position] = TokenizedExample(prompt, sides["chosen"], sides.get("rejected"))
     return fitting, unfit
+
+
+def tokenize_samples(
+    tokenizer: Any, samples: Sequence[ScoreRequest], *, max_length: int
+) -> dict[int, TokenizedExample]:
+    """Tokenise what a model sampled, by position in the list given: with its end if it ended, as far as it fits.
+
+    A sample of more than `max_length` tokens with its prompt is scored up to there, one that ended at once by its end
+    alone: what is left out depends on the prompt only, so that means over samples stay means over the model's own
+    distribution. Without a token are samples whose prompt leaves no room or is refused, and those cut without a text;
+    they are left out.
+
+    Raises:
+        ValueError: The tokenizer has no token that ends a response.
+    """
+    end = end_ids(tokenizer)
+    prompts = {prompt: _prompt_ids(tokenizer, prompt) for prompt in {sample.prompt for sample in samples}}
+    responses = _response_ids(tokenizer, [sample.text for sample in samples])
+    fitting: dict[int, TokenizedExample] = {}
+    for position, sample in enumerate(samples):
+        prompt = prompts[sample.prompt]
+        if isinstance(prompt, str):
+            continue
+        ids = [*responses[sample.text], *([] if sample.is_cut else end)][: max(0, max_length - len(prompt))]
+        if ids:
+            fitting[position] = TokenizedExample(prompt, ids, None)
+    return fitting
 
 
 def end_ids(tokenizer: Any) -> list[int]:
@@ -114,10 +144,11 @@ def _response_ids(tokenizer: Any, texts: list[str]) -> dict[str, list[int]]:
 
 
 def _response_fault(
-    tokenizer: Any, texts: dict[str, str], sides: dict[str, list[int]], *, end: list[int], special: set[int]
+    tokenizer: Any, texts: dict[str, str], encoded: dict[str, list[int]], *, special: set[int]
 ) -> str | None:
+    """What is wrong with the responses, given their tokens without an end; None if nothing is."""
     for side, text in texts.items():
-        ids = sides[side][: -len(end)]
+        ids = encoded[side]
         if not ids or not text.strip():
             return f"the {side} response is empty ({len(text)} characters, {len(ids)} tokens)"
         if special_tokens := [token for token in ids if token in special]:
@@ -126,8 +157,8 @@ def _response_fault(
                 f"the {side} response's text is encoded with {len(special_tokens)} special tokens, "
                 f"{tokenizer.convert_ids_to_tokens(special_tokens[0])!r} first; take them out of the text"
             )
-    if len(sides) == 2 and sides["chosen"] == sides["rejected"]:
-        return f"chosen and rejected are the same {len(sides['chosen'])} tokens: {shortened(texts['chosen'], 60)!r}"
+    if len(encoded) == 2 and encoded["chosen"] == encoded["rejected"]:
+        return f"chosen and rejected are the same {len(encoded['chosen'])} tokens: {shortened(texts['chosen'], 60)!r}"
     return None
 
 

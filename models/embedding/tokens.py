@@ -20,11 +20,15 @@ _EARLY_CLOSE_SHARE = 1 / 16
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
-    """The ids fed for one request: the prompt's, if the context asks for it, then `response_length` of the response."""
+    """The ids fed for one request: the prompt's, if the context asks for it, then `response_length` of the response.
+
+    `is_truncated`: tokens of prompt or response are left out; `is_response_truncated`: of the response.
+    """
 
     ids: list[int]
     response_length: int
     is_truncated: bool
+    is_response_truncated: bool = False
 
 
 def tokenize(
@@ -52,7 +56,7 @@ def tokenize(
     responses = _response_ids(tokenizer, [request.text for request in requests])
     if context == "response":
         return [
-            TokenSequence(ids[:response_limit], len(ids[:response_limit]), len(ids) > response_limit)
+            TokenSequence(ids[:response_limit], len(ids[:response_limit]), *[len(ids) > response_limit] * 2)
             for ids in responses
         ]
     prompts = {
@@ -138,4 +142,5 @@ def _joined(prompt: list[int], response: list[int], *, response_limit: int, max_
         prompt[len(prompt) - room :] + response_ids,
         len(response_ids),
         is_truncated=len(response_ids) < len(response) or room < len(prompt),
+        is_response_truncated=len(response_ids) < len(response),
     )

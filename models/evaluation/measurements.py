@@ -94,6 +94,63 @@ class RewardSummary:
         return cls(*(_interval(stored, name) for name in ("margin", "loss", "accuracy", "perplexity")))
 
 
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """KL(P ‖ Q) in nats, estimated on samples of P as they were sampled, cut at its token limit or not (`kl.kl`).
+
+    Attributes:
+        per_response: the mean over prompts of log P − log Q, with its interval.
+        per_token: the same divided by the mean over prompts of the tokens sampled.
+        response_count: samples scored, of `prompt_count` prompts.
+        cut_count: those of them that stopped at the token limit.
+    """
+
+    per_response: Interval
+    per_token: Interval
+    response_count: int
+    prompt_count: int
+    cut_count: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON takes them; None for a bound at infinity."""
+        return asdict(self) | {
+            name: [number if math.isfinite(number) else None for number in getattr(self, name)]
+            for name in ("per_response", "per_token")
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Divergence:
+        """The record that `as_dict` wrote."""
+        intervals = {}
+        for name in ("per_response", "per_token"):
+            value, low, high = stored[name]
+            intervals[name] = Interval(value, -math.inf if low is None else low, math.inf if high is None else high)
+        return cls(**{**stored, **intervals})
+
+
+@dataclass(frozen=True, slots=True)
+class Divergences:
+    """How far a policy lies from its reference; None where no sample could be scored.
+
+    `from_reference`: KL(reference ‖ policy), on the reference's samples; `from_policy`: KL(policy ‖ reference), on the
+    policy's own, the term that RLHF's objective penalises.
+    """
+
+    from_reference: Divergence | None
+    from_policy: Divergence | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON takes them."""
+        both = {"from_reference": self.from_reference, "from_policy": self.from_policy}
+        return {name: divergence and divergence.as_dict() for name, divergence in both.items()}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Divergences:
+        """The record that `as_dict` wrote."""
+        read = {name: stored[name] and Divergence.from_dict(stored[name]) for name in ("from_reference", "from_policy")}
+        return cls(**read)
+
+
 class TextScores(NamedTuple):
     """Overlap with reference texts, in percent (0 to 100)."""
 
@@ -182,6 +239,7 @@ class Measurements:
     comparison: ComparisonSummary | None = None
     held_out: HeldOut | None = None
     drift: Mapping[str, Drift] | None = None
+    kl: Divergences | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON that is stored: a key for each thing measured, `{}` where there was nothing to measure."""
@@ -196,6 +254,8 @@ class Measurements:
             stored["text_scores"] = {} if scores is None else scores._asdict()
         if self.drift is not None:
             stored["drift"] = {context: drift.as_dict() for context, drift in self.drift.items()}
+        if self.kl is not None:
+            stored["kl"] = self.kl.as_dict()
         return stored
 
     @classmethod
@@ -217,6 +277,7 @@ class Measurements:
             drift={context: Drift.from_dict(stored_drift) for context, stored_drift in stored["drift"].items()}
             if "drift" in stored
             else None,
+            kl=Divergences.from_dict(stored["kl"]) if "kl" in stored else None,
         )
 
 

@@ -15,7 +15,10 @@ PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")  # by which 
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow:
-    """A preference with a chosen and a rejected response, as trainers take it, and where it comes from."""
+    """A preference with a chosen and a rejected response, as trainers take it, and where it comes from.
+
+    A response is cut if its sampling stopped at the token limit: it does not end where its text does.
+    """
 
     prompt: Prompt
     chosen: str
@@ -32,6 +35,8 @@ class PreferenceRow:
     support: float
     vote_count: int
     split: str | None = None
+    is_chosen_cut: bool = False
+    is_rejected_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ _LINEAGE = (
     "support",
     "vote_count",
     "split",
+    "is_chosen_cut",
+    "is_rejected_cut",
 )
 
 
@@ -47,7 +49,8 @@ def as_record(row: PreferenceRow, shape: TrainerShape) -> Record:
 
     Standard: three texts, which a trainer joins as they are; the prompt of several turns names their roles.
     Conversational: lists of messages with `role` and `content`, to which the model's chat template is applied; the
-    prompt is always a column of its own, never a part of `chosen` and `rejected`.
+    prompt is always a column of its own, never a part of `chosen` and `rejected`. Most trainers append an end token to
+    every response; `is_chosen_cut` and `is_rejected_cut` say which ones have none.
 
     Raises:
         ValueError: If both responses are the same text, one is empty, or the prompt's last turn is not the user's.
@@ -220,6 +223,7 @@ def _schema(shape: TrainerShape) -> pyarrow.Schema:
     texts = pyarrow.list_(message) if shape == "conversational" else text
     lineage = dict.fromkeys(_LINEAGE, text)
     lineage |= dict.fromkeys(("similarity", "support"), number)
+    lineage |= dict.fromkeys(("is_chosen_cut", "is_rejected_cut"), pyarrow.bool_())
     lineage |= {name: identifier for name in _LINEAGE if name.endswith("_id") or name == "vote_count"}
     columns = {"prompt": texts, "chosen": texts, "rejected": texts} | lineage | {"strategies": pyarrow.list_(text)}
     return pyarrow.schema(list(columns.items()))

@@ -57,10 +57,11 @@ class GuideSettings:
 
 @dataclass(frozen=True, slots=True)
 class GuideText:
-    """A prompt and one response to it, golden or sampled."""
+    """A prompt and one response to it, golden or sampled. `is_cut`: its sampling stopped at the token limit."""
 
     prompt: Prompt
     response: str
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

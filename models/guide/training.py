@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ class Guide:
     def encode(self, texts: Sequence[GuideText]) -> NDArray[np.float32]:
         """φ(x, y) of each text, (n, d) float32, in the order given; a row depends on no other beyond rounding.
 
-        A text over `max_length` is cut as in training. An empty response is read by its end token alone.
+        A text over `max_length` is cut as in training, without an end. An empty response is read by its end alone.
 
         Raises:
             FloatingPointError: A latent is not finite.
@@ -146,16 +146,23 @@ def _device(device: str | None) -> str:
 
 
 def _sequences(tokenizer: Any, texts: Sequence[GuideText], max_length: int) -> list[TokenSequence]:
-    """Prompt, response and end; the prompt is cut at its left first, then the response at its right."""
+    """Prompt, response and end; the prompt is cut at its left first, then the response at its right.
+
+    A response that is cut, here or when it was sampled, has no end; one of no token is read by the end all the same.
+    """
     end = end_ids(tokenizer)
     room = max_length - len(end)
     if room < 1:
         raise ValueError(f"max_length must leave room for the end token and a response, got {max_length}; raise it")
     requests = [EmbeddingRequest(text.prompt, text.response) for text in texts]
     tokenized = tokenize(tokenizer, requests, context="prompt_and_response", max_tokens=room, max_positions=room)
+    ends = [
+        [] if sequence.ids and (text.is_cut or sequence.is_response_truncated) else end
+        for text, sequence in zip(texts, tokenized, strict=True)
+    ]
     return [
-        TokenSequence(sequence.ids + end, sequence.response_length + len(end), sequence.is_truncated)
-        for sequence in tokenized
+        replace(sequence, ids=sequence.ids + ended, response_length=sequence.response_length + len(ended))
+        for sequence, ended in zip(tokenized, ends, strict=True)
     ]
 
 

@@ -29,13 +29,17 @@ class ResponseCounts:
         responses: their responses, duplicates and empty ones included.
         duplicates: responses whose text equals an earlier response to the same prompt.
         empty: responses without a token.
-        truncated: responses cut off at a token limit.
+        cut: responses whose sampling stopped at the token limit (generate.max_tokens).
+        left_out: those of them that no pair is selected from.
+        truncated: responses that the embedder read in part (embed.max_tokens).
     """
 
     prompts: int
     responses: int
     duplicates: int
     empty: int
+    cut: int
+    left_out: int
     truncated: int
 
 

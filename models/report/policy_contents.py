@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from models.alignment.records import MetricPoint
-from models.evaluation.measurements import Drift, RewardSummary
+from models.evaluation.measurements import Divergences, Drift, RewardSummary
 from models.report.contents import NextStep
 
 
@@ -98,6 +98,7 @@ class PolicyContents:
         points: metrics along training; values that are not finite are counted, not drawn.
         held_out: what the evaluation measured on held-out prompts, None where none did.
         metrics: name -> last value measured along training; read where there is no evaluation.
+        kl: how far the policy lies from the model it started from, both ways; None where it was not measured.
         drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
         latent_distances: round -> distances of the guide's latents (LD-Align), one a response.
         gate: what the gate says, None where nobody asked it.
@@ -117,6 +118,7 @@ class PolicyContents:
     metrics: Mapping[str, float] = field(default_factory=dict)
     evaluations: Sequence[EvaluationFigures] = ()
     text_scores: Sequence[TextScore] = ()
+    kl: Divergences | None = None
     drift: Mapping[str, Drift] = field(default_factory=dict)
     latent_distances: Mapping[int, Sequence[float]] = field(default_factory=dict)
     gate: Gate | None = None

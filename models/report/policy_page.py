@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from models.evaluation.measurements import Drift, Spread
+from models.evaluation.measurements import Divergence, Divergences, Drift, Spread
+from models.intervals import Interval
 from models.report import curves_picture, intervals_picture
 from models.report.axes import digits
 from models.report.curves_picture import draw_curves, draw_drift, draw_latent_distances, last_value, unfinished_count
@@ -16,6 +17,7 @@ from models.report.templates import duration, make_environment
 
 Table = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
+REFERENCE_KL, POLICY_KL = "KL(reference ‖ policy)", "KL(policy ‖ reference)"
 _HASH_DIGITS = 12
 _CONTEXTS = {"response": "response alone", "prompt_and_response": "response after its prompt"}
 _DRIFT_FIGURES = (
@@ -31,7 +33,7 @@ _TILES = (
     ("margin", "Held-out margin", "nats, mean over prompts"),
     ("accuracy", "Held-out accuracy", "mean over prompts"),
     ("loss", "Held-out loss", "nats, mean over prompts"),
-    ("kl", "KL from reference", "nats a response"),
+    ("kl", REFERENCE_KL, "nats a response"),
 )
 
 
@@ -56,6 +58,7 @@ def policy_page(contents: PolicyContents) -> str:
             curves=draw_curves(contents.points),
             unfinished=unfinished_count(contents.points),
             score_table=score_table(contents.text_scores),
+            kl_table=kl_table(contents.kl),
             drift_panels=[panel for panel in drift_panels if panel],
             drift_table=drift_table(contents),
             latent_panel=draw_latent_distances(contents.latent_distances),
@@ -74,7 +77,12 @@ def policy_markdown(contents: PolicyContents) -> str:
     ends = tuple((label, figure, note) for label, figure, note in _tiles(contents) if note != "win rate")
     if ends:
         parts.append(f"## At the end of training\n\n{_markdown_table((('figure', 'value', 'of'), ends))}")
-    for title, table in (("Texts", score_table(contents.text_scores)), ("Embedding drift", drift_table(contents))):
+    tables = (
+        ("Texts", score_table(contents.text_scores)),
+        ("Distance from the reference", kl_table(contents.kl)),
+        ("Embedding drift", drift_table(contents)),
+    )
+    for title, table in tables:
         if table[1]:
             parts.append(f"## {title}\n\n{_markdown_table(table)}")
     return "\n\n".join(parts) + "\n"
@@ -123,6 +131,44 @@ def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
 def score_table(scores: Sequence[TextScore]) -> Table:
     """One row a score."""
     return ("score", "policy"), tuple((score.name, digits(score.policy)) for score in scores)
+
+
+def kl_table(kl: Divergences | None) -> Table:
+    """One row a direction; no row where nothing was measured."""
+    columns = ("divergence", "nats a response (95 %)", "nats a token (95 %)", "samples", "prompts", "cut at max_tokens")
+    rows = tuple(
+        (
+            name,
+            _interval(divergence.per_response),
+            _interval(divergence.per_token),
+            f"{divergence.response_count:,}",
+            f"{divergence.prompt_count:,}",
+            f"{divergence.cut_count:,}",
+        )
+        for name, divergence in _named(kl)
+    )
+    return columns, rows
+
+
+def kl_lines(kl: Divergences | None) -> list[str]:
+    """The same, a direction in one line."""
+    return [
+        f"{name}: {_interval(divergence.per_response)} nats a response, {_interval(divergence.per_token)} a token; "
+        f"{divergence.cut_count:,} of {divergence.response_count:,} samples cut at max_tokens"
+        for name, divergence in _named(kl)
+    ]
+
+
+def _named(kl: Divergences | None) -> list[tuple[str, Divergence]]:
+    """The divergences that were measured, under the names of the field."""
+    if kl is None:
+        return []
+    both = ((REFERENCE_KL, kl.from_reference), (POLICY_KL, kl.from_policy))
+    return [(name, divergence) for name, divergence in both if divergence is not None]
+
+
+def _interval(interval: Interval) -> str:
+    return f"{digits(interval.value)} ({digits(interval.low)} to {digits(interval.high)})"
 
 
 def drift_table(contents: PolicyContents) -> Table:

@@ -63,12 +63,15 @@ class AlignmentData:
 
         Golden references have no rejected response of their own: the baseline's sample takes its place, as in training.
         """
-        sampled = {sample.prompt_id: sample.text for sample in reversed(baseline_samples)}
+        sampled = {sample.prompt_id: sample for sample in reversed(baseline_samples)}
         rows = (self.preferences or self.parts).held_out
         return [
-            (row.prompt_id, Example(row.prompt, row.chosen, row.rejected))
-            if isinstance(row, PreferenceRow)
-            else (row.prompt_id, Example(row.prompt, row.text, sampled.get(row.prompt_id)))
+            (
+                row.prompt_id,
+                preference_example(row)
+                if isinstance(row, PreferenceRow)
+                else golden_example(row, sampled.get(row.prompt_id)),
+            )
             for row in rows
         ]
 
@@ -99,6 +102,29 @@ class AlignmentAtWork(RunAtWork[Config]):
         if policy_id is None:
             return self.base
         return find_model(self.sessions, policy_name(policy_id), self.config.model, self.settings)
+
+
+def preference_example(row: PreferenceRow) -> Example:
+    """A preference to train or to measure on."""
+    return Example(
+        row.prompt,
+        row.chosen,
+        row.rejected,
+        is_chosen_cut=row.is_chosen_cut,
+        is_rejected_cut=row.is_rejected_cut,
+    )
+
+
+def golden_example(golden: Sample, sampled: Sample | None, *, weight: float = 1.0) -> Example:
+    """A golden response beside a policy's own sample for its prompt, if there is one."""
+    return Example(
+        golden.prompt,
+        golden.text,
+        sampled.text if sampled else None,
+        weight=weight,
+        is_chosen_cut=golden.is_cut,
+        is_rejected_cut=sampled is not None and sampled.is_cut,
+    )
 
 
 @contextmanager
@@ -188,7 +214,10 @@ def _prompt_ids(session: Session, source: SourceConfig) -> list[int]:
 def _chosen(rows: Sequence[PreferenceRow]) -> list[Sample]:
     """The first chosen response of each prompt."""
     first = {row.prompt_id: row for row in reversed(rows)}.values()
-    return [Sample(row.chosen_response_id, row.prompt_id, row.prompt, row.chosen, 0, True) for row in reversed(first)]
+    return [
+        Sample(row.chosen_response_id, row.prompt_id, row.prompt, row.chosen, 0, row.is_chosen_cut)
+        for row in reversed(first)
+    ]
 
 
 def _parted(rows: Sequence[Row], is_out: list[bool], where: str, share: float) -> Parts[Row]:

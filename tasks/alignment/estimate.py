@@ -162,11 +162,11 @@ class _Estimator:
         if isinstance(config, LdAlignConfig):
             rounds = config.rounds.count
             count = (
-                len(prompts) * generate.responses_per_prompt * (2 * rounds + 1) + len(self._data.parts.train) * rounds
+                len(prompts) * generate.responses_per_prompt * 2 * (rounds + 1) + len(self._data.parts.train) * rounds
             )
             return Figure("responses to sample", count, f"in {rounds} rounds; stored ones cost nothing", "≤")
         for_kl = own_distribution(generate)
-        wanted = dict.fromkeys([(True, generate), (False, generate), (True, for_kl)])
+        wanted = dict.fromkeys([(True, generate), (False, generate), (True, for_kl), (False, for_kl)])
         count = sum(self._missing(self._start if is_start else self._policy, of, prompts) for is_start, of in wanted)
         return Figure("responses to sample", count, "of start and policy, to compare and for KL; others are stored")
 

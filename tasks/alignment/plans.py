@@ -9,7 +9,7 @@ from db.samples import Sample
 from models.alignment.records import Example, Method, PolicyIdentity, TrainingSettings
 from models.exchange import PreferenceRow
 from models.records import content_key
-from tasks.alignment.data import AlignmentData
+from tasks.alignment.data import AlignmentData, preference_example
 from tasks.alignment.training_settings import training_settings
 from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
 from tasks.named_models import NamedModel
@@ -33,9 +33,7 @@ class Plan:
     @property
     def identity(self) -> PolicyIdentity:
         """What the policy will be known by."""
-        data_hash = content_key(
-            [[example.prompt.key, example.chosen, example.rejected, example.weight] for example in self.train],
-        )
+        data_hash = content_key([_identifying(example) for example in self.train])
         return PolicyIdentity(self.start.fingerprint, data_hash, asdict(self.settings))
 
 
@@ -76,13 +74,24 @@ def preference_plan(
         start=start,
         settings=settings,
         optimize=optimize,
-        train=[Example(row.prompt, row.chosen, row.rejected) for row in parts.train],
-        held_out=[Example(row.prompt, row.chosen, row.rejected) for row in parts.held_out],
+        train=[preference_example(row) for row in parts.train],
+        held_out=[preference_example(row) for row in parts.held_out],
         kl_samples=kl_samples,
     )
 
 
 def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
     """The different responses to fine-tune on."""
-    texts = ((row.prompt, row.chosen if isinstance(row, PreferenceRow) else row.text) for row in rows)
-    return [Example(prompt, text) for prompt, text in dict.fromkeys(texts)]
+    texts = (
+        (row.prompt, row.chosen, row.is_chosen_cut)
+        if isinstance(row, PreferenceRow)
+        else (row.prompt, row.text, row.is_cut)
+        for row in rows
+    )
+    return [Example(prompt, text, is_chosen_cut=is_cut) for prompt, text, is_cut in dict.fromkeys(texts)]
+
+
+def _identifying(example: Example) -> list[object]:
+    """What makes an example the same. Cut responses are named as such, since they once were trained on with an end."""
+    is_cut = (example.is_chosen_cut, example.is_rejected_cut)
+    return [example.prompt.key, example.chosen, example.rejected, example.weight, *([is_cut] if any(is_cut) else [])]

@@ -8,10 +8,10 @@ from typing import Any
 
 from db.engine import batches
 from db.logps import add_logps, find_logps
-from models.alignment.records import ResponseLogps
+from models.alignment.records import ResponseLogps, ScoreRequest
 from models.number_format import torch_device
 from models.prompting import load_tokenizer
-from models.records import Prompt, content_key
+from models.records import content_key
 from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import stage_progress
@@ -20,13 +20,13 @@ from tasks.run_kinds import RunAtWork
 SHARD = 512
 TOKENS_PER_BATCH = 8_192
 
-Request = tuple[Prompt, str]
-
 
 def response_logps(
-    run: RunAtWork[Any], model: NamedModel, requests: Iterable[Request], *, dtype: str, max_length: int
-) -> Mapping[Request, ResponseLogps]:
+    run: RunAtWork[Any], model: NamedModel, requests: Iterable[ScoreRequest], *, dtype: str, max_length: int
+) -> Mapping[ScoreRequest, ResponseLogps]:
     """The log-probability of each response given its prompt; those that do not fit `max_length` are not computed.
+
+    Samples are scored as far as they fit.
 
     Raises:
         ModelLoadError: If the model cannot be loaded.
@@ -36,7 +36,9 @@ def response_logps(
 
     template = template_key(load_tokenizer(model.location, revision=model.revision))
     keys = {
-        request: content_key("logps", model.fingerprint, template, dtype, request[0].key, request[1])
+        request: content_key(
+            "logps", model.fingerprint, template, dtype, request.prompt.key, request.text, *_kind(request, max_length)
+        )
         for request in requests
     }
     with run.sessions() as session:
@@ -66,3 +68,8 @@ def response_logps(
                 logps_of_keys |= new_logps
                 advance(len(shard))
     return {request: logps_of_keys[key] for request, key in keys.items() if key in logps_of_keys}
+
+
+def _kind(request: ScoreRequest, max_length: int) -> list[object]:
+    """What the key of a log-probability says of a response that is not a whole one scored whole."""
+    return [*(["cut"] if request.is_cut else []), *(["within", max_length] if request.is_sample else [])]

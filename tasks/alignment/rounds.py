@@ -17,9 +17,9 @@ from models.guide import GuideSettings, GuideText
 from models.guide.distances import distance_weights, latent_distances
 from models.guide.isolated import IsolatedGuide
 from models.records import StoredPrompt, content_key
-from tasks.alignment.data import AlignmentAtWork, alignment_at_work
+from tasks.alignment.data import AlignmentAtWork, alignment_at_work, golden_example
 from tasks.alignment.plans import Plan
-from tasks.alignment.samples import comparison_samples, policy_samples, reference_samples
+from tasks.alignment.samples import comparison_samples, own_samples, policy_samples
 from tasks.alignment.training import train_one
 from tasks.alignment.training_settings import training_settings
 from tasks.config.rounds import GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED, GuideConfig, LdAlignConfig
@@ -92,7 +92,7 @@ def _plan(
         optimize=rounds,
         train=examples,
         held_out=[example for _, example in run.data.held_out_examples(baseline)],
-        kl_samples=reference_samples(run, start),
+        kl_samples=own_samples(run, start),
     )
 
 
@@ -117,7 +117,7 @@ def _examples(run: AlignmentAtWork[LdAlignConfig], round_number: int, model: Nam
         distances = distances_of(session, run.run_id, round_number)
     weights = {(row.golden_response_id, row.sampled_response_id): row.weight for row in distances}
     return [
-        Example(golden.prompt, golden.text, sample.text, weight=weights[golden.response_id, sample.response_id])
+        golden_example(golden, sample, weight=weights[golden.response_id, sample.response_id])
         for golden, sample in pairs
     ]
 
@@ -132,11 +132,13 @@ def _distances(
     config, settings = run.config, run.settings
     if config.rounds.weights == "unit":
         return np.zeros(len(pairs))
-    texts = [GuideText(sample.prompt, sample.text) for pair in pairs for sample in pair]
+    texts = [GuideText(sample.prompt, sample.text, sample.is_cut) for pair in pairs for sample in pair]
     guide_settings = guide_settings_of(config.guide, run.base, dtype=config.rounds.dtype, seed=config.seed)
     golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
     sampling = (first.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
-    key = content_key(guide_settings.key, run.base.fingerprint, golden, sampling)
+    cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in pairs if one.is_cut or two.is_cut)
+    # An earlier version gave cut texts an end; its guides of whole texts are found by their old name.
+    key = content_key(guide_settings.key, run.base.fingerprint, golden, sampling, *([cut] if cut else []))
     folder = settings.artifact_root / "guides" / key[:KEY_DIGITS]
     log_path = settings.artifact_root / "logs" / "guide.log"
     with (

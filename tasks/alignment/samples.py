@@ -8,6 +8,7 @@ from typing import Any
 from db import responses
 from db.runs import skipped_prompt_ids
 from db.samples import Sample, samples
+from models.alignment.records import ScoreRequest
 from models.records import StoredPrompt
 from tasks.alignment.data import AlignmentAtWork
 from tasks.alignment.training_settings import own_distribution
@@ -22,9 +23,14 @@ def comparison_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sam
     return policy_samples(run, model, run.compared_prompts, run.config.evaluate.generate())
 
 
-def reference_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
+def own_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
     """Samples of the model's own distribution (temperature 1, top_p 1), as an estimate of KL needs them."""
     return policy_samples(run, model, run.compared_prompts, own_distribution(run.config.evaluate.generate()))
+
+
+def sample_request(sample: Sample) -> ScoreRequest:
+    """A model's sample as an estimate of KL has it scored: what was sampled, whole or cut."""
+    return ScoreRequest(sample.prompt, sample.text, sample.is_cut, is_sample=True)
 
 
 def policy_samples(

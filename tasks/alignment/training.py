@@ -22,6 +22,7 @@ from models.alignment.records import (
     Example,
     MetricPoint,
     ResponseLogps,
+    ScoreRequest,
     TrainingResult,
     UnfitExample,
 )
@@ -29,11 +30,10 @@ from models.alignment.training import train
 from models.errors import is_interrupt
 from models.files import inside
 from models.fingerprint import model_fingerprint
-from models.records import Prompt
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.plans import SFT_ROUND, Plan, fine_tuning_plan, preference_plan
 from tasks.alignment.reference import response_logps
-from tasks.alignment.samples import reference_samples
+from tasks.alignment.samples import own_samples, sample_request
 from tasks.alignment.training_settings import reference_dtype
 from tasks.database import patiently
 from tasks.devices import device, keep_device
@@ -65,7 +65,7 @@ def train_policy(run_id: int, start_id: int | None) -> int:
 
         def plan() -> Plan:
             start = run.model(start_id)
-            return preference_plan(run.config, start, run.data, reference_samples(run, start))
+            return preference_plan(run.config, start, run.data, own_samples(run, start))
 
         return train_one(run, plan)
 
@@ -183,17 +183,13 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
     The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).
     """
     train = plan.train if plan.method in METHODS_WITH_REFERENCE else ()
-    kl_examples = [Example(kl_sample.prompt, kl_sample.text) for kl_sample in plan.kl_samples if kl_sample.is_complete]
     measured = plan.held_out if plan.round != SFT_ROUND else ()
+    kl_requests = [sample_request(sample) for sample in plan.kl_samples]
+    requests = [request for example in (*train, *measured) for request in example.score_requests]
     logps = response_logps(
         run,
         plan.start,
-        dict.fromkeys(
-            (example.prompt, text)
-            for example in (*train, *measured, *kl_examples)
-            for text in (example.chosen, example.rejected)
-            if text is not None
-        ),
+        dict.fromkeys([*requests, *kl_requests]),
         dtype=reference_dtype(plan.optimize),
         max_length=plan.settings.max_length,
     )
@@ -205,22 +201,23 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
         train=tuple(_with_reference(example, logps) for example in plan.train),
         held_out=tuple(_with_reference(example, logps) for example in plan.held_out),
         kl_examples=tuple(
-            _with_reference(kl_example, logps)
-            for kl_example in kl_examples
-            if (kl_example.prompt, kl_example.chosen) in logps
+            Example(
+                request.prompt,
+                request.text,
+                reference_chosen_logps=logps[request].logps,
+                is_chosen_cut=request.is_cut,
+            )
+            for request in kl_requests
+            if request in logps
         ),
         accelerate_config=plan.optimize.accelerate_config,
     )
 
 
-def _with_reference(example: Example, logps: Mapping[tuple[Prompt, str], ResponseLogps]) -> Example:
-    chosen = logps.get((example.prompt, example.chosen))
-    rejected = None if example.rejected is None else logps.get((example.prompt, example.rejected))
-    return replace(
-        example,
-        reference_chosen_logps=None if chosen is None else chosen.logps,
-        reference_rejected_logps=None if rejected is None else rejected.logps,
-    )
+def _with_reference(example: Example, logps: Mapping[ScoreRequest, ResponseLogps]) -> Example:
+    scored = [logps.get(request) for request in example.score_requests]
+    chosen, rejected = [None if found is None else found.logps for found in scored] + [None] * (2 - len(scored))
+    return replace(example, reference_chosen_logps=chosen, reference_rejected_logps=rejected)
 
 
 def _say_left_out(unfit: Sequence[UnfitExample], total: int) -> None:

@@ -153,6 +153,9 @@ class SelectConfig(Section):
         ("easy", "hard", "centroid", "random"), min_length=1, description="Strategies; each selects its own pairs."
     )
     share: float = Field(0.5, gt=0, le=1, description="source_pairs: the share of pairs each strategy keeps (0 to 1).")
+    has_cut: bool = Field(
+        False, description="Responses that were cut at generate.max_tokens may be paired too, as far as they go."
+    )
 
     @model_validator(mode="after")
     def _source_pairs_have_no_centroids(self) -> Self:
@@ -194,6 +197,13 @@ class CurateConfig(SampleConfig, RunConfig):
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
     queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
+
+    def key_settings(self) -> dict[str, Any]:
+        """The settings as the key has them: a run that takes cut responses has the key it had when all runs did."""
+        settings = super().key_settings()
+        if self.select.has_cut:
+            del settings["select"]["has_cut"]
+        return settings
 
     @property
     def generator_models(self) -> tuple[str, ...]:

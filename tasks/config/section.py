@@ -80,6 +80,10 @@ class RunConfig(Section):
 
     key_prefix: ClassVar[tuple[str, ...]] = ()
 
+    def key_settings(self) -> dict[str, Any]:
+        """The settings as the key has them."""
+        return self.model_dump(mode="json")
+
     @property
     def key(self) -> str:
         """Content hash of what decides the result: an unfinished run of the same key is the same run."""
@@ -91,6 +95,6 @@ class RunConfig(Section):
         Args:
             data: What the run reads beside the database, as JSON.
         """
-        of = (config.model_dump(mode="json") for config in (self.without_pace(), self))
+        of = (config.key_settings() for config in (self.without_pace(), self))
         key, old_key = (content_key(*self.key_prefix, settings, *data) for settings in of)
         return key, old_key

@@ -148,7 +148,11 @@ class _Estimator:
                 if generator_id is not None:
                     counts[generator_id] = wanted
             candidates = responses.different_candidates(
-                self._session, batch, sample_counts=counts, has_references=self._config.source.has_references
+                self._session,
+                batch,
+                sample_counts=counts,
+                has_references=self._config.source.has_references,
+                has_cut=self._config.select.has_cut,
             )
             key = embedder.identity and embedder.identity.key
             embedded = embeddings.embedded_among(self._session, key, candidates) if key else 0

@@ -24,6 +24,7 @@ from tasks.curation.choices import prompts_to_sample
 from tasks.curation.engines import find_generator, generator_identity, generator_price, make_generator
 from tasks.database import keep
 from tasks.devices import device
+from tasks.errors import NothingToDoError
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
@@ -213,7 +214,11 @@ class _GeneratorStage:
 
 
 def _fix_candidates(run: RunAtWork[CurateConfig], identities: list[GeneratorIdentity]) -> None:
-    """Say which responses the run may pair: own ones, and the samples that this configuration wanted."""
+    """Say which responses the run may pair: own ones, and the samples that this configuration wanted.
+
+    Raises:
+        NothingToDoError: If so many were cut that no prompt has two.
+    """
     generate = run.config.generate
     for page in prompt_pages(run.sessions, run.run_id, PROMPTS_PER_PAGE):
         sampled = [prompt.id for prompt in _to_sample(run, page)] if identities else []
@@ -234,6 +239,22 @@ def _fix_candidates(run: RunAtWork[CurateConfig], identities: list[GeneratorIden
                 [prompt.id for prompt in page],
                 sample_counts=counts,
                 has_references=run.config.source.has_references,
+                has_cut=run.config.select.has_cut,
             )
+    _tell_what_is_left_out(run)
     with run.sessions.begin() as session:
         runs.fix_candidates(session, run.run_id)
+
+
+def _tell_what_is_left_out(run: RunAtWork[CurateConfig]) -> None:
+    """Say what leaving out the cut responses costs."""
+    with run.sessions() as session:
+        counts = responses.candidate_counts(session, run.run_id)
+    if not counts.left_out:
+        return
+    limit = run.config.generate.max_tokens
+    what = f"{counts.left_out:,} of {counts.responses:,} responses were cut at generate.max_tokens {limit:,}"
+    advice = "raise --generate.max_tokens, or take them as far as they go: --select.has_cut true"
+    if not counts.paired:
+        raise NothingToDoError(f"{what}, and no prompt has two whole ones that differ; {advice}")
+    say(f"{what} and are left out: {counts.short:,} prompts have fewer than 2 that differ; {advice}")

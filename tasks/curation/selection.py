@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import embeddings, pairs, prompts, runs
+from db import embeddings, pairs, prompts, responses, runs
 from models.records import Pair, VectorLocation
 from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
 from models.vectors import VectorStore
@@ -53,7 +53,9 @@ class _SelectionStage:
             ids = [prompt.id for prompt in page]
             with self._sessions() as session:
                 locations = embeddings.vector_locations(session, self._run_id, self._embedder_id, ids)
+                short = responses.prompts_left_short(session, self._run_id, ids)
             selected, reasons = self._select_for(ids, locations)
+            reasons |= {id_: f"{reasons[id_]}, others were cut at max_tokens" for id_ in short & reasons.keys()}
             with self._sessions.begin() as session:
                 pairs.add_pairs(session, self._run_id, selected)
                 runs.set_skipped(session, self._run_id, reasons)

@@ -22,7 +22,7 @@ from tasks.alignment.samples import comparison_samples
 from tasks.config.curation import ModelConfig
 from tasks.devices import keep_device
 from tasks.errors import BudgetUsedUpError
-from tasks.evaluation.measures import drift_of, held_out_rewards, scores_of_texts
+from tasks.evaluation.measures import divergences, drift_of, held_out_rewards, scores_of_texts
 from tasks.evaluation.promotion import EVEN
 from tasks.labels.labellers import annotator_identity
 from tasks.labels.labelling import judge_with
@@ -61,7 +61,7 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
         key = content_key([(example.prompt.key, example.chosen, example.rejected) for _, example in examples])
         has_drift = run.config.evaluate.has_drift
         is_measured = stored.held_out is not None and stored.held_out.key == key
-        if is_measured and (stored.drift is not None or not has_drift):
+        if is_measured and stored.kl is not None and (stored.drift is not None or not has_drift):
             return evaluation_id
         policy = run.model(policy_id)
         with keep_device():
@@ -70,7 +70,8 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
                 held_out_rewards(run, policy, start, examples),
                 scores_of_texts(run, [pair.policy for pair in pairs]),
             )
-            measured = Measurements(stored.comparison, held_out, drift_of(run, policy) if has_drift else None)
+            drift = drift_of(run, policy) if has_drift else None
+            measured = Measurements(stored.comparison, held_out, drift, divergences(run, policy, start))
         with run.sessions.begin() as session:
             evaluations.finish_evaluation(session, evaluation_id, measured)
         return evaluation_id
@@ -105,6 +106,7 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
         for sample in policy_samples
         if (sample.prompt_id, sample.sample_index) in baseline_samples
     ]
+    _tell_what_is_cut(run, pairs)
     evaluation_id = _open(run, policy_id, baseline, pairs)
     with run.sessions() as session:
         stored = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
@@ -113,6 +115,16 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
         with run.sessions.begin() as session:
             evaluations.finish_evaluation(session, evaluation_id, replace(stored, comparison=comparison))
     return evaluation_id, pairs
+
+
+def _tell_what_is_cut(run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair]) -> None:
+    """Say how many of the compared responses stop in the middle: an annotator judges them as they are."""
+    policy, baseline = sum(pair.policy.is_cut for pair in pairs), sum(pair.baseline.is_cut for pair in pairs)
+    if policy or baseline:
+        say(
+            f"of {len(pairs):,} responses each, {policy:,} of the policy's and {baseline:,} of the baseline's were cut "
+            f"at evaluate.max_tokens {run.config.evaluate.max_tokens:,}"
+        )
 
 
 def _open(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel, pairs: Sequence[ComparedPair]) -> int:

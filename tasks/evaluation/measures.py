@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from db.samples import Sample, references
-from models.alignment.records import Example
+from models.alignment.records import Example, ResponseLogps, ScoreRequest
 from models.embedding import Context, EmbeddingRequest
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.embedding.isolated import IsolatedEmbedder
 from models.evaluation.drift import embedding_drift
-from models.evaluation.measurements import Drift, RewardSummary, TextScores
+from models.evaluation.kl import kl
+from models.evaluation.measurements import Divergence, Divergences, Drift, RewardSummary, TextScores
 from models.evaluation.rewards import reward_summary
 from models.evaluation.text_scores import text_scores
 from models.exchange import PreferenceRow
 from models.records import MAX_CANDIDATES
 from tasks.alignment.data import AlignmentAtWork
 from tasks.alignment.reference import response_logps
+from tasks.alignment.samples import own_samples, sample_request
 from tasks.alignment.training_settings import reference_dtype
 from tasks.devices import device
 from tasks.named_models import NamedModel
@@ -40,24 +43,60 @@ def held_out_rewards(
 
     None where no example has two responses that are short enough.
     """
-    texts = [(example.prompt, text) for _, example in examples for text in (example.chosen, example.rejected)]
-    requests = [(prompt, text) for prompt, text in texts if text is not None]
+    pairs = [(prompt_id, example) for prompt_id, example in examples if example.rejected is not None]
+    requests = [example.score_requests for _, example in pairs]
     optimize = run.config.optimize
     logps = [
-        response_logps(run, model, requests, dtype=reference_dtype(optimize), max_length=optimize.max_length)
+        response_logps(
+            run, model, chain.from_iterable(requests), dtype=reference_dtype(optimize), max_length=optimize.max_length
+        )
         for model in (policy, start)
     ]
-    chosen = [(example.prompt, example.chosen) for _, example in examples]
-    rejected = [(example.prompt, example.rejected or "") for _, example in examples]
-    scored = [at for at in range(len(examples)) if all(chosen[at] in of and rejected[at] in of for of in logps)]
+    scored = [at for at, of_pair in enumerate(requests) if all(request in of for of in logps for request in of_pair)]
     if not scored:
         return None
-    sums = [np.array([of[side[at]].logps for at in scored]) for of in logps for side in (chosen, rejected)]
+    sums = [np.array([of[requests[at][side]].logps for at in scored]) for of in logps for side in (0, 1)]
     return reward_summary(
         *sums,
         beta=run.config.evaluate.reward_beta,
-        chosen_token_counts=np.array([logps[0][chosen[at]].token_count for at in scored]),
-        clusters=np.array([examples[at][0] for at in scored]),
+        chosen_token_counts=np.array([logps[0][requests[at][0]].token_count for at in scored]),
+        clusters=np.array([pairs[at][0] for at in scored]),
+    )
+
+
+def divergences(run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel) -> Divergences:
+    """KL both ways between the policy and the model it started from, on samples of their own distributions."""
+    reference, optimize = own_samples(run, start), run.config.optimize
+    own = own_samples(run, policy)
+    logps = [
+        response_logps(
+            run,
+            model,
+            dict.fromkeys(map(sample_request, [*reference, *own])),
+            dtype=reference_dtype(optimize),
+            max_length=optimize.max_length,
+        )
+        for model in (policy, start)
+    ]
+    return Divergences(
+        from_reference=_divergence(reference, logps[1], logps[0]), from_policy=_divergence(own, logps[0], logps[1])
+    )
+
+
+def _divergence(
+    samples: Sequence[Sample], own: Mapping[ScoreRequest, ResponseLogps], other: Mapping[ScoreRequest, ResponseLogps]
+) -> Divergence | None:
+    """KL between the model that gave these samples, whose log-probabilities are `own`, and another."""
+    scored = [sample for sample in samples if sample_request(sample) in own and sample_request(sample) in other]
+    if not scored:
+        return None
+    of_own, of_other = ([of[sample_request(sample)] for sample in scored] for of in (own, other))
+    return kl(
+        [found.logps for found in of_own],
+        [found.logps for found in of_other],
+        token_counts=[found.token_count for found in of_own],
+        is_cut=[sample.is_cut for sample in scored],
+        clusters=[sample.prompt_id for sample in scored],
     )
 
 

@@ -92,6 +92,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             metrics=_numbers(policy.metrics or {}) if held_out.rewards is None else {},
             evaluations=[_figures(evaluation) for evaluation in compared],
             text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
+            kl=measured.kl,
             drift=measured.drift or {},
             latent_distances={number: [row.distance for row in rows] for number, rows in rounds.items() if rows},
             gate=_gate(session, policy_id),

@@ -83,6 +83,8 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
             responses=summary.responses,
             duplicates=summary.duplicates,
             empty=summary.empty_responses,
+            cut=summary.cut_responses,
+            left_out=summary.left_out_responses,
             truncated=summary.truncated_responses,
         ),
         strategies=_strategy_results(session, run_id, config),

@@ -143,10 +143,12 @@ def summary_markdown(
     """A curation as Markdown: figures, cost, where its pairs are, what to do next."""
     run_id = summary.run_id
     figures = (
-        "| prompts | without a pair | responses | duplicates | empty | truncated | pairs |\n"
-        "|--:|--:|--:|--:|--:|--:|--:|\n"
+        "| prompts | without a pair | responses | duplicates | empty | cut at max_tokens | of them left out "
+        "| read in part by the embedder | pairs |\n"
+        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
         f"| {summary.prompts:,} | {summary.skipped_prompts:,} | {summary.responses:,} | {summary.duplicates:,} "
-        f"| {summary.empty_responses:,} | {summary.truncated_responses:,} | {summary.pairs:,} |"
+        f"| {summary.empty_responses:,} | {summary.cut_responses:,} | {summary.left_out_responses:,} "
+        f"| {summary.truncated_responses:,} | {summary.pairs:,} |"
     )
     places = [
         page_line(settings, queue_id, run_id),
