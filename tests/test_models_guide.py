@@ -184,8 +184,8 @@ def test_a_long_text_loses_the_left_of_its_prompt_first_then_the_right_of_its_re
 
     loaded = load_tokenizer(tokenizer, revision=None)
 
-    def read(prompt: str, response: str) -> TokenSequence:
-        return _sequences(loaded, [GuideText(Prompt.from_text(prompt), response)], 6)[0]
+    def read(prompt: str, response: str, *, is_cut: bool = False) -> TokenSequence:
+        return _sequences(loaded, [GuideText(Prompt.from_text(prompt), response, is_cut)], 6)[0]
 
     # The end token takes one of the six places; letters are one token each.
     assert loaded.convert_ids_to_tokens(read("zyx", "q").ids) == ["z", "y", "x", "q", "</s>"]
@@ -193,8 +193,13 @@ def test_a_long_text_loses_the_left_of_its_prompt_first_then_the_right_of_its_re
     assert loaded.convert_ids_to_tokens(cut_prompt.ids) == ["x", "w", "v", "q", "j", "</s>"]
     assert cut_prompt.is_truncated
     assert cut_prompt.response_length == 3
-    assert loaded.convert_ids_to_tokens(cut_both.ids) == ["q", "j", "k", "x", "z", "</s>"]
-    assert cut_both.is_truncated
+    assert loaded.convert_ids_to_tokens(cut_both.ids) == ["q", "j", "k", "x", "z"], "it did not end there"
+    assert cut_both.is_truncated and cut_both.response_length == 5
+    for text in ("q", "qj"):
+        whole, cut = read("zyx", text), read("zyx", text, is_cut=True)
+        assert whole.ids[:-1] == cut.ids and whole.ids[-1] == loaded.eos_token_id
+        assert whole.response_length - 1 == cut.response_length == len(text)
+    assert read("zyx", "", is_cut=True).ids == read("zyx", "").ids == [loaded.eos_token_id], "something must be read"
 
 
 def test_a_guide_starts_from_a_pretrained_gpt2_with_its_tokenizer(

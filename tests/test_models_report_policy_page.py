@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from markdown_it import MarkdownIt
-from policy_pages import JUDGED, curve, drift
+from policy_pages import JUDGED, curve, divergences, drift
 from real_browser import chromium
 from report_pages import EVIL, Tags
 
@@ -18,7 +18,7 @@ from models.evaluation.measurements import RewardSummary
 from models.intervals import Interval
 from models.report.contents import NextStep
 from models.report.policy_contents import Cost, Gate, PolicyContents, ResponseExample, TextScore
-from models.report.policy_page import evaluation_table, policy_markdown, policy_page
+from models.report.policy_page import evaluation_table, kl_lines, kl_table, policy_markdown, policy_page
 
 BARE = PolicyContents(7, "easy-dpo", "dpo", 0, "pythia-160m")
 SECTIONS = (
@@ -26,6 +26,7 @@ SECTIONS = (
     "Is the policy preferred to the baseline?",
     "Does training move the policy towards the chosen responses?",
     "How close the responses are as texts",
+    "How far did training move the policy?",
     "Would the policy’s own embeddings select the same pairs?",
     "Do sampled responses come closer to the golden ones?",
     "What the two answer",
@@ -60,6 +61,7 @@ def full(text: str = "fern") -> PolicyContents:
         metrics={text: 0.12345},
         evaluations=[replace(JUDGED, annotator=text, baseline=text)],
         text_scores=[TextScore(text, 12.3456), TextScore("distinct-2", 0.71)],
+        kl=divergences(),
         drift={"response": drift(), text: drift()},
         latent_distances={1: [1.0, 2.0, 3.0], 2: [0.5, 1.5, math.inf]},
         gate=Gate("not passed", text, NextStep(text, text)),
@@ -101,6 +103,19 @@ def test_each_comparison_says_its_prompts_its_seed_and_its_date() -> None:
     assert "judge: policy against policy 3, seed 0" in page and "2026-05-04" in page
 
 
+def test_both_divergences_are_told_by_name_with_intervals_and_what_was_cut() -> None:
+    columns, rows = kl_table(divergences())
+    assert columns[1:3] == ("nats a response (95 %)", "nats a token (95 %)")
+    assert [row[0] for row in rows] == ["KL(reference ‖ policy)", "KL(policy ‖ reference)"]
+    assert rows[0][1].startswith("0.375 (") and rows[0][2].startswith("0.125 (") and rows[0][3:] == ("3", "2", "2")
+    assert rows[1] == ("KL(policy ‖ reference)", "2.00", "0.500", "1", "1", "0"), "of one prompt there is no interval"
+    assert "RLHF’s objective" in policy_page(replace(BARE, kl=divergences()))
+    first, second = kl_lines(divergences())
+    assert first.startswith("KL(reference ‖ policy): 0.375 (") and first.endswith("; 2 of 3 samples cut at max_tokens")
+    assert second == "KL(policy ‖ reference): 2.00 nats a response, 0.500 a token; 0 of 1 samples cut at max_tokens"
+    assert kl_lines(None) == []
+
+
 def test_the_gate_says_what_would_decide() -> None:
     step = NextStep("more prompts would decide", "antipode evaluate 7 --against start")
     page = policy_page(replace(BARE, gate=Gate("not passed", "it is even", step)))
@@ -116,7 +131,7 @@ def test_a_bare_policy_has_a_page_without_sections() -> None:
     assert "Snapshot" not in page
 
 
-@pytest.mark.parametrize("name", ["gate", "evaluations", "points", "text_scores", "drift", "examples", "config"])
+@pytest.mark.parametrize("name", ["gate", "evaluations", "points", "text_scores", "kl", "drift", "examples", "config"])
 def test_a_section_is_left_out_with_its_data(name: str) -> None:
     page = policy_page(replace(full(), **{name: getattr(BARE, name)}))
     assert len(re.findall("<h2>", page)) == len(SECTIONS) - 1

@@ -53,7 +53,7 @@ def test_steps_time_and_space_are_those_that_come_and_what_is_trained_costs_noth
     first = estimate_alignment(config, settings)
     assert footprint(settings) == before
     assert told(first, "train on", "measure on", "steps, sft", "steps, dpo") == (TRAIN, HELD_OUT, 3, 2)
-    assert told(first, "time, sft", "time, dpo", "responses to sample") == (None, None, 3 * HELD_OUT)
+    assert told(first, "time, sft", "time, dpo", "responses to sample") == (None, None, 4 * HELD_OUT)
 
     made = trained(settings, sessions, config)
 
@@ -68,7 +68,7 @@ def test_steps_time_and_space_are_those_that_come_and_what_is_trained_costs_noth
     assert [figure.basis for figure in again.figures if figure.name.startswith("steps")] == [
         f"trained already: policy {id_}" for id_ in made
     ]
-    assert again.value("responses to sample") == HELD_OUT  # the policy's, to be compared
+    assert again.value("responses to sample") == 2 * HELD_OUT  # the policy's, to be compared and for KL
     other = estimate_alignment(align_config(model, sft=SFT, train={"learning_rate": 1e-4}), settings)
     assert told(other, "steps, sft", "steps, dpo") == (0, 2) and 0 < other.value("time, dpo") < 600
     assert footprint(settings) == before
@@ -105,7 +105,7 @@ def test_rounds_are_told_together(world, changes, steps):
     found = estimate_alignment(ld_align_config(model, rounds=changes), settings)
     method = "ld_align"
     assert told(found, "train on", f"steps, {method}") == (TRAIN, steps)
-    assert found.value("responses to sample") == HELD_OUT * 5 + TRAIN * 2
+    assert found.value("responses to sample") == HELD_OUT * 6 + TRAIN * 2
 
 
 def test_checkpoints_are_told_where_some_are_written(world):

@@ -35,7 +35,8 @@ PROMPTS = [row(number, f"Tell me about number {number}.") for number in range(1,
 SUMMARY = runs.RunSummary(
     run_id=7, run="nightly", kind="curate", labelled_run_id=None, annotator=None, status="completed",
     started_at="", finished_at=None, prompts=1200, skipped_prompts=3, responses=9600, duplicates=12, empty_responses=0,
-    truncated_responses=4, pairs=4788, judgements=0, tokens=123456, requests=0, cost=0.0, device_seconds=83.0,
+    truncated_responses=4, cut_responses=71, left_out_responses=71, pairs=4788,
+    judgements=0, tokens=123456, requests=0, cost=0.0, device_seconds=83.0,
     deployment="curate/nightly", resumes=0, dtype="bfloat16", dtype_reason="a GPU computes in it",
 )  # fmt: skip
 FREE = replace(SUMMARY, tokens=None, device_seconds=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -168,6 +169,8 @@ def _named(kl: Divergences | None) -> list[tuple[str, Divergence]]:
 
 
 def _interval(interval: Interval) -> str:
+    if not math.isfinite(interval.low + interval.high):  # of one prompt
+        return digits(interval.value)
     return f"{digits(interval.value)} ({digits(interval.low)} to {digits(interval.high)})"
 
 

@@ -17,7 +17,7 @@ from db import responses
 from db.prompts import stored_prompts
 from db.schema import policies
 from models.demo.corpus import demo_prompts, reference_response
-from models.records import GeneratedResponse, ImportedResponse, ImportedRow, Prompt
+from models.records import FinishReason, GeneratedResponse, ImportedResponse, ImportedRow, Prompt
 from tasks.alignment.data import compared_prompts, is_held_out, read_data
 from tasks.config.alignment import AlignConfig
 from tasks.config.curation import GenerateConfig, SampleConfig
@@ -103,7 +103,15 @@ def count_rows(sessions: Any, table: str) -> int:
         return int(session.scalar(query(func.count()).select_from(getattr(policies, table))) or 0)
 
 
-def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of: Callable[[str], str]) -> None:
+def store_samples(
+    sessions: Any,
+    config: Any,
+    model: str,
+    settings: Any,
+    text_of: Callable[[str], str],
+    *,
+    reason: FinishReason = "stop",
+) -> None:
     """What a model says to the prompts that policies are compared on, as if it had been sampled."""
     compared = config.evaluate.generate()
     for generate in (compared, compared.model_copy(update={"temperature": 1.0})):  # the second for KL
@@ -111,7 +119,7 @@ def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of
             sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
             identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
             new = [
-                responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, "stop"))
+                responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, reason))
                 for one in compared_prompts(session, config, read_data(session, config))
             ]
             responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)

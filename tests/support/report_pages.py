@@ -52,7 +52,7 @@ def report(text: str = "fern") -> CurationReport:
         finished_at=AT.replace(hour=10, minute=34),
         model=text,
         settings={text: text, "seed": "7"},
-        counts=ResponseCounts(prompts=1200, responses=9600, duplicates=300, empty=0, truncated=1),
+        counts=ResponseCounts(prompts=1200, responses=9600, duplicates=300, empty=0, cut=71, left_out=71, truncated=1),
         strategies={
             "hard": result([0.8, 0.9], [pair], **{text: 3}),
             "easy": result([0.1, 0.2, 0.4], [pair]),
