@@ -56,7 +56,7 @@ def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
     curated = antipode(
         "curate", "--model.name", "promoted", "--source.limit", "1", "--generate.when", "always",
         "--generate.backend", "transformers", "--generate.responses_per_prompt", "2", "--generate.max_tokens", "4",
-        "--embed.backend", "hashed", "--model.dtype", "float32",
+        "--embed.backend", "hashed", "--model.dtype", "float32", "--select.has_cut",
     )  # fmt: skip
     assert curated.returncode == 0 and "2 of 2 responses, policy:1" in curated.stderr
     assert said(antipode("rollback")) == "policy 1 is out of use; in use now: none\n"

@@ -63,10 +63,14 @@ def test_a_file_that_was_there_stays_if_a_column_has_values_of_several_kinds(tmp
 
 
 def test_pairs_are_rows_with_all_their_fields():
-    pair = SelectedPair(3, 1, "run", "easy", 2, "prompt", 5, 6, "first", "second", None, "model", 0.25, 1, 6)
+    pair = SelectedPair(
+        3, 1, "run", "easy", 2, "prompt", 5, 6, "first", "second", None, "model", True, False, 0.25, 1, 6
+    )
     found = pair_rows(iter([pair]))
     assert found.columns[:3] == ("pair_id", "run_id", "run") and found.columns[-1] == "pair_count"
-    assert list(found.rows) == [(3, 1, "run", "easy", 2, "prompt", 5, 6, "first", "second", None, "model", 0.25, 1, 6)]
+    assert list(found.rows) == [
+        (3, 1, "run", "easy", 2, "prompt", 5, 6, "first", "second", None, "model", True, False, 0.25, 1, 6)
+    ]
     assert found.kinds is not None
     assert dict(zip(found.columns, found.kinds, strict=True))["first_model"] == "str"
-    assert set(found.kinds) == {"int", "float", "str"}
+    assert set(found.kinds) == {"int", "float", "str", "bool"}

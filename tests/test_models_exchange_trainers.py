@@ -76,6 +76,8 @@ def test_a_standard_record_is_three_texts_and_where_they_come_from() -> None:
         "support": 0.75,
         "vote_count": 4,
         "split": None,
+        "is_chosen_cut": False,
+        "is_rejected_cut": False,
         "strategies": ["easy", "random"],
     }
 

@@ -83,7 +83,7 @@ def test_a_run_without_a_pair_or_a_candidate_still_has_a_page() -> None:
 
 
 def test_a_run_without_a_prompt_still_has_a_page() -> None:
-    empty = replace(bare({"random": result([])}), counts=ResponseCounts(0, 0, 0, 0, 0))
+    empty = replace(bare({"random": result([])}), counts=ResponseCounts(*[0] * 7))
     assert "the run had no prompt" in render_report(empty)
 
 

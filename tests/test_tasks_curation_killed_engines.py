@@ -28,7 +28,7 @@ REAL = {
         "extra_tries": 0,
     },
     "embed": {"backend": "transformers", "responses_per_shard": 2},
-    "select": {"strategies": ["easy"]},
+    "select": {"strategies": ["easy"], "has_cut": True},
 }  # fmt: skip
 
 

@@ -35,7 +35,8 @@ from tasks.reports.run_queries import find_run, run_summaries
 
 def test_seeds_parameters_counts_and_reasons_are_stored_with_each_response(settings, sessions):
     add(sessions, row(1, "Why is the sky blue?"))
-    curate(configured(generate={"temperature": 0.7, "max_tokens": 5, "stop": ["END"], "system_prompt": "Be brief."}))
+    generate = {"temperature": 0.7, "max_tokens": 5, "stop": ["END"], "system_prompt": "Be brief."}
+    curate(configured(generate=generate, select={"has_cut": True}))
     with sessions() as session:
         stored = session.scalars(query(curation.Response)).all()
         generator = session.scalars(query(curation.Generator)).one()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from db.read_only import Cell
 
-Kind = Literal["int", "float", "str"]
+Kind = Literal["int", "float", "str", "bool"]
 
 ROWS_PER_BATCH = 10_000
 
@@ -87,7 +87,7 @@ def _write_parquet(table: TableRows, path: Path) -> None:
     if table.kinds is None:
         parquet.write_table(_inferred(table), path)
         return
-    types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
+    types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string(), "bool": pyarrow.bool_()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in zip(table.columns, table.kinds, strict=True)])
     with parquet.ParquetWriter(path, schema) as writer:
         for rows in batches(table.rows, ROWS_PER_BATCH):

@@ -254,7 +254,7 @@ def _tell_what_is_left_out(run: RunAtWork[CurateConfig]) -> None:
         return
     limit = run.config.generate.max_tokens
     what = f"{counts.left_out:,} of {counts.responses:,} responses were cut at generate.max_tokens {limit:,}"
-    advice = "raise --generate.max_tokens, or take them as far as they go: --select.has_cut true"
+    advice = "raise --generate.max_tokens, or take them as far as they go: --select.has_cut"
     if not counts.paired:
         raise NothingToDoError(f"{what}, and no prompt has two whole ones that differ; {advice}")
     say(f"{what} and are left out: {counts.short:,} prompts have fewer than 2 that differ; {advice}")
