@@ -121,7 +121,7 @@ def test_who_has_too_few_left_is_told_with_what_to_do(settings, sessions, capsys
     shown = capsys.readouterr().out
     assert f"{summary.cut_responses} cut at max_tokens and left out, 0 read in part by the embedder" in shown
     page = write_run_report(run_id, settings).read_text("utf-8")
-    assert "at generate.max_tokens, left out" in page and "by the embedder" in page
+    assert "at max_tokens, left out" in page and "by the embedder" in page
 
 
 def test_a_run_whose_responses_are_all_cut_stops_with_advice_and_a_higher_limit_goes_on(settings, sessions):
