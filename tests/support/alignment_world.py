@@ -103,6 +103,11 @@ def count_rows(sessions: Any, table: str) -> int:
         return int(session.scalar(query(func.count()).select_from(getattr(policies, table))) or 0)
 
 
+def prompts_to_compare(session: Any, config: Any, data: Any) -> list[Any]:
+    """The prompts that policies of a run are compared on."""
+    return list(compared_prompts(session, config, data, data.seen_by_run).prompts)
+
+
 def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of: Callable[[str], str]) -> None:
     """What a model says to the prompts that policies are compared on, as if it had been sampled."""
     compared = config.evaluate.generate()
@@ -112,7 +117,7 @@ def store_samples(sessions: Any, config: Any, model: str, settings: Any, text_of
             identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
             new = [
                 responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, "stop"))
-                for one in compared_prompts(session, config, read_data(session, config))
+                for one in prompts_to_compare(session, config, read_data(session, config))
             ]
             responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)
 
@@ -128,7 +133,7 @@ def speak(settings: Any, sessions: Any, run_id: int, model: str) -> None:
         )
         for prompts, generate in (
             (trained, own),
-            (compared_prompts(session, config, data), config.evaluate.generate()),
+            (prompts_to_compare(session, config, data), config.evaluate.generate()),
         ):
             sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
             identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
