@@ -114,6 +114,15 @@ def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> l
     return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
 
 
+def first_turns(session: Session, prompt_ids: Sequence[int]) -> dict[int, str]:
+    """Prompt id → the key of its first turn."""
+    found: dict[int, str] = {}
+    for batch in batches(prompt_ids, LOOKUP_BATCH):
+        query = select(curation.Prompt.id, curation.Prompt.first_turn_key).where(curation.Prompt.id.in_(batch))
+        found |= dict(session.execute(query).tuples().all())
+    return found
+
+
 def first_turns_of_test_splits(session: Session) -> set[str]:
     """The keys of the first turns of every prompt that a source has in a split to be measured on."""
     row = curation.SourceRow

@@ -120,7 +120,8 @@ class AlignmentAtWork(RunAtWork[Config]):
                 find_by_fingerprint(session, model.fingerprint) if model.policy_id is None else model.policy_id
                 for model in models
             ]
-            return left_to_measure(self.compared_prompts, lineage_of(session, ids))
+            prompt_ids = [prompt.id for prompt in self.compared_prompts]
+            return left_to_measure(session, prompt_ids, lineage_of(session, ids))
 
     @cached_property
     def base(self) -> NamedModel:
@@ -197,10 +198,10 @@ def compared_prompts(session: Session, config: AlignmentSection, data: Alignment
     """
     source = config.evaluate.source
     if source.name is None and source.split is None:
-        prompts = {row.prompt_id: StoredPrompt(row.prompt_id, row.prompt) for row in data.parts.held_out}.values()
-        return left_to_measure(prompts, lineage, source.limit)
-    ids = select_prompt_ids(session, source=source.name, split=source.split, limit=None)
-    return left_to_measure(stored_prompts(session, ids), lineage, source.limit)
+        ids = list(dict.fromkeys(row.prompt_id for row in data.parts.held_out))
+    else:
+        ids = select_prompt_ids(session, source=source.name, split=source.split, limit=None)
+    return left_to_measure(session, ids, lineage, source.limit)
 
 
 class _Split:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from db import policies, prompt_uses
 from db.engine import Session
+from db.prompts import first_turns, stored_prompts
 from models.records import Prompt, StoredPrompt
 from tasks.errors import NothingToDoError
 
@@ -70,21 +71,28 @@ def lineage_of(session: Session, policy_ids: Iterable[int | None]) -> Lineage:
     return Lineage(tuple(sorted(runs)), frozenset(first_turns), unknown)
 
 
-def left_to_measure(prompts: Iterable[StoredPrompt], lineage: Lineage, limit: int | None = None) -> Measured:
-    """Those of the prompts that no model of the lineage was trained on.
+def left_to_measure(
+    session: Session, prompt_ids: Sequence[int], lineage: Lineage, limit: int | None = None
+) -> Measured:
+    """Those of the prompts that no model of the lineage was trained on, in their order.
 
     Raises:
         NothingToDoError: If none is left.
     """
-    of_all = list(prompts)
-    unseen = [prompt for prompt in of_all if not lineage.has_seen(prompt.prompt)]
-    left_out = len(of_all) - len(unseen)
+    seen = seen_prompts(session, prompt_ids, lineage)
+    unseen = [id_ for id_ in prompt_ids if id_ not in seen]
+    left_out = len(seen)
     if not unseen:
         raise NothingToDoError(
             f"no prompt is left to measure on: {seen_words(left_out, lineage)}; name others: --evaluate.source.name "
             "SOURCE, or hold some out before training on them"
         )
-    return Measured(unseen[:limit], left_out, lineage)
+    return Measured(stored_prompts(session, unseen[:limit]), left_out, lineage)
+
+
+def seen_prompts(session: Session, prompt_ids: Sequence[int], lineage: Lineage) -> set[int]:
+    """Those of the prompts that a model of the lineage was trained on."""
+    return {id_ for id_, key in first_turns(session, prompt_ids).items() if key in lineage.first_turns}
 
 
 def measured_words(count: int, left_out: int, lineage: Lineage) -> str:
