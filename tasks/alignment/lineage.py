@@ -112,7 +112,8 @@ def seen_words(count: int, lineage: Lineage) -> str:
 
 def _trainers(lineage: Lineage) -> str:
     of_policies = [_listed(lineage.policy_ids)] if lineage.policy_ids else []
-    return " or ".join([*(["this run"] if lineage.has_own else []), *of_policies])
+    own = ["this run"] if lineage.has_own or not of_policies else []
+    return " or ".join([*own, *of_policies])
 
 
 def _listed(policy_ids: Sequence[int]) -> str:
