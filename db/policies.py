@@ -171,6 +171,24 @@ def start_of(session: Session, policy_id: int) -> int | None:
     return first_round(session, policy_id).parent_id
 
 
+def ancestry(session: Session, policy_id: int) -> list[PolicyRecord]:
+    """The policy and all it began with, itself first; a start model of the same content as a policy is that policy."""
+    found = [get_policy(session, policy_id)]
+    while (parent_id := _parent_id(session, found[-1])) is not None and parent_id not in {one.id for one in found}:
+        found.append(get_policy(session, parent_id))
+    return found
+
+
+def find_by_fingerprint(session: Session, fingerprint: str) -> int | None:
+    """The id of the first policy whose model has this content, if there is one."""
+    query = select(Policy.id).filter_by(fingerprint=fingerprint, status=TRAINED).order_by(Policy.id)
+    return session.scalar(query.limit(1))
+
+
+def _parent_id(session: Session, policy: PolicyRecord) -> int | None:
+    return find_by_fingerprint(session, policy.start_fingerprint) if policy.parent_id is None else policy.parent_id
+
+
 def list_policies(session: Session) -> list[PolicyRecord]:
     """All policies, newest first."""
     return [record_of(PolicyRecord, row) for row in session.scalars(select(Policy).order_by(Policy.id.desc()))]

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new
 from db.schema import curation
 from models.records import GeneratorIdentity, ImportedRow, Message, Prompt, StoredPrompt, content_key
+from models.splits import is_test_split
 
 LOOKUP_BATCH = 10_000
 
@@ -48,10 +49,18 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
     new_prompts = insert_new(
         session,
         curation.Prompt,
-        [{"key": row.prompt.key, "messages": messages_to_json(row.prompt), "text": row.prompt.text} for row in rows],
+        [
+            {
+                "key": row.prompt.key,
+                "first_turn_key": row.prompt.first_turn_key,
+                "messages": messages_to_json(row.prompt),
+                "text": row.prompt.text,
+            }
+            for row in rows
+        ],
     )
     prompt_ids = _ids_by_key(session, curation.Prompt, [row.prompt.key for row in rows])
-    insert_new(
+    new_rows = insert_new(
         session,
         curation.SourceRow,
         [
@@ -64,6 +73,8 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
             for row in rows
         ],
     )
+    if new_rows < len(rows):
+        _set_splits(session, source_id, rows)
     new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
     response_ids = _ids_by_key(session, curation.Response, [key for keys in keys_by_row for key in keys])
     insert_new(
@@ -103,6 +114,23 @@ def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> l
     return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
 
 
+def first_turns(session: Session, prompt_ids: Sequence[int]) -> dict[int, str]:
+    """Prompt id → the key of its first turn."""
+    found: dict[int, str] = {}
+    for batch in batches(prompt_ids, LOOKUP_BATCH):
+        query = select(curation.Prompt.id, curation.Prompt.first_turn_key).where(curation.Prompt.id.in_(batch))
+        found |= dict(session.execute(query).tuples().all())
+    return found
+
+
+def first_turns_of_test_splits(session: Session) -> set[str]:
+    """The keys of the first turns of every prompt that a source has in a split to be measured on."""
+    row = curation.SourceRow
+    splits = [split for split in session.scalars(select(row.split).distinct()) if is_test_split(split)]
+    query = select(curation.Prompt.first_turn_key).join(row, row.prompt_id == curation.Prompt.id)
+    return set(session.scalars(query.where(row.split.in_(splits)).distinct()))
+
+
 def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPrompt]:
     """These prompts, in the order given."""
     by_id: dict[int, StoredPrompt] = {}
@@ -138,6 +166,18 @@ def _run_prompts(run_id: int) -> Select[tuple[int, list[Any]]]:
         .join(curation.RunPrompt, curation.RunPrompt.prompt_id == curation.Prompt.id)
         .where(curation.RunPrompt.run_id == run_id)
     )
+
+
+def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> None:
+    """Rows that were there are of the split that they are said to be of now."""
+    numbers: dict[str | None, list[int]] = {}
+    for row in rows:
+        numbers.setdefault(row.split, []).append(row.row_number)
+    table = curation.SourceRow
+    for split, of_split in numbers.items():
+        for batch in batches(of_split, LOOKUP_BATCH):
+            known = table.source_id == source_id, table.row_number.in_(batch), table.split.is_distinct_from(split)
+            session.execute(update(table).where(*known).values(split=split))
 
 
 def _add_responses(

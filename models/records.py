@@ -51,6 +51,15 @@ class Prompt:
         """Content hash (64 hex digits): the prompt's natural key."""
         return content_key([[message.role, message.content] for message in self.messages])
 
+    @property
+    def first_turn_key(self) -> str:
+        """The key of the first thing the user says, as a prompt of its own: dialogues that begin alike share it.
+
+        A system message is no part of it: a question is the same question under another one.
+        """
+        first = next((message.content for message in self.messages if message.role == "user"), None)
+        return self.key if first is None else Prompt.from_text(first).key
+
 
 @dataclass(frozen=True, slots=True)
 class ImportedResponse:

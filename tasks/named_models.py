@@ -38,6 +38,12 @@ def policy_name(policy_id: int) -> str:
     return f"{POLICY_PREFIX}{policy_id}"
 
 
+def policy_id_of(name: str) -> int | None:
+    """The id in `policy:ID`; None for a model that was not trained here."""
+    number = name.removeprefix(POLICY_PREFIX)
+    return int(number) if name.startswith(POLICY_PREFIX) and number.isdecimal() else None
+
+
 def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:
     """The model that a configuration means now: `promoted` becomes the policy in use, which may change any day.
 

@@ -112,7 +112,7 @@ def test_foreign_keys_are_enforced(sessions):
 
 
 def test_insert_new_counts_only_new_rows_and_leaves_the_others(sessions):
-    rows = [{"key": f"{n:064}", "messages": [], "text": f"{n}"} for n in range(12_000)]
+    rows = [{"key": f"{n:064}", "first_turn_key": f"{n:064}", "messages": [], "text": f"{n}"} for n in range(12_000)]
     with sessions.begin() as session:
         assert insert_new(session, curation.Prompt, rows[:7_000]) == 7_000
         assert insert_new(session, curation.Prompt, rows) == 5_000
@@ -188,7 +188,7 @@ def test_first_uses_at_once_make_one_schema(database_url):
 
 
 def test_writers_of_the_same_rows_in_another_order_do_not_wait_for_each_other_for_ever(sessions):
-    rows = [{"key": f"{n:064}", "messages": [], "text": f"{n}"} for n in range(2_000)]
+    rows = [{"key": f"{n:064}", "first_turn_key": f"{n:064}", "messages": [], "text": f"{n}"} for n in range(2_000)]
 
     def write(ordered):
         with sessions.begin() as session:

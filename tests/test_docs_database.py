@@ -11,7 +11,7 @@ from sqlalchemy import inspect, text
 from stored_policies import finish, open_align_run, open_policy
 from surroundings import ROOT
 
-from db import evaluations, policies, promotions, runs
+from db import evaluations, policies, promotions, prompt_uses, runs
 from db.labels import judgements, labelling, preferences
 from flows.commands.database import Backup, Sql
 from models.alignment.records import MetricPoint
@@ -75,9 +75,11 @@ def label_and_export_in_this_process(settings):
 
 def compare_and_promote(sessions):
     """A policy of the exported snapshot, as if trained, beside its start model on the pairs that anna judged."""
-    policy_id = open_policy(sessions, open_align_run(sessions), "a", snapshot_id=1).id
+    run_id = open_align_run(sessions)
+    policy_id = open_policy(sessions, run_id, "a", snapshot_id=1).id
     finish(sessions, policy_id)
     with sessions.begin() as session:
+        prompt_uses.add_uses(session, run_id, train=[1, 2], held_out=[3])
         policies.add_metrics(session, policy_id, [MetricPoint(10, "held_out", "margin", 0.5)])
         evaluation_id = evaluations.open_evaluation(
             session, key="e" * 64, run_id=None, policy_id=policy_id, baseline_id=None, baseline_model="demo",

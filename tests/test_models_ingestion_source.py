@@ -103,8 +103,7 @@ def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) 
         ({"prompt_column": "ask", "format": "chat"}, "--prompt_column 'ask' does not go with the format chat"),
         ({"format": "parquet"}, "unknown format 'parquet'; expected one of prompts"),
         ({"limit": 0}, "limit must be at least 1, got 0"),
-        ({"split": "train"}, "a file has no splits and no configs"),
-        ({"config": "en"}, "a file has no splits and no configs"),
+        ({"config": "en"}, "a file has no configs"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused(jsonl: Path, settings: dict[str, Any], expected: str) -> None:
@@ -145,6 +144,13 @@ def test_a_saved_data_set_gives_all_splits_or_the_one_asked_for(saved: Path) -> 
 def test_a_broken_saved_data_set_is_refused(saved: Path) -> None:
     (saved / "test" / "state.json").write_text("{")
     assert "cannot be opened" in refusal(saved)
+
+
+def test_a_file_says_its_split_by_its_name_or_is_told(jsonl: Path) -> None:
+    test = jsonl.rename(jsonl.with_name("my_test.jsonl"))
+    assert prompts(reader(test, prompt_column="ask")) == [(1, "a", "test"), (4, "b", "test")]
+    told = reader(test, prompt_column="ask", split="train")
+    assert prompts(told) == [(1, "a", "train"), (4, "b", "train")] and told.split == "train"
 
 
 def test_a_directory_of_data_files_is_streamed_split_by_split(data_files: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from alignment_world import chosen_prompts, import_pairs, prefer
+from alignment_world import chosen_prompts, import_pairs, prefer, prompts_to_compare
 from curation_steps import configured, curate
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,18 +13,14 @@ from surroundings import on_sqlite
 
 from models.demo.corpus import demo_prompts, reference_response
 from models.records import ImportedResponse, ImportedRow, Prompt
-from tasks.alignment.data import (
-    HELD_OUT_SPLITS,
-    compared_prompts,
-    is_held_out,
-    read_data,
-)
+from tasks.alignment.data import is_held_out, read_data
 from tasks.alignment.opening import open_align_run, open_ld_align_run
 from tasks.config.alignment import AlignConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.errors import NoPreferencesError, NothingToDoError
 from tasks.run_kinds import load_alignment
 
+TEST_SPLITS = ("test_prefs", "eval", "validation_matched", "dev")
 shares = st.floats(0.01, 0.99)
 
 
@@ -74,7 +70,7 @@ def test_what_is_held_out_depends_on_nothing_but_the_prompt_and_its_own_split(te
     prompt = Prompt.from_text(text)
     by_hash = is_held_out(prompt, None, share)
     assert is_held_out(prompt, "train", share) == by_hash
-    assert all(is_held_out(prompt, split, share) for split in HELD_OUT_SPLITS)
+    assert all(is_held_out(prompt, split, share) for split in TEST_SPLITS)
 
 
 def test_the_hash_holds_out_about_the_share_and_always_the_same():
@@ -115,7 +111,7 @@ def test_later_preferences_leave_the_stored_data_as_it_was_and_the_split_as_well
 
 
 @on_sqlite
-@pytest.mark.parametrize("split", HELD_OUT_SPLITS)
+@pytest.mark.parametrize("split", TEST_SPLITS)
 def test_rows_of_a_test_split_are_never_trained_on(settings, sessions, split):
     train, out = split_rows("train", range(1, 6), "train"), split_rows(split, range(6, 9), "test")
     labelled(sessions, *train, *out)
@@ -173,7 +169,7 @@ def test_policies_are_compared_on_held_out_prompts_or_on_a_source_without_the_tr
             update={"evaluate": AlignConfig.model_validate({"evaluate": {"source": source}}).evaluate}
         )
         with sessions() as session:
-            return [one.prompt.text for one in compared_prompts(session, changed, read_data(session, changed))]
+            return [one.prompt.text for one in prompts_to_compare(session, changed, read_data(session, changed))]
 
     assert compared() == known[4:] and compared(limit=2) == known[4:6]
     fresh = demo_prompts("test")[:3]
@@ -182,7 +178,9 @@ def test_policies_are_compared_on_held_out_prompts_or_on_a_source_without_the_tr
     assert compared(name="fresh") == fresh
     assert compared(name="fresh", limit=2) == fresh[:2], "the trained prompts come first in the source"
     add(sessions, *both[:4], name="trained", content_hash="2" * 64)
-    with pytest.raises(NothingToDoError, match=r"every prompt of evaluate.source trained is trained on"):
+    with pytest.raises(
+        NothingToDoError, match=r"no prompt is left to measure on: 4 prompts that were trained on.*this run"
+    ):
         compared(name="trained")
 
 

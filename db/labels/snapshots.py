@@ -16,6 +16,7 @@ from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from models.exchange import PreferenceRow
 from models.records import Prompt, content_key
+from models.splits import is_test_split
 
 BATCH = 5_000
 
@@ -153,13 +154,17 @@ def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) ->
 
 
 def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
-    """The split of the source row each prompt came from; of several the first by name."""
+    """The split of the source row each prompt came from; of several one that is only measured on, then by name."""
     table = curation.SourceRow
-    splits: dict[int, str | None] = {}
+    splits: dict[int, list[str]] = {}
     for batch in batches(prompt_ids, BATCH):
-        query = select(table.prompt_id, func.min(table.split)).where(table.prompt_id.in_(batch))
-        splits |= dict(session.execute(query.group_by(table.prompt_id)).all())  # type: ignore[arg-type]
-    return splits
+        query = select(table.prompt_id, table.split).where(table.prompt_id.in_(batch)).distinct()
+        for prompt_id, split in session.execute(query):
+            splits.setdefault(prompt_id, []).extend([] if split is None else [split])
+    return {
+        prompt_id: min(names, key=lambda name: (not is_test_split(name), name), default=None)
+        for prompt_id, names in splits.items()
+    }
 
 
 def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[PreferenceRow]:

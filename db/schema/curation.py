@@ -44,12 +44,16 @@ class Source(Base):
 
 
 class Prompt(Base):
-    """A dialogue whose last turn is the user's. Natural key: `key`, the hash of its turns."""
+    """A dialogue whose last turn is the user's. Natural key: `key`, the hash of its turns.
+
+    `first_turn_key`: the hash of the first thing the user says, which dialogues that begin alike share.
+    """
 
     __tablename__ = "prompts"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
+    first_turn_key: Mapped[str] = mapped_column(String(KEY_LENGTH))
     messages: Mapped[list[Any]]
     text: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -1,6 +1,7 @@
 """The tables of policies: what was trained from what, how it went, how it compares, which one is in use.
 
 policies → runs, → snapshots (what it was trained on), → policies (what it started from); training_metrics → policies;
+prompt_uses → runs, → prompts (which ones a run trains on, which ones it holds out);
 evaluations → policies, → annotators; evaluation_pairs → responses, whose judgements are where all judgements are.
 """
 
@@ -49,6 +50,21 @@ class Policy(Base):
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     finished_at: Mapped[datetime | None]
+
+
+class PromptUse(Base):
+    """What a run that aligns uses a prompt of its data for, fixed when the run opens. Natural key: run × prompt.
+
+    The policies that a run made were trained on its prompts of role `train`; those of role `held_out` are only measured
+    on. Of a run that an earlier version opened there may be no row: what it was trained on is not known then.
+    """
+
+    __tablename__ = "prompt_uses"
+    __table_args__ = (CheckConstraint("role IN ('train', 'held_out')", name="role"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(10))
 
 
 class TrainingMetric(Base):

@@ -21,6 +21,7 @@ def show_policy(policy_id: int, settings: Settings) -> None:
     """Print how an alignment ended: the policy's figures, who won, what the gate says, what to do next."""
     contents = policy_contents(policy_id, settings)
     show(f"policy {policy_id}: {contents.name}, {contents.method}, from {contents.base_model}")
+    show(f"  held out: {contents.measured_on}")
     ends = _ends(contents)
     if "margin" in ends:
         rewards = (f"{name} {ends[name]}" for name in ("margin", "loss", "accuracy"))

@@ -20,6 +20,7 @@ from db.runs import RunSummary
 from flows.terminal.failures import shown_url
 from flows.terminal.table_files import Kind, TableRows, check_output, write_table
 from models.records import shortened
+from models.splits import is_test_split
 from tasks.console import PlainConsole, cell
 from tasks.rejects import MOST_REJECTS
 from tasks.settings import Settings
@@ -53,6 +54,8 @@ def show_import(result: ImportResult) -> None:
         f"{result.name}: {result.rows:,} rows read as {result.format}; new: {added.prompts:,} prompts, "
         f"{added.responses:,} responses, {added.pairs:,} pairs"
     )
+    if is_test_split(result.split):
+        show(f"  split {result.split}: only measured on, never trained on (a file's rows that are not: --split train)")
     if result.rejects_path is not None:
         show(rejected_line("rejected", result.rejected, result.rejects_path))
     if result.rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from models.ingestion.hub import is_hub_name, open_directory, open_hub
 from models.ingestion.readers import FILE_SUFFIXES, open_file
 from models.ingestion.rows import Source, SourceError, SourceRow, encodable
 from models.records import ImportedRow, RejectedRow, shortened
+from models.splits import split_of_file
 
 _SAMPLED_ROWS = 20  # enough to see past rows that leave a column empty
 MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of rows, nor of labels
@@ -35,6 +36,7 @@ class SourceReader:
         name: the source as the user named it.
         format: named by the user or recognised from the first rows.
         content_hash: 64 hex digits that change with the source's content.
+        split: of all rows; None where each row says its own, or none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class SourceReader:
     source: Source
     prompt_column: str | None
     limit: int | None
+    split: str | None
 
     def __iter__(self) -> Iterator[ImportedRow | RejectedRow]:
         """Yield every row in the source's order, imported or rejected; at most `limit` in all."""
@@ -50,7 +53,7 @@ class SourceReader:
             if isinstance(record, RejectedRow):
                 yield record
             else:
-                yield parse_row(record, self.format, self.prompt_column)
+                yield parse_row(replace(record, split=self.split or record.split), self.format, self.prompt_column)
 
 
 def read_source(
@@ -69,7 +72,8 @@ def read_source(
             hub.
         format: the rows' format; None recognises it from the first 20 rows.
         prompt_column: the prompt's column where it has none of the usual names.
-        split: one split of a data set; None takes all, each row with its split. A file has none.
+        split: one split of a data set; None takes all, each row with its split. Of a file: the split that its rows are
+            of; None takes what its name says, if it names one that is only measured on (`test.jsonl`).
         limit: the most rows to read, whether they fit or not; None for all.
         config: the data set's config (subset) where it has several.
 
@@ -88,7 +92,9 @@ def read_source(
             f"{source}: cannot recognise the format of rows with {_columns(sample)}; name it with --format "
             f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt_column"
         )
-    return SourceReader(source, source_format, opened.content_hash, opened, prompt_column, limit)
+    path = Path(source)
+    rows_split = split or (split_of_file(path) if path.is_file() else None)
+    return SourceReader(source, source_format, opened.content_hash, opened, prompt_column, limit, rows_split)
 
 
 def open_source(source: str, *, split: str | None, config: str | None) -> Source:
@@ -100,8 +106,8 @@ def open_source(source: str, *, split: str | None, config: str | None) -> Source
     path = Path(source)
     kind = _kind(path) if source else "missing"
     if kind == "file":
-        if split is not None or config is not None:
-            raise SourceError(f"{source}: a file has no splits and no configs; leave --split and --subset out")
+        if config is not None:
+            raise SourceError(f"{source}: a file has no configs; leave --subset out")
         return open_file(path)
     if kind == "directory":
         return open_directory(path, split=split, config=config)

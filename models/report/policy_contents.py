@@ -97,6 +97,7 @@ class PolicyContents:
         config: (name, value) in the order to be shown.
         points: metrics along training; values that are not finite are counted, not drawn.
         held_out: what the evaluation measured on held-out prompts, None where none did.
+        measured_on: how many prompts are held out to measure it on, in words.
         metrics: name -> last value measured along training; read where there is no evaluation.
         kl: how far the policy lies from the model it started from, both ways; None where it was not measured.
         drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
@@ -115,6 +116,7 @@ class PolicyContents:
     config: Sequence[tuple[str, str]] = ()
     points: Sequence[MetricPoint] = ()
     held_out: RewardSummary | None = None
+    measured_on: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     evaluations: Sequence[EvaluationFigures] = ()
     text_scores: Sequence[TextScore] = ()

@@ -99,6 +99,7 @@ def facts(contents: PolicyContents) -> tuple[tuple[str, str], ...]:
         ("Base model", contents.base_model),
         ("Baseline", contents.baseline or ""),
         ("Snapshot", " · ".join(part for part in snapshot if part)),
+        ("Held out", contents.measured_on),
     ]
     if contents.cost:
         rows += [

@@ -88,11 +88,13 @@ class _Estimator:
 
     def estimate(self) -> Estimate:
         parts, name = self._data.parts, self._config.model.name
-        prompts = compared_prompts(self._session, self._config, self._data)
+        compared = compared_prompts(self._session, self._config, self._data, self._data.seen_by_run)
+        prompts = compared.prompts
         trainings = self._trainings()
         figures = [
             Figure("train on", len(parts.train), self._where()),
-            Figure("measure on", len(parts.held_out), f"held out; responses are compared on {len(prompts):,} prompts"),
+            Figure("measure on", len(parts.held_out), f"held out: {self._data.held_out_words}"),
+            Figure("compare on", len(prompts), compared.words),
             self._samples(prompts),
             *(figure for training in trainings for figure in self._steps(training)),
         ]
@@ -116,7 +118,7 @@ class _Estimator:
             return read_data(session, config)
         rows = preferences_now(session, config.data)
         session.rollback()  # what another rule made of the votes is not kept, and locks nobody out any longer
-        return data_of(config, rows, "the data")
+        return data_of(session, config, rows, "the data")
 
     def _where(self) -> str:
         config = self._config

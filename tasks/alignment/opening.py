@@ -9,15 +9,17 @@ from prefect.cache_policies import NO_CACHE
 
 from db import policies
 from db.engine import Session, Sessions
+from db.prompt_uses import add_uses
 from tasks.alignment.choices import chosen_base
-from tasks.alignment.data import compared_prompts, read_data
+from tasks.alignment.data import AlignmentData, compared_prompts, read_data
+from tasks.alignment.lineage import lineage_of
 from tasks.config.alignment import AlignConfig, AlignmentSection, DataConfig, GateConfig
 from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import EvaluationConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.errors import NothingToDoError
 from tasks.labels.exchange import take_snapshot
-from tasks.named_models import chosen_model, policy_name
+from tasks.named_models import chosen_model, policy_id_of, policy_name
 from tasks.progress import say
 from tasks.run_kinds import ALIGNMENT, ALIGNMENT_IN_ROUNDS, COMPARISON, RunKind, kind_of_alignment
 from tasks.runs import find_or_open, opened
@@ -64,7 +66,13 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
                 )
             changes = {"seed": config.seed, "evaluate": config.evaluate, "gate": GateConfig()}
             run_config = made_by.model_copy(update={"name": f"policy {policy.id} against {against}", **changes})
-            return open_fixed(session, run_config, COMPARISON)
+
+            def prompt_ids() -> list[int]:
+                data = read_data(session, run_config, policy.run_id)
+                lineage = lineage_of(session, [policy.id, policy_id_of(against)])
+                return [prompt.id for prompt in compared_prompts(session, run_config, data, lineage).prompts]
+
+            return find_or_open(session, COMPARISON, run_config, name=run_config.name, prompt_ids=prompt_ids)
 
     return opened(open_once)
 
@@ -88,16 +96,27 @@ def fixed(sessions: Sessions, config: Config) -> Config:
 
 
 def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
-    """Store the run of a configuration whose snapshot and model are fixed, or take up its unfinished one."""
+    """Store the run of a configuration whose snapshot and model are fixed, or take up its unfinished one.
+
+    What a new run trains on and what it holds out is stored with it.
+    """
+    read: list[AlignmentData] = []
 
     def prompt_ids() -> list[int]:
         data = read_data(session, config)
-        compared = {prompt.id for prompt in compared_prompts(session, config, data)}
+        read.append(data)
+        compared = compared_prompts(session, config, data, data.seen_by_run)
         # A run in rounds samples for what it trains on.
         trained = data.golden.train if kind is ALIGNMENT_IN_ROUNDS and data.golden else ()
-        return sorted({row.prompt_id for row in trained} | compared)
+        return sorted({row.prompt_id for row in trained} | {prompt.id for prompt in compared.prompts})
 
-    return find_or_open(session, kind, config, name=config.name, prompt_ids=prompt_ids)
+    run_id = find_or_open(session, kind, config, name=config.name, prompt_ids=prompt_ids)
+    for data in read:
+        train = (row.prompt_id for row in data.parts.train)
+        add_uses(session, run_id, train=train, held_out={row.prompt_id for row in data.parts.held_out} | data.seen)
+        if data.seen or data.lineage.unknown:
+            say(f"held out: {data.held_out_words}")
+    return run_id
 
 
 def _open(config: Config, kind: RunKind[Config]) -> int:

@@ -18,9 +18,12 @@ from tasks.errors import NothingToDoError
 from tasks.named_models import NamedModel
 
 
-def comparison_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
-    """The responses of a model to the prompts that policies are compared on."""
-    return policy_samples(run, model, run.compared_prompts, run.config.evaluate.generate())
+def comparison_samples(
+    run: AlignmentAtWork[Any], model: NamedModel, prompts: Sequence[StoredPrompt] | None = None
+) -> list[Sample]:
+    """The responses of a model to the prompts that policies are compared on, or to these of them."""
+    wanted = run.compared_prompts if prompts is None else prompts
+    return policy_samples(run, model, wanted, run.config.evaluate.generate())
 
 
 def own_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:

@@ -47,8 +47,9 @@ class DataConfig(PreferencesConfig):
         0.1,
         gt=0,
         lt=1,
-        description="Share of the prompts that is only measured on, beside all rows of a split test or validation. "
-        "Chosen by the prompt's hash: a prompt once held out is never trained on later (0 to 1).",
+        description="Share of the prompts that is only measured on, beside the rows of splits such as test, eval, dev "
+        "or validation. Chosen by the hash of the user's first turn, so that dialogues that begin alike stay together; "
+        "what was once held out is never trained on later, whatever the share is then (0 to 1).",
     )
 
     @model_validator(mode="after")

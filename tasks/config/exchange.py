@@ -53,6 +53,10 @@ class ImportConfig(Section):
     name: Name | None = Field(None, description="Name of the source in the database. Empty: the file's name.")
     format: SourceFormat | None = Field(None, description="Shape of the rows. Empty: recognised from the first rows.")
     prompt_column: str | None = Field(None, description="Column that holds the prompt, if it has an unusual name.")
-    split: str | None = Field(None, description="Split of a data set, such as train; stored with every row.")
+    split: str | None = Field(
+        None,
+        description="Split, such as train; stored with every row. Of a data set: the one to read; of a file: the one "
+        "its rows are of. Empty: all of a data set's; of a file `test` or the like, if its name says so.",
+    )
     subset: str | None = Field(None, description="Subset (config) of a hub data set that has several.")
     limit: int | None = Field(None, ge=1, description="Read at most so many rows (1 or more).")

@@ -28,10 +28,11 @@ DEMO_SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """The result of an import: rows read, rows rejected, and how much was new."""
+    """The result of an import: rows read, rows rejected, and how much was new. `split`: of all its rows, if of one."""
 
     name: str
     format: str
+    split: str | None
     rows: int
     rejected: int
     rejects_path: Path | None
@@ -40,6 +41,8 @@ class ImportResult:
 
 def import_source(source: str, config: ImportConfig, settings: Settings) -> ImportResult:
     """Read a file or data set into the database; importing the same content again adds nothing.
+
+    A file that is imported again with another split is of that one from then on.
 
     Raises:
         SourceError: If the source cannot be read at all.
@@ -56,8 +59,10 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
         limit=config.limit,
         config=config.subset,
     )
-    # Another split, format or prompt column of the same file gives other rows of the same numbers: another source.
-    content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, config.split)
+    # Another format, prompt column or split of a data set gives other rows of the same numbers: another source.
+    # A file has the same rows whatever split they are said to be of.
+    chosen_split = None if Path(source).is_file() else config.split
+    content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, chosen_split)
     with open_database(settings) as sessions, Rejects(rejects_path(name, content_hash, settings)) as rejects:
         with sessions.begin() as session:
             source_id = prompts.ensure_source(
@@ -67,7 +72,7 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
         for batch in _batches(reader, rejects):
             added += patiently(partial(_store, sessions, source_id, batch), settings)
             rows += len(batch)
-    return ImportResult(name, reader.format, rows, rejects.count, rejects.path, added)
+    return ImportResult(name, reader.format, reader.split, rows, rejects.count, rejects.path, added)
 
 
 def import_demo_prompts(settings: Settings) -> None:

@@ -95,11 +95,23 @@ def compare_with(run_id: int, policy_id: int, against: str) -> int:
 
 
 def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> tuple[int, list[ComparedPair]]:
-    """Have the annotator compare a policy with a baseline on the run's prompts; return the evaluation and its pairs."""
+    """Have the annotator compare a policy with a baseline; return the evaluation and its pairs.
+
+    It is on those of the run's prompts that neither of them was trained on, nor what they began with: on prompts that
+    one side has seen the comparison would be of memories.
+
+    Raises:
+        NothingToDoError: If no prompt is left.
+    """
     with keep_device():
-        policy_samples = comparison_samples(run, run.model(policy_id))
+        policy = run.model(policy_id)
+        measured = run.measured(policy, baseline)
+        if measured.left_out or measured.lineage.unknown:
+            say(f"{policy.name} and {baseline.name} are compared on {measured.words}")
+        policy_samples = comparison_samples(run, policy, measured.prompts)
         baseline_samples = {
-            (sample.prompt_id, sample.sample_index): sample for sample in comparison_samples(run, baseline)
+            (sample.prompt_id, sample.sample_index): sample
+            for sample in comparison_samples(run, baseline, measured.prompts)
         }
     pairs = [
         ComparedPair(sample, baseline_samples[sample.prompt_id, sample.sample_index])

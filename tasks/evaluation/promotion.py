@@ -11,6 +11,7 @@ from models.evaluation.measurements import ComparisonSummary
 from models.report.contents import NextStep
 from tasks.database import open_database
 from tasks.errors import GateError
+from tasks.evaluation.held_out import seen_in_comparison
 from tasks.settings import Settings
 
 EVEN = 0.5
@@ -92,6 +93,10 @@ def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = N
     if evaluation is None or evaluation.baseline != name or evaluation.comparison is None:
         step = NextStep("a comparison decides", f"{command} judge{ARGUMENTS['judge']}")
         return GateVerdict(False, f"it was never compared with {name}", next_step=step)
+    if seen := seen_in_comparison(session, evaluation):
+        step = NextStep("a comparison without them decides", f"{command} judge{ARGUMENTS['judge']}")
+        reason = f"{seen:,} of the prompts of its comparison with {name} were trained on by one of the two"
+        return GateVerdict(False, reason, evaluation.id, step)
     return _verdict_of(evaluation, evaluation.comparison, command)
 
 

@@ -20,10 +20,12 @@ from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import QuestionsConfig
 from tasks.database import open_database
 from tasks.evaluation.answers import answers_of, questions_content
+from tasks.evaluation.held_out import seen_questions
 from tasks.labels.labellers import judge_price, make_asker
 from tasks.labels.labelling import DatabaseReplies
-from tasks.named_models import chosen_model
+from tasks.named_models import chosen_model, policy_id_of
 from tasks.number_formats import with_format
+from tasks.progress import say
 from tasks.run_kinds import QUESTIONS, RunAtWork, run_at_work
 from tasks.runs import find_or_open, opened, work_on
 from tasks.settings import Settings
@@ -48,7 +50,11 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
 
     def open_once(sessions: Sessions) -> int:
         name = f"{run_config.protocol} of {run_config.model.name}"
+        policy_ids = [policy_id_of(model) for model in (run_config.model.name, run_config.against) if model]
         with sessions.begin() as session:
+            seen = seen_questions(session, [question.turns[0] for question in questions], policy_ids)
+            if seen is not None:
+                say(seen)
             return find_or_open(session, QUESTIONS, run_config, name=name, data=[questions_content(questions)])
 
     run_id = opened(open_once)

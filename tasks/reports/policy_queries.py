@@ -25,6 +25,7 @@ from models.report.policy_contents import (
     TextScore,
 )
 from tasks.database import open_database
+from tasks.evaluation.held_out import held_out_words
 from tasks.evaluation.promotion import gate_verdict
 from tasks.settings import Settings
 
@@ -89,6 +90,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             config=_config(policy),
             points=policies.metric_points(session, policy_id),
             held_out=held_out.rewards,
+            measured_on=held_out_words(session, policy),
             metrics=_numbers(policy.metrics or {}) if held_out.rewards is None else {},
             evaluations=[_figures(evaluation) for evaluation in compared],
             text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],

@@ -103,6 +103,11 @@ def count_rows(sessions: Any, table: str) -> int:
         return int(session.scalar(query(func.count()).select_from(getattr(policies, table))) or 0)
 
 
+def prompts_to_compare(session: Any, config: Any, data: Any) -> list[Any]:
+    """The prompts that policies of a run are compared on."""
+    return list(compared_prompts(session, config, data, data.seen_by_run).prompts)
+
+
 def store_samples(
     sessions: Any,
     config: Any,
@@ -120,7 +125,7 @@ def store_samples(
             identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
             new = [
                 responses.NewResponse(one, 0, GeneratedResponse(text_of(one.prompt.text), 0, 1, reason))
-                for one in compared_prompts(session, config, read_data(session, config))
+                for one in prompts_to_compare(session, config, read_data(session, config))
             ]
             responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)
 
@@ -136,7 +141,7 @@ def speak(settings: Any, sessions: Any, run_id: int, model: str) -> None:
         )
         for prompts, generate in (
             (trained, own),
-            (compared_prompts(session, config, data), config.evaluate.generate()),
+            (prompts_to_compare(session, config, data), config.evaluate.generate()),
         ):
             sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
             identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))

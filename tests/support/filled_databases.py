@@ -12,7 +12,7 @@ from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
-from db import evaluations, latent_distances, logps, policies, promotions, runs
+from db import evaluations, latent_distances, logps, policies, promotions, prompt_uses, runs
 from db.labels import judgements, labelling, replies, sign_ins
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
@@ -111,6 +111,7 @@ def _trained(sessions, run_id):
         ]
         distance = latent_distances.LatentDistance(aligned, 1, prompt_id, first, second, 0.5, 1.0)
         latent_distances.add_distances(session, [distance])
+        prompt_uses.add_uses(session, aligned, train=[prompt_id], held_out=[])
         for number, baseline in enumerate(({"baseline_id": start.id}, {"baseline_model": "demo"})):
             values = {"baseline_id": None, "baseline_model": None} | baseline
             evaluation_id = evaluations.open_evaluation(

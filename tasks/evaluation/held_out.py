@@ -1,0 +1,42 @@
+"""What a policy is measured on, and what of a comparison it was trained on. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from db import evaluations, prompt_uses
+from db.engine import Session
+from db.evaluations import EvaluationRecord
+from db.policies import PolicyRecord
+from models.records import Prompt
+from tasks.alignment.lineage import lineage_of, measured_words, seen_prompts, seen_words
+
+
+def held_out_words(session: Session, policy: PolicyRecord) -> str:
+    """How many of the prompts that its run holds out a policy can be measured on, as one line."""
+    lineage = lineage_of(session, [policy.id])
+    roles = prompt_uses.uses_of(session, policy.run_id)
+    held_out = [id_ for id_, role in roles.items() if role == prompt_uses.HELD_OUT]
+    left_out = len(seen_prompts(session, held_out, lineage))
+    return measured_words(len(held_out) - left_out, left_out, lineage)
+
+
+def seen_questions(session: Session, first_turns: Iterable[str], policy_ids: Iterable[int | None]) -> str | None:
+    """How many of the questions, by their first turns, these policies or what they began with were trained on.
+
+    In words; None if they were trained on none. A protocol's score is of all its questions, so they are told of, not
+    left out.
+    """
+    lineage = lineage_of(session, policy_ids)
+    seen = sum(lineage.has_seen(Prompt.from_text(text)) for text in first_turns)
+    return f"the score counts {seen_words(seen, lineage)}" if seen else None
+
+
+def seen_in_comparison(session: Session, evaluation: EvaluationRecord) -> int:
+    """On how many of its prompts one of the models compared was trained, itself or what it began with.
+
+    Comparisons of this version have none of them.
+    """
+    lineage = lineage_of(session, [evaluation.policy_id, evaluation.baseline_id])
+    prompt_ids = {row[0] for row in evaluations.evaluation_pairs(session, evaluation.id)}
+    return len(seen_prompts(session, sorted(prompt_ids), lineage))

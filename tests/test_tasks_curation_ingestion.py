@@ -1,0 +1,52 @@
+"""The split of a file's rows: by its name, as told, and as told later."""
+
+from __future__ import annotations
+
+import json
+
+from surroundings import on_sqlite
+
+from db.labels.snapshots import splits_of
+from db.prompts import first_turns_of_test_splits, select_prompt_ids
+from flows.terminal.tables import show_import
+from models.records import Prompt
+from tasks.config.exchange import ImportConfig
+from tasks.curation.ingestion import import_source
+
+TEXTS = ("a", "b")
+
+
+def imported(folder, file, settings, **changes):
+    path = folder / file
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in TEXTS))
+    return import_source(str(path), ImportConfig(name="mine", **changes), settings)
+
+
+def splits(sessions):
+    with sessions() as session:
+        ids = select_prompt_ids(session, source="mine", split=None, limit=None)
+        return set(splits_of(session, ids).values()), first_turns_of_test_splits(session)
+
+
+@on_sqlite
+def test_rows_of_a_file_are_of_the_split_in_its_name_until_it_is_imported_with_another(
+    settings, sessions, tmp_path, capsys
+):
+    show_import(imported(tmp_path, "my_test.jsonl", settings))
+    assert "split test: only measured on, never trained on" in capsys.readouterr().out
+    assert splits(sessions) == ({"test"}, {Prompt.from_text(text).key for text in TEXTS})
+    again = imported(tmp_path, "my_test.jsonl", settings, split="train")
+    assert (again.added.prompts, again.split) == (0, "train")
+    assert splits(sessions) == ({"train"}, set())
+
+
+@on_sqlite
+def test_a_prompt_of_train_and_test_is_of_test(settings, sessions, tmp_path):
+    imported(tmp_path, "train.jsonl", settings, split="a_train_split")
+    with sessions() as session:
+        assert first_turns_of_test_splits(session) == set()
+    (tmp_path / "other").mkdir()
+    path = tmp_path / "other" / "pairs.jsonl"
+    path.write_text('{"prompt": "b"}\n')
+    import_source(str(path), ImportConfig(name="other", split="test_prefs"), settings)
+    assert splits(sessions) == ({"a_train_split", "test_prefs"}, {Prompt.from_text("b").key})
