@@ -129,13 +129,13 @@ def test_what_was_stored_before_there_was_a_version_is_read_and_another_version_
     evaluation_id = evaluation(sessions, two[0], metrics=MEASURED)
     with sessions.begin() as session:
         row = session.get(Evaluation, evaluation_id)
-        assert row.metrics["version"] == 1 and row.metrics["held_out"]["margin"] == 0.6
+        assert row.metrics["version"] == 2 and row.metrics["held_out"]["margin"] == 0.6
         row.metrics = {name: value for name, value in row.metrics.items() if name != "version"}
     with sessions() as session:
         assert evaluations.get_evaluation(session, evaluation_id).metrics == MEASURED
     with sessions.begin() as session:
-        session.get(Evaluation, evaluation_id).metrics = {"version": 2}
-    with sessions() as session, pytest.raises(MeasurementsVersionError, match="got version 2; update Antipode"):
+        session.get(Evaluation, evaluation_id).metrics = {"version": 3}
+    with sessions() as session, pytest.raises(MeasurementsVersionError, match="got version 3; update Antipode"):
         evaluations.evaluations_of(session, two[0])
 
 

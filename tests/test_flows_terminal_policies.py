@@ -39,7 +39,9 @@ def test_what_to_do_next_is_what_the_gate_waits_for(world, capsys):
         printed = capsys.readouterr().out
         assert said in printed and "on 12 prompts (seed 0, " in printed
         assert ("promote" in printed) == (id_ == better)
-    with pytest.raises(GateError, match=f"; more prompts would decide: antipode evaluate {even} --against start"):
+    with pytest.raises(
+        GateError, match=f"decide, in look 3, judged at 0.42 %: antipode evaluate {even} --against start"
+    ):
         promote(even, is_forced=False, settings=world.settings)
     promote(better, is_forced=False, settings=world.settings)
     assert next_lines(better, world, capsys) == [sample(better)]

@@ -105,7 +105,7 @@ def test_rounds_are_told_together(world, changes, steps):
     found = estimate_alignment(ld_align_config(model, rounds=changes), settings)
     method = "ld_align"
     assert told(found, "train on", f"steps, {method}") == (TRAIN, steps)
-    assert found.value("responses to sample") == HELD_OUT * 5 + TRAIN * 2
+    assert found.value("responses to sample") == HELD_OUT * 4 + TRAIN * 2
 
 
 def test_checkpoints_are_told_where_some_are_written(world):

@@ -27,7 +27,9 @@ class Example:
     """One example to train or to measure on. `rejected` is None for SFT on a response alone.
 
     `weight` multiplies its loss (LD-Align: s / S). The reference's summed log-probabilities are None where no
-    reference is asked for them.
+    reference is asked for them. It is the start of the training where an example is trained on, and the model that the
+    run began with where it is only measured: the curves of all rounds of a run have one reference. What is measured
+    has the start's own log-probabilities too, where that is another model: the method's objective is relative to it.
     """
 
     prompt: Prompt
@@ -36,6 +38,8 @@ class Example:
     weight: float = 1.0
     reference_chosen_logps: float | None = None
     reference_rejected_logps: float | None = None
+    start_chosen_logps: float | None = None
+    start_rejected_logps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

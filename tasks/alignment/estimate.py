@@ -156,14 +156,12 @@ class _Estimator:
         return look_up_model(self._sessions, policy_name(policy_id), self._config.model, self._settings)
 
     def _samples(self, prompts: Sequence[StoredPrompt]) -> Figure:
-        """Responses of start and policy for the comparison, of the start for KL; in rounds of each policy."""
+        """Responses of start and policy for the comparison, of the start for KL."""
         config = self._config
         generate = config.evaluate.generate()
         if isinstance(config, LdAlignConfig):
             rounds = config.rounds.count
-            count = (
-                len(prompts) * generate.responses_per_prompt * (2 * rounds + 1) + len(self._data.parts.train) * rounds
-            )
+            count = len(prompts) * generate.responses_per_prompt * (rounds + 2) + len(self._data.parts.train) * rounds
             return Figure("responses to sample", count, f"in {rounds} rounds; stored ones cost nothing", "≤")
         for_kl = own_distribution(generate)
         wanted = dict.fromkeys([(True, generate), (False, generate), (True, for_kl)])

@@ -38,6 +38,7 @@ from tasks.alignment.training_settings import reference_dtype
 from tasks.database import patiently
 from tasks.devices import device, keep_device
 from tasks.errors import WeightsMissingError
+from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import code_version
@@ -47,6 +48,7 @@ FOLDER_DIGITS = 16
 WAIT_S = 2.0
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
 
+Logps = Mapping[tuple[Prompt, str], ResponseLogps]
 Trained = tuple[TrainingResult, tuple[UnfitExample, ...]]
 
 
@@ -180,46 +182,58 @@ def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRe
 def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
     """The trainer's input. The reference's log-probabilities are computed before and come with the examples.
 
-    The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).
+    The held-out examples have those of the model that the run began with, whatever method and round are, so that
+    margins can be compared (REAL eq. 10).
     """
     train = plan.train if plan.method in METHODS_WITH_REFERENCE else ()
     kl_examples = [Example(kl_sample.prompt, kl_sample.text) for kl_sample in plan.kl_samples if kl_sample.is_complete]
     measured = plan.held_out if plan.round != SFT_ROUND else ()
-    logps = response_logps(
-        run,
-        plan.start,
-        dict.fromkeys(
+    is_first = plan.first.fingerprint == plan.start.fingerprint
+
+    def logps_under(model: NamedModel, *lists: Sequence[Example]) -> Logps:
+        texts = dict.fromkeys(
             (example.prompt, text)
-            for example in (*train, *measured, *kl_examples)
+            for examples in lists
+            for example in examples
             for text in (example.chosen, example.rejected)
             if text is not None
-        ),
-        dtype=reference_dtype(plan.optimize),
-        max_length=plan.settings.max_length,
-    )
+        )
+        dtype, max_length = reference_dtype(plan.optimize), plan.settings.max_length
+        return response_logps(run, model, texts, dtype=dtype, max_length=max_length)
+
+    by_first = logps_under(plan.first, measured, kl_examples, train if is_first else ())
+    by_start = by_first if is_first else logps_under(plan.start, train, measured)
     return TrainingJob(
         folder=run.settings.artifact_root / "policies" / key[:FOLDER_DIGITS],
         model=plan.start.location,
         revision=plan.start.revision,
         settings=plan.settings,
-        train=tuple(_with_reference(example, logps) for example in plan.train),
-        held_out=tuple(_with_reference(example, logps) for example in plan.held_out),
+        train=tuple(_with_reference(example, by_start) for example in plan.train),
+        held_out=tuple(
+            _with_reference(example, by_first, start=None if is_first else by_start) for example in plan.held_out
+        ),
         kl_examples=tuple(
-            _with_reference(kl_example, logps)
+            _with_reference(kl_example, by_first)
             for kl_example in kl_examples
-            if (kl_example.prompt, kl_example.chosen) in logps
+            if (kl_example.prompt, kl_example.chosen) in by_first
         ),
         accelerate_config=plan.optimize.accelerate_config,
     )
 
 
-def _with_reference(example: Example, logps: Mapping[tuple[Prompt, str], ResponseLogps]) -> Example:
-    chosen = logps.get((example.prompt, example.chosen))
-    rejected = None if example.rejected is None else logps.get((example.prompt, example.rejected))
+def _with_reference(example: Example, reference: Logps, *, start: Logps | None = None) -> Example:
+    """The example with its sums under its reference, and under the training's start where that is another model."""
+
+    def sum_of(logps: Logps | None, text: str | None) -> float | None:
+        scored = None if logps is None or text is None else logps.get((example.prompt, text))
+        return None if scored is None else scored.logps
+
     return replace(
         example,
-        reference_chosen_logps=None if chosen is None else chosen.logps,
-        reference_rejected_logps=None if rejected is None else rejected.logps,
+        reference_chosen_logps=sum_of(reference, example.chosen),
+        reference_rejected_logps=sum_of(reference, example.rejected),
+        start_chosen_logps=sum_of(start, example.chosen),
+        start_rejected_logps=sum_of(start, example.rejected),
     )
 
 
