@@ -3,8 +3,9 @@
     antipode demo                      # the preferences: 256 prompts, two noisy annotators
     python -m bench.alignment          # an hour on two cores; prints a table, writes bench/alignment.json
 
-The settings were chosen on a seed that is not in the table. What is trained stays in `.antipode`; a second call trains
-nothing. Memory and time of ASFT beside DPO: `python -m bench.alignment_cost`.
+Margin and accuracy are means over held-out prompts; text scores are named for their rules. The settings were chosen
+on a seed that is not in the table. What is trained stays in `.antipode`; a second call trains nothing. Memory and
+time of ASFT beside DPO: `python -m bench.alignment_cost`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc, insert_new
+from db.gate_looks import take_look, take_turn_of_looks
 from db.schema.base import utc_now
 from db.schema.curation import Run
 from db.schema.labels import Annotator
@@ -106,14 +107,17 @@ def evaluation_pairs(session: Session, evaluation_id: int) -> list[tuple[int, in
 def finish_evaluation(session: Session, evaluation_id: int, metrics: Measurements) -> None:
     """Store an evaluation's measurements in place of earlier ones. Numbers are finite: JSONB has no NaN.
 
-    Its time is later than that of every other, though the clock was set back meanwhile: the one that finished last
-    counts.
+    A comparison that it brings is a look at the baseline (`gate_looks`), whoever wanted to see it. Its time is later
+    than that of every other, though the clock was set back meanwhile.
     """
+    take_turn_of_looks(session)
     latest, finished_at = session.scalar(select(func.max(Evaluation.finished_at))), utc_now()
     if latest is not None:
         finished_at = max(finished_at, as_utc(latest) + timedelta(microseconds=1))
     values = {"metrics": metrics.as_dict(), "finished_at": finished_at}
     session.execute(update(Evaluation).filter_by(id=evaluation_id).values(values))
+    if metrics.comparison is not None:
+        take_look(session, evaluation_id, metrics.comparison)
 
 
 def get_evaluation(session: Session, evaluation_id: int) -> EvaluationRecord:
@@ -134,15 +138,9 @@ def evaluations_of(session: Session, policy_id: int) -> list[EvaluationRecord]:
     return _read(session, _query().where(Evaluation.policy_id == policy_id).order_by(Evaluation.id.desc()))
 
 
-def latest_comparison(
-    session: Session, policy_id: int, *, against: int | None = None, model: str | None = None
-) -> EvaluationRecord | None:
-    """The comparison of a policy that finished last: against a policy, a model of that name, or anything."""
+def latest_comparison(session: Session, policy_id: int) -> EvaluationRecord | None:
+    """The comparison of a policy that finished last, whatever it is compared with."""
     query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
-    if against is not None:
-        query = query.where(Evaluation.baseline_id == against)
-    elif model is not None:
-        query = query.where(Evaluation.baseline_model == model)
     evaluations = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
     return next((evaluation for evaluation in evaluations if evaluation.comparison is not None), None)
 

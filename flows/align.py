@@ -65,8 +65,8 @@ def _align(run_id: int) -> int:
     def steps() -> int:
         start_id = fine_tune(run_id)
         policy_id = train_policy(run_id, start_id)
-        evaluation_id = evaluate_policy(run_id, policy_id, start_id)
-        pass_gate(run_id, policy_id, start_id, evaluation_id)
+        evaluate_policy(run_id, policy_id, start_id)
+        pass_gate(run_id, policy_id, start_id)
         publish_policy(run_id, policy_id)
         return policy_id
 

@@ -33,10 +33,10 @@ def ld_align(config: LdAlignConfig) -> int:
         for round_number in range(1, config.rounds.count + 1):
             weigh_round(run_id, round_number, last_id)
             policy_id = train_round(run_id, round_number, last_id, before_last_id)
-            evaluation_id = evaluate_policy(run_id, policy_id, start_id)
+            evaluate_policy(run_id, policy_id, start_id)
             publish_policy(run_id, policy_id)
             before_last_id, last_id = last_id, policy_id
-        pass_gate(run_id, policy_id, start_id, evaluation_id)
+        pass_gate(run_id, policy_id, start_id)
         publish_policy(run_id, policy_id)
         return policy_id
 

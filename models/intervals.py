@@ -69,6 +69,18 @@ def share(values: ArrayLike, clusters: ArrayLike) -> Interval:
     return Interval(value, max(0.0, min(low, value)), min(1.0, max(high, value)))
 
 
+def share_at(share_95: Interval, prompt_count: int, *, confidence: float) -> Interval:
+    """The interval that `share` gives the same values at another `confidence`, no lower than its own.
+
+    It follows from the stored 95 % one: the bound on the side of one half is cut only where the wider one is too.
+    """
+    value, low, high = share_95
+    middle = (prompt_count * value + 2) / (prompt_count + 4)
+    half = middle - low if value >= 0.5 else high - middle
+    half *= t_quantile(confidence, prompt_count + 3) / t_quantile(CONFIDENCE, prompt_count + 3)
+    return Interval(value, max(0.0, min(middle - half, value)), min(1.0, max(middle + half, value)))
+
+
 def t_quantile(confidence: float, degrees_of_freedom: int) -> float:
     """The t with P(|T| ≤ t) = `confidence` for Student's T."""
     from scipy.special import stdtrit  # slow to load, and who only reads intervals needs none

@@ -31,13 +31,17 @@ def test_what_to_do_next_is_what_the_gate_waits_for(world, capsys):
     compared = {id_: world.compared(id_) for id_ in (better, even)}
     assert next_lines(better, world, capsys) == [f"antipode promote {better}", sample(better)]
     more = f"antipode evaluate {even} --against start --evaluate.annotator rubric --evaluate.source.name SOURCE"
-    assert next_lines(even, world, capsys) == [f"{more}   # more prompts would decide", sample(even)]
+    assert next_lines(even, world, capsys) == [
+        f"{more}   # more prompts would decide, in look 3, judged at 0.42 %", sample(even),
+    ]  # fmt: skip
     for id_, said in ((better, f"Next: antipode promote {better}\n"), (even, f"Next: {more}   # ")):
         show_evaluation(compared[id_].id, world.settings)
         printed = capsys.readouterr().out
         assert said in printed and "on 12 prompts (seed 0, " in printed
         assert ("promote" in printed) == (id_ == better)
-    with pytest.raises(GateError, match=f"; more prompts would decide: antipode evaluate {even} --against start"):
+    with pytest.raises(
+        GateError, match=f"decide, in look 3, judged at 0.42 %: antipode evaluate {even} --against start"
+    ):
         promote(even, is_forced=False, settings=world.settings)
     promote(better, is_forced=False, settings=world.settings)
     assert next_lines(better, world, capsys) == [sample(better)]
@@ -81,6 +85,6 @@ def test_the_list_of_policies_says_what_was_compared_on_what(world, capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     (header,) = [line for line in lines if line[:1] == ["policy"]]
     rows = {line[0]: line for line in lines if line[1:2] == ["test"]}
-    assert header[-6:] == ["against", "win", "rate", "prompts", "seed", "compared"]
-    assert rows[str(better)][-6] == "1.000" and rows[str(better)][-3:] == ["12", "0", str(found.finished_at)[:10]]
+    assert header[-7:] == ["against", "win", "rate", "prompts", "seed", "compared", "look"]
+    assert rows[str(better)][-7] == "1.000" and rows[str(better)][-4:] == ["12", "0", str(found.finished_at)[:10], "1"]
     assert rows[str(other)][-2] == "1", "its snapshot, before the day it was made: nobody compared it"

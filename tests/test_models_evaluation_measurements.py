@@ -74,11 +74,27 @@ def as_stored(measured: Measurements) -> dict[str, Any]:
     return stored
 
 
+NEW_SCORES = dict.fromkeys(("character_bleu_4", "token_rouge_1", "token_rouge_2", "token_rouge_l"))
+NEW_NAMES = {name: f"word_{name}" for name in ("rouge_1", "rouge_2", "rouge_l")} | {"bleu_4": "corpus_bleu_4"}
+
+
+def in_version_2(stored: dict[str, Any]) -> dict[str, Any]:
+    """What version 1 stored, as version 2 stores it."""
+    found = {"version": 2} | stored
+    if found.get("text_scores"):
+        found["text_scores"] = {NEW_NAMES[name]: value for name, value in found["text_scores"].items()} | NEW_SCORES
+    if found.get("held_out"):
+        low = found["held_out"]["perplexity_low"]
+        found["held_out"] = found["held_out"] | {"perplexity_low": max(1.0, low)}
+    return found
+
+
 @pytest.mark.parametrize("text", STORED.values(), ids=STORED.keys())
-def test_what_was_stored_before_there_was_a_version_comes_back_as_it_was(text: str) -> None:
+@pytest.mark.parametrize("version", [{}, {"version": 1}], ids=["no version", "version 1"])
+def test_what_was_stored_in_version_1_or_before_there_was_one_is_read(text: str, version: dict[str, int]) -> None:
     stored = json.loads(text)
-    measured = Measurements.from_dict(stored)
-    assert as_stored(measured) == {"version": 1} | stored
+    measured = Measurements.from_dict(stored | version)
+    assert as_stored(measured) == in_version_2(stored)
     assert Measurements.from_dict(as_stored(measured)) == measured
 
 
@@ -89,7 +105,7 @@ def test_the_names_in_the_json_become_fields() -> None:
     assert (measured.comparison.wins, measured.comparison.ties, measured.comparison.losses) == (0, 2, 0)
     assert measured.held_out.key == "47322ccabb6d"
     assert measured.held_out.rewards and measured.held_out.rewards.margin.low == -7.48421536027449
-    assert measured.held_out.text_scores and measured.held_out.text_scores.rouge_1 == 5.4411764705882355
+    assert measured.held_out.text_scores and measured.held_out.text_scores.word_rouge_1 == 5.4411764705882355
     assert list(measured.drift) == ["response", "prompt_and_response"]
     assert measured.drift["response"].base_counts == (1, 1)
     assert measured.drift["prompt_and_response"].cosine is None
@@ -114,7 +130,8 @@ comparisons = st.builds(
     st.none() | intervals, counts,
 )  # fmt: skip
 rewards = st.builds(RewardSummary, wide_intervals, wide_intervals, wide_intervals, wide_intervals)
-scores = st.builds(TextScores, numbers, numbers, numbers, numbers)
+maybe = st.none() | numbers
+scores = st.builds(TextScores, numbers, numbers, numbers, numbers, maybe, maybe, maybe, maybe)
 held_out = st.builds(HeldOut, st.none() | st.text(), st.none() | rewards, st.none() | scores)
 spreads = st.none() | st.builds(Spread, numbers, numbers, numbers, numbers)
 bins = st.lists(counts).map(tuple)
@@ -130,8 +147,8 @@ def test_any_measurements_survive_json(measured: Measurements) -> None:
     assert Measurements.from_dict(as_stored(measured)) == measured
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_another_version_is_refused_with_what_to_do(version: object) -> None:
     stored = json.loads(STORED["a comparison"]) | {"version": version}
-    with pytest.raises(MeasurementsVersionError, match=f"in version 1, got version {version!r}; update Antipode"):
+    with pytest.raises(MeasurementsVersionError, match=f"in version 1 or 2, got version {version!r}; update Antipode"):
         Measurements.from_dict(stored)

@@ -187,34 +187,64 @@ def test_the_controlled_interval_covers_the_truth() -> None:
 
 def test_identical_texts_score_a_hundred() -> None:
     text = "the quick brown fox jumps over the lazy dog"
-    assert text_scores([text, text], [text, text]) == pytest.approx((100.0,) * 4)
+    assert text_scores([text, text], [text, text]) == pytest.approx((100.0,) * 8)
 
 
 def test_overlap_by_hand() -> None:
     # BLEU: precisions 4/5, 3/4, 2/3, 1/2 and no brevity penalty: (1/5)^(1/4)
     # ROUGE: 4 of 5 words and 3 of 4 word pairs on both sides; the longest common subsequence is 4
     scores = text_scores(["a b c d x"], ["a b c d e"])
-    assert scores == pytest.approx((100 * 0.2**0.25, 80.0, 75.0, 80.0))
+    assert scores[:4] == pytest.approx((100 * 0.2**0.25, 80.0, 75.0, 80.0))
+    assert scores[5:] == pytest.approx((80.0, 75.0, 80.0))
 
 
 def test_a_short_response_pays_in_bleu_and_rouge() -> None:
     # BLEU: all precisions 1, brevity penalty exp(1 − 8/4); ROUGE-1: precision 1, recall 1/2
     scores = text_scores(["a b c d"], ["a b c d e f g h"])
-    assert scores == pytest.approx((100 / math.e, 200 / 3, 100 * 2 * 3 / 10, 200 / 3))
+    assert scores[:4] == pytest.approx((100 / math.e, 200 / 3, 100 * 2 * 3 / 10, 200 / 3))
 
 
 def test_bleu_is_of_the_corpus_and_rouge_a_mean() -> None:
     scores = text_scores(["a b c d e", ""], ["a b c d e", "f g h i j"])
     # all matches stand in the first row, the empty one costs the brevity penalty exp(1 − 10/5)
-    assert scores == pytest.approx((100 / math.e, 50.0, 50.0, 50.0))
+    assert scores[:4] == pytest.approx((100 / math.e, 50.0, 50.0, 50.0))
+    assert scores[4:] == pytest.approx((50.0, 50.0, 50.0, 50.0)), "a mean of sentences"
 
 
 def test_only_empty_responses_score_zero() -> None:
-    assert text_scores([""], ["a b c"]) == (0.0, 0.0, 0.0, 0.0)
+    assert text_scores([""], ["a b c"]) == (0.0,) * 8
 
 
-def test_other_scripts_have_no_rouge() -> None:
-    assert text_scores(["漢字"], ["漢字"])[1:] == (0.0, 0.0, 0.0)
+def test_other_scripts_have_no_rouge_of_words() -> None:
+    scores = text_scores(["漢字"], ["漢字"])
+    assert scores[1:4] == (0.0, 0.0, 0.0) and scores[5:] == pytest.approx((100.0, 100.0, 100.0))
+
+
+def test_a_distinct_token_counts_once_and_signs_and_case_count() -> None:
+    # {a, "!"} and {a, A, "!"}: F1 2·2/5; couples {aa, a!} and {aA, A!}: none; common subsequence a ! of 3 and 3
+    assert text_scores(["a a!"], ["a A!"])[5:] == pytest.approx((80.0, 0.0, 200 / 3))
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "expected"),
+    [
+        # (character BLEU-4, ROUGE-1, -2, -L) by jieba 0.42.1, rouge_chinese 1.0.3 and nltk, as LLaMA-Factory asks them
+        (
+            "Pour off the oil, don't burn it: use 3.5% salt.",
+            "Don't pour oil into the sink; it burns at 210.5 degrees, e.g. in a well-known pan (U.S.).",
+            (17.9911, 32.5581, 4.4444, 17.0213),
+        ),
+        (
+            "I am happy to help you with that, but I need more information.",
+            "What kind of cake do you want to bake? I know many recipes.",
+            (21.9205, 27.5862, 0.0000, 20.0000),
+        ),
+    ],
+)
+def test_the_second_rule_gives_what_llama_factory_gives(
+    response: str, reference: str, expected: tuple[float, ...]
+) -> None:
+    assert text_scores([response], [reference])[4:] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(("responses", "references"), [([], []), (["a"], []), (["a"], ["a", "b"])])

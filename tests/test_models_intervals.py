@@ -136,9 +136,17 @@ def test_perplexity_counts_tokens_not_responses() -> None:
     logps, counts, clusters = np.array([-2.0, -30.0, -8.0]), np.array([2, 10, 4]), np.array([1, 1, 2])
     summary = reward_summary(logps, logps, logps, logps, beta=0.1, chosen_token_counts=counts, clusters=clusters)
     # 40 nats over 16 tokens; residuals of the prompts 32 − 2.5·12 = 2 and 8 − 2.5·4 = −2, deviation √(2·8)/16
-    assert summary.perplexity == pytest.approx(
-        [math.exp(2.5 + step * 12.7062 * 4 / 16) for step in (0, -1, 1)], rel=1e-4
-    )
+    # 2.5 − 12.7062·4/16 is below 0 nats a token: the bound is the least perplexity there is
+    assert summary.perplexity == pytest.approx([math.exp(2.5), 1.0, math.exp(2.5 + 12.7062 * 4 / 16)], rel=1e-4)
+
+
+@given(st.lists(st.tuples(st.floats(-50, 0), st.integers(1, 30), st.integers(0, 3)), min_size=1, max_size=8))
+def test_a_perplexity_and_its_bounds_are_never_below_one(rows: list[tuple[float, int, int]]) -> None:
+    logps, counts, clusters = (np.array(column) for column in zip(*rows, strict=True))
+    found = reward_summary(
+        logps, logps, logps, logps, beta=0.1, chosen_token_counts=counts, clusters=clusters
+    ).perplexity
+    assert 1 <= found.low <= found.value <= found.high
 
 
 def test_a_policy_equal_to_its_reference_has_no_margin_and_half_the_accuracy() -> None:

@@ -95,10 +95,9 @@ def test_without_an_evaluation_the_tiles_are_the_last_points_of_the_training() -
 def test_each_comparison_says_its_prompts_its_seed_and_its_date() -> None:
     of_no_run = replace(JUDGED, seed=None, prompt_count=1200)
     columns, rows = evaluation_table([JUDGED, of_no_run])
-    assert columns[-3:] == ("prompts", "seed", "date")
-    assert [row[-3:] for row in rows] == [
-        ("50", "0", "2026-05-04"), ("1,200", "–", "2026-05-04"),
-    ]  # fmt: skip
+    assert columns[-4:] == ("prompts", "gate interval", "seed", "date")
+    look = "0.590 to 0.780 (look 3, judged at 0.42 %)"
+    assert [row[-4:] for row in rows] == [("50", look, "0", "2026-05-04"), ("1,200", look, "–", "2026-05-04")]
     page = policy_page(replace(BARE, evaluations=[JUDGED]))
     assert "judge: policy against policy 3, seed 0" in page and "2026-05-04" in page
 

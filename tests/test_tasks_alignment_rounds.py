@@ -113,6 +113,34 @@ def test_with_the_previous_rounds_samples_there_are_twice_the_rows(world, rounds
     assert all(row.reference_rejected_logps is not None for job in jobs for row in (*job.train, *job.held_out))
 
 
+def test_what_is_held_out_is_measured_against_the_runs_first_model_in_every_round(world, rounds):
+    settings, sessions, _ = world
+    _, first_id, second_id = rounds
+    one, two = (
+        read_job((settings.artifact_root / policy_of(sessions, id_).folder).parent) for id_ in (first_id, second_id)
+    )
+    reference = [
+        [(row.chosen, row.rejected, row.reference_chosen_logps, row.reference_rejected_logps) for row in job.held_out]
+        for job in (one, two)
+    ]
+    assert reference[0] == reference[1] and len(reference[0]) == HELD_OUT
+    assert all(row.start_chosen_logps is None for row in one.held_out), "the start is the first model"
+    assert all(row.start_chosen_logps != row.reference_chosen_logps for row in two.held_out)
+    assert [(row.prompt, row.chosen, row.reference_chosen_logps) for row in one.kl_examples] == [
+        (row.prompt, row.chosen, row.reference_chosen_logps) for row in two.kl_examples
+    ]
+    with sessions() as session:
+        curves = [policies.metric_points(session, id_) for id_ in (first_id, second_id)]
+    ends, begins = (
+        {point.name: point.value for point in points if (point.split, point.step) == ("held_out", step)}
+        for points, step in ((curves[0], max(point.step for point in curves[0])), (curves[1], 0))
+    )
+    for name in ("margin", "loss", "accuracy", "chosen_logps", "rejected_logps", "perplexity"):
+        assert begins[name] == pytest.approx(ends[name], rel=1e-4, abs=1e-4), "a round begins where the last one ended"
+    assert begins["objective"] == pytest.approx(np.log(2), abs=1e-4), "the method's own starts anew"
+    assert begins["margin"] != 0
+
+
 def test_unit_weights_are_spin_and_need_no_guide(world, rounds):
     settings, sessions, model = world
     run_id = open_ld_align_run.fn(ld_align_config(model, **SPIN))

@@ -7,12 +7,14 @@ from compared_policies import compared_world, poor
 from curation_steps import configured
 from surroundings import on_sqlite
 
-from db import policies, promotions, runs
+from db import evaluations, policies, promotions, runs
 from models.demo.corpus import reference_response
+from models.evaluation.measurements import ComparisonSummary, Measurements
+from models.intervals import share
 from tasks.config.curation import ModelConfig
 from tasks.curation.opening import open_run
 from tasks.errors import GateError
-from tasks.evaluation.promotion import promote, roll_back
+from tasks.evaluation.promotion import gate_verdict, promote, roll_back
 from tasks.named_models import chosen_model
 from tasks.reports.policy_queries import policy_lines
 
@@ -35,12 +37,54 @@ def test_the_gate_lets_in_what_is_better_by_more_than_the_noise(world):
     with pytest.raises(GateError, match=f"never compared with policy:{better}"):
         promote(other, is_forced=False, settings=world.settings)
     world.compared(other, "promoted")
-    with pytest.raises(GateError, match=r"is 0\.000, 95 % interval .* does not lie above 0\.5"):
+    with pytest.raises(GateError, match=r"is 0\.000; look 1 of 1 at it is judged at 2\.5 % .*, below 0\.5"):
         promote(other, is_forced=False, settings=world.settings)
     with world.sessions() as session:
         assert promotions.in_use(session) == better
         (row,) = promotions.history(session)
     assert row.evaluation_id is not None and not row.is_forced
+
+
+@on_sqlite
+def test_looks_are_counted_over_all_candidates_and_none_is_forgotten(world):
+    better, even = world.policy(reference_response), world.policy(poor)
+    world.says(str(world.model), poor)
+    for seed in range(4):
+        world.compared(even, annotator="rubric", rubric={"temperature": 0, "seed": seed})
+        world.compared(even, annotator="rubric", rubric={"temperature": 0, "seed": seed})
+    with pytest.raises(
+        GateError, match=r"look 4 of 4 at it is judged at 0\.25 % \(5 % over all looks\), gate interval"
+    ):
+        promote(even, is_forced=False, settings=world.settings)
+    world.compared(better)
+    reason = promote(better, is_forced=False, settings=world.settings)
+    assert "look 5 of 5 at it is judged at 0.17 % (5 % over all looks), gate interval 0.5" in reason
+    with world.sessions() as session:
+        assert promotions.history(session)[-1].reason == reason
+
+
+@on_sqlite
+def test_neither_a_later_look_nor_an_earlier_one_simply_counts_instead(world):
+    policy_id = world.policy(reference_response)
+    world.says(str(world.model), poor)
+    found = world.compared(policy_id)
+
+    def looked_at(key, wins, losses):
+        prompts = wins + losses
+        rate = share([1.0] * wins + [0.0] * losses, range(prompts))
+        summary = ComparisonSummary(0, 0, 0, rate, prompts, prompts, wins, losses, length_controlled=None, unread=0)
+        with world.sessions.begin() as session:
+            evaluation_id = evaluations.open_evaluation(
+                session, key=key, run_id=None, policy_id=policy_id, baseline_id=None, baseline_model=str(world.model),
+                settings={},
+            )  # fmt: skip
+            evaluations.finish_evaluation(session, evaluation_id, Measurements(summary))
+            return gate_verdict(session, policy_id)
+
+    open_still = looked_at("open", 6, 6)
+    assert open_still.is_passed and open_still.evaluation_id == found.id, "the first look proved it"
+    worse = looked_at("worse", 2, 38)
+    assert not worse.is_passed and "look 3 of 3" in worse.reason and worse.reason.endswith("below 0.5")
 
 
 @on_sqlite

@@ -2,7 +2,8 @@
 
 policies → runs, → snapshots (what it was trained on), → policies (what it started from); training_metrics → policies;
 prompt_uses → runs, → prompts (which ones a run trains on, which ones it holds out);
-evaluations → policies, → annotators; evaluation_pairs → responses, whose judgements are where all judgements are.
+evaluations → policies, → annotators; evaluation_pairs → responses, whose judgements are where all judgements are;
+gate_looks → evaluations.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import KEY_LENGTH, Base, utc_now
@@ -137,6 +138,27 @@ class EvaluationPair(Base):
     policy_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
     baseline_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
+
+
+class GateLook(Base):
+    """A comparison as the gate saw it: which look at its opponent it was. Natural key: opponent × number.
+
+    `opponent` is `policy:ID` or a model's name, `comparison` what was seen, `low` and `high` the gate's own interval at
+    the one-sided `level` that this look gets. Triggers refuse every change: a look that was taken stays taken.
+    """
+
+    __tablename__ = "gate_looks"
+    __table_args__ = (UniqueConstraint("opponent", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    opponent: Mapped[str] = mapped_column(Text)
+    number: Mapped[int]
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluations.id"), index=True)
+    level: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    comparison: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Promotion(Base):

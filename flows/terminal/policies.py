@@ -69,15 +69,16 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
     for line in lines:
         policy = line.policy
         figures = line.comparison
-        compared = ("", "", "", "", "") if figures is None else (
+        compared = ("", "", "", "", "", "") if figures is None else (
             figures.baseline, _interval(figures.rate), f"{figures.prompt_count:,}", _seed(figures), _date(figures),
+            "" if figures.look is None else str(figures.look.number),
         )  # fmt: skip
         status = "in use" if line.is_in_use else policy.status
         rows.append((
             str(policy.id), policy.name, policy.method, str(policy.round), status, policy.start_model,
             "" if policy.snapshot_id is None else str(policy.snapshot_id), f"{policy.created_at:%Y-%m-%d}", *compared,
         ))  # fmt: skip
-    comparison = ("against", "win rate", "prompts", "seed", "compared")
+    comparison = ("against", "win rate", "prompts", "seed", "compared", "look")
     columns = ("policy", "name", "method", "round", "status", "from", "snapshot", "created", *comparison)
     print_rows(make_console(), columns, rows, text_columns=9)
 
@@ -112,6 +113,8 @@ def _rate_line(figures: EvaluationFigures) -> str:
     )
     if figures.length_controlled is not None:
         line += f", at equal length {_interval(figures.length_controlled)}"
+    if figures.look is not None:
+        line += f", gate interval {figures.look.words}"
     return line
 
 

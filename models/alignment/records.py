@@ -43,7 +43,10 @@ class Example:
     """One example to train or to measure on. `rejected` is None for SFT on a response alone.
 
     `weight` multiplies its loss (LD-Align: s / S). The reference's summed log-probabilities are None where no
-    reference is asked for them. A response that was cut at the token limit of its sampling has no end token.
+    reference is asked for them. It is the start of the training where an example is trained on, and the model that the
+    run began with where it is only measured: the curves of all rounds of a run have one reference. What is measured
+    has the start's own log-probabilities too, where that is another model: the method's objective is relative to it.
+    A response that was cut at the token limit of its sampling has no end token.
     """
 
     prompt: Prompt
@@ -54,6 +57,8 @@ class Example:
     reference_rejected_logps: float | None = None
     is_chosen_cut: bool = False
     is_rejected_cut: bool = False
+    start_chosen_logps: float | None = None
+    start_rejected_logps: float | None = None
 
     @property
     def score_requests(self) -> list[ScoreRequest]:

@@ -126,7 +126,9 @@ class PolicyTrainer(Trainer):
     def measure_held_out(self) -> None:
         """Measure the held-out examples as the policy is now (REAL eq. 10, 11), and KL(reference ‖ policy).
 
-        All are means over prompts of each prompt's mean, as in the evaluation; perplexity is per token.
+        All are means over prompts of each prompt's mean, as in the evaluation; perplexity is per token. Margin, loss,
+        accuracy and KL are relative to the examples' reference, the model that the run began with; the method's own
+        objective to the start of this training.
         """
         with_reference = [row for row in self._held_out if row.example.reference_chosen_logps is not None]
         without = [row for row in self._held_out if row.example.reference_chosen_logps is None]
@@ -192,14 +194,14 @@ class PolicyTrainer(Trainer):
         """The batch's sums, each row times its share (B,) of its prompt; unweighted where perplexity uses them."""
         logps = self._logps(self.model_wrapped, batch)
         shares = shares.to(logps.policy_chosen.device)
-        values = self._held_out_values(logps) | {"count": torch.ones_like(shares)}
+        values = self._held_out_values(logps, self._from_start(logps, batch)) | {"count": torch.ones_like(shares)}
         sums = {name: float((shares * value).sum()) for name, value in values.items()}
         sums["chosen_tokens"] = float(logps.chosen_token_counts.sum())
         sums["chosen_nats"] = -float(logps.policy_chosen.sum())
         return sums
 
-    def _held_out_values(self, logps: PairLogps) -> dict[str, Tensor]:
-        """What can be measured of each row, (B,) each."""
+    def _held_out_values(self, logps: PairLogps, from_start: PairLogps) -> dict[str, Tensor]:
+        """What can be measured of each row, (B,) each; `from_start` has the training's start as the reference."""
         values = {"chosen_logps": logps.policy_chosen}
         if logps.policy_rejected is None:
             if logps.reference_chosen is not None:
@@ -209,7 +211,7 @@ class PolicyTrainer(Trainer):
             return values
         values["rejected_logps"] = logps.policy_rejected
         if logps.reference_chosen is not None or self._settings.method not in METHODS_WITH_REFERENCE:
-            values["objective"] = self._losses(logps, torch.ones_like(logps.policy_chosen)).losses
+            values["objective"] = self._losses(from_start, torch.ones_like(logps.policy_chosen)).losses
         if logps.reference_chosen is not None:
             margins = self._settings.reward_beta * _log_ratio_margins(logps)  # REAL eq. 10
             values |= {
@@ -229,6 +231,12 @@ class PolicyTrainer(Trainer):
             reference_chosen=batch.get("reference_chosen"),
             reference_rejected=batch.get("reference_rejected"),
         )
+
+    @staticmethod
+    def _from_start(logps: PairLogps, batch: dict[str, Tensor]) -> PairLogps:
+        if "start_chosen" not in batch or "start_rejected" not in batch:
+            return logps
+        return logps._replace(reference_chosen=batch["start_chosen"], reference_rejected=batch["start_rejected"])
 
     def _losses(self, logps: PairLogps, weights: Tensor | None) -> PairwiseLosses:
         return pairwise_losses(self._settings.method, logps, beta=self._settings.beta, weights=weights)
@@ -270,6 +278,8 @@ class PolicyTrainer(Trainer):
             "weights": [row.example.weight for row in rows],
             "reference_chosen": [row.example.reference_chosen_logps for row in rows],
             "reference_rejected": [row.example.reference_rejected_logps for row in rows],
+            "start_chosen": [row.example.start_chosen_logps for row in rows],
+            "start_rejected": [row.example.start_rejected_logps for row in rows],
         }
         return batch | {name: torch.tensor(column) for name, column in values.items() if None not in column}
 

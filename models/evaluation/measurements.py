@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 from models.intervals import Interval
 
-VERSION = 1  # also of what was stored before there was a version
+VERSION = 2
+FIRST_VERSION = 1  # also of what was stored before there was a version
+
+
+_FIRST_NAMES = {
+    "bleu_4": "corpus_bleu_4",
+    "rouge_1": "word_rouge_1",
+    "rouge_2": "word_rouge_2",
+    "rouge_l": "word_rouge_l",
+}
 
 
 class MeasurementsVersionError(ValueError):
@@ -152,12 +161,19 @@ class Divergences:
 
 
 class TextScores(NamedTuple):
-    """Overlap with reference texts, in percent (0 to 100)."""
+    """Overlap with reference texts, in percent (0 to 100), by two rules (`text_scores`).
 
-    bleu_4: float
-    rouge_1: float
-    rouge_2: float
-    rouge_l: float
+    The last four were not measured in version 1.
+    """
+
+    corpus_bleu_4: float
+    word_rouge_1: float
+    word_rouge_2: float
+    word_rouge_l: float
+    character_bleu_4: float | None = None
+    token_rouge_1: float | None = None
+    token_rouge_2: float | None = None
+    token_rouge_l: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,16 +276,18 @@ class Measurements:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Measurements:
-        """The record that `as_dict` wrote.
+        """The record that `as_dict` wrote, or that version 1 did.
 
         Raises:
             MeasurementsVersionError: If it is of another version.
         """
-        version = stored.get("version", VERSION)
-        if version != VERSION:
+        version = stored.get("version", FIRST_VERSION)
+        if version == FIRST_VERSION:
+            stored = _from_first_version(stored)
+        elif version != VERSION:
             raise MeasurementsVersionError(
-                f"expected the measurements of an evaluation in version {VERSION}, got version {version!r}; update "
-                "Antipode to the one that stored them, or to a newer one"
+                f"expected the measurements of an evaluation in version {FIRST_VERSION} or {VERSION}, got version "
+                f"{version!r}; update Antipode to the one that stored them, or to a newer one"
             )
         return cls(
             comparison=ComparisonSummary.from_dict(stored["comparison"]) if "comparison" in stored else None,
@@ -279,6 +297,17 @@ class Measurements:
             else None,
             kl=Divergences.from_dict(stored["kl"]) if "kl" in stored else None,
         )
+
+
+def _from_first_version(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """As version 2 has it: scores under their right names, no bound of a perplexity below 1, which is its least."""
+    found = dict(stored)
+    if scores := stored.get("text_scores"):
+        found["text_scores"] = {_FIRST_NAMES[name]: score for name, score in scores.items()}
+    if "perplexity_low" in (held_out := stored.get("held_out", {})):
+        low = held_out["perplexity_low"]
+        found["held_out"] = held_out | {"perplexity_low": None if low is None else max(1.0, low)}
+    return found
 
 
 def _interval(stored: Mapping[str, float | None], name: str) -> Interval:

@@ -24,7 +24,9 @@ def reward_summary(
     All arrays are (n,): log-probabilities summed over the response's tokens in nats, counts of those tokens,
     clusters the prompts. Margin, loss and accuracy are means over prompts, as the trainer's held-out points are.
     Accuracy is the share of margins above 0; a margin within `ROUNDING` counts a half, so a policy equal to its
-    reference has 50 %. Perplexity is exp(−Σ log-probabilities / Σ tokens) of the policy alone.
+    reference has 50 %. Perplexity is exp(−Σ log-probabilities / Σ tokens) of the policy alone: every TOKEN counts the
+    same in it. Its interval is that of the nats per token, cut at 0 (no probability is above 1), so it is built on the
+    log scale and begins at 1 at the least.
 
     Raises:
         ValueError: if there are no values, they are not finite, or the lengths differ.
@@ -36,7 +38,7 @@ def reward_summary(
     margins = beta * chosen_ratios - beta * rejected_ratios
     nats_per_token = ratio(-chosen, checked(chosen_token_counts, clusters)[0], groups, confidence=CONFIDENCE)
     with np.errstate(over="ignore"):  # an upper bound over e^709 is infinite
-        perplexity = Interval(*(float(np.exp(nats)) for nats in nats_per_token))
+        perplexity = Interval(*(float(np.exp(max(0.0, nats))) for nats in nats_per_token))
     return RewardSummary(
         margin=prompt_mean(margins, groups),
         loss=prompt_mean(np.logaddexp(0.0, -margins), groups),

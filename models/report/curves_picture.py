@@ -24,12 +24,12 @@ NO_CURVES = "No metric was measured along training yet."
 CURVES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     (
         "Margin of rewards, nats (REAL eq. 10)",
-        (("train", "margin", "train", "train"), ("held_out", "margin", "held-out", "held out")),
+        (("train", "margin", "train", "train, own reward"), ("held_out", "margin", "held-out", "held out")),
     ),
     ("Loss, nats (REAL eq. 11)", (("held_out", "loss", "held-out", "held out"),)),
     (
         "Reward accuracy: share with margin > 0",
-        (("train", "accuracy", "train", "train"), ("held_out", "accuracy", "held-out", "held out")),
+        (("train", "accuracy", "train", "train, own reward"), ("held_out", "accuracy", "held-out", "held out")),
     ),
     (
         "The method’s own objective",

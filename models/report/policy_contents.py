@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from models.alignment.records import MetricPoint
+from models.evaluation.gate import Look
 from models.evaluation.measurements import Divergences, Drift, RewardSummary
 from models.report.contents import NextStep
 
@@ -31,6 +32,7 @@ class EvaluationFigures:
         length_controlled: the win rate with the responses' lengths held equal, None where it was not measured.
         seed: that the responses were sampled with, None where it is not known.
         compared_at: when the comparison was finished.
+        look: which look of the gate at the baseline it is, with the gate's own interval of the win rate.
     """
 
     annotator: str
@@ -43,6 +45,7 @@ class EvaluationFigures:
     prompt_count: int
     seed: int | None
     compared_at: datetime
+    look: Look | None
 
 
 @dataclass(frozen=True, slots=True)

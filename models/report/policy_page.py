@@ -113,7 +113,7 @@ def facts(contents: PolicyContents) -> tuple[tuple[str, str], ...]:
 def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
     """One row an evaluation."""
     rates = ("win rate (95 %)", "length-controlled (95 %)")
-    columns = ("annotator", "against", "win", "tie", "lose", *rates, "prompts", "seed", "date")
+    columns = ("annotator", "against", "win", "tie", "lose", *rates, "prompts", "gate interval", "seed", "date")
     rows = tuple(
         (
             evaluation.annotator,
@@ -122,6 +122,7 @@ def evaluation_table(evaluations: Sequence[EvaluationFigures]) -> Table:
             rate_words(evaluation.rate),
             rate_words(evaluation.length_controlled) if evaluation.length_controlled else "–",
             f"{evaluation.prompt_count:,}",
+            "–" if evaluation.look is None else evaluation.look.words,
             "–" if evaluation.seed is None else str(evaluation.seed),
             f"{evaluation.compared_at:%Y-%m-%d}",
         )

@@ -158,7 +158,7 @@ class _Estimator:
         return look_up_model(self._sessions, policy_name(policy_id), self._config.model, self._settings)
 
     def _samples(self, prompts: Sequence[StoredPrompt]) -> Figure:
-        """Responses of start and policy for the comparison, of the start for KL; in rounds of each policy."""
+        """Responses of start and policy for the comparison, of the start for KL."""
         config = self._config
         generate = config.evaluate.generate()
         if isinstance(config, LdAlignConfig):

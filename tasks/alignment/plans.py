@@ -19,11 +19,16 @@ SFT_ROUND = 0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One training. The start model is the reference too; `kl_samples` are its samples."""
+    """One training. The start model is the reference too.
+
+    `first`: the model that the run began with, which what is held out is measured against; `kl_samples` are its
+    samples.
+    """
 
     method: Method
     round: int
     start: NamedModel
+    first: NamedModel
     settings: TrainingSettings
     optimize: OptimizeConfig
     train: Sequence[Example]
@@ -46,6 +51,7 @@ def fine_tuning_plan(config: AlignmentSection, base: NamedModel, data: Alignment
         method="sft",
         round=SFT_ROUND,
         start=base,
+        first=base,
         settings=training_settings(config, optimize, "sft", beta=0.0, learning_rate=config.sft.learning_rate),
         optimize=optimize,
         train=_golden(data.parts.train),
@@ -72,6 +78,7 @@ def preference_plan(
         method=method,
         round=1,
         start=start,
+        first=start,
         settings=settings,
         optimize=optimize,
         train=[preference_example(row) for row in parts.train],

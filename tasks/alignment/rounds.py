@@ -49,9 +49,7 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
             }
         if stored_pairs == {(golden.response_id, sample.response_id) for golden, sample in pairs}:
             return
-        with run.sessions() as session:
-            first_id = last_id if round_number == 1 or last_id is None else start_of(session, last_id)
-        distances = _distances(run, pairs, run.model(first_id))
+        distances = _distances(run, pairs, _first(run, round_number, last_id))
         weights = np.ones(len(pairs)) if run.config.rounds.weights == "unit" else distance_weights(distances)
         measured = zip(distances.tolist(), weights.tolist(), strict=True)
         rows = [
@@ -77,11 +75,12 @@ def _plan(
     examples = _examples(run, round_number, start)
     if rounds.has_previous and round_number > 1:
         examples = _examples(run, round_number - 1, run.model(before_last_id)) + examples
-    baseline = comparison_samples(run, start)
+    first = _first(run, round_number, last_id)
     return Plan(
         method=config.method,
         round=round_number,
         start=start,
+        first=first,
         settings=training_settings(
             config,
             rounds,
@@ -91,9 +90,17 @@ def _plan(
         ),
         optimize=rounds,
         train=examples,
-        held_out=[example for _, example in run.data.held_out_examples(baseline)],
-        kl_samples=own_samples(run, start),
+        held_out=[example for _, example in run.data.held_out_examples(comparison_samples(run, first))],
+        kl_samples=own_samples(run, first),
     )
+
+
+def _first(run: AlignmentAtWork[LdAlignConfig], round_number: int, last_id: int | None) -> NamedModel:
+    """The model that the run's first round began with."""
+    if round_number == 1 or last_id is None:
+        return run.model(last_id)
+    with run.sessions() as session:
+        return run.model(start_of(session, last_id))
 
 
 def of_round(values: Sequence[float], round_number: int) -> float:

@@ -38,6 +38,7 @@ from tasks.alignment.training_settings import reference_dtype
 from tasks.database import patiently
 from tasks.devices import device, keep_device
 from tasks.errors import WeightsMissingError
+from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import code_version
@@ -47,6 +48,7 @@ FOLDER_DIGITS = 16
 WAIT_S = 2.0
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
 
+Logps = Mapping[ScoreRequest, ResponseLogps]
 Trained = tuple[TrainingResult, tuple[UnfitExample, ...]]
 
 
@@ -180,44 +182,64 @@ def _open_policy(session: Session, run_id: int, plan: Plan) -> policies.PolicyRe
 def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
     """The trainer's input. The reference's log-probabilities are computed before and come with the examples.
 
-    The held-out examples have them whatever the method is, so that margins can be compared (REAL eq. 10).
+    The held-out examples have those of the model that the run began with, whatever method and round are, so that
+    margins can be compared (REAL eq. 10).
     """
     train = plan.train if plan.method in METHODS_WITH_REFERENCE else ()
     measured = plan.held_out if plan.round != SFT_ROUND else ()
     kl_requests = [sample_request(sample) for sample in plan.kl_samples]
-    requests = [request for example in (*train, *measured) for request in example.score_requests]
-    logps = response_logps(
-        run,
-        plan.start,
-        dict.fromkeys([*requests, *kl_requests]),
-        dtype=reference_dtype(plan.optimize),
-        max_length=plan.settings.max_length,
-    )
+    is_first = plan.first.fingerprint == plan.start.fingerprint
+
+    def logps_under(model: NamedModel, *lists: Sequence[ScoreRequest]) -> Logps:
+        requests = dict.fromkeys(request for requests in lists for request in requests)
+        dtype, max_length = reference_dtype(plan.optimize), plan.settings.max_length
+        return response_logps(run, model, requests, dtype=dtype, max_length=max_length)
+
+    trained_requests, measured_requests = _requests(train), _requests(measured)
+    by_first = logps_under(plan.first, measured_requests, kl_requests, trained_requests if is_first else ())
+    by_start = by_first if is_first else logps_under(plan.start, trained_requests, measured_requests)
     return TrainingJob(
         folder=run.settings.artifact_root / "policies" / key[:FOLDER_DIGITS],
         model=plan.start.location,
         revision=plan.start.revision,
         settings=plan.settings,
-        train=tuple(_with_reference(example, logps) for example in plan.train),
-        held_out=tuple(_with_reference(example, logps) for example in plan.held_out),
+        train=tuple(_with_reference(example, by_start) for example in plan.train),
+        held_out=tuple(
+            _with_reference(example, by_first, start=None if is_first else by_start) for example in plan.held_out
+        ),
         kl_examples=tuple(
             Example(
                 request.prompt,
                 request.text,
-                reference_chosen_logps=logps[request].logps,
+                reference_chosen_logps=by_first[request].logps,
                 is_chosen_cut=request.is_cut,
             )
             for request in kl_requests
-            if request in logps
+            if request in by_first
         ),
         accelerate_config=plan.optimize.accelerate_config,
     )
 
 
-def _with_reference(example: Example, logps: Mapping[ScoreRequest, ResponseLogps]) -> Example:
-    scored = [logps.get(request) for request in example.score_requests]
-    chosen, rejected = [None if found is None else found.logps for found in scored] + [None] * (2 - len(scored))
-    return replace(example, reference_chosen_logps=chosen, reference_rejected_logps=rejected)
+def _requests(examples: Sequence[Example]) -> list[ScoreRequest]:
+    return [request for example in examples for request in example.score_requests]
+
+
+def _with_reference(example: Example, reference: Logps, *, start: Logps | None = None) -> Example:
+    """The example with its sums under its reference, and under the training's start where that is another model."""
+
+    def sums_of(logps: Logps | None) -> list[float | None]:
+        scored = [None if logps is None else logps.get(request) for request in example.score_requests]
+        return [None if found is None else found.logps for found in scored] + [None] * (2 - len(scored))
+
+    (chosen, rejected), (start_chosen, start_rejected) = sums_of(reference), sums_of(start)
+    return replace(
+        example,
+        reference_chosen_logps=chosen,
+        reference_rejected_logps=rejected,
+        start_chosen_logps=start_chosen,
+        start_rejected_logps=start_rejected,
+    )
 
 
 def _say_left_out(unfit: Sequence[UnfitExample], total: int) -> None:

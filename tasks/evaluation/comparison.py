@@ -13,6 +13,7 @@ from db import evaluations, policies
 from db.labels import judgements
 from db.policies import start_of
 from db.samples import Sample
+from models.evaluation.gate import EVEN
 from models.evaluation.measurements import ComparisonSummary, HeldOut, Measurements
 from models.evaluation.win_rates import Comparison, length_controlled_win_rate, merged_score, win_rate
 from models.labelling.records import PairKey, ShownVerdict, Verdict
@@ -23,7 +24,6 @@ from tasks.config.curation import ModelConfig
 from tasks.devices import keep_device
 from tasks.errors import BudgetUsedUpError
 from tasks.evaluation.measures import divergences, drift_of, held_out_rewards, scores_of_texts
-from tasks.evaluation.promotion import EVEN
 from tasks.labels.labellers import annotator_identity
 from tasks.labels.labelling import judge_with
 from tasks.named_models import NamedModel, chosen_model, find_model

@@ -14,10 +14,10 @@ from tasks.run_kinds import load_alignment
 
 
 @task(name="gate", task_run_name="gate of policy {policy_id}", cache_policy=NO_CACHE)
-def pass_gate(run_id: int, policy_id: int, start_id: int | None, evaluation_id: int) -> None:
+def pass_gate(run_id: int, policy_id: int, start_id: int | None) -> None:
     """Compare the policy with the one in use, and promote it if it is better and the configuration says so.
 
-    `evaluation_id`: the comparison with its start, which counts where none is in use. What a person rolled back is not
+    Where none is in use, the comparison with its start counts, which the run has made. What a person rolled back is not
     promoted by the same run once more.
     """
     with alignment_at_work(run_id, load_alignment) as run:
@@ -26,10 +26,10 @@ def pass_gate(run_id: int, policy_id: int, start_id: int | None, evaluation_id: 
         with run.sessions() as session:
             used = promotions.in_use(session)
         if used is not None and used not in {policy_id, start_id}:
-            evaluation_id, _ = compare(run, policy_id, run.model(used))
+            compare(run, policy_id, run.model(used))
         with run.sessions.begin() as session:
             promotions.take_turn_of_promotions(session)
-            verdict = gate_verdict(session, policy_id, evaluation_id)
+            verdict = gate_verdict(session, policy_id)
             if promotions.was_rolled_back(session, policy_id):
                 verdict = GateVerdict(False, f"it was rolled back; antipode promote {policy_id} puts it into use again")
             if verdict.is_passed:

@@ -1,20 +1,22 @@
-"""Which policy is in use. Another replaces it only if it beats it by more than the noise. Knows no Prefect."""
+"""Which policy is in use. Another replaces it only if it beats it by more than the noise. Knows no Prefect.
+
+However often the gate is asked about an opponent, and about however many policies, the chance of ever letting in one
+that is no better is at most 5 %: `models.evaluation.gate`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db import evaluations, policies, promotions
+from db import evaluations, gate_looks, policies, promotions
 from db.engine import Session
-from db.evaluations import EvaluationRecord
-from models.evaluation.measurements import ComparisonSummary
+from models.evaluation.gate import ALPHA, EVEN, level_of, level_words
 from models.report.contents import NextStep
 from tasks.database import open_database
 from tasks.errors import GateError
 from tasks.evaluation.held_out import seen_in_comparison
 from tasks.settings import Settings
 
-EVEN = 0.5
 ARGUMENTS = {
     "judge": " --evaluate.judge.base_url URL --evaluate.judge.model NAME",
     "reward_model": " --evaluate.reward_model.name NAME",
@@ -74,42 +76,49 @@ def roll_back(settings: Settings) -> tuple[int, int | None]:
         return promotions.roll_back(session)
 
 
-def gate_verdict(session: Session, policy_id: int, evaluation_id: int | None = None) -> GateVerdict:
+def gate_verdict(session: Session, policy_id: int) -> GateVerdict:
     """Whether a policy beats its opponent by more than the noise.
 
     The opponent is the policy in use; while none is, the model that the policy's run began with. It is beaten if the
-    95 % interval of the win rate lies above one half, in the evaluation named, else in the newest one.
+    gate's interval of one of the looks at it (`gate_looks`) lies above one half, and that of none below.
     """
     used = promotions.in_use(session)
     if used == policy_id:
         return GateVerdict(False, f"it is in use ({promotions.history(session)[-1].reason})")
     opponent = policies.start_of(session, policy_id) if used is None else used
     name = policies.first_round(session, policy_id).start_model if opponent is None else f"policy:{opponent}"
-    if evaluation_id is None:
-        evaluation = evaluations.latest_comparison(session, policy_id, against=opponent, model=name)
-    else:
-        evaluation = evaluations.get_evaluation(session, evaluation_id)
     command = f"antipode evaluate {policy_id} --against {'start' if used is None else name} --evaluate.annotator"
-    if evaluation is None or evaluation.baseline != name or evaluation.comparison is None:
+    taken = gate_looks.looks_at(session, name)
+    own = [one for one in taken if one.policy_id == policy_id]
+    if not own:
         step = NextStep("a comparison decides", f"{command} judge{ARGUMENTS['judge']}")
         return GateVerdict(False, f"it was never compared with {name}", next_step=step)
-    if seen := seen_in_comparison(session, evaluation):
+    seen = {
+        one.evaluation_id: seen_in_comparison(session, evaluations.get_evaluation(session, one.evaluation_id))
+        for one in own
+    }
+    fair = [one for one in own if not seen[one.evaluation_id]]
+    if not fair:
         step = NextStep("a comparison without them decides", f"{command} judge{ARGUMENTS['judge']}")
-        reason = f"{seen:,} of the prompts of its comparison with {name} were trained on by one of the two"
-        return GateVerdict(False, reason, evaluation.id, step)
-    return _verdict_of(evaluation, evaluation.comparison, command)
-
-
-def _verdict_of(evaluation: EvaluationRecord, comparison: ComparisonSummary, command: str) -> GateVerdict:
-    """What the comparison of an evaluation decides; `command` compares, all but its annotator given."""
-    value, low, high = comparison.rate
-    rate = f"its win rate against {evaluation.baseline} is {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
-    if low > EVEN:
-        return GateVerdict(True, f"{rate}, above {EVEN}", evaluation.id)
-    if high < EVEN:
+        newest = own[-1].evaluation_id
+        reason = f"{seen[newest]:,} of the prompts of its comparison with {name} were trained on by one of the two"
+        return GateVerdict(False, reason, newest, step)
+    worse, better = [one for one in fair if one.look.is_worse], [one for one in fair if one.look.is_better]
+    shown = (worse or better or fair)[-1]
+    look = shown.look
+    reason = (
+        f"its win rate against {name} is {shown.comparison.rate.value:.3f}; look {look.number} of {len(taken)} at it "
+        f"is judged at {level_words(look.level)} ({level_words(ALPHA)} over all looks), gate interval "
+        f"{look.low:.3f} to {look.high:.3f}"
+    )
+    if worse:
         step = NextStep("it is worse, and more prompts would say the same; train another", "antipode align --help")
-    else:
-        annotator = evaluation.annotator_kind or "people"
-        who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
-        step = NextStep("more prompts would decide", f"{command} {who} --evaluate.source.name SOURCE")
-    return GateVerdict(False, f"{rate}, which does not lie above {EVEN}", evaluation.id, step)
+        return GateVerdict(False, f"{reason}, below {EVEN}", shown.evaluation_id, step)
+    if better:
+        return GateVerdict(True, f"{reason}, above {EVEN}", shown.evaluation_id)
+    annotator = evaluations.get_evaluation(session, shown.evaluation_id).annotator_kind or "people"
+    who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
+    number = len(taken) + 1
+    purpose = f"more prompts would decide, in look {number}, judged at {level_words(level_of(number))}"
+    step = NextStep(purpose, f"{command} {who} --evaluate.source.name SOURCE")
+    return GateVerdict(False, f"{reason}, which does not lie above {EVEN}", shown.evaluation_id, step)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from db import evaluations, latent_distances, policies, promotions
+from db import evaluations, gate_looks, latent_distances, policies, promotions
 from db.engine import Session
 from db.evaluations import EvaluationRecord
 from db.labels import judgements, snapshots
@@ -30,7 +30,16 @@ from tasks.evaluation.promotion import gate_verdict
 from tasks.settings import Settings
 
 EXAMPLES = 6
-TEXT_SCORE_NAMES = {"bleu_4": "BLEU-4", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
+TEXT_SCORE_NAMES = {
+    "corpus_bleu_4": "corpus BLEU-4 (sacreBLEU 13a)",
+    "word_rouge_1": "ROUGE-1, words (rouge-score)",
+    "word_rouge_2": "ROUGE-2, words (rouge-score)",
+    "word_rouge_l": "ROUGE-L, words (rouge-score)",
+    "character_bleu_4": "character BLEU-4, mean of sentences (LLaMA-Factory, ASFT)",
+    "token_rouge_1": "ROUGE-1, distinct tokens (LLaMA-Factory, ASFT)",
+    "token_rouge_2": "ROUGE-2, distinct tokens (LLaMA-Factory, ASFT)",
+    "token_rouge_l": "ROUGE-L, tokens (LLaMA-Factory, ASFT)",
+}
 MEGABYTE = 1e6
 SHOWN_SETTINGS = ("beta", "learning_rate", "epochs", "batch_size", "max_length", "optimizer", "dtype", "seed", "lora")
 
@@ -59,7 +68,7 @@ def policy_lines(settings: Settings) -> list[PolicyLine]:
         lines = []
         for policy in policies.list_policies(session):
             newest = evaluations.latest_comparison(session, policy.id)
-            lines.append(PolicyLine(policy, policy.id == used, None if newest is None else _figures(newest)))
+            lines.append(PolicyLine(policy, policy.id == used, None if newest is None else _figures(session, newest)))
         return lines
 
 
@@ -92,8 +101,10 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             held_out=held_out.rewards,
             measured_on=held_out_words(session, policy),
             metrics=_numbers(policy.metrics or {}) if held_out.rewards is None else {},
-            evaluations=[_figures(evaluation) for evaluation in compared],
-            text_scores=[TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items()],
+            evaluations=[_figures(session, evaluation) for evaluation in compared],
+            text_scores=[
+                TextScore(TEXT_SCORE_NAMES[name], score) for name, score in texts.items() if score is not None
+            ],
             kl=measured.kl,
             drift=measured.drift or {},
             latent_distances={number: [row.distance for row in rows] for number, rows in rounds.items() if rows},
@@ -112,11 +123,11 @@ def evaluation_end(evaluation_id: int, settings: Settings) -> EvaluationEnd:
     """An evaluation, its figures and the gate's verdict on its policy."""
     with open_database(settings) as sessions, sessions() as session:
         evaluation = evaluations.get_evaluation(session, evaluation_id)
-        figures = None if evaluation.comparison is None else _figures(evaluation)
+        figures = None if evaluation.comparison is None else _figures(session, evaluation)
         return EvaluationEnd(evaluation, figures, _gate(session, evaluation.policy_id))
 
 
-def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
+def _figures(session: Session, evaluation: EvaluationRecord) -> EvaluationFigures:
     comparison = evaluation.comparison
     assert comparison is not None and evaluation.finished_at is not None
     controlled = comparison.length_controlled
@@ -131,6 +142,7 @@ def _figures(evaluation: EvaluationRecord) -> EvaluationFigures:
         prompt_count=comparison.prompt_count,
         seed=evaluation.seed,
         compared_at=evaluation.finished_at,
+        look=gate_looks.newest_look(session, evaluation.id),
     )
 
 

@@ -16,7 +16,8 @@ from db import evaluations, latent_distances, logps, policies, promotions, promp
 from db.labels import judgements, labelling, replies, sign_ins
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
-from models.evaluation.measurements import Measurements
+from models.evaluation.measurements import ComparisonSummary, Measurements
+from models.intervals import Interval
 from models.judging.replies import StoredReply
 from models.number_format import NumberFormat
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Message, Prompt
@@ -94,6 +95,9 @@ def _labelled(sessions, run_id):
     take(sessions, queue, anna)
 
 
+COMPARED = ComparisonSummary(1.0, 0.0, 0.0, Interval(1.0, 0.5, 1.0), 1, 1, 1, 0, length_controlled=None, unread=0)
+
+
 def _trained(sessions, run_id):
     aligned = open_align_run(sessions)
     start = open_policy(sessions, aligned, "a", snapshot_id=1)
@@ -118,7 +122,7 @@ def _trained(sessions, run_id):
                 session, key=f"{number:064}", policy_id=better.id, run_id=aligned, settings={}, **values
             )
             evaluations.add_evaluation_pairs(session, evaluation_id, [(prompt_id, first, second)])
-            evaluations.finish_evaluation(session, evaluation_id, Measurements())
+            evaluations.finish_evaluation(session, evaluation_id, Measurements(COMPARED))
         promotions.promote(session, start.id, evaluation_id=None, is_forced=True, reason="first")
         promotions.promote(session, better.id, evaluation_id=1, is_forced=False, reason="better")
         promotions.roll_back(session)

@@ -8,13 +8,14 @@ import numpy as np
 
 from models.alignment.records import MetricPoint, MetricSplit
 from models.evaluation.drift import embedding_drift
+from models.evaluation.gate import Look
 from models.evaluation.kl import kl
 from models.evaluation.measurements import Divergences, Drift
 from models.report.policy_contents import EvaluationFigures, Rate
 
 JUDGED = EvaluationFigures(
     "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 0,
-    datetime(2026, 5, 4, tzinfo=UTC),
+    datetime(2026, 5, 4, tzinfo=UTC), Look(3, 0.05 / 12, 0.59, 0.78),
 )  # fmt: skip
 
 
