@@ -159,7 +159,7 @@ def test_the_page_shows_labels_only_when_there_are_judgements() -> None:
         assert expected in text
     for expected in ("7.2 s", "judge-7b and Ada 305 77 % 72–81 % 0.55 0.45 to 0.65 0.60", "0.971", "both bad"):
         assert expected in text
-    for expected in ("318 71 % 66–76 % 0.00 −0.10 to 0.09 –", "0.57 0.50 to 0.64", "83 % 78–88 %"):
+    for expected in ("318 71 % 66–76 % 0.00 −0.10 to 0.09 –", "a pair; ordinal 0.57 (0.50 to 0.64)", "83 % 78–88 %"):
         assert expected in text
 
 

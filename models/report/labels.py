@@ -109,29 +109,27 @@ def alpha_meaning(quality: LabelQuality) -> str:
 
 
 def warnings(quality: LabelQuality) -> list[str]:
-    """A sentence for each annotator who is worse than chance, and for each two who contradict each other.
+    """A sentence for each annotator who is worse than chance, and for each two others who contradict each other.
 
     Only where the 95 % interval excludes chance: an accuracy of one half, a κ of 0.
     """
+    worse_ids = {row.annotator.id for row in quality.annotators if _is_worse_than_chance(row)}
     worse = [
         f"{row.annotator.name} takes the worse response more often than the better one (accuracy "
         f"{_with_interval(row.accuracy)}): its sides may be exchanged, or it was asked another question. The rule "
         "weighted reads its votes the other way round; --annotators leaves it out of an export."
         for row in quality.annotators
-        if is_worse_than_chance(row)
+        if row.annotator.id in worse_ids
     ]
     contradicting = [
         f"{couple.first.name} and {couple.second.name} contradict each other more often than chance would (κ "
         f"{coefficient(couple.kappa)})."
         for couple in quality.agreements
-        if couple.kappa.value is not None and couple.kappa.high < 0
+        if couple.kappa.value is not None
+        and couple.kappa.high < 0
+        and worse_ids.isdisjoint({couple.first.id, couple.second.id})
     ]
     return worse + contradicting
-
-
-def is_worse_than_chance(row: AnnotatorQuality) -> bool:
-    """Whether the annotator's accuracy lies below one half with its whole interval."""
-    return row.accuracy.value is not None and row.accuracy.high < 0.5
 
 
 def has_agreement(quality: LabelQuality) -> bool:
@@ -239,6 +237,10 @@ def escaped(text: str) -> str:
     """Text on one line as Markdown that shows it letter by letter, in a table's cell too."""
     line = " ".join(text.split())
     return _MARKUP.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), line)
+
+
+def _is_worse_than_chance(row: AnnotatorQuality) -> bool:
+    return row.accuracy.value is not None and row.accuracy.high < 0.5
 
 
 def _group_row(by: str, group: GroupAgreement) -> tuple[str, ...]:
