@@ -21,6 +21,7 @@ from models.quality.quality import (
     Annotator,
     AnnotatorAgreement,
     AnnotatorQuality,
+    Coefficient,
     GroupAgreement,
     LabelQuality,
     Share,
@@ -28,18 +29,34 @@ from models.quality.quality import (
 )
 from models.report import labels_markdown, labels_svg, render_report, write_report
 from models.report.agreement_picture import BOTTOM, LEFT, RIGHT, TOP, draw_panels
-from models.report.labels import NO_AGREEMENT, alpha_meaning, escaped, interval, lean, number, percent, trend
+from models.report.labels import (
+    NO_AGREEMENT,
+    alpha_meaning,
+    coefficient,
+    escaped,
+    interval,
+    lean,
+    number,
+    percent,
+    trend,
+    warnings,
+)
 
 NOTHING = Share(None, 0.0, 1.0, 0)
+KNOWN = Share(0.83, 0.78, 0.88, 300)
 JUDGE = Annotator(1, "judge-7b", "judge", True)
 ADA = Annotator(2, "Ada", "person", False)
 REWARD = Annotator(3, "reward-model", "reward_model", False)
 NOT_IN_XML = re.compile(r"[^\n\x20-\ud7ff]")
-EMPTY = LabelQuality(0, 0, 0, None, (), (), (), (), ())
+UNDEFINED = Coefficient(None, -1.0, 1.0)
+EMPTY = LabelQuality(0, 0, 0, UNDEFINED, UNDEFINED, (), (), (), (), ())
 
 
 def group(name: str, share: Share, low: float | None = None, high: float | None = None) -> GroupAgreement:
-    return GroupAgreement(name, low, high, share.count, share, None if share.value is None else 0.41)
+    alphas = (
+        [Coefficient(0.41, 0.3, 0.52), Coefficient(0.45, 0.35, 0.55)] if share.value is not None else [UNDEFINED] * 2
+    )
+    return GroupAgreement(name, low, high, share.count, share, *alphas)
 
 
 def bins(*shares: Share) -> tuple[GroupAgreement, ...]:
@@ -50,10 +67,16 @@ def bins(*shares: Share) -> tuple[GroupAgreement, ...]:
     )
 
 
-def annotator_row(annotator: Annotator, left: Share, longer: Share, flips: Share = NOTHING) -> AnnotatorQuality:
+def annotator_row(
+    annotator: Annotator,
+    left: Share,
+    longer: Share,
+    flips: Share = NOTHING,
+    accuracy: Share = KNOWN,
+) -> AnnotatorQuality:
     seconds = 7.25 if annotator.kind == "person" else None
     agreement = Share(0.74, 0.69, 0.79, 310)
-    return AnnotatorQuality(annotator, 640, 311, 12, 3, 2, 6, agreement, left, longer, flips, 0.83, seconds)
+    return AnnotatorQuality(annotator, 640, 311, 12, 3, 2, 6, agreement, left, longer, flips, accuracy, seconds)
 
 
 def quality(prompt: str = "How do I look after a fern?", name: str = "judge-7b") -> LabelQuality:
@@ -62,7 +85,8 @@ def quality(prompt: str = "How do I look after a fern?", name: str = "judge-7b")
         pair_count=1200,
         labelled_count=318,
         judgement_count=958,
-        alpha=0.534,
+        alpha=Coefficient(0.534, 0.46, 0.61),
+        ordinal_alpha=Coefficient(0.572, 0.5, 0.64),
         by_strategy=(
             group("hard", Share(0.58, 0.50, 0.66, 150)),
             group("centroid", Share(0.79, 0.72, 0.85, 160)),
@@ -84,8 +108,12 @@ def quality(prompt: str = "How do I look after a fern?", name: str = "judge-7b")
             annotator_row(REWARD, NOTHING, Share(0.35, 0.3, 0.41, 290)),
         ),
         agreements=(
-            AnnotatorAgreement(judge, ADA, 305, Share(0.77, 0.72, 0.81, 305), 0.55),
-            AnnotatorAgreement(judge, REWARD, 318, Share(0.71, 0.66, 0.76, 318), -0.004),
+            AnnotatorAgreement(
+                judge, ADA, 305, Share(0.77, 0.72, 0.81, 305), Coefficient(0.55, 0.45, 0.65), Coefficient(0.6, 0.5, 0.7)
+            ),
+            AnnotatorAgreement(
+                judge, REWARD, 318, Share(0.71, 0.66, 0.76, 318), Coefficient(-0.004, -0.1, 0.09), UNDEFINED
+            ),
         ),
         suspects=(
             Suspect(PairKey(41, 52), prompt, "annotators disagree", 2.0, ((name, "first"), ("Ada", "second")), 0.9712),
@@ -99,8 +127,16 @@ def quality(prompt: str = "How do I look after a fern?", name: str = "judge-7b")
 def one_annotator() -> LabelQuality:
     rows = (annotator_row(ADA, Share(0.5, 0.2, 0.8, 6), NOTHING),)
     groups = (group("easy", NOTHING),)
-    return replace(quality(), alpha=None, by_strategy=groups, by_similarity=bins(NOTHING), annotators=rows,
-                   agreements=(), suspects=())  # fmt: skip
+    return replace(
+        quality(),
+        alpha=UNDEFINED,
+        ordinal_alpha=UNDEFINED,
+        by_strategy=groups,
+        by_similarity=bins(NOTHING),
+        annotators=rows,
+        agreements=(),
+        suspects=(),
+    )
 
 
 def page(labels: LabelQuality | None) -> str:
@@ -115,9 +151,15 @@ def test_the_page_shows_labels_only_when_there_are_judgements() -> None:
     assert page(None) == page(EMPTY) == page(replace(quality(), judgement_count=0))
     assert "Krippendorff" not in page(None)
     text = shown_text(page(quality()))
-    for expected in ("318 of 1,200, 26.5 %", "958 3.0 a labelled pair", "0.53 too low to rely on one label a pair"):
+    for expected in (
+        "318 of 1,200, 26.5 %",
+        "958 3.0 a labelled pair",
+        "0.53 0.46 to 0.61, too low to rely on one label",
+    ):
         assert expected in text
-    for expected in ("7.2 s", "judge-7b and Ada 305 77 % 72–81 % 0.55", "318 71 % 66–76 % 0.00", "0.971", "both bad"):
+    for expected in ("7.2 s", "judge-7b and Ada 305 77 % 72–81 % 0.55 0.45 to 0.65 0.60", "0.971", "both bad"):
+        assert expected in text
+    for expected in ("318 71 % 66–76 % 0.00 −0.10 to 0.09 –", "a pair; ordinal 0.57 (0.50 to 0.64)", "83 % 78–88 %"):
         assert expected in text
 
 
@@ -154,13 +196,13 @@ def test_the_question_is_answered_only_where_the_intervals_are_apart() -> None:
      (0.0, "no better"), (-0.3, "no better"), (None, "all votes are the same")],
 )  # fmt: skip
 def test_alpha_comes_with_what_it_means(alpha: float | None, meaning: str) -> None:
-    assert meaning in alpha_meaning(replace(quality(), alpha=alpha))
+    assert meaning in alpha_meaning(replace(quality(), alpha=Coefficient(alpha, -1.0, 1.0)))
     assert "two annotators" in alpha_meaning(one_annotator())
 
 
 def test_a_picture_worked_by_hand() -> None:
     shares = Share(1.0, 0.75, 1.0, 4), NOTHING
-    strategies, similarity = draw_panels(
+    strategies, similarity, alphas, ordinal = draw_panels(
         replace(
             EMPTY, by_strategy=(group("imported", shares[1]), group("easy", shares[0])), by_similarity=bins(*shares)
         )
@@ -172,7 +214,25 @@ def test_a_picture_worked_by_hand() -> None:
     assert (easy.mark, easy.value, easy.count, easy.words) == ("easy", "100 %", "4", ("easy",))
     assert (imported.mark, imported.value, imported.y, imported.words) == ("", "–", None, ("imported",))
     assert [each.words for each in similarity.estimates] == [("0.00–", "0.50"), ("0.50–", "1.00")]
+    assert [each.title for each in (alphas, ordinal)] == ["Krippendorff’s α, nominal", "Krippendorff’s α, ordinal"]
+    assert alphas.ticks[0] == ("0", BOTTOM) and alphas.ticks[-1] == ("1", TOP)
+    everyone, easy, imported = alphas.estimates
+    assert (everyone.y, everyone.words, imported.y) == (None, ("all",), None)
+    assert (easy.value, easy.title) == ("0.41", "easy: 0.41 (0.30 to 0.52), 4 pairs")
+    assert (easy.y, easy.top) == (149.8, 130.5), "0.41 and 0.52 of the way from 222 to 46, to a tenth"
     assert draw_panels(one_annotator()) == ()
+    below = replace(EMPTY, alpha=Coefficient(-0.2, -0.6, 0.2))
+    assert [label for label, _ in draw_panels(below)[0].ticks] == [
+        "−1",
+        "−0.75",
+        "−0.5",
+        "−0.25",
+        "0",
+        "0.25",
+        "0.5",
+        "0.75",
+        "1",
+    ]
     (below,) = draw_panels(replace(EMPTY, by_similarity=(group("-0.20 to -0.05", shares[0], -0.2, -0.05),)))
     assert below.estimates[0].words == ("−0.20–", "−0.05")
 
@@ -180,7 +240,7 @@ def test_a_picture_worked_by_hand() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40))
 def test_every_dot_lies_in_its_interval_and_words_never_overlap(values: list[tuple[float, float, float]]) -> None:
     shares = [Share(middle, low, high, 9) for low, middle, high in map(sorted, values)]
-    (panel,) = draw_panels(replace(EMPTY, by_similarity=bins(*shares)))
+    (panel, *_) = draw_panels(replace(EMPTY, by_similarity=bins(*shares)))
     for estimate in panel.estimates:
         assert estimate.y is not None
         assert TOP <= estimate.top <= estimate.y <= estimate.bottom <= BOTTOM
@@ -194,7 +254,8 @@ def test_the_standalone_picture_is_well_formed_and_needs_nothing_else(shown: Lab
     svg = labels_svg(shown)
     root = ElementTree.fromstring(svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert len(root.findall(".//{*}circle")) == (9 if shown.by_strategy and shown.agreements else 0)
+    # Four strategies, five bins; then all pairs and four strategies, twice.
+    assert len(root.findall(".//{*}circle")) == (19 if shown.by_strategy and shown.agreements else 0)
     assert "var(--ink)" in svg and "--ink:" in svg and "prefers-color-scheme: dark" in svg
     caption = " ".join(text.text or "" for text in root.findall("{*}text"))
     assert caption == (trend(shown) if shown.agreements else NO_AGREEMENT)
@@ -224,7 +285,7 @@ def test_the_markup_of_a_prompt_marks_nothing_up(text: str) -> None:
     rendered = MarkdownIt().enable("table").render(labels_markdown(quality(text, text)))
     root = ElementTree.fromstring(f"<all>{rendered}</all>")
     assert {each.tag for each in root.iter()} <= {"all", "h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td"}
-    assert {len(row) for row in root.findall("table/tbody/tr")} == {7, 14, 6, 5}
+    assert {len(row) for row in root.findall("table/tbody/tr")} == {8, 14, 7, 5}
     assert root.findall("table/tbody/tr")[-1][0].text == " ".join(text.split())
 
 
@@ -238,7 +299,7 @@ def test_the_terminal_shows_every_table(capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     for expected in (
         "318 of 1,200 pairs labelled",
-        "α: 0.53",
+        "α: 0.53 (0.46 to 0.61) nominal, 0.57 (0.50 to 0.64) ordinal; too low",
         "0.80 to 1.00",
         "Here it does",
         "[bold]fern[/bold] please",
@@ -263,8 +324,30 @@ def test_what_is_missing_comes_with_what_to_do(
     assert hint not in {NO_JUDGEMENTS, NO_SECOND_ANNOTATOR} or "antipode web --run 7" in out, "the run is named"
 
 
+def test_an_annotator_worse_than_chance_and_two_who_contradict_each_other_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert warnings(quality()) == []
+    worse = annotator_row(REWARD, NOTHING, NOTHING, accuracy=Share(0.21, 0.16, 0.26, 300))
+    unsure = annotator_row(ADA, NOTHING, NOTHING, accuracy=Share(0.4, 0.3, 0.5, 300))
+    couple = replace(quality().agreements[0], kappa=Coefficient(-0.3, -0.5, -0.1))
+    shown = replace(quality(), annotators=(worse, unsure), agreements=(couple,))
+    first, second = warnings(shown)
+    assert first.startswith(
+        "reward-model takes the worse response more often than the better one (accuracy 21 % (16–26"
+    )
+    assert second == "judge-7b and Ada contradict each other more often than chance would (κ −0.30 (−0.50 to −0.10))."
+    show_quality(shown, 7)
+    out = capsys.readouterr().out
+    assert first in " ".join(out.split()) and "21 % (16–26 %) worse than chance" in out
+    text = shown_text(page(shown))
+    assert first in text and second in text and "21 % 16–26 % worse than chance" in text and "40 % 30–50 % 7" in text
+    assert escaped(first) in labels_markdown(shown)
+
+
 def test_figures_are_written_the_same_way_everywhere() -> None:
     assert [number(value) for value in (None, -0.001, -0.25, 1)] == ["–", "0.00", "−0.25", "1.00"]
+    assert coefficient(Coefficient(-0.004, -0.25, 0.1)) == "0.00 (−0.25 to 0.10)" and coefficient(UNDEFINED) == "–"
     share = Share(0.996, 0.9801, 1.0, 40)
     assert (percent(share), interval(share), percent(NOTHING), interval(NOTHING)) == ("100 %", "98–100 %", "–", "")
 
@@ -277,4 +360,4 @@ def test_the_section_never_runs_out_of_a_window(width: int, tmp_path: Path) -> N
         view = browser.new_page(viewport={"width": width, "height": 900})
         view.goto((tmp_path / "report.html").as_uri())
         assert view.evaluate("document.documentElement.scrollWidth") <= width
-        assert view.locator(".labels .panel circle").count() == 9
+        assert view.locator(".labels .panel circle").count() == 19

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete
@@ -14,8 +14,10 @@ from db.engine import batches, take_turn
 from db.labels.judgements import annotators, rows_about, showings
 from db.schema import labels
 from db.schema.base import utc_now
+from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
-from models.labelling.votes import Rule, Vote, annotator_vote, resolve
+from models.labelling.rules import Rule, resolve
+from models.labelling.votes import Vote, annotator_vote
 
 STANDING_RULE: Rule = "majority"  # the one that every stored judgement updates at once
 BATCH = 5_000
@@ -56,7 +58,7 @@ def recompute(
     *,
     rule: Rule = STANDING_RULE,
     of: Sequence[int] | None = None,
-    weights: Mapping[int, float] | None = None,
+    model: VoteModel | None = None,
     name: str | None = None,
 ) -> Changes:
     """Bring the preferences of these pairs up to date with their judgements.
@@ -66,7 +68,7 @@ def recompute(
         pairs: Whose judgements came or went.
         rule: How votes become a preference.
         of: The annotators whose votes count; None: all.
-        weights: An accuracy (0 to 1) per annotator, for the rule `weighted`.
+        model: What all votes say of each annotator, for the rule `weighted`.
         name: What the preferences are stored under; None: the rule's own name.
     """
     # A concurrent change of the same pair is seen here, or sees this one.
@@ -75,7 +77,7 @@ def recompute(
     for batch in batches(dict.fromkeys(pairs), BATCH):
         preferences = []
         for pair, by_annotator in votes(session, batch, of=of).items():
-            resolved = resolve(by_annotator, rule, weights=weights)
+            resolved = resolve(by_annotator, rule, model=model)
             if resolved is not None:
                 outcome, support = resolved
                 preferences.append(Preference(pair, outcome, support, len(by_annotator)))

@@ -19,6 +19,7 @@ from models.report.labels import (
     headline,
     suspect_table,
     trend,
+    warnings,
 )
 from tasks.terminal import show
 
@@ -57,6 +58,8 @@ def show_agreement(quality: LabelQuality, run_id: int) -> None:
         _print_line(console, NO_JUDGEMENTS.format(run=run_id) if quality.pair_count else NO_PAIRS)
         return
     _print_line(console, headline(quality))
+    for warning in warnings(quality):
+        _print_line(console, warning)
     if has_agreement(quality):
         _show(console, agreement_table(quality))
         _print_line(console, trend(quality))

@@ -1,4 +1,9 @@
-"""Agreement between annotators, corrected for chance, and intervals for shares. Knows integer codes alone."""
+"""Agreement corrected for chance, and 95 % intervals over pairs. Knows votes as places in VOTES alone.
+
+Which of two responses is stored as the first says nothing about them, so chance does not know it either: a vote for a
+side counts half as one for the first and half as one for the second wherever a coefficient asks what chance would give.
+No coefficient changes when the two responses of some pairs are exchanged.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +13,71 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.intervals import CONFIDENCE, clustered_mean, ratio
+from models.labelling.votes import EXCHANGED, VOTES
+from models.quality.records import UNDEFINED, Coefficient, Share
+
 _NORMAL_975 = 1.959963984540054  # the normal distribution's 97.5 % quantile: 95 % lie between it and its negative
 
+_Counts = NDArray[np.integer[Any]]
+_Floats = NDArray[np.float64]
 
-def nominal_alpha(counts: NDArray[np.integer[Any]]) -> float | None:
-    """Krippendorff's nominal alpha: 1 for perfect agreement, 0 for what chance gives, below 0 for less than that.
+_LINE = np.array([-1.0, 1.0, 0.0, 0.0])  # first < tie < second; both bad prefers neither, as a tie does
 
-    Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability". The sums over the coincidence matrix are
-    taken unit by unit, so the time grows with the ratings, not with their square.
+NOMINAL: _Floats = 1.0 - np.eye(len(VOTES))
+"""(4, 4) distances of two votes: 1 for any two that differ."""
+
+ORDINAL: _Floats = (_LINE[:, None] - _LINE) ** 2
+"""(4, 4) distances on the line first < tie < second: 1 for a side against no side, 4 for both sides.
+
+Krippendorff's ordinal metric counts the ratings between two values. With as many ratings of first as of second, as
+chance has it here, a tie lies half way for any counts, so this is that metric. Both bad lies where a tie does.
+"""
+
+# What a few pairs of one outcome prove: two pairs of full agreement and two of none join them in every interval (the
+# idea of Agresti and Coull 1998), so that ten of ten are no certainty.
+_FURTHER = np.array([0.0, 0.0, 1.0, 1.0])
+
+
+def alpha(counts: _Counts, distances: _Floats) -> Coefficient:
+    """Krippendorff's alpha: 1 for perfect agreement, 0 for what chance gives, below 0 for less than that.
+
+    Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability". One deviation: by chance two of the ratings
+    meet, and each that is for a side is for either side with probability 1/2 (see the module). Where all votes are for
+    a side, two annotators who agree on a share p have 2p − 1, whichever response is stored as the first.
 
     Args:
-        counts: (units, values) integers: how often each unit was given each value.
+        counts: (pairs, 4) integers: how many votes each verdict has on each pair.
+        distances: `NOMINAL` or `ORDINAL`.
 
     Returns:
-        None where alpha is undefined: no unit has two ratings, or the ratings of those that do are all the same value.
+        The value and its interval over pairs; undefined where no pair has two votes, or chance cannot disagree.
     """
-    counts = counts[counts.sum(axis=1) > 1].astype(np.int64)
-    size, totals = counts.sum(axis=1), counts.sum(axis=0)
-    count = int(totals.sum())
-    observed = ((size**2 - (counts**2).sum(axis=1)) / (size - 1)).sum()
-    expected = count**2 - (totals**2).sum()
-    # Both sums run over ordered couples of the ratings that can be paired.
-    return float(1 - observed * (count - 1) / expected) if expected else None
+    votes = counts[counts.sum(axis=1) > 1].astype(np.float64)
+    sizes, totals = votes.sum(axis=1), votes.sum(axis=0)
+    by_chance = _by_chance(distances)
+    expected = float(totals @ by_chance @ totals - totals @ by_chance.diagonal())
+    if expected == 0:
+        return UNDEFINED
+    observed = ((votes @ distances) * votes).sum(axis=1) / (sizes - 1)
+    value = 1 - float(observed.sum()) * (float(sizes.sum()) - 1) / expected
+    votes = np.vstack([votes, _decided(sizes.mean())])
+    observed = np.append(observed, sizes.mean() * distances[0, 1] * _FURTHER)
+    return _with_interval(value, observed, votes, votes, by_chance)
 
 
-def equal_couples(counts: NDArray[np.integer[Any]]) -> tuple[int, int]:
-    """Of all couples of ratings of one unit, how many are equal, and how many there are.
+def kappa(first: _Counts, second: _Counts, distances: _Floats) -> Coefficient:
+    """Cohen's kappa of two annotators over the pairs that both rated (Cohen 1960; 1968 for `ORDINAL` distances).
+
+    One deviation: by chance each annotator is for either side equally often (see the module).
 
     Args:
-        counts: (units, values) integers: how often each unit was given each value.
-    """
-    counts = counts.astype(np.int64)
-    size = counts.sum(axis=1)
-    return int((counts * (counts - 1)).sum()) // 2, int((size * (size - 1)).sum()) // 2
-
-
-def cohen_kappa(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]) -> float | None:
-    """Cohen's kappa of two annotators over the units that both rated (Cohen 1960).
-
-    Args:
-        first: (n,) integer codes, -1 where the rating is missing.
-        second: (n,) likewise.
+        first: (pairs,) places in VOTES, -1 where there is no vote.
+        second: (pairs,) likewise.
+        distances: `NOMINAL` or `ORDINAL`.
 
     Returns:
-        None where it is undefined: no unit rated by both, or both gave one same value to every such unit.
+        The value and its interval over pairs; undefined where no pair has both votes, or chance cannot disagree.
 
     Raises:
         ValueError: If the two are not one-dimensional and of one length.
@@ -59,13 +85,47 @@ def cohen_kappa(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]
     if first.ndim != 1 or first.shape != second.shape:
         raise ValueError(f"kappa needs two (n,) arrays of one length, got shapes {first.shape} and {second.shape}")
     is_rated = (first != -1) & (second != -1)
-    values, codes = np.unique(np.stack([first[is_rated], second[is_rated]]), return_inverse=True)
-    first_codes, second_codes = codes.reshape(2, -1)
-    count = len(first_codes)
-    by_chance = int(np.bincount(first_codes, minlength=len(values)) @ np.bincount(second_codes, minlength=len(values)))
-    if by_chance == count**2:
-        return None
-    return float((count * int((first_codes == second_codes).sum()) - by_chance) / (count**2 - by_chance))
+    first_votes, second_votes = np.eye(len(VOTES))[first[is_rated]], np.eye(len(VOTES))[second[is_rated]]
+    by_chance = _by_chance(distances)
+    expected = float(first_votes.sum(axis=0) @ by_chance @ second_votes.sum(axis=0))
+    if expected == 0:
+        return UNDEFINED
+    observed = distances[first[is_rated], second[is_rated]]
+    value = 1 - float(observed.sum()) * len(observed) / expected
+    first_votes, second_votes = (np.vstack([votes, _decided(1.0)]) for votes in (first_votes, second_votes))
+    observed = np.append(observed, distances[0, 1] * _FURTHER)
+    return _with_interval(value, observed, first_votes, second_votes, by_chance)
+
+
+def share_over_pairs(successes: _Counts, counts: _Counts) -> Share:
+    """Σ successes / Σ counts, with a 95 % interval that takes what one pair holds for one observation.
+
+    The t interval of a ratio over clusters (Liang and Zeger 1986), with two pairs of successes and two of failures,
+    each as large as the mean pair, as further ones.
+
+    Args:
+        successes: (pairs,) integers from 0 to the pair's count.
+        counts: (pairs,) integers; pairs with 0 are left out.
+    """
+    is_counted = counts > 0
+    hits, sizes = (np.asarray(part[is_counted], dtype=np.float64) for part in (successes, counts))
+    if not len(sizes):
+        return Share(None, 0.0, 1.0, 0)
+    value = float(hits.sum() / sizes.sum())
+    hits, sizes = np.append(hits, sizes.mean() * _FURTHER), np.append(sizes, np.full(len(_FURTHER), sizes.mean()))
+    _, low, high = ratio(hits, sizes, np.arange(len(sizes)), confidence=CONFIDENCE)
+    return Share(value, max(0.0, min(low, value)), min(1.0, max(high, value)), int(counts.sum()))
+
+
+def equal_couples(counts: _Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each pair, how many couples of its votes are equal, and how many there are: (pairs,) int64 each.
+
+    Args:
+        counts: (pairs, values) integers: how many votes each value has on each pair.
+    """
+    counts = counts.astype(np.int64)
+    size = counts.sum(axis=1)
+    return (counts * (counts - 1)).sum(axis=1) // 2, size * (size - 1) // 2
 
 
 def wilson_interval(successes: int, count: int) -> tuple[float, float]:
@@ -85,3 +145,41 @@ def wilson_interval(successes: int, count: int) -> tuple[float, float]:
     low = (middle - half) / (1 + spread) if successes else 0.0
     high = (middle + half) / (1 + spread) if successes < count else 1.0
     return low, high
+
+
+def _by_chance(distances: _Floats) -> _Floats:
+    """(4, 4) the mean distance of two votes where each side is drawn at random."""
+    mean: _Floats = (distances + distances[:, EXCHANGED]) / 2
+    return mean
+
+
+def _decided(size: float) -> _Floats:
+    """The votes of the further pairs: all for a side, and chance does not know which."""
+    votes = np.zeros((len(_FURTHER), len(VOTES)))
+    votes[:, 0] = size
+    return votes
+
+
+def _with_interval(value: float, observed: _Floats, first: _Floats, second: _Floats, by_chance: _Floats) -> Coefficient:
+    """The 95 % interval of 1 − observed / expected by the delta method, a pair a cluster.
+
+    Args:
+        value: the coefficient without the further pairs.
+        observed: (n,) each pair's disagreement, summed over its ratings.
+        first: (n, 4) ratings by verdict.
+        second: (n, 4) those they meet; each row sums up to what `first` does.
+        by_chance: (4, 4) distances where sides are drawn at random.
+    """
+    sizes = first.sum(axis=1, keepdims=True)
+    total = float(sizes.sum())
+    first_shares, second_shares = first.sum(axis=0) / total, second.sum(axis=0) / total
+    expected = float(first_shares @ by_chance @ second_shares)
+    mean = float(observed.sum()) / total
+    # What each pair adds to the observed and to the expected disagreement beyond its share of the ratings.
+    of_observed = observed - mean * sizes[:, 0]
+    of_expected = (first - sizes * first_shares) @ by_chance @ second_shares
+    of_expected += (second - sizes * second_shares) @ by_chance @ first_shares
+    influences = (mean / expected * of_expected - of_observed) / expected / total
+    values = 1 - mean / expected + len(observed) * influences
+    _, low, high = clustered_mean(values, np.arange(len(values)))
+    return Coefficient(value, max(-1.0, min(low, value)), min(1.0, max(high, value)))

@@ -10,20 +10,23 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.labelling.dawid_skene import fit_votes
 from models.labelling.records import PairKey, Verdict
-from models.labelling.votes import VOTES, VoteTable, annotator_accuracies, annotator_vote
-from models.quality.agreement import cohen_kappa, equal_couples, nominal_alpha, wilson_interval
+from models.labelling.votes import VOTES, VoteTable, annotator_vote
+from models.quality.agreement import NOMINAL, ORDINAL, alpha, equal_couples, kappa, share_over_pairs
 from models.quality.records import (
     Annotator,
     AnnotatorAgreement,
     AnnotatorJudgement,
     AnnotatorQuality,
+    Coefficient,
     GroupAgreement,
     LabelledPair,
     LabelQuality,
     Share,
     Suspect,
 )
+from models.quality.reliability import accuracies
 from models.quality.suspects import disagreement_weights, worst_contradictions
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "AnnotatorAgreement",
     "AnnotatorJudgement",
     "AnnotatorQuality",
+    "Coefficient",
     "GroupAgreement",
     "LabelQuality",
     "LabelledPair",
@@ -56,9 +60,11 @@ def label_quality(
     A labelled pair has a vote; a group's `pair_count` counts those. The bins hold about equally many of them (REAL
     fig. 3: does agreement fall as similarity rises?); equal similarities share a bin, so there may be fewer. `left`
     counts single showings, `longer` votes on responses of different lengths, a flip is any two answers that differ.
-    Ties and both bad count votes, skips and unparsed judgements. Every annotator is listed, couples only if they share
-    a pair. A pair is suspect by the sum of `disagreement_weights` and the largest `contradiction_weights` of an
-    annotator (whose margin is the mean of the showings); the lower ids come first among equals.
+    Ties and both bad count votes, skips and unparsed judgements. Intervals take what one pair holds for one
+    observation. No figure depends on which of two responses is stored as the first. Every annotator is listed, couples
+    only if they share a pair. A pair is suspect by the sum of `disagreement_weights` and the largest
+    `contradiction_weights` of an annotator (whose margin is the mean of the showings); the lower ids come first among
+    equals.
 
     Raises:
         ValueError: If bins is below 1, suspect_count below 0, a pair comes twice, or an annotator is not listed.
@@ -77,7 +83,8 @@ def label_quality(
         pair_count=len(pairs),
         labelled_count=int(counts.any(axis=1).sum()),
         judgement_count=sum(map(len, by_annotator)),
-        alpha=nominal_alpha(counts),
+        alpha=alpha(counts, NOMINAL),
+        ordinal_alpha=alpha(counts, ORDINAL),
         by_strategy=_by_strategy(pairs, counts),
         by_similarity=_by_similarity(pairs, counts, bins),
         annotators=_annotators(annotators, by_annotator, showings, table, pairs),
@@ -164,11 +171,8 @@ def _bin_texts(bounds: Sequence[tuple[float, float]]) -> list[str]:
 
 def _group(group: str, low: float | None, high: float | None, counts: _Counts) -> GroupAgreement:
     labelled = int(counts.any(axis=1).sum())
-    return GroupAgreement(group, low, high, labelled, _share(*equal_couples(counts)), nominal_alpha(counts))
-
-
-def _share(successes: int, count: int) -> Share:
-    return Share(successes / count if count else None, *wilson_interval(successes, count), count)
+    agreement = share_over_pairs(*equal_couples(counts))
+    return GroupAgreement(group, low, high, labelled, agreement, alpha(counts, NOMINAL), alpha(counts, ORDINAL))
 
 
 def _annotators(
@@ -178,15 +182,14 @@ def _annotators(
     table: VoteTable,
     pairs: Sequence[LabelledPair],
 ) -> tuple[AnnotatorQuality, ...]:
-    accuracies = annotator_accuracies(table.by_pair)
     counts = table.counts
+    accuracy_of = accuracies(table, fit_votes(table.by_pair))
     longer = np.array([pair.first_length - pair.second_length for pair in pairs], dtype=np.int64)
     qualities = []
     for row, annotator in enumerate(annotators):
         verdicts = Counter(judgement.verdict for judgement in by_annotator[row])
         seconds = [judgement.seconds for judgement in by_annotator[row] if judgement.seconds is not None]
         codes = table.codes[row]
-        agreement = _agreement_with_others(codes, counts)
         quality = AnnotatorQuality(
             annotator=annotator,
             judgement_count=len(by_annotator[row]),
@@ -195,11 +198,11 @@ def _annotators(
             both_bad=int((codes == VOTES.index("both_bad")).sum()),
             skips=verdicts["skip"],
             unparsed=verdicts["unparsed"],
-            agreement_with_others=agreement,
-            left=_left_share(by_annotator[row]),
+            agreement_with_others=_agreement_with_others(codes, counts),
+            left=_left_share(showings[row], pairs),
             longer=_longer_share(codes, longer),
-            flips=_flip_share(showings[row]) if annotator.has_both_orders else _share(0, 0),
-            accuracy=accuracies[annotator.id] if agreement.count else None,
+            flips=_flip_share(showings[row]) if annotator.has_both_orders else _flip_share({}),
+            accuracy=accuracy_of[row],
             median_seconds=statistics.median(seconds) if seconds else None,
         )
         qualities.append(quality)
@@ -208,49 +211,45 @@ def _annotators(
 
 def _agreement_with_others(codes: NDArray[np.int8], counts: _Counts) -> Share:
     places = np.flatnonzero(codes >= 0)
-    equal = counts[places, codes[places]].sum() - len(places)
-    return _share(int(equal), int(counts[places].sum()) - len(places))
+    return share_over_pairs(counts[places, codes[places]] - 1, counts[places].sum(axis=1) - 1)
 
 
-def _left_share(judgements: Sequence[AnnotatorJudgement]) -> Share:
-    decisive = [judgement for judgement in judgements if judgement.verdict in ("first", "second")]
-    left = sum(
-        (judgement.verdict == "first") == (judgement.left_response_id == judgement.pair.first_response_id)
-        for judgement in decisive
-    )
-    return _share(left, len(decisive))
+def _left_share(showings: _Showings, pairs: Sequence[LabelledPair]) -> Share:
+    decisive = [
+        [(verdict == "first") == (left == pairs[place].pair.first_response_id) for left, verdict in verdicts.items()
+         if verdict in ("first", "second")]
+        for place, verdicts in showings.items()
+    ]  # fmt: skip
+    return _pair_share(decisive)
 
 
 def _longer_share(codes: NDArray[np.int8], difference: NDArray[np.int64]) -> Share:
     """`difference`: (pairs,) length of the first response less that of the second."""
     is_counted = ((codes == VOTES.index("first")) | (codes == VOTES.index("second"))) & (difference != 0)
     takes_longer = (codes == VOTES.index("first")) == (difference > 0)
-    return _share(int((takes_longer & is_counted).sum()), int(is_counted.sum()))
+    return share_over_pairs((takes_longer & is_counted).astype(np.int64), is_counted.astype(np.int64))
 
 
 def _flip_share(showings: _Showings) -> Share:
     answers = [set(verdicts.values()) for verdicts in showings.values() if len(verdicts) > 1]
-    answered = [verdicts for verdicts in answers if not verdicts & {"skip", "unparsed"}]
-    return _share(sum(len(verdicts) > 1 for verdicts in answered), len(answered))
+    return _pair_share([[len(verdicts) > 1] for verdicts in answers if not verdicts & {"skip", "unparsed"}])
+
+
+def _pair_share(hits: Sequence[Sequence[bool]]) -> Share:
+    """The share of hits, each pair's a list."""
+    sums, sizes = ([function(pair_hits) for pair_hits in hits] for function in (sum, len))
+    return share_over_pairs(np.array(sums, dtype=np.int64), np.array(sizes, dtype=np.int64))
 
 
 def _agreements(annotators: Sequence[Annotator], table: VoteTable) -> tuple[AnnotatorAgreement, ...]:
     agreements = []
-    for (first_annotator, first_codes), (second_annotator, second_codes) in combinations(
-        zip(annotators, table.codes, strict=True), 2
-    ):
-        has_both = (first_codes >= 0) & (second_codes >= 0)
-        if count := int(has_both.sum()):
-            equal = int((first_codes == second_codes)[has_both].sum())
-            agreements.append(
-                AnnotatorAgreement(
-                    first_annotator,
-                    second_annotator,
-                    count,
-                    _share(equal, count),
-                    cohen_kappa(first_codes, second_codes),
-                )
-            )
+    for (first, first_codes), (second, second_codes) in combinations(zip(annotators, table.codes, strict=True), 2):
+        has_both = ((first_codes >= 0) & (second_codes >= 0)).astype(np.int64)
+        if not (count := int(has_both.sum())):
+            continue
+        agreement = share_over_pairs((first_codes == second_codes) * has_both, has_both)
+        coefficients = [kappa(first_codes, second_codes, distances) for distances in (NOMINAL, ORDINAL)]
+        agreements.append(AnnotatorAgreement(first, second, count, agreement, *coefficients))
     return tuple(agreements)
 
 

@@ -43,7 +43,7 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share of `count` observations with its 95 % Wilson interval; `value` None where there is nothing to count."""
+    """A share of `count` observations with its 95 % interval over pairs; `value` None where nothing is counted."""
 
     value: float | None
     low: float
@@ -52,10 +52,27 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Coefficient:
+    """Agreement corrected for chance, with its 95 % interval over pairs; `value` None where it is undefined.
+
+    1: they always agree. 0: as often as votes without any knowledge of the pair would. Below 0: they contradict each
+    other. It does not depend on which response is stored as the first.
+    """
+
+    value: float | None
+    low: float
+    high: float
+
+
+UNDEFINED = Coefficient(None, -1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
 class GroupAgreement:
     """Agreement within a strategy or a bin of similarity: over all two annotators who both judged a pair.
 
-    `group` is the strategy, or the bin as text ("0.40 to 0.60"); `low` and `high` bound a bin, None for a strategy.
+    `alpha` and `ordinal_alpha`: Krippendorff's, as in `LabelQuality`. `group` is the strategy, or the bin as text
+    ("0.40 to 0.60"); `low` and `high` bound a bin, None for a strategy.
     """
 
     group: str
@@ -63,7 +80,8 @@ class GroupAgreement:
     high: float | None
     pair_count: int
     agreement: Share
-    alpha: float | None
+    alpha: Coefficient
+    ordinal_alpha: Coefficient
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +89,8 @@ class AnnotatorQuality:
     """One annotator in figures. Shares count decisive verdicts; `left` and `longer` are 0.5 without a bias.
 
     `flips`: of the pairs asked in both orders, the share whose two answers contradict each other; nothing to count for
-    an annotator who is asked once. `accuracy`: by Dawid and Skene's model with one parameter an annotator.
+    an annotator who is asked once. `accuracy`: of the votes for a side where one response is better, the share for that
+    one, by Dawid and Skene's model; nothing to count for an annotator who shares no pair with another.
     """
 
     annotator: Annotator
@@ -85,19 +104,20 @@ class AnnotatorQuality:
     left: Share
     longer: Share
     flips: Share
-    accuracy: float | None
+    accuracy: Share
     median_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorAgreement:
-    """Two annotators on the pairs that both judged."""
+    """Two annotators on the pairs that both judged. `kappa`: Cohen's; `ordinal_kappa`: weighted, as `ordinal_alpha`."""
 
     first: Annotator
     second: Annotator
     pair_count: int
     agreement: Share
-    kappa: float | None
+    kappa: Coefficient
+    ordinal_kappa: Coefficient
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +134,18 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class LabelQuality:
-    """Everything `antipode quality` shows. `alpha`: Krippendorff's, nominal, over all annotators and pairs."""
+    """Everything `antipode quality` shows.
+
+    `alpha`: Krippendorff's over all annotators and pairs, nominal: any two verdicts that differ disagree alike.
+    `ordinal_alpha`: on the line first < tie < second, where a side against a tie disagrees a quarter as much as against
+    the other side; both bad counts as a tie.
+    """
 
     pair_count: int
     labelled_count: int
     judgement_count: int
-    alpha: float | None
+    alpha: Coefficient
+    ordinal_alpha: Coefficient
     by_strategy: tuple[GroupAgreement, ...]
     by_similarity: tuple[GroupAgreement, ...]
     annotators: tuple[AnnotatorQuality, ...]

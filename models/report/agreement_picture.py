@@ -1,12 +1,12 @@
-"""Agreement as dots with 95 % intervals: places in panels of SVG. Knows no colours; agreement.css has them."""
+"""Agreement and alpha as dots with 95 % intervals: places in panels of SVG. Knows no colours; those are in a sheet."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from models.quality.quality import GroupAgreement, LabelQuality
+from models.quality.quality import Coefficient, GroupAgreement, LabelQuality
 from models.records import shortened
 from models.report.axes import LETTER_WIDTH
 from models.report.contents import STRATEGY_MEANINGS
@@ -45,24 +45,32 @@ class Panel:
 
 
 def draw_panels(quality: LabelQuality) -> tuple[Panel, ...]:
-    """One panel for the strategies, one for the bins of similarity, on one scale; a panel without a value is left out.
+    """Agreement by strategy and by bin of similarity, then alpha, nominal and ordinal, of all pairs and by strategy.
 
-    The scale runs up to 100 % from 0, or from 25 or 50 % where no interval reaches lower.
+    A panel without a value is left out. Agreement has one scale, up to 100 % from 0, or from 25 or 50 % where no
+    interval reaches lower; alpha has another, up to 1 from 0, −0.5 or −1.
     """
-    groups = {"By strategy": ordered_strategies(quality), "By similarity of the pair": ordered_bins(quality)}
-    groups_by_title = {
-        title: title_groups
-        for title, title_groups in groups.items()
-        if any(group.agreement.count for group in title_groups)
+    strategies, bins = ordered_strategies(quality), ordered_bins(quality)
+    agreement = {"Agreement by strategy": strategies, "Agreement by similarity of the pair": bins}
+    shares = {title: [_agreement(group) for group in groups] for title, groups in agreement.items()}
+    everything = _Dot("all pairs", ("all",), quality.labelled_count, "", None, 0.0, 0.0, "–", "")
+    alphas = {
+        f"Krippendorff’s α, {name}": [
+            _with_alpha(everything, of_all),
+            *(_with_alpha(_agreement(group), of_group) for group, of_group in zip(strategies, of_groups, strict=True)),
+        ]
+        for name, of_all, of_groups in (
+            ("nominal", quality.alpha, [group.alpha for group in strategies]),
+            ("ordinal", quality.ordinal_alpha, [group.ordinal_alpha for group in strategies]),
+        )
     }
-    lows = [
-        group.agreement.low
-        for title_groups in groups_by_title.values()
-        for group in title_groups
-        if group.agreement.count
-    ]
-    floor = min(0.5, math.floor(4 * min(lows, default=0.0)) / 4)
-    return tuple(_panel(title, title_groups, floor) for title, title_groups in groups_by_title.items())
+    share_floor = min(0.5, math.floor(4 * _lowest(shares)) / 4)
+    alpha_floor = min(0.0, math.floor(2 * _lowest(alphas)) / 2)
+    share_ticks = [(f"{tick} %", tick / 100) for tick in range(round(100 * share_floor), 101, _step(share_floor))]
+    alpha_ticks = [(f"{tick / 4:.2g}".replace("-", "−"), tick / 4) for tick in range(round(4 * alpha_floor), 5)]
+    panels = [_panel(title, dots, share_floor, share_ticks) for title, dots in shares.items()]
+    panels += [_panel(title, dots, alpha_floor, alpha_ticks) for title, dots in alphas.items()]
+    return tuple(panel for panel in panels if any(each.y is not None for each in panel.estimates))
 
 
 def ordered_strategies(quality: LabelQuality) -> list[GroupAgreement]:
@@ -83,38 +91,72 @@ def group_name(group: GroupAgreement) -> str:
     return group.group if group.low is None else group.group.replace("-", "−")
 
 
-def _panel(title: str, groups: Sequence[GroupAgreement], floor: float) -> Panel:
-    step = 10 if floor == 0.5 else 25
-    ticks = tuple((f"{tick} %", _height(tick / 100, floor)) for tick in range(round(100 * floor), 101, step))
-    slot = (RIGHT - LEFT) / len(groups)
+@dataclass(frozen=True, slots=True)
+class _Dot:
+    """What a slot shows: a group's name and words, its pairs, and a value with its interval, as numbers and as text."""
+
+    name: str
+    words: tuple[str, ...]
+    count: int
+    mark: str
+    value: float | None
+    low: float
+    high: float
+    text: str
+    interval: str
+
+
+def _agreement(group: GroupAgreement) -> _Dot:
+    share, name = group.agreement, group_name(group)
+    low, _, high = name.partition(" to ")
+    words = (f"{low}–", high) if group.low is not None and high else (name,)
+    text = "–" if share.value is None else f"{100 * share.value:.0f} %"
+    interval = f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)"
+    mark = group.group if group.group in STRATEGY_MEANINGS else ""
+    return _Dot(name, words, group.pair_count, mark, share.value, share.low, share.high, text, interval)
+
+
+def _with_alpha(dot: _Dot, alpha: Coefficient) -> _Dot:
+    text, low, high = (
+        "–" if value is None else f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+        for value in (alpha.value, alpha.low, alpha.high)
+    )
+    return replace(dot, value=alpha.value, low=alpha.low, high=alpha.high, text=text, interval=f" ({low} to {high})")
+
+
+def _lowest(dots_by_title: Mapping[str, Sequence[_Dot]]) -> float:
+    return min((dot.low for dots in dots_by_title.values() for dot in dots if dot.value is not None), default=0.0)
+
+
+def _step(floor: float) -> int:
+    return 10 if floor == 0.5 else 25
+
+
+def _panel(title: str, dots: Sequence[_Dot], floor: float, ticks: Sequence[tuple[str, float]]) -> Panel:
+    slot = (RIGHT - LEFT) / max(1, len(dots))
     every = math.ceil(_LABEL_WIDTH / slot)  # of so many slots one has words under it
     estimates = [
-        _estimate(group, LEFT + slot * (position + 0.5), slot * every, floor, is_labelled=position % every == 0)
-        for position, group in enumerate(groups)
+        _estimate(dot, LEFT + slot * (position + 0.5), slot * every, floor, is_labelled=position % every == 0)
+        for position, dot in enumerate(dots)
     ]
-    return Panel(title, ticks, tuple(estimates))
+    return Panel(title, tuple((label, _height(value, floor)) for label, value in ticks), tuple(estimates))
 
 
-def _estimate(group: GroupAgreement, x: float, room: float, floor: float, *, is_labelled: bool) -> Estimate:
-    share = group.agreement
-    value = "–" if share.value is None else f"{100 * share.value:.0f} %"
-    interval = "" if share.value is None else f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)"
-    name = group_name(group)
-    low, _, high = name.partition(" to ")
-    is_bin = group.low is not None and high
+def _estimate(dot: _Dot, x: float, room: float, floor: float, *, is_labelled: bool) -> Estimate:
+    is_known = dot.value is not None
     return Estimate(
         x=round(x, 1),
-        y=None if share.value is None else _height(share.value, floor),
-        top=_height(share.high, floor),
-        bottom=_height(share.low, floor),
-        value=value,
-        words=(f"{low}–", high) if is_bin else (shortened(name, int(room / LETTER_WIDTH)),),
-        count=f"{group.pair_count:,}",
-        mark=group.group if group.group in STRATEGY_MEANINGS else "",
-        title=f"{name}: {value}{interval}, {group.pair_count:,} pairs",
+        y=None if dot.value is None else _height(dot.value, floor),
+        top=_height(dot.high, floor),
+        bottom=_height(dot.low, floor),
+        value=dot.text,
+        words=dot.words if len(dot.words) > 1 else (shortened(dot.words[0], int(room / LETTER_WIDTH)),),
+        count=f"{dot.count:,}",
+        mark=dot.mark,
+        title=f"{dot.name}: {dot.text}{dot.interval if is_known else ''}, {dot.count:,} pairs",
         is_labelled=is_labelled,
     )
 
 
-def _height(share: float, floor: float) -> float:
-    return round(BOTTOM - (BOTTOM - TOP) * (share - floor) / (1 - floor), 1)
+def _height(value: float, floor: float) -> float:
+    return round(BOTTOM - (BOTTOM - TOP) * (value - floor) / (1 - floor), 1)

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.labelling.records import Verdict
-from models.quality.quality import AnnotatorQuality, GroupAgreement, LabelQuality, Share, Suspect
+from models.quality.quality import (
+    AnnotatorQuality,
+    Coefficient,
+    GroupAgreement,
+    LabelQuality,
+    Share,
+    Suspect,
+)
 from models.records import shortened
 from models.report.agreement_picture import HEIGHT, WIDTH, draw_panels, group_name, ordered_bins, ordered_strategies
 from models.report.templates import cosine, make_environment
@@ -47,14 +54,16 @@ def labels_svg(quality: LabelQuality) -> str:
         make_environment()
         .get_template("agreement_sheet.html")
         .render(
-            panels=panels, caption=textwrap.wrap(caption, _CAPTION_WIDTH * max(1, len(panels))), size=(WIDTH, HEIGHT)
+            panels=panels,
+            caption=textwrap.wrap(caption, _CAPTION_WIDTH * min(2, max(1, len(panels)))),
+            size=(WIDTH, HEIGHT),
         )
     )
 
 
 def labels_markdown(quality: LabelQuality) -> str:
     """The tables as Markdown (GFM): whatever a prompt or a name holds is shown as it is and marks nothing up."""
-    parts = [f"# Labels\n\n{escaped(headline(quality))}"]
+    parts = [f"# Labels\n\n{escaped(headline(quality))}", *map(escaped, warnings(quality))]
     for table in (agreement_table(quality), annotator_table(quality), couple_table(quality), suspect_table(quality)):
         if table.rows:
             parts.append(f"## {escaped(table.title)}\n\n{_markdown_table(table)}")
@@ -65,7 +74,10 @@ def labels_markdown(quality: LabelQuality) -> str:
 
 def label_words(quality: LabelQuality) -> dict[str, object]:
     """What the page's section reads and calls: the figures, the picture and the words for them."""
-    words = (alpha_meaning, interval, lean, number, percent, seconds, trend, verdict_word)
+    words = (
+        *(alpha_meaning, coefficient, coefficient_interval, interval, lean, number, percent, seconds, trend),
+        *(verdict_word, warnings),
+    )
     return {function.__name__: function for function in words} | {
         "quality": quality,
         "panels": draw_panels(quality),
@@ -75,23 +87,49 @@ def label_words(quality: LabelQuality) -> dict[str, object]:
 
 
 def headline(quality: LabelQuality) -> str:
-    """The counts and Krippendorff's alpha, in a sentence or two."""
+    """The counts and Krippendorff's alpha, nominal and ordinal, in a sentence or two."""
     return (
         f"{quality.labelled_count:,} of {quality.pair_count:,} pairs labelled, {quality.judgement_count:,} judgements "
         f"by {len(quality.annotators):,} {'annotator' if len(quality.annotators) == 1 else 'annotators'}. "
-        f"Krippendorff’s α: {number(quality.alpha)} ({alpha_meaning(quality)})."
+        f"Krippendorff’s α: {coefficient(quality.alpha)} nominal, {coefficient(quality.ordinal_alpha)} ordinal; "
+        f"{alpha_meaning(quality)}."
     )
 
 
 def alpha_meaning(quality: LabelQuality) -> str:
     """What Krippendorff's alpha of all annotators says, in a few words."""
-    if quality.alpha is None:
+    value = quality.alpha.value
+    if value is None:
         return "undefined: all votes are the same" if has_agreement(quality) else "needs two annotators a pair"
-    if quality.alpha >= RELIABLE_ALPHA:
+    if value >= RELIABLE_ALPHA:
         return "reliable"
-    if quality.alpha >= TENTATIVE_ALPHA:
+    if value >= TENTATIVE_ALPHA:
         return "enough for tentative conclusions"
-    return "too low to rely on one label a pair" if quality.alpha > 0 else "no better than chance"
+    return "too low to rely on one label a pair" if value > 0 else "no better than chance"
+
+
+def warnings(quality: LabelQuality) -> list[str]:
+    """A sentence for each annotator who is worse than chance, and for each two others who contradict each other.
+
+    Only where the 95 % interval excludes chance: an accuracy of one half, a κ of 0.
+    """
+    worse_ids = {row.annotator.id for row in quality.annotators if _is_worse_than_chance(row)}
+    worse = [
+        f"{row.annotator.name} takes the worse response more often than the better one (accuracy "
+        f"{_with_interval(row.accuracy)}): its sides may be exchanged, or it was asked another question. The rule "
+        "weighted reads its votes the other way round; --annotators leaves it out of an export."
+        for row in quality.annotators
+        if row.annotator.id in worse_ids
+    ]
+    contradicting = [
+        f"{couple.first.name} and {couple.second.name} contradict each other more often than chance would (κ "
+        f"{coefficient(couple.kappa)})."
+        for couple in quality.agreements
+        if couple.kappa.value is not None
+        and couple.kappa.high < 0
+        and worse_ids.isdisjoint({couple.first.id, couple.second.id})
+    ]
+    return worse + contradicting
 
 
 def has_agreement(quality: LabelQuality) -> bool:
@@ -121,7 +159,7 @@ def agreement_table(quality: LabelQuality) -> QualityTable:
     """Agreement by strategy, then by similarity; a row a group."""
     rows = [_group_row("strategy", group) for group in ordered_strategies(quality)]
     rows += [_group_row("similarity", group) for group in ordered_bins(quality)]
-    columns = ("by", "group", "pairs", "comparisons", "agreement", "95 % interval", "α")
+    columns = ("by", "group", "pairs", "comparisons", "agreement", "95 % interval", "nominal α", "ordinal α")
     return QualityTable(AGREEMENT_TITLE, columns, tuple(rows), 2)
 
 
@@ -142,13 +180,13 @@ def couple_table(quality: LabelQuality) -> QualityTable:
             f"{couple.pair_count:,}",
             percent(couple.agreement),
             interval(couple.agreement),
-            number(couple.kappa),
+            coefficient(couple.kappa),
+            coefficient(couple.ordinal_kappa),
         )
         for couple in quality.agreements
     )
-    return QualityTable(
-        "Two annotators at a time", ("first", "second", "pairs", "agreement", "95 % interval", "Cohen’s κ"), rows, 2
-    )
+    columns = ("first", "second", "pairs", "agreement", "95 % interval", "Cohen’s κ", "ordinal κ")
+    return QualityTable("Two annotators at a time", columns, rows, 2)
 
 
 def suspect_table(quality: LabelQuality) -> QualityTable:
@@ -180,6 +218,16 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
+def coefficient(value: Coefficient) -> str:
+    """The value and its 95 % interval; a dash where it is undefined."""
+    return number(value.value) if value.value is None else f"{number(value.value)} ({coefficient_interval(value)})"
+
+
+def coefficient_interval(value: Coefficient) -> str:
+    """Its 95 % interval, nothing where it is undefined."""
+    return "" if value.value is None else f"{number(value.low)} to {number(value.high)}"
+
+
 def verdict_word(verdict: Verdict) -> str:
     """The verdict in words."""
     return verdict.replace("_", " ")
@@ -191,10 +239,15 @@ def escaped(text: str) -> str:
     return _MARKUP.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), line)
 
 
+def _is_worse_than_chance(row: AnnotatorQuality) -> bool:
+    return row.accuracy.value is not None and row.accuracy.high < 0.5
+
+
 def _group_row(by: str, group: GroupAgreement) -> tuple[str, ...]:
     share = group.agreement
     counts = (f"{group.pair_count:,}", f"{share.count:,}")
-    return (by, group_name(group), *counts, percent(share), interval(share), number(group.alpha))
+    coefficients = (coefficient(group.alpha), coefficient(group.ordinal_alpha))
+    return (by, group_name(group), *counts, percent(share), interval(share), *coefficients)
 
 
 def _annotator_row(row: AnnotatorQuality) -> tuple[str, ...]:
@@ -207,7 +260,7 @@ def _annotator_row(row: AnnotatorQuality) -> tuple[str, ...]:
         _with_interval(row.left, lean(row.left, "favours right", "favours left")),
         _with_interval(row.longer, lean(row.longer, "favours shorter", "favours longer")),
         _with_interval(row.flips),
-        "–" if row.accuracy is None else f"{100 * row.accuracy:.0f} %",
+        _with_interval(row.accuracy, lean(row.accuracy, "worse than chance", "")),
         seconds(row.median_seconds),
     )
 

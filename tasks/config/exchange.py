@@ -6,7 +6,7 @@ from pydantic import Field
 
 from models.exchange.trainers import TrainerFormat, TrainerShape
 from models.ingestion import SourceFormat
-from models.labelling.votes import Rule
+from models.labelling.rules import Rule
 from models.records import Strategy
 from tasks.config.section import Name, Section
 
@@ -31,10 +31,12 @@ class PreferencesConfig(Section):
     rule: Rule = Field(
         "majority",
         description="What makes a preference of judgements. `majority`: more than half of the votes; `unanimous`: all; "
-        "`weighted`: votes weighed by each annotator's accuracy (Dawid and Skene).",
+        "`weighted`: the verdict that is probably true, by what each annotator's votes are worth (Dawid and Skene).",
     )
     annotators: tuple[str, ...] = Field((), description="Only votes of these annotators. Empty: of all.")
-    min_support: float = Field(0.0, ge=0, le=1, description="Least share of the votes behind a preference (0 to 1).")
+    min_support: float = Field(
+        0.0, ge=0, le=1, description="Least share of the votes (`weighted`: probability) behind a preference (0 to 1)."
+    )
 
 
 class ExportConfig(PreferencesConfig):

@@ -14,8 +14,9 @@ from db.labels import judgements, labelling, preferences, snapshots
 from models.exchange import PreferenceRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
 from models.exchange.trainers import content_hash, file_format, unfit, write_preferences
+from models.labelling.dawid_skene import VoteModel, fit_votes
 from models.labelling.records import PairKey
-from models.labelling.votes import Rule, annotator_accuracies
+from models.labelling.rules import Rule
 from models.records import content_key
 from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
 from tasks.database import open_database, patiently
@@ -186,20 +187,20 @@ class _Rule(TypedDict):
 
     rule: Rule
     of: list[int] | None
-    weights: dict[int, float] | None
+    model: VoteModel | None
     name: str
 
 
 def _rule(session: Session, config: PreferencesConfig, pairs: Sequence[PairKey]) -> _Rule:
     annotator_ids = judgements.find_annotators(session, config.annotators) if config.annotators else None
-    weights = None
+    model = None
     if config.rule == "weighted":
-        weights = annotator_accuracies(list(preferences.votes(session, pairs, of=annotator_ids).values()))
+        model = fit_votes(list(preferences.votes(session, pairs, of=annotator_ids).values()))
     ids = sorted(annotator_ids or ())
     name = config.rule if annotator_ids is None else f"{config.rule} of annotators {','.join(map(str, ids))}"
     if len(name) > LONGEST_RULE_NAME:
         name = f"{config.rule} of annotators {content_key(ids)[:16]}"
-    return _Rule(rule=config.rule, of=annotator_ids, weights=weights, name=name)
+    return _Rule(rule=config.rule, of=annotator_ids, model=model, name=name)
 
 
 def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: PreferencesConfig) -> Counter[str]:
