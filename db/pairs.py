@@ -37,6 +37,18 @@ class SelectedPair:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategySummary:
+    """One row of the view `strategy_summary`. `mean_length_ratio`: of the shorter response over the longer."""
+
+    run_id: int
+    run: str
+    strategy: str
+    pairs: int
+    mean_similarity: float
+    mean_length_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class SourcePairLocations:
     """A pair its source made, with where the vectors of its two responses lie; the lower response id is first."""
 
@@ -74,6 +86,13 @@ def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
     for strategy, similarity in session.execute(query):
         by_strategy.setdefault(strategy, []).append(similarity)
     return by_strategy
+
+
+def strategy_summaries(session: Session, run_id: int) -> dict[str, StrategySummary]:
+    """The rows of the view `strategy_summary` of one run, by strategy; one without a pair has none."""
+    query = text("SELECT * FROM strategy_summary WHERE run_id = :run_id ORDER BY strategy")
+    rows = (StrategySummary(**row) for row in session.execute(query, {"run_id": run_id}).mappings())
+    return {row.strategy: row for row in rows}
 
 
 def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[int, dict[str, tuple[int, int]]]:

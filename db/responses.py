@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new
+from db.engine import batches, insert_new
 from db.schema import curation
 from models.records import (
     GeneratedResponse,
@@ -19,6 +19,8 @@ from models.records import (
     content_key,
     first_of_equals,
 )
+
+_IDS_PER_QUERY = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,16 @@ def _candidates(
         if response.sample_index is None or response.sample_index < sample_count:
             by_prompt[response.prompt_id].append(response)
     return by_prompt
+
+
+def text_lengths(session: Session, response_ids: Sequence[int]) -> dict[int, int]:
+    """How many characters these responses have, by id: what a reader sees, the same whichever model wrote them."""
+    query = select(curation.Response.id, func.length(curation.Response.text))
+    return {
+        id_: length
+        for batch in batches(response_ids, _IDS_PER_QUERY)
+        for id_, length in session.execute(query.where(curation.Response.id.in_(batch)))
+    }
 
 
 def shown_responses(session: Session, response_ids: Sequence[int]) -> dict[int, tuple[str, str, str | None]]:

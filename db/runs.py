@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
+from models.intervals import Interval
 from models.number_format import NumberFormat
 
 RUNNING, COMPLETED, FAILED, CRASHED, STOPPED = "running", "completed", "failed", "crashed", "stopped"
@@ -51,6 +52,9 @@ class RunRecord:
     device_seconds: float
     dtype: str | None
     dtype_reason: str | None
+    length_correlation: float | None
+    length_correlation_low: float | None
+    length_correlation_high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ class RunSummary:
     resumes: int
     dtype: str | None
     dtype_reason: str | None
+    length_correlation: float | None
+    length_correlation_low: float | None
+    length_correlation_high: float | None
 
 
 def take_turn_of_runs(session: Session) -> None:
@@ -192,6 +199,13 @@ def set_format(session: Session, run_id: int, number_format: NumberFormat) -> No
 def set_embedder(session: Session, run_id: int, embedder_id: int) -> None:
     """Say which embedder's vectors a run uses."""
     session.execute(update(curation.Run).filter_by(id=run_id).values(embedder_id=embedder_id))
+
+
+def set_length_correlation(session: Session, run_id: int, correlation: Interval | None) -> None:
+    """Say how far similarity goes with the difference in length among the pairs a run chose from; None: undefined."""
+    value, low, high = correlation or (None, None, None)
+    values = {"length_correlation": value, "length_correlation_low": low, "length_correlation_high": high}
+    session.execute(update(curation.Run).filter_by(id=run_id).values(values))
 
 
 def set_annotator(session: Session, run_id: int, annotator_id: int) -> None:

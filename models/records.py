@@ -17,7 +17,7 @@ MAX_CANDIDATES = 64  # responses of one prompt that pairs are selected from
 Role = Literal["system", "user", "assistant"]
 Side = Literal["first", "second"]
 FinishReason = Literal["stop", "length"]
-Strategy = Literal["easy", "hard", "random", "centroid"]
+Strategy = Literal["easy", "hard", "random", "centroid", "longest_gap"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 from curation_steps import configured, curate, row
 from stored_rows import add
 from surroundings import on_sqlite
 
 from db import runs
 from flows.terminal.runs import SHOWN_REASONS, show_pairs_of
+
+
+@on_sqlite
+def test_the_end_of_a_run_says_how_far_similarity_follows_length(settings, sessions, capsys):
+    texts = ("stay", "stay put", "stay put here", "a longer and another text altogether, of other words")
+    add(sessions, *(row(number, f"Prompt {number}?", *texts, f"{number}") for number in range(1, 6)))
+    run_id = curate(configured(select={"strategies": ["easy", "longest_gap"]}, generate={"when": "never"}))
+    show_pairs_of(run_id, settings)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"easy 5 pairs, median similarity \S+, mean length ratio 0\.\d\d ", shown)
+    assert re.search(r"longest_gap 5 pairs, median similarity \S+, mean length ratio 0\.02 ", shown)  # 1 of 52 letters
+    assert re.search(r"Rank correlation of similarity with the difference in length: [−+]0\.\d\d \[", shown)
 
 
 @on_sqlite

@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from report_pages import EVIL, Floats, Tags, candidates, report, result
 
 import models.report
+from models.intervals import Interval
 from models.report import (
     CurationReport,
     PromptCandidates,
@@ -23,6 +24,7 @@ from models.report import (
     write_report,
 )
 from models.report.candidate_map import HEIGHT, WIDTH, draw_map, most_telling, project
+from models.report.contents import STRATEGY_MEANINGS
 from models.report.histograms import bin_counts, common_edges, draw_histograms
 
 
@@ -80,6 +82,15 @@ def test_a_run_without_a_pair_or_a_candidate_still_has_a_page() -> None:
     page = render_report(bare({"easy": result([], late=4)}))
     assert "no pair selected" in page and ">late</th>" in page and "No pair to show" in page
     assert "One prompt up close" not in page and "What to do next" not in page
+
+
+def test_the_page_says_how_unlike_in_length_pairs_are_and_whether_similarity_follows_length() -> None:
+    ratios = {"easy": result([0.5]), "longest_gap": replace(result([0.5]), mean_length_ratio=0.271)}
+    page = render_report(replace(bare(ratios), length_correlation=Interval(-0.31, -0.35, -0.27)))
+    assert '<td class="number" data-label="Length ratio">0.271</td>' in page and "differ most in length" in page
+    assert '<td class="number" data-label="Length ratio">–</td>' in page
+    assert "difference in length: −0.31 [−0.35, −0.27]" in page
+    assert "Rank correlation" not in render_report(bare(ratios))
 
 
 def test_a_run_without_a_prompt_still_has_a_page() -> None:
@@ -186,7 +197,7 @@ def test_the_map_shows_the_first_prompt_on_which_strategies_differ_most() -> Non
 
 def test_strategies_keep_their_colours_and_everybody_can_tell_them_apart() -> None:
     css = (Path(models.report.__file__).parent / "sheets" / "colours.css").read_text()
-    colours = {name: re.findall(rf"--{name}: (#\w+);", css) for name in ("easy", "hard", "centroid", "random")}
+    colours = {name: re.findall(rf"--{name}: (#\w+);", css) for name in STRATEGY_MEANINGS}
     grounds = [linear(ground) for ground in re.findall(r"--(?:paper|card): (#\w+);", css)]
     assert len(grounds) == 4 and all(len(found) == 1 for found in colours.values())
     strategies = [linear(found[0]) for found in colours.values()]

@@ -19,20 +19,33 @@ def test_shares_of_a_worked_case() -> None:
     assert rank_pairs(similarity, strategy="hard", share=1.0, seed=0).tolist() == [0, 1, 2, 4, 5]
 
 
+def test_the_longest_gaps_of_a_worked_case() -> None:
+    similarity, gaps = np.array([0.9, 0.1, 0.5, np.nan, 0.1, 0.7]), np.array([7, 3, 7, 99, 8, 0])
+    assert rank_pairs(similarity, strategy="longest_gap", share=0.3, seed=0, length_gaps=gaps).tolist() == [0, 4]
+    assert rank_pairs(similarity, strategy="longest_gap", share=0.5, seed=0, length_gaps=gaps).tolist() == [0, 2, 4]
+    for missing in (None, gaps[:5]):
+        with pytest.raises(ValueError, match="one for each of the 6 pairs"):
+            rank_pairs(similarity, strategy="longest_gap", share=0.5, seed=0, length_gaps=missing)
+
+
 def test_the_share_is_rounded_half_up() -> None:
     similarity = np.linspace(0, 1, 5)
     counts = [len(rank_pairs(similarity, strategy="easy", share=share, seed=0)) for share in (0.29, 0.3, 0.5, 0.7)]
     assert counts == [1, 2, 3, 4]
 
 
-@given(SIMILARITIES, st.floats(0.01, 1), st.sampled_from(["easy", "hard", "random"]), st.integers())
+@given(
+    SIMILARITIES, st.floats(0.01, 1), st.sampled_from(["easy", "hard", "random", "longest_gap"]), st.integers(0, 2**63)
+)
 def test_a_share_agrees_with_sorting_by_value_and_index(
     values: list[float], share: float, strategy: Strategy, seed: int
 ) -> None:
-    indices = rank_pairs(np.array(values), strategy=strategy, share=share, seed=seed)
+    gaps = np.random.default_rng(seed).integers(0, 4, len(values))
+    indices = rank_pairs(np.array(values), strategy=strategy, share=share, seed=seed, length_gaps=gaps)
     ranked = [index for index, value in enumerate(values) if not np.isnan(value)]
-    sign = {"easy": 1, "hard": -1, "random": 0}[strategy]
-    ranked.sort(key=lambda index: (sign * values[index], index))
+    keys = {"easy": values, "hard": [-value for value in values], "longest_gap": (-gaps).tolist()}
+    if strategy in keys:
+        ranked.sort(key=lambda index: (keys[strategy][index], index))
     count = max(1, int(np.floor(share * len(values) + 0.5)))
     assert indices.dtype == np.int64
     assert len(indices) == min(count, len(ranked))

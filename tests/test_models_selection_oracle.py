@@ -56,13 +56,20 @@ def make_groups(seed: int, count: int) -> tuple[Array, Array]:
     return np.concatenate(groups).astype(np.float32), offsets
 
 
+def make_lengths(seed: int, count: int) -> Array:
+    """Lengths of which many are equal, some far from the rest."""
+    rng = np.random.default_rng(seed)
+    return rng.choice([0, 1, 2, 3, 50, 16 << 20], count) + rng.integers(0, 2, count)
+
+
 class Oracle:
     """One group in float64: what could be right within rounding, as lower and upper bounds."""
 
-    def __init__(self, rows: Array) -> None:
+    def __init__(self, rows: Array, lengths: Array) -> None:
         rows = rows.astype(np.float64)
         self.usable = np.flatnonzero(np.isfinite(rows).all(axis=1) & (np.nan_to_num(rows) != 0).any(axis=1))
         self.unit = rows[self.usable] / np.linalg.norm(rows[self.usable], axis=1, keepdims=True)
+        self.lengths = lengths[self.usable].tolist()
         cosines = self.unit @ self.unit.T
         self.pairs = [(i, j) for i in range(len(self.unit)) for j in range(i + 1, len(self.unit))]
         self.cosine = {pair: cosines[pair] for pair in self.pairs}
@@ -87,6 +94,12 @@ class Oracle:
         return values[pair] <= least_sure + TOLERANCE + 2 * ROUNDING and all(
             value > least + TOLERANCE - 2 * ROUNDING for value in earlier
         )
+
+    def is_longest_gap(self, pair: tuple[int, int]) -> bool:
+        """Whether no surely valid pair before it differs as much in length, and none after it differs more."""
+        gap = {(i, j): abs(self.lengths[i] - self.lengths[j]) for i, j in self.maybe}
+        return all(gap[pair] > gap[other] if other < pair else gap[pair] >= gap[other]
+                   for other in self.surely if other != pair)  # fmt: skip
 
     def is_central(self, pair: tuple[int, int]) -> bool:
         """Whether a split of least inertia has the two as its central responses, or only invalid ones (then: easy)."""
@@ -113,9 +126,10 @@ class Oracle:
 def check_against_oracle(
     embeddings: Array, offsets: Array, strategy: Strategy, is_right: Callable[[Oracle, tuple[int, int]], bool]
 ) -> None:
-    selected = select_pairs(embeddings, offsets, strategy=strategy, seed=3)
+    lengths = make_lengths(len(embeddings), len(embeddings))
+    selected = select_pairs(embeddings, offsets, strategy=strategy, seed=3, lengths=lengths)
     for group, (start, end) in enumerate(pairwise(offsets)):
-        oracle = Oracle(embeddings[start:end])
+        oracle = Oracle(embeddings[start:end], lengths[start:end])
         if not selected.has_pair[group]:
             assert not oracle.surely
             assert selected.second[group] == -1
@@ -140,11 +154,12 @@ def expected_reason(size: int, usable: int) -> Reason:
 
 @settings(max_examples=100, deadline=None)  # 100 x 100 groups
 @given(st.integers(0, 2**32))
-def test_easy_hard_and_centroid_agree_with_brute_force_on_random_and_degenerate_groups(seed: int) -> None:
+def test_every_rule_agrees_with_brute_force_on_random_and_degenerate_groups(seed: int) -> None:
     embeddings, offsets = make_groups(seed, 100)
     check_against_oracle(embeddings, offsets, "easy", lambda oracle, pair: oracle.is_extreme(pair, 1))
     check_against_oracle(embeddings, offsets, "hard", lambda oracle, pair: oracle.is_extreme(pair, -1))
     check_against_oracle(embeddings, offsets, "centroid", Oracle.is_central)
+    check_against_oracle(embeddings, offsets, "longest_gap", Oracle.is_longest_gap)
 
 
 def unit_groups(rng: np.random.Generator, groups: int, size: int, dimension: int, kind: str) -> Array:

@@ -20,8 +20,19 @@ def at_angles(*degrees: float) -> Array:
     return np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32)
 
 
-def select_one(embeddings: Array, strategy: Strategy, seed: int = 0) -> SelectedPairs:
-    return select_pairs(np.asarray(embeddings), np.array([0, len(embeddings)]), strategy=strategy, seed=seed)
+def any_lengths(count: int) -> Array:
+    return np.random.default_rng(count).integers(0, 6, count)
+
+
+def select_one(embeddings: Array, strategy: Strategy, seed: int = 0, lengths: Array | None = None) -> SelectedPairs:
+    return select(np.asarray(embeddings), np.array([0, len(embeddings)]), strategy, seed, lengths)
+
+
+def select(
+    embeddings: Array, offsets: Array, strategy: Strategy, seed: int = 0, lengths: Array | None = None
+) -> SelectedPairs:
+    lengths = any_lengths(len(embeddings)) if lengths is None else lengths
+    return select_pairs(embeddings, offsets, strategy=strategy, seed=seed, lengths=lengths)
 
 
 def chosen(embeddings: Array, strategy: Strategy, seed: int = 0) -> tuple[int, int]:
@@ -54,6 +65,59 @@ def test_pairs_of_a_worked_case() -> None:
     assert easy.pair_count[0] == 6
 
 
+def test_the_longest_gap_of_a_worked_case() -> None:
+    embeddings = at_angles(0, 10, 100, 130)
+    # gaps: 0-1 30, 0-2 5, 0-3 20, 1-2 35, 1-3 10, 2-3 25
+    selected = select_one(embeddings, "longest_gap", lengths=np.array([40, 70, 35, 60]))
+    assert (selected.first[0], selected.second[0]) == (1, 2)
+    assert selected.similarity[0] == pytest.approx(np.cos(np.deg2rad(90)), abs=1e-6)
+    assert (selected.rank[0], selected.pair_count[0]) == (4, 6)  # by similarity, as under every strategy
+    # 0-1 and 0-2 differ by 9, 1-2 by 0: the first of equals; without a difference the first pair of all
+    assert chosen_by_length(at_angles(0, 50, 100), [10, 1, 1]) == (0, 1)
+    assert chosen_by_length(at_angles(0, 50, 100), [7, 7, 7]) == (0, 1)
+    # 0 and 1 point the same way and are no pair, however unlike in length
+    assert chosen_by_length(at_angles(30, 30, 100), [1, 999, 2]) == (1, 2)
+
+
+def chosen_by_length(embeddings: Array, lengths: list[int]) -> tuple[int, int]:
+    selected = select_one(embeddings, "longest_gap", lengths=np.array(lengths))
+    return int(selected.first[0]), int(selected.second[0])
+
+
+@given(st.integers(0, 2**32), st.integers(2, 9))
+def test_the_order_of_responses_moves_the_longest_gap_to_an_equal_one_at_most(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    embeddings, lengths = rng.standard_normal((size, 5)), rng.integers(0, 8, size)
+    order = rng.permutation(size)
+    here = np.array(chosen_by_length(embeddings, lengths.tolist()))
+    there = order[list(chosen_by_length(embeddings[order], lengths[order].tolist()))]
+    assert abs(np.diff(lengths[here])[0]) == abs(np.diff(lengths[there])[0]) == np.ptp(lengths)
+    if len(set(lengths.tolist())) == size:  # no ties: the very same pair
+        assert set(here.tolist()) == set(there.tolist())
+    assert chosen_by_length(embeddings, (lengths * 3 + 11).tolist()) == tuple(here.tolist())
+
+
+def test_lengths_move_no_other_strategy() -> None:
+    embeddings, offsets = ragged(11)
+    for strategy in STRATEGIES[:4]:
+        without = select_pairs(embeddings, offsets, strategy=strategy, seed=1)
+        assert_same(without, select(embeddings, offsets, strategy, 1))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (None, "longest_gap needs the length of each response"),
+        (np.array([1, 2, 3]), "one for each of the 4 embeddings, got shape .3,."),
+        (np.array([1.0, 2, 3, 4]), "whole numbers"),
+        (np.array([1, 2, -3, 4]), "0 or more, got -3"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_refused(lengths: Array | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        select_pairs(np.eye(4), np.array([0, 4]), strategy="longest_gap", seed=0, lengths=lengths)
+
+
 def test_the_central_response_is_the_one_in_the_middle_of_its_cluster() -> None:
     assert chosen(at_angles(0, 9, 20, 150, 160, 171), "centroid") == (1, 4)
     assert chosen(at_angles(160, 0, 150, 20, 171, 9), "centroid") == (0, 5)
@@ -65,7 +129,7 @@ def test_reasons_say_why_a_group_has_no_pair() -> None:
     offsets = np.concatenate([[0], np.cumsum([len(group) for group in groups])])
     embeddings = np.array([row for group in groups for row in group], dtype=np.float32)
     for strategy in STRATEGIES:
-        selected = select_pairs(embeddings, offsets, strategy=strategy, seed=0)
+        selected = select(embeddings, offsets, strategy, 0)
         assert [Reason(code).text for code in selected.reason] == [
             "no candidate",
             "one candidate",
@@ -97,12 +161,12 @@ def test_identical_responses_are_never_paired(strategy: Strategy) -> None:
 def test_a_row_that_is_not_usable_is_never_chosen_and_harms_no_other(strategy: Strategy, bad: float) -> None:
     rows = np.random.default_rng(0).standard_normal((7, 16)).astype(np.float32)
     spoilt = np.insert(rows, 3, np.full(16, bad), axis=0)
-    offsets = np.array([0, 8])
-    selected = select_pairs(spoilt, offsets, strategy=strategy, seed=0)
+    lengths = np.array([5, 1, 4, 900, 2, 7, 3, 6])  # the unusable row would make the longest gap
+    selected = select_one(spoilt, strategy, 0, lengths)
     assert 3 not in (selected.first[0], selected.second[0])
     assert selected.pair_count[0] == 21
     if strategy != "random":  # which draws from the content, the unusable row included
-        clean = select_one(rows, strategy)
+        clean = select_one(rows, strategy, 0, np.delete(lengths, 3))
         kept = np.delete(np.arange(8), 3)
         assert (kept[clean.first[0]], kept[clean.second[0]]) == (selected.first[0], selected.second[0])
 
@@ -127,7 +191,7 @@ def test_two_candidates_make_the_only_pair_under_every_strategy() -> None:
 @pytest.mark.parametrize("size", [2, 3, 12, 16, 17, 40, 64])
 def test_every_size_gives_a_valid_pair_within_its_group(strategy: Strategy, size: int) -> None:
     rows = np.random.default_rng(size).standard_normal((5 * size, 20)).astype(np.float32)
-    selected = select_pairs(rows, np.arange(0, 5 * size + 1, size), strategy=strategy, seed=0)
+    selected = select(rows, np.arange(0, 5 * size + 1, size), strategy, 0)
     starts = np.arange(5) * size
     assert (starts <= selected.first).all()
     assert (selected.first < selected.second).all()
@@ -143,19 +207,19 @@ def test_every_size_gives_a_valid_pair_within_its_group(strategy: Strategy, size
 @given(st.integers(0, 2**32), st.sampled_from(STRATEGIES))
 def test_results_do_not_depend_on_the_order_of_the_groups_or_on_batching(seed: int, strategy: Strategy) -> None:
     embeddings, offsets = ragged(seed)
-    whole = select_pairs(embeddings, offsets, strategy=strategy, seed=seed)
+    whole = select(embeddings, offsets, strategy, seed)
     order = np.random.default_rng(seed).permutation(len(offsets) - 1)
     pieces = [np.arange(offsets[group], offsets[group + 1]) for group in order]
     rows = np.concatenate(pieces)
     new_offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
-    shuffled = select_pairs(embeddings[rows], new_offsets, strategy=strategy, seed=seed)
+    shuffled = select(embeddings[rows], new_offsets, strategy, seed, any_lengths(len(embeddings))[rows])
     has_pair = shuffled.has_pair
     np.testing.assert_array_equal(whole.first[order][has_pair], rows[shuffled.first[has_pair]])
     np.testing.assert_array_equal(whole.second[order][has_pair], rows[shuffled.second[has_pair]])
     for name in ("similarity", "reason", "rank", "pair_count"):
         np.testing.assert_array_equal(getattr(whole, name)[order], getattr(shuffled, name))
     for group in range(0, len(order), 7):  # alone, in place: offsets may start and end anywhere
-        alone = select_pairs(embeddings, offsets[group : group + 2], strategy=strategy, seed=seed)
+        alone = select(embeddings, offsets[group : group + 2], strategy, seed)
         assert_same(alone, SelectedPairs(*(getattr(whole, name)[[group]] for name in SelectedPairs.__slots__)))
 
 
@@ -164,8 +228,8 @@ def test_scaling_a_response_changes_nothing(strategy: Strategy) -> None:
     embeddings, offsets = ragged(5)
     scaled = embeddings * 2.0 ** np.random.default_rng(0).integers(-20, 20, (len(embeddings), 1))
     assert_same(
-        select_pairs(embeddings, offsets, strategy=strategy, seed=0),
-        select_pairs(scaled.astype(np.float32), offsets, strategy=strategy, seed=0),
+        select(embeddings, offsets, strategy, 0),
+        select(scaled.astype(np.float32), offsets, strategy, 0),
     )
 
 
@@ -173,12 +237,12 @@ def test_scaling_a_response_changes_nothing(strategy: Strategy) -> None:
 def test_half_and_double_precision_select_as_the_same_numbers_in_float32(strategy: Strategy, tmp_path: Path) -> None:
     embeddings, offsets = ragged(6)
     half = embeddings.astype(np.float16)
-    expected = select_pairs(half.astype(np.float32), offsets, strategy=strategy, seed=0)
-    assert_same(expected, select_pairs(half, offsets, strategy=strategy, seed=0))
-    assert_same(expected, select_pairs(half.astype(np.float64), offsets, strategy=strategy, seed=0))
+    expected = select(half.astype(np.float32), offsets, strategy, 0)
+    assert_same(expected, select(half, offsets, strategy, 0))
+    assert_same(expected, select(half.astype(np.float64), offsets, strategy, 0))
     np.save(tmp_path / "embeddings.npy", half)
     mapped = np.load(tmp_path / "embeddings.npy", mmap_mode="r")
-    assert_same(expected, select_pairs(mapped, offsets, strategy=strategy, seed=0))
+    assert_same(expected, select(mapped, offsets, strategy, 0))
 
 
 def test_every_half_becomes_the_float32_of_its_value() -> None:
@@ -199,7 +263,7 @@ def test_half_precision_storage_keeps_the_extreme_pairs_of_similar_responses() -
     cosines = np.einsum("gid,gjd->gij", unit, unit)[:, *np.triu_indices(8, 1)]
     extremes: dict[Strategy, Array] = {"easy": cosines.min(axis=1), "hard": cosines.max(axis=1)}
     for strategy, best in extremes.items():
-        selected = select_pairs(stored, np.arange(0, 4001, 8), strategy=strategy, seed=0)
+        selected = select(stored, np.arange(0, 4001, 8), strategy, 0)
         pair = unit.reshape(-1, 768)[[selected.first, selected.second]].prod(axis=0).sum(axis=1)
         assert np.mean(np.abs(pair - best) <= 4e-6) >= 0.99
 
@@ -223,7 +287,7 @@ def test_random_is_uniform_over_valid_pairs_and_differs_by_seed() -> None:
 def test_every_run_gives_the_same_pairs() -> None:
     embeddings, offsets = ragged(9, largest=64)
     for strategy in STRATEGIES:
-        runs = [select_pairs(embeddings, offsets, strategy=strategy, seed=-4) for _ in range(2)]
+        runs = [select(embeddings, offsets, strategy, -4) for _ in range(2)]
         assert_same(*runs)
 
 
@@ -243,7 +307,7 @@ def test_extra_memory_stays_bounded(strategy: Strategy) -> None:
     rows = np.random.default_rng(0).standard_normal((32_768, 256), dtype=np.float32).astype(np.float16)
     for size in (8, 16, 64):
         tracemalloc.start()
-        select_pairs(rows, np.arange(0, len(rows) + 1, size), strategy=strategy, seed=0)
+        select(rows, np.arange(0, len(rows) + 1, size), strategy)
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
         tracemalloc.stop()
 
@@ -275,7 +339,7 @@ def test_arguments_that_do_not_fit_are_refused(
     embeddings: Array, offsets: list[int], strategy: Strategy, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        select_pairs(embeddings, np.array(offsets), strategy=strategy, seed=0)
+        select(embeddings, np.array(offsets), strategy, 0)
 
 
 def test_no_groups_give_no_pairs() -> None:

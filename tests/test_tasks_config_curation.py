@@ -78,7 +78,7 @@ def test_a_budget_is_a_servers_and_money_needs_prices():
 
 
 def test_centroids_of_source_pairs_are_refused():
-    assert "--select.strategies easy,hard,random" in refusal(select={"scope": "source_pairs"})
+    assert "--select.strategies easy,hard,random,longest_gap" in refusal(select={"scope": "source_pairs"})
 
 
 def test_unknown_names_are_refused():

@@ -14,14 +14,16 @@ from markdown_it import MarkdownIt
 from pydantic import ValidationError
 from stored_rows import add
 
-from db import runs
+from db import pairs, runs
 from db.labels import queues
 from db.labels.snapshots import SnapshotInfo
 from db.policies import PolicyRecord
 from models.alignment.records import MetricPoint
+from models.intervals import Interval
 from models.report.contents import NextStep
 from models.report.curves_picture import curves_svg
 from models.report.intervals_picture import NO_COMPARISONS, comparisons_svg
+from models.report.length import correlation_words
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from models.report.similarities_picture import NO_PAIRS, similarities_svg
 from tasks.config.curation import CurateConfig
@@ -38,6 +40,7 @@ SUMMARY = runs.RunSummary(
     truncated_responses=4, cut_responses=71, left_out_responses=71, pairs=4788,
     judgements=0, tokens=123456, requests=0, cost=0.0, device_seconds=83.0,
     deployment="curate/nightly", resumes=0, dtype="bfloat16", dtype_reason="a GPU computes in it",
+    length_correlation=-0.314, length_correlation_low=-0.352, length_correlation_high=-0.276,
 )  # fmt: skip
 FREE = replace(SUMMARY, tokens=None, device_seconds=0.0)
 JUDGED = EvaluationFigures(
@@ -113,6 +116,27 @@ def test_a_summary_says_what_a_run_cost_and_what_to_do_next():
     ):  # fmt: skip
         assert words in text
     assert "requests" not in text and "currency" not in text
+
+
+def test_a_summary_says_whether_similarity_follows_length():
+    rows = [pairs.StrategySummary(7, "nightly", "longest_gap", 1197, 0.8127, 0.274)]
+    text = summary_markdown(SUMMARY, Path("page.html"), None, Settings(), strategies=rows)
+    assert "| longest_gap | 1,197 | 0.813 | 0.27 |" in text
+    assert "difference in length: −0.31 [−0.35, −0.28], so the less similar pairs differ more in length" in text
+    unknown = replace(SUMMARY, length_correlation=None)
+    assert "in length" not in summary_markdown(unknown, Path("page.html"), None, Settings())
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        (Interval(-0.2, -0.3, -0.1), "−0.20 [−0.30, −0.10], so the less similar pairs differ more in length"),
+        (Interval(0.2, 0.1, 0.3), "+0.20 [+0.10, +0.30], so the less similar pairs differ less in length."),
+        (Interval(0.01, -0.1, 0.12), "+0.01 [−0.10, +0.12], so neither direction is shown."),
+    ],
+)
+def test_the_words_about_length_follow_the_interval(interval, words):
+    assert words in correlation_words(interval)
 
 
 def test_what_cost_nothing_has_no_cost():

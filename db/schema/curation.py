@@ -176,7 +176,8 @@ class Run(Base):
     and who judges. What was spent: requests sent, and their cost, of those without an answer the most they can have
     cost; seconds for which a GPU, or the processor in its stead, was held. A run of a Prefect deployment names it, and
     its flow run; `resumes`: how often it was taken up again after its process had died. `dtype`: the number format that
-    `auto` stands for in the run, and why; none for a run that loads no model.
+    `auto` stands for in the run, and why; none for a run that loads no model. `length_correlation` and its interval:
+    rank correlation of similarity and length gap over the pairs a curation chose among; none where it is not defined.
     """
 
     __tablename__ = "runs"
@@ -212,6 +213,9 @@ class Run(Base):
     device_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     dtype: Mapped[str | None] = mapped_column(String(20))
     dtype_reason: Mapped[str | None] = mapped_column(Text)
+    length_correlation: Mapped[float | None]
+    length_correlation_low: Mapped[float | None]
+    length_correlation_high: Mapped[float | None]
 
 
 class RunPrompt(Base):

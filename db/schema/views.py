@@ -48,8 +48,21 @@ VIEWS: dict[str, str] = {
                    JOIN responses ON responses.id = candidates.response_id
                    WHERE candidates.run_id = runs.id) AS tokens,
                runs.requests, runs.cost, runs.device_seconds, runs.deployment, runs.resumes, runs.dtype,
-               runs.dtype_reason
+               runs.dtype_reason, runs.length_correlation, runs.length_correlation_low, runs.length_correlation_high
         FROM runs
+    """,
+    "strategy_summary": """
+        SELECT pairs.run_id, runs.name AS run, pairs.strategy, count(*) AS pairs,
+               avg(pairs.similarity) AS mean_similarity,
+               avg(CASE WHEN length(first.text) < length(second.text)
+                        THEN CAST(length(first.text) AS float) / length(second.text)
+                        WHEN length(first.text) > length(second.text)
+                        THEN CAST(length(second.text) AS float) / length(first.text) ELSE 1 END) AS mean_length_ratio
+        FROM pairs
+        JOIN runs ON runs.id = pairs.run_id
+        JOIN responses AS first ON first.id = pairs.first_response_id
+        JOIN responses AS second ON second.id = pairs.second_response_id
+        GROUP BY pairs.run_id, runs.name, pairs.strategy
     """,
     "labelled_pairs": """
         SELECT pairs.id AS pair_id, pairs.run_id, runs.name AS run, pairs.strategy, pairs.prompt_id,

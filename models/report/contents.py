@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from models.intervals import Interval
 from models.quality.quality import LabelQuality
 
 # Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in colours.css.
@@ -17,6 +18,7 @@ STRATEGY_MEANINGS: Mapping[str, str] = {
     "hard": "The most similar pair of the prompt that is not identical: the highest cosine (REAL eq. 8).",
     "centroid": "The prompt’s embeddings in two clusters: the response nearest each cluster’s mean (REAL eq. 12).",
     "random": "Any two different responses, every pair equally likely: the baseline.",
+    "longest_gap": "The two responses that differ most in length, whatever they say: the rival of dissimilarity.",
 }
 
 
@@ -69,6 +71,7 @@ class StrategyResult:
         similarities: (n,) float32, the cosine of each selected pair, one a pair; may be empty.
         unpaired: reason -> number of prompts that got no pair for it.
         examples: a few of the pairs, in the order to be shown.
+        mean_length_ratio: the mean of shorter over longer response, in characters; None without a pair.
 
     Raises:
         ValueError: on construction, if `similarities` is not one-dimensional or holds a value that is not finite.
@@ -77,6 +80,7 @@ class StrategyResult:
     similarities: NDArray[np.float32]
     unpaired: Mapping[str, int]
     examples: tuple[ShownPair, ...]
+    mean_length_ratio: float | None = None
 
     def __post_init__(self) -> None:
         if self.similarities.ndim != 1:
@@ -141,10 +145,12 @@ class CurationReport:
         finished_at: not before `started_at`; both with a time zone or both without.
         model: the model that answered and embedded.
         settings: the run's settings, name -> value as text, in the order to be shown.
-        strategies: strategy -> what it selected; at least one. Shown in the order easy, hard, centroid, random.
+        strategies: strategy -> what it selected; at least one. Shown in the order of `STRATEGY_MEANINGS`.
         candidates: prompts the map may show; it takes the first of those whose strategies differ most. May be empty.
         next_steps: what to do next, in order.
         labels: how far the pairs' labels can be trusted; shown if there is a judgement.
+        length_correlation: rank correlation of similarity and difference in length over the pairs that could be
+            chosen; None where it is not known.
 
     Raises:
         ValueError: on construction, if there is no strategy or an unknown one.
@@ -162,6 +168,7 @@ class CurationReport:
     candidates: tuple[PromptCandidates, ...]
     next_steps: tuple[NextStep, ...]
     labels: LabelQuality | None = None
+    length_correlation: Interval | None = None
 
     def __post_init__(self) -> None:
         if not self.strategies:
@@ -173,7 +180,7 @@ def check_strategies(strategies: Mapping[str, object]) -> None:
     """Refuse a name that is no strategy: it would have neither a meaning nor a colour.
 
     Raises:
-        ValueError: if a key is not one of easy, hard, centroid, random.
+        ValueError: if a key has no meaning in `STRATEGY_MEANINGS`.
     """
     if unknown := [strategy for strategy in strategies if strategy not in STRATEGY_MEANINGS]:
         raise ValueError(f"unknown strategy {unknown[0]!r}; expected one of {', '.join(STRATEGY_MEANINGS)}")

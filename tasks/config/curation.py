@@ -147,10 +147,13 @@ class SelectConfig(Section):
     scope: Literal["prompt", "source_pairs"] = Field(
         "prompt",
         description="`prompt`: one pair a prompt from its candidates. `source_pairs`: of the pairs the source made, "
-        "the least similar (easy), most similar (hard) or a random share.",
+        "the share that is least similar (easy), most similar (hard), random or most unlike in length (longest_gap).",
     )
     strategies: tuple[Strategy, ...] = Field(
-        ("easy", "hard", "centroid", "random"), min_length=1, description="Strategies; each selects its own pairs."
+        ("easy", "hard", "centroid", "random"),
+        min_length=1,
+        description="Strategies; each selects its own pairs. `hard`, `random` and `longest_gap` (the two responses "
+        "that differ most in length) are baselines.",
     )
     share: float = Field(0.5, gt=0, le=1, description="source_pairs: the share of pairs each strategy keeps (0 to 1).")
     has_cut: bool = Field(
@@ -162,7 +165,7 @@ class SelectConfig(Section):
         if self.scope == "source_pairs" and "centroid" in self.strategies:
             raise ValueError(
                 "select.strategies: centroid needs several candidates a prompt, scope source_pairs has two; "
-                "give --select.strategies easy,hard,random"
+                "give --select.strategies easy,hard,random,longest_gap"
             )
         return self
 

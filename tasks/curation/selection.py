@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,17 @@ from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, pairs, prompts, responses, runs
 from models.records import Pair, VectorLocation
-from models.selection import MAX_CANDIDATES, Reason, SelectedPairs, pair_similarities, rank_pairs, select_pairs
+from models.selection import (
+    MAX_CANDIDATES,
+    Reason,
+    SelectedPairs,
+    correlation_of_pairs,
+    length_correlations,
+    mean_correlation,
+    pair_similarities,
+    rank_pairs,
+    select_pairs,
+)
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store
@@ -49,29 +59,44 @@ class _SelectionStage:
 
     def run_per_prompt(self, advance: Advance) -> None:
         """Select one pair a prompt and strategy, a page of prompts at a time (REAL's SHP-2 setting)."""
+        correlations = [np.empty(0)]
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             ids = [prompt.id for prompt in page]
             with self._sessions() as session:
                 locations = embeddings.vector_locations(session, self._run_id, self._embedder_id, ids)
                 short = responses.prompts_left_short(session, self._run_id, ids)
-            selected, reasons = self._select_for(ids, locations)
+                lengths = responses.text_lengths(session, [location.response_id for location in locations])
+            selected, reasons, page_correlations = self._select_for(ids, locations, lengths)
             reasons |= {id_: f"{reasons[id_]}, others were cut at max_tokens" for id_ in short & reasons.keys()}
+            correlations.append(page_correlations)
             with self._sessions.begin() as session:
                 pairs.add_pairs(session, self._run_id, selected)
                 runs.set_skipped(session, self._run_id, reasons)
                 # A prompt that was too long for a generator may have a pair of other responses.
                 runs.clear_skipped(session, self._run_id, sorted({pair.prompt_id for pair in selected}))
             advance(len(page))
+        with self._sessions.begin() as session:
+            runs.set_length_correlation(session, self._run_id, mean_correlation(np.concatenate(correlations)))
 
     def run_over_source_pairs(self) -> None:
-        """Rank all pairs of the sources by similarity; each strategy selects its share (REAL's HH-RLHF setting)."""
+        """Rank all pairs of the sources; each strategy selects its share (REAL's HH-RLHF setting)."""
         with self._sessions() as session:
             located = pairs.source_pair_locations(session, self._run_id, self._embedder_id)
+            ids = {location.response_id for pair in located for location in (pair.first, pair.second)}
+            lengths = responses.text_lengths(session, sorted(ids))
+        gaps = np.array(
+            [abs(lengths[pair.first.response_id] - lengths[pair.second.response_id]) for pair in located],
+            dtype=np.int64,
+        )
         similarity = self._similarities([(pair.first, pair.second) for pair in located])
         selected = []
         for strategy in self._config.select.strategies:
             positions = rank_pairs(
-                similarity, strategy=strategy, share=self._config.select.share, seed=self._config.seed
+                similarity,
+                strategy=strategy,
+                share=self._config.select.share,
+                seed=self._config.seed,
+                length_gaps=gaps,
             )
             selected += [
                 Pair(
@@ -88,14 +113,16 @@ class _SelectionStage:
         paired = {pair.first.prompt_id for pair in located}
         with self._sessions.begin() as session:
             pairs.add_pairs(session, self._run_id, selected)
+            runs.set_length_correlation(session, self._run_id, correlation_of_pairs(similarity, gaps))
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             reasons = {prompt.id: "no source pair of two different texts" for prompt in page if prompt.id not in paired}
             with self._sessions.begin() as session:
                 runs.set_skipped(session, self._run_id, reasons)
 
     def _select_for(
-        self, prompt_ids: Sequence[int], locations: list[VectorLocation]
-    ) -> tuple[list[Pair], dict[int, str]]:
+        self, prompt_ids: Sequence[int], locations: list[VectorLocation], lengths: Mapping[int, int]
+    ) -> tuple[list[Pair], dict[int, str], NDArray[np.float64]]:
+        """The pairs, why prompts have none, and each prompt's correlation of similarity and length gap."""
         sizes = Counter(location.prompt_id for location in locations)
         reasons = {
             prompt_id: f"has {size} different responses, selection takes {MAX_CANDIDATES} at most"
@@ -106,15 +133,16 @@ class _SelectionStage:
         prompt_ids = [prompt_id for prompt_id in prompt_ids if prompt_id not in reasons]
         offsets = np.cumsum([0, *(sizes[prompt_id] for prompt_id in prompt_ids)], dtype=np.int64)
         vectors = self._vectors(locations)
+        characters = np.array([lengths[location.response_id] for location in locations], dtype=np.int64)
         selected: list[Pair] = []
         for strategy in self._config.select.strategies:
-            result = select_pairs(vectors, offsets, strategy=strategy, seed=self._config.seed)
+            result = select_pairs(vectors, offsets, strategy=strategy, seed=self._config.seed, lengths=characters)
             selected += _to_pairs(result, strategy, prompt_ids, locations)
             reasons |= {
                 prompt_ids[group]: f"needs 2 different responses: {Reason(result.reason[group]).text}"
                 for group in np.flatnonzero(~result.has_pair)
             }
-        return selected, reasons
+        return selected, reasons, length_correlations(vectors, offsets, characters)
 
     def _similarities(self, located: list[tuple[VectorLocation, VectorLocation]]) -> NDArray[np.float32]:
         similarity = np.empty(len(located), dtype=np.float32)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from db import pairs, runs
 from db.labels import judgements, preferences
+from models.intervals import Interval
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs
-from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs
+from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_correlation
 from tasks.settings import Settings
 
 
@@ -23,6 +24,8 @@ class RunEnd:
     examples: list[pairs.SelectedPair]
     pair_counts: dict[str, int]
     medians: dict[str, float]
+    length_ratios: dict[str, float]
+    length_correlation: Interval | None
     skipped: dict[str, int]
 
 
@@ -30,11 +33,15 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
     """Figures and example pairs of a finished run."""
     with open_database(settings) as sessions, sessions() as session:
         similarities = pairs.similarities(session, run_id)
+        summary = runs.summaries(session, run_id)[0]
+        by_strategy = pairs.strategy_summaries(session, run_id)
         return RunEnd(
-            summary=runs.summaries(session, run_id)[0],
+            summary=summary,
             examples=example_pairs(session, run_id, EXAMPLES_PER_STRATEGY),
             pair_counts={strategy: len(values) for strategy, values in similarities.items()},
             medians={strategy: statistics.median(values) for strategy, values in similarities.items()},
+            length_ratios={strategy: row.mean_length_ratio for strategy, row in by_strategy.items()},
+            length_correlation=length_correlation(summary),
             skipped=runs.skip_counts(session, run_id),
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from db import embeddings, pairs, responses, runs
 from db.engine import Session, as_utc
+from models.intervals import Interval
 from models.report import (
     CurationReport,
     NextStep,
@@ -40,6 +41,12 @@ def next_steps(run_id: int) -> tuple[NextStep, ...]:
         NextStep("take the preferences to a trainer", f"antipode export preferences.jsonl --run {run_id}"),
         NextStep("curate prompts of your own", "antipode import YOUR_FILE.jsonl --name mine"),
     )
+
+
+def length_correlation(summary: runs.RunSummary) -> Interval | None:
+    """How far similarity goes with the difference in length in a run; None where it is not known."""
+    value, low, high = summary.length_correlation, summary.length_correlation_low, summary.length_correlation_high
+    return None if value is None or low is None or high is None else Interval(value, low, high)
 
 
 def report_path(run_id: int, settings: Settings) -> Path:
@@ -91,11 +98,13 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         candidates=_candidates(session, run_id, settings),
         labels=read_quality(session, run_id),
         next_steps=next_steps(run_id),
+        length_correlation=length_correlation(summary),
     )
 
 
 def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> dict[str, StrategyResult]:
     similarities = pairs.similarities(session, run_id)
+    summaries = pairs.strategy_summaries(session, run_id)
     skipped = runs.skip_counts(session, run_id)
     return {
         strategy: StrategyResult(
@@ -105,6 +114,7 @@ def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> di
                 ShownPair(p.prompt, p.first_response, p.second_response, p.similarity, p.rank, p.pair_count)
                 for p in pairs.selected_pairs(session, run_id, strategy=strategy, limit=EXAMPLES_PER_STRATEGY)
             ),
+            mean_length_ratio=summaries[strategy].mean_length_ratio if strategy in summaries else None,
         )
         for strategy in config.select.strategies
     }

@@ -1,0 +1,23 @@
+"""How far similarity follows length, in words: the same on the page, in the Prefect UI and on the terminal."""
+
+from __future__ import annotations
+
+from models.intervals import Interval
+
+
+def correlation_words(correlation: Interval) -> str:
+    """One sentence with the figure, its interval, and what it means for a selection by similarity."""
+    value, low, high = (f"{bound:+.2f}".replace("-", "−") for bound in correlation)
+    figure = f"{value} [{low}, {high}]"
+    return f"Rank correlation of similarity with the difference in length: {figure}, {_meaning(correlation)}"
+
+
+def _meaning(correlation: Interval) -> str:
+    if correlation.high < 0:
+        return (
+            "so the less similar pairs differ more in length: compare with the strategy longest_gap before a gain is "
+            "put down to similarity."
+        )
+    if correlation.low > 0:
+        return "so the less similar pairs differ less in length."
+    return "so neither direction is shown."

@@ -1,0 +1,67 @@
+"""The selection step: what it stores of lengths, and how it selects by them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from curation_steps import configured, curate, row
+from sqlalchemy import select as query
+from stored_rows import add
+from surroundings import on_sqlite
+
+from db import embeddings, pairs, runs
+from db.schema import curation
+from models.records import ImportedPair
+from models.selection import length_correlations, mean_correlation
+from tasks.curation.engines import vector_store
+from tasks.curation.selection import select
+
+
+def test_a_run_says_how_far_similarity_follows_length_however_often_it_selects(settings, sessions):
+    texts = ("b", "bb bb", "bb bb bb", "cc cc cc cc cc cc", "dd ee ff gg hh ii jj kk ll mm nn")
+    add(sessions, *(row(number, f"Prompt {number}?", *texts[: 3 + number % 3]) for number in range(1, 8)))
+    run_id = curate(configured(generate={"when": "never"}, select={"strategies": ["longest_gap", "easy"]}))
+    with sessions() as session:
+        embedder = embeddings.embedder_of_run(session, run_id)
+        locations = embeddings.vector_locations(session, run_id, embedder.id, list(range(1, 8)))
+        summary = runs.summaries(session, run_id)[0]
+        chosen = list(pairs.selected_pairs(session, run_id, strategy="longest_gap"))
+        by_strategy = pairs.strategy_summaries(session, run_id)
+        stored = dict(session.execute(query(curation.Response.id, curation.Response.text)).tuples().all())
+    vectors = vector_store(embedder.key, settings).gather(
+        [location.shard for location in locations], [location.row for location in locations]
+    )
+    sizes = Counter(location.prompt_id for location in locations)
+    offsets = np.cumsum([0, *(sizes[prompt_id] for prompt_id in range(1, 8))])
+    lengths = np.array([len(stored[location.response_id]) for location in locations])
+    expected = mean_correlation(length_correlations(vectors, offsets, lengths))
+    columns = (summary.length_correlation, summary.length_correlation_low, summary.length_correlation_high)
+    assert columns == pytest.approx(expected)
+    assert [(pair.first_response, pair.second_response) for pair in chosen] == [
+        (texts[0], texts[2 + number % 3]) for number in range(1, 8)
+    ]
+    ratios = [1 / len(texts[2 + number % 3]) for number in range(1, 8)]
+    assert by_strategy["longest_gap"].mean_length_ratio == pytest.approx(np.mean(ratios))
+    assert by_strategy["longest_gap"].pairs == by_strategy["easy"].pairs == 7
+    select.fn(run_id)
+    with sessions() as session:
+        assert runs.summaries(session, run_id)[0] == summary
+
+
+@on_sqlite
+def test_source_pairs_are_ranked_by_length_too(settings, sessions):
+    texts = [("a", "bb"), ("a", "b" * 50), ("a" * 9, "b" * 3), ("a b", "c d")]
+    rows = [
+        replace(row(number, f"Prompt {number}?", *both), pair=ImportedPair(0, 1))
+        for number, both in enumerate(texts, 1)
+    ]
+    add(sessions, *rows)
+    select_config = {"scope": "source_pairs", "strategies": ["longest_gap"], "share": 0.5}
+    run_id = curate(configured(generate={"when": "never"}, select=select_config))
+    with sessions() as session:
+        assert [pair.prompt_id for pair in pairs.selected_pairs(session, run_id)] == [2, 3]
+        summary = runs.summaries(session, run_id)[0]
+        assert summary.length_correlation_low <= summary.length_correlation < summary.length_correlation_high - 0.1
