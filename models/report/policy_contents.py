@@ -9,6 +9,7 @@ from typing import Literal
 
 from models.alignment.records import MetricPoint
 from models.evaluation.measurements import Drift, RewardSummary
+from models.guide import GuideCheck
 from models.report.contents import NextStep
 
 
@@ -99,6 +100,7 @@ class PolicyContents:
         held_out: what the evaluation measured on held-out prompts, None where none did.
         metrics: name -> last value measured along training; read where there is no evaluation.
         drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
+        guide: what the guide that weighed the training was found to do, None where none was looked at (LD-Align).
         latent_distances: round -> distances of the guide's latents (LD-Align), one a response.
         gate: what the gate says, None where nobody asked it.
     """
@@ -118,6 +120,7 @@ class PolicyContents:
     evaluations: Sequence[EvaluationFigures] = ()
     text_scores: Sequence[TextScore] = ()
     drift: Mapping[str, Drift] = field(default_factory=dict)
+    guide: GuideCheck | None = None
     latent_distances: Mapping[int, Sequence[float]] = field(default_factory=dict)
     gate: Gate | None = None
     cost: Cost | None = None

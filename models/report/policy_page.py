@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 
 from models.evaluation.measurements import Drift, Spread
+from models.guide import LEAST_GAIN, GuideCheck
+from models.intervals import Interval
 from models.report import curves_picture, intervals_picture
 from models.report.axes import digits
 from models.report.curves_picture import draw_curves, draw_drift, draw_latent_distances, last_value, unfinished_count
@@ -58,6 +61,8 @@ def policy_page(contents: PolicyContents) -> str:
             score_table=score_table(contents.text_scores),
             drift_panels=[panel for panel in drift_panels if panel],
             drift_table=drift_table(contents),
+            guide_table=guide_table(contents.guide),
+            guide=contents.guide,
             latent_panel=draw_latent_distances(contents.latent_distances),
         )
     )
@@ -74,7 +79,12 @@ def policy_markdown(contents: PolicyContents) -> str:
     ends = tuple((label, figure, note) for label, figure, note in _tiles(contents) if note != "win rate")
     if ends:
         parts.append(f"## At the end of training\n\n{_markdown_table((('figure', 'value', 'of'), ends))}")
-    for title, table in (("Texts", score_table(contents.text_scores)), ("Embedding drift", drift_table(contents))):
+    tables = (
+        ("Texts", score_table(contents.text_scores)),
+        ("Embedding drift", drift_table(contents)),
+        ("The guide", guide_table(contents.guide)),
+    )
+    for title, table in tables:
         if table[1]:
             parts.append(f"## {title}\n\n{_markdown_table(table)}")
     return "\n\n".join(parts) + "\n"
@@ -133,6 +143,23 @@ def drift_table(contents: PolicyContents) -> Table:
     return ("figure", *map(context_words, contents.drift)), tuple(cells)
 
 
+def guide_table(guide: GuideCheck | None) -> Table:
+    """One row a figure of what the guide was found to do, with what it is of."""
+    if guide is None:
+        return (), ()
+    texts, pairs = f"{guide.text_count:,} held-out golden responses", f"{guide.pair_count:,} pairs"
+    couples = f"{guide.couple_count:,} labelled couples"
+    rows = (
+        ("starts from", guide.base or "nothing (random weights)", ""),
+        ("loss with a text’s own h, nats a token", _digits(guide.own_loss), texts),
+        ("loss with another text’s h", _digits(guide.other_loss), texts),
+        ("another’s less own (95 %)", _interval(guide.gain), f"above {LEAST_GAIN:g} by more than noise: h is used"),
+        ("rank correlation of the distance with the difference in length", _digits(guide.length_correlation), pairs),
+        ("the farther response is the worse one (95 %)", _interval(guide.farther_is_worse), couples),
+    )
+    return ("figure", "value", "of"), rows
+
+
 def context_words(context: str) -> str:
     """The context of an embedding in words."""
     return _CONTEXTS.get(context, context)
@@ -152,6 +179,13 @@ def _drift_cells(drift: Drift) -> tuple[str, ...]:
 
 def _spread(spread: Spread | None) -> str:
     return f"{digits(spread.mean)} ({digits(spread.low)} to {digits(spread.high)})" if spread else "–"
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return "–"
+    low, high = (digits(bound) if math.isfinite(bound) else "?" for bound in (interval.low, interval.high))
+    return f"{digits(interval.value)} ({low} to {high})"
 
 
 def _digits(value: float | None) -> str:
