@@ -1,4 +1,4 @@
-"""IPO trains with its default β: a margin that can be reached, on pairs that were held out, at no cost in likelihood."""
+"""IPO trains with its default β: a margin that can be reached, on pairs held out, at little cost in likelihood."""
 
 from __future__ import annotations
 
