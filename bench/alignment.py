@@ -81,7 +81,9 @@ def align_once(method: str, seed: int) -> int:
 def _in_rounds(method: str, common: dict[str, Any]) -> int:
     weights = "latent_distance" if method == "ld_align" else "unit"
     rounds = {"count": ROUNDS, "weights": weights, "learning_rates": (3e-4,), "epochs": 2.0} | COMMON
-    run_id = open_ld_align_run.fn(LdAlignConfig.model_validate(common | {"rounds": rounds, "max_tokens": 96}))
+    guide = {"base": "scratch", "must_use_latent": False}  # of the same kind everywhere; what it does is in the policy
+    config = common | {"rounds": rounds, "guide": guide, "max_tokens": 96}
+    run_id = open_ld_align_run.fn(LdAlignConfig.model_validate(config))
     with recorded(run_id):
         start_id = fine_tune.fn(run_id)
         before_id, last_id = None, start_id

@@ -31,6 +31,10 @@ class GateError(ValueError):
     """A policy does not beat the one in use by more than the noise of the measurement."""
 
 
+class GuideError(ValueError):
+    """LD-Align's guide does not do what its distances need."""
+
+
 class VectorsMissingError(RuntimeError):
     """Vectors that the database speaks of are not where they were written."""
 

@@ -67,13 +67,18 @@ def test_from_preferences_to_a_policy_in_use(antipode, model, tmp_path):
 @on_postgresql
 def test_rounds_without_labels(antipode, model, sessions):
     rounds = ("--rounds.count", "1", "--rounds.epochs", "1", "--rounds.batch_size", "4", "--max_tokens", "4")
-    guide = ("--guide.layers", "1", "--guide.heads", "2", "--guide.hidden_size", "16", "--guide.epochs", "1")
     compared = ("--evaluate.temperature", "1", "--evaluate.top_p", "1")  # the samples that KL needs serve here too
-    out = said(antipode("ld-align", "--model.name", model, *QUICK, *compared, *rounds, *guide))
+    guide = ("--guide.layers", "1", "--guide.heads", "2", "--guide.hidden_size", "16", "--guide.epochs", "1")
+    asked = ("ld-align", "--model.name", model, *QUICK, *compared, *rounds, *guide)
+    stopped = antipode(*asked)
+    assert_one_line(stopped, 1, "the guide does without its latent vector", "--no-guide.must_use_latent")
+    assert "the guide starts from scratch, not from openai-community/gpt2: it is not in the local" in stopped.stderr
+    out = said(antipode(*asked, "--no-guide.must_use_latent"))
     assert (
         out.startswith(f"policy 1: ld-align, ld_align, from {model}\n")
         and "held out, mean over prompts: margin " in out
     )
+    assert "  guide from scratch, loss " in out, "the run that was stopped went on"
     listed = said(antipode("policies"))
     assert ["1", "ld-align", "ld_align", "1", "trained"] in [line.split()[:5] for line in listed.splitlines()]
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from models.embedding.tokens import TokenSequence
 from models.errors import ModelLoadError
-from models.guide import GuideSettings, GuideText, GuideTrainingResult
+from models.guide import GuideCheck, GuideSettings, GuideText, GuideTrainingResult
+from models.guide.checks import LatentUse, advice, latent_use, length_correlation
 from models.guide.distances import distance_weights, farther_is_worse, latent_distances
 from models.guide.isolated import IsolatedGuide
+from models.intervals import Interval
 from models.prompting import load_tokenizer
 from models.records import Prompt
+
+if TYPE_CHECKING:
+    from models.guide.training import Guide
 
 WORDS = ("red", "green", "blue", "round", "square", "soft", "hard", "old")
 PROMPTS = tuple(f"Describe thing {number}." for number in range(4))
@@ -96,17 +104,80 @@ def test_reconstruction_loss_falls_and_every_step_is_reported(trained: Trained) 
 
 
 def test_the_decoder_reads_the_latent_it_is_given(trained: Trained) -> None:
+    guide = guide_of(trained)
+    texts = make_texts(64, seed=9)
+    use = latent_use(texts, guide.encode(texts), guide.reconstruction_nats)
+    assert use.own_loss is not None and use.other_loss is not None and use.gain is not None
+    assert use.gain.value == pytest.approx(use.other_loss - use.own_loss)
+    assert use.gain.low > 0.3
+
+
+def test_losses_of_single_texts_add_up_to_the_loss_that_is_trained_on(trained: Trained) -> None:
     import torch
 
+    guide = guide_of(trained)
+    texts = [*make_texts(5, seed=8), GuideText(Prompt.from_text(PROMPTS[0]), "red " * 30), make_texts(1, seed=7)[0]]
+    latents = guide.encode(texts)
+    nats, tokens = guide.reconstruction_nats(texts, latents)
+    with torch.no_grad():
+        mean = float(guide.network.reconstruction_loss(guide.batch(texts), torch.from_numpy(latents)))
+    assert nats.sum() / tokens.sum() == pytest.approx(mean, rel=1e-5)
+    alone = [guide.reconstruction_nats([text], latents[[place]]) for place, text in enumerate(texts)]
+    np.testing.assert_allclose(np.concatenate([one[0] for one in alone]), nats, rtol=1e-4)
+    assert [int(one[1][0]) for one in alone] == tokens.tolist()
+
+
+def test_a_guide_that_has_learnt_nothing_is_told_and_what_to_change(scratch: GuideSettings, tmp_path: Path) -> None:
+    from models.guide.training import Guide, train_guide
+
+    train_guide(make_texts(32, seed=0), replace(scratch, epochs=1), tmp_path / "guide", on_step=lambda *_: None)
+    guide = Guide(tmp_path / "guide", device="cpu")
+    texts = make_texts(64, seed=9)
+    check = a_check(latent_use(texts, guide.encode(texts), guide.reconstruction_nats))
+    assert not check.uses_latent
+    for words in ("does without its latent vector", "--guide.epochs", "--guide.prefix_length", "--guide.base"):
+        assert words in advice(check)
+    one = a_check(latent_use(texts[:1], guide.encode(texts[:1]), guide.reconstruction_nats))
+    assert (one.other_loss, one.gain, one.uses_latent) == (None, None, False)
+    assert "--data.held_out_share" in advice(one)
+    assert latent_use([], guide.encode([]), guide.reconstruction_nats) == (None, None, None)
+
+
+def test_a_gain_is_of_tokens_and_its_interval_of_texts() -> None:
+    # By hand: own 2 and 6 nats on 2 and 6 tokens; the other text's h costs 1 and 3 more: 8 / 8 own, 12 / 8 other.
+    texts = make_texts(2, seed=0)
+    nats = {0.0: np.array([2.0, 6.0]), 1.0: np.array([3.0, 9.0])}
+
+    def write(_: object, latents: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        return nats[float(latents[0, 0])], np.array([2, 6])
+
+    use = latent_use(texts, np.array([[0.0], [1.0]], dtype=np.float32), write)
+    assert (use.own_loss, use.other_loss) == (1.0, 1.5)
+    assert use.gain is not None
+    assert use.gain == pytest.approx((0.5, 0.5, 0.5)), "each text loses half a nat a token: no doubt is left"
+
+
+def test_a_distance_that_measures_length_alone_is_told() -> None:
+    golden, sampled = ["aaaa", "aa", "a", "aaa"], ["a", "a", "aa", "aaa"]
+    assert length_correlation(np.array([9.0, 4.0, 4.0, 0.5]), golden, sampled) == pytest.approx(1.0)
+    assert length_correlation(np.array([0.5, 4.0, 4.0, 9.0]), golden, sampled) == pytest.approx(-1.0)
+    assert length_correlation(np.array([1.0, 1.0, 1.0, 1.0]), golden, sampled) is None
+
+
+def test_a_check_survives_storing_with_bounds_at_infinity() -> None:
+    check = a_check(LatentUse(1.0, 1.5, Interval(0.5, -math.inf, math.inf)))
+    assert GuideCheck.from_dict(json.loads(json.dumps(check.as_dict(), allow_nan=False))) == check
+    assert not check.uses_latent
+
+
+def guide_of(trained: Trained) -> Guide:
     from models.guide.training import Guide
 
-    guide = Guide(trained.result.folder, device="cpu")
-    batch = guide.batch(make_texts(64, seed=9))
-    with torch.no_grad():
-        latents = guide.network.encode(batch)
-        own = float(guide.network.reconstruction_loss(batch, latents))
-        other = float(guide.network.reconstruction_loss(batch, latents.roll(1, 0)))
-    assert other > own + 0.3
+    return Guide(trained.result.folder, device="cpu")
+
+
+def a_check(use: LatentUse) -> GuideCheck:
+    return GuideCheck(None, 1, *use, pair_count=3, length_correlation=None, couple_count=0, farther_is_worse=None)
 
 
 def test_equal_texts_have_distance_0_and_different_ones_do_not(trained: Trained) -> None:
@@ -274,16 +345,26 @@ def test_broken_distances_are_refused(broken: float) -> None:
 
 def test_farther_counts_as_worse_and_ties_are_left_out() -> None:
     # Couples: farther is worse, farther is worse, farther is better, equal utility, equal distance.
-    found = farther_is_worse([2, 1, 2, 2, 1], [1, 2, 1, 1, 1], [0, 9, 9, 5, 3], [9, 0, 0, 5, 4])
-    assert found.value == pytest.approx(2 / 3)
+    found = farther_is_worse(([2, 1, 2, 2, 1], [1, 2, 1, 1, 1]), ([0, 9, 9, 5, 3], [9, 0, 0, 5, 4]), list("abcde"))
+    assert found.rate is not None and found.rate.value == pytest.approx(2 / 3)
     assert (found.count, found.tie_count) == (3, 2)
-    assert found.low < 2 / 3 < found.high
-    nothing = farther_is_worse([], [], [], [])
-    assert (nothing.value, nothing.count, nothing.tie_count) == (None, 0, 0)
+    assert found.rate.low < 2 / 3 < found.rate.high
+    nothing = farther_is_worse(([], []), ([], []), [])
+    assert (nothing.rate, nothing.count, nothing.tie_count) == (None, 0, 0)
+
+
+def test_couples_of_one_prompt_count_as_one_and_narrow_no_interval() -> None:
+    once = farther_is_worse(([2, 2, 1], [1, 1, 2]), ([0, 0, 0], [1, 1, 1]), list("abc"))
+    often = farther_is_worse(
+        ([2] * 2 + [2, 1] * 9, [1] * 2 + [1, 2] * 9), ([0] * 20, [1] * 20), ["a", "b"] + ["c"] * 18
+    )
+    assert once.rate is not None and often.rate is not None
+    assert (often.rate.value, often.count) == (pytest.approx(2.5 / 3), 20)
+    assert often.rate.high - often.rate.low > 0.3
 
 
 def test_couples_that_do_not_match_or_are_nan_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
-        farther_is_worse([1.0], [1.0, 2.0], [1.0], [1.0])
+        farther_is_worse(([1.0], [1.0, 2.0]), ([1.0], [1.0]), ["a"])
     with pytest.raises(ValueError, match="1 of 4 values are NaN"):
-        farther_is_worse([math.nan], [1.0], [1.0], [2.0])
+        farther_is_worse(([math.nan], [1.0]), ([1.0], [2.0]), ["a"])

@@ -15,12 +15,16 @@ from real_browser import chromium
 from report_pages import EVIL, Tags
 
 from models.evaluation.measurements import RewardSummary
+from models.guide import GuideCheck
 from models.intervals import Interval
 from models.report.contents import NextStep
 from models.report.policy_contents import Cost, Gate, PolicyContents, ResponseExample, TextScore
 from models.report.policy_page import evaluation_table, kl_lines, kl_table, policy_markdown, policy_page
 
 BARE = PolicyContents(7, "easy-dpo", "dpo", 0, "pythia-160m")
+GUIDE = GuideCheck(
+    None, 31, 1.2, 1.25, Interval(0.05, 0.04, 0.06), 225, 0.681, 1204, Interval(0.54, 0.51, 0.57)
+)  # fmt: skip
 SECTIONS = (
     "Does the policy pass the gate?",
     "Is the policy preferred to the baseline?",
@@ -28,6 +32,7 @@ SECTIONS = (
     "How close the responses are as texts",
     "How far did training move the policy?",
     "Would the policy’s own embeddings select the same pairs?",
+    "Does the guide tell responses apart?",
     "Do sampled responses come closer to the golden ones?",
     "What the two answer",
     "Figures at the end of training",
@@ -63,6 +68,7 @@ def full(text: str = "fern") -> PolicyContents:
         text_scores=[TextScore(text, 12.3456), TextScore("distinct-2", 0.71)],
         kl=divergences(),
         drift={"response": drift(), text: drift()},
+        guide=GUIDE,
         latent_distances={1: [1.0, 2.0, 3.0], 2: [0.5, 1.5, math.inf]},
         gate=Gate("not passed", text, NextStep(text, text)),
         cost=Cost(754.2, 10423.0, 3120.0),
@@ -130,7 +136,9 @@ def test_a_bare_policy_has_a_page_without_sections() -> None:
     assert "Snapshot" not in page
 
 
-@pytest.mark.parametrize("name", ["gate", "evaluations", "points", "text_scores", "kl", "drift", "examples", "config"])
+@pytest.mark.parametrize(
+    "name", ["gate", "evaluations", "points", "text_scores", "kl", "drift", "guide", "examples", "config"]
+)
 def test_a_section_is_left_out_with_its_data(name: str) -> None:
     page = policy_page(replace(full(), **{name: getattr(BARE, name)}))
     assert len(re.findall("<h2>", page)) == len(SECTIONS) - 1
@@ -149,6 +157,17 @@ def test_no_text_can_mark_up_the_page() -> None:
     assert not {"script", "img"} & tags.names
     assert not {"onerror", "src", "href"} & tags.attributes
     assert page.count("&lt;script&gt;") > 10
+
+
+def test_the_page_says_what_the_guide_was_found_to_do() -> None:
+    page, text = policy_page(replace(BARE, guide=GUIDE)), policy_markdown(replace(BARE, guide=GUIDE))
+    assert "It does: texts that it was not trained on" in page
+    for words in ("0.0500 (0.0400 to 0.0600)", "31 held-out golden responses", "0.681", "1,204 labelled couples"):
+        assert words in page
+    assert "## The guide" in text and "1,204 labelled couples" in text
+    blind = replace(GUIDE, base="gpt2", gain=Interval(0.0, -math.inf, math.inf), length_correlation=None)
+    page = policy_page(replace(BARE, guide=blind))
+    assert "It was not shown to" in page and "0 (? to ?)" in page and "<td" in page
 
 
 def test_the_same_contents_give_the_same_page() -> None:

@@ -107,6 +107,16 @@ class LatentDistance(Base):
     weight: Mapped[float]
 
 
+class GuideCheck(Base):
+    """What the guide of a run of LD-Align was found to do before its distances weighed anything. Natural key: run."""
+
+    __tablename__ = "guide_checks"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    figures: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class Evaluation(Base):
     """A policy beside a baseline: another policy or a model not trained here. Natural key: `key`, hash of all it uses.
 

@@ -14,6 +14,7 @@ from tasks.settings import Settings
 from tasks.terminal import show
 
 if TYPE_CHECKING:
+    from models.guide import GuideCheck
     from models.protocols.scores import ArenaHardSummary, MtBenchSummary
 
 
@@ -36,6 +37,8 @@ def show_policy(policy_id: int, settings: Settings) -> None:
         show(f"  {score.name} {score.policy:.1f}", end="")
     if contents.text_scores:
         show(" against the chosen responses")
+    if contents.guide is not None:
+        show(f"  {_guide_line(contents.guide)}")
     if contents.cost is not None:
         cost = contents.cost
         show(f"  trained in {cost.seconds:,.0f} s, peak memory {cost.peak_memory_mb:,.0f} MB")
@@ -103,6 +106,22 @@ def show_benchmarks(results: Mapping[str, Mapping[str, float]]) -> None:
     """Print what lm-eval measured."""
     for task, metrics in results.items():
         show(f"{task}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+
+
+def _guide_line(guide: GuideCheck) -> str:
+    """What the guide was found to do, on one line."""
+    parts = [f"guide from {guide.base or 'scratch'}"]
+    if guide.gain is not None:
+        parts.append(
+            f"loss {guide.own_loss:.3f} with a text's own h, {guide.other_loss:.3f} with another's "
+            f"({_interval(Rate(*guide.gain))} more)"
+        )
+    if guide.length_correlation is not None:
+        parts.append(f"distance and length difference correlate {guide.length_correlation:.2f}")
+    if guide.farther_is_worse is not None:
+        share = _interval(Rate(*guide.farther_is_worse))
+        parts.append(f"the farther is the worse in {share} of {guide.couple_count:,} labelled couples")
+    return ", ".join(parts)
 
 
 def _rate_line(figures: EvaluationFigures) -> str:

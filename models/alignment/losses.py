@@ -109,7 +109,8 @@ def ipo(
 ) -> PairwiseLosses:
     """(h − 1/(2β))², h the difference of the two log-ratios (IPO, arXiv 2310.12036, eq. 17, β there τ).
 
-    The log-ratios are means per token, as in TRL and by the authors' later advice; the paper writes sums. Rewards
+    The log-ratios are means per token, as in TRL and by the authors' later advice; the paper writes sums, and its β
+    are for these: on means 0.1 asks for 5 nats a token, which no policy reaches without ruin. Rewards
     are β × the mean log-ratio (TRL logs β × the sum's).
     """
     chosen_ratios = _precise(policy_chosen_mean_logps) - _precise(reference_chosen_mean_logps)

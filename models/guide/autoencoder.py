@@ -73,6 +73,16 @@ class ConditionalAutoencoder(nn.Module):
             batch: the texts to write.
             latents: (b, d), the h given for each.
         """
+        return nn.functional.cross_entropy(self._logits(batch, latents), batch.ids[batch.is_response])
+
+    def reconstruction_nats(self, batch: GuideBatch, latents: torch.Tensor) -> torch.Tensor:
+        """The same as sums (b,), one a response, over its tokens."""
+        nats = nn.functional.cross_entropy(self._logits(batch, latents), batch.ids[batch.is_response], reduction="none")
+        places = batch.is_response.nonzero()[:, 0]
+        return nats.new_zeros(len(latents)).index_add(0, places, nats)
+
+    def _logits(self, batch: GuideBatch, latents: torch.Tensor) -> torch.Tensor:
+        """What predicts each response token, (tokens, vocabulary) float32: the vocabulary is large, no more is made."""
         prefix = self.from_latent(latents).view(len(latents), self._prefix_length, -1)
         tokens = self.decoder.transformer.wte(batch.ids)
         if self.to_tokens is not None:
@@ -82,10 +92,8 @@ class ConditionalAutoencoder(nn.Module):
         states = self.decoder.transformer(
             inputs_embeds=decoder_inputs, attention_mask=is_input.long()
         ).last_hidden_state
-        # The state before each token predicts it; logits are made for response tokens only, the vocabulary is large.
-        before = states[:, self._prefix_length - 1 : -1]
-        logits = self.decoder.lm_head(before[batch.is_response])
-        return nn.functional.cross_entropy(logits.float(), batch.ids[batch.is_response])
+        before = states[:, self._prefix_length - 1 : -1]  # the state before each token predicts it
+        return torch.as_tensor(self.decoder.lm_head(before[batch.is_response])).float()
 
 
 def build_autoencoder(settings: GuideSettings, *, vocabulary_size: int) -> ConditionalAutoencoder:
@@ -138,7 +146,9 @@ def _pretrained(base: str, settings: GuideSettings) -> tuple[GPT2Model, GPT2LMHe
             raise ModelLoadError(base, f"a guide starts from GPT-2, this is {config.model_type}; set base to gpt2")
         needed = settings.max_length + settings.prefix_length
         if config.n_positions < needed:
-            raise ModelLoadError(base, f"it takes {config.n_positions} tokens, {needed} are asked; lower max_length")
+            raise ModelLoadError(
+                base, f"it takes {config.n_positions} tokens, {needed} are asked; lower guide.max_length"
+            )
         how = {"revision": settings.revision, "config": config, "dtype": torch.float32, **PLAIN_WEIGHTS}
         encoder, decoder = GPT2Model.from_pretrained(base, **how), GPT2LMHeadModel.from_pretrained(base, **how)
     except (OSError, ValueError, ImportError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Latent distances and what is made of them: weights, and the check that the farther response is the worse one."""
+"""Latent distances and what is made of them: weights, and whether the farther response is the worse one."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.quality.agreement import wilson_interval
+from models.intervals import Interval, share
 
 
 @dataclass(frozen=True, slots=True)
 class FartherShare:
-    """How often the farther of two samples was the worse one, with a 95 % Wilson interval.
+    """How often the farther of two responses was the worse one: the mean over prompts with its 95 % interval.
 
-    `value` is None where no couple counts; `tie_count` couples of equal utility or equal distance were left out.
+    `rate` is None where no couple counts; `tie_count` couples of equal utility or equal distance were left out.
     """
 
-    value: float | None
-    low: float
-    high: float
+    rate: Interval | None
     count: int
     tie_count: int
 
@@ -74,30 +72,29 @@ def distance_weights(distances: ArrayLike) -> NDArray[np.float64]:
 
 
 def farther_is_worse(
-    distances_a: ArrayLike, distances_b: ArrayLike, utilities_a: ArrayLike, utilities_b: ArrayLike
+    distances: tuple[ArrayLike, ArrayLike], utilities: tuple[ArrayLike, ArrayLike], prompts: ArrayLike
 ) -> FartherShare:
-    """Of two samples for one prompt, how often the one farther from the golden response is worse (section 5.2).
+    """Of two responses to one prompt, how often the one farther from the golden response is worse (section 5.2).
 
     Couples of equal utility (or of equal distance) say nothing and are left out and counted.
 
     Args:
-        distances_a: (n,) distances of the first samples from the golden responses.
-        distances_b: (n,) distances of the second samples.
-        utilities_a: (n,) how good the first samples are, larger is better.
-        utilities_b: (n,) how good the second samples are.
+        distances: of the first responses from the golden ones, and of the second, (n,) each.
+        utilities: how good the first are, and the second, (n,) each, larger is better.
+        prompts: (n,) which prompt each couple answers: several couples of one prompt are no independent evidence.
 
     Raises:
-        ValueError: The four are not of one shape (n,), or a value is NaN.
+        ValueError: The five are not of one shape (n,), or a value is NaN.
     """
-    arrays = [np.asarray(values, dtype=np.float64) for values in (distances_a, distances_b, utilities_a, utilities_b)]
-    shapes = [array.shape for array in arrays]
+    arrays = [np.asarray(values, dtype=np.float64) for values in (*distances, *utilities)]
+    names = np.asarray(prompts)
+    shapes = [array.shape for array in (*arrays, names)]
     if arrays[0].ndim != 1 or len(set(shapes)) > 1:
-        raise ValueError(f"expected four arrays of one shape (n,), got {shapes}; pass one value a couple")
+        raise ValueError(f"expected five arrays of one shape (n,), got {shapes}; pass one value a couple")
     if broken := sum(int(np.isnan(array).sum()) for array in arrays):
         raise ValueError(f"expected numbers, {broken} of {arrays[0].size * 4} values are NaN; leave those couples out")
     farther, better = np.sign(arrays[0] - arrays[1]), np.sign(arrays[2] - arrays[3])
     is_counted = (farther != 0) & (better != 0)
     count = int(is_counted.sum())
-    successes = int((farther[is_counted] == -better[is_counted]).sum())
-    low, high = wilson_interval(successes, count)
-    return FartherShare(successes / count if count else None, low, high, count, len(farther) - count)
+    is_worse = farther[is_counted] == -better[is_counted]
+    return FartherShare(share(is_worse, names[is_counted]) if count else None, count, len(farther) - count)

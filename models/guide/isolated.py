@@ -64,6 +64,21 @@ class IsolatedGuide:
         """
         return cast("NDArray[np.float32]", self._process.call("encode", list(texts)))
 
+    def reconstruction_nats(
+        self, texts: Sequence[GuideText], latents: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """As `Guide.reconstruction_nats`, by the guide trained last.
+
+        Raises:
+            ProcessDiedError: The process is dead, closed, or dies on the way.
+            TimeoutError: There is no answer in time.
+            RuntimeError: No guide was trained here.
+        """
+        return cast(
+            "tuple[NDArray[np.float64], NDArray[np.int64]]",
+            self._process.call("reconstruction_nats", list(texts), latents),
+        )
+
     def close(self) -> None:
         """End the process. Safe to call twice."""
         self._process.close()
@@ -109,6 +124,19 @@ class GuideProcess:
         Raises:
             RuntimeError: No guide was trained here.
         """
+        return self._trained().encode(texts)
+
+    def reconstruction_nats(
+        self, texts: Sequence[GuideText], latents: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """What the guide trained last makes of the texts.
+
+        Raises:
+            RuntimeError: No guide was trained here.
+        """
+        return self._trained().reconstruction_nats(texts, latents)
+
+    def _trained(self) -> Guide:
         if self._guide is None:
             raise RuntimeError("no guide is trained here; call train first, it returns at once if the folder is there")
-        return self._guide.encode(texts)
+        return self._guide

@@ -32,6 +32,7 @@ _MAX_GRAD_NORM = 1.0
 _POOL_BATCHES = 16  # batches whose texts are sorted by length together: padding falls to a few per cent
 _LAST_STEPS = 10  # one batch's loss is too noisy to report
 _ENCODE_TOKENS = 16_384  # padded tokens in one forward pass without gradients
+_WRITE_TOKENS = 2_048  # the same where each token has a number for every word of GPT-2's vocabulary: 400 MB
 _RESULT, _SETTINGS, _WEIGHTS = "result.json", "settings.json", "guide.safetensors"
 
 
@@ -88,7 +89,7 @@ def guide_training(
 
 
 class Guide:
-    """A trained guide's encoder."""
+    """A trained guide: it reads texts, and says what its decoder makes of them."""
 
     def __init__(self, folder: Path, device: str | None = None) -> None:
         """Load the guide of a folder onto a device; None takes the GPU if there is one.
@@ -131,6 +132,25 @@ class Guide:
         if broken := int((~np.isfinite(latents).all(axis=1)).sum()):
             raise FloatingPointError(f"{broken} of {len(texts)} latents are not finite; train with a lower rate")
         return latents
+
+    def reconstruction_nats(
+        self, texts: Sequence[GuideText], latents: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """−log p_ψ(y | x, h) of each text with the h given for it, in nats, and its response's tokens: (n,) each.
+
+        Args:
+            texts: what is to be written.
+            latents: (n, d), a row a text.
+        """
+        sequences = _sequences(self._tokenizer, texts, self.settings.max_length)
+        device = next(self.network.parameters()).device
+        nats = np.empty(len(texts), dtype=np.float64)
+        with torch.inference_mode():
+            for places in token_budget_batches([len(sequence.ids) for sequence in sequences], _WRITE_TOKENS):
+                batch = _padded([sequences[place] for place in places], device)
+                given = torch.from_numpy(latents[places]).to(device)
+                nats[places] = self.network.reconstruction_nats(batch, given).cpu().numpy()
+        return nats, np.array([sequence.response_length for sequence in sequences], dtype=np.int64)
 
 
 def _check(texts: Sequence[GuideText], settings: GuideSettings) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 from models.alignment.records import MetricPoint
 from models.evaluation.gate import Look
 from models.evaluation.measurements import Divergences, Drift, RewardSummary
+from models.guide import GuideCheck
 from models.report.contents import NextStep
 
 
@@ -104,6 +105,7 @@ class PolicyContents:
         metrics: name -> last value measured along training; read where there is no evaluation.
         kl: how far the policy lies from the model it started from, both ways; None where it was not measured.
         drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
+        guide: what the guide that weighed the training was found to do, None where none was looked at (LD-Align).
         latent_distances: round -> distances of the guide's latents (LD-Align), one a response.
         gate: what the gate says, None where nobody asked it.
     """
@@ -125,6 +127,7 @@ class PolicyContents:
     text_scores: Sequence[TextScore] = ()
     kl: Divergences | None = None
     drift: Mapping[str, Drift] = field(default_factory=dict)
+    guide: GuideCheck | None = None
     latent_distances: Mapping[int, Sequence[float]] = field(default_factory=dict)
     gate: Gate | None = None
     cost: Cost | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from models.evaluation.measurements import Divergence, Divergences, Drift, Spread
+from models.guide import LEAST_GAIN, GuideCheck
 from models.intervals import Interval
 from models.report import curves_picture, intervals_picture
 from models.report.axes import digits
@@ -62,6 +63,8 @@ def policy_page(contents: PolicyContents) -> str:
             kl_table=kl_table(contents.kl),
             drift_panels=[panel for panel in drift_panels if panel],
             drift_table=drift_table(contents),
+            guide_table=guide_table(contents.guide),
+            guide=contents.guide,
             latent_panel=draw_latent_distances(contents.latent_distances),
         )
     )
@@ -82,6 +85,7 @@ def policy_markdown(contents: PolicyContents) -> str:
         ("Texts", score_table(contents.text_scores)),
         ("Distance from the reference", kl_table(contents.kl)),
         ("Embedding drift", drift_table(contents)),
+        ("The guide", guide_table(contents.guide)),
     )
     for title, table in tables:
         if table[1]:
@@ -170,18 +174,29 @@ def _named(kl: Divergences | None) -> list[tuple[str, Divergence]]:
     return [(name, divergence) for name, divergence in both if divergence is not None]
 
 
-def _interval(interval: Interval) -> str:
-    if not math.isfinite(interval.low + interval.high):  # of one prompt
-        return digits(interval.value)
-    return f"{digits(interval.value)} ({digits(interval.low)} to {digits(interval.high)})"
-
-
 def drift_table(contents: PolicyContents) -> Table:
     """One row a figure, one column a context of the embeddings; no row without a context."""
     if not contents.drift:
         return (), ()
     cells = zip(_DRIFT_FIGURES, *map(_drift_cells, contents.drift.values()), strict=True)
     return ("figure", *map(context_words, contents.drift)), tuple(cells)
+
+
+def guide_table(guide: GuideCheck | None) -> Table:
+    """One row a figure of what the guide was found to do, with what it is of."""
+    if guide is None:
+        return (), ()
+    texts, pairs = f"{guide.text_count:,} held-out golden responses", f"{guide.pair_count:,} pairs"
+    couples = f"{guide.couple_count:,} labelled couples"
+    rows = (
+        ("starts from", guide.base or "nothing (random weights)", ""),
+        ("loss with a text’s own h, nats a token", _digits(guide.own_loss), texts),
+        ("loss with another text’s h", _digits(guide.other_loss), texts),
+        ("another’s less own (95 %)", _interval(guide.gain), f"above {LEAST_GAIN:g} by more than noise: h is used"),
+        ("rank correlation of the distance with the difference in length", _digits(guide.length_correlation), pairs),
+        ("the farther response is the worse one (95 %)", _interval(guide.farther_is_worse), couples),
+    )
+    return ("figure", "value", "of"), rows
 
 
 def context_words(context: str) -> str:
@@ -203,6 +218,14 @@ def _drift_cells(drift: Drift) -> tuple[str, ...]:
 
 def _spread(spread: Spread | None) -> str:
     return f"{digits(spread.mean)} ({digits(spread.low)} to {digits(spread.high)})" if spread else "–"
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return "–"
+    if not math.isfinite(interval.low + interval.high):  # of one prompt
+        return digits(interval.value)
+    return f"{digits(interval.value)} ({digits(interval.low)} to {digits(interval.high)})"
 
 
 def _digits(value: float | None) -> str:

@@ -7,16 +7,17 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import policies
+from db import policies, runs
 from db.engine import Session, Sessions
 from db.prompt_uses import add_uses
 from tasks.alignment.choices import chosen_base
 from tasks.alignment.data import AlignmentData, compared_prompts, read_data
+from tasks.alignment.guides import possible_bases, settled_base
 from tasks.alignment.lineage import lineage_of
 from tasks.config.alignment import AlignConfig, AlignmentSection, DataConfig, GateConfig
 from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import EvaluationConfig
-from tasks.config.rounds import LdAlignConfig
+from tasks.config.rounds import GuideConfig, LdAlignConfig
 from tasks.errors import NothingToDoError
 from tasks.labels.exchange import take_snapshot
 from tasks.named_models import chosen_model, policy_id_of, policy_name
@@ -95,6 +96,15 @@ def fixed(sessions: Sessions, config: Config) -> Config:
     return config.model_copy(update=changes)
 
 
+def settled_guide(sessions: Sessions, config: LdAlignConfig) -> GuideConfig:
+    """The guide with its base: that of the unfinished run which is taken up, else what can be had here and now."""
+    with sessions() as session:
+        for possible in possible_bases(config):
+            if runs.find_unfinished(session, possible.stored_keys()) is not None:
+                return possible.guide
+    return settled_base(config).guide
+
+
 def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
     """Store the run of a configuration whose snapshot and model are fixed, or take up its unfinished one.
 
@@ -122,6 +132,9 @@ def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
 def _open(config: Config, kind: RunKind[Config]) -> int:
     def open_once(sessions: Sessions) -> int:
         run_config = fixed(sessions, config)
+        if isinstance(run_config, LdAlignConfig):
+            guide = settled_guide(sessions, run_config)
+            run_config = run_config.model_copy(update={"guide": guide})
         with sessions.begin() as session:
             return open_fixed(session, run_config, kind)
 

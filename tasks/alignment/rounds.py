@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db.latent_distances import LatentDistance, add_distances, distances_of
 from db.policies import start_of
-from db.samples import Sample
 from models.alignment.records import Example
-from models.guide import GuideSettings, GuideText
-from models.guide.distances import distance_weights, latent_distances
-from models.guide.isolated import IsolatedGuide
-from models.records import StoredPrompt, content_key
+from models.guide.distances import distance_weights
+from models.prompting import load_tokenizer
+from models.records import StoredPrompt
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work, golden_example
+from tasks.alignment.guides import GoldenPair, guided_distances
 from tasks.alignment.plans import Plan
 from tasks.alignment.samples import comparison_samples, own_samples, policy_samples
 from tasks.alignment.training import train_one
 from tasks.alignment.training_settings import training_settings
-from tasks.config.rounds import GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED, GuideConfig, LdAlignConfig
-from tasks.devices import device, keep_device
+from tasks.config.rounds import LdAlignConfig
+from tasks.devices import keep_device
 from tasks.named_models import NamedModel
-from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
-
-KEY_DIGITS = 16
-
-GoldenPair = tuple[Sample, Sample]
-"""A golden response and the policy's sample for the same prompt."""
 
 
 @task(name="weigh", task_run_name="weigh round {round_number} of run {run_id}", cache_policy=NO_CACHE)
@@ -39,18 +32,25 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
     """Sample from the last policy for every golden response's prompt, and store each pair's distance and weight.
 
     The guide is trained in the first round, on golden responses and the first policy's samples (LD-Align eq. 2), and
-    serves all rounds.
+    serves all rounds. It is looked at before its distances weigh anything.
+
+    Raises:
+        GuideError: If the guide does without its latent vector, unless the configuration says to go on.
     """
     with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run, keep_device():
-        pairs = _golden_pairs(run, run.model(last_id))
+        model = run.model(last_id)
+        pairs = _golden_pairs(run, model)
         with run.sessions() as session:
             stored_pairs = {
                 (row.golden_response_id, row.sampled_response_id) for row in distances_of(session, run_id, round_number)
             }
         if stored_pairs == {(golden.response_id, sample.response_id) for golden, sample in pairs}:
             return
-        distances = _distances(run, pairs, _first(run, round_number, last_id))
-        weights = np.ones(len(pairs)) if run.config.rounds.weights == "unit" else distance_weights(distances)
+        if run.config.rounds.weights == "unit":
+            distances, weights = np.zeros(len(pairs)), np.ones(len(pairs))
+        else:
+            distances = guided_distances(run, pairs, _first(run, round_number, last_id))
+            weights = _weights(run, pairs, distances, model)
         measured = zip(distances.tolist(), weights.tolist(), strict=True)
         rows = [
             LatentDistance(run_id, round_number, golden.prompt_id, golden.response_id, sample.response_id, *values)
@@ -129,39 +129,22 @@ def _examples(run: AlignmentAtWork[LdAlignConfig], round_number: int, model: Nam
     ]
 
 
-def _distances(
-    run: AlignmentAtWork[LdAlignConfig], pairs: Sequence[GoldenPair], first: NamedModel
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The latent distance of each pair, shape (n,); 0 where every weight is 1 and no guide is needed.
+def _weights(
+    run: AlignmentAtWork[LdAlignConfig],
+    pairs: Sequence[GoldenPair],
+    distances: NDArray[np.float64],
+    model: NamedModel,
+) -> NDArray[np.float64]:
+    """Weights w = s / S, S the mean over what the trainer takes: a mean other than 1 would be another learning rate.
 
-    One guide serves all rounds: it is named by what it was trained on, golden responses and samples of the first model.
+    A pair that it leaves out (too long, say) has the weight 0.
     """
-    config, settings = run.config, run.settings
-    if config.rounds.weights == "unit":
-        return np.zeros(len(pairs))
-    texts = [GuideText(sample.prompt, sample.text, sample.is_cut) for pair in pairs for sample in pair]
-    guide_settings = guide_settings_of(config.guide, run.base, dtype=config.rounds.dtype, seed=config.seed)
-    golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
-    sampling = (first.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
-    cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in pairs if one.is_cut or two.is_cut)
-    # An earlier version gave cut texts an end; its guides of whole texts are found by their old name.
-    key = content_key(guide_settings.key, run.base.fingerprint, golden, sampling, *([cut] if cut else []))
-    folder = settings.artifact_root / "guides" / key[:KEY_DIGITS]
-    log_path = settings.artifact_root / "logs" / "guide.log"
-    with (
-        device() as process,
-        closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=process.start)) as guide,
-    ):
-        with step_progress("guide", "training steps") as on_step:
-            trained = guide.train(texts, guide_settings, folder, on_step=on_step)
-        if trained.truncated_count:
-            say(f"the guide read {trained.truncated_count:,} of {len(texts):,} responses cut; raise guide.max_length")
-        latent = guide.encode(texts)
-    return latent_distances(latent[0::2], latent[1::2])
+    from models.alignment.tokens import tokenize_examples
 
-
-def guide_settings_of(config: GuideConfig, policy: NamedModel, *, dtype: str, seed: int) -> GuideSettings:
-    """The guide's settings; from scratch it reads by the tokenizer of the policy."""
-    rate = GUIDE_RATE_PRETRAINED if config.base else GUIDE_RATE_FROM_SCRATCH
-    values = config.model_dump() | {"learning_rate": config.learning_rate or rate}
-    return GuideSettings(revision=None, tokenizer=config.base or policy.location, dtype=dtype, seed=seed, **values)
+    tokenizer = load_tokenizer(model.location, revision=model.revision)
+    examples = [golden_example(golden, sample) for golden, sample in pairs]
+    fitting, _ = tokenize_examples(tokenizer, examples, max_length=run.config.rounds.max_length)
+    taken = sorted(fitting)
+    weights = np.zeros(len(pairs))
+    weights[taken] = distance_weights(distances[taken])
+    return weights

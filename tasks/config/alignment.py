@@ -19,7 +19,7 @@ PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
 
 
 class MethodDefaults(NamedTuple):
-    """A method's default settings: those of the paper it comes from."""
+    """A method's default settings: those of the paper it comes from, which for IPO are of sums, not of means."""
 
     beta: float
     learning_rate: float
@@ -28,7 +28,7 @@ class MethodDefaults(NamedTuple):
 METHOD_DEFAULTS: dict[PairwiseMethod, MethodDefaults] = {
     "sft": MethodDefaults(0.0, 1e-5),  # LD-Align's continual SFT
     "dpo": MethodDefaults(0.1, 5e-7),  # REAL
-    "ipo": MethodDefaults(0.1, 5e-7),  # as DPO: it shares DPO's reference and its sensitivity
+    "ipo": MethodDefaults(2.0, 5e-7),  # asks for 0.25 nats a token; 0.1 would ask for 5 (docs/decisions/0029)
     "orpo": MethodDefaults(0.1, 8e-6),  # ORPO (arXiv 2403.07691), appendix: β 0.1, 8e-6
     "asft": MethodDefaults(0.1, 1e-5),  # ASFT
 }
@@ -122,7 +122,9 @@ class TrainConfig(OptimizeConfig):
         description="`dpo`, `ipo`: against the start model as reference; `orpo`, `asft` (aligned SFT): without one; "
         "`sft`: on the chosen responses alone.",
     )
-    beta: float | None = Field(None, gt=0, description="β of the method. Empty: its paper's (0.1).")
+    beta: float | None = Field(
+        None, gt=0, description="β of the method. Empty: its paper's, 0.1; `ipo`: 2, a margin of 0.25 nats a token."
+    )
     learning_rate: float | None = Field(None, gt=0, description="Peak. Empty: its paper's, for full training.")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from models.alignment.records import Method
 from tasks.config.alignment import AlignmentSection, DataConfig, OptimizeConfig
 from tasks.config.curation import GenerateConfig, MaxTokens, SourceConfig, Temperature
-from tasks.config.section import Name, Section
+from tasks.config.section import Consent, Name, Section
 
+FROM_SCRATCH, WHERE_IT_LOADS = "scratch", "auto"
 GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
 
 
@@ -18,7 +19,9 @@ class GuideConfig(Section):
     """LD-Align's guide: a conditional auto-encoder of two GPT-2 transformers (section 4.1)."""
 
     base: str | None = Field(
-        None, description="GPT-2 on the hub or in a folder, such as openai-community/gpt2. Empty: from scratch."
+        WHERE_IT_LOADS,
+        description="`auto`: pre-trained GPT-2, as the paper, where it is on this machine or the hub gives it "
+        "(openai-community/gpt2), else from scratch; `scratch`; or a GPT-2 on the hub or in a folder.",
     )
     read_out: Literal["mean", "last"] = Field("mean", description="How the encoder's states become the latent vector.")
     latent_size: int = Field(64, ge=1, description="Size of the latent vector (1 or more).")
@@ -30,11 +33,21 @@ class GuideConfig(Section):
     heads: int = Field(4, ge=1, description="From scratch: attention heads (1 or more).")
     hidden_size: int = Field(128, ge=8, description="From scratch: size of the hidden states (8 or more).")
     learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate. Empty: 5e-5 for `base`, 2e-3 from scratch."
+        None, gt=0, description="Peak learning rate. Empty: 5e-5 for a pre-trained base, 2e-3 from scratch."
     )
     epochs: float = Field(10.0, gt=0, description="Passes over golden and sampled responses.")
     batch_size: int = Field(32, ge=1, description="Responses per step (1 or more).")
     max_length: int = Field(512, ge=8, description="Longer texts are cut to so many tokens, and counted (8 or more).")
+    must_use_latent: Consent[bool] = Field(
+        True,
+        description="Stop before its weights are used if the guide does without its latent vector: if held-out texts "
+        "are not written better with their own than with another text's.",
+    )
+
+    @field_validator("base")
+    @classmethod
+    def _scratch_is_no_model(cls, base: str | None) -> str | None:
+        return None if base in {FROM_SCRATCH, ""} else base
 
 
 class RoundsConfig(OptimizeConfig):

@@ -1,7 +1,7 @@
 """What every group of settings is: frozen, strict, and shown by the Prefect UI in a person's order.
 
 A field decides what comes out, unless its type says `Pace`: then it decides only how fast, and an unfinished run is
-taken up whatever its value was.
+taken up whatever its value was. `Consent`: it decides whether a run that was stopped may go on, and no key knows of it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ class _Pace:
     """Marks a field that decides how fast a run goes and what it may take, not what comes out."""
 
 
+class _Consent:
+    """Marks a field that lets a run go on where it would stop; it changes nothing of what comes out."""
+
+
 def _on_one_line(name: str) -> str:
     if not name.strip() or printable(name) != name or len(name.splitlines()) > 1 or "\t" in name:
         raise ValueError(f"expected a name on one line, without control characters, got {name!r}")
@@ -30,6 +34,7 @@ def _on_one_line(name: str) -> str:
 
 
 Pace = Annotated[Value, _Pace()]
+Consent = Annotated[Value, _Consent()]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
@@ -82,7 +87,7 @@ class RunConfig(Section):
 
     def key_settings(self) -> dict[str, Any]:
         """The settings as the key has them."""
-        return self.model_dump(mode="json")
+        return _without_consent(self)
 
     @property
     def key(self) -> str:
@@ -98,3 +103,15 @@ class RunConfig(Section):
         of = (config.key_settings() for config in (self.without_pace(), self))
         key, old_key = (content_key(*self.key_prefix, settings, *data) for settings in of)
         return key, old_key
+
+
+def _without_consent(section: Section) -> dict[str, Any]:
+    """The settings as JSON, without those that only let a run go on."""
+    values = section.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            values[name] = _without_consent(value)
+        elif any(isinstance(mark, _Consent) for mark in field.metadata):
+            del values[name]
+    return values

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignment_world import MEASURED, QUICK
+from alignment_world import MEASURED, QUICK, TINY_GUIDE
 from curation_steps import configured
 from page_visitor import Visitor
 from sqlalchemy import text
@@ -270,7 +270,7 @@ def _ld_align(world: World) -> None:
         "model": {"name": world.model, "dtype": "float32"},
         "sft": {"epochs": 0},
         "rounds": rounds | {"count": 1, "learning_rates": (1e-3,), "save_every": 2},
-        "guide": {"epochs": 1, "layers": 1, "heads": 2, "hidden_size": 16, "latent_size": 4, "max_length": 64},
+        "guide": TINY_GUIDE,
         "evaluate": MEASURED,
         "max_tokens": 4,
     })  # fmt: skip

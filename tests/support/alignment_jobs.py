@@ -83,11 +83,11 @@ def save_llama(folder: Path, **changes: Any) -> str:
     return _saved(model, tokenizer, folder)
 
 
-def save_gpt2(folder: Path) -> str:
+def save_gpt2(folder: Path, *, seed: int = 0) -> str:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     tokenizer = make_tokenizer()
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = GPT2Config(vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=2, n_positions=256)
     return _saved(GPT2LMHeadModel(config), tokenizer, folder)
 

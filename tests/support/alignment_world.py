@@ -28,6 +28,8 @@ from tasks.run_kinds import load_alignment
 IMPOLITE = "No."
 QUICK = {"epochs": 1, "batch_size": 4, "max_length": 240, "evaluate_every": 0, "save_every": 0, "learning_rate": 1e-3}
 QUICK["dtype"] = "float32"  # figures are compared to 1e-4
+TINY_GUIDE = {"epochs": 1, "layers": 1, "heads": 2, "hidden_size": 16, "latent_size": 4, "max_length": 64}
+TINY_GUIDE["must_use_latent"] = False  # after a step or two it cannot
 MEASURED = {"annotator": "rubric", "max_tokens": 4, "backend": "transformers", "has_drift": False}
 
 
@@ -83,7 +85,7 @@ def ld_align_config(model: str, **changes: Any) -> LdAlignConfig:
         "model": {"name": model, "dtype": "float32"},
         "sft": {"epochs": 0},
         "rounds": rounds | {"count": 2, "learning_rates": (1e-3,)},
-        "guide": {"epochs": 1, "layers": 1, "heads": 2, "hidden_size": 16, "latent_size": 4, "max_length": 64},
+        "guide": TINY_GUIDE,
         "evaluate": MEASURED,
         "max_tokens": 4,
     }

@@ -1,0 +1,186 @@
+"""LD-Align's guide at work: what it starts from, trained once a run, looked at, then asked for distances.
+
+Knows no Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.guide_checks import add_check, check_of
+from db.samples import Sample
+from models.fingerprint import model_fingerprint
+from models.guide import GuideCheck, GuideSettings, GuideText
+from models.guide.checks import advice, latent_use, length_correlation
+from models.guide.distances import farther_is_worse, latent_distances
+from models.guide.isolated import IsolatedGuide
+from models.guide.pretrained import PRETRAINED, PROBE_S, pretrained_base
+from models.records import content_key
+from tasks.alignment.data import AlignmentAtWork
+from tasks.config.rounds import (
+    GUIDE_RATE_FROM_SCRATCH,
+    GUIDE_RATE_PRETRAINED,
+    WHERE_IT_LOADS,
+    GuideConfig,
+    LdAlignConfig,
+)
+from tasks.devices import device
+from tasks.errors import GuideError
+from tasks.named_models import NamedModel
+from tasks.progress import say, step_progress
+
+KEY_DIGITS = 16
+MOST_TEXTS = 512  # held-out texts that a guide is looked at with: its interval is narrow enough then
+MOST_COUPLES = 2_048
+
+GoldenPair = tuple[Sample, Sample]
+"""A golden response and the policy's sample for the same prompt."""
+
+
+class Couple(NamedTuple):
+    """A prompt's golden response, and two others of which a label says which is the better one."""
+
+    golden: GuideText
+    better: GuideText
+    worse: GuideText
+
+
+def possible_bases(config: LdAlignConfig) -> list[LdAlignConfig]:
+    """The configuration with each base that `auto` can stand for, the configuration alone where it says which."""
+    if config.guide.base != WHERE_IT_LOADS:
+        return [config]
+    names = [None] if config.rounds.weights == "unit" else [None, PRETRAINED]
+    return [with_base(config, name) for name in names]
+
+
+def settled_base(config: LdAlignConfig) -> LdAlignConfig:
+    """The configuration with the base that `auto` stands for here and now; which, and why, is said."""
+    if len(possible_bases(config)) == 1:
+        return possible_bases(config)[0]
+    base = pretrained_base(probe_s=PROBE_S)
+    how = f"from {base.name}" if base.name else f"from scratch, not from {PRETRAINED}: {base.reason}"
+    say(f"the guide starts {how}")
+    return with_base(config, base.name)
+
+
+def with_base(config: LdAlignConfig, name: str | None) -> LdAlignConfig:
+    """The configuration with a guide that starts from this model, None: from scratch."""
+    return config.model_copy(update={"guide": config.guide.model_copy(update={"base": name})})
+
+
+def guide_settings_of(config: GuideConfig, policy: NamedModel, *, dtype: str, seed: int) -> GuideSettings:
+    """The guide's settings; from scratch it reads by the tokenizer of the policy."""
+    assert config.base != WHERE_IT_LOADS  # settled where the run was opened
+    rate = GUIDE_RATE_PRETRAINED if config.base else GUIDE_RATE_FROM_SCRATCH
+    values = config.model_dump(exclude={"must_use_latent"}) | {"learning_rate": config.learning_rate or rate}
+    return GuideSettings(revision=None, tokenizer=config.base or policy.location, dtype=dtype, seed=seed, **values)
+
+
+def guided_distances(
+    run: AlignmentAtWork[LdAlignConfig], pairs: Sequence[GoldenPair], first: NamedModel
+) -> NDArray[np.float64]:
+    """The latent distance of each pair, shape (n,).
+
+    One guide serves all rounds: it is named by what it was trained on, golden responses and samples of the first model.
+    What it was found to do is stored with the run when it is first asked.
+
+    Raises:
+        GuideError: If it does without its latent vector, unless the configuration says to go on.
+    """
+    config, settings = run.config, run.settings
+    texts = [_text(sample) for pair in pairs for sample in pair]
+    guide_settings = guide_settings_of(config.guide, run.base, dtype=config.rounds.dtype, seed=config.seed)
+    golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
+    sampling = (first.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
+    base = [model_fingerprint(config.guide.base, None)] if config.guide.base else []
+    cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in pairs if one.is_cut or two.is_cut)
+    # An earlier version gave cut texts an end; its guides of whole texts are found by their old name.
+    key = content_key(guide_settings.key, run.base.fingerprint, golden, sampling, *base, *([cut] if cut else []))
+    folder = settings.artifact_root / "guides" / key[:KEY_DIGITS]
+    log_path = settings.artifact_root / "logs" / "guide.log"
+    with (
+        device() as process,
+        closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=process.start)) as guide,
+    ):
+        with step_progress("guide", "training steps") as on_step:
+            trained = guide.train(texts, guide_settings, folder, on_step=on_step)
+        if trained.truncated_count:
+            say(f"the guide read {trained.truncated_count:,} of {len(texts):,} responses cut; raise guide.max_length")
+        latent = guide.encode(texts)
+        distances = latent_distances(latent[0::2], latent[1::2])
+        with run.sessions() as session:
+            check = check_of(session, run.run_id)
+        if check is None:
+            check = _check(run, guide, pairs, distances)
+            with run.sessions.begin() as session:
+                add_check(session, run.run_id, check)
+    if not check.uses_latent:
+        if config.guide.must_use_latent:
+            raise GuideError(f"{advice(check)}; to go on all the same: --no-guide.must_use_latent")
+        say(advice(check))
+    return distances
+
+
+def _check(
+    run: AlignmentAtWork[LdAlignConfig],
+    guide: IsolatedGuide,
+    pairs: Sequence[GoldenPair],
+    distances: NDArray[np.float64],
+) -> GuideCheck:
+    assert run.data.golden is not None  # a run in rounds has them
+    held_out = [_text(sample) for sample in run.data.golden.held_out[:MOST_TEXTS]]
+    use = latent_use(held_out, guide.encode(held_out), guide.reconstruction_nats)
+    couples = _labelled_couples(run)[:MOST_COUPLES]
+    golden = guide.encode([couple.golden for couple in couples])
+    better = guide.encode([couple.better for couple in couples])
+    worse = guide.encode([couple.worse for couple in couples])
+    farther = farther_is_worse(
+        (latent_distances(golden, better), latent_distances(golden, worse)),
+        (np.ones(len(couples)), np.zeros(len(couples))),
+        [couple.golden.prompt.key for couple in couples],
+    )
+    return GuideCheck(
+        base=run.config.guide.base,
+        text_count=len(held_out),
+        own_loss=use.own_loss,
+        other_loss=use.other_loss,
+        gain=use.gain,
+        pair_count=len(pairs),
+        length_correlation=length_correlation(
+            distances, [golden.text for golden, _ in pairs], [sample.text for _, sample in pairs]
+        ),
+        couple_count=farther.count,
+        farther_is_worse=farther.rate,
+    )
+
+
+def _labelled_couples(run: AlignmentAtWork[LdAlignConfig]) -> list[Couple]:
+    """The preferences whose two responses both answer a prompt beside its golden response; the guide saw no label."""
+    golden, preferences = run.data.golden, run.data.preferences
+    if golden is None or preferences is None:
+        return []
+    texts = {sample.prompt: _text(sample) for part in (golden.train, golden.held_out) for sample in part}
+    rows = [row for part in (preferences.held_out, preferences.train) for row in part]
+    couples = (
+        Couple(
+            texts[row.prompt],
+            GuideText(row.prompt, row.chosen, row.is_chosen_cut),
+            GuideText(row.prompt, row.rejected, row.is_rejected_cut),
+        )
+        for row in rows
+        if row.prompt in texts
+    )
+    return [
+        couple
+        for couple in dict.fromkeys(couples)
+        if couple.golden.response not in (couple.better.response, couple.worse.response)
+    ]
+
+
+def _text(sample: Sample) -> GuideText:
+    return GuideText(sample.prompt, sample.text, sample.is_cut)
