@@ -32,7 +32,7 @@ JUDGE = AnnotatorIdentity("judge", "judge", has_both_orders=True)
 KEYS = count()
 RATE = Interval(0.6, 0.5, 0.7)
 COMPARED = ComparisonSummary(0.6, 0.0, 0.4, RATE, 10, 10, wins=6, losses=4, length_controlled=None, unread=0)
-MEASURED = Measurements(held_out=HeldOut("key", RewardSummary(RATE, RATE, RATE, RATE), None))
+MEASURED = Measurements(held_out=HeldOut("key", RewardSummary(RATE, RATE, RATE, Interval(1.6, 1.5, 1.7)), None))
 
 
 @pytest.fixture
