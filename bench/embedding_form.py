@@ -1,4 +1,4 @@
-"""Does what stands before a response change which pair is chosen? `python -m bench.embedding_form MODEL DATA`.
+"""Does what stands before a response change which pair is chosen? `python -m bench.embedding_form MODEL DATA SET`.
 
 MODEL is a folder or hub name of a chat model, DATA a folder with the sets below. Every response is embedded in five
 forms, always as the mean of the last hidden layer over tokens:
@@ -10,14 +10,14 @@ forms, always as the mean of the last hidden layer over tokens:
 - `turn`: as an assistant's turn of the chat template, no prompt before it; the mean over the response's tokens.
 - `prompt_and_response`: as the answer to its prompt, in the chat template.
 
-All in bfloat16, a small model's own format; `response_float32` is the yardstick: what rounding alone changes. Each form
-is compared with `response`: the share of prompts whose pair changes, by strategy; Spearman's correlation of the
-similarities of a prompt's pairs; and how far similarity follows length and, where people graded pairs, the strength of
-their preference. Intervals are over prompts (HH's pairs and the graded ones: over pairs).
+All in bfloat16, a small model's own format; `response_float32` (with `--float32`) is the yardstick: what rounding alone
+changes. Each form is compared with `response`: the share of prompts whose pair changes, by strategy; Spearman's
+correlation of the similarities of a prompt's pairs; and how far similarity follows length and, where people graded
+pairs, the strength of their preference. Intervals are over prompts (HH's pairs and the graded ones: over pairs).
 
 Sets: `self_instruct_user_252.jsonl.gz` (`prompt`, `responses` with `text`), `tulu_pairs_human_experts.jsonl.gz`
 (`prompt`, `first`, `second`, `votes` with `grade`), `hh_rlhf_harmless_base_test.jsonl.gz` (as published).
-OMP_NUM_THREADS=1 helps on a busy machine.
+A call measures one of them and puts it beside the others in the results. OMP_NUM_THREADS=1 helps on a busy machine.
 """
 
 from __future__ import annotations
@@ -72,22 +72,29 @@ def read_rows(path: Path) -> Iterable[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def responses_sets(folder: Path, prompts: int) -> dict[str, list[Group]]:
-    """Prompts with several responses, the first of each set that have enough."""
-    sets: dict[str, list[Group]] = {}
-    for name, file in (
-        ("self_instruct", "self_instruct_user_252.jsonl.gz"),
-        ("tulu", "tulu_pairs_human_experts.jsonl.gz"),
-    ):
-        groups: dict[str, Group] = {}
-        for row in read_rows(folder / file):
-            group = groups.setdefault(row["prompt"], Group(row["prompt"], [], {}))
-            texts = row["responses"] if "responses" in row else (row["first"], row["second"])
-            places = [place_of(group, text["text"]) for text in texts]
-            if "votes" in row and None not in places and places[0] != places[1]:
-                group.grades[min(places), max(places)] = strength(row["votes"])  # type: ignore[type-var, index]
-        sets[name] = [group for group in groups.values() if len(group.texts) >= FEWEST][:prompts]
-    return sets
+def self_instruct(folder: Path, count: int) -> list[Group]:
+    """The first prompts with enough responses of eight models."""
+    groups = []
+    for row in read_rows(folder / "self_instruct_user_252.jsonl.gz"):
+        groups.append(Group(row["prompt"], [], {}))
+        for response in row["responses"]:
+            place_of(groups[-1], response["text"])
+    return _large_enough(groups, count)
+
+
+def tulu(folder: Path, count: int) -> list[Group]:
+    """The first prompts with enough responses of four models, with the grades of people for pairs of them."""
+    groups: dict[str, Group] = {}
+    for row in read_rows(folder / "tulu_pairs_human_experts.jsonl.gz"):
+        group = groups.setdefault(row["prompt"], Group(row["prompt"], [], {}))
+        first, second = (place_of(group, row[side]["text"]) for side in ("first", "second"))
+        if first is not None and second is not None and first != second:
+            group.grades[min(first, second), max(first, second)] = strength(row["votes"])
+    return _large_enough(groups.values(), count)
+
+
+def _large_enough(groups: Iterable[Group], count: int) -> list[Group]:
+    return [group for group in groups if len(group.texts) >= FEWEST][:count]
 
 
 def place_of(group: Group, text: str) -> int | None:
@@ -118,6 +125,9 @@ def hh_pairs(folder: Path, count: int) -> list[Group]:
     return groups
 
 
+SETS = {"self_instruct": self_instruct, "tulu": tulu}
+
+
 class Forms:
     """Embeds the same responses in every form."""
 
@@ -135,7 +145,7 @@ class Forms:
             "frame": self._tokenizer.decode(self._frame),
         }
 
-    def embed(self, groups: Sequence[Group]) -> dict[str, Vectors]:
+    def embed(self, groups: Sequence[Group], *, has_float32: bool) -> dict[str, Vectors]:
         """(n, d) vectors of all responses, by form."""
         requests = [EmbeddingRequest(Prompt.from_text(group.prompt), text) for group in groups for text in group.texts]
         alone, answers = (
@@ -154,9 +164,10 @@ class Forms:
         first_state = _vectors(half, [TokenSequence([self.first_token], 1, is_truncated=False)])
         vectors["with_first_token"] = (vectors["after_first_token"] * counts + first_state) / (counts + 1)
         half.close()
-        exact = self._embedder("float32")
-        vectors["response_float32"] = _vectors(exact, alone)
-        exact.close()
+        if has_float32:
+            exact = self._embedder("float32")
+            vectors["response_float32"] = _vectors(exact, alone)
+            exact.close()
         return vectors
 
     def _embedder(self, dtype: str) -> HiddenStateEmbedder:
@@ -263,18 +274,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
-    parser.add_argument("prompts", type=int, nargs="?", default=100)
+    parser.add_argument("set", choices=[*SETS, "hh"])
+    parser.add_argument("--count", type=int, default=100, help="prompts, or pairs of hh")
+    parser.add_argument("--float32", action="store_true")
     arguments = parser.parse_args()
     forms = Forms(arguments.model)
-    sets: dict[str, Any] = {}
-    for name, groups in responses_sets(arguments.data, arguments.prompts).items():
-        responses = sum(len(group.texts) for group in groups)
-        figures = compare(groups, forms.embed(groups))
-        sets[name] = {"prompts": len(groups), "responses": responses, "forms": figures}
-        print(name, json.dumps(sets[name], indent=1), flush=True)
-    pairs = hh_pairs(arguments.data, 2 * arguments.prompts)
-    sets["hh_pairs"] = {"pairs": len(pairs), "forms": compare_pairs(pairs, forms.embed(pairs))}
-    print("hh_pairs", json.dumps(sets["hh_pairs"], indent=1))
+    read, measure = (hh_pairs, compare_pairs) if arguments.set == "hh" else (SETS[arguments.set], compare)
+    groups = read(arguments.data, arguments.count)
+    responses = sum(len(group.texts) for group in groups)
+    figures = measure(groups, forms.embed(groups, has_float32=arguments.float32))
+    path = Path(__file__).with_suffix(".json")
     report = {
         "machine": f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions": {name: version(name) for name in ("torch", "transformers", "numpy", "scipy")},
@@ -282,9 +291,12 @@ def main() -> None:
         **forms.words,
         "max_response_tokens": MAX_TOKENS,
         "figures": "value, low and high of the 95 % interval",
-        "sets": sets,
+        "sets": json.loads(path.read_text())["sets"] if path.exists() else {},
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    report["sets"][arguments.set] = {"prompts": len(groups), "responses": responses, "forms": figures}
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    print(text)
+    path.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,11 @@ def test_with_its_prompt_the_mean_still_goes_over_the_response_alone(model: str,
 
 def test_the_prompt_is_read_only_in_its_context(model: str) -> None:
     other = Prompt.from_text("Something else entirely")
-    expected: list[tuple[Context, bool]] = [("response", True), ("prompt_and_response", False)]
+    expected: list[tuple[Context, bool]] = [
+        ("response", True),
+        ("start_and_response", True),
+        ("prompt_and_response", False),
+    ]
     for context, is_same in expected:
         embedder = make_embedder(model, context=context)
         first = embedder.embed(requests_of(TEXTS[:1])).vectors

@@ -79,6 +79,33 @@ def test_truncation_keeps_the_start_and_is_reported(tokenizer: Any) -> None:
         assert sequence.is_truncated == (max_tokens < len(ids))
 
 
+def test_a_response_may_follow_the_token_that_begins_a_text(tokenizer: Any) -> None:
+    response = plain_ids(tokenizer, TEXTS[0])
+    start = render_prompt(tokenizer, PROMPT, system_prompt=None)[0]
+    assert start in tokenizer.all_special_ids and start not in response
+    for max_positions in (None, len(response) + 1, len(response), 3):
+        (sequence, nothing) = tokenize(
+            tokenizer,
+            requests_of([TEXTS[0], ""]),
+            context="start_and_response",
+            max_tokens=100,
+            max_positions=max_positions,
+        )
+        kept = response[:max_positions]
+        has_room = max_positions is None or max_positions > len(kept)
+        assert sequence.ids == [start] * has_room + kept
+        assert sequence.response_length == len(kept)
+        assert sequence.is_truncated == (not has_room)
+        assert nothing.ids == []
+
+
+def test_a_model_without_a_token_that_begins_a_text_cannot_begin_with_it() -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template, tokenizer.bos_token = None, None
+    with pytest.raises(ValueError, match=r"begins with '\.'; use the context response"):
+        tokenize(tokenizer, requests_of(["a"]), context="start_and_response", max_tokens=9, max_positions=None)
+
+
 def test_a_prompt_that_does_not_fit_is_cut_from_the_left_and_reported(tokenizer: Any) -> None:
     prompt, response = render_prompt(tokenizer, PROMPT, system_prompt=None), plain_ids(tokenizer, TEXTS[0])
     whole = len(prompt) + len(response)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.records import Prompt
 
-Context = Literal["response", "prompt_and_response"]
+Context = Literal["response", "start_and_response", "prompt_and_response"]
 
 
 @dataclass(frozen=True, slots=True)

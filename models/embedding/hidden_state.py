@@ -42,8 +42,8 @@ class HiddenStateEmbedder:
             model: a hub name or a folder made by `save_pretrained`; the model that is to be aligned.
             revision: the hub revision, None for the newest.
             dtype: "float32", "bfloat16" or "float16".
-            context: `response` feeds the response alone, as the paper does; `prompt_and_response` lets it see its
-                prompt. The mean goes over the response's tokens in both.
+            context: `response` feeds the response alone, as the paper does; `start_and_response` puts the model's first
+                token before it, `prompt_and_response` its prompt. The mean goes over the response's tokens in all.
             max_tokens: response tokens kept; at least 1. Fewer are kept where the model's context is shorter.
             tokens_per_batch: padded tokens in one forward pass, at most, unless one text alone is longer.
 

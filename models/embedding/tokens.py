@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.embedding import Context, EmbeddingRequest, Embeddings
 from models.prompting import render_prompt
+from models.records import Prompt
 
 # A batch is closed early once padding would take more than this share of it ...
 _PADDING_SHARE = 0.05
@@ -51,6 +52,9 @@ def tokenize(
         context: whether the rendered prompt goes first.
         max_tokens: response tokens kept, from the start.
         max_positions: the most ids the model takes, None for no limit. The prompt is cut from the left to fit.
+
+    Raises:
+        ValueError: if the context wants a first token and the model has none, or the chat template refuses a prompt.
     """
     response_limit = max_tokens if max_positions is None else min(max_tokens, max_positions)
     responses = _response_ids(tokenizer, [request.text for request in requests])
@@ -59,6 +63,9 @@ def tokenize(
             TokenSequence(ids[:response_limit], len(ids[:response_limit]), *[len(ids) > response_limit] * 2)
             for ids in responses
         ]
+    if context == "start_and_response":
+        start = first_token(tokenizer)
+        return [_joined(start, ids, response_limit=response_limit, max_positions=max_positions) for ids in responses]
     prompts = {
         prompt: render_prompt(tokenizer, prompt, system_prompt=None)
         for prompt in {request.prompt for request in requests}
@@ -67,6 +74,21 @@ def tokenize(
         _joined(prompts[request.prompt], ids, response_limit=response_limit, max_positions=max_positions)
         for request, ids in zip(requests, responses, strict=True)
     ]
+
+
+def first_token(tokenizer: Any) -> list[int]:
+    """The special token that begins whatever the model reads: its BOS, or where it has none its chat template's first.
+
+    Raises:
+        ValueError: if what it reads begins with no special token.
+    """
+    (start, *_) = render_prompt(tokenizer, Prompt.from_text("."), system_prompt=None)
+    if start not in tokenizer.all_special_ids:
+        raise ValueError(
+            "embed.context start_and_response needs a model that begins a text with a special token, this one begins "
+            f"with {tokenizer.decode([start])!r}; use the context response"
+        )
+    return [start]
 
 
 def embeddings_of(sequences: Sequence[TokenSequence], vectors: NDArray[np.float32]) -> Embeddings:

@@ -36,7 +36,7 @@ _PROBE_LIMIT = 0.25
 class VllmPoolingEmbedder:
     """e(y): the mean over the response's tokens of the last hidden state (REAL eq. 7), computed by vLLM.
 
-    In the context `response` the engine hands over one vector a response. For `prompt_and_response` it can only hand
+    In the context `response` the engine hands over one vector a response. For the others it can only hand
     over the state of every token (16 kB each at d = 4096), and the mean is taken here.
     """
 
@@ -158,7 +158,7 @@ def pooling_fault(prefixes: NDArray[np.float32], singles: NDArray[np.float32]) -
 
 
 # vLLM serves one pooling task an engine.
-_TASKS = {"response": "embed", "prompt_and_response": "token_embed"}
+_TASKS = {"response": "embed", "start_and_response": "token_embed", "prompt_and_response": "token_embed"}
 
 
 def _context_length(model: str, *, revision: str | None) -> int:

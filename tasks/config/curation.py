@@ -134,7 +134,11 @@ class EmbedConfig(Section):
         "transformers", description="Engine. `hashed`: feature hashing, a dry run without a model."
     )
     model: str | None = Field(None, description="Model that embeds. Empty: the base model, as in the paper.")
-    context: Context = Field("response", description="What the model reads: the response alone, or after its prompt.")
+    context: Context = Field(
+        "response",
+        description="What the model reads: the response alone, after the token that begins a text (BOS, or the chat "
+        "template's first), or after its prompt.",
+    )
     max_tokens: MaxTokens = 512
     tokens_per_batch: TokensPerBatch = 8192
     responses_per_shard: Pace[int] = Field(4096, ge=1, description="Responses embedded between two writes (1 or more).")
