@@ -167,7 +167,7 @@ def test_the_page_says_what_the_guide_was_found_to_do() -> None:
     assert "## The guide" in text and "1,204 labelled couples" in text
     blind = replace(GUIDE, base="gpt2", gain=Interval(0.0, -math.inf, math.inf), length_correlation=None)
     page = policy_page(replace(BARE, guide=blind))
-    assert "It was not shown to" in page and "0 (? to ?)" in page and "<td" in page
+    assert "It was not shown to" in page and ">0<" in page and "<td" in page
 
 
 def test_the_same_contents_give_the_same_page() -> None:
@@ -179,7 +179,7 @@ def test_the_markdown_is_short_and_has_the_figures() -> None:
     assert "<h1>Policy 7: fern</h1>" in html
     for words in ("69.0 % (62.0 to 75.0 %)", "75.0 %", "0.500", "12.3", "10,423 tokens/s"):
         assert words in html
-    assert len(policy_markdown(full()).splitlines()) < 60
+    assert len(policy_markdown(full()).splitlines()) < 70
 
 
 def test_the_markdown_of_a_bare_policy_says_who_it_is() -> None:

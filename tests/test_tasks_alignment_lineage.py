@@ -111,12 +111,12 @@ def test_a_comparison_on_prompts_that_were_trained_on_does_not_pass_the_gate(wor
     with sessions() as session:
         evaluation = evaluations.evaluations_of(session, second)[0]
         run_id = policies.get_policy(session, second).run_id
-        assert "trained on" not in gate_verdict(session, second, evaluation.id).reason
+        assert "trained on" not in gate_verdict(session, second).reason
         prompt_id = evaluations.evaluation_pairs(session, evaluation.id)[0][0]
         row = session.get(prompt_uses.PromptUse, (run_id, prompt_id))
         row.role = "train"  # as if an earlier version had measured on it
         session.flush()
-        verdict = gate_verdict(session, second, evaluation.id)
+        verdict = gate_verdict(session, second)
         assert not verdict.is_passed and verdict.reason.startswith("1 of the prompts of its comparison with ")
         assert verdict.next_step is not None
 

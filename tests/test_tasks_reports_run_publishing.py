@@ -44,7 +44,7 @@ SUMMARY = runs.RunSummary(
 )  # fmt: skip
 FREE = replace(SUMMARY, tokens=None, device_seconds=0.0)
 JUDGED = EvaluationFigures(
-    "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 0, datetime.now(UTC)
+    "judge", "policy 3", 64, 10, 26, Rate(0.69, 0.62, 0.75), Rate(0.61, 0.54, 0.67), 50, 0, datetime.now(UTC), None
 )
 STEP = NextStep("more prompts would decide", "antipode evaluate 3 --against start --evaluate.annotator judge")
 
