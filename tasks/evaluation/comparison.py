@@ -9,7 +9,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import evaluations, policies
+from db import evaluations, gate_looks, policies
 from db.labels import judgements
 from db.policies import start_of
 from db.samples import Sample
@@ -70,9 +70,11 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
                 held_out_rewards(run, policy, start, examples),
                 scores_of_texts(run, [pair.policy for pair in pairs]),
             )
-            measured = Measurements(stored.comparison, held_out, drift_of(run, policy) if has_drift else None)
+            drift = drift_of(run, policy) if has_drift else None
         with run.sessions.begin() as session:
-            evaluations.finish_evaluation(session, evaluation_id, measured)
+            gate_looks.take_turn_of_looks(session)  # people may have compared more meanwhile
+            current = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
+            evaluations.finish_evaluation(session, evaluation_id, Measurements(current.comparison, held_out, drift))
         return evaluation_id
 
 
