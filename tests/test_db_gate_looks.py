@@ -12,14 +12,13 @@ from stored_policies import open_align_run, open_policy
 
 from db import evaluations, gate_looks
 from db.engine import make_engine, make_session_factory
-from db.migrations import upgrade
+from db.migrations import downgrade, upgrade
 from models.evaluation.measurements import ComparisonSummary, HeldOut, Measurements
 from models.intervals import Interval
 
 COMPARED = ComparisonSummary(
     0.6, 0.0, 0.4, Interval(0.6, 0.5, 0.7), 100, 100, wins=60, losses=40, length_controlled=None, unread=0
 )
-BEFORE = "0007"
 
 
 @pytest.fixture
@@ -112,11 +111,7 @@ def test_what_was_compared_before_there_were_looks_counts_in_its_order(sessions,
     for evaluation_id in (ids[1], ids[0]):
         compared(sessions, evaluation_id)
     before = taken(sessions)
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE gate_looks"))
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("DROP FUNCTION gate_looks_never_change"))
-        connection.execute(text(f"UPDATE alembic_version SET version_num = '{BEFORE}'"))
+    downgrade(engine, "0009")
     upgrade(engine)
     with make_session_factory(engine)() as session:
         looks = gate_looks.looks_at(session, "demo")

@@ -63,8 +63,8 @@ def test_an_alignment_reads_its_data_once_a_step_and_starts_five_processes(setti
     run_id = step(open_align_run, align_config(tiny_model(tmp_path / "model"), **asked))
     start_id = step(fine_tune, run_id)
     policy_id = step(train_policy, run_id, start_id)
-    evaluation_id = step(evaluate_policy, run_id, policy_id, start_id)
-    step(pass_gate, run_id, policy_id, start_id, evaluation_id)
+    step(evaluate_policy, run_id, policy_id, start_id)
+    step(pass_gate, run_id, policy_id, start_id)
     step(publish_policy, run_id, policy_id)
     assert all(count <= 1 for count in most(step, "reads").values()), most(step, "reads")
     assert most(step, "processes") == {

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import evaluations, policies
+from db import evaluations, gate_looks, policies
 from db.labels import judgements
 from db.policies import start_of
 from db.samples import Sample
@@ -71,8 +71,11 @@ def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
                 scores_of_texts(run, [pair.policy for pair in pairs]),
             )
             drift = drift_of(run, policy) if has_drift else None
-            measured = Measurements(stored.comparison, held_out, drift, divergences(run, policy, start))
+            kl = divergences(run, policy, start)
         with run.sessions.begin() as session:
+            gate_looks.take_turn_of_looks(session)  # people may have compared more meanwhile
+            current = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
+            measured = Measurements(current.comparison, held_out, drift, kl)
             evaluations.finish_evaluation(session, evaluation_id, measured)
         return evaluation_id
 

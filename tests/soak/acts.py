@@ -259,7 +259,8 @@ def _align(world: World) -> None:
     def steps() -> None:
         start_id = fine_tune.fn(run_id)
         policy_id = train_policy.fn(run_id, start_id)
-        pass_gate.fn(run_id, policy_id, start_id, evaluate_policy.fn(run_id, policy_id, start_id))
+        evaluate_policy.fn(run_id, policy_id, start_id)
+        pass_gate.fn(run_id, policy_id, start_id)
 
     work_on(run_id, steps)
 
