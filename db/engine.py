@@ -187,13 +187,15 @@ def _break_off(session: Session, _transaction: orm.SessionTransaction, connectio
     They would hold their locks for as long as the interrupt's frames are remembered, and what says that a run was
     stopped would wait for them for ever. Ending a transaction is many steps too, so what it holds is let go one by one.
     """
+    own = connection.connection.dbapi_connection
     if is_interrupt(sys.exc_info()[1]):
         for other in [other for other in _begun if other is not session]:
             with suppress(Exception):  # a session that was broken off while it closed may refuse to
                 other.close()
-            other.info[_CONNECTION].close()
+            if other.info[_CONNECTION] is not own:  # a pool may have handed it on
+                other.info[_CONNECTION].close()
             _let_go(other)
-    session.info[_CONNECTION] = connection.connection.dbapi_connection
+    session.info[_CONNECTION] = own
     _begun.add(session)
 
 

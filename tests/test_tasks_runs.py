@@ -10,6 +10,8 @@ import pytest
 from stored_rows import add, all_prompt_ids, open_run, row
 
 from db import runs
+from db.engine import ping
+from tasks.database import open_database
 from tasks.runs import recorded
 
 MOMENTS, TOO_LONG_S = 250, 20
@@ -72,3 +74,16 @@ def test_ctrl_c_at_any_moment_of_a_write_leaves_no_lock_behind(settings, session
                 assert runs.get_run(session, run_id).status == runs.STOPPED
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_leaves_the_connection_that_a_pool_handed_on(settings):
+    with open_database(settings, keeps_connections=True) as sessions:
+        with sessions.begin() as ended:
+            ping(ended)
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            with sessions.begin() as session:
+                ping(session)
+                ping(session)
+    assert ended is not session

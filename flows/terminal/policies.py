@@ -33,10 +33,10 @@ def show_policy(policy_id: int, settings: Settings) -> None:
         show(f"  {line}")
     for figures in contents.evaluations[:1]:
         show(f"  {_rate_line(figures)}")
-    for score in contents.text_scores:
-        show(f"  {score.name} {score.policy:.1f}", end="")
     if contents.text_scores:
-        show(" against the chosen responses")
+        show("  as texts, against the chosen responses")
+    for score in contents.text_scores:
+        show(f"    {score.policy:5.1f}  {score.name}")
     if contents.guide is not None:
         show(f"  {_guide_line(contents.guide)}")
     if contents.cost is not None:
