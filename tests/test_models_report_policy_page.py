@@ -167,7 +167,7 @@ def test_the_page_says_what_the_guide_was_found_to_do() -> None:
     assert "## The guide" in text and "1,204 labelled couples" in text
     blind = replace(GUIDE, base="gpt2", gain=Interval(0.0, -math.inf, math.inf), length_correlation=None)
     page = policy_page(replace(BARE, guide=blind))
-    assert "It was not shown to" in page and ">0<" in page and "<td" in page
+    assert "It was not shown to" in page and ">0.00<" in page and "<td" in page
 
 
 def test_the_same_contents_give_the_same_page() -> None:
