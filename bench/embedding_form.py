@@ -13,7 +13,7 @@ forms, always as the mean of the last hidden layer over tokens:
 All in bfloat16, a small model's own format; `response_float32` (with `--float32`) is the yardstick: what rounding alone
 changes. Each form is compared with `response`: the share of prompts whose pair changes, by strategy; Spearman's
 correlation of the similarities of a prompt's pairs; and how far similarity follows length and, where people graded
-pairs, the strength of their preference. Intervals are over prompts (HH's pairs and the graded ones: over pairs).
+pairs, the strength of their preference. Intervals are over prompts (HH has one pair each).
 
 Sets: `self_instruct_user_252.jsonl.gz` (`prompt`, `responses` with `text`), `tulu_pairs_human_experts.jsonl.gz`
 (`prompt`, `first`, `second`, `votes` with `grade`), `hh_rlhf_harmless_base_test.jsonl.gz` (as published).
@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from models.embedding import EmbeddingRequest
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.embedding.tokens import TokenSequence, tokenize
-from models.intervals import Interval, share
+from models.intervals import Interval, clustered_mean, share
 from models.prompting import load_tokenizer
 from models.records import Prompt, Strategy
 from models.selection import (
@@ -208,18 +208,19 @@ def compare(groups: Sequence[Group], vectors: dict[str, Vectors]) -> dict[str, A
                 is_changed = (here.first != there.first) | (here.second != there.second)
                 figures[f"{strategy}: share of prompts whose pair changes"] = rounded(share(is_changed, prompts))
             figures["rank correlation with response, within prompts"] = rounded(
-                mean_correlation(within_prompts(vectors["response"], rows, offsets))
+                clustered_mean(within_prompts(vectors["response"], rows, offsets), prompts)
             )
         figures["rank correlation with length gap, within prompts"] = rounded(
             mean_correlation(length_correlations(rows, offsets, lengths))
         )
         graded = [(start, pair, grade) for start, group in zip(offsets, groups, strict=False)
                   for pair, grade in group.grades.items()]  # fmt: skip
+        graded_prompts = np.array([start for start, *_ in graded])
         if graded:
             first, second = (np.array([start + pair[end] for start, pair, _ in graded]) for end in (0, 1))
             strengths = np.array([grade for *_, grade in graded])
             figures["rank correlation with strength of preference"] = rounded(
-                correlation_of_pairs(pair_similarities(rows, first, second), strengths)
+                correlation_of_pairs(pair_similarities(rows, first, second), strengths, graded_prompts)
             )
             figures["graded pairs"] = len(graded)
         result[form] = figures
@@ -244,14 +245,15 @@ def compare_pairs(groups: Sequence[Group], vectors: dict[str, Vectors]) -> dict[
     gaps = np.array([abs(len(group.texts[0]) - len(group.texts[1])) for group in groups])
     similarity = {form: pair_similarities(rows, first, second) for form, rows in vectors.items()}
     base = similarity["response"]
+    base_ranks, pairs = np.argsort(np.argsort(base)), np.arange(len(groups))
     is_kept = {form: values < np.median(values) for form, values in similarity.items()}
     return {
         form: {
-            "rank correlation with response": rounded(correlation_of_pairs(values, np.argsort(np.argsort(base)))),
+            "rank correlation with response": rounded(correlation_of_pairs(values, base_ranks, pairs)),
             "share of the easy half that is no longer in it": rounded(
                 share(~is_kept[form][is_kept["response"]], np.arange(is_kept["response"].sum()))
             ),
-            "rank correlation with length gap": rounded(correlation_of_pairs(values, gaps)),
+            "rank correlation with length gap": rounded(correlation_of_pairs(values, gaps, pairs)),
         }
         for form, values in similarity.items()
     }

@@ -95,6 +95,11 @@ def strategy_summaries(session: Session, run_id: int) -> dict[str, StrategySumma
     return {row.strategy: row for row in rows}
 
 
+def most_choices(session: Session, run_id: int) -> int | None:
+    """The largest number of pairs that one of a run's pairs was chosen from; None for a run without a pair."""
+    return session.scalar(select(func.max(curation.Pair.pair_count)).filter_by(run_id=run_id))
+
+
 def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[int, dict[str, tuple[int, int]]]:
     """The pairs of a run's first prompts: prompt id → strategy → the two response ids."""
     first_prompts = (

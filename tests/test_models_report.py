@@ -26,6 +26,7 @@ from models.report import (
 from models.report.candidate_map import HEIGHT, WIDTH, draw_map, most_telling, project
 from models.report.contents import STRATEGY_MEANINGS
 from models.report.histograms import bin_counts, common_edges, draw_histograms
+from models.report.length import correlation_words
 
 
 def bare(strategies: Mapping[str, StrategyResult], shown: tuple[PromptCandidates, ...] = ()) -> CurationReport:
@@ -86,7 +87,7 @@ def test_a_run_without_a_pair_or_a_candidate_still_has_a_page() -> None:
 
 def test_the_page_says_how_unlike_in_length_pairs_are_and_whether_similarity_follows_length() -> None:
     ratios = {"easy": result([0.5]), "longest_gap": replace(result([0.5]), mean_length_ratio=0.271)}
-    page = render_report(replace(bare(ratios), length_correlation=Interval(-0.31, -0.35, -0.27)))
+    page = render_report(replace(bare(ratios), length_words=correlation_words(Interval(-0.31, -0.35, -0.27))))
     assert '<td class="number" data-label="Length ratio">0.271</td>' in page and "differ most in length" in page
     assert '<td class="number" data-label="Length ratio">–</td>' in page
     assert "difference in length: −0.31 [−0.35, −0.27]" in page

@@ -74,24 +74,72 @@ def test_the_mean_counts_prompts_that_have_a_correlation() -> None:
     assert mean_correlation(np.array([np.nan, np.nan])) is None
     assert mean_correlation(np.empty(0)) is None
     value, low, high = mean_correlation(np.array([-0.5, np.nan, -0.3, -0.4])) or (0.0, 0.0, 0.0)
-    assert (value, low, high) == pytest.approx((-0.4, -0.648, -0.152), abs=1e-3)  # ± 4.303 · 0.1 / √3
+    # with +1 and −1 the mean is −0.24, the standard deviation 0.744: ± 2.776 · 0.744 / √5
+    assert (value, low, high) == pytest.approx((-0.4, -1, 0.683), abs=1e-3)
     assert mean_correlation(np.array([0.7])) == (0.7, -1, 1)
+
+
+def test_few_prompts_that_agree_by_chance_prove_nothing() -> None:
+    # two pairs correlate by ±1, and so three prompts of two pairs agree in one case of four
+    assert mean_correlation(np.full(3, -1.0)) == pytest.approx((-1, -1, 0.511), abs=1e-3)
+    many = mean_correlation(np.full(30, -1.0))
+    assert many is not None and many.low == many.value == -1 < many.high < -0.6
+    # nor do many pairs of two prompts
+    gaps = np.arange(40)
+    assert correlation_of_pairs(gaps / 40, gaps, gaps % 2) == (1, -1, 1)
+    assert correlation_of_pairs(gaps / 40, gaps, gaps) == pytest.approx((1, 0.856, 1), abs=1e-3)
 
 
 def test_given_pairs_are_correlated_over_the_whole_set() -> None:
     rng = np.random.default_rng(0)
-    gaps = rng.integers(0, 400, 500)
+    gaps, prompts = rng.integers(0, 400, 500), np.arange(500)
     similarity = (1 - gaps / 800 + rng.normal(0, 0.2, 500)).astype(np.float32)
-    value, low, high = correlation_of_pairs(similarity, gaps) or (0.0, 0.0, 0.0)
+    value, low, high = correlation_of_pairs(similarity, gaps, prompts) or (0.0, 0.0, 0.0)
     assert value == pytest.approx(spearmanr(similarity, gaps).statistic)
     resampled = [spearmanr(similarity[at], gaps[at]).statistic for at in rng.integers(0, 500, (300, 500))]
     assert (low, high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.02)
     holes = np.where(np.arange(500) % 2 == 0, similarity, np.nan)
-    assert (correlation_of_pairs(holes, gaps) or (0.0,))[0] == pytest.approx(
+    assert (correlation_of_pairs(holes, gaps, prompts) or (0.0,))[0] == pytest.approx(
         spearmanr(similarity[::2], gaps[::2]).statistic
     )
-    assert correlation_of_pairs(similarity[:3], np.array([3, 1, 2])) is not None
-    # four pairs in perfect order: ρ = 0.8 after a swap, z = 1.099, ± 1.96 √(1 + 1 / 2)
-    assert correlation_of_pairs(np.arange(4.0), np.arange(4)) == pytest.approx((1, -0.862, 1), abs=1e-3)
-    assert correlation_of_pairs(similarity, np.zeros(500, int)) is None
-    assert correlation_of_pairs(np.full(3, np.nan), gaps[:3]) is None
+    assert correlation_of_pairs(similarity[:3], np.array([3, 1, 2]), prompts[:3]) is not None
+    # four pairs in perfect order, with +1 and −1: 0.667 ± 2.571 · 0.816 / √6
+    assert correlation_of_pairs(np.arange(4.0), np.arange(4), np.arange(4)) == pytest.approx((1, -0.19, 1), abs=1e-3)
+    assert correlation_of_pairs(similarity, np.zeros(500, int), prompts) is None
+    assert correlation_of_pairs(np.full(3, np.nan), gaps[:3], prompts[:3]) is None
+
+
+@pytest.mark.parametrize("decimals", [0, 6])
+def test_the_interval_is_about_that_of_resampled_prompts(decimals: int) -> None:
+    rng = np.random.default_rng(5)
+    prompts = np.repeat(rng.permutation(150), rng.integers(1, 9, 150))
+    level = rng.standard_normal(150)[prompts]  # what pairs of one prompt have in common
+    similarity = np.round(level + rng.standard_normal(len(prompts)), decimals)
+    gaps = np.round(10 * (rng.standard_normal(len(prompts)) - level)).astype(int)
+    members = [np.flatnonzero(prompts == prompt) for prompt in range(150)]
+    drawn = [np.concatenate([members[at] for at in rng.integers(0, 150, 150)]) for _ in range(400)]
+    resampled = [spearmanr(similarity[at], gaps[at]).statistic for at in drawn]
+    found = correlation_of_pairs(similarity, gaps, prompts)
+    assert found is not None
+    assert found[1:] == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.025)
+
+
+@pytest.mark.parametrize(("prompt_count", "responses"), [(40, 5), (60, 2)])
+def test_an_interval_on_noise_covers_0_as_often_as_it_says(prompt_count: int, responses: int) -> None:
+    rng = np.random.default_rng(2)
+    ends = np.triu_indices(responses, 1)
+    prompts = np.repeat(np.arange(prompt_count), len(ends[0]))
+    covered = 0
+    for _ in range(200):
+        level, apart = rng.standard_normal((2, prompt_count, 1))  # how alike and how long responses are by prompt
+        rows = rng.standard_normal((prompt_count, responses, 8))
+        rows += level[..., None] * rng.standard_normal((prompt_count, 1, 8))
+        rows /= np.linalg.norm(rows, axis=2, keepdims=True)
+        lengths = np.exp(apart + rng.normal(5, 0.5, (prompt_count, responses))).astype(int)
+        similarity = (rows[:, ends[0]] * rows[:, ends[1]]).sum(axis=2).ravel()
+        gaps = np.abs(lengths[:, ends[0]] - lengths[:, ends[1]]).ravel()
+        interval = correlation_of_pairs(similarity, gaps, prompts)
+        assert interval is not None
+        covered += interval.low <= 0 <= interval.high
+    # with pairs taken for independent 136 at 40 prompts of 5 responses
+    assert 183 <= covered <= 199

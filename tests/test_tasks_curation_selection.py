@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from surroundings import on_sqlite
 
 from db import embeddings, pairs, runs
 from db.schema import curation
+from flows.terminal.runs import show_pairs_of
 from models.records import ImportedPair
+from models.report.length import NO_CHOICE
 from models.selection import length_correlations, mean_correlation
 from tasks.curation.engines import vector_store
 from tasks.curation.selection import select
+from tasks.reports.run_page import length_words, write_run_report
 
 
 def test_a_run_says_how_far_similarity_follows_length_however_often_it_selects(settings, sessions):
@@ -65,3 +69,43 @@ def test_source_pairs_are_ranked_by_length_too(settings, sessions):
         assert [pair.prompt_id for pair in pairs.selected_pairs(session, run_id)] == [2, 3]
         summary = runs.summaries(session, run_id)[0]
         assert summary.length_correlation_low <= summary.length_correlation < summary.length_correlation_high - 0.1
+
+
+@on_sqlite
+def test_pairs_of_one_prompt_are_no_independent_evidence(settings, sessions):
+    texts = ["a b", "a bb c", "a dd bb cc cc", "dd cc ee ff gg hh ii"]
+    rows = [
+        replace(row(number, "Prompt?", *both), pair=ImportedPair(0, 1))
+        for number, both in enumerate(combinations(texts, 2), 1)
+    ]
+    add(sessions, *rows)
+    select_config = {"scope": "source_pairs", "strategies": ["easy"], "share": 0.5}
+    run_id = curate(configured(generate={"when": "never"}, select=select_config))
+    with sessions() as session:
+        summary = runs.summaries(session, run_id)[0]
+    assert (summary.length_correlation_low, summary.length_correlation_high) == (-1, 1)
+
+
+@on_sqlite
+def test_a_run_of_one_pair_a_prompt_has_no_correlation_and_says_why(settings, sessions, capsys):
+    add(sessions, *(row(number, f"Prompt {number}?", "short", f"{number} is longer") for number in range(1, 6)))
+    run_id = curate(configured(generate={"when": "never"}, select={"strategies": ["easy", "hard"]}))
+    with sessions() as session:
+        summary = runs.summaries(session, run_id)[0]
+        assert (summary.length_correlation, length_words(session, summary)) == (None, NO_CHOICE)
+    show_pairs_of(run_id, settings)
+    assert NO_CHOICE in capsys.readouterr().out
+    assert NO_CHOICE in write_run_report(run_id, settings).read_text()
+
+
+@on_sqlite
+def test_a_run_over_equally_long_source_pairs_says_nothing_of_length(settings, sessions):
+    rows = [
+        replace(row(number, f"Prompt {number}?", f"a{number}", f"b{number}"), pair=ImportedPair(0, 1))
+        for number in range(1, 6)
+    ]
+    add(sessions, *rows)
+    select_config = {"scope": "source_pairs", "strategies": ["easy"], "share": 0.5}
+    run_id = curate(configured(generate={"when": "never"}, select=select_config))
+    with sessions() as session:
+        assert length_words(session, runs.summaries(session, run_id)[0]) is None

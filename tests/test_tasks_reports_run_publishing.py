@@ -120,11 +120,11 @@ def test_a_summary_says_what_a_run_cost_and_what_to_do_next():
 
 def test_a_summary_says_whether_similarity_follows_length():
     rows = [pairs.StrategySummary(7, "nightly", "longest_gap", 1197, 0.8127, 0.274)]
-    text = summary_markdown(SUMMARY, Path("page.html"), None, Settings(), strategies=rows)
+    words = correlation_words(Interval(-0.314, -0.352, -0.276))
+    text = summary_markdown(SUMMARY, Path("page.html"), None, Settings(), strategies=rows, length=words)
     assert "| longest_gap | 1,197 | 0.813 | 0.27 |" in text
     assert "difference in length: −0.31 [−0.35, −0.28], so the less similar pairs differ more in length" in text
-    unknown = replace(SUMMARY, length_correlation=None)
-    assert "in length" not in summary_markdown(unknown, Path("page.html"), None, Settings())
+    assert "in length" not in summary_markdown(SUMMARY, Path("page.html"), None, Settings())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from db.runs import RunSummary
 from flows.terminal.failures import shown_url
 from flows.terminal.tables import make_console, pair_table
-from models.report.length import correlation_words
 from tasks.reports.run_ends import run_end
 from tasks.reports.run_page import next_steps, report_path
 from tasks.settings import Settings
@@ -30,8 +29,8 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
             f"  {strategy:<11} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}, "
             f"mean length ratio {end.length_ratios[strategy]:.2f}"
         )
-    if end.length_correlation:
-        console.print(f"  {correlation_words(end.length_correlation)}", soft_wrap=True)
+    if end.length_words:
+        console.print(f"  {end.length_words}", soft_wrap=True)
     reasons = list(end.skipped.items())  # the most frequent first; a server may have words for every prompt
     for reason, count in reasons[:SHOWN_REASONS]:
         console.print(f"  {count:,} prompts without a pair: {reason}")

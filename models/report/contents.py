@@ -9,7 +9,6 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from models.intervals import Interval
 from models.quality.quality import LabelQuality
 
 # Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in colours.css.
@@ -149,8 +148,8 @@ class CurationReport:
         candidates: prompts the map may show; it takes the first of those whose strategies differ most. May be empty.
         next_steps: what to do next, in order.
         labels: how far the pairs' labels can be trusted; shown if there is a judgement.
-        length_correlation: rank correlation of similarity and difference in length over the pairs that could be
-            chosen; None where it is not known.
+        length_words: how far similarity goes with the difference in length among the pairs that could be chosen; None
+            where it is not known.
 
     Raises:
         ValueError: on construction, if there is no strategy or an unknown one.
@@ -168,7 +167,7 @@ class CurationReport:
     candidates: tuple[PromptCandidates, ...]
     next_steps: tuple[NextStep, ...]
     labels: LabelQuality | None = None
-    length_correlation: Interval | None = None
+    length_words: str | None = None
 
     def __post_init__(self) -> None:
         if not self.strategies:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from models.intervals import Interval
 
+NO_CHOICE = (
+    "No prompt has two pairs to choose from, so every strategy selects the same ones, and whether similarity goes with "
+    "the difference in length moves no choice. Of pairs that sources made, --select.scope source_pairs selects a share "
+    "over all prompts."
+)
+
 
 def correlation_words(correlation: Interval) -> str:
     """One sentence with the figure, its interval, and what it means for a selection by similarity."""

@@ -12,7 +12,6 @@ from models.report.candidate_map import HEIGHT, WIDTH, CandidateMap, draw_map, m
 from models.report.contents import STRATEGY_MEANINGS, CurationReport, PromptCandidates, StrategyResult
 from models.report.histograms import draw_histograms
 from models.report.labels import label_words
-from models.report.length import correlation_words
 from models.report.templates import make_environment
 
 
@@ -50,7 +49,6 @@ def render_report(report: CurationReport) -> str:
         meanings=STRATEGY_MEANINGS,
         histograms=draw_histograms({name: result.similarities for name, result in strategies.items()}),
         reasons=_reasons(strategies.values()),
-        correlation=report.length_correlation and correlation_words(report.length_correlation),
         shown=shown_prompt,
         map=on_map,
         map_size=(WIDTH, HEIGHT),

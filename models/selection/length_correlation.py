@@ -6,16 +6,13 @@ Where the two go together, a selection by similarity is in part one by length, a
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.intervals import CONFIDENCE, Interval, clustered_mean
+from models.intervals import CONFIDENCE, Interval, ratio
 from models.selection.blocks import checked_groups
 from models.selection.similarity import Floats
-
-NORMAL_QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 def length_correlations(
@@ -36,40 +33,87 @@ def length_correlations(
 
 
 def mean_correlation(correlations: NDArray[np.float64]) -> Interval | None:
-    """The mean over groups with its t interval, cut to [−1, 1]; every group counts the same.
+    """The mean over groups with its 95 % interval; every group counts the same.
+
+    The interval is the t interval of the groups' correlations with +1 and −1 as two further groups, cut to [−1, 1]: few
+    groups that happen to agree prove little, and two pairs cannot but correlate by ±1.
 
     Args:
         correlations: (g,), NaN where a group has none; such a group is left out. None comes back if all are.
     """
     known = correlations[~np.isnan(correlations)]
-    return _within_bounds(clustered_mean(known, np.arange(len(known)))) if len(known) else None
+    if not len(known):
+        return None
+    return _with_both_signs(known, np.ones(len(known)))
 
 
-def correlation_of_pairs(similarity: Floats, length_gaps: NDArray[np.integer]) -> Interval | None:
+def correlation_of_pairs(
+    similarity: Floats, length_gaps: NDArray[np.integer], clusters: NDArray[np.integer]
+) -> Interval | None:
     """Spearman's correlation of cosine and length gap over n given pairs: what `rank_pairs` chooses among.
 
-    The interval is that of Fisher's z with the variance (1 + ρ² / 2) / (n − 3) (Bonett and Wright 2000); it takes the
-    pairs for independent, and a perfect order for one with two neighbours swapped. Below four pairs it is [−1, 1].
+    The interval takes the clusters for independent, not their pairs: it is the cluster-robust t interval of the mean of
+    ρ plus each pair's influence on it (delta method), with a cluster of correlation +1 and one of −1, of the mean size,
+    added; cut to [−1, 1]. What `mean_correlation` says of few groups holds for few clusters.
 
     Args:
         similarity: (n,) cosines; NaN where a pair has none, which is then left out.
         length_gaps: (n,) integers. None comes back where the correlation is not defined, as in `length_correlations`.
+        clusters: (n,) each pair's prompt: pairs of one prompt are no independent evidence.
     """
     is_known = ~np.isnan(similarity)
-    value = float(_spearman(similarity[:, None], length_gaps[:, None], is_known[:, None])[0])
-    count = int(is_known.sum())
+    cosines, gaps = similarity[is_known].astype(np.float64), length_gaps[is_known].astype(np.float64)
+    value = float(_spearman(cosines[:, None], gaps[:, None], np.full((len(gaps), 1), True))[0])
     if math.isnan(value):
         return None
-    if count <= 3:
-        return Interval(value, -1.0, 1.0)
-    half = NORMAL_QUANTILE * math.sqrt((1 + value**2 / 2) / (count - 3))
-    one_swap = 1 - 12 / (count**3 - count)  # next to 1, whose z is infinite: few pairs in order prove little
-    z = math.atanh(max(-one_swap, min(one_swap, value)))
-    return Interval(value, min(value, math.tanh(z - half)), max(value, math.tanh(z + half)))
+    _, groups = np.unique(clusters[is_known], return_inverse=True)
+    sizes = np.bincount(groups).astype(np.float64)
+    sums = value * sizes + np.bincount(groups, _influences(cosines, gaps, value))
+    _, low, high = _with_both_signs(sums, sizes)
+    return Interval(value, min(value, low), max(value, high))  # the sum of all influences is 0 but for rounding
 
 
-def _within_bounds(interval: Interval) -> Interval:
-    return Interval(*(max(-1.0, min(1.0, bound)) for bound in interval))
+def _with_both_signs(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> Interval:
+    """Σ sums / Σ sizes over (g,) groups; the interval has a group of +1 and one of −1 more, each of the mean size."""
+    value = max(-1.0, min(1.0, float(sums.sum() / sizes.sum())))
+    size = float(sizes.mean())
+    _, low, high = ratio(
+        np.append(sums, (size, -size)),
+        np.append(sizes, (size, size)),
+        np.arange(len(sums) + 2),
+        confidence=CONFIDENCE,
+    )
+    return Interval(value, max(-1.0, min(low, value)), min(1.0, max(high, value)))
+
+
+def _influences(one: NDArray[np.float64], other: NDArray[np.float64], correlation: float) -> NDArray[np.float64]:
+    """What each of n points adds to Spearman's `correlation` of the (n,) values, times n: ρ as a mean, to first order.
+
+    With R and S the centred ranks over n, ρ is mean(R S) / √(mean(R²) mean(S²)). A point counts in these means by its
+    own ranks, and by moving the ranks of the points above and below it.
+    """
+    everyone = np.ones((len(one), 1), dtype=np.bool_)
+    ranks, others = (_centred_ranks(values[:, None], everyone)[:, 0] / len(values) for values in (one, other))
+    spread, other_spread = float((ranks**2).mean()), float((others**2).mean())
+    product = ranks * others + _moved(one, others) + _moved(other, ranks)
+    square = ranks**2 + 2 * _moved(one, ranks)
+    other_square = others**2 + 2 * _moved(other, others)
+    # each term less its mean, which is three times that of its first part; these cancel
+    influences: NDArray[np.float64] = product / math.sqrt(spread * other_spread) - correlation / 2 * (
+        square / spread + other_square / other_spread
+    )
+    return influences
+
+
+def _moved(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each of n values half the sum of `weights` of the values above it less that of those below, over n."""
+    order = np.argsort(values, kind="stable")
+    in_order = values[order]
+    sums = np.concatenate([[0.0], np.cumsum(weights[order])])
+    below = sums[np.searchsorted(in_order, values, side="left")]
+    above = sums[-1] - sums[np.searchsorted(in_order, values, side="right")]
+    moved: NDArray[np.float64] = (above - below) / (2 * len(values))
+    return moved
 
 
 def _spearman(similarity: Floats, length_gaps: NDArray[np.integer], is_valid: NDArray[np.bool_]) -> NDArray[np.float64]:

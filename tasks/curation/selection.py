@@ -88,6 +88,7 @@ class _SelectionStage:
             [abs(lengths[pair.first.response_id] - lengths[pair.second.response_id]) for pair in located],
             dtype=np.int64,
         )
+        prompt_ids = np.array([pair.first.prompt_id for pair in located], dtype=np.int64)
         similarity = self._similarities([(pair.first, pair.second) for pair in located])
         selected = []
         for strategy in self._config.select.strategies:
@@ -113,7 +114,8 @@ class _SelectionStage:
         paired = {pair.first.prompt_id for pair in located}
         with self._sessions.begin() as session:
             pairs.add_pairs(session, self._run_id, selected)
-            runs.set_length_correlation(session, self._run_id, correlation_of_pairs(similarity, gaps))
+            correlation = correlation_of_pairs(similarity, gaps, prompt_ids)
+            runs.set_length_correlation(session, self._run_id, correlation)
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             reasons = {prompt.id: "no source pair of two different texts" for prompt in page if prompt.id not in paired}
             with self._sessions.begin() as session:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from db import pairs, runs
 from db.labels import judgements, preferences
-from models.intervals import Interval
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs
-from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_correlation
+from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_words
 from tasks.settings import Settings
 
 
@@ -25,7 +24,7 @@ class RunEnd:
     pair_counts: dict[str, int]
     medians: dict[str, float]
     length_ratios: dict[str, float]
-    length_correlation: Interval | None
+    length_words: str | None
     skipped: dict[str, int]
 
 
@@ -41,7 +40,7 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
             pair_counts={strategy: len(values) for strategy, values in similarities.items()},
             medians={strategy: statistics.median(values) for strategy, values in similarities.items()},
             length_ratios={strategy: row.mean_length_ratio for strategy, row in by_strategy.items()},
-            length_correlation=length_correlation(summary),
+            length_words=length_words(session, summary),
             skipped=runs.skip_counts(session, run_id),
         )
 

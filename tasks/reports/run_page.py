@@ -19,6 +19,7 @@ from models.report import (
     StrategyResult,
     write_report,
 )
+from models.report.length import NO_CHOICE, correlation_words
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
@@ -43,10 +44,16 @@ def next_steps(run_id: int) -> tuple[NextStep, ...]:
     )
 
 
-def length_correlation(summary: runs.RunSummary) -> Interval | None:
-    """How far similarity goes with the difference in length in a run; None where it is not known."""
+def length_words(session: Session, summary: runs.RunSummary) -> str | None:
+    """How far similarity goes with the difference in length in a run, or why there is no choice that it could move.
+
+    None where it is not known: in a run of an earlier version, or one whose lengths or similarities do not differ.
+    """
     value, low, high = summary.length_correlation, summary.length_correlation_low, summary.length_correlation_high
-    return None if value is None or low is None or high is None else Interval(value, low, high)
+    if value is not None and low is not None and high is not None:
+        return correlation_words(Interval(value, low, high))
+    scope = CURATION.load_config(session, summary.run_id).select.scope
+    return NO_CHOICE if scope == "prompt" and pairs.most_choices(session, summary.run_id) == 1 else None
 
 
 def report_path(run_id: int, settings: Settings) -> Path:
@@ -98,7 +105,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         candidates=_candidates(session, run_id, settings),
         labels=read_quality(session, run_id),
         next_steps=next_steps(run_id),
-        length_correlation=length_correlation(summary),
+        length_words=length_words(session, summary),
     )
 
 

@@ -19,11 +19,9 @@ from prefect.context import TaskRunContext
 from prefect.events import emit_event
 
 from db import pairs, runs
-from models.intervals import Interval
 from models.records import shortened
 from models.report import labels_markdown, labels_svg
 from models.report.labels import escaped
-from models.report.length import correlation_words
 from models.report.similarities_picture import similarities_svg
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
@@ -34,7 +32,7 @@ from tasks.labels.quality import read_quality
 from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
 from tasks.reports.run_ends import label_end
-from tasks.reports.run_page import example_pairs, length_correlation, report_path, write_run_report
+from tasks.reports.run_page import example_pairs, length_words, report_path, write_run_report
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
@@ -58,6 +56,7 @@ def publish(run_id: int) -> None:
         examples = example_pairs(session, run_id, TABLE_ROWS_PER_STRATEGY)
         similarities = pairs.similarities(session, run_id)
         strategies = list(pairs.strategy_summaries(session, run_id).values())
+        length = length_words(session, summary)
     key, name = f"run-{run_id}", escaped(summary.run)
     picture_id = show_picture(
         similarities_svg({strategy: np.array(values) for strategy, values in similarities.items()}),
@@ -74,7 +73,7 @@ def publish(run_id: int) -> None:
         artifact_link("Some of them, as a table", cast("UUID", table_id)),
     ]
     create_markdown_artifact(
-        summary_markdown(summary, path, queue_id, settings, places, strategies),
+        summary_markdown(summary, path, queue_id, settings, places, strategies, length),
         key=key,
         description=f"{name}: figures, cost, what to do next",
     )
@@ -147,6 +146,7 @@ def summary_markdown(
     settings: Settings,
     links: Sequence[str] = (),
     strategies: Sequence[pairs.StrategySummary] = (),
+    length: str | None = None,
 ) -> str:
     """A curation as Markdown: figures, cost, where its pairs are, what to do next."""
     run_id = summary.run_id
@@ -174,18 +174,18 @@ def summary_markdown(
             f"Have people label them: `antipode web --run {run_id}`, or here: deployment `label/manual` with "
             f"`pairs.run` {run_id}"
         )
-    figures_by_strategy = _strategies_section(strategies, length_correlation(summary))
+    figures_by_strategy = _strategies_section(strategies, length)
     parts = [f"# {escaped(summary.run)} (run {run_id})", figures, *figures_by_strategy, *cost_section(summary)]
     return "\n\n".join([*parts, listed("The pairs", places), listed("What to do next", steps)]) + "\n"
 
 
-def _strategies_section(strategies: Sequence[pairs.StrategySummary], correlation: Interval | None) -> list[str]:
+def _strategies_section(strategies: Sequence[pairs.StrategySummary], length: str | None) -> list[str]:
     """What each strategy selected, and how far similarity goes with length; nothing where no pair was selected."""
     table = "| strategy | pairs | mean similarity | mean length ratio |\n|---|--:|--:|--:|\n" + "\n".join(
         f"| {row.strategy} | {row.pairs:,} | {row.mean_similarity:.3f} | {row.mean_length_ratio:.2f} |"
         for row in strategies
     )
-    return [*([table] if strategies else []), *([correlation_words(correlation)] if correlation else [])]
+    return [*([table] if strategies else []), *([length] if length else [])]
 
 
 def labels_end_markdown(
