@@ -113,13 +113,12 @@ def test_a_start_model_that_is_a_policy_by_its_content_is_that_policy(world, cop
         (evaluation,) = evaluations.evaluations_of(session, third)
         prompts = len(evaluations.evaluation_pairs(session, evaluation.id))
         assert prompts == HELD_OUT and evaluation.baseline_model == copied
-        trained = sorted(id_ for id_, role in prompt_uses.uses_of(session, 1).items() if role == "train")
         assert seen_in_comparisons(session, [evaluation.id], [third, None]) == {evaluation.id: 0}
         responses = evaluations.evaluation_pairs(session, evaluation.id)[0][1:]
         earlier = evaluations.open_evaluation(
             session, key="0" * 64, run_id=None, policy_id=third, baseline_id=None, baseline_model=copied, settings={}
         )
-        evaluations.add_evaluation_pairs(session, earlier, [(trained[0], *responses)])
+        evaluations.add_evaluation_pairs(session, earlier, [(min(data.seen), *responses)])
         assert seen_in_comparisons(session, [earlier], [third, None]) == {earlier: 1}, "the copy has seen it"
         session.rollback()
 
@@ -131,10 +130,7 @@ def test_a_comparison_with_a_copy_of_a_policy_leaves_out_what_the_policy_was_tra
     run_id = open_evaluation_run.fn(config)
     told = capsys.readouterr().err
     assert f"policy:{second} and {copied} are compared on {HELD_OUT} prompts" in told
-    assert (
-        f"left out {TRAIN} prompts that were trained on, or begin like one that was, by policies {first}, {second}"
-        in told
-    )
+    assert f"left out {TRAIN} prompts that were trained on" in told and f"by policies {first}, {second}" in told
     with sessions() as session:
         texts = {one.prompt.text for one in stored_prompts(session, run_prompt_ids(session, run_id))}
         assert texts == set(chosen_prompts(train=TRAIN, held_out=HELD_OUT)[TRAIN:])
@@ -144,9 +140,7 @@ def test_a_run_that_compares_on_a_source_says_what_it_leaves_out(world, capsys):
     _, _, first, _ = world
     open_align_run.fn(align_config(f"policy:{first}", name="on a source", evaluate={"source": {"name": "source"}}))
     told = capsys.readouterr().err
-    assert (
-        f"policies are compared on {HELD_OUT} prompts that none of the models was trained on; left out {TRAIN} " in told
-    )
+    assert f"policies are compared on {HELD_OUT} prompts" in told and f"left out {TRAIN} prompts" in told
 
 
 def test_of_a_lineage_only_what_is_asked_for_is_read(world):
