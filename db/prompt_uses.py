@@ -8,13 +8,14 @@ from typing import Literal
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new
+from db.engine import batches, insert_new
 from db.schema.curation import Prompt
-from db.schema.policies import Policy, PromptUse
+from db.schema.policies import Evaluation, Policy, PromptUse
 
 Role = Literal["train", "held_out"]
 TRAIN: Role = "train"
 HELD_OUT: Role = "held_out"
+LOOKUP_BATCH = 10_000
 
 
 def add_uses(session: Session, run_id: int, *, train: Iterable[int], held_out: Iterable[int]) -> None:
@@ -36,15 +37,25 @@ def uses_of(session: Session, run_id: int) -> dict[int, str]:
 def first_turns_held_out(session: Session) -> set[str]:
     """The keys of the first turns of all that was ever held out from a policy.
 
-    A run that never came to a policy has measured nothing: what it held out does not count.
+    What a run held out counts if it made a policy, or finished an evaluation: its policy may have been trained already.
+    Any other has measured nothing.
     """
-    with_policy = select(Policy.run_id).where(Policy.status == "trained")
-    return set(session.scalars(_first_turns(HELD_OUT).where(PromptUse.run_id.in_(with_policy))))
+    trained = PromptUse.run_id.in_(select(Policy.run_id).where(Policy.status == "trained"))
+    measured = PromptUse.run_id.in_(select(Evaluation.run_id).where(Evaluation.finished_at.is_not(None)))
+    return set(session.scalars(_first_turns(HELD_OUT).where(trained | measured)))
 
 
-def first_turns_trained_on(session: Session, run_ids: Collection[int]) -> set[str]:
-    """The keys of the first turns of all that these runs trained on."""
-    return set(session.scalars(_first_turns(TRAIN).where(PromptUse.run_id.in_(run_ids))))
+def first_turns_trained_on(
+    session: Session, run_ids: Collection[int], asked: Collection[str] | None = None
+) -> set[str]:
+    """The keys of the first turns of all that these runs trained on; of those asked for alone, if some are."""
+    query = _first_turns(TRAIN).where(PromptUse.run_id.in_(run_ids))
+    if asked is None:
+        return set(session.scalars(query))
+    found: set[str] = set()
+    for batch in batches(asked, LOOKUP_BATCH):
+        found.update(session.scalars(query.where(Prompt.first_turn_key.in_(batch))))
+    return found
 
 
 def known_runs(session: Session, run_ids: Collection[int]) -> set[int]:

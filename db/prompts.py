@@ -169,10 +169,11 @@ def _run_prompts(run_id: int) -> Select[tuple[int, list[Any]]]:
 
 
 def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> None:
-    """Rows that were there are of the split that they are said to be of now."""
-    numbers: dict[str | None, list[int]] = {}
+    """Rows that were there are of the split that they are said to be of now; where none is said, they keep theirs."""
+    numbers: dict[str, list[int]] = {}
     for row in rows:
-        numbers.setdefault(row.split, []).append(row.row_number)
+        if row.split is not None:
+            numbers.setdefault(row.split, []).append(row.row_number)
     table = curation.SourceRow
     for split, of_split in numbers.items():
         for batch in batches(of_split, LOOKUP_BATCH):

@@ -38,10 +38,14 @@ def policy_name(policy_id: int) -> str:
     return f"{POLICY_PREFIX}{policy_id}"
 
 
-def policy_id_of(name: str) -> int | None:
-    """The id in `policy:ID`; None for a model that was not trained here."""
+def policy_id_of(session: Session, name: str) -> int | None:
+    """The id of the policy that a model is: `policy:ID`, or a folder of the same content; None: not trained here."""
     number = name.removeprefix(POLICY_PREFIX)
-    return int(number) if name.startswith(POLICY_PREFIX) and number.isdecimal() else None
+    if name.startswith(POLICY_PREFIX) and number.isdecimal():
+        return int(number)
+    if name == DEMO_MODEL or not Path(name).is_dir():
+        return None
+    return policies.find_by_fingerprint(session, model_fingerprint(name, None))
 
 
 def chosen_model(session: Session, model: ModelConfig, *, is_demo: bool = False) -> ModelConfig:

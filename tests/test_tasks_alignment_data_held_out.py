@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -12,8 +13,9 @@ from installed import installed
 from stored_rows import add
 from surroundings import REAL_DATA
 
-from db import policies, prompt_uses, runs
+from db import evaluations, policies, prompt_uses, runs
 from db.prompts import select_prompt_ids, stored_prompts
+from models.evaluation.measurements import Measurements
 from models.exchange import PreferenceRow
 from models.ingestion import read_source
 from models.records import ImportedRow, Message, Prompt, content_key
@@ -165,6 +167,37 @@ def test_what_a_run_held_out_that_came_to_no_policy_does_not_count(database):
         policies.fail_policy(session, policy_id, "no memory")
         _, _, after = history.train(0.05)
         assert len(first_turns(after.parts.held_out)) < len(first_turns(before.parts.held_out))
+
+
+def test_what_a_run_measured_a_policy_on_that_it_found_trained_counts(database):
+    with database() as session:
+        history = History(session)
+        policy_id, _, before = history.train(0.05)
+        key = "e" * 64
+        run_id = runs.open_run(session, kind=runs.ALIGN, name="again", config={}, config_key=key, code_version="0")
+        _, more = history.data(0.6, None)
+        held_out = {row.prompt_id for row in more.parts.held_out}
+        prompt_uses.add_uses(session, run_id, train=(), held_out=held_out)
+        evaluation_id = evaluations.open_evaluation(
+            session, key=key, run_id=run_id, policy_id=policy_id, baseline_id=None, baseline_model="demo", settings={}
+        )
+        _, unmeasured = history.data(0.05, None)
+        assert first_turns(unmeasured.parts.held_out) == first_turns(before.parts.held_out)
+        evaluations.finish_evaluation(session, evaluation_id, Measurements())
+        _, after = history.data(0.05, None)
+        assert first_turns(after.parts.held_out) == first_turns(more.parts.held_out)
+
+
+def test_where_all_is_of_a_test_split_it_says_how_to_train_on_it(database):
+    with database() as session:
+        history = History(session)
+        history.rows = [replace(row, split="test_prefs") for row in history.rows]
+        with pytest.raises(NothingToDoError, match=r"only measured on \(test_prefs\).*import FILE --split train$"):
+            history.data(0.1, None)
+        history.rows = [replace(row, split=None) for row in history.rows]
+        with pytest.raises(NothingToDoError, match=r"change --data\.held_out_share 1e-09"):
+            history.rows = history.rows[:1]
+            history.data(1e-9, None)
 
 
 def test_a_higher_share_measures_on_nothing_that_the_line_was_trained_on(database):

@@ -41,6 +41,23 @@ def test_rows_of_a_file_are_of_the_split_in_its_name_until_it_is_imported_with_a
 
 
 @on_sqlite
+def test_who_says_no_split_when_importing_a_file_again_changes_none(settings, sessions, tmp_path):
+    held_out = {"test"}, {Prompt.from_text(text).key for text in TEXTS}
+    imported(tmp_path, "pairs.jsonl", settings, split="test")
+    assert splits(sessions) == held_out
+    imported(tmp_path, "pairs.jsonl", settings)
+    assert splits(sessions) == held_out, "nobody said that it may be trained on"
+    imported(tmp_path, "pairs.jsonl", settings, split="train")
+    assert splits(sessions) == ({"train"}, set())
+
+
+@on_sqlite
+def test_the_split_in_a_files_name_may_stand_before_its_suffixes(settings, sessions, tmp_path):
+    assert imported(tmp_path, "hh.test.jsonl", settings).split == "test"
+    assert splits(sessions)[0] == {"test"}
+
+
+@on_sqlite
 def test_a_prompt_of_train_and_test_is_of_test(settings, sessions, tmp_path):
     imported(tmp_path, "train.jsonl", settings, split="a_train_split")
     with sessions() as session:

@@ -13,6 +13,7 @@ from surroundings import on_sqlite
 from db import evaluations
 from db.labels import judgements
 from models.demo.corpus import reference_response
+from models.evaluation.measurements import HeldOut, Measurements
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from tasks.alignment.opening import open_align_run
 from tasks.errors import NothingToDoError
@@ -104,6 +105,23 @@ def test_a_judge_by_content_decides_the_same_whoever_has_the_lower_id(world, ser
     first, second = world.policy(lambda text: f"wheat, {text}"), world.policy(lambda text: f"rye bread, {text}")
     assert outcome(world.compared(second, f"policy:{first}", **judged_by(server))) == (HELD_OUT, 0, 0)
     assert outcome(world.compared(first, f"policy:{second}", **judged_by(server))) == (0, 0, HELD_OUT)
+
+
+@on_sqlite
+def test_what_was_measured_while_a_judge_compared_is_kept(world, server):
+    first, second = world.policy(poor), world.policy(reference_response)
+    measured = HeldOut("measured meanwhile", None, None)
+
+    def reply(body, number):
+        if number == 1:
+            with world.sessions.begin() as session:
+                (found,) = evaluations.evaluations_of(session, second)
+                evaluations.finish_evaluation(session, found.id, Measurements(held_out=measured))
+        return prefers(body)
+
+    server.reply = reply
+    found = world.compared(second, f"policy:{first}", **judged_by(server))
+    assert outcome(found) == (HELD_OUT, 0, 0) and found.metrics.held_out == measured
 
 
 @on_sqlite

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from compared_policies import compared_world, poor
 from curation_steps import configured
+from sqlalchemy import event
 from surroundings import on_sqlite
 
 from db import evaluations, policies, promotions, runs
@@ -85,6 +88,25 @@ def test_neither_a_later_look_nor_an_earlier_one_simply_counts_instead(world):
     assert open_still.is_passed and open_still.evaluation_id == found.id, "the first look proved it"
     worse = looked_at("worse", 2, 38)
     assert not worse.is_passed and "look 3 of 3" in worse.reason and worse.reason.endswith("below 0.5")
+
+
+@on_sqlite
+def test_many_looks_at_one_comparison_ask_no_more_than_one(world):
+    policy_id = world.policy(reference_response)
+    world.says(str(world.model), poor)
+    found = world.compared(policy_id)
+    statements = []
+    with world.sessions() as session:
+        event.listen(session.get_bind(), "before_cursor_execute", lambda *given: statements.append(given[2]))
+        gate_verdict(session, policy_id)
+        of_one_look = len(statements)
+        for losses in (1, 2, 3):
+            seen = replace(found.metrics.comparison, losses=losses)
+            evaluations.finish_evaluation(session, found.id, Measurements(seen))
+        statements.clear()
+        assert "look 4 of 4" in gate_verdict(session, policy_id).reason
+        assert len(statements) == of_one_look
+        session.rollback()
 
 
 @on_sqlite

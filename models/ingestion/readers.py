@@ -44,6 +44,13 @@ def open_file(path: Path) -> Source:
     return Source(str(path), file_hash(path), lambda: read(path))
 
 
+def bare_name(path: Path) -> str:
+    """A file's name without the suffixes that say how it is read."""
+    while path.suffix.lower() in (*FILE_SUFFIXES, ".gz"):
+        path = path.with_suffix("")
+    return path.name
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 (64 hex digits) of the file's bytes as they lie on disk, read in pieces."""
     with _reading(path), path.open("rb") as stream:

@@ -17,7 +17,7 @@ from models.ingestion.formats import (
     recognised_format,
 )
 from models.ingestion.hub import is_hub_name, open_directory, open_hub
-from models.ingestion.readers import FILE_SUFFIXES, open_file
+from models.ingestion.readers import FILE_SUFFIXES, bare_name, open_file
 from models.ingestion.rows import Source, SourceError, SourceRow, encodable
 from models.records import ImportedRow, RejectedRow, shortened
 from models.splits import split_of_file
@@ -93,7 +93,7 @@ def read_source(
             f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt_column"
         )
     path = Path(source)
-    rows_split = split or (split_of_file(path) if path.is_file() else None)
+    rows_split = split or (split_of_file(bare_name(path)) if path.is_file() else None)
     return SourceReader(source, source_format, opened.content_hash, opened, prompt_column, limit, rows_split)
 
 

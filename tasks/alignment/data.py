@@ -238,7 +238,7 @@ class _Split:
     """
 
     def __init__(self, session: Session, config: AlignmentSection, where: str, run_id: int | None) -> None:
-        self.lineage = lineage_of(session, [policy_id_of(config.model.name)])
+        self.lineage = lineage_of(session, [policy_id_of(session, config.model.name)])
         self._where = where
         self._share = config.data.held_out_share
         self._roles = {} if run_id is None else uses_of(session, run_id)
@@ -257,10 +257,19 @@ class _Split:
         seen = frozenset({row.prompt_id for row in held_out} - {row.prompt_id for row in unseen})
         if not train or not unseen:
             left_out = f"; left out {seen_words(len(seen), lineage)}" if seen else ""
+            advice = (
+                f"label more pairs, or change --data.held_out_share {self._share:g} (what is of a test split or was "
+                "held out from a policy before stays held out)"
+            )
+            tests = sorted({split for split in splits if split is not None and is_test_split(split)})
+            if not train and tests and all(map(is_test_split, splits)):
+                advice = (
+                    f"all are of a split that is only measured on ({', '.join(tests)}); label pairs of another source, "
+                    "or import the file again by the same name to train on it: antipode import FILE --split train"
+                )
             raise NothingToDoError(
                 f"{self._where} gives {len(train)} rows to train on and {len(unseen)} to measure on, and both are "
-                f"needed{left_out}; label more pairs, or change --data.held_out_share {self._share:g} (what is of a "
-                "test split or was held out from a policy before stays held out)"
+                f"needed{left_out}; {advice}"
             )
         return Parts(train, unseen), seen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from db import policies, prompt_uses
@@ -20,7 +20,7 @@ class Lineage:
 
     Attributes:
         policy_ids: the policies, and those they began with.
-        first_turns: the keys of the first turns of what is known.
+        first_turns: the keys of the first turns of what is known, and was asked for.
         unknown: those of the policies of which it is not known.
         has_own: whether what a run that opens will train on counts too.
     """
@@ -52,13 +52,20 @@ class Measured:
     lineage: Lineage
 
     @property
+    def is_told(self) -> bool:
+        """Whether prompts were left out, or may have been trained on."""
+        return bool(self.left_out or self.lineage.unknown)
+
+    @property
     def words(self) -> str:
         """How many are left, as one line."""
         return measured_words(len(self.prompts), self.left_out, self.lineage)
 
 
-def lineage_of(session: Session, policy_ids: Iterable[int | None]) -> Lineage:
+def lineage_of(session: Session, policy_ids: Iterable[int | None], asked: Collection[str] | None = None) -> Lineage:
     """What these policies and all they began with were trained on; None is a model that was not trained here.
+
+    `asked`: the keys of the first turns to know it of, None for all.
 
     Raises:
         LookupError: If there is no such policy.
@@ -66,9 +73,9 @@ def lineage_of(session: Session, policy_ids: Iterable[int | None]) -> Lineage:
     ids = {id_ for id_ in policy_ids if id_ is not None}
     runs = {one.id: one.run_id for id_ in ids for one in policies.ancestry(session, id_)}
     known = prompt_uses.known_runs(session, set(runs.values()))
-    first_turns = prompt_uses.first_turns_trained_on(session, known)
+    trained_on = prompt_uses.first_turns_trained_on(session, known, asked)
     unknown = tuple(sorted(id_ for id_, run_id in runs.items() if run_id not in known))
-    return Lineage(tuple(sorted(runs)), frozenset(first_turns), unknown)
+    return Lineage(tuple(sorted(runs)), frozenset(trained_on), unknown)
 
 
 def left_to_measure(

@@ -70,8 +70,11 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
 
             def prompt_ids() -> list[int]:
                 data = read_data(session, run_config, policy.run_id)
-                lineage = lineage_of(session, [policy.id, policy_id_of(against)])
-                return [prompt.id for prompt in compared_prompts(session, run_config, data, lineage).prompts]
+                lineage = lineage_of(session, [policy.id, policy_id_of(session, against)])
+                compared = compared_prompts(session, run_config, data, lineage)
+                if compared.is_told:
+                    say(f"{policy_name(policy.id)} and {against} are compared on {compared.words}")
+                return [prompt.id for prompt in compared.prompts]
 
             return find_or_open(session, COMPARISON, run_config, name=run_config.name, prompt_ids=prompt_ids)
 
@@ -85,7 +88,9 @@ def fixed(sessions: Sessions, config: Config) -> Config:
         NoPreferencesError: If no preference has a chosen and a rejected response.
     """
     with sessions() as session:
-        changes: dict[str, object] = {"model": chosen_base(session, config)}
+        model = chosen_base(session, config)
+        policy_id_of(session, model.name)  # hashes a folder before others wait for the turn in which the run is opened
+    changes: dict[str, object] = {"model": model}
     has_snapshot = not isinstance(config, LdAlignConfig) or config.golden == "chosen"
     if has_snapshot and config.data.snapshot is None:
         taken = take_snapshot(sessions, config.data, name=config.name)
@@ -116,6 +121,8 @@ def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
         data = read_data(session, config)
         read.append(data)
         compared = compared_prompts(session, config, data, data.seen_by_run)
+        if compared.left_out:  # what is not known is told with what is held out
+            say(f"policies are compared on {compared.words}")
         # A run in rounds samples for what it trains on.
         trained = data.golden.train if kind is ALIGNMENT_IN_ROUNDS and data.golden else ()
         return sorted({row.prompt_id for row in trained} | {prompt.id for prompt in compared.prompts})

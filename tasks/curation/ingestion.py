@@ -42,7 +42,8 @@ class ImportResult:
 def import_source(source: str, config: ImportConfig, settings: Settings) -> ImportResult:
     """Read a file or data set into the database; importing the same content again adds nothing.
 
-    A file that is imported again with another split is of that one from then on.
+    A file that is imported again with another split, given or in its name, is of that one from then on; without one its
+    rows keep theirs.
 
     Raises:
         SourceError: If the source cannot be read at all.

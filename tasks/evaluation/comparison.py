@@ -109,7 +109,7 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
     with keep_device():
         policy = run.model(policy_id)
         measured = run.measured(policy, baseline)
-        if measured.left_out or measured.lineage.unknown:
+        if measured.is_told:
             say(f"{policy.name} and {baseline.name} are compared on {measured.words}")
         policy_samples = comparison_samples(run, policy, measured.prompts)
         baseline_samples = {
@@ -126,9 +126,12 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
     with run.sessions() as session:
         stored = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
     if run.config.evaluate.annotator == PEOPLE or stored.comparison is None:
-        comparison = _comparison(run, evaluation_id, pairs) or stored.comparison
+        comparison = _comparison(run, evaluation_id, pairs)
         with run.sessions.begin() as session:
-            evaluations.finish_evaluation(session, evaluation_id, replace(stored, comparison=comparison))
+            gate_looks.take_turn_of_looks(session)  # others may have measured more meanwhile
+            current = evaluations.get_evaluation(session, evaluation_id).metrics or Measurements()
+            changed = replace(current, comparison=comparison or current.comparison)
+            evaluations.finish_evaluation(session, evaluation_id, changed)
     return evaluation_id, pairs
 
 

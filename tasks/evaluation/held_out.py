@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from db import evaluations, prompt_uses
 from db.engine import Session
-from db.evaluations import EvaluationRecord
 from db.policies import PolicyRecord
+from db.prompts import first_turns
 from models.records import Prompt
 from tasks.alignment.lineage import lineage_of, measured_words, seen_prompts, seen_words
 
@@ -21,22 +21,27 @@ def held_out_words(session: Session, policy: PolicyRecord) -> str:
     return measured_words(len(held_out) - left_out, left_out, lineage)
 
 
-def seen_questions(session: Session, first_turns: Iterable[str], policy_ids: Iterable[int | None]) -> str | None:
+def seen_questions(session: Session, texts: Iterable[str], policy_ids: Iterable[int | None]) -> str | None:
     """How many of the questions, by their first turns, these policies or what they began with were trained on.
 
     In words; None if they were trained on none. A protocol's score is of all its questions, so they are told of, not
     left out.
     """
     lineage = lineage_of(session, policy_ids)
-    seen = sum(lineage.has_seen(Prompt.from_text(text)) for text in first_turns)
+    seen = sum(lineage.has_seen(Prompt.from_text(text)) for text in texts)
     return f"the score counts {seen_words(seen, lineage)}" if seen else None
 
 
-def seen_in_comparison(session: Session, evaluation: EvaluationRecord) -> int:
-    """On how many of its prompts one of the models compared was trained, itself or what it began with.
+def seen_in_comparisons(
+    session: Session, evaluation_ids: Iterable[int], policy_ids: Iterable[int | None]
+) -> dict[int, int]:
+    """Evaluation id → on how many of its prompts one of the policies was trained, itself or what it began with.
 
     Comparisons of this version have none of them.
     """
-    lineage = lineage_of(session, [evaluation.policy_id, evaluation.baseline_id])
-    prompt_ids = {row[0] for row in evaluations.evaluation_pairs(session, evaluation.id)}
-    return len(seen_prompts(session, sorted(prompt_ids), lineage))
+    of_evaluations = {
+        id_: {row[0] for row in evaluations.evaluation_pairs(session, id_)} for id_ in dict.fromkeys(evaluation_ids)
+    }
+    keys = first_turns(session, sorted(set().union(*of_evaluations.values())))
+    trained_on = lineage_of(session, policy_ids, set(keys.values())).first_turns
+    return {id_: sum(keys[prompt] in trained_on for prompt in prompts) for id_, prompts in of_evaluations.items()}

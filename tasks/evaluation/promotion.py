@@ -14,7 +14,7 @@ from models.evaluation.gate import ALPHA, EVEN, level_of, level_words
 from models.report.contents import NextStep
 from tasks.database import open_database
 from tasks.errors import GateError
-from tasks.evaluation.held_out import seen_in_comparison
+from tasks.evaluation.held_out import seen_in_comparisons
 from tasks.settings import Settings
 
 ARGUMENTS = {
@@ -93,10 +93,8 @@ def gate_verdict(session: Session, policy_id: int) -> GateVerdict:
     if not own:
         step = NextStep("a comparison decides", f"{command} judge{ARGUMENTS['judge']}")
         return GateVerdict(False, f"it was never compared with {name}", next_step=step)
-    seen = {
-        one.evaluation_id: seen_in_comparison(session, evaluations.get_evaluation(session, one.evaluation_id))
-        for one in own
-    }
+    # A start model that is a policy by its content is among what the policy began with.
+    seen = seen_in_comparisons(session, (one.evaluation_id for one in own), (policy_id, opponent))
     fair = [one for one in own if not seen[one.evaluation_id]]
     if not fair:
         step = NextStep("a comparison without them decides", f"{command} judge{ARGUMENTS['judge']}")

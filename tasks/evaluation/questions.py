@@ -50,8 +50,9 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
 
     def open_once(sessions: Sessions) -> int:
         name = f"{run_config.protocol} of {run_config.model.name}"
-        policy_ids = [policy_id_of(model) for model in (run_config.model.name, run_config.against) if model]
         with sessions.begin() as session:
+            asked = [model for model in (run_config.model.name, run_config.against) if model]
+            policy_ids = [policy_id_of(session, model) for model in asked]
             seen = seen_questions(session, [question.turns[0] for question in questions], policy_ids)
             if seen is not None:
                 say(seen)
