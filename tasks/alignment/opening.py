@@ -79,13 +79,15 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
 
 
 def fixed(sessions: Sessions, config: Config) -> Config:
-    """The configuration with its snapshot (taken now if none is named) and its model by their lasting names.
+    """The configuration with its snapshot (taken now if none is named) and its model by their lasting names, β settled.
 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
     """
     with sessions() as session:
         changes: dict[str, object] = {"model": chosen_base(session, config)}
+    if isinstance(config, AlignConfig):
+        changes["train"] = config.train.settled()
     has_snapshot = not isinstance(config, LdAlignConfig) or config.golden == "chosen"
     if has_snapshot and config.data.snapshot is None:
         taken = take_snapshot(sessions, config.data, name=config.name)
