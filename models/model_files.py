@@ -25,13 +25,16 @@ def local_folder(name: str, revision: str | None) -> Path | None:
 
 def embedding_size(folder: Path) -> int | None:
     """The size of the last hidden layer; None where the configuration does not say."""
-    try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    sections = [config, config.get("text_config")] if isinstance(config, dict) else []
+    config = _config(folder)
+    sections = [config, config.get("text_config")]
     sizes = (section.get(name) for section in sections if isinstance(section, dict) for name in _WIDTHS)
     return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def position_count(folder: Path) -> int | None:
+    """The most tokens that a GPT-2 takes; None where the configuration does not say."""
+    count = _config(folder).get("n_positions")
+    return count if isinstance(count, int) else None
 
 
 def size_bytes(folder: Path) -> int:
@@ -43,6 +46,15 @@ def weight_count(folder: Path) -> int | None:
     """How many numbers the model's safetensors files hold; None where there are none."""
     counts = [_weights_in(path) for path in folder.glob("*.safetensors")]
     return sum(counts) or None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """What the configuration says, nothing where there is none that can be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _weights_in(path: Path) -> int:

@@ -15,11 +15,11 @@ from real_browser import chromium
 from report_pages import EVIL, Tags
 
 from models.evaluation.measurements import RewardSummary
-from models.guide import GuideCheck
+from models.guide import NO_COUPLE, GuideCheck
 from models.intervals import Interval
 from models.report.contents import NextStep
 from models.report.policy_contents import Cost, Gate, PolicyContents, ResponseExample, TextScore
-from models.report.policy_page import evaluation_table, kl_lines, kl_table, policy_markdown, policy_page
+from models.report.policy_page import evaluation_table, guide_table, kl_lines, kl_table, policy_markdown, policy_page
 
 BARE = PolicyContents(7, "easy-dpo", "dpo", 0, "pythia-160m")
 GUIDE = GuideCheck(
@@ -114,7 +114,8 @@ def test_both_divergences_are_told_by_name_with_intervals_and_what_was_cut() -> 
     assert [row[0] for row in rows] == ["KL(reference ‖ policy)", "KL(policy ‖ reference)"]
     assert rows[0][1].startswith("0.375 (") and rows[0][2].startswith("0.125 (") and rows[0][3:] == ("3", "2", "2")
     assert rows[1] == ("KL(policy ‖ reference)", "2.00", "0.500", "1", "1", "0"), "of one prompt there is no interval"
-    assert "RLHF’s objective" in policy_page(replace(BARE, kl=divergences()))
+    page = policy_page(replace(BARE, kl=divergences()))
+    assert "RLHF’s objective" in page and "its reference, the model the run began with" in page
     first, second = kl_lines(divergences())
     assert first.startswith("KL(reference ‖ policy): 0.375 (") and first.endswith("; 2 of 3 samples cut at max_tokens")
     assert second == "KL(policy ‖ reference): 2.00 nats a response, 0.500 a token; 0 of 1 samples cut at max_tokens"
@@ -165,6 +166,8 @@ def test_the_page_says_what_the_guide_was_found_to_do() -> None:
     for words in ("0.0500 (0.0400 to 0.0600)", "31 held-out golden responses", "0.681", "1,204 labelled couples"):
         assert words in page
     assert "## The guide" in text and "1,204 labelled couples" in text
+    unlabelled = replace(GUIDE, couple_count=0, farther_is_worse=None)
+    assert guide_table(unlabelled)[1][-1][1:] == ("–", NO_COUPLE), "why there is none"
     blind = replace(GUIDE, base="gpt2", gain=Interval(0.0, -math.inf, math.inf), length_correlation=None)
     page = policy_page(replace(BARE, guide=blind))
     assert "It was not shown to" in page and ">0.00<" in page and "<td" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from alignment_jobs import save_gpt2
 from alignment_world import ld_align_config, prefer, speak, tiny_model
 from installed import installed
+from stored_labels import ANNA, judge
+from stored_rows import add, ids_by_text
 from surroundings import on_sqlite
 
 from db import policies, runs
@@ -22,12 +25,16 @@ from db.latent_distances import distances_of
 from models.alignment.job import read_job, read_result
 from models.guide import GuideCheck
 from models.intervals import Interval
-from tasks.alignment.guides import PRETRAINED, possible_bases, with_base
+from models.labelling.records import PairKey
+from models.records import ImportedResponse, ImportedRow, content_key
+from tasks.alignment.data import read_data
+from tasks.alignment.guides import PRETRAINED, guide_folder, possible_bases, settled_base, with_base
 from tasks.alignment.opening import open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.config.rounds import LdAlignConfig
 from tasks.errors import GuideError
 from tasks.reports.policy_queries import policy_contents
+from tasks.run_kinds import load_alignment
 from tasks.runs import recorded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,6 +133,51 @@ def test_only_a_run_that_needs_a_guide_asks_for_gpt2():
     assert [one.guide.base for one in possible_bases(auto)] == [None, PRETRAINED]
     assert possible_bases(LdAlignConfig(preset="spin"))[0] == with_base(LdAlignConfig(preset="spin"), None)
     assert possible_bases(with_base(auto, "folder")) == [with_base(auto, "folder")]
+
+
+def test_a_base_that_does_not_take_what_the_guide_reads_is_not_started_from(world, tmp_path, capsys):
+    _, _, model = world
+    fits, too_long = (LdAlignConfig.model_validate({"guide": {"max_length": length}}) for length in (1023, 1024))
+    assert [one.guide.base for one in possible_bases(fits)] == [None, PRETRAINED]
+    assert [one.guide.base for one in possible_bases(too_long)] == [None]
+    assert settled_base(too_long).guide.base is None
+    assert f"not from {PRETRAINED}: it takes 1,024 tokens" in capsys.readouterr().err
+    base = save_gpt2(tmp_path / "gpt2")  # of 256 positions
+    asked = ld_align_config(model, name="too long", guide={"base": base, "max_length": 256})
+    with pytest.raises(GuideError, match=r"takes 256 tokens, .* ask for 257; lower --guide.max_length"):
+        open_ld_align_run.fn(asked)
+    unit = ld_align_config(model, name="unit", guide={"base": base, "max_length": 256}, rounds={"weights": "unit"})
+    assert open_ld_align_run.fn(unit), "it needs no guide"
+
+
+def test_a_guide_of_before_serves_where_it_read_no_cut_text(tmp_path):
+    result = {"steps": 1, "first_loss": 2.0, "last_loss": 1.0, "truncated_count": 0, "seconds": 1.0}
+    names, cut = ("settings", "golden"), [("prompt", False, True)]
+    earlier = tmp_path / content_key(*names)[:16]
+    now = guide_folder(tmp_path, names, [])
+    assert len({earlier, now, guide_folder(tmp_path, names, cut)}) == 3
+    earlier.mkdir()
+    (earlier / "result.json").write_text(json.dumps(result))
+    assert guide_folder(tmp_path, names, []) == earlier != guide_folder(tmp_path, names, cut)
+    (earlier / "result.json").write_text(json.dumps(result | {"truncated_count": 1}))
+    assert guide_folder(tmp_path, names, []) == now, "what it cut had an end"
+
+
+@pytest.mark.parametrize("golden", ["chosen", "references"])
+def test_the_farther_is_compared_with_stored_labels_whatever_is_golden(world, golden):
+    _, sessions, _ = world
+    run_id = opened(world, name=f"labelled {golden}", golden=golden)
+    with sessions() as session:
+        data = read_data(session, load_alignment(session, run_id), run_id)
+    for number, sample in enumerate(data.golden.train[:3]):
+        texts = (f"{golden} yes {number}", f"{golden} yes, yes and yes {number}")
+        add(sessions, ImportedRow(number + 1, sample.prompt, tuple(map(ImportedResponse, texts))), name=golden)
+        ids = ids_by_text(sessions)
+        judge(sessions, ANNA, PairKey(*sorted(ids[text] for text in texts)), "first")
+    weigh_round.fn(run_id, 1, None)
+    with sessions() as session:
+        check = check_of(session, run_id)
+    assert check.couple_count >= 3 and check.farther_is_worse is not None
 
 
 def test_leave_to_go_on_is_no_part_of_a_key_and_stored_keys_are_as_before():

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.engine import batches, take_turn
 from db.labels.judgements import annotators, rows_about, showings
-from db.schema import labels
+from db.schema import curation, labels
 from db.schema.base import utc_now
 from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
@@ -34,6 +35,16 @@ class Changes:
     def __add__(self, other: Changes) -> Changes:
         """The sum of two recomputations."""
         return Changes(self.new + other.new, self.changed + other.changed, self.removed + other.removed)
+
+
+class Preferred(NamedTuple):
+    """Two responses to a prompt, one of which is preferred. `is_…_cut`: its sampling stopped at the token limit."""
+
+    prompt_id: int
+    better: str
+    is_better_cut: bool
+    worse: str
+    is_worse_cut: bool
 
 
 def votes(
@@ -91,6 +102,21 @@ def preferences_of(session: Session, rule: str, pairs: Sequence[PairKey]) -> dic
     columns = (table.outcome, table.support, table.vote_count)
     rows = rows_about(session, table, pairs, *columns, where=table.rule == rule)
     return {pair: Preference(pair, *values) for pair, *values in rows}
+
+
+def preferred_responses(session: Session, rule: str, prompt_ids: Sequence[int]) -> Iterator[Preferred]:
+    """Stream the decisive preferences on responses to these prompts under a rule, batch by batch of the prompts."""
+    table, first, second = labels.Preference, aliased(curation.Response), aliased(curation.Response)
+    query = (
+        select(first.prompt_id, table.outcome, first.text, first.is_cut, second.text, second.is_cut)
+        .join(table, table.first_response_id == first.id)
+        .join(second, second.id == table.second_response_id)
+        .where(table.rule == rule, table.outcome.in_(["first", "second"]))
+        .order_by(first.prompt_id, first.id, second.id)
+    )
+    for batch in batches(prompt_ids, BATCH):
+        for prompt_id, outcome, *texts in session.execute(query.where(first.prompt_id.in_(batch))):
+            yield Preferred(prompt_id, *(texts if outcome == "first" else [*texts[2:], *texts[:2]]))
 
 
 def outcome_counts(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[str, int]:

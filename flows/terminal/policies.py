@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from flows.terminal.tables import make_console, print_rows
+from models.guide import NO_COUPLE, GuideCheck
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from models.report.policy_page import kl_lines
 from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
@@ -14,7 +15,6 @@ from tasks.settings import Settings
 from tasks.terminal import show
 
 if TYPE_CHECKING:
-    from models.guide import GuideCheck
     from models.protocols.scores import ArenaHardSummary, MtBenchSummary
 
 
@@ -118,7 +118,9 @@ def _guide_line(guide: GuideCheck) -> str:
         )
     if guide.length_correlation is not None:
         parts.append(f"distance and length difference correlate {guide.length_correlation:.2f}")
-    if guide.farther_is_worse is not None:
+    if guide.farther_is_worse is None:
+        parts.append(NO_COUPLE)
+    else:
         share = _interval(Rate(*guide.farther_is_worse))
         parts.append(f"the farther is the worse in {share} of {guide.couple_count:,} labelled couples")
     return ", ".join(parts)

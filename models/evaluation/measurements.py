@@ -139,7 +139,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Divergences:
-    """How far a policy lies from its reference; None where no sample could be scored.
+    """How far a policy lies from its reference, the model its run began with; None where no sample could be scored.
 
     `from_reference`: KL(reference ‖ policy), on the reference's samples; `from_policy`: KL(policy ‖ reference), on the
     policy's own, the term that RLHF's objective penalises.

@@ -14,6 +14,9 @@ from models.records import Prompt, content_key
 LEAST_GAIN = 0.01
 """Nats a token that h must save. Less is not one bit of a response of seventy tokens, and every network has some."""
 
+NO_COUPLE = "no labelled pair of a golden prompt is without its golden response"
+"""Why it is not known whether the farther response is the worse one."""
+
 ReadOut = Literal["mean", "last"]
 Conditioning = Literal["prefix", "every_token"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple
 
-from models.model_files import local_folder
+from models.model_files import local_folder, position_count
 
 PRETRAINED = "openai-community/gpt2"
+PRETRAINED_POSITIONS = 1024
 PROBE_S = 3.0  # for the hub's first answer, the look-up of its address included
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 _FILES = (*_NEEDED, "tokenizer_config.json", "vocab.json", "merges.txt")
@@ -40,6 +41,14 @@ def pretrained_base(*, probe_s: float) -> Base:
     except (OSError, ValueError, HTTPError) as error:
         return Base(None, f"it could not be fetched: {type(error).__name__}")
     return Base(PRETRAINED, "") if _is_whole() else Base(None, "the hub gave it only in part")
+
+
+def positions_of(name: str) -> int | None:
+    """The most tokens that this GPT-2 takes; None where its files are not on this machine, or do not say."""
+    if name == PRETRAINED:
+        return PRETRAINED_POSITIONS
+    folder = local_folder(name, None)
+    return None if folder is None else position_count(folder)
 
 
 def _is_whole() -> bool:

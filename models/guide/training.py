@@ -25,6 +25,7 @@ from models.errors import ModelLoadError
 from models.files import whole_folder
 from models.guide import GuideSettings, GuideText, GuideTrainingResult
 from models.guide.autoencoder import ConditionalAutoencoder, GuideBatch, autoencoder_of, build_autoencoder
+from models.guide.results import RESULT, stored_result
 from models.prompting import load_tokenizer
 
 _WARM_UP_SHARE = 0.05
@@ -33,7 +34,7 @@ _POOL_BATCHES = 16  # batches whose texts are sorted by length together: padding
 _LAST_STEPS = 10  # one batch's loss is too noisy to report
 _ENCODE_TOKENS = 16_384  # padded tokens in one forward pass without gradients
 _WRITE_TOKENS = 2_048  # the same where each token has a number for every word of GPT-2's vocabulary: 400 MB
-_RESULT, _SETTINGS, _WEIGHTS = "result.json", "settings.json", "guide.safetensors"
+_SETTINGS, _WEIGHTS = "settings.json", "guide.safetensors"
 
 
 def train_guide(
@@ -64,8 +65,8 @@ def guide_training(
     texts: Sequence[GuideText], settings: GuideSettings, folder: Path
 ) -> Generator[tuple[int, int], None, GuideTrainingResult]:
     """`train_guide` one optimizer step at a time: yields the steps done and in total, returns the result."""
-    if folder.is_dir():
-        return GuideTrainingResult(folder, **json.loads((folder / _RESULT).read_text("utf-8")))
+    if (stored := stored_result(folder)) is not None:
+        return stored
     _check(texts, settings)
     start = time.monotonic()
     tokenizer = load_tokenizer(settings.base or settings.tokenizer, revision=settings.revision)
@@ -84,7 +85,7 @@ def guide_training(
         "truncated_count": sum(sequence.is_truncated for sequence in sequences),
         "seconds": time.monotonic() - start,
     }
-    _save(folder, network, tokenizer, {_RESULT: measures, _SETTINGS: asdict(settings)})
+    _save(folder, network, tokenizer, {RESULT: measures, _SETTINGS: asdict(settings)})
     return GuideTrainingResult(folder, **measures)
 
 

@@ -103,7 +103,7 @@ class PolicyContents:
         held_out: what the evaluation measured on held-out prompts, None where none did.
         measured_on: how many prompts are held out to measure it on, in words.
         metrics: name -> last value measured along training; read where there is no evaluation.
-        kl: how far the policy lies from the model it started from, both ways; None where it was not measured.
+        kl: how far the policy lies from the model its run began with, both ways; None where it was not measured.
         drift: context of the embeddings ("response", "prompt_and_response") -> how far they moved.
         guide: what the guide that weighed the training was found to do, None where none was looked at (LD-Align).
         latent_distances: round -> distances of the guide's latents (LD-Align), one a response.

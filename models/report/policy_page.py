@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from models.evaluation.measurements import Divergence, Divergences, Drift, Spread
-from models.guide import LEAST_GAIN, GuideCheck
+from models.guide import LEAST_GAIN, NO_COUPLE, GuideCheck
 from models.intervals import Interval
 from models.report import curves_picture, intervals_picture
 from models.report.axes import digits
@@ -187,7 +187,7 @@ def guide_table(guide: GuideCheck | None) -> Table:
     if guide is None:
         return (), ()
     texts, pairs = f"{guide.text_count:,} held-out golden responses", f"{guide.pair_count:,} pairs"
-    couples = f"{guide.couple_count:,} labelled couples"
+    couples = NO_COUPLE if guide.farther_is_worse is None else f"{guide.couple_count:,} labelled couples"
     rows = (
         ("starts from", guide.base or "nothing (random weights)", ""),
         ("loss with a text’s own h, nats a token", _digits(guide.own_loss), texts),

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.guide_checks import add_check, check_of
+from db.labels.preferences import STANDING_RULE, preferred_responses
 from db.samples import Sample
 from models.fingerprint import model_fingerprint
 from models.guide import GuideCheck, GuideSettings, GuideText
 from models.guide.checks import advice, latent_use, length_correlation
 from models.guide.distances import farther_is_worse, latent_distances
 from models.guide.isolated import IsolatedGuide
-from models.guide.pretrained import PRETRAINED, PROBE_S, pretrained_base
+from models.guide.pretrained import PRETRAINED, PROBE_S, Base, positions_of, pretrained_base
+from models.guide.results import stored_result
 from models.records import content_key
 from tasks.alignment.data import AlignmentAtWork
 from tasks.config.rounds import (
@@ -54,18 +58,38 @@ def possible_bases(config: LdAlignConfig) -> list[LdAlignConfig]:
     """The configuration with each base that `auto` can stand for, the configuration alone where it says which."""
     if config.guide.base != WHERE_IT_LOADS:
         return [config]
-    names = [None] if config.rounds.weights == "unit" else [None, PRETRAINED]
+    is_scratch = config.rounds.weights == "unit" or _why_too_short(config.guide, PRETRAINED)
+    names = [None] if is_scratch else [None, PRETRAINED]
     return [with_base(config, name) for name in names]
 
 
 def settled_base(config: LdAlignConfig) -> LdAlignConfig:
-    """The configuration with the base that `auto` stands for here and now; which, and why, is said."""
-    if len(possible_bases(config)) == 1:
+    """The configuration with the base that `auto` stands for here and now; which, and why, is said.
+
+    Raises:
+        GuideError: If the base that it names takes fewer tokens than the guide is to read.
+    """
+    named = config.guide.base
+    if config.rounds.weights == "unit":
         return possible_bases(config)[0]
-    base = pretrained_base(probe_s=PROBE_S)
+    reason = _why_too_short(config.guide, PRETRAINED if named == WHERE_IT_LOADS else named)
+    if named != WHERE_IT_LOADS:
+        if reason:
+            raise GuideError(f"the guide cannot start from {named}: {reason}; lower --guide.max_length")
+        return config
+    base = Base(None, reason) if reason else pretrained_base(probe_s=PROBE_S)
     how = f"from {base.name}" if base.name else f"from scratch, not from {PRETRAINED}: {base.reason}"
     say(f"the guide starts {how}")
     return with_base(config, base.name)
+
+
+def _why_too_short(guide: GuideConfig, base: str | None) -> str:
+    """Why a base does not take what the guide is to read; empty where it does, or where that is not known."""
+    count = None if base is None else positions_of(base)
+    needed = guide.max_length + guide.prefix_length
+    if count is None or needed <= count:
+        return ""
+    return f"it takes {count:,} tokens, and guide.max_length and guide.prefix_length ask for {needed:,}"
 
 
 def with_base(config: LdAlignConfig, name: str | None) -> LdAlignConfig:
@@ -82,35 +106,38 @@ def guide_settings_of(config: GuideConfig, policy: NamedModel, *, dtype: str, se
 
 
 def guided_distances(
-    run: AlignmentAtWork[LdAlignConfig], pairs: Sequence[GoldenPair], first: NamedModel
+    run: AlignmentAtWork[LdAlignConfig],
+    pairs: Sequence[GoldenPair],
+    first: NamedModel,
+    first_pairs: Sequence[GoldenPair],
 ) -> NDArray[np.float64]:
     """The latent distance of each pair, shape (n,).
 
-    One guide serves all rounds: it is named by what it was trained on, golden responses and samples of the first model.
+    One guide serves all rounds: it is trained on golden responses and samples of the first model, `first_pairs`, and
+    named by them.
     What it was found to do is stored with the run when it is first asked.
 
     Raises:
         GuideError: If it does without its latent vector, unless the configuration says to go on.
     """
     config, settings = run.config, run.settings
-    texts = [_text(sample) for pair in pairs for sample in pair]
+    texts, trained_on = ([_text(sample) for pair in of for sample in pair] for of in (pairs, first_pairs))
     guide_settings = guide_settings_of(config.guide, run.base, dtype=config.rounds.dtype, seed=config.seed)
-    golden = sorted((pair[0].prompt.key, pair[0].text) for pair in pairs)
+    golden = sorted((one.prompt.key, one.text) for one, _ in first_pairs)
     sampling = (first.fingerprint, config.seed, config.sample_temperature, config.max_tokens)
     base = [model_fingerprint(config.guide.base, None)] if config.guide.base else []
-    cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in pairs if one.is_cut or two.is_cut)
-    # An earlier version gave cut texts an end; its guides of whole texts are found by their old name.
-    key = content_key(guide_settings.key, run.base.fingerprint, golden, sampling, *base, *([cut] if cut else []))
-    folder = settings.artifact_root / "guides" / key[:KEY_DIGITS]
+    cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in first_pairs if one.is_cut or two.is_cut)
+    names = (guide_settings.key, run.base.fingerprint, golden, sampling, *base)
+    folder = guide_folder(settings.artifact_root / "guides", names, cut)
     log_path = settings.artifact_root / "logs" / "guide.log"
     with (
         device() as process,
         closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=process.start)) as guide,
     ):
         with step_progress("guide", "training steps") as on_step:
-            trained = guide.train(texts, guide_settings, folder, on_step=on_step)
-        if trained.truncated_count:
-            say(f"the guide read {trained.truncated_count:,} of {len(texts):,} responses cut; raise guide.max_length")
+            trained = guide.train(trained_on, guide_settings, folder, on_step=on_step)
+        if count := trained.truncated_count:
+            say(f"the guide read {count:,} of {len(trained_on):,} responses cut; raise guide.max_length")
         latent = guide.encode(texts)
         distances = latent_distances(latent[0::2], latent[1::2])
         with run.sessions() as session:
@@ -126,6 +153,18 @@ def guided_distances(
     return distances
 
 
+def guide_folder(root: Path, names: Sequence[object], cut: Sequence[object]) -> Path:
+    """Where the guide of these names is kept, `cut` says which of its texts were cut when they were sampled.
+
+    An earlier version gave every text an end, cut or not: its guide serves where none was, and has its name.
+    """
+    earlier = root / content_key(*names)[:KEY_DIGITS]
+    stored = None if cut else stored_result(earlier)
+    if stored is not None and not stored.truncated_count:
+        return earlier
+    return root / content_key(*names, cut)[:KEY_DIGITS]
+
+
 def _check(
     run: AlignmentAtWork[LdAlignConfig],
     guide: IsolatedGuide,
@@ -135,7 +174,7 @@ def _check(
     assert run.data.golden is not None  # a run in rounds has them
     held_out = [_text(sample) for sample in run.data.golden.held_out[:MOST_TEXTS]]
     use = latent_use(held_out, guide.encode(held_out), guide.reconstruction_nats)
-    couples = _labelled_couples(run)[:MOST_COUPLES]
+    couples = _labelled_couples(run)
     golden = guide.encode([couple.golden for couple in couples])
     better = guide.encode([couple.better for couple in couples])
     worse = guide.encode([couple.worse for couple in couples])
@@ -160,26 +199,24 @@ def _check(
 
 
 def _labelled_couples(run: AlignmentAtWork[LdAlignConfig]) -> list[Couple]:
-    """The preferences whose two responses both answer a prompt beside its golden response; the guide saw no label."""
-    golden, preferences = run.data.golden, run.data.preferences
-    if golden is None or preferences is None:
-        return []
-    texts = {sample.prompt: _text(sample) for part in (golden.train, golden.held_out) for sample in part}
-    rows = [row for part in (preferences.held_out, preferences.train) for row in part]
-    couples = (
-        Couple(
-            texts[row.prompt],
-            GuideText(row.prompt, row.chosen, row.is_chosen_cut),
-            GuideText(row.prompt, row.rejected, row.is_rejected_cut),
+    """Responses to golden prompts, neither of them golden, of which the stored labels say which is the better one.
+
+    Those of held-out prompts come first. The guide saw no label.
+    """
+    golden = run.data.golden
+    assert golden is not None  # a run in rounds has them
+    texts = {sample.prompt_id: _text(sample) for part in (golden.held_out, golden.train) for sample in part}
+    with run.sessions() as session:
+        couples = (
+            Couple(
+                texts[row.prompt_id],
+                GuideText(texts[row.prompt_id].prompt, row.better, row.is_better_cut),
+                GuideText(texts[row.prompt_id].prompt, row.worse, row.is_worse_cut),
+            )
+            for row in preferred_responses(session, STANDING_RULE, list(texts))
+            if texts[row.prompt_id].response not in (row.better, row.worse)
         )
-        for row in rows
-        if row.prompt in texts
-    )
-    return [
-        couple
-        for couple in dict.fromkeys(couples)
-        if couple.golden.response not in (couple.better.response, couple.worse.response)
-    ]
+        return list(islice(couples, MOST_COUPLES))
 
 
 def _text(sample: Sample) -> GuideText:

@@ -82,7 +82,7 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
 
 
 def fixed(sessions: Sessions, config: Config) -> Config:
-    """The configuration with its snapshot (taken now if none is named) and its model by their lasting names.
+    """The configuration with its snapshot (taken now if none is named) and its model by their lasting names, β settled.
 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
@@ -91,6 +91,8 @@ def fixed(sessions: Sessions, config: Config) -> Config:
         model = chosen_base(session, config)
         policy_id_of(session, model.name)  # hashes a folder before others wait for the turn in which the run is opened
     changes: dict[str, object] = {"model": model}
+    if isinstance(config, AlignConfig):
+        changes["train"] = config.train.settled()
     has_snapshot = not isinstance(config, LdAlignConfig) or config.golden == "chosen"
     if has_snapshot and config.data.snapshot is None:
         taken = take_snapshot(sessions, config.data, name=config.name)

@@ -49,7 +49,9 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
         if run.config.rounds.weights == "unit":
             distances, weights = np.zeros(len(pairs)), np.ones(len(pairs))
         else:
-            distances = guided_distances(run, pairs, _first(run, round_number, last_id))
+            first = _first(run, round_number, last_id)
+            first_pairs = pairs if round_number == 1 else _golden_pairs(run, first)
+            distances = guided_distances(run, pairs, first, first_pairs)
             weights = _weights(run, pairs, distances, model)
         measured = zip(distances.tolist(), weights.tolist(), strict=True)
         rows = [

@@ -32,6 +32,7 @@ METHOD_DEFAULTS: dict[PairwiseMethod, MethodDefaults] = {
     "orpo": MethodDefaults(0.1, 8e-6),  # ORPO (arXiv 2403.07691), appendix: β 0.1, 8e-6
     "asft": MethodDefaults(0.1, 1e-5),  # ASFT
 }
+IPO_BETA_BEFORE = 0.1  # what no β stood for in the versions that did not store which one was meant
 
 
 class DataConfig(PreferencesConfig):
@@ -127,6 +128,12 @@ class TrainConfig(OptimizeConfig):
     )
     learning_rate: float | None = Field(None, gt=0, description="Peak. Empty: its paper's, for full training.")
 
+    def settled(self) -> Self:
+        """The settings with IPO's β where none is named: its default has changed once, and a run keeps its own."""
+        if self.method != "ipo" or self.beta is not None:
+            return self
+        return self.model_copy(update={"beta": METHOD_DEFAULTS["ipo"].beta})
+
 
 class SftConfig(Section):
     """Supervised fine-tuning on the chosen responses first, as REAL does; its result is the reference."""
@@ -182,3 +189,11 @@ class AlignConfig(AlignmentSection):
     def optimize(self) -> TrainConfig:
         """How the policy is trained."""
         return self.train
+
+    def stored_keys(self, *data: object) -> tuple[str, ...]:
+        """The keys, and those under which a run of IPO was stored that named no β and has this one."""
+        keys = super().stored_keys(*data)
+        if self.train.method == "ipo" and self.train.beta == IPO_BETA_BEFORE:
+            unnamed = self.model_copy(update={"train": self.train.model_copy(update={"beta": None})})
+            keys += super(AlignConfig, unnamed).stored_keys(*data)
+        return keys

@@ -94,8 +94,8 @@ class RunConfig(Section):
         """Content hash of what decides the result: an unfinished run of the same key is the same run."""
         return self.stored_keys()[0]
 
-    def stored_keys(self, *data: object) -> tuple[str, str]:
-        """The key, and the one under which versions before 0.2 stored such a run: of its pace too.
+    def stored_keys(self, *data: object) -> tuple[str, ...]:
+        """The key, and those of earlier versions: before 0.2 it was of the run's pace too.
 
         Args:
             data: What the run reads beside the database, as JSON.

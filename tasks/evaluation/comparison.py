@@ -49,7 +49,7 @@ class ComparedPair:
 
 @task(name="evaluate", task_run_name="evaluate policy {policy_id}", cache_policy=NO_CACHE)
 def evaluate_policy(run_id: int, policy_id: int, start_id: int | None) -> int:
-    """Compare a policy with the model it started from, measure it on what was held out; return the evaluation's id."""
+    """Compare a policy with its run's first model, measure it on what was held out; return the evaluation's id."""
     with alignment_at_work(run_id, load_alignment) as run:
         start = run.model(start_id)
         evaluation_id, pairs = compare(run, policy_id, start)

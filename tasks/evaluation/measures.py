@@ -65,7 +65,7 @@ def held_out_rewards(
 
 
 def divergences(run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel) -> Divergences:
-    """KL both ways between the policy and the model it started from, on samples of their own distributions."""
+    """KL both ways between the policy and `start`, the model its run began with, on samples of both."""
     reference, optimize = own_samples(run, start), run.config.optimize
     own = own_samples(run, policy)
     logps = [

@@ -132,7 +132,7 @@ def store_samples(
             responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)
 
 
-def speak(settings: Any, sessions: Any, run_id: int, model: str) -> None:
+def speak(settings: Any, sessions: Any, run_id: int, model: str, *, reason: FinishReason = "stop") -> None:
     """Store what a model says to all prompts of the run, as if it had been sampled."""
     with sessions.begin() as session:
         config = load_alignment(session, run_id)
@@ -148,7 +148,7 @@ def speak(settings: Any, sessions: Any, run_id: int, model: str) -> None:
             sample = SampleConfig(seed=config.seed, model=config.model, generate=generate)
             identity = generator_identity(sample, model, find_generator(sessions, sample, model, settings))
             new = [
-                responses.NewResponse(one, 0, GeneratedResponse(f"No. {'It is late. ' * at}", 0, 1, "stop"))
+                responses.NewResponse(one, 0, GeneratedResponse(f"No. {'It is late. ' * at}", 0, 1, reason))
                 for at, one in enumerate(prompts)
             ]
             responses.add_generated(session, responses.ensure_generator(session, identity), identity, new)
