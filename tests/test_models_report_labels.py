@@ -331,7 +331,9 @@ def test_an_annotator_worse_than_chance_and_two_who_contradict_each_other_are_to
     worse = annotator_row(REWARD, NOTHING, NOTHING, accuracy=Share(0.21, 0.16, 0.26, 300))
     unsure = annotator_row(ADA, NOTHING, NOTHING, accuracy=Share(0.4, 0.3, 0.5, 300))
     couple = replace(quality().agreements[0], kappa=Coefficient(-0.3, -0.5, -0.1))
-    shown = replace(quality(), annotators=(worse, unsure), agreements=(couple,))
+    better = annotator_row(JUDGE, NOTHING, NOTHING)
+    others = (unsure, better, replace(better, annotator=replace(JUDGE, id=4, name="judge-14b")))
+    shown = replace(quality(), annotators=(worse, *others), agreements=(couple,))
     first, second = warnings(shown)
     assert first.startswith(
         "reward-model takes the worse response more often than the better one (accuracy 21 % (16–26"
@@ -343,6 +345,18 @@ def test_an_annotator_worse_than_chance_and_two_who_contradict_each_other_are_to
     text = shown_text(page(shown))
     assert first in text and second in text and "21 % 16–26 % worse than chance" in text and "40 % 30–50 % 7" in text
     assert escaped(first) in labels_markdown(shown)
+
+
+def test_beside_one_who_is_better_nobody_is_called_worse_than_chance_but_that_they_contradict_each_other() -> None:
+    # Of accuracies 0.8, 0.2, 0.5 votes cannot tell whose are exchanged: it may be the good one who seems worse.
+    worse = annotator_row(REWARD, NOTHING, NOTHING, accuracy=Share(0.21, 0.16, 0.26, 300))
+    unsure = annotator_row(ADA, NOTHING, NOTHING, accuracy=Share(0.6, 0.5, 0.7, 300))
+    couple = replace(quality().agreements[1], kappa=Coefficient(-0.3, -0.5, -0.1))
+    shown = replace(quality(), annotators=(annotator_row(JUDGE, NOTHING, NOTHING), worse, unsure), agreements=(couple,))
+    assert warnings(shown) == [
+        "judge-7b and reward-model contradict each other more often than chance would (κ −0.30 (−0.50 to −0.10))."
+    ]
+    assert "worse than chance" not in shown_text(page(shown)) + labels_markdown(shown)
 
 
 def test_figures_are_written_the_same_way_everywhere() -> None:

@@ -1,75 +1,70 @@
-"""How sure an annotator's estimated accuracy is, from what the others said of each pair. Knows votes alone."""
+"""How sure an annotator's estimated accuracy is. Knows votes alone."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.intervals import CONFIDENCE, ratio
-from models.labelling.dawid_skene import VoteModel
+from models.intervals import CONFIDENCE, t_quantile
+from models.labelling.dawid_skene import VoteModel, resampled_accuracies
 from models.labelling.votes import VoteTable
 from models.quality.records import Share
 
 _Floats = NDArray[np.float64]
 
-# Two votes for the better side and two for the worse join those counted, as in every share of the figures.
-_FURTHER = np.array([1.0, 1.0, -1.0, -1.0])
-_ROUNDING = 1e-12  # squares of what sums of logarithms leave where both sides are equally probable
+_FURTHER = 2  # votes for the better side, and as many for the worse, join those counted, as in every share
 
 
 def accuracies(table: VoteTable, model: VoteModel) -> list[Share]:
     """For each annotator of the table, the share of its votes for a side that are for the better response.
 
-    The value is the model's. The interval asks the others: with v = ±1 for the side voted for, and q the difference of
-    the sides' probabilities by everyone else's votes (given that there is a vote for a side), v q has the mean
-    (2a − 1) q². So Σ v q / Σ q² estimates 2a − 1, as a ratio over pairs; the others' tables are taken as known. An
-    interval below 1/2 says that the annotator takes the worse side more often than the better one.
+    The value is the model's. The interval holds what tables of their own give for pairs drawn anew (a bootstrap over
+    pairs), by their percentiles and by the spread of their logits about the estimate, since either alone is too short
+    near 1; and it is nowhere shorter than if it were known which response is better. An interval below 1/2 says that
+    the annotator takes the worse side more often than the better one, if most annotators do not.
+
+    It is all of 0 to 1 without two others with whom an annotator, and who with one another, share pairs on which both
+    vote for a side: of two nobody can say which is right.
 
     `count`: the votes for a side on pairs with another's vote. Without one there is no value.
     """
-    truths = np.flatnonzero(model.prevalence > 0)
-    # (truths, pairs): log probability of each verdict and of all votes on a pair, one annotator after the other.
-    terms = [
-        _terms(model.tables.get(annotator, model.prior_table)[truths], codes)
-        for annotator, codes in zip(table.annotators, table.codes, strict=True)
-    ]
-    scores = np.log(model.prevalence[truths])[:, None] + np.sum(terms, axis=0) if terms else np.zeros((0, 0))
-    sizes = (table.codes >= 0).sum(axis=0)
+    is_side = (table.codes == 0) | (table.codes == 1)
+    counts = (is_side & ((table.codes >= 0).sum(axis=0) > 1)).sum(axis=1)
+    weights = is_side.astype(np.float64)
+    meets = (weights @ weights.T > 0) & ~np.eye(len(weights), dtype=bool)
+    is_comparable = (meets & (meets.astype(np.float64) @ meets > 0)).any(axis=1)
+    resampled = resampled_accuracies(table.by_pair)
     shares = []
-    for annotator, codes, own in zip(table.annotators, table.codes, terms, strict=True):
-        is_counted = ((codes == 0) | (codes == 1)) & (sizes > 1)
-        if not is_counted.any():
-            shares.append(Share(None, 0.0, 1.0, 0))
+    for row, annotator in enumerate(table.annotators):
+        count = int(counts[row])
+        value = model.side_accuracy(annotator) if count else None
+        if value is None or not is_comparable[row]:
+            shares.append(Share(value, 0.0, 1.0, count))
             continue
-        for_a_side = model.tables[annotator][truths, :2].sum(axis=1, keepdims=True)
-        lead = _lead(np.exp((scores - own)[:, is_counted]) * for_a_side)
-        share = _share(np.where(codes[is_counted] == 0, lead, -lead), lead**2, model.side_accuracy(annotator))
-        shares.append(share)
+        bounds = (value, *_by_draws(resampled[annotator]), *_by_truth(value, count))
+        shares.append(Share(value, max(0.0, min(bounds)), min(1.0, max(bounds)), count))
     return shares
 
 
-def _terms(table: _Floats, codes: NDArray[np.int8]) -> _Floats:
-    """(truths, pairs) log probability of an annotator's vote on each pair, 0 without one."""
-    terms = np.zeros((len(table), len(codes)))
-    terms[:, codes >= 0] = np.log(table[:, codes[codes >= 0]])
-    return terms
+def _by_draws(found: _Floats) -> tuple[float, ...]:
+    """Percentiles of the draws, and the estimate's logit with their spread; the first of `found` is the estimate."""
+    estimate, draws = found[0], found[1:]
+    percentiles = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    spread = t_quantile(CONFIDENCE, len(draws) - 1) * _logit(draws).std(ddof=1)
+    bounds = 1 / (1 + np.exp(-(_logit(estimate) + spread * np.array([-1, 1]))))
+    return (*percentiles.tolist(), *bounds.tolist())
 
 
-def _lead(parts: _Floats) -> _Floats:
-    """(pairs,) the probability of the first less that of the second; rows 0 and 1 are theirs."""
-    lead: _Floats = (parts[0] - parts[1]) / parts.sum(axis=0)
-    return lead
+def _by_truth(value: float, count: int) -> tuple[float, float]:
+    """The interval of Agresti and Coull of as many votes whose rightness is known."""
+    total = count + 2 * _FURTHER
+    middle = (count * value + _FURTHER) / total
+    half = t_quantile(CONFIDENCE, total - 1) * math.sqrt(middle * (1 - middle) / (total - 1))
+    return middle - half, middle + half
 
 
-def _share(products: _Floats, squares: _Floats, value: float) -> Share:
-    mean = squares.mean()
-    if mean < _ROUNDING:  # the others say nothing of any side
-        return Share(value, 0.0, 1.0, len(products))
-    _, low, high = ratio(
-        np.append(products, mean * _FURTHER),
-        np.append(squares, np.full(len(_FURTHER), mean)),
-        np.arange(len(products) + len(_FURTHER)),
-        confidence=CONFIDENCE,
-    )
-    low, high = (1 + low) / 2, (1 + high) / 2
-    return Share(value, max(0.0, min(low, value)), min(1.0, max(high, value)), len(products))
+def _logit(shares: _Floats) -> _Floats:
+    logits: _Floats = np.log(shares / (1 - shares))
+    return logits

@@ -75,7 +75,18 @@ def labels_markdown(quality: LabelQuality) -> str:
 def label_words(quality: LabelQuality) -> dict[str, object]:
     """What the page's section reads and calls: the figures, the picture and the words for them."""
     words = (
-        *(alpha_meaning, coefficient, coefficient_interval, interval, lean, number, percent, seconds, trend),
+        *(
+            accuracy_remark,
+            alpha_meaning,
+            coefficient,
+            coefficient_interval,
+            interval,
+            lean,
+            number,
+            percent,
+            seconds,
+            trend,
+        ),
         *(verdict_word, warnings),
     )
     return {function.__name__: function for function in words} | {
@@ -111,9 +122,10 @@ def alpha_meaning(quality: LabelQuality) -> str:
 def warnings(quality: LabelQuality) -> list[str]:
     """A sentence for each annotator who is worse than chance, and for each two others who contradict each other.
 
-    Only where the 95 % interval excludes chance: an accuracy of one half, a κ of 0.
+    Only where the 95 % interval excludes chance: an accuracy of one half, a κ of 0. Who is worse than chance is said
+    only where two others are better: of one who knows and one who says the opposite, votes cannot tell which is which.
     """
-    worse_ids = {row.annotator.id for row in quality.annotators if _is_worse_than_chance(row)}
+    worse_ids = {row.annotator.id for row in quality.annotators if accuracy_remark(quality, row)}
     worse = [
         f"{row.annotator.name} takes the worse response more often than the better one (accuracy "
         f"{_with_interval(row.accuracy)}): its sides may be exchanged, or it was asked another question. The rule "
@@ -130,6 +142,13 @@ def warnings(quality: LabelQuality) -> list[str]:
         and worse_ids.isdisjoint({couple.first.id, couple.second.id})
     ]
     return worse + contradicting
+
+
+def accuracy_remark(quality: LabelQuality, row: AnnotatorQuality) -> str:
+    """That the annotator is worse than chance, if its interval says so and those of two others that they are better."""
+    remarks = [lean(each.accuracy, "worse", "better") for each in quality.annotators]
+    is_worse = lean(row.accuracy, "worse", "better") == "worse" and remarks.count("better") >= 2
+    return "worse than chance" if is_worse else ""
 
 
 def has_agreement(quality: LabelQuality) -> bool:
@@ -168,7 +187,7 @@ def annotator_table(quality: LabelQuality) -> QualityTable:
     counts = ("judgements", "votes", "ties", "both bad", "skips", "unparsed")
     shares = ("agrees with others", "prefers left", "prefers longer", "flips", "accuracy", "median s")
     columns = ("annotator", "kind", *counts, *shares)
-    return QualityTable("Annotators", columns, tuple(_annotator_row(annotator) for annotator in quality.annotators), 2)
+    return QualityTable("Annotators", columns, tuple(_annotator_row(quality, row) for row in quality.annotators), 2)
 
 
 def couple_table(quality: LabelQuality) -> QualityTable:
@@ -239,10 +258,6 @@ def escaped(text: str) -> str:
     return _MARKUP.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), line)
 
 
-def _is_worse_than_chance(row: AnnotatorQuality) -> bool:
-    return row.accuracy.value is not None and row.accuracy.high < 0.5
-
-
 def _group_row(by: str, group: GroupAgreement) -> tuple[str, ...]:
     share = group.agreement
     counts = (f"{group.pair_count:,}", f"{share.count:,}")
@@ -250,7 +265,7 @@ def _group_row(by: str, group: GroupAgreement) -> tuple[str, ...]:
     return (by, group_name(group), *counts, percent(share), interval(share), *coefficients)
 
 
-def _annotator_row(row: AnnotatorQuality) -> tuple[str, ...]:
+def _annotator_row(quality: LabelQuality, row: AnnotatorQuality) -> tuple[str, ...]:
     counts = (row.judgement_count, row.vote_count, row.ties, row.both_bad, row.skips, row.unparsed)
     return (
         row.annotator.name,
@@ -260,7 +275,7 @@ def _annotator_row(row: AnnotatorQuality) -> tuple[str, ...]:
         _with_interval(row.left, lean(row.left, "favours right", "favours left")),
         _with_interval(row.longer, lean(row.longer, "favours shorter", "favours longer")),
         _with_interval(row.flips),
-        _with_interval(row.accuracy, lean(row.accuracy, "worse than chance", "")),
+        _with_interval(row.accuracy, accuracy_remark(quality, row)),
         seconds(row.median_seconds),
     )
 
