@@ -20,8 +20,7 @@ from stored_rows import add, ids_by_text
 from surroundings import on_sqlite
 
 from db import policies, runs
-from db.guide_checks import check_of
-from db.latent_distances import distances_of
+from db.latent_distances import check_of, distances_of
 from models.alignment.job import read_job, read_result
 from models.guide import GuideCheck
 from models.intervals import Interval
@@ -221,7 +220,7 @@ def test_a_gpt2_in_the_hubs_cache_is_found_without_the_hub(tmp_path):
 
 @on_sqlite
 def test_what_a_guide_was_found_to_do_is_stored_once(settings, sessions):
-    from db.guide_checks import add_check
+    from db.latent_distances import add_check
 
     check = GuideCheck(None, 9, 1.0, 1.5, Interval(0.5, 0.4, 0.6), 40, 0.2, 0, None)
     with sessions.begin() as session:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from db.guide_checks import add_check, check_of
 from db.labels.preferences import STANDING_RULE, preferred_responses
+from db.latent_distances import add_check, check_of
 from db.samples import Sample
 from models.fingerprint import model_fingerprint
 from models.guide import GuideCheck, GuideSettings, GuideText

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from db import evaluations, gate_looks, guide_checks, latent_distances, policies, promotions
+from db import evaluations, gate_looks, latent_distances, policies, promotions
 from db.engine import Session
 from db.evaluations import EvaluationRecord
 from db.labels import judgements, snapshots
@@ -107,7 +107,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
             ],
             kl=measured.kl,
             drift=measured.drift or {},
-            guide=guide_checks.check_of(session, policy.run_id) if policy.method == "ld_align" else None,
+            guide=latent_distances.check_of(session, policy.run_id) if policy.method == "ld_align" else None,
             latent_distances={number: [row.distance for row in rows] for number, rows in rounds.items() if rows},
             gate=_gate(session, policy_id),
             cost=_cost(policy),

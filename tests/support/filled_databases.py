@@ -12,7 +12,7 @@ from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
-from db import evaluations, guide_checks, latent_distances, logps, policies, promotions, prompt_uses, runs
+from db import evaluations, latent_distances, logps, policies, promotions, prompt_uses, runs
 from db.labels import judgements, labelling, replies, sign_ins
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
@@ -118,7 +118,7 @@ def _trained(sessions, run_id):
         latent_distances.add_distances(session, [distance])
         prompt_uses.add_uses(session, aligned, train=[prompt_id], held_out=[])
         check = GuideCheck(None, 9, 1.0, 1.5, Interval(0.5, 0.4, 0.6), 40, 0.2, 0, None)
-        guide_checks.add_check(session, aligned, check)
+        latent_distances.add_check(session, aligned, check)
         for number, baseline in enumerate(({"baseline_id": start.id}, {"baseline_model": "demo"})):
             values = {"baseline_id": None, "baseline_model": None} | baseline
             evaluation_id = evaluations.open_evaluation(
