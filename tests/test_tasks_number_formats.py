@@ -117,7 +117,8 @@ def test_no_step_multiplies_in_a_format_that_the_processor_emulates(
     used = {}
 
     def curation():
-        run_id = open_run.fn(CurateConfig.model_validate(MODEL_STEPS | {"model": {"name": model}}))
+        changes = MODEL_STEPS | {"model": {"name": model}, "select": {"has_cut": True}}  # it samples 4 tokens
+        run_id = open_run.fn(CurateConfig.model_validate(changes))
         with recorded(run_id):
             generate.fn(run_id)
             embed.fn(run_id)
