@@ -19,7 +19,6 @@ from models.quality.agreement import (
     equal_couples,
     kappa,
     share_over_pairs,
-    wilson_interval,
 )
 from models.quality.records import UNDEFINED, Coefficient
 
@@ -225,31 +224,6 @@ def test_a_share_over_pairs_of_worked_cases() -> None:
     assert (two.low, two.high) == (0.0, 1.0)
     wide = share_over_pairs(np.repeat([1, 0], 8), np.ones(16, dtype=int))
     assert wide.low == pytest.approx(0.5 - 2.0930 * np.sqrt(20 / 19 * 20 * 0.25) / 20, abs=1e-4)
-
-
-def test_wilson_intervals_of_worked_cases() -> None:
-    # z² = 3.8415; 0 of 10: z² / (n + z²) = 0.2775. 5 of 10: 0.5 ± (z / 2) √(1 / (n + z²)) = 0.5 ± 0.2634.
-    assert wilson_interval(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-4))
-    assert wilson_interval(10, 10) == (pytest.approx(0.7225, abs=1e-4), 1.0)
-    assert wilson_interval(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-
-
-@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_ends_of_a_wilson_interval_are_1_96_standard_errors_away(observed: tuple[int, int]) -> None:
-    successes, count = observed
-    low, high = wilson_interval(successes, count)
-    share = successes / count
-    assert 0 <= low <= share <= high <= 1
-    for end in {low, high} - {0.0, 1.0}:
-        assert (share - end) ** 2 == pytest.approx(1.959963984540054**2 * end * (1 - end) / count, rel=1e-6)
-    assert wilson_interval(count - successes, count) == pytest.approx((1 - high, 1 - low), abs=1e-12)
-
-
-@pytest.mark.parametrize(("successes", "count"), [(-1, 3), (4, 3), (0, -1)])
-def test_more_successes_than_were_counted_are_refused(successes: int, count: int) -> None:
-    with pytest.raises(ValueError, match="successes must be"):
-        wilson_interval(successes, count)
 
 
 def assert_close(found: Coefficient, expected: Coefficient) -> None:

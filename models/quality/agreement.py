@@ -7,7 +7,6 @@ No coefficient changes when the two responses of some pairs are exchanged.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from numpy.typing import NDArray
 from models.intervals import CONFIDENCE, clustered_mean, ratio
 from models.labelling.votes import EXCHANGED, VOTES
 from models.quality.records import UNDEFINED, Coefficient, Share
-
-_NORMAL_975 = 1.959963984540054  # the normal distribution's 97.5 % quantile: 95 % lie between it and its negative
 
 _Counts = NDArray[np.integer[Any]]
 _Floats = NDArray[np.float64]
@@ -126,25 +123,6 @@ def equal_couples(counts: _Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]
     counts = counts.astype(np.int64)
     size = counts.sum(axis=1)
     return (counts * (counts - 1)).sum(axis=1) // 2, size * (size - 1) // 2
-
-
-def wilson_interval(successes: int, count: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval (low, high) of a share (Wilson 1927); (0, 1) where nothing was counted.
-
-    Raises:
-        ValueError: If not 0 ≤ successes ≤ count.
-    """
-    if not 0 <= successes <= count:
-        raise ValueError(f"successes must be from 0 to the count of {count}, got {successes}")
-    if count == 0:
-        return 0.0, 1.0
-    share, spread = successes / count, _NORMAL_975**2 / count
-    middle = share + spread / 2
-    half = math.sqrt(spread * share * (1 - share) + spread**2 / 4)
-    # At the ends the interval touches 0 or 1; rounding would leave it a hair beside.
-    low = (middle - half) / (1 + spread) if successes else 0.0
-    high = (middle + half) / (1 + spread) if successes < count else 1.0
-    return low, high
 
 
 def _by_chance(distances: _Floats) -> _Floats:
