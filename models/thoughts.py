@@ -1,0 +1,50 @@
+"""A reasoning model's text as thought and answer, parted by the marks that models write around their thoughts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MARKS = (
+    ("<think>", "</think>"),  # DeepSeek-R1, Qwen 3, SmolLM 3
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),  # Seed-OSS
+    ("[THINK]", "[/THINK]"),  # Magistral
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """A text in two parts.
+
+    Attributes:
+        thought: What stands between the marks, without blanks around it; None where the text has no thought.
+        answer: What follows, without blanks before it; empty where the thought does not end.
+        is_finished: Whether the thought ends, or there is none.
+    """
+
+    thought: str | None
+    answer: str
+    is_finished: bool
+
+
+def parted(text: str, *, opened_by: str | None = None) -> Parted:
+    """Part a text that begins with a thought; any other text is an answer as it is.
+
+    Args:
+        text: What a model wrote, or a source brought.
+        opened_by: The mark with which the prompt already ended, where a chat template opens the thought: the text then
+            begins within it.
+    """
+    begun = text.lstrip()
+    for opening, closing in MARKS:
+        if begun.startswith(opening):
+            return _closed(begun.removeprefix(opening), closing)
+        if opened_by == opening:
+            return _closed(text, closing)
+    return Parted(None, text, is_finished=True)
+
+
+def _closed(text: str, closing: str) -> Parted:
+    thought, found, answer = text.partition(closing)
+    return Parted(thought.strip(), answer.lstrip() if found else "", is_finished=bool(found))
