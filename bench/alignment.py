@@ -41,7 +41,7 @@ METHODS = ("sft", "dpo", "ipo", "orpo", "asft", "spin", "ld_align")
 TRAIN: dict[str, dict[str, Any]] = {
     "sft": {"learning_rate": 1e-4},
     "dpo": {"learning_rate": 3e-4},
-    "ipo": {"learning_rate": 5e-5, "beta": 0.5},
+    "ipo": {"learning_rate": 3e-4},
     "orpo": {"learning_rate": 3e-4},
     "asft": {"learning_rate": 3e-4},
 }
