@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_CHARACTERS = 5_000  # of the names of columns
 _SHOWN_REASONS = 5
+_SHOWN_PAIRS = 10
 
 
 def show_import(result: ImportResult) -> None:
@@ -47,11 +48,16 @@ def show_preview(preview: Preview) -> None:
         show(f"The import would stop: {reader.problem}")
     for row in preview.rows:
         for line in _row_lines(row):
-            show(shortened(printable(line), width))
+            _show_within(line, width)
     refused = _of_most_rows(preview.refused)
     show(f"Of the first {preview.looked_at:,} rows {len(preview.refused):,} would be refused{':' if refused else ''}")
     for line in refused:
-        show(shortened(printable(line), width))
+        _show_within(line, width)
+
+
+def _show_within(line: str, width: int) -> None:
+    indent = "  " if line.startswith(" ") else ""
+    show(indent + shortened(printable(line), max(width - len(indent), 2)))
 
 
 def _show_columns(roles: Mapping[str, str], unread: Sequence[str], notes: Mapping[str, int]) -> None:
@@ -61,20 +67,16 @@ def _show_columns(roles: Mapping[str, str], unread: Sequence[str], notes: Mappin
     if unread:
         show(f"  not read: {shortened(', '.join(unread), _MOST_CHARACTERS)}")
     for note, count in notes.items():
-        show(f"  {count:,} times: {note}")
+        show(f"  {note} ({count:,} ×)")
 
 
 def _row_lines(row: ImportedRow) -> Iterator[str]:
     yield f"row {row.row_number}" + (f", split {row.split}" if row.split else "")
-    yield from (_indented(message.role, message.content) for message in row.prompt.messages)
-    yield from (_indented(_response_title(number, one), one.text) for number, one in enumerate(row.responses, start=1))
-    yield from (f"  {_pair_text(pair)}" for pair in row.pairs[:10])
-    if len(row.pairs) > 10:
-        yield f"  and {len(row.pairs) - 10} further pairs"
-
-
-def _indented(title: str, text: str) -> str:
-    return f"  {title}: {text}"
+    yield from (f"  {message.role}: {message.content}" for message in row.prompt.messages)
+    yield from (f"  {_response_title(number, one)}: {one.text}" for number, one in enumerate(row.responses, start=1))
+    yield from (f"  {_pair_text(pair)}" for pair in row.pairs[:_SHOWN_PAIRS])
+    if len(row.pairs) > _SHOWN_PAIRS:
+        yield f"  and {len(row.pairs) - _SHOWN_PAIRS:,} further pairs"
 
 
 def _response_title(number: int, response: ImportedResponse) -> str:

@@ -12,6 +12,8 @@ from models.ingestion.fields import Row, is_missing
 Kind = Literal["an answer", "a label", "a rating", "a system message", "a history"]
 Default = TypeVar("Default")
 
+_LONGEST_LABEL = 40  # characters
+
 # Words of a column's name that say what it holds, in the order in which they are asked.
 _WORDS: dict[Kind, frozenset[str]] = {
     "a system message": frozenset(("system", "sysprompt")),
@@ -29,15 +31,17 @@ _WORDS: dict[Kind, frozenset[str]] = {
         (
             "answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output",
             "outputs", "chosen", "rejected", "generation", "generations", "assistant", "gold", "reference", "worse",
-            "target", "solution",
+            "target", "solution", "better", "best", "preferred",
         )
     ),
 }  # fmt: skip
+_VERDICTS = frozenset(("winner", "verdict"))  # whatever else the name says: winner_model_a
 # Words that make it something about the row or the text, whatever else the name says.
 _ABOUT = frozenset(
     (
-        "id", "ids", "uid", "uuid", "hash", "sha256", "md5", "lang", "language", "category", "categories", "domain",
-        "source", "sources", "token", "tokens", "length", "len", "count", "num", "model", "models", "time", "date",
+        "id", "ids", "uid", "uuid", "hash", "lang", "language", "category", "categories", "domain",
+        "source", "sources", "sha", "md", "token", "tokens", "length", "len", "count", "num", "model", "models", "time",
+        "date",
         "tstamp", "timestamp", "config", "configs", "url", "type", "version", "split", "index", "link", "license",
         "instruct", "prompt", "question",
     )
@@ -121,7 +125,7 @@ class Columns:
 def looks_like(column: str, value: object) -> Kind | None:
     """What an unread column seems to hold, by its name and its kind of content; None for what is only named."""
     words = set(re.split(r"[^a-z0-9]+|(?<=[a-z])(?=\d)", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
-    if words & _ABOUT:
+    if words & _ABOUT and not words & _VERDICTS:
         return None
     return next((kind for kind, names in _WORDS.items() if words & names and _can_be(kind, value)), None)
 
@@ -143,7 +147,11 @@ def dangers(row: ColumnsOfRow, texts: Iterable[str]) -> dict[str, Kind]:
     if not found:
         return found
     known = {text.strip() for text in texts}
-    return {column: kind for column, kind in found.items() if not repeats(dict.get(row, column), known)}
+    return {
+        column: kind
+        for column, kind in found.items()
+        if kind in ("a label", "a rating") or not repeats(dict.get(row, column), known)
+    }
 
 
 def advice(found: Mapping[str, Kind]) -> str:
@@ -156,8 +164,8 @@ def advice(found: Mapping[str, Kind]) -> str:
 def _can_be(kind: Kind, value: object) -> bool:
     if kind == "a rating":
         return _is_number(value) or (isinstance(value, list | dict) and bool(value))
-    if kind == "a label":
-        return value not in ("", [], {})
+    if kind == "a label":  # what is longer explains one
+        return value not in ("", [], {}) and not (isinstance(value, str) and len(value) > _LONGEST_LABEL)
     return (isinstance(value, list | dict) and bool(value)) or (isinstance(value, str) and bool(value.strip()))
 
 

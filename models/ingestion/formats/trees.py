@@ -25,6 +25,7 @@ from models.ingestion.rows import SourceError, SourceRecord, SourceRow, rejected
 from models.records import ImportedResponse, ImportedRow, Message, RejectedRow
 
 MOST_MESSAGES = 200_000  # OpenAssistant's second release has 135,000
+MOST_TURNS = 200  # of a dialogue: each of its prompts repeats what stands before it
 MOST_CHARACTERS = 2**28  # of all messages together
 
 _MESSAGE_COLUMNS = ("message_id", "parent_id", "role", "text")
@@ -43,9 +44,15 @@ class _Node:
 
     @property
     def path(self) -> list[Message]:
-        """All messages from the tree's first to this one."""
+        """All messages from the tree's first to this one.
+
+        Raises:
+            RowError: they are more than a dialogue may have.
+        """
         messages, node = [self.message], self.parent
         while node is not None:
+            if len(messages) == MOST_TURNS:
+                raise RowError(f"more than {MOST_TURNS} turns stand before the answers")
             messages.append(node.message)
             node = node.parent
         return messages[::-1]
