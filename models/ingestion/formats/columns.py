@@ -15,7 +15,7 @@ Default = TypeVar("Default")
 _LONGEST_LABEL = 40  # characters
 
 # Words of a column's name that say what it holds, in the order in which they are asked.
-_WORDS: dict[Kind, frozenset[str]] = {
+NAMES_OF_KINDS: dict[Kind, frozenset[str]] = {
     "a system message": frozenset(("system", "sysprompt")),
     "a history": frozenset(
         ("history", "context", "conversation", "conversations", "dialogue", "dialog", "messages", "input", "tools")
@@ -127,7 +127,7 @@ def looks_like(column: str, value: object) -> Kind | None:
     words = set(re.split(r"[^a-z0-9]+|(?<=[a-z])(?=\d)", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
     if words & _ABOUT and not words & _VERDICTS:
         return None
-    return next((kind for kind, names in _WORDS.items() if words & names and _can_be(kind, value)), None)
+    return next((kind for kind, names in NAMES_OF_KINDS.items() if words & names and _can_be(kind, value)), None)
 
 
 def repeats(value: object, texts: set[str]) -> bool:
