@@ -94,7 +94,7 @@ def _verdicts(row: ColumnsOfRow, first: _Side, second: _Side) -> list[_Verdict]:
         if grade is not None:
             found[""] = _signed(grade, highest, column)
     for column, criterion in _NAMING.items():
-        if criterion not in found and not is_missing(peek(row, column)):
+        if criterion not in found and not is_missing(peek(row, column)) and peek(row, column) != "":
             found[criterion] = _Verdict(_named(row[column], f"column {column!r}", first, second), criterion)
     return list(found.values())
 

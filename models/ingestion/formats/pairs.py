@@ -177,7 +177,7 @@ PREFERENCE = Format(
         and (
             has_prompt(row)
             or isinstance(row[first_present(row, CHOSEN_COLUMNS) or ""], list)
-            or any(isinstance(row.get(column), list) for column in MESSAGE_LIST_COLUMNS)
+            or dialogue_column(row) is not None
         )
     ),
     parse=_parse_preference,

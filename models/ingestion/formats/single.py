@@ -36,8 +36,7 @@ def truth_of(value: object) -> bool | None:
 
 
 def _has_response(row: Row) -> bool:
-    is_dialogue = isinstance(row.get("messages"), list) or isinstance(row.get("conversations"), list)
-    return is_dialogue or (has_prompt(row) and first_present(row, RESPONSE_COLUMNS) is not None)
+    return dialogue_column(row) is not None or (has_prompt(row) and first_present(row, RESPONSE_COLUMNS) is not None)
 
 
 def _is_unpaired(row: Row) -> bool:
@@ -146,7 +145,7 @@ CHAT = Format(
     known_from="OpenAI's and ShareGPT's messages, Magpie",
     becomes="a prompt; with a reference where the assistant speaks last",
     columns={**PROMPT_ROLES, "messages": MESSAGE_LIST_COLUMNS},
-    fits=lambda row: any(isinstance(row.get(column), list) for column in MESSAGE_LIST_COLUMNS),
+    fits=lambda row: dialogue_column(row) is not None,
     parse=_parse_chat,
     examples=(
         {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]},
