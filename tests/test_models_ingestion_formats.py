@@ -190,7 +190,7 @@ def test_a_row_of_no_shape_is_not_recognised(content: dict[str, Any]) -> None:
     assert recognised_format([content]) is None
 
 
-def test_the_prompt_column_the_user_names_replaces_the_usual_ones() -> None:
+def test_a_column_the_user_names_replaces_the_usual_ones() -> None:
     content = {"ask": "Hi", "prompt": "not this", "completion": "Hello"}
     ask = Columns({"prompt": "ask"})
     assert recognised_format([ask.of(content)]) == "sft"
