@@ -25,14 +25,14 @@ NAMES_OF_KINDS: dict[Kind, frozenset[str]] = {
     "a label": frozenset(
         (
             "label", "labels", "winner", "preference", "preferences", "preferred", "verdict", "vote", "votes", "thumbs",
-            "feedback", "desirable", "accepted", "liked", "better", "best", "upvotes",
+            "feedback", "safe", "unsafe", "correct", "desirable", "accepted", "liked", "better", "best", "upvotes",
         )
     ),
     "an answer": frozenset(
         (
             "answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output",
             "outputs", "chosen", "rejected", "generation", "generations", "assistant", "gold", "reference", "worse",
-            "target", "solution", "better", "best", "preferred",
+            "target", "targets", "solution", "better", "best", "preferred",
         )
     ),
 }  # fmt: skip
