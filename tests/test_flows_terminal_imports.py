@@ -55,7 +55,7 @@ def test_a_preview_says_what_would_stop_the_import_and_how_to_go_on(shown):
     row = {"prompt": "Hi", "gold": "a"}
     assert "The import would stop: " in shown(row) and "--ignore_columns gold" in shown(row)
     assert "would stop" not in shown(row, ignore_columns=("gold",))
-    assert "  response 1 (reference): a\n" in shown(row, map={"response": "gold"})
+    assert "  response 1 (reference): a\n" in shown(row, map=("response=gold",))
 
 
 def test_nothing_of_the_data_moves_the_terminal_and_no_line_of_a_row_is_longer_than_it(shown):

@@ -185,6 +185,12 @@ def test_the_second_row_speaks_where_the_first_leaves_a_column_empty() -> None:
     assert recognised_format(rows[:1]) == "prompts"
 
 
+def test_an_unusable_score_in_the_first_row_hides_no_ratings() -> None:
+    rows: list[dict[str, object]] = [{"prompt": "a", "response": "b", "score": score} for score in ("N/A", "", "4")]
+    assert recognised_format(rows) == "rated"
+    assert recognised_format(rows[:2]) == "sft"
+
+
 @pytest.mark.parametrize("content", [{}, {"a": 1, "b": "text"}, {"messages": "not a list"}, {"prompt": math.nan}])
 def test_a_row_of_no_shape_is_not_recognised(content: dict[str, Any]) -> None:
     assert recognised_format([content]) is None

@@ -78,10 +78,10 @@ def test_a_source_of_before_is_the_same_when_imported_again_unless_its_context_w
 ):
     path = tmp_path / "pairs.jsonl"
     for row, map_, named, is_same in (
-        ({"prompt": "a"}, {}, None, True),
-        ({"ask": "a"}, {"prompt": "ask"}, "ask", True),
-        ({"prompt": "a", "system": "b"}, {}, None, False),
-        ({"ask": "a", "good": "b"}, {"prompt": "ask", "response": "good"}, "ask", False),
+        ({"prompt": "a"}, (), None, True),
+        ({"ask": "a"}, ("prompt=ask",), "ask", True),
+        ({"prompt": "a", "system": "b"}, (), None, False),
+        ({"ask": "a", "good": "b"}, ("prompt=ask", "response=good"), "ask", False),
     ):
         path.write_text(json.dumps(row) + "\n")
         result = import_source(str(path), ImportConfig(name=str(row), map=map_), settings)

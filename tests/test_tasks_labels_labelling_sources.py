@@ -84,7 +84,7 @@ def test_several_yes_or_no_of_one_prompt_are_compared_and_nothing_is_golden(sett
 @on_sqlite
 def test_what_an_import_read_and_did_not_read_is_in_its_result(settings, sessions, tmp_path):
     row = {"id": 1, "ask": "Name a river.", "chosen": "Name a river. Danube.", "rejected": "Name a river. Stone."}
-    result = imported(settings, tmp_path, row, map={"prompt": "ask"})
+    result = imported(settings, tmp_path, row, map=("prompt=ask",))
     assert result.roles == {"ask": "prompt", "chosen": "chosen response", "rejected": "rejected response"}
     assert result.unread == ("id",)
     assert result.notes == {"the prompt stood again at the start of both responses and is cut off there": 1}

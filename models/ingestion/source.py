@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -127,7 +128,8 @@ def survey_source(
     absent = [column for column in columns.named.values() if column not in sample]
     if absent:
         raise SourceError(encodable(f"{source}: no column {absent[0]!r}; there is {_columns(sample)}"))
-    source_format = format or recognised_format([columns.of(sample)])
+    objects = [record.content for record in head if isinstance(record, SourceRow)]
+    source_format = format or recognised_format([columns.of(one) for one in objects if isinstance(one, Mapping)])
     if source_format is None:
         raise SourceError(
             f"{source}: cannot recognise the format of rows with {_columns(sample)}; name it with --format "
@@ -182,8 +184,13 @@ def _check_settings(format: SourceFormat | None, columns: Columns, limit: int | 
     known = dict.fromkeys(name for one in formats for names in one.columns.values() for name in names)
     unknown = [name for name in columns.named if name not in known]
     if unknown:
-        whose = "any format" if format is None else f"the format {format}"
-        raise SourceError(f"--map {unknown[0]}=…: no column of {whose}; expected one of {', '.join(known)}")
+        fault = "no format has such a column" if format is None else f"the format {format} has no such column"
+        meant = get_close_matches(unknown[0], known, n=1) or ["prompt"]
+        raise SourceError(
+            encodable(
+                f"--map {unknown[0]}=…: {fault}; give one that is, as {meant[0]!r} (docs/formats.md has them all)"
+            )
+        )
     if limit is not None and limit < 1:
         raise SourceError(f"limit must be at least 1, got {limit}; leave it out to read every row")
 

@@ -168,7 +168,7 @@ def import_demo_prompts(settings: Settings) -> None:
 
 
 def _columns(config: ImportConfig) -> Columns:
-    return Columns(config.map, config.ignore_columns)
+    return Columns(config.named, config.ignore_columns)
 
 
 def _content_hash(reader: SourceReader, source: str, config: ImportConfig) -> str:
@@ -178,8 +178,8 @@ def _content_hash(reader: SourceReader, source: str, config: ImportConfig) -> st
     are said to be of. Context that earlier versions did not read makes another source too.
     """
     chosen_split = None if Path(source).is_file() else config.split
-    is_prompt_alone = config.map.keys() <= {"prompt"}
-    named = config.map.get("prompt") if is_prompt_alone else dict(config.map)
+    is_prompt_alone = config.named.keys() <= {"prompt"}
+    named = config.named.get("prompt") if is_prompt_alone else config.named
     further = [list(config.ignore_columns)] if config.ignore_columns else []
     context = [_CONTEXT_ROLES & set(reader.survey.roles.values())]
     return content_key(

@@ -46,15 +46,17 @@ class Survey:
 def recognised_format(rows: Iterable[Row]) -> SourceFormat | None:
     """The format that the rows' columns and types fit, None if there is none.
 
-    A column counts if any of the rows has a value in it. Of several formats the one that uses more of the columns wins:
-    a row with messages and a pair is a preference, one with a prompt and responses is more than a prompt.
+    A column counts if any of the rows has a value in it, with the first one that there is; a format that a row fits by
+    itself fits too (a score may be unusable in the first of them). Of several formats the one that uses more of the
+    columns wins: a row with messages and a pair is a preference, one with a prompt and responses more than a prompt.
     """
+    rows = [{column: value for column, value in row.items() if not is_missing(value)} for row in rows]
     sample: dict[str, object] = {}
     for row in rows:
         for column, value in row.items():
-            if not is_missing(value) and sample.get(column, "") == "":
+            if sample.get(column, "") == "":
                 sample[column] = value
-    return next((name for name, one in FORMATS.items() if one.fits(sample)), None)
+    return next((name for name, one in FORMATS.items() if any(one.fits(row) for row in (sample, *rows))), None)
 
 
 def parse_rows(
