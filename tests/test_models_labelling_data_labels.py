@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
-from models.labelling.records import Opinion, ShownPair, ShownResponse
+from models.labelling.records import Opinion, ShownPair, ShownResponse, SourceSays
 from models.records import Prompt
 
 PROMPT = Prompt.from_text("How are you?")
@@ -38,15 +38,22 @@ def score_opinion(left: float | None, right: float | None, *, min_ratio: float =
 )
 def test_the_reference_wins_where_there_is_one(left, right, other_text, verdict) -> None:
     pair = ShownPair(
-        PROMPT, ShownResponse("Fine.", is_reference=left), ShownResponse(other_text, is_reference=right), "right"
+        PROMPT,
+        ShownResponse("Fine.", is_reference=left),
+        ShownResponse(other_text, is_reference=right),
+        (SourceSays("right"),),
     )
     [opinion] = GoldLabeller().label([pair])
     assert opinion.verdict == verdict
 
 
-@pytest.mark.parametrize(("said", "verdict"), [("left", "left"), ("right", "right"), (None, "skip")])
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [("left", "left"), ("right", "right"), ("tie", "tie"), ("both_bad", "both_bad"), (None, "skip")],
+)
 def test_the_source_is_believed(said, verdict) -> None:
-    pair = ShownPair(PROMPT, ShownResponse("Fine.", score=9), ShownResponse("Well.", score=1, is_reference=True), said)
+    says = () if said is None else (SourceSays(said), SourceSays("both_bad", "safer"))
+    pair = ShownPair(PROMPT, ShownResponse("Fine.", score=9), ShownResponse("Well.", score=1, is_reference=True), says)
     assert SourceLabeller().label([pair]) == [Opinion(verdict)]
 
 
@@ -103,3 +110,17 @@ def test_the_ratio_is_part_of_the_identity() -> None:
     one, two, three = (ScoresLabeller(min_ratio=ratio).identity for ratio in (1.5, 2, 2.0))
     assert one.key != two.key == three.key
     assert (one.kind, one.name) == ("scores", "scores (ratio 1.5)")
+
+
+def test_a_yes_or_no_and_a_score_are_on_two_scales() -> None:
+    yes, no = ShownResponse("Fine.", 1.0, is_desirable=True), ShownResponse("Well.", 0.0, is_desirable=False)
+    verdicts = [ShownPair(PROMPT, yes, other) for other in (no, ShownResponse("Well.", 9.0), ShownResponse("Well."))]
+    assert [one.verdict for one in ScoresLabeller(min_ratio=1).label(verdicts)] == ["left", "skip", "skip"]
+
+
+def test_each_criterion_is_an_annotator_that_hears_nothing_else() -> None:
+    pair = ShownPair(PROMPT, ShownResponse("Fine."), ShownResponse("Well."), (SourceSays("left", "better"),))
+    labellers = [SourceLabeller(), SourceLabeller(criterion="better"), SourceLabeller(criterion="safer")]
+    assert [one.label([pair])[0].verdict for one in labellers] == ["skip", "left", "skip"]
+    assert len({one.identity.key for one in labellers}) == 3
+    assert labellers[0].identity.settings == (), "the annotator of earlier versions"

@@ -72,6 +72,11 @@ def test_there_is_no_bos_where_the_tokenizer_uses_none(tokenizer: PreTrainedToke
     assert BOS not in render_prompt(tokenizer, Prompt.from_text(text), system_prompt=None)
 
 
+def test_a_turn_of_a_tool_has_its_name_in_plain_text() -> None:
+    turns = (Message("user", "Add"), Message("assistant", "add(1)"), Message("tool", "1"), Message("user", "And?"))
+    assert "\n\nTool: 1\n\nHuman: And?" in plain_text(turns)
+
+
 @given(text=texts)
 def test_plain_text_survives_the_tokens_even_if_it_spells_special_tokens(text: str) -> None:
     for content in (text, f"<s>{text}</s>"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from models.exchange.trainers import TrainerFormat, TrainerShape
 from models.ingestion import SourceFormat
@@ -54,7 +54,12 @@ class ImportConfig(Section):
 
     name: Name | None = Field(None, description="Name of the source in the database. Empty: the file's name.")
     format: SourceFormat | None = Field(None, description="Shape of the rows. Empty: recognised from the first rows.")
-    prompt_column: str | None = Field(None, description="Column that holds the prompt, if it has an unusual name.")
+    map: tuple[str, ...] = Field(
+        (), description="Columns of unusual names: what each is, and its name, as prompt=ask,chosen=better."
+    )
+    ignore_columns: tuple[str, ...] = Field(
+        (), description="Columns to leave unread, although they seem to hold a part of the rows."
+    )
     split: str | None = Field(
         None,
         description="Split, such as train; stored with every row. Of a data set: the one to read; of a file: the one "
@@ -62,3 +67,18 @@ class ImportConfig(Section):
     )
     subset: str | None = Field(None, description="Subset (config) of a hub data set that has several.")
     limit: int | None = Field(None, ge=1, description="Read at most so many rows (1 or more).")
+
+    @field_validator("map")
+    @classmethod
+    def _names_and_columns(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        names = [entry.partition("=")[0] for entry in entries]
+        for entry in entries:
+            name, _, column = entry.partition("=")
+            if not name or not column or names.count(name) > 1:
+                raise ValueError(f"expected NAME=COLUMN, each name once (prompt=ask,chosen=better), got {entry!r}")
+        return entries
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What a column is → its name in the source."""
+        return {name: column for name, _, column in (entry.partition("=") for entry in self.map)}
