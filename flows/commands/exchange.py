@@ -14,7 +14,7 @@ from tasks.settings import Settings
 
 
 class Export(ExportConfig):
-    """Write preferences for a trainer (TRL's columns), as a snapshot that never changes."""
+    """Write preferences for a trainer (TRL, LLaMA-Factory, axolotl, OpenRLHF), as a snapshot that never changes."""
 
     output: CliPositionalArg[Path] = Field(description="File or folder to write.")
 

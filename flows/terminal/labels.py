@@ -85,12 +85,15 @@ def serve_page(
 
 
 def show_export(result: ExportResult) -> None:
-    """Print what was exported and what made no row."""
+    """Print what was exported, what made no row, and what names the file to its trainer."""
     snapshot = result.snapshot
-    show(f"{snapshot.row_count:,} of {result.pair_count:,} pairs in {result.path} (snapshot {snapshot.id})")
+    records = "" if result.record_count == result.row_count else f" as {result.record_count:,} single responses"
+    show(f"{result.row_count:,} of {result.pair_count:,} pairs in {result.path}{records} (snapshot {snapshot.id})")
     for reason, count in result.left_out.items():
         show(f"  not in it: {count:,} {reason}")
     show(f"  content hash {snapshot.content_hash}")
+    show(f"For the trainer, also in {result.entry_path}:")
+    show(result.entry)
 
 
 def show_exported_pairs(written: WrittenPairs, tool: str) -> None:

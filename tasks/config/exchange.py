@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from models.exchange.trainers import TrainerFormat, TrainerShape
+from models.exchange.shapes.table import TrainerShape
+from models.exchange.trainers import TrainerFormat
 from models.ingestion import SourceFormat
 from models.labelling.rules import Rule
 from models.records import Strategy
@@ -43,7 +44,12 @@ class ExportConfig(PreferencesConfig):
     """Which preferences leave, and in what form."""
 
     name: Name = Field("preferences", description="Name of the snapshot, for you.")
-    shape: TrainerShape = Field("conversational", description="`conversational`: messages; `standard`: plain texts.")
+    shape: TrainerShape = Field(
+        "conversational",
+        description="Whose rows. TRL: `conversational` (messages), `standard` (plain texts), unpaired `kto`, "
+        "`kto-standard`; LLaMA-Factory: `llamafactory-alpaca`, `llamafactory-sharegpt`, unpaired `llamafactory-kto`; "
+        "`axolotl`; OpenRLHF: `openrlhf` (for its chat template), `openrlhf-text`.",
+    )
     format: TrainerFormat | None = Field(
         None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
     )

@@ -13,7 +13,16 @@ from db.engine import Session, Sessions, batches
 from db.labels import judgements, labelling, preferences, snapshots
 from models.exchange import PreferenceRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
-from models.exchange.trainers import content_hash, file_format, unfit, write_preferences
+from models.exchange.shapes.table import TrainerShape
+from models.exchange.trainers import (
+    content_hash,
+    file_format,
+    misfit,
+    require_readable,
+    unfit,
+    write_entry,
+    write_preferences,
+)
 from models.labelling.dawid_skene import VoteModel, fit_votes
 from models.labelling.records import PairKey
 from models.labelling.rules import Rule
@@ -31,12 +40,27 @@ NO_PAIRS = "there are no pairs yet; make some: antipode curate"
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was exported, and what was left out: pairs without a chosen response, and rows no trainer could use."""
+    """What was exported, and what was left out: pairs without a chosen response, and rows no trainer could use.
+
+    Attributes:
+        snapshot: What is stored. It knows no shape, so it also holds the rows that this one cannot.
+        path: The file or folder.
+        pair_count: How many pairs were asked for.
+        row_count: How many preferences are in the file.
+        record_count: How many records they make: of an unpaired shape two each.
+        left_out: Counts by reason.
+        entry: What names the file to its trainer.
+        entry_path: Where that lies.
+    """
 
     snapshot: snapshots.SnapshotInfo
     path: Path
     pair_count: int
+    row_count: int
+    record_count: int
     left_out: dict[str, int]
+    entry: str
+    entry_path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +79,11 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
         LookupError: If there is no such run or annotator.
-        ValueError: If the file's ending is that of another format.
+        ValueError: If the file's ending is that of another format, or of one that the trainer does not read.
         FileNotFoundError: If the folder to write to is missing.
     """
     format = config.format or file_format(path)
+    require_readable(config.shape, format)
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
 
@@ -66,13 +91,39 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
         with open_database(settings) as sessions:
             taken = take_snapshot(sessions, config, name=config.name)
             snapshot = taken.snapshot
+            left_out = Counter(taken.left_out)
             with sessions() as session:
                 metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
-                rows = snapshots.snapshot_rows(session, snapshot.id)
-                write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
-        return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+                if config.shape != "conversational":
+                    metadata["shape"] = config.shape
+                rows = _fitting(snapshots.snapshot_rows(session, snapshot.id), config.shape, left_out)
+                records = write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
+        entry, entry_path = write_entry(path, format=format, shape=config.shape)
+        count = snapshot.row_count + sum(taken.left_out.values()) - sum(left_out.values())
+        return ExportResult(
+            snapshot, path, taken.pair_count, count, records, dict(left_out), entry=entry, entry_path=entry_path
+        )
 
     return patiently(export, settings)
+
+
+def _fitting(rows: Iterable[PreferenceRow], shape: TrainerShape, left_out: Counter[str]) -> Iterator[PreferenceRow]:
+    """The rows that a shape can hold; the others are counted by reason.
+
+    Raises:
+        NoPreferencesError: It can hold none.
+    """
+    is_empty = True
+    for row in rows:
+        reason = misfit(row.prompt, shape)
+        if reason is None:
+            is_empty = False
+            yield row
+        else:
+            left_out[reason] += 1
+    if is_empty:
+        counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise NoPreferencesError(f"no preference fits --shape {shape}: {counts}; take another --shape")
 
 
 def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -> TakenSnapshot:
