@@ -139,10 +139,10 @@ def write_preferences(
         The number of records: of an unpaired shape two a row.
 
     Raises:
-        ValueError: If a row cannot be learnt from, or its trainer does not read the format; nothing is written.
+        ValueError: If a row cannot be learnt from, or its trainer could not load the file; nothing is written.
         FileExistsError: If `path` is a folder that is no saved data set.
     """
-    require_readable(shape, format)
+    require_readable(path, format=format, shape=shape)
     written = records(rows, shape)
     metadata_json = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
     require_replaceable(path)
@@ -161,15 +161,17 @@ def write_preferences(
         return count
 
 
-def require_readable(shape: TrainerShape, format: TrainerFormat) -> None:
-    """Refuse a file format that the shape's trainer cannot load.
+def require_readable(path: Path, *, format: TrainerFormat, shape: TrainerShape) -> None:
+    """Refuse a file that the shape's trainer could not load, for its format or its name.
 
     Raises:
-        ValueError: It cannot.
+        ValueError: It could not.
     """
-    formats = shape_of(shape).formats
-    if format not in formats:
-        raise ValueError(f"{shape} is read from {' or '.join(f'.{one}' for one in formats)}, got {format}; name a file")
+    form = shape_of(shape)
+    if format not in form.formats:
+        endings = " or ".join(f".{one}" for one in form.formats)
+        raise ValueError(f"{shape} is read from {endings}, got {format}; name a file")
+    form.entry(path, format)
 
 
 def write_entry(path: Path, *, format: TrainerFormat, shape: TrainerShape) -> tuple[str, Path]:

@@ -79,11 +79,11 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
         LookupError: If there is no such run or annotator.
-        ValueError: If the file's ending is that of another format, or of one that the trainer does not read.
+        ValueError: If the file's ending is that of another format, or the trainer could not load the file.
         FileNotFoundError: If the folder to write to is missing.
     """
     format = config.format or file_format(path)
-    require_readable(config.shape, format)
+    require_readable(path, format=format, shape=config.shape)
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
 
