@@ -55,6 +55,19 @@ class ExportConfig(PreferencesConfig):
     )
 
 
+class PullConfig(Section):
+    """Which version of a pushed snapshot comes back, and in what form."""
+
+    revision: str | None = Field(None, description="Branch, tag or commit. Empty: the newest.")
+    content_hash: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Content hash that it must have (64 hex digits). Empty: its own."
+    )
+    shape: TrainerShape = Field("conversational", description="Whose rows, as of `antipode export`.")
+    format: TrainerFormat | None = Field(
+        None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
+    )
+
+
 class ImportConfig(Section):
     """What to import, and how to read it."""
 
