@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 
 import datasets
@@ -15,7 +17,7 @@ from huggingface_hub import close_session, constants
 from labelling_steps import OWN, curate_breads, own_row, write_labels
 from pyarrow import parquet
 from stored_rows import add
-from surroundings import on_sqlite
+from surroundings import ROOT, on_sqlite
 
 from flows.commands.exchange import Push
 from models.exchange.dataset_folder import DatasetFolderError
@@ -270,3 +272,21 @@ def test_a_card_says_how_it_was_made_and_names_nobody(settings, exported, hub, t
         assert expected in text, expected
     for unwanted in ("anna", "ben", str(tmp_path), TOKEN, hub.url):
         assert unwanted not in text, unwanted
+
+
+def test_the_commands_push_and_pull_by_name(settings, exported, hub, tmp_path):
+    def run(*arguments):
+        environment = os.environ | {"HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
+        start = [sys.executable, "-m", "flows", *arguments]
+        return subprocess.run(start, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    pushed = run("push", "breads", "--repository", REPOSITORY, "--yes")
+    assert (pushed.returncode, pushed.stderr) == (0, "")
+    back = tmp_path / "back.jsonl"
+    pulled = run("pull", REPOSITORY, str(back), "--content_hash", exported.snapshot.content_hash, "--shape", "kto")
+    assert (pulled.returncode, pulled.stderr) == (0, "")
+    assert len(lines(back)) == 12 and "KTOTrainer" in pulled.stdout
+    hub.refusals["GET /api/datasets"] = 403
+    refused = run("pull", REPOSITORY, str(back))
+    assert refused.returncode == 1 and "may not do this there (403)" in refused.stderr
+    assert TOKEN not in refused.stderr and len(refused.stderr.splitlines()) == 1

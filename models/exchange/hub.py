@@ -178,17 +178,19 @@ def licences(names: Sequence[str], hub: str) -> dict[str, str]:
 
 def _api(place: Place) -> Any:
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars, logging
 
     disable_progress_bars()
+    logging.set_verbosity_error()  # it warns that open files go over HTTP, which is what is wanted here
     return HfApi(endpoint=place.endpoint)
 
 
 def _is_same(path: Path, entry: Any) -> bool:
     """By SHA-256 for a file that the hub holds in its large storage, else by Git's own hash of a blob."""
-    content = path.read_bytes()
     if entry.lfs is not None:
-        return bool(entry.lfs.sha256 == hashlib.sha256(content).hexdigest())
+        with path.open("rb") as file:
+            return bool(entry.lfs.sha256 == hashlib.file_digest(file, "sha256").hexdigest())
+    content = path.read_bytes()
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
     return bool(entry.blob_id == blob.hexdigest())
 
