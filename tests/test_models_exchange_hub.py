@@ -7,8 +7,11 @@ import time
 import pytest
 from hub_server import hub_serving
 from huggingface_hub import close_session, constants
+from raw_server import raw_server
 
 from models.exchange import hub
+
+NEW = hub.Standing(is_there=False, is_private=True, commit=None, changed=("x",), surplus=())
 
 
 @pytest.fixture
@@ -50,3 +53,27 @@ def test_the_address_is_that_of_the_environment(monkeypatch):
     assert hub.Place(hub.endpoint(), "a/b").address == "http://mirror.example/datasets/a/b"
     monkeypatch.delenv("HF_ENDPOINT")
     assert hub.endpoint() == constants.ENDPOINT
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"[]", b"{}", b'{"id": 3}', b""])
+def test_a_server_that_is_no_hub_is_one_line(server, body, tmp_path):
+    (tmp_path / "x").write_bytes(b"x")
+
+    def answer(write, _):
+        write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with raw_server(answer) as other:
+        place = hub.Place(other.url.removesuffix("/v1"), "anna/x")
+        for act in (
+            lambda: hub.look(place, {"x": tmp_path / "x"}),
+            lambda: hub.fetch(place, tmp_path / "folder", revision=None),
+            lambda: hub.publish(place, {"x": tmp_path / "x"}, NEW, title="x", is_public=False),
+        ):
+            with pytest.raises(hub.HubError, match=r"datasets/anna/x cannot be (read|sent to): ") as failure:
+                act()
+            assert "\n" not in str(failure.value)
+
+
+def test_a_hub_that_is_not_there_is_one_line(server):
+    with pytest.raises(hub.HubError, match=r"cannot be read: .*refused"):
+        hub.look(hub.Place("http://127.0.0.1:9", "anna/x"), {})

@@ -220,7 +220,7 @@ def _advice(error: BaseException) -> str:
         return "the token may not do this there (403); set HF_TOKEN to one that may, or name another repository"
     if status == 404:
         return "there is no such repository, or revision, for this token (404); correct the name"
-    return f"{reason}; what arrived stays there: give the same command again"
+    return f"{reason}; check HF_ENDPOINT and the connection, then give the same command again"
 
 
 def _status(error: BaseException | None) -> int | None:
