@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new
 from db.schema import curation
-from models.records import GeneratorIdentity, ImportedRow, Message, Prompt, StoredPrompt, content_key
+from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
 
 LOOKUP_BATCH = 10_000
@@ -202,9 +202,7 @@ def _add_responses(
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
             occurrence = occurrences[response.model, response.text]
             occurrences[response.model, response.text] += 1
-            key = content_key(
-                row.prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score
-            )
+            key = _response_key(row.prompt, generator_key, response, occurrence)
             keys_by_row[-1].append(key)
             values.append(
                 {
@@ -214,6 +212,8 @@ def _add_responses(
                     "text": response.text,
                     "score": response.score,
                     "is_reference": response.is_reference,
+                    "ratings": None if response.ratings is None else dict(response.ratings),
+                    "is_desirable": response.is_desirable,
                 }
             )
     return insert_new(session, curation.Response, values), keys_by_row
@@ -222,7 +222,7 @@ def _add_responses(
 def _add_source_pairs(
     session: Session, source_id: int, rows: Sequence[ImportedRow], ids_by_row: list[list[int]]
 ) -> int:
-    paired = [(row, ids, row.pair) for row, ids in zip(rows, ids_by_row, strict=True) if row.pair]
+    paired = [(row, ids, pair) for row, ids in zip(rows, ids_by_row, strict=True) for pair in row.pairs]
     return insert_new(
         session,
         curation.SourcePair,
@@ -233,9 +233,21 @@ def _add_source_pairs(
                 "first_response_id": ids[pair.first],
                 "second_response_id": ids[pair.second],
                 "preferred": pair.preferred,
+                "criterion": pair.criterion,
+                "strength": pair.strength,
             }
             for row, ids, pair in paired
         ],
+    )
+
+
+def _response_key(prompt: Prompt, generator_key: str, response: ImportedResponse, occurrence: int) -> str:
+    """The natural key of an imported response; what a source says beside its score is in it where it says something."""
+    said = (
+        [] if response.ratings is None and response.is_desirable is None else [response.ratings, response.is_desirable]
+    )
+    return content_key(
+        prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score, *said
     )
 
 

@@ -12,7 +12,7 @@ from models.records import Message, Prompt, shortened
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_TURN_NAMES = {"user": "Human", "assistant": "Assistant", "system": "System"}
+_TURN_NAMES = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
 
 def load_tokenizer(model: str, *, revision: str | None) -> PreTrainedTokenizerBase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -14,8 +14,9 @@ MAX_ID = 2**63 - 1  # what the databases hold
 REJECTED_TEXT = 2_000  # characters of a rejected row that are shown
 MAX_CANDIDATES = 64  # responses of one prompt that pairs are selected from
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Side = Literal["first", "second"]
+SourceVerdict = Literal["first", "second", "tie", "both_bad"]
 FinishReason = Literal["stop", "length"]
 Strategy = Literal["easy", "hard", "random", "centroid", "longest_gap"]
 
@@ -63,32 +64,50 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class ImportedResponse:
-    """A response that came with its prompt. `model` and `score` are None where the source has none."""
+    """A response that came with its prompt; None where the source says nothing.
+
+    Attributes:
+        score: the source's overall score, larger is better. Scores of one row are on one scale.
+        ratings: the scores by attribute, where the source has several (helpfulness, verbosity, …).
+        is_desirable: what a person said of this response alone (KTO's label), its score is then 1 or 0.
+    """
 
     text: str
     model: str | None = None
     score: float | None = None
     is_reference: bool = False
+    ratings: Mapping[str, float] | None = None
+    is_desirable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPair:
-    """A pair the source already made: positions of two responses of the row, and which one it prefers, if any."""
+    """A pair the source already made: positions of two responses of the row, and which one it prefers, if it says.
+
+    `criterion`: by what they were compared, where the source has several ("better", "safer"); empty for the one there
+    is. `strength`: how strongly, the grade over the highest grade of the scale (0 to 1, 0 excluded); None if not said.
+    """
 
     first: int
     second: int
-    preferred: Side | None = None
+    preferred: SourceVerdict | None = None
+    criterion: str = ""
+    strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedRow:
-    """One row of a source that fits: a prompt with the responses and the pair it brought, if any."""
+    """One row of a source that fits: a prompt with the responses and pairs it brought.
+
+    `notes`: what was left out or changed in reading it, a sentence each, the same for every row it happens to.
+    """
 
     row_number: int
     prompt: Prompt
     responses: tuple[ImportedResponse, ...] = ()
-    pair: ImportedPair | None = None
+    pairs: tuple[ImportedPair, ...] = ()
     split: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from db.schema.labels import Judgement as StoredJudgement
 from db.schema.labels import Snapshot
 from models.exchange.trainers import content_hash
 from models.judging.replies import StoredReply
-from models.labelling.records import AnnotatorIdentity, PairKey, Preference
+from models.labelling.records import AnnotatorIdentity, PairKey, Preference, SourceSays
 from models.records import ImportedPair, Pair, content_key
 
 JUDGE = AnnotatorIdentity("judge", "judge", (("temperature", 0.0),), has_both_orders=True)
@@ -261,10 +261,10 @@ def test_what_a_source_prefers_is_shown_on_its_side(sessions):
     xy, vw = PairKey(ids["x"], ids["y"]), PairKey(ids["v"], ids["w"])
     with sessions() as session:
         one, other = labelling.pair_texts(session, [xy, vw])
-    assert one.preferred == "second"
-    assert other.preferred is None, "sources that contradict each other say nothing"
-    assert one.shown(ids["x"]).source_verdict == "right" and one.shown(ids["x"]).left.text == "x"
-    assert one.shown(ids["y"]).source_verdict == "left" and one.shown(ids["y"]).left.text == "y"
+    assert one.says == (SourceSays("right"),)
+    assert other.says == (), "sources that contradict each other say nothing"
+    assert one.shown(ids["x"]).source_says == (SourceSays("right"),) and one.shown(ids["x"]).left.text == "x"
+    assert one.shown(ids["y"]).source_says == (SourceSays("left"),) and one.shown(ids["y"]).left.text == "y"
 
 
 def test_the_side_on_the_left_is_a_fair_coin_that_never_changes():

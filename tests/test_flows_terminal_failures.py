@@ -32,7 +32,7 @@ def test_what_cannot_be_read_is_one_line(antipode, tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 but not really")
     (tmp_path / "empty.jsonl").write_text("")
     assert_one_line(antipode("import", "missing.jsonl"), 1, "missing.jsonl", "no such file")
-    assert_one_line(antipode("import", "table.csv", "--prompt_column", "prompt"), 1, "question_text", "answer")
+    assert_one_line(antipode("import", "table.csv", "--map", "prompt=prompt"), 1, "question_text", "answer")
     assert_one_line(antipode("import", "broken.parquet"), 1, "broken.parquet")
     assert_one_line(antipode("import", "empty.jsonl"), 1, "empty.jsonl")
     assert_one_line(antipode("import", "table.csv", "--limit", "0"), 2, "antipode: --limit: ", "got '0'")

@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from models.ingestion.dialogues import is_message_list, parse_hh_dialogue
 from models.ingestion.fields import described
-from models.ingestion.formats import SOURCE_FORMATS, SourceFormat, parse_row, recognised_format
+from models.ingestion.formats import AS_THEY_ARE, SOURCE_FORMATS, Columns, SourceFormat, parse_row, recognised_format
 from models.ingestion.rows import SourceRow
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Message, Prompt, RejectedRow
 
 HI = Prompt.from_text("Hi")
-FIRST = ImportedPair(0, 1, "first")
+FIRST = (ImportedPair(0, 1, "first"),)
 
 
 def turn(role: str, content: object) -> dict[str, object]:
     return {"role": role, "content": content}
 
 
-def read(content: object, source_format: SourceFormat, prompt_column: str | None = None) -> ImportedRow | RejectedRow:
-    return parse_row(SourceRow(7, content), source_format, prompt_column)
+def read(content: object, source_format: SourceFormat, columns: Columns = AS_THEY_ARE) -> ImportedRow | RejectedRow:
+    return parse_row(SourceRow(7, content), source_format, columns)
 
 
 # One hand-written row of every shape with what it means; the shape is recognised without being named.
@@ -112,7 +112,7 @@ SHAPES: list[tuple[SourceFormat, dict[str, Any], ImportedRow]] = [
         "shp-2",
         {"history": "Hi", "human_ref_A": "a", "human_ref_B": "b", "score_A": 4, "score_B": 9, "labels": 0},
         ImportedRow(
-            7, HI, (ImportedResponse("a", score=4.0), ImportedResponse("b", score=9.0)), ImportedPair(0, 1, "second")
+            7, HI, (ImportedResponse("a", score=4.0), ImportedResponse("b", score=9.0)), (ImportedPair(0, 1, "second"),)
         ),
     ),
     (
@@ -124,7 +124,7 @@ SHAPES: list[tuple[SourceFormat, dict[str, Any], ImportedRow]] = [
                 {"model": "n", "response": "b", "fine-grained_score": 4.25},
             ],
         },
-        ImportedRow(7, HI, (ImportedResponse("a", "m", 7.5), ImportedResponse("b", "n", 4.25))),
+        ImportedRow(7, HI, (ImportedResponse("a", "m", 4.0), ImportedResponse("b", "n", 4.25))),
     ),
     (
         "sft",
@@ -136,6 +136,26 @@ SHAPES: list[tuple[SourceFormat, dict[str, Any], ImportedRow]] = [
         {"prompt": [turn("user", "Hi")], "completion": [turn("assistant", "Hello")]},
         ImportedRow(7, HI, (ImportedResponse("Hello", is_reference=True),)),
     ),
+    (
+        "comparison",
+        {"prompt": "Hi", "response_a": "a", "response_b": "b", "winner": "b"},
+        ImportedRow(7, HI, (ImportedResponse("a"), ImportedResponse("b")), (ImportedPair(0, 1, "second"),)),
+    ),
+    (
+        "unpaired",
+        {"prompt": "Hi", "completion": "a", "label": False},
+        ImportedRow(7, HI, (ImportedResponse("a", score=0.0, is_desirable=False),)),
+    ),
+    (
+        "rated",
+        {"prompt": "Hi", "response": "a", "score": 3},
+        ImportedRow(7, HI, (ImportedResponse("a", score=3.0),)),
+    ),
+    (
+        "tree",
+        {"text": "Hi", "role": "prompter", "replies": [{"text": "a", "role": "assistant"}]},
+        ImportedRow(1, HI, (ImportedResponse("a"),)),
+    ),
 ]
 
 
@@ -143,7 +163,7 @@ SHAPES: list[tuple[SourceFormat, dict[str, Any], ImportedRow]] = [
 def test_every_shape_is_recognised_and_read(
     source_format: SourceFormat, content: dict[str, Any], expected: ImportedRow
 ) -> None:
-    assert recognised_format([content], None) == source_format
+    assert recognised_format([content]) == source_format
     assert read(content, source_format) == expected
 
 
@@ -153,24 +173,25 @@ def test_every_format_has_a_shape_above() -> None:
 
 def test_the_second_row_speaks_where_the_first_leaves_a_column_empty() -> None:
     rows: list[dict[str, object]] = [{"prompt": "a", "responses": None}, {"prompt": "b", "responses": ["c"]}]
-    assert recognised_format(rows, None) == "responses"
-    assert recognised_format(rows[:1], None) == "prompts"
+    assert recognised_format(rows) == "responses"
+    assert recognised_format(rows[:1]) == "prompts"
 
 
 @pytest.mark.parametrize("content", [{}, {"a": 1, "b": "text"}, {"messages": "not a list"}, {"prompt": math.nan}])
 def test_a_row_of_no_shape_is_not_recognised(content: dict[str, Any]) -> None:
-    assert recognised_format([content], None) is None
+    assert recognised_format([content]) is None
 
 
 def test_the_prompt_column_the_user_names_replaces_the_usual_ones() -> None:
-    content = {"ask": "Hi", "prompt": "not this", "completion": "Hello", "messages": [turn("user", "nor this")]}
-    assert recognised_format([content], "ask") == "sft"
-    assert read(content, "prompts", "ask") == ImportedRow(7, HI)
-    assert recognised_format([{"completion": "Hi"}], "completion") == "prompts"
+    content = {"ask": "Hi", "prompt": "not this", "completion": "Hello"}
+    ask = Columns({"prompt": "ask"})
+    assert recognised_format([ask.of(content)]) == "sft"
+    assert read(content, "sft", ask) == ImportedRow(7, HI, (ImportedResponse("Hello", is_reference=True),))
+    assert recognised_format([Columns({"prompt": "completion"}).of({"completion": "Hi"})]) == "prompts"
 
 
 def test_the_split_and_the_row_number_are_kept() -> None:
-    assert parse_row(SourceRow(41, {"prompt": "Hi"}, "test"), "prompts", None) == ImportedRow(41, HI, split="test")
+    assert parse_row(SourceRow(41, {"prompt": "Hi"}, "test"), "prompts") == ImportedRow(41, HI, split="test")
 
 
 def test_numbers_written_as_text_are_read_and_missing_ones_are_none() -> None:
@@ -178,7 +199,7 @@ def test_numbers_written_as_text_are_read_and_missing_ones_are_none() -> None:
     row = read(shp, "shp-2")
     assert isinstance(row, ImportedRow)
     assert [response.score for response in row.responses] == [4.0, None]
-    assert row.pair == FIRST
+    assert row.pairs == FIRST
     scored = read({"prompt": "Hi", "responses": [{"text": "a", "score": math.nan, "model": ""}]}, "responses")
     assert isinstance(scored, ImportedRow)
     assert scored.responses == (ImportedResponse("a"),)
@@ -197,13 +218,17 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(content=JSON_VALUES, source_format=st.sampled_from(SOURCE_FORMATS), column=st.sampled_from([None, "text"]))
-@example(content={"prompt": [[]]}, source_format="prompts", column=None)
+@given(
+    content=JSON_VALUES,
+    source_format=st.sampled_from(SOURCE_FORMATS),
+    columns=st.sampled_from([AS_THEY_ARE, Columns({"prompt": "text"}, ("input",))]),
+)
+@example(content={"prompt": [[]]}, source_format="prompts", columns=AS_THEY_ARE)
 @settings(max_examples=400, deadline=None)
 def test_any_value_is_imported_or_rejected_and_never_raises(
-    content: object, source_format: SourceFormat, column: str | None
+    content: object, source_format: SourceFormat, columns: Columns
 ) -> None:
-    row = read(content, source_format, column)
+    row = read(content, source_format, columns)
     if isinstance(row, RejectedRow):
         assert row.reason
         (row.reason + row.content).encode("utf-8")
@@ -219,7 +244,7 @@ def test_any_value_is_imported_or_rejected_and_never_raises(
 @given(rows=st.lists(st.dictionaries(st.sampled_from(COLUMNS) | st.text(), JSON_VALUES, max_size=5), max_size=4))
 @settings(max_examples=200, deadline=None)
 def test_recognition_never_raises(rows: list[dict[str, object]]) -> None:
-    assert recognised_format(rows, None) in (None, *SOURCE_FORMATS)
+    assert recognised_format(rows) in (None, *SOURCE_FORMATS)
 
 
 TURN_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00")).filter(

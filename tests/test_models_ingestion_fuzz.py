@@ -55,7 +55,7 @@ changes = st.lists(st.tuples(st.floats(0, 1), pieces), max_size=4)
 
 
 def rows_of(path: Path, format: SourceFormat | None) -> Iterable[Any]:
-    return read_source(str(path), format=format, prompt_column=None, split=None, limit=None)
+    return read_source(str(path), format=format, split=None, limit=None)
 
 
 READERS: list[Callable[[Path], Iterable[Any]]] = [

@@ -171,5 +171,5 @@ def test_labels_and_questions_are_held_to_the_same(tmp_path: Path) -> None:
 def test_what_recognises_the_format_keeps_no_texts(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"prompt": null, "n": 1}\n{"prompt": "a", "responses": ["x"]}\n')
-    reader = read_source(str(path), format=None, prompt_column=None, split=None, limit=None)
+    reader = read_source(str(path), format=None, split=None, limit=None)
     assert reader.format == "responses"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.ingestion.formats import SourceFormat, parse_row
+from models.ingestion.formats import AS_THEY_ARE, Columns, SourceFormat, parse_row
 from models.ingestion.rows import SourceRow
 from models.records import RejectedRow
 
@@ -17,8 +17,8 @@ def turn(role: str, content: object) -> dict[str, object]:
     return {"role": role, "content": content}
 
 
-def rejected(content: object, source_format: SourceFormat, prompt_column: str | None = None) -> RejectedRow:
-    row = parse_row(SourceRow(7, content), source_format, prompt_column)
+def rejected(content: object, source_format: SourceFormat, columns: Columns = AS_THEY_ARE) -> RejectedRow:
+    row = parse_row(SourceRow(7, content), source_format, columns)
     assert isinstance(row, RejectedRow), row
     assert row.row_number == 7
     return row
@@ -27,7 +27,11 @@ def rejected(content: object, source_format: SourceFormat, prompt_column: str | 
 @pytest.mark.parametrize(
     ("source_format", "content", "expected"),
     [
-        ("prompts", {"id": 1}, "column 'prompt' or 'instruction' or 'question' or 'text' is missing; the row has 'id'"),
+        (
+            "prompts",
+            {"id": 1},
+            "column 'prompt' or 'instruction' or 'question' or 'query' or 'text' or 'input' is missing",
+        ),
         ("prompts", {}, "the row has no columns"),
         ("prompts", {"prompt": " \n"}, "column 'prompt': the prompt is empty"),
         ("prompts", {"prompt": None}, "column 'prompt' holds no value"),
@@ -40,7 +44,7 @@ def rejected(content: object, source_format: SourceFormat, prompt_column: str | 
         ("prompts", {"instruction": "Sort", "input": 5}, "column 'input': expected text, got number 5"),
         ("prompts", ["Hi"], "expected an object with columns, got list ['Hi']"),
         ("prompts", None, "expected an object with columns, got null"),
-        ("responses", {"prompt": "Hi"}, "column 'responses' is missing"),
+        ("responses", {"prompt": "Hi"}, "column 'responses' or 'answers' or 'generations' is missing"),
         (
             "responses",
             {"prompt": "Hi", "responses": "a"},
@@ -52,20 +56,14 @@ def rejected(content: object, source_format: SourceFormat, prompt_column: str | 
             "responses[1]: expected a text or an object with 'text'",
         ),
         ("responses", {"prompt": "Hi", "responses": [{"model": "m"}]}, "responses[0]: column 'text' or 'response' or"),
-        (
-            "responses",
-            {"prompt": "Hi", "responses": [{"text": "a", "score": "good"}]},
-            "responses[0].score: expected a",
-        ),
-        ("responses", {"prompt": "Hi", "responses": [{"text": "a", "score": True}]}, "got truth value True"),
-        ("responses", {"prompt": "Hi", "responses": [{"text": "a", "score": math.inf}]}, "a finite number, got number"),
-        ("responses", {"prompt": "Hi", "responses": [{"text": "a", "score": 10**400}]}, "expected a finite number"),
+        ("responses", {"prompt": "Hi", "responses": ["a"], "ratings": [1, 2]}, "'ratings': expected 1 items, one a"),
+        ("responses", {"prompt": "Hi", "answers": [{"text": "a", "rank": 1}] * 65}, "a ranking of at most 64"),
         ("responses", {"prompt": "Hi", "responses": [{"text": "a", "model": 3}]}, "responses[0].model: expected text"),
         ("chat", {"prompt": "Hi"}, "column 'messages' or 'conversations' is missing"),
         (
             "chat",
-            {"messages": [turn("tool", "4")]},
-            "messages'[0].role: unknown role text 'tool'; expected one of system",
+            {"messages": [turn("narrator", "4")]},
+            "messages'[0].role: unknown role text 'narrator'; expected one of system",
         ),
         ("chat", {"messages": [turn("user", None)]}, "column 'messages'[0].content: expected text, got null"),
         ("chat", {"messages": ["Hi"]}, "column 'messages'[0]: expected an object with role and content"),
@@ -136,6 +134,33 @@ def rejected(content: object, source_format: SourceFormat, prompt_column: str | 
             "column 'response' or 'output' or 'completion' or 'reference' or 'answer' is missing",
         ),
         ("sft", {"prompt": "Hi", "response": ""}, "column 'response': the reference response is empty"),
+        ("prompts", {"prompt": "Hi", "history": "a"}, "column 'history': expected a list of turns, got text 'a'"),
+        ("prompts", {"prompt": "Hi", "history": [["a"]]}, "history'[0]: expected what the user said and what was"),
+        (
+            "chat",
+            {"system": "Be kind", "messages": [turn("system", "Be rude"), turn("user", "Hi")]},
+            "column 'messages' begins with another system message than the row's own columns have",
+        ),
+        (
+            "chat",
+            {"messages": [turn("user", [{"type": "image_url", "image_url": {"url": "x"}}])]},
+            "content[0]: only parts of text can be read, this is a part of the type text 'image_url'",
+        ),
+        ("comparison", {"prompt": "Hi", "response_a": "a"}, "two responses are missing; expected 'response_a' and"),
+        (
+            "comparison",
+            {"prompt": "Hi", "response_a": "a", "response_b": "b", "label": 0},
+            "column 'label': expected 'a', 'b', 'tie' or 'tie (bothbad)', got number 0",
+        ),
+        (
+            "comparison",
+            {"prompt": "Hi", "response1": "a", "response2": "b", "overall_preference": 5},
+            "column 'overall_preference': expected a grade from −3 to 3, got 5",
+        ),
+        ("unpaired", {"prompt": "Hi", "response": "a", "label": 2}, "column 'label': expected true or false"),
+        ("tree", {"text": "Hi", "role": "prompter"}, "no message of the user's that was answered"),
+        ("tree", {"text": "Hi", "replies": [5]}, "'replies': expected a list of messages"),
+        ("tree", {"prompt": "Hi"}, "expected a tree: an object with 'text', 'role' and 'replies'"),
     ],
 )
 def test_a_row_that_does_not_fit_is_rejected_with_the_column_and_the_value(
@@ -169,4 +194,4 @@ def test_a_row_nested_beyond_the_interpreter_is_rejected() -> None:
 
 
 def test_a_row_without_the_column_the_user_named_is_rejected() -> None:
-    assert rejected({"prompt": "Hi"}, "prompts", "ask").reason == "column 'ask' is missing; the row has 'prompt'"
+    assert rejected({"prompt": "Hi"}, "prompts", Columns({"prompt": "ask"})).reason.startswith("column 'ask' or")

@@ -12,17 +12,19 @@ from typing import Any
 import datasets
 import pytest
 
-from models.ingestion import SourceError, SourceReader, read_source
+from models.ingestion import Columns, SourceError, SourceReader, read_source
 from models.records import ImportedRow, Prompt, RejectedRow
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
 
+ASK = Columns({"prompt": "ask"})
+
 needs_real_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no folder ../shared/data beside the project")
 
 
 def reader(source: str | Path, **settings: Any) -> SourceReader:
-    chosen = {"format": None, "prompt_column": None, "split": None, "limit": None, **settings}
+    chosen = {"format": None, "split": None, "limit": None, **settings}
     return read_source(str(source), **chosen)
 
 
@@ -62,7 +64,7 @@ def data_files(tmp_path: Path) -> Path:
 
 
 def test_rows_are_imported_or_rejected_and_none_is_lost(jsonl: Path) -> None:
-    source = reader(jsonl, prompt_column="ask")
+    source = reader(jsonl, columns=ASK)
     assert source.format == "prompts"
     assert list(source) == [
         ImportedRow(1, Prompt.from_text("a")),
@@ -74,7 +76,7 @@ def test_rows_are_imported_or_rejected_and_none_is_lost(jsonl: Path) -> None:
 
 
 def test_the_limit_counts_rejected_rows_too(jsonl: Path) -> None:
-    assert [row.row_number for row in reader(jsonl, prompt_column="ask", limit=3)] == [1, 2, 3]
+    assert [row.row_number for row in reader(jsonl, columns=ASK, limit=3)] == [1, 2, 3]
 
 
 def test_a_named_format_is_kept_even_where_no_row_fits_it(jsonl: Path) -> None:
@@ -84,23 +86,28 @@ def test_a_named_format_is_kept_even_where_no_row_fits_it(jsonl: Path) -> None:
 
 
 def test_the_content_hash_follows_the_content(jsonl: Path) -> None:
-    before = reader(jsonl, prompt_column="ask").content_hash
-    assert reader(jsonl, prompt_column="ask", limit=1).content_hash == before
+    before = reader(jsonl, columns=ASK).content_hash
+    assert reader(jsonl, columns=ASK, limit=1).content_hash == before
     jsonl.write_text(jsonl.read_text() + "\n")
-    assert reader(jsonl, prompt_column="ask").content_hash != before
+    assert reader(jsonl, columns=ASK).content_hash != before
 
 
 def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) -> None:
     message = refusal(jsonl)
     assert "cannot recognise the format of rows with the column ask" in message
-    assert "--format (prompts, responses, chat, hh-rlhf, preference, shp-2, ultrafeedback, sft)" in message
+    assert "--format (prompts, responses, chat, hh-rlhf, preference, shp-2, ultrafeedback, sft, comparison, " in message
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"prompt_column": "question"}, "no column 'question'; there is the column ask"),
-        ({"prompt_column": "ask", "format": "chat"}, "--prompt_column 'ask' does not go with the format chat"),
+        ({"columns": Columns({"prompt": "question"})}, "no column 'question'; there is the column ask"),
+        ({"columns": Columns(ignored=("id",))}, "no column 'id'; there is the column ask"),
+        (
+            {"columns": Columns({"human_ref_A": "ask"}), "format": "chat"},
+            "--map human_ref_A=…: no column of the format chat; expected one of prompt, instruction",
+        ),
+        ({"columns": Columns({"promt": "ask"})}, "--map promt=…: no column of any format; expected one of"),
         ({"format": "parquet"}, "unknown format 'parquet'; expected one of prompts"),
         ({"limit": 0}, "limit must be at least 1, got 0"),
         ({"config": "en"}, "a file has no configs"),
@@ -148,8 +155,8 @@ def test_a_broken_saved_data_set_is_refused(saved: Path) -> None:
 
 def test_a_file_says_its_split_by_its_name_or_is_told(jsonl: Path) -> None:
     test = jsonl.rename(jsonl.with_name("my_test.jsonl"))
-    assert prompts(reader(test, prompt_column="ask")) == [(1, "a", "test"), (4, "b", "test")]
-    told = reader(test, prompt_column="ask", split="train")
+    assert prompts(reader(test, columns=ASK)) == [(1, "a", "test"), (4, "b", "test")]
+    told = reader(test, columns=ASK, split="train")
     assert prompts(told) == [(1, "a", "train"), (4, "b", "train")] and told.split == "train"
 
 
@@ -182,7 +189,7 @@ def test_a_hub_name_out_of_reach_gives_one_clear_line(tmp_path: Path) -> None:
     # a process of its own, since the hub's library reads this variable at import; offline it does not retry for 20 s
     program = (
         "from models.ingestion import SourceError, read_source\n"
-        "try:\n    read_source('owner/name', format=None, prompt_column=None, split='train', limit=5)\n"
+        "try:\n    read_source('owner/name', format=None, split='train', limit=5)\n"
         "except SourceError as error:\n    print(error)\n"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -194,8 +201,9 @@ def test_a_hub_name_out_of_reach_gives_one_clear_line(tmp_path: Path) -> None:
 
 def test_reading_a_file_loads_no_heavy_library(jsonl: Path) -> None:
     program = (
-        "import sys\nfrom models.ingestion import read_source\n"
-        f"list(read_source({str(jsonl)!r}, format=None, prompt_column='ask', split=None, limit=None))\n"
+        "import sys\nfrom models.ingestion import Columns, read_source\n"
+        "columns = Columns({'prompt': 'ask'})\n"
+        f"list(read_source({str(jsonl)!r}, format=None, columns=columns, split=None, limit=None))\n"
         "print([name for name in ('datasets', 'pyarrow', 'pandas', 'torch', 'numpy') if name in sys.modules])\n"
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -233,6 +241,6 @@ def test_hh_rlhf_has_2312_rows_of_which_five_do_not_share_their_prompt() -> None
     assert all(row.content.startswith('{"chosen": ') for row in rejected)
     assert len(rows) == 2307
     assert len({row.prompt.key for row in rows}) == 2305
-    assert all(len(row.responses) == 2 and row.pair is not None and row.pair.preferred == "first" for row in rows)
+    assert all(len(row.responses) == 2 and [pair.preferred for pair in row.pairs] == ["first"] for row in rows)
     assert texts[""] == 4
     assert (texts.total(), len(texts)) == (4614, 4555)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from reward_models import make_labeller, make_reward_model
 from models.demo.corpus import demo_prompts, training_dialogues
 from models.labelling import Labeller, as_judgement
 from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
-from models.labelling.records import Opinion, PairKey, ShownPair, ShownResponse
+from models.labelling.records import Opinion, PairKey, ShownPair, ShownResponse, SourceSays
 from models.labelling.rubric import RubricLabeller
 from models.records import Prompt
 
@@ -37,8 +38,11 @@ def responses() -> st.SearchStrategy[ShownResponse]:
 
 def shown_pairs() -> st.SearchStrategy[ShownPair]:
     prompts = st.sampled_from(demo_prompts("test")).map(Prompt.from_text)
-    pair = st.builds(ShownPair, prompts, responses(), responses(), st.sampled_from(["left", "right", None]))
-    same_text = pair.map(lambda it: ShownPair(it.prompt, it.left, ShownResponse(it.left.text, it.right.score), None))
+    verdicts: st.SearchStrategy[Literal["left", "right", "tie", "both_bad"]]
+    verdicts = st.sampled_from(["left", "right", "tie", "both_bad"])
+    says = st.none().map(lambda _: ()) | verdicts.map(lambda verdict: (SourceSays(verdict),))
+    pair = st.builds(ShownPair, prompts, responses(), responses(), says)
+    same_text = pair.map(lambda it: ShownPair(it.prompt, it.left, ShownResponse(it.left.text, it.right.score)))
     return pair | same_text
 
 

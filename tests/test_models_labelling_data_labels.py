@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLabeller
-from models.labelling.records import Opinion, ShownPair, ShownResponse
+from models.labelling.records import Opinion, ShownPair, ShownResponse, SourceSays
 from models.records import Prompt
 
 PROMPT = Prompt.from_text("How are you?")
@@ -38,15 +38,22 @@ def score_opinion(left: float | None, right: float | None, *, min_ratio: float =
 )
 def test_the_reference_wins_where_there_is_one(left, right, other_text, verdict) -> None:
     pair = ShownPair(
-        PROMPT, ShownResponse("Fine.", is_reference=left), ShownResponse(other_text, is_reference=right), "right"
+        PROMPT,
+        ShownResponse("Fine.", is_reference=left),
+        ShownResponse(other_text, is_reference=right),
+        (SourceSays("right"),),
     )
     [opinion] = GoldLabeller().label([pair])
     assert opinion.verdict == verdict
 
 
-@pytest.mark.parametrize(("said", "verdict"), [("left", "left"), ("right", "right"), (None, "skip")])
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [("left", "left"), ("right", "right"), ("tie", "tie"), ("both_bad", "both_bad"), (None, "skip")],
+)
 def test_the_source_is_believed(said, verdict) -> None:
-    pair = ShownPair(PROMPT, ShownResponse("Fine.", score=9), ShownResponse("Well.", score=1, is_reference=True), said)
+    says = () if said is None else (SourceSays(said), SourceSays("both_bad", "safer"))
+    pair = ShownPair(PROMPT, ShownResponse("Fine.", score=9), ShownResponse("Well.", score=1, is_reference=True), says)
     assert SourceLabeller().label([pair]) == [Opinion(verdict)]
 
 

@@ -8,7 +8,7 @@ from surroundings import on_sqlite
 
 from db.labels.snapshots import splits_of
 from db.prompts import first_turns_of_test_splits, select_prompt_ids
-from flows.terminal.tables import show_import
+from flows.terminal.imports import show_import
 from models.records import Prompt
 from tasks.config.exchange import ImportConfig
 from tasks.curation.ingestion import import_source

@@ -59,7 +59,7 @@ def test_a_run_says_how_far_similarity_follows_length_however_often_it_selects(s
 def test_source_pairs_are_ranked_by_length_too(settings, sessions):
     texts = [("a", "bb"), ("a", "b" * 50), ("a" * 9, "b" * 3), ("a b", "c d")]
     rows = [
-        replace(row(number, f"Prompt {number}?", *both), pair=ImportedPair(0, 1))
+        replace(row(number, f"Prompt {number}?", *both), pairs=(ImportedPair(0, 1),))
         for number, both in enumerate(texts, 1)
     ]
     add(sessions, *rows)
@@ -75,7 +75,7 @@ def test_source_pairs_are_ranked_by_length_too(settings, sessions):
 def test_pairs_of_one_prompt_are_no_independent_evidence(settings, sessions):
     texts = ["a b", "a bb c", "a dd bb cc cc", "dd cc ee ff gg hh ii"]
     rows = [
-        replace(row(number, "Prompt?", *both), pair=ImportedPair(0, 1))
+        replace(row(number, "Prompt?", *both), pairs=(ImportedPair(0, 1),))
         for number, both in enumerate(combinations(texts, 2), 1)
     ]
     add(sessions, *rows)
@@ -101,7 +101,7 @@ def test_a_run_of_one_pair_a_prompt_has_no_correlation_and_says_why(settings, se
 @on_sqlite
 def test_a_run_over_equally_long_source_pairs_says_nothing_of_length(settings, sessions):
     rows = [
-        replace(row(number, f"Prompt {number}?", f"a{number}", f"b{number}"), pair=ImportedPair(0, 1))
+        replace(row(number, f"Prompt {number}?", f"a{number}", f"b{number}"), pairs=(ImportedPair(0, 1),))
         for number in range(1, 6)
     ]
     add(sessions, *rows)

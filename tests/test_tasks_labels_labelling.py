@@ -186,7 +186,7 @@ def test_gold_scores_and_sources_label_what_they_know_and_skip_the_rest(settings
             4,
             Prompt.from_text("p4"),
             (ImportedResponse("left"), ImportedResponse("right")),
-            ImportedPair(0, 1, "second"),
+            (ImportedPair(0, 1, "second"),),
         )
     )
     add(sessions, *rows)

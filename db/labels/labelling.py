@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
@@ -13,27 +14,26 @@ from db.labels.judgements import rows_about
 from db.prompts import prompt_from_json
 from db.schema import curation
 from models.exchange import ExportedPair
-from models.labelling.records import PairKey, ShownPair, ShownResponse
+from models.labelling.records import PairKey, ShownPair, ShownResponse, SourceSays
 from models.quality.records import LabelledPair
-from models.records import Prompt, Side, content_key
+from models.records import Prompt, content_key
 
 BATCH = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class PairText:
-    """A pair with everything an annotator may need; `preferred`: the side the pair's sources prefer, if they agree."""
+    """A pair with all an annotator may need; `says`: what its sources say where they agree, the first as left."""
 
     pair: PairKey
     prompt: Prompt
     first: ShownResponse
     second: ShownResponse
-    preferred: Side | None
+    says: tuple[SourceSays, ...]
 
     def shown(self, left_response_id: int) -> ShownPair:
         """The pair with one of its responses on the left."""
-        verdict = {"first": "left", "second": "right", None: None}[self.preferred]
-        as_stored = ShownPair(self.prompt, self.first, self.second, verdict)  # type: ignore[arg-type]
+        as_stored = ShownPair(self.prompt, self.first, self.second, self.says)
         return as_stored if left_response_id == self.pair.first_response_id else as_stored.swapped
 
 
@@ -57,19 +57,17 @@ def pair_texts(session: Session, pairs: Sequence[PairKey]) -> list[PairText]:
     prompts: dict[int, Prompt] = {}
     table = curation.Response
     for batch in batches(ids, BATCH):
-        query = select(table.id, table.prompt_id, table.text, table.score, table.is_reference).where(
-            table.id.in_(batch)
-        )
-        for id_, prompt_id, text, score, is_reference in session.execute(query):
-            texts[id_] = (prompt_id, ShownResponse(text, score, is_reference))
+        columns = (table.id, table.prompt_id, table.text, table.score, table.is_reference, table.is_desirable)
+        for id_, prompt_id, text, *its_source in session.execute(select(*columns).where(table.id.in_(batch))):
+            texts[id_] = (prompt_id, ShownResponse(text, *its_source))
     for batch in batches(sorted({prompt_id for prompt_id, _ in texts.values()}), BATCH):
         rows = session.execute(
             select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
         )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in rows}
-    preferred = _source_verdicts(session, pairs)
+    said = _what_sources_say(session, pairs)
     return [
-        PairText(pair, prompts[texts[pair[0]][0]], texts[pair[0]][1], texts[pair[1]][1], preferred.get(pair))
+        PairText(pair, prompts[texts[pair[0]][0]], texts[pair[0]][1], texts[pair[1]][1], said.get(pair, ()))
         for pair in pairs
     ]
 
@@ -144,14 +142,31 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
     return list(by_pair.values())
 
 
-def _source_verdicts(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Side]:
-    """What sources say of these pairs; sources that contradict each other say nothing."""
-    sides_by_pair: dict[PairKey, set[Side]] = {}
+def _what_sources_say(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, tuple[SourceSays, ...]]:
+    """What sources say of these pairs, the first response as the left one; who contradict each other say nothing.
+
+    Of several grades of the same verdict the weakest counts.
+    """
+    found: dict[PairKey, dict[str, set[SourceSays]]] = {}
     table = curation.SourcePair
     both_ways = list(pairs) + [PairKey(second, first) for first, second in pairs]
-    for (first_id, second_id), preferred in rows_about(session, table, both_ways, table.preferred):
+    columns = table.preferred, table.criterion, table.strength
+    for (first_id, second_id), preferred, criterion, strength in rows_about(session, table, both_ways, *columns):
         if preferred is not None:
+            says = SourceSays(_AS_SHOWN.get(preferred, preferred), criterion, strength)
             pair = PairKey(min(first_id, second_id), max(first_id, second_id))
-            is_first = (preferred == "first") == (first_id < second_id)
-            sides_by_pair.setdefault(pair, set()).add("first" if is_first else "second")
-    return {pair: next(iter(sides)) for pair, sides in sides_by_pair.items() if len(sides) == 1}
+            by_criterion = found.setdefault(pair, {}).setdefault(criterion, set())
+            by_criterion.add(says if first_id < second_id else says.swapped)
+    return {
+        pair: tuple(
+            _weakest(says) for _, says in sorted(by_criterion.items()) if len({one.verdict for one in says}) == 1
+        )
+        for pair, by_criterion in found.items()
+    }
+
+
+_AS_SHOWN: dict[str, Literal["left", "right"]] = {"first": "left", "second": "right"}
+
+
+def _weakest(says: set[SourceSays]) -> SourceSays:
+    return min(says, key=lambda one: 1.0 if one.strength is None else one.strength)

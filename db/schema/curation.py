@@ -87,7 +87,10 @@ class Generator(Base):
 
 
 class Response(Base):
-    """One response to a prompt. Natural key: prompt × generator × sample index (generated) or × text (imported)."""
+    """One response to a prompt. Natural key: prompt × generator × sample index (generated) or × text (imported).
+
+    What its source said of it: `score`, overall; `ratings`, by attribute; `is_desirable`, a yes or no of a person's.
+    """
 
     __tablename__ = "responses"
     __table_args__ = (Index(None, "prompt_id", "generator_id"),)
@@ -103,6 +106,8 @@ class Response(Base):
     finish_reason: Mapped[str | None] = mapped_column(String(20))
     score: Mapped[float | None]
     is_reference: Mapped[bool] = mapped_column(default=False)
+    ratings: Mapped[dict[str, Any] | None]
+    is_desirable: Mapped[bool | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     @hybrid_property
@@ -130,16 +135,22 @@ class SourceResponse(Base):
 
 
 class SourcePair(Base):
-    """A pair its source already made (HH-RLHF, SHP-2), in the source's order, with the side it prefers, if any."""
+    """A pair its source already made, in the source's order, with what it says of it, if anything.
+
+    `preferred`: `first`, `second`, `tie` or `both_bad`. `criterion`: by what, where the source compares by several;
+    empty for the one there is. `strength`: how strongly, the grade over the highest grade (0 to 1); NULL if not said.
+    """
 
     __tablename__ = "source_pairs"
     __table_args__ = (Index(None, "first_response_id", "second_response_id"),)
 
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
     row_number: Mapped[int] = mapped_column(primary_key=True)
-    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
-    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
     preferred: Mapped[str | None] = mapped_column(String(10))
+    criterion: Mapped[str] = mapped_column(String(40), primary_key=True, default="", server_default="")
+    strength: Mapped[float | None]
 
 
 class Embedder(Base):

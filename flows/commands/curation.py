@@ -7,7 +7,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
-from flows.terminal.tables import show_import
+from flows.terminal.imports import show_import, show_preview
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ImportConfig
 from tasks.settings import Settings
@@ -16,13 +16,17 @@ from tasks.settings import Settings
 class Import(ImportConfig):
     """Read prompts, or prompts with responses, from a file or a data set into the database."""
 
+    preview: bool = Field(False, description="Show what would be stored and what refused, and store nothing.")
     source: CliPositionalArg[str] = Field(description="JSONL, JSON, CSV or Parquet file (.gz too), folder or hub name.")
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.curation.ingestion import import_source
+        from tasks.curation.ingestion import import_source, preview_source
 
-        config = ImportConfig.model_validate(self.model_dump(exclude={"source"}))
+        config = ImportConfig.model_validate(self.model_dump(exclude={"source", "preview"}))
+        if self.preview:
+            show_preview(preview_source(self.source, config))
+            return
         show_import(import_source(self.source, config, Settings()))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -20,14 +19,12 @@ from db.runs import RunSummary
 from flows.terminal.failures import shown_url
 from flows.terminal.table_files import Kind, TableRows, check_output, write_table
 from models.records import shortened
-from models.splits import is_test_split
 from tasks.console import PlainConsole, cell
 from tasks.rejects import MOST_REJECTS
 from tasks.settings import Settings
 from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
-    from tasks.curation.ingestion import ImportResult
     from tasks.curation.similar import SimilarResponse
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
@@ -45,22 +42,6 @@ def show_service(prefect_port: int, page_port: int, links: Sequence[str], settin
         show(f"                {link}")
     show(f'Database        {shown_url(settings)}   antipode sql "SELECT * FROM run_summary"')
     show("Ctrl-C stops all of them; nothing is lost.", flush=True)
-
-
-def show_import(result: ImportResult) -> None:
-    """Print how many rows an import read, what was new, and where the rejected rows are."""
-    added = result.added
-    show(
-        f"{result.name}: {result.rows:,} rows read as {result.format}; new: {added.prompts:,} prompts, "
-        f"{added.responses:,} responses, {added.pairs:,} pairs"
-    )
-    if is_test_split(result.split):
-        show(f"  split {result.split}: only measured on, never trained on (a file's rows that are not: --split train)")
-    if result.rejects_path is not None:
-        show(rejected_line("rejected", result.rejected, result.rejects_path))
-    if result.rows:
-        name = shlex.quote(result.name)
-        show(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
 
 
 def rejected_line(word: str, count: int, path: Path) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from models.ingestion.fields import RowError, described, items_of, storable_text, text_of
+from models.ingestion.fields import RowError, described, is_missing, items_of, storable_text, text_of
 from models.records import Message, Prompt, Role
 
 MESSAGE_LIST_COLUMNS = ("messages", "conversations")
 
+# As written, in any case: OpenAI, ShareGPT, Vicuna, Gemini, OpenAssistant, LLaMA-Factory.
 _ROLES: dict[str, Role] = {
-    "system": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "human": "user",  # ShareGPT
-    "gpt": "assistant",  # ShareGPT
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "model", "chatgpt", "bot", "function_call"), "assistant"),
+    **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
 }
 _MESSAGE_KEYS = (("role", "content"), ("from", "value"))  # chat messages; ShareGPT
 _HH_ROLES: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
@@ -37,6 +38,24 @@ def messages_of(value: object, where: str) -> tuple[Message, ...]:
     if not items:
         raise RowError(f"{where} is an empty list; expected messages")
     return tuple(_message(item, f"{where}[{position}]") for position, item in enumerate(items))
+
+
+def role_of(value: object, where: str) -> Role:
+    """The role that a source's word means, in any case.
+
+    Raises:
+        RowError: the word is unknown.
+    """
+    name = text_of(value, where)
+    role = _ROLES.get(name.strip().lower())
+    if role is None:
+        raise RowError(f"{where}: unknown role {described(name)}; expected one of {', '.join(_ROLES)}")
+    return role
+
+
+def is_hh_dialogue(value: object) -> bool:
+    """Whether the value is a text that starts with a marked turn."""
+    return isinstance(value, str) and _HH_MARKER.match(value) is not None
 
 
 def parse_hh_dialogue(value: object, where: str) -> tuple[Message, ...]:
@@ -108,16 +127,45 @@ def _first_difference(chosen: Sequence[Message], rejected: Sequence[Message]) ->
 
 
 def _message_keys(item: object) -> tuple[str, str] | None:
-    if not isinstance(item, dict):
+    if not isinstance(item, Mapping):
         return None
-    return next((keys for keys in _MESSAGE_KEYS if keys[0] in item and keys[1] in item), None)
+    return next((keys for keys in _MESSAGE_KEYS if keys[0] in item and (keys[1] in item or _calls(item))), None)
 
 
 def _message(item: object, where: str) -> Message:
     keys = _message_keys(item)
-    if keys is None or not isinstance(item, dict):
+    if keys is None or not isinstance(item, Mapping):
         raise RowError(f"{where}: expected an object with role and content (or from and value), got {described(item)}")
-    role = text_of(item[keys[0]], f"{where}.{keys[0]}")
-    if role not in _ROLES:
-        raise RowError(f"{where}.{keys[0]}: unknown role {described(role)}; expected one of {', '.join(_ROLES)}")
-    return Message(_ROLES[role], storable_text(item[keys[1]], f"{where}.{keys[1]}"))
+    role = role_of(item[keys[0]], f"{where}.{keys[0]}")
+    return Message(role, _content(item, keys[1], where))
+
+
+def _content(item: Mapping[str, object], key: str, where: str) -> str:
+    """A message's text: as it is, its parts one a line, and what it calls tools with as JSON behind it."""
+    value, calls = item.get(key), _calls(item)
+    where = f"{where}.{key}"
+    if isinstance(value, list):
+        text = "\n".join(_part(part, f"{where}[{position}]") for position, part in enumerate(value))
+    else:
+        text = "" if calls and is_missing(value) else storable_text(value, where)
+    return text if not calls else "\n\n".join(filter(None, (text, storable_text(calls, where))))
+
+
+def _part(part: object, where: str) -> str:
+    if isinstance(part, str):
+        return storable_text(part, where)
+    if not isinstance(part, Mapping) or is_missing(part.get("text")):
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        what = f"a part of the type {described(kind)}" if isinstance(kind, str) else described(part)
+        raise RowError(f"{where}: only parts of text can be read, this is {what}; leave such rows out")
+    return storable_text(part["text"], f"{where}.text")
+
+
+def _calls(item: Mapping[str, object]) -> str | None:
+    calls = item.get("tool_calls") or item.get("function_call")
+    return as_json(calls) if isinstance(calls, list | dict) else None
+
+
+def as_json(value: object) -> str:
+    """A value as JSON, with anything JSON lacks (a date, bytes) written as text."""
+    return json.dumps(value, ensure_ascii=False, default=str)

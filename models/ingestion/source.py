@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from models.ingestion.fields import Row, is_missing
 from models.ingestion.formats import (
-    FORMATS_WITH_PROMPT_COLUMN,
+    AS_THEY_ARE,
+    FORMATS,
     SOURCE_FORMATS,
+    Columns,
     SourceFormat,
-    parse_row,
+    Survey,
+    advice,
+    parse_rows,
     recognised_format,
+    survey,
 )
 from models.ingestion.hub import is_hub_name, open_directory, open_hub
 from models.ingestion.readers import FILE_SUFFIXES, bare_name, open_file
-from models.ingestion.rows import Source, SourceError, SourceRow, encodable
+from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow, encodable
 from models.records import ImportedRow, RejectedRow, shortened
 from models.splits import split_of_file
 
 _SAMPLED_ROWS = 20  # enough to see past rows that leave a column empty
+_SAMPLED_CHARACTERS = 2**25  # of their content as JSON, about: two of the largest rows
 MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of rows, nor of labels
 
 
@@ -36,65 +42,105 @@ class SourceReader:
         name: the source as the user named it.
         format: named by the user or recognised from the first rows.
         content_hash: 64 hex digits that change with the source's content.
+        columns: what the user says of its columns.
         split: of all rows; None where each row says its own, or none.
+        survey: what the format makes of the first rows, and which columns it leaves.
     """
 
     name: str
     format: SourceFormat
     content_hash: str
     source: Source
-    prompt_column: str | None
+    columns: Columns
     limit: int | None
     split: str | None
+    survey: Survey = field(default_factory=Survey, compare=False)
+    _unread: dict[str, None] = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[ImportedRow | RejectedRow]:
-        """Yield every row in the source's order, imported or rejected; at most `limit` in all."""
-        for record in islice(self.source.read(), self.limit):
-            if isinstance(record, RejectedRow):
-                yield record
-            else:
-                yield parse_row(replace(record, split=self.split or record.split), self.format, self.prompt_column)
+        """Yield every row in the source's order, imported or rejected; at most `limit` of the source's in all."""
+        records = _of_split(islice(self.source.read(), self.limit), self.split)
+        yield from parse_rows(records, self.format, self.columns, self._unread)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The columns that no row of those that were surveyed or read so far was understood by."""
+        return tuple(
+            column for column in dict.fromkeys((*self.survey.unread, *self._unread)) if column not in self.survey.roles
+        )
+
+    @property
+    def problem(self) -> str | None:
+        """Why it must not be imported as it is: columns that are not read and seem to hold a part of the rows."""
+        return f"{self.name}: {encodable(advice(self.survey.dangers))}" if self.survey.dangers else None
 
 
 def read_source(
     source: str,
     *,
     format: SourceFormat | None,
-    prompt_column: str | None,
+    columns: Columns = AS_THEY_ARE,
     split: str | None,
     limit: int | None,
     config: str | None = None,
 ) -> SourceReader:
-    """Open a source and find out its format.
+    """Open a source, find out its format, and make sure that no part of its rows is left behind.
 
     Args:
-        source: a file (.jsonl, .json, .csv, .parquet, each also with .gz), a directory of `datasets`, or a name on the
-            hub.
+        source: a file, a directory of `datasets`, or a name on the hub.
         format: the rows' format; None recognises it from the first 20 rows.
-        prompt_column: the prompt's column where it has none of the usual names.
+        columns: which columns stand in for the usual names, and which are taken for absent.
         split: one split of a data set; None takes all, each row with its split. Of a file: the split that its rows are
             of; None takes what its name says, if it names one that is only measured on (`test.jsonl`).
         limit: the most rows to read, whether they fit or not; None for all.
         config: the data set's config (subset) where it has several.
 
     Raises:
-        SourceError: nothing can be read, there is no row, the format cannot be recognised, or a setting does not fit
-            the source. The message is one line that says what to do.
+        SourceError: nothing can be read, there is no row, the format cannot be recognised, a setting does not fit the
+            source, or a column is not read that seems to hold an answer, a label, a rating, a system message or a
+            history. The message is one line that says what to do.
     """
-    _check_settings(format, prompt_column, limit)
+    reader = survey_source(source, format=format, columns=columns, split=split, limit=limit, config=config)
+    if reader.problem is not None:
+        raise SourceError(reader.problem)
+    return reader
+
+
+def survey_source(
+    source: str,
+    *,
+    format: SourceFormat | None,
+    columns: Columns = AS_THEY_ARE,
+    split: str | None,
+    limit: int | None,
+    config: str | None = None,
+) -> SourceReader:
+    """Do what `read_source` does, but for columns that are left: the reader's `problem` tells of them.
+
+    Raises:
+        SourceError: as `read_source`, for anything else.
+    """
+    _check_settings(format, columns, limit)
     opened = open_source(source, split=split, config=config)
-    sample = _sample(opened)
-    if prompt_column is not None and prompt_column not in sample:
-        raise SourceError(f"{source}: no column {prompt_column!r}; there is {_columns(sample)}")
-    source_format = format or recognised_format([sample], prompt_column)
+    head = _head(opened)
+    sample = _sample(head)
+    absent = [column for column in (*columns.named.values(), *columns.ignored) if column not in sample]
+    if absent:
+        raise SourceError(encodable(f"{source}: no column {absent[0]!r}; there is {_columns(sample)}"))
+    source_format = format or recognised_format([columns.of(sample)])
     if source_format is None:
         raise SourceError(
             f"{source}: cannot recognise the format of rows with {_columns(sample)}; name it with --format "
-            f"({', '.join(SOURCE_FORMATS)}), or the prompt's column with --prompt_column"
+            f"({', '.join(SOURCE_FORMATS)}), or the columns with --map prompt=COLUMN"
         )
     path = Path(source)
     rows_split = split or (split_of_file(bare_name(path)) if path.is_file() else None)
-    return SourceReader(source, source_format, opened.content_hash, opened, prompt_column, limit, rows_split)
+    found = survey(list(_of_split(head, rows_split)), source_format, columns)
+    return SourceReader(source, source_format, opened.content_hash, opened, columns, limit, rows_split, found)
+
+
+def _of_split(records: Iterable[SourceRecord], split: str | None) -> Iterator[SourceRecord]:
+    return (replace(record, split=split) if split and isinstance(record, SourceRow) else record for record in records)
 
 
 def open_source(source: str, *, split: str | None, config: str | None) -> Source:
@@ -129,40 +175,61 @@ def _kind(path: Path) -> Literal["file", "directory", "special", "missing"]:
         raise SourceError(f"{path}: cannot be looked at ({error.strerror}); check the path and its rights") from error
 
 
-def _check_settings(format: SourceFormat | None, prompt_column: str | None, limit: int | None) -> None:
+def _check_settings(format: SourceFormat | None, columns: Columns, limit: int | None) -> None:
     if format is not None and format not in SOURCE_FORMATS:
         raise SourceError(f"unknown format {format!r}; expected one of {', '.join(SOURCE_FORMATS)}")
-    if prompt_column is not None and format is not None and format not in FORMATS_WITH_PROMPT_COLUMN:
-        raise SourceError(
-            f"--prompt_column {prompt_column!r} does not go with the format {format}, whose columns are fixed; "
-            f"it goes with {', '.join(FORMATS_WITH_PROMPT_COLUMN)}"
-        )
+    formats = FORMATS.values() if format is None else (FORMATS[format],)
+    known = dict.fromkeys(name for one in formats for names in one.columns.values() for name in names)
+    unknown = [name for name in columns.named if name not in known]
+    if unknown:
+        whose = "any format" if format is None else f"the format {format}"
+        raise SourceError(f"--map {unknown[0]}=…: no column of {whose}; expected one of {', '.join(known)}")
     if limit is not None and limit < 1:
         raise SourceError(f"limit must be at least 1, got {limit}; leave it out to read every row")
 
 
-def _sample(source: Source) -> Row:
-    """The columns of the first rows that are objects, at most 20, each with the first value that one of them has in it.
-
-    Texts, lists and objects are emptied: their kind is what is asked for, and together they may be large.
-    """
-    sample: dict[str, object] = {}
-    count, problem = 0, None
+def _head(source: Source) -> list[SourceRecord]:
+    """The first records of a source up to its 20th object, or fewer where they are large."""
+    head: list[SourceRecord] = []
+    count = size = 0
     for record in islice(source.read(), MOST_UNREADABLE_ROWS):
+        head.append(record)
+        if isinstance(record, SourceRow) and isinstance(record.content, Mapping):
+            count += 1
+            size += _size(record.content)
+        if count == _SAMPLED_ROWS or size > _SAMPLED_CHARACTERS:
+            break
+    if not head:
+        raise SourceError(f"{source.name}: holds no row; check that it is the right file or split")
+    if count == 0:
+        first = head[0]
+        reason = first.reason if isinstance(first, RejectedRow) else "not an object with columns"
+        problem = shortened(f"row {first.row_number}: {reason}", 300)
+        raise SourceError(f"{source.name}: none of the first rows can be read ({problem}); check the file's kind")
+    return head
+
+
+def _size(content: object) -> int:
+    """Characters and values of a row, about."""
+    size, waiting = 0, [content]
+    while waiting:
+        value = waiting.pop()
+        size += len(value) if isinstance(value, str | bytes) else 1
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+    return size
+
+
+def _sample(head: Sequence[SourceRecord]) -> Row:
+    """The columns of these rows, each with the first value that one of them has in it."""
+    sample: dict[str, object] = {}
+    for record in head:
         if isinstance(record, SourceRow) and isinstance(record.content, Mapping):
             for column, value in record.content.items():
                 if is_missing(sample.get(column)):
-                    sample[column] = type(value)() if isinstance(value, str | list | dict) else value
-            count += 1
-        else:
-            reason = record.reason if isinstance(record, RejectedRow) else "not an object with columns"
-            problem = problem or shortened(f"row {record.row_number}: {reason}", 300)
-        if count == _SAMPLED_ROWS:
-            break
-    if count == 0 and problem is None:
-        raise SourceError(f"{source.name}: holds no row; check that it is the right file or split")
-    if count == 0:
-        raise SourceError(f"{source.name}: none of the first rows can be read ({problem}); check the file's kind")
+                    sample[column] = value
     return sample
 
 

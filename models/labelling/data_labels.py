@@ -26,14 +26,24 @@ class GoldLabeller:
 class SourceLabeller:
     """The preference that came with the pair."""
 
+    def __init__(self, *, criterion: str = "") -> None:
+        """Fix by what the source compared ("better", "safer"); empty for sources that do it by one thing alone."""
+        self._criterion = criterion
+
     @property
     def identity(self) -> AnnotatorIdentity:
-        """It has no settings."""
-        return AnnotatorIdentity("source", "source (the data set's preferences)")
+        """Each criterion is another annotator."""
+        if not self._criterion:
+            return AnnotatorIdentity("source", "source (the data set's preferences)")
+        return AnnotatorIdentity("source", f"source ({self._criterion})", (("criterion", self._criterion),))
 
     def label(self, pairs: Sequence[ShownPair]) -> list[Opinion]:
-        """Return the source's preference, `skip` where it has none."""
-        return [Opinion(pair.source_verdict or "skip") for pair in pairs]
+        """Return what the source says by the criterion, `skip` where it says nothing."""
+        return [self._opinion(pair) for pair in pairs]
+
+    def _opinion(self, pair: ShownPair) -> Opinion:
+        said = next((one for one in pair.source_says if one.criterion == self._criterion), None)
+        return Opinion("skip" if said is None else said.verdict)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -66,12 +76,18 @@ class ScoresLabeller:
 
         `skip` where a score is missing. Equal scores tie. A positive score beats one of zero or below, whatever the
         ratio asked for: that is what the ratio tends to. Two scores of which neither is positive have no such ratio:
-        `skip`, unless `min_ratio` is 1.
+        `skip`, unless `min_ratio` is 1. A yes or no about one response (1 or 0) and a score are on different scales:
+        `skip`.
         """
-        return [self._opinion(pair.left.score, pair.right.score) for pair in pairs]
+        return [self._scored(pair) for pair in pairs]
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _scored(self, pair: ShownPair) -> Opinion:
+        if (pair.left.is_desirable is None) != (pair.right.is_desirable is None):
+            return Opinion("skip", rationale="one response has a score, the other a yes or no: two scales")
+        return self._opinion(pair.left.score, pair.right.score)
 
     def _opinion(self, left: float | None, right: float | None) -> Opinion:
         if left is None or right is None:

@@ -32,22 +32,43 @@ class ShownResponse:
     text: str
     score: float | None = None
     is_reference: bool = False
+    is_desirable: bool | None = None
+
+
+class SourceSays(NamedTuple):
+    """What a pair's source says of it, by one criterion (empty: the one there is).
+
+    `strength`: how strongly it prefers one, in (0, 1]; None if it does not say.
+    """
+
+    verdict: Literal["left", "right", "tie", "both_bad"]
+    criterion: str = ""
+    strength: float | None = None
+
+    @property
+    def swapped(self) -> SourceSays:
+        """The same of the pair with its sides exchanged."""
+        match self.verdict:
+            case "left":
+                return self._replace(verdict="right")
+            case "right":
+                return self._replace(verdict="left")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class ShownPair:
-    """A pair as it is shown to an annotator. `source_verdict`: the side its source prefers, if it said so."""
+    """A pair as it is shown to an annotator. `source_says`: what its source says, by each criterion it has."""
 
     prompt: Prompt
     left: ShownResponse
     right: ShownResponse
-    source_verdict: Literal["left", "right"] | None = None
+    source_says: tuple[SourceSays, ...] = ()
 
     @property
     def swapped(self) -> ShownPair:
         """The same pair with its sides exchanged."""
-        side: dict[str | None, Literal["left", "right"] | None] = {"left": "right", "right": "left", None: None}
-        return ShownPair(self.prompt, self.right, self.left, side[self.source_verdict])
+        return ShownPair(self.prompt, self.right, self.left, tuple(one.swapped for one in self.source_says))
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,12 @@ class ImportConfig(Section):
 
     name: Name | None = Field(None, description="Name of the source in the database. Empty: the file's name.")
     format: SourceFormat | None = Field(None, description="Shape of the rows. Empty: recognised from the first rows.")
-    prompt_column: str | None = Field(None, description="Column that holds the prompt, if it has an unusual name.")
+    map: dict[str, str] = Field(
+        {}, description="Columns of unusual names: what each is, and its name, as prompt=ask,chosen=better."
+    )
+    ignore_columns: tuple[str, ...] = Field(
+        (), description="Columns to leave unread, although they seem to hold a part of the rows."
+    )
     split: str | None = Field(
         None,
         description="Split, such as train; stored with every row. Of a data set: the one to read; of a file: the one "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,15 @@ from models.judging.prompts import JudgePrompt
 from tasks.config.curation import Temperature, TokensPerBatch
 from tasks.config.exchange import PairsConfig
 from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
+
+
+class SourceLabelsConfig(Section):
+    """What the data set says of its pairs."""
+
+    criterion: str = Field(
+        "",
+        description="By what its pairs are compared, where it has several: better, safer. Empty: its one preference.",
+    )
 
 
 class ScoresConfig(Section):
@@ -92,6 +101,7 @@ class LabelConfig(RunConfig):
         "says; `scores`: its scores; `rubric`: the demo world's truth; `judge`: a language model; `reward_model`: a "
         "classifier; `people`: a queue for the labelling page.",
     )
+    source: SourceLabelsConfig = Field(SourceLabelsConfig(), description="For `source`.")
     scores: ScoresConfig = Field(ScoresConfig(), description="For `scores`.")
     rubric: RubricConfig = Field(RubricConfig(), description="For `rubric`.")
     reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
@@ -100,9 +110,16 @@ class LabelConfig(RunConfig):
     key_prefix: ClassVar = ("label",)
     pairs_per_shard: Pace[int] = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
 
+    def key_settings(self) -> dict[str, Any]:
+        """The settings as the key has them: a run by the source's one preference has the key of earlier versions."""
+        settings = super().key_settings()
+        if not self.source.criterion:
+            del settings["source"]
+        return settings
+
     @model_validator(mode="after")
     def _settings_belong_to_the_annotator(self) -> Self:
-        for section in ("scores", "rubric", "reward_model", "judge", "people"):
+        for section in ("source", "scores", "rubric", "reward_model", "judge", "people"):
             if section != self.annotator and getattr(self, section) != type(self).model_fields[section].default:
                 raise ValueError(
                     f"{section} is set, but the annotator is {self.annotator}; give --annotator {section}, or leave "

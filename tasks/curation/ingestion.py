@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from db import prompts
 from db.engine import Sessions
-from models.ingestion import read_source
+from models.ingestion import Columns, SourceReader, read_source, survey_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config.curation import DEMO_SOURCE
 from tasks.config.exchange import ImportConfig
@@ -23,12 +24,20 @@ from tasks.terminal import printable
 ROWS_PER_TRANSACTION = 1_000
 CHARACTERS_PER_TRANSACTION = 2**24
 BYTES_OF_RESPONSE = 100  # beside its text, which may be empty a million times
+PREVIEWED_ROWS, SHOWN_ROWS = 1_000, 5
+_CONTEXT_ROLES = {"system message", "context", "tools"}
 DEMO_SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """The result of an import: rows read, rows rejected, and how much was new. `split`: of all its rows, if of one."""
+    """The result of an import: rows read, rows rejected, and how much was new.
+
+    Attributes:
+        split: of all its rows, if of one.
+        roles: column → what it was read as; unread: those that were not read.
+        notes: what was changed or left out in rows, with how often.
+    """
 
     name: str
     format: str
@@ -37,6 +46,28 @@ class ImportResult:
     rejected: int
     rejects_path: Path | None
     added: prompts.Added
+    roles: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an import would do, by the first rows of a source.
+
+    Attributes:
+        reader: how it would be read, and which columns.
+        rows: the first rows that would be stored.
+        refused: of the rows that were looked at those that would be refused.
+        notes: what would be changed or left out in them, with how often.
+        looked_at: how many those are.
+    """
+
+    reader: SourceReader
+    rows: tuple[ImportedRow, ...]
+    refused: tuple[RejectedRow, ...]
+    notes: Mapping[str, int]
+    looked_at: int
 
 
 def import_source(source: str, config: ImportConfig, settings: Settings) -> ImportResult:
@@ -46,7 +77,7 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
     rows keep theirs.
 
     Raises:
-        SourceError: If the source cannot be read at all.
+        SourceError: If the source cannot be read at all, or a part of its rows would be left behind.
         ValueError: If it would take the name of the demo's own prompts, which the demo's model answers.
     """
     name = config.name or _plain_name(source)
@@ -55,25 +86,62 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
     reader = read_source(
         source,
         format=config.format,
-        prompt_column=config.prompt_column,
+        columns=_columns(config),
         split=config.split,
         limit=config.limit,
         config=config.subset,
     )
-    # Another format, prompt column or split of a data set gives other rows of the same numbers: another source.
-    # A file has the same rows whatever split they are said to be of.
-    chosen_split = None if Path(source).is_file() else config.split
-    content_hash = content_key(reader.content_hash, reader.format, config.prompt_column, chosen_split)
+    content_hash = _content_hash(reader, source, config)
     with open_database(settings) as sessions, Rejects(rejects_path(name, content_hash, settings)) as rejects:
         with sessions.begin() as session:
             source_id = prompts.ensure_source(
                 session, name=name, location=source, format=reader.format, content_hash=content_hash
             )
-        added, rows = prompts.Added(), 0
+        added, rows, notes = prompts.Added(), 0, Counter[str]()
         for batch in _batches(reader, rejects):
             added += patiently(partial(_store, sessions, source_id, batch), settings)
             rows += len(batch)
-    return ImportResult(name, reader.format, reader.split, rows, rejects.count, rejects.path, added)
+            notes.update(note for row in batch for note in row.notes)
+    return ImportResult(
+        name,
+        reader.format,
+        reader.split,
+        rows,
+        rejects.count,
+        rejects.path,
+        added,
+        roles=reader.survey.roles,
+        unread=reader.unread,
+        notes=notes,
+    )
+
+
+def preview_source(source: str, config: ImportConfig) -> Preview:
+    """Look at the first rows of a file or data set as an import would read them; stores nothing, opens no database.
+
+    Raises:
+        SourceError: If the source cannot be read at all.
+    """
+    reader = survey_source(
+        source,
+        format=config.format,
+        columns=_columns(config),
+        split=config.split,
+        limit=min(config.limit or PREVIEWED_ROWS, PREVIEWED_ROWS),
+        config=config.subset,
+    )
+    kept: list[ImportedRow] = []
+    refused: list[RejectedRow] = []
+    notes, count = Counter[str](), 0
+    for row in reader:
+        count += 1
+        if isinstance(row, RejectedRow):
+            refused.append(row)
+            continue
+        notes.update(row.notes)
+        if len(kept) < SHOWN_ROWS:
+            kept.append(row)
+    return Preview(reader, tuple(kept), tuple(refused), notes, count)
 
 
 def import_demo_prompts(settings: Settings) -> None:
@@ -97,6 +165,31 @@ def import_demo_prompts(settings: Settings) -> None:
             session, name=DEMO_SOURCE, location="models/demo", format="sft", content_hash=content_hash
         )
         prompts.add_rows(session, source_id, rows)
+
+
+def _columns(config: ImportConfig) -> Columns:
+    return Columns(config.map, config.ignore_columns)
+
+
+def _content_hash(reader: SourceReader, source: str, config: ImportConfig) -> str:
+    """What makes a source another one: its content, and whatever gives other rows of the same numbers.
+
+    That is another format, other columns, or another split of a data set; a file has the same rows whatever split they
+    are said to be of. Context that earlier versions did not read makes another source too.
+    """
+    chosen_split = None if Path(source).is_file() else config.split
+    is_prompt_alone = config.map.keys() <= {"prompt"}
+    named = config.map.get("prompt") if is_prompt_alone else dict(config.map)
+    further = [list(config.ignore_columns)] if config.ignore_columns else []
+    context = [_CONTEXT_ROLES & set(reader.survey.roles.values())]
+    return content_key(
+        reader.content_hash,
+        reader.format,
+        named,
+        chosen_split,
+        *further,
+        *[sorted(roles) for roles in context if roles],
+    )
 
 
 def _batches(reader: Iterable[ImportedRow | RejectedRow], rejects: Rejects) -> Iterator[list[ImportedRow]]:

@@ -40,7 +40,7 @@ def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStor
         case "gold":
             return GoldLabeller()
         case "source":
-            return SourceLabeller()
+            return SourceLabeller(criterion=config.source.criterion)
         case "scores":
             return ScoresLabeller(min_ratio=config.scores.min_ratio)
         case "rubric":

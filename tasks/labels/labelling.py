@@ -30,7 +30,8 @@ from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
 
 _WHY_SKIPPED = {
     "gold": "neither response, or both, is a reference; curate with --source.has_references",
-    "source": "their source prefers none of the two; import rows with a preference",
+    "source": "their source says nothing of the two; import rows with a preference, or name what it compares by: "
+    "--source.criterion better",
     "scores": "a score is missing, or neither is positive; import responses with scores",
     "reward_model": "they are longer than reward_model.max_tokens or the model's context",
 }

@@ -75,7 +75,7 @@ def _count_on(connection, table):
 
 def _curated(sessions):
     dialogue = ImportedRow(1, Prompt(TURNS), (ImportedResponse("golden", is_reference=True, score=2.5),), split="train")
-    own = ImportedRow(2, Prompt.from_text("own"), (ImportedResponse("a"), ImportedResponse("b")), ImportedPair(0, 1))
+    own = ImportedRow(2, Prompt.from_text("own"), (ImportedResponse("a"), ImportedResponse("b")), (ImportedPair(0, 1),))
     add(sessions, dialogue, own, row(3, "plain"), row(4, "twice", "same", "other", pair=ImportedPair(1, 0, "first")))
     return curate(configured())
 

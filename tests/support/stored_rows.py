@@ -22,7 +22,7 @@ GENERATOR = GeneratorIdentity("scripted", "tiny", "f" * 64, SAMPLING, 0)
 
 def row(number, prompt, *texts, pair=None, split=None):
     imported = tuple(ImportedResponse(text, model=f"model-{at}") for at, text in enumerate(texts))
-    return ImportedRow(number, Prompt.from_text(prompt), imported, pair, split)
+    return ImportedRow(number, Prompt.from_text(prompt), imported, () if pair is None else (pair,), split)
 
 
 def add(sessions, *rows, name="source", content_hash="0" * 64):

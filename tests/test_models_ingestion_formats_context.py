@@ -1,0 +1,116 @@
+"""What stands before a prompt: system messages, tools, earlier turns, inputs; and who says what in a dialogue."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from read_rows import dialogue, imported, refused, turn, turns
+
+HI = ("user", "Hi")
+
+
+@pytest.mark.parametrize("column", ["system", "system_prompt", "system_message"])
+def test_a_system_column_becomes_the_first_message_of_every_format(column: str) -> None:
+    system = {column: "Be short."}
+    expected = [("system", "Be short."), HI]
+    pair = {"chosen": "a", "rejected": "b"}
+    assert turns(imported({"prompt": "Hi"} | system, "prompts")) == expected
+    assert turns(imported({"question": "Hi"} | pair | system, "preference")) == expected
+    assert turns(imported({"prompt": "Hi", "responses": ["a"]} | system, "responses")) == expected
+    assert turns(imported({"prompt": "Hi", "response": "a"} | system, "sft")) == expected
+    assert turns(imported({"prompt": "Hi", "response_a": "a", "response_b": "b"} | system, "comparison")) == expected
+    assert turns(imported({"messages": dialogue(HI)} | system, "chat")) == expected
+    both = {"chosen": dialogue(HI, ("assistant", "a")), "rejected": dialogue(HI, ("assistant", "b"))}
+    assert turns(imported(both | system, "preference")) == expected
+
+
+@pytest.mark.parametrize("nothing", ["", None, math.nan])
+def test_an_empty_system_column_is_none(nothing: Any) -> None:
+    assert turns(imported({"prompt": "Hi", "system": nothing, "history": nothing, "tools": nothing}, "prompts")) == [HI]
+
+
+def test_a_system_message_that_stands_twice_is_one() -> None:
+    row = {"system": "Be short.", "messages": dialogue(("system", "Be short."), HI)}
+    assert turns(imported(row, "chat")) == [("system", "Be short."), HI]
+
+
+def test_an_alpaca_row_keeps_its_history_system_and_input() -> None:
+    row = {
+        "instruction": "And its colour?",
+        "input": "In spring.",
+        "output": "Green.",
+        "system": "You are a botanist.",
+        "history": [["What is a fern?", "A plant."]],
+    }
+    assert turns(imported(row, "sft")) == [
+        ("system", "You are a botanist."),
+        ("user", "What is a fern?"),
+        ("assistant", "A plant."),
+        ("user", "And its colour?\n\nIn spring."),
+    ]
+
+
+def test_history_may_be_messages_too() -> None:
+    row = {"prompt": "And now?", "history": dialogue(HI, ("assistant", "Hello."))}
+    assert turns(imported(row, "prompts")) == [HI, ("assistant", "Hello."), ("user", "And now?")]
+
+
+def test_context_is_the_dialogue_before_the_question_or_a_text_that_belongs_to_an_instruction() -> None:
+    assert turns(imported({"instruction": "Sum up.", "context": "A text.", "response": "a"}, "sft")) == [
+        ("user", "Sum up.\n\nA text.")
+    ]
+    assert turns(imported({"context": dialogue(HI), "response1": "a", "response2": "b"}, "comparison")) == [HI]
+    assert "'context' (looks like a history)" in refused({"question": "Who?", "context": "A text."}, "prompts")
+
+
+def test_input_alone_is_the_prompt_and_beside_another_prompt_it_is_not_lost() -> None:
+    assert turns(imported({"input": "Hi", "chosen": "a", "rejected": "b"}, "preference")) == [HI]
+    assert "'input' (looks like a history)" in refused({"question": "Sort", "input": "b, a"}, "prompts")
+
+
+def test_tool_definitions_become_a_system_message_of_json() -> None:
+    tools = [{"name": "add", "parameters": {"a": "number"}}]
+    assert turns(imported({"messages": dialogue(HI), "tools": tools}, "chat")) == [("system", json.dumps(tools)), HI]
+    row = {"messages": dialogue(HI), "tools": json.dumps(tools), "system": "Be short."}
+    assert turns(imported(row, "chat"))[0] == ("system", f"Be short.\n\n{json.dumps(tools)}")
+
+
+def test_a_prompt_of_hh_rlhf_is_read_as_its_turns() -> None:
+    text = "\n\nHuman: Name a river.\n\nAssistant: Which land?\n\nHuman: Austria.\n\nAssistant:"
+    row = imported({"prompt": text, "chosen": " The Danube.", "rejected": " Stone."}, "preference")
+    assert turns(row) == [("user", "Name a river."), ("assistant", "Which land?"), ("user", "Austria.")]
+    assert [response.text for response in row.responses] == [" The Danube.", " Stone."]
+
+
+@pytest.mark.parametrize(
+    ("word", "role"),
+    [
+        ("developer", "system"), ("Human", "user"), ("prompter", "user"), ("GPT", "assistant"), ("model", "assistant"),
+        ("chatgpt", "assistant"), ("bot", "assistant"), ("function", "tool"), ("observation", "tool"), ("TOOL", "tool"),
+    ],
+)  # fmt: skip
+def test_every_word_for_a_role_is_known_in_any_case(word: str, role: str) -> None:
+    row = imported({"conversations": [{"from": word, "value": "x"}, {"from": "human", "value": "Hi"}]}, "chat")
+    assert turns(row) == [(role, "x"), HI]
+
+
+def test_parts_of_text_are_joined_and_calls_of_tools_are_kept() -> None:
+    parts = [{"type": "text", "text": "Name"}, {"type": "text", "text": "a river."}]
+    calls = [{"name": "add", "arguments": {"a": 1}}]
+    row = {
+        "messages": [
+            turn("user", "Add"),
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            turn("tool", "3"),
+            {"role": "user", "content": parts, "tool_calls": None},
+        ]
+    }
+    assert turns(imported(row, "chat")) == [
+        ("user", "Add"),
+        ("assistant", json.dumps(calls)),
+        ("tool", "3"),
+        ("user", "Name\na river."),
+    ]
