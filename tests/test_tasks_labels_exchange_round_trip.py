@@ -28,12 +28,13 @@ GOOD, BAD = "Rye bread keeps for a week or more.", "Any bread."
 
 
 class Way(NamedTuple):
-    """A format: a row of it, who labels, the dialogue it is, and what must be chosen (None: whatever was)."""
+    """A format: its rows, who labels, the dialogue it is, what must be chosen (None: whatever was), how they label."""
 
-    row: dict[str, Any]
+    row: dict[str, Any] | list[dict[str, Any]]
     annotator: str
     dialogue: tuple[tuple[str, str], ...] = (("user", QUESTION),)
     chosen: str | None = GOOD
+    options: dict[str, Any] = {}  # noqa: RUF012
 
 
 def messages(*turns: tuple[str, str]) -> list[dict[str, str]]:
@@ -103,6 +104,54 @@ WAYS: dict[SourceFormat, list[Way]] = {
             "scores",
         )
     ],
+    "comparison": [
+        Way(
+            {"prompt": QUESTION, "response_0": BAD, "response_1": GOOD, "better_response_id": 1},
+            "source",
+            options={"source": {"criterion": "better"}},
+        ),
+        Way(
+            {
+                "context": messages(SYSTEM, *EARLIER, ("user", QUESTION)),
+                "response1": GOOD,
+                "response2": BAD,
+                "overall_preference": -2,
+            },
+            "source",
+            (SYSTEM, *EARLIER, ("user", QUESTION)),
+        ),
+    ],
+    "unpaired": [
+        Way(
+            [
+                {"prompt": QUESTION, "completion": BAD, "label": False},
+                {"prompt": QUESTION, "completion": GOOD, "label": True},
+            ],
+            "scores",
+        )
+    ],
+    "rated": [
+        Way(
+            [
+                {"prompt": QUESTION, "response": BAD, "helpfulness": 1, "verbosity": 1},
+                {"prompt": QUESTION, "response": GOOD, "helpfulness": 4, "verbosity": 1},
+            ],
+            "scores",
+        )
+    ],
+    "tree": [
+        Way(
+            {
+                "text": QUESTION,
+                "role": "prompter",
+                "replies": [
+                    {"text": BAD, "role": "assistant", "rank": 1},
+                    {"text": GOOD, "role": "assistant", "rank": 0},
+                ],
+            },
+            "scores",
+        )
+    ],
     "sft": [Way({"prompt": QUESTION, "response": GOOD}, "gold")],
 }
 
@@ -128,7 +177,8 @@ def test_every_format_has_a_way():
 def test_a_format_reaches_every_trainer_as_it_came(settings, sessions, tmp_path, monkeypatch, tokenizer, format, way):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     source = tmp_path / "source.jsonl"
-    source.write_text(json.dumps(way.row) + "\n")
+    rows = way.row if isinstance(way.row, list) else [way.row]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     imported = import_source(str(source), ImportConfig(), settings)
     assert imported.format == format, "it is recognised"
     gold = {"source": {"has_references": True}, "generate": {"responses_per_prompt": 2}}
@@ -137,7 +187,7 @@ def test_a_format_reaches_every_trainer_as_it_came(settings, sessions, tmp_path,
         write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
         import_labels(tmp_path / "labels.jsonl", None, settings)
     else:
-        label(annotator=way.annotator)
+        label(annotator=way.annotator, **way.options)
     for shape in SHAPES:
         path = tmp_path / f"{shape}.parquet"
         result = export_preferences(path, ExportConfig(shape=shape), settings)

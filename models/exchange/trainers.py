@@ -67,7 +67,15 @@ def as_record(row: PreferenceRow, shape: TrainerShape) -> Record:
 
 
 def as_unpaired_record(row: UnpairedRow, shape: TrainerShape) -> Record:
-    """Give a single response as a trainer of unpaired preferences takes it, and the columns of where it comes from."""
+    """Give a single response as a trainer of unpaired preferences takes it, and the columns of where it comes from.
+
+    Raises:
+        ValueError: If it is empty, the prompt's last turn is neither the user's nor a tool's, or the shape cannot hold
+            the prompt.
+    """
+    fault = unfit_single(row) or misfit(row.prompt, shape)
+    if fault is not None:
+        raise ValueError(f"prompt {row.prompt_id}, response {row.response_id}: {fault}; leave it out")
     return UNPAIRED_SHAPES[shape].record(row) | {name: getattr(row, name) for name in _UNPAIRED_LINEAGE}
 
 
@@ -79,8 +87,12 @@ def unpaired(row: PreferenceRow) -> tuple[UnpairedRow, UnpairedRow]:
     return _side(row, is_desirable=True), _side(row, is_desirable=False)
 
 
-def records(rows: Iterable[PreferenceRow], shape: TrainerShape) -> Iterator[Record]:
+def records(
+    rows: Iterable[PreferenceRow], shape: TrainerShape, feedback: Iterable[UnpairedRow] = ()
+) -> Iterator[Record]:
     """The records of preferences in their order: one each, or in an unpaired shape one for each side.
+
+    Those of single responses follow; only an unpaired shape takes them.
 
     Raises:
         ValueError: As in `as_record`.
@@ -91,6 +103,8 @@ def records(rows: Iterable[PreferenceRow], shape: TrainerShape) -> Iterator[Reco
         else:
             _require_fit(row, shape)
             yield from (as_unpaired_record(side, shape) for side in unpaired(row))
+    for single in feedback:
+        yield as_unpaired_record(single, shape)
 
 
 def file_format(path: Path) -> TrainerFormat:
@@ -107,13 +121,18 @@ def file_format(path: Path) -> TrainerFormat:
 
 def unfit(row: PreferenceRow) -> str | None:
     """Why no trainer can learn from a preference; None if one can."""
-    last_role = row.prompt.messages[-1].role if row.prompt.messages else "no turn"
-    if last_role not in _LAST_ROLES:
-        return f"the prompt's last turn must be the user's or a tool's, not {last_role!r}"
+    reason = _unanswerable(row.prompt)
+    if reason is not None:
+        return reason
     for name, text in (("chosen", row.chosen), ("rejected", row.rejected)):
         if not text.strip():
             return f"the {name} response is empty"
     return "both responses are the same text" if row.chosen == row.rejected else None
+
+
+def unfit_single(row: UnpairedRow) -> str | None:
+    """Why no trainer can learn from a single response; None if one can."""
+    return _unanswerable(row.prompt) or (None if row.text.strip() else "the response is empty")
 
 
 def misfit(prompt: Prompt, shape: TrainerShape) -> str | None:
@@ -128,22 +147,24 @@ def write_preferences(
     format: TrainerFormat,
     shape: TrainerShape,
     metadata: Mapping[str, object],
+    feedback: Iterable[UnpairedRow] = (),
 ) -> int:
     """Write the rows in their order, and what they are beside them; the same rows give the same bytes.
 
+    `feedback`: single responses, which follow the rows in an unpaired shape; no other takes them.
     Nothing appears at `path` before everything is written, what was there is replaced, and memory holds one batch of
     rows at a time. The metadata lies in `<path>.meta.json` (jsonl), in the schema's metadata under `antipode`
     (parquet), or in the data set's description and its `meta.json` (datasets).
 
     Returns:
-        The number of records: of an unpaired shape two a row.
+        The number of records: of an unpaired shape two a row, and the single responses.
 
     Raises:
         ValueError: If a row cannot be learnt from, or its trainer could not load the file; nothing is written.
         FileExistsError: If `path` is a folder that is no saved data set.
     """
     require_readable(path, format=format, shape=shape)
-    written = records(rows, shape)
+    written = records(rows, shape, feedback)
     metadata_json = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
     require_replaceable(path)
     if format == "datasets":
@@ -230,6 +251,13 @@ def write_lines(records: Iterable[Mapping[str, object]], path: Path) -> int:
 def meta_path(path: Path) -> Path:
     """The file that tells what a JSON Lines file holds."""
     return path.with_name(f"{path.name}.meta.json")
+
+
+def _unanswerable(prompt: Prompt) -> str | None:
+    last_role = prompt.messages[-1].role if prompt.messages else "no turn"
+    if last_role in _LAST_ROLES:
+        return None
+    return f"the prompt's last turn must be the user's or a tool's, not {last_role!r}"
 
 
 def _require_fit(row: PreferenceRow, shape: TrainerShape) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
 
-from models.exchange.shapes.table import TrainerShape
+from pydantic import Field, model_validator
+
+from models.exchange.shapes.table import UNPAIRED_SHAPES, TrainerShape
 from models.exchange.trainers import TrainerFormat
 from models.ingestion import SourceFormat
 from models.labelling.rules import Rule
@@ -53,6 +55,22 @@ class ExportConfig(PreferencesConfig):
     format: TrainerFormat | None = Field(
         None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
     )
+    feedback: Literal["without", "with", "only"] = Field(
+        "without",
+        description="Unpaired shapes: `with`, the yes or no that was imported with single responses goes out after the "
+        "preferences; `only`: that alone, and no preference.",
+    )
+    feedback_source: str | None = Field(None, description="Only feedback that this imported source brought.")
+
+    @model_validator(mode="after")
+    def _single_responses_need_an_unpaired_shape(self) -> Self:
+        if self.feedback != "without" and self.shape not in UNPAIRED_SHAPES:
+            raise ValueError(
+                f"feedback: {self.shape} takes pairs, not single responses; give --shape {' or '.join(UNPAIRED_SHAPES)}"
+            )
+        if self.feedback == "without" and self.feedback_source is not None:
+            raise ValueError("feedback_source: no feedback is asked for; give --feedback with or only, or leave it out")
+        return self
 
 
 class PullConfig(Section):
