@@ -26,7 +26,8 @@ def server(monkeypatch):
 def test_a_licence_comes_from_the_models_folder_or_the_hub(server, tmp_path):
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# mine\n")
     server.licences = {"anna/known": "apache-2.0", "anna/odd": ["a", "b"]}
-    names = [str(tmp_path), "anna/known", "anna/odd", "anna/unknown", "gpt-x", "policy:3"]
+    odd = ["../etc", "x" * 5_000, "--/..", str(tmp_path / "none"), ""]
+    names = [*odd, str(tmp_path), "anna/known", "anna/odd", "anna/unknown", "gpt-x", "policy:3"]
     assert hub.licences(names, server.url) == {str(tmp_path): "mit", "anna/known": "apache-2.0"}
     asked = [one for one in server.requests if "models" in one]
     assert asked == [f"GET /api/models/anna/{one}" for one in ("known", "odd", "unknown")]

@@ -151,29 +151,33 @@ def fetch(place: Place, folder: Path, *, revision: str | None) -> None:
 
 def licences(names: Sequence[str], hub: str) -> dict[str, str]:
     """The licences of models, where their folder or the hub tells one; a hub that does not answer is asked no more."""
-    from huggingface_hub import ModelCard
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     found: dict[str, str] = {}
     is_answering = True
     for name in names:
-        readme = Path(name) / CARD_NAME
-        try:
-            if readme.is_file():
-                licence = ModelCard.load(readme).data.get("license")
-            elif is_answering and name.count("/") == 1 and not Path(name).exists():
+        licence = _licence_in(name)
+        if licence is None and is_answering and name.count("/") == 1:
+            try:
                 data = _api(Place(hub, name)).model_info(name, timeout=_LOOK_UP_S).card_data
                 licence = data.get("license") if data else None
-            else:
-                licence = None
-        except HfHubHTTPError:
-            continue  # it answers, and knows no such model
-        except Exception:  # noqa: BLE001 (a card says "unknown" whatever keeps the licence from us)
-            is_answering = readme.is_file()
-            continue
+            except (HfHubHTTPError, HFValidationError):
+                continue  # it answers, and knows no such model; or the name is none of a hub's
+            except Exception:  # noqa: BLE001 (a card says "unknown" whatever keeps the licence from us)
+                is_answering = False
         if isinstance(licence, str):
             found[name] = licence
     return found
+
+
+def _licence_in(folder: str) -> object:
+    """The licence that a model's folder tells, if it is one and does."""
+    from huggingface_hub import ModelCard
+
+    try:
+        return ModelCard.load(Path(folder) / CARD_NAME).data.get("license") if Path(folder).is_dir() else None
+    except Exception:  # noqa: BLE001 (a name that is no path, no card, or one that cannot be read)
+        return None
 
 
 def _api(place: Place) -> Any:
