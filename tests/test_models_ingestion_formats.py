@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from models.ingestion.dialogues import is_message_list, parse_hh_dialogue
 from models.ingestion.fields import described
-from models.ingestion.formats import AS_THEY_ARE, SOURCE_FORMATS, Columns, SourceFormat, parse_row, recognised_format
+from models.ingestion.formats import (
+    AS_THEY_ARE,
+    FORMATS,
+    SOURCE_FORMATS,
+    Columns,
+    SourceFormat,
+    parse_row,
+    recognised_format,
+)
 from models.ingestion.rows import SourceRow
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Message, Prompt, RejectedRow
 
@@ -182,7 +190,7 @@ def test_a_row_of_no_shape_is_not_recognised(content: dict[str, Any]) -> None:
     assert recognised_format([content]) is None
 
 
-def test_the_prompt_column_the_user_names_replaces_the_usual_ones() -> None:
+def test_a_column_the_user_names_replaces_the_usual_ones() -> None:
     content = {"ask": "Hi", "prompt": "not this", "completion": "Hello"}
     ask = Columns({"prompt": "ask"})
     assert recognised_format([ask.of(content)]) == "sft"
@@ -205,7 +213,10 @@ def test_numbers_written_as_text_are_read_and_missing_ones_are_none() -> None:
     assert scored.responses == (ImportedResponse("a"),)
 
 
-COLUMNS = sorted({column for _, content, _ in SHAPES for column in content} | {"role", "content", "from", "value"})
+COLUMNS = sorted(
+    {column for one in FORMATS.values() for names in one.columns.values() for column in names}
+    | {"role", "content", "from", "value", "rank", "score", "tool_calls", "full_text", "replies", "message_id"}
+)
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.sampled_from(["", "user"])
 )

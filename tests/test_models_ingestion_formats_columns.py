@@ -26,7 +26,7 @@ from models.records import RejectedRow
         ("system_text", "x", "a system message"), ("system_text", " ", None), ("chat_history", ["x"], "a history"),
         ("dialog", "x", "a history"), ("answer_id", "x", None), ("response_tokens", 9, None),
         ("prompt_score", 9, None), ("category", "x", None), ("language", "x", None), ("sha256_response", "x", None),
-        ("notes", "x", None), ("turns", 2, None),
+        ("is_safe", False, "a label"), ("is_correct", 0, "a label"), ("notes", "x", None), ("turns", 2, None),
     ],
 )  # fmt: skip
 def test_a_column_looks_like_what_its_name_and_its_content_say(column: str, value: Any, kind: str | None) -> None:

@@ -69,10 +69,18 @@ def test_a_number_names_the_side_that_bears_it(columns: tuple[str, str], label: 
     assert [pair.preferred for pair in imported(row, "comparison").pairs] == [preferred]
 
 
-@pytest.mark.parametrize("label", [0, 1, True, "left-ish", 2.5, None])
+@pytest.mark.parametrize(
+    ("label", "preferred"), [("A>B", "first"), ("B>>A", "second"), ("A=B", "tie"), ("B", "second")]
+)
+def test_sides_and_verdicts_may_be_written_large(label: str, preferred: str) -> None:
+    row = {"question": "Hi", "response_A": "a", "response_B": "b", "label": label, "source": "x"}
+    assert [pair.preferred for pair in imported(row, "comparison").pairs] == [preferred]
+
+
+@pytest.mark.parametrize("label", [0, 1, True, "left-ish", 2.5, None, ""])
 def test_a_number_beside_lettered_sides_is_not_guessed(label: Any) -> None:
     row = {"prompt": "Hi", "response_a": "a", "response_b": "b", "label": label}
-    if label is None:
+    if label in (None, ""):
         assert imported(row, "comparison").pairs == (ImportedPair(0, 1),)
     else:
         assert "expected 'a', 'b', 'tie'" in refused(row, "comparison")

@@ -70,6 +70,12 @@ def test_stack_exchange_pairs_are_read_by_their_names() -> None:
     assert [response.text for response in row.responses] == ["a", "b"] and row.pairs == FIRST
 
 
+def test_ms_swifts_rejected_response_makes_the_response_the_chosen_one() -> None:
+    row = {"query": "Hi", "response": "a", "rejected_response": "b", "system": "Be short.", "history": []}
+    found = imported(row, "preference")
+    assert [response.text for response in found.responses] == ["a", "b"] and found.pairs == FIRST
+
+
 def test_what_only_one_side_says_before_its_response_is_refused() -> None:
     chosen = dialogue(("system", "Be short."), HI, ("assistant", "a"))
     row = {"chosen": chosen, "rejected": dialogue(HI, ("assistant", "b"))}

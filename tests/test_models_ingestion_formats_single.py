@@ -32,6 +32,11 @@ def test_a_yes_or_no_makes_the_response_desirable_or_not_and_never_a_reference(
     assert imported(conversational, "unpaired").responses == expected
 
 
+def test_ratings_beside_a_yes_or_no_are_kept() -> None:
+    row = imported({"prompt": "Hi", "completion": "a", "label": True, "rating": 4}, "unpaired")
+    assert row.responses == (ImportedResponse("a", score=1.0, ratings={"rating": 4.0}, is_desirable=True),)
+
+
 def test_attributes_are_ratings_and_the_overall_one_is_the_score() -> None:
     row = {"prompt": "Hi", "response": "a", "helpfulness": 4, "correctness": "3", "verbosity": 1.5}
     ratings = {"helpfulness": 4.0, "correctness": 3.0, "verbosity": 1.5}

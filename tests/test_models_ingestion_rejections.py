@@ -59,7 +59,7 @@ def rejected(content: object, source_format: SourceFormat, columns: Columns = AS
         ("responses", {"prompt": "Hi", "responses": ["a"], "ratings": [1, 2]}, "'ratings': expected 1 items, one a"),
         ("responses", {"prompt": "Hi", "answers": [{"text": "a", "rank": 1}] * 65}, "a ranking of at most 64"),
         ("responses", {"prompt": "Hi", "responses": [{"text": "a", "model": 3}]}, "responses[0].model: expected text"),
-        ("chat", {"prompt": "Hi"}, "column 'messages' or 'conversations' is missing"),
+        ("chat", {"prompt": "Hi"}, "column 'messages' or 'conversations' or 'conversation' is missing"),
         (
             "chat",
             {"messages": [turn("narrator", "4")]},

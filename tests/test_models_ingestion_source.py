@@ -102,7 +102,6 @@ def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) 
     ("settings", "expected"),
     [
         ({"columns": Columns({"prompt": "question"})}, "no column 'question'; there is the column ask"),
-        ({"columns": Columns(ignored=("id",))}, "no column 'id'; there is the column ask"),
         (
             {"columns": Columns({"human_ref_A": "ask"}), "format": "chat"},
             "--map human_ref_A=…: no column of the format chat; expected one of prompt, instruction",

@@ -110,3 +110,17 @@ def test_the_ratio_is_part_of_the_identity() -> None:
     one, two, three = (ScoresLabeller(min_ratio=ratio).identity for ratio in (1.5, 2, 2.0))
     assert one.key != two.key == three.key
     assert (one.kind, one.name) == ("scores", "scores (ratio 1.5)")
+
+
+def test_a_yes_or_no_and_a_score_are_on_two_scales() -> None:
+    yes, no = ShownResponse("Fine.", 1.0, is_desirable=True), ShownResponse("Well.", 0.0, is_desirable=False)
+    verdicts = [ShownPair(PROMPT, yes, other) for other in (no, ShownResponse("Well.", 9.0), ShownResponse("Well."))]
+    assert [one.verdict for one in ScoresLabeller(min_ratio=1).label(verdicts)] == ["left", "skip", "skip"]
+
+
+def test_each_criterion_is_an_annotator_that_hears_nothing_else() -> None:
+    pair = ShownPair(PROMPT, ShownResponse("Fine."), ShownResponse("Well."), (SourceSays("left", "better"),))
+    labellers = [SourceLabeller(), SourceLabeller(criterion="better"), SourceLabeller(criterion="safer")]
+    assert [one.label([pair])[0].verdict for one in labellers] == ["skip", "left", "skip"]
+    assert len({one.identity.key for one in labellers}) == 3
+    assert labellers[0].identity.settings == (), "the annotator of earlier versions"

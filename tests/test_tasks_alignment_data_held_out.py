@@ -54,7 +54,7 @@ def test_a_prompt_of_one_turn_stays_on_the_side_it_was_on_when_the_whole_prompt_
 @pytest.mark.real_data
 def test_no_dialogues_of_real_data_that_begin_alike_are_parted():
     path = REAL_DATA / "hh_rlhf_harmless_base_test.jsonl.gz"
-    rows = read_source(str(path), format=None, prompt_column=None, split="train", limit=None)
+    rows = read_source(str(path), format=None, split="train", limit=None)
     prompts = {row.prompt for row in rows if isinstance(row, ImportedRow)}
     sides, by_whole_prompt = {}, {}
     for prompt in prompts:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+from sqlalchemy import select
 from surroundings import on_sqlite
 
 from db.labels.snapshots import splits_of
 from db.prompts import first_turns_of_test_splits, select_prompt_ids
+from db.schema.curation import Source
 from flows.terminal.imports import show_import
-from models.records import Prompt
+from models.ingestion.readers import file_hash
+from models.records import Prompt, content_key
 from tasks.config.exchange import ImportConfig
 from tasks.curation.ingestion import import_source
 
@@ -67,3 +70,22 @@ def test_a_prompt_of_train_and_test_is_of_test(settings, sessions, tmp_path):
     path.write_text('{"prompt": "b"}\n')
     import_source(str(path), ImportConfig(name="other", split="test_prefs"), settings)
     assert splits(sessions) == ({"a_train_split", "test_prefs"}, {Prompt.from_text("b").key})
+
+
+@on_sqlite
+def test_a_source_of_before_is_the_same_when_imported_again_unless_its_context_was_not_read(
+    settings, sessions, tmp_path
+):
+    path = tmp_path / "pairs.jsonl"
+    for row, map_, named, is_same in (
+        ({"prompt": "a"}, {}, None, True),
+        ({"ask": "a"}, {"prompt": "ask"}, "ask", True),
+        ({"prompt": "a", "system": "b"}, {}, None, False),
+        ({"ask": "a", "good": "b"}, {"prompt": "ask", "response": "good"}, "ask", False),
+    ):
+        path.write_text(json.dumps(row) + "\n")
+        result = import_source(str(path), ImportConfig(name=str(row), map=map_), settings)
+        before = content_key(file_hash(path), result.format, named, None)
+        with sessions() as session:
+            stored = session.scalars(select(Source.content_hash).filter_by(name=str(row))).one()
+        assert (stored == before) == is_same

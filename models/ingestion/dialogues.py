@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from models.ingestion.fields import RowError, described, is_missing, items_of, storable_text, text_of
 from models.records import Message, Prompt, Role
 
-MESSAGE_LIST_COLUMNS = ("messages", "conversations")
+MESSAGE_LIST_COLUMNS = ("messages", "conversations", "conversation")
 
 # As written, in any case: OpenAI, ShareGPT, Vicuna, Gemini, OpenAssistant, LLaMA-Factory.
 _ROLES: dict[str, Role] = {

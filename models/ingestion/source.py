@@ -124,7 +124,7 @@ def survey_source(
     opened = open_source(source, split=split, config=config)
     head = _head(opened)
     sample = _sample(head)
-    absent = [column for column in (*columns.named.values(), *columns.ignored) if column not in sample]
+    absent = [column for column in columns.named.values() if column not in sample]
     if absent:
         raise SourceError(encodable(f"{source}: no column {absent[0]!r}; there is {_columns(sample)}"))
     source_format = format or recognised_format([columns.of(sample)])
@@ -228,7 +228,7 @@ def _sample(head: Sequence[SourceRecord]) -> Row:
     for record in head:
         if isinstance(record, SourceRow) and isinstance(record.content, Mapping):
             for column, value in record.content.items():
-                if is_missing(sample.get(column)):
+                if is_missing(sample.get(column)) or sample[column] == "":
                     sample[column] = value
     return sample
 

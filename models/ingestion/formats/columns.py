@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 from models.ingestion.fields import Row, is_missing
@@ -24,14 +25,14 @@ NAMES_OF_KINDS: dict[Kind, frozenset[str]] = {
     "a label": frozenset(
         (
             "label", "labels", "winner", "preference", "preferences", "preferred", "verdict", "vote", "votes", "thumbs",
-            "feedback", "desirable", "accepted", "liked", "better", "best", "upvotes",
+            "feedback", "safe", "unsafe", "correct", "desirable", "accepted", "liked", "better", "best", "upvotes",
         )
     ),
     "an answer": frozenset(
         (
             "answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output",
             "outputs", "chosen", "rejected", "generation", "generations", "assistant", "gold", "reference", "worse",
-            "target", "solution", "better", "best", "preferred",
+            "target", "targets", "solution", "better", "best", "preferred",
         )
     ),
 }  # fmt: skip
@@ -124,10 +125,17 @@ class Columns:
 
 def looks_like(column: str, value: object) -> Kind | None:
     """What an unread column seems to hold, by its name and its kind of content; None for what is only named."""
-    words = set(re.split(r"[^a-z0-9]+|(?<=[a-z])(?=\d)", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
+    words = _words(column)
     if words & _ABOUT and not words & _VERDICTS:
         return None
     return next((kind for kind, names in NAMES_OF_KINDS.items() if words & names and _can_be(kind, value)), None)
+
+
+@lru_cache(maxsize=1024)
+def _words(column: str) -> frozenset[str]:
+    """The words of a name in any of the ways of writing several: `bestResponse2`, `best-response`, `best_response`."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()
+    return frozenset(re.split(r"[^a-z0-9]+|(?<=[a-z])(?=\d)", parted))
 
 
 def repeats(value: object, texts: set[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,11 +16,12 @@ from models.ingestion.formats.records import Content, Format
 from models.records import ImportedPair, ImportedResponse, Prompt, SourceVerdict
 
 _SIDES = (
-    ("response_a", "response_b"), ("response_0", "response_1"), ("response_1", "response_2"),
-    ("response1", "response2"), ("answer_0", "answer_1"), ("answer_a", "answer_b"), ("answer_1", "answer_2"),
-    ("output_1", "output_2"), ("completion_a", "completion_b"), ("conversation_a", "conversation_b"),
+    ("response_a", "response_b"), ("response_A", "response_B"), ("response_0", "response_1"),
+    ("response_1", "response_2"), ("response1", "response2"), ("answer_0", "answer_1"), ("answer_a", "answer_b"),
+    ("answer_1", "answer_2"), ("output_1", "output_2"), ("completion_a", "completion_b"),
+    ("conversation_a", "conversation_b"),
 )  # fmt: skip
-_MARKS = ("a", "b", "0", "1", "2")
+_MARKS = ("a", "b", "A", "B", "0", "1", "2")
 _MODELS = ("model_{}", "response_{}_source", "generator_{}")
 _SCORES = ("score_{}", "rating_{}")
 
@@ -29,7 +31,8 @@ _NAMING: dict[str, str] = {
     "better_response_id": "better", "safer_response_id": "safer",
 }  # fmt: skip
 _SIGNED: dict[str, float] = {"overall_preference": 3, "preference_strength": 3}  # −3: the first, 3: the second
-_TIES = frozenset(("tie", "both", "equal", "draw", "same"))
+_TIES = frozenset(("tie", "both", "equal", "draw", "same", "a=b"))
+_GREATER = re.compile(r"^([ab])>{1,2}[ab]$")  # JudgeBench's A>B
 _BOTH_BAD = frozenset(("tie (bothbad)", "both_bad", "bothbad", "both bad", "neither"))
 
 
@@ -94,7 +97,7 @@ def _verdicts(row: ColumnsOfRow, first: _Side, second: _Side) -> list[_Verdict]:
         if grade is not None:
             found[""] = _signed(grade, highest, column)
     for column, criterion in _NAMING.items():
-        if criterion not in found and not is_missing(peek(row, column)):
+        if criterion not in found and not is_missing(peek(row, column)) and peek(row, column) != "":
             found[criterion] = _Verdict(_named(row[column], f"column {column!r}", first, second), criterion)
     return list(found.values())
 
@@ -110,6 +113,7 @@ def _named(value: object, where: str, first: _Side, second: _Side) -> SourceVerd
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     word = str(value).strip().lower() if isinstance(value, str | int) and not isinstance(value, bool) else None
+    word = word and _GREATER.sub(r"\1", word)
     if word in _BOTH_BAD:
         return "both_bad"
     if word in _TIES:
@@ -124,7 +128,8 @@ def _named(value: object, where: str, first: _Side, second: _Side) -> SourceVerd
 
 
 def _names(side: _Side) -> set[str]:
-    words = {side.column, side.mark, *(f"{word}_{side.mark}" for word in ("model", "response", "answer", "output"))}
+    mark = side.mark.lower()
+    words = {side.column.lower(), mark, *(f"{word}_{mark}" for word in ("model", "response", "answer", "output"))}
     return words | ({side.model.strip().lower()} if side.model else set())
 
 
@@ -163,6 +168,6 @@ COMPARISON = Format(
     ),
     passed_over=(
         "individual_preference", "preference_statement", "preference_elaboration", "all_preferences_unprocessed",
-        "three_most_similar_preferences", "quotes_0", "quotes_1",
+        "three_most_similar_preferences", "quotes_0", "quotes_1", "is_response_0_safe", "is_response_1_safe",
     ),
 )  # fmt: skip

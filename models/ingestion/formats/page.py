@@ -20,8 +20,8 @@ What `antipode import` makes of the rows of a source. This page is made of the c
 (`python -m models.ingestion.formats.page > docs/formats.md`). Files that are read: {suffixes}; also folders saved by
 `datasets`, and names on the hub.
 
-The format is recognised by the first 20 rows: of those that fit, the one that stands first here. `--format NAME` says it.
-`--map prompt=ask,chosen=better` says that the column `ask` is what a format calls `prompt`, and so on.
+The format is recognised by the first 20 rows: of those that fit, the one that stands first here. `--format NAME` names
+one. `--map prompt=ask,chosen=better` says that the column `ask` is what a format calls `prompt`, and so on.
 `antipode import FILE --preview` shows what would be read, stored and refused, and stores nothing.
 
 **Nothing is left behind in silence.** Every import names the columns that it read, as what, and those that it did not

@@ -34,7 +34,8 @@ from models.ingestion.formats.records import PROMPT_CUT, Content, Format
 from models.ingestion.formats.several import MODEL_LISTS, RATING_LISTS, listed_responses
 from models.records import ImportedPair, ImportedResponse, Message, Prompt, Side
 
-CHOSEN_COLUMNS = ("chosen", "chosen_response", "response_j")  # the last two: Argilla, StackExchange by pairs
+# Beside TRL's: Argilla, StackExchange by pairs, ms-swift.
+CHOSEN_COLUMNS = ("chosen", "chosen_response", "response_j", "response")
 REJECTED_COLUMNS = ("rejected", "rejected_response", "response_k")
 _SCORES = ("score_{}", "{}_score", "{}_rating", "{}-rating", "{}_avg_rating")
 _MODELS = ("{}_model", "{}-model", "model_{}")
@@ -152,12 +153,13 @@ def _filled(patterns: tuple[str, ...], side: str) -> tuple[str, ...]:
 
 
 def _has_pair(row: Row) -> bool:
-    return first_present(row, CHOSEN_COLUMNS) is not None and first_present(row, REJECTED_COLUMNS) is not None
+    names = first_present(row, CHOSEN_COLUMNS), first_present(row, REJECTED_COLUMNS)
+    return all(name is not None and isinstance(row[name], str | list | dict) for name in names)
 
 
 PREFERENCE = Format(
     name="preference",
-    known_from="TRL, dpo-mix, LLaMA-Factory, distilabel's Orca pairs, full-hh-rlhf",
+    known_from="TRL, dpo-mix, LLaMA-Factory, ms-swift, distilabel's Orca pairs, full-hh-rlhf",
     becomes="a prompt with two responses, the chosen one preferred",
     columns={
         **PROMPT_ROLES,
@@ -177,7 +179,7 @@ PREFERENCE = Format(
         and (
             has_prompt(row)
             or isinstance(row[first_present(row, CHOSEN_COLUMNS) or ""], list)
-            or any(isinstance(row.get(column), list) for column in MESSAGE_LIST_COLUMNS)
+            or dialogue_column(row) is not None
         )
     ),
     parse=_parse_preference,

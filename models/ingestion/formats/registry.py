@@ -52,8 +52,8 @@ def recognised_format(rows: Iterable[Row]) -> SourceFormat | None:
     sample: dict[str, object] = {}
     for row in rows:
         for column, value in row.items():
-            if not is_missing(value):
-                sample.setdefault(column, value)
+            if not is_missing(value) and sample.get(column, "") == "":
+                sample[column] = value
     return next((name for name, one in FORMATS.items() if one.fits(sample)), None)
 
 

@@ -36,8 +36,7 @@ def truth_of(value: object) -> bool | None:
 
 
 def _has_response(row: Row) -> bool:
-    is_dialogue = isinstance(row.get("messages"), list) or isinstance(row.get("conversations"), list)
-    return is_dialogue or (has_prompt(row) and first_present(row, RESPONSE_COLUMNS) is not None)
+    return dialogue_column(row) is not None or (has_prompt(row) and first_present(row, RESPONSE_COLUMNS) is not None)
 
 
 def _is_unpaired(row: Row) -> bool:
@@ -59,14 +58,14 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def _answered(row: ColumnsOfRow) -> tuple[Prompt, str, str]:
-    """Prompt, response and the response's column, from a dialogue or from columns of their own."""
+def _answered(row: ColumnsOfRow) -> tuple[Prompt, str]:
+    """Prompt and response, from a dialogue or from columns of their own."""
     column = dialogue_column(row) if first_present(row, RESPONSE_COLUMNS) is None else None
     if column is None:
         column = present_column(row, RESPONSE_COLUMNS)
-        return prompt_of(row), response_text(row[column], f"column {column!r}"), f"column {column!r}"
+        return prompt_of(row), response_text(row[column], f"column {column!r}")
     before, text = split_response(messages_of(row[column], f"column {column!r}"), f"column {column!r}")
-    return with_context(row, before, f"column {column!r}"), text, f"column {column!r}"
+    return with_context(row, before, f"column {column!r}"), text
 
 
 def _parse_prompts(row: ColumnsOfRow) -> Content:
@@ -94,20 +93,31 @@ def _parse_unpaired(row: ColumnsOfRow) -> Content:
     is_desirable = truth_of(row[column])
     if is_desirable is None:
         raise RowError(f"column {column!r}: expected true or false (1 or 0, up or down), got {described(row[column])}")
-    prompt, text, _ = _answered(row)
-    model = model_of(row, MODEL_KEYS, "")
-    return Content(prompt, (ImportedResponse(text, model=model, score=float(is_desirable), is_desirable=is_desirable),))
+    prompt, text = _answered(row)
+    response = ImportedResponse(
+        text,
+        model=model_of(row, MODEL_KEYS, ""),
+        score=float(is_desirable),
+        ratings=_ratings(row) or None,
+        is_desirable=is_desirable,
+    )
+    return Content(prompt, (response,))
 
 
 def _parse_rated(row: ColumnsOfRow) -> Content:
-    prompt, text, _ = _answered(row)
-    found = {column: score_of(row, row, column) for column in ATTRIBUTE_COLUMNS if not is_missing(peek(row, column))}
-    ratings = {column: score for column, score in found.items() if score is not None}
+    prompt, text = _answered(row)
+    ratings = _ratings(row)
     score = next((ratings[column] for column in OVERALL_COLUMNS if column in ratings), None)
     response = ImportedResponse(
         text, model=model_of(row, MODEL_KEYS, ""), score=score, ratings=_several(ratings, score)
     )
     return Content(prompt, (response,))
+
+
+def _ratings(row: ColumnsOfRow) -> dict[str, float]:
+    """The numbers in the columns of attributes."""
+    found = {column: score_of(row, row, column) for column in ATTRIBUTE_COLUMNS if not is_missing(peek(row, column))}
+    return {column: score for column, score in found.items() if score is not None}
 
 
 def _several(ratings: Mapping[str, float], score: float | None) -> Mapping[str, float] | None:
@@ -146,7 +156,7 @@ CHAT = Format(
     known_from="OpenAI's and ShareGPT's messages, Magpie",
     becomes="a prompt; with a reference where the assistant speaks last",
     columns={**PROMPT_ROLES, "messages": MESSAGE_LIST_COLUMNS},
-    fits=lambda row: any(isinstance(row.get(column), list) for column in MESSAGE_LIST_COLUMNS),
+    fits=lambda row: dialogue_column(row) is not None,
     parse=_parse_chat,
     examples=(
         {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]},
@@ -157,7 +167,7 @@ UNPAIRED = Format(
     name="unpaired",
     known_from="KTO (TRL's unpaired preference, LLaMA-Factory's kto_tag), thumbs up and down",
     becomes="a prompt with a response that is desirable or not, its score 1 or 0; never a reference",
-    columns={**PROMPT_ROLES, **_ONE_RESPONSE, "label": LABEL_COLUMNS},
+    columns={**PROMPT_ROLES, **_ONE_RESPONSE, "label": LABEL_COLUMNS, "ratings": ATTRIBUTE_COLUMNS},
     fits=_is_unpaired,
     parse=_parse_unpaired,
     examples=({"prompt": "Is the sea salty?", "completion": "Go away.", "label": False},),

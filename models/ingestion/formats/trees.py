@@ -60,8 +60,9 @@ class _Node:
 
 def is_tree(row: Row) -> bool:
     """Whether rows are flat messages, or nested trees."""
-    is_flat = all(column in row for column in _MESSAGE_COLUMNS)
-    return is_flat or isinstance(row.get("replies"), list) or isinstance(row.get("prompt"), dict)
+    root = row.get("prompt")
+    is_nested = isinstance(row.get("replies"), list) or (isinstance(root, Mapping) and "replies" in root)
+    return is_nested or all(column in row for column in _MESSAGE_COLUMNS)
 
 
 def tree_rows(records: Iterable[SourceRecord]) -> Iterator[ImportedRow | RejectedRow]:
