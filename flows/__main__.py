@@ -35,6 +35,8 @@ COMMANDS = {
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
     "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),
+    "push": Command("exchange", "Push", "a snapshot with its card to a hub"),
+    "pull": Command("exchange", "Pull", "a pushed snapshot back, checked"),
     "export-pairs": Command("exchange", "ExportPairs", "pairs for Label Studio, Argilla or a file to fill in"),
     "import-labels": Command("exchange", "ImportLabels", "labels made elsewhere"),
     "align": Command("alignment", "Align", "preferences to an aligned policy"),

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from models.exchange import PreferenceRow
-from models.exchange.trainers import TrainerFormat, TrainerShape, as_record, content_hash, write_preferences
+from models.exchange.shapes.table import TrainerShape
+from models.exchange.trainers import TrainerFormat, as_record, content_hash, write_preferences
 from models.records import Message, Prompt
 
 FORMATS: tuple[TrainerFormat, ...] = ("jsonl", "parquet", "datasets")

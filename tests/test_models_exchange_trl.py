@@ -10,7 +10,8 @@ import pytest
 from datasets import Dataset, load_dataset, load_from_disk
 
 from models.exchange import PreferenceRow
-from models.exchange.trainers import TrainerShape, write_preferences
+from models.exchange.shapes.table import TrainerShape
+from models.exchange.trainers import write_preferences
 from models.records import Message, Prompt
 
 ROW_COUNT = 8
@@ -89,3 +90,36 @@ def test_trl_takes_one_dpo_step_on_every_row(
     # policy and reference are the same at the first step, so the margin is 0 and the loss −log σ(0)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses == [pytest.approx(math.log(2), abs=1e-3)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "trained"), [("kto-standard", "parquet"), ("kto", "jsonl")])
+def test_trl_takes_one_kto_step_on_both_sides_of_every_row(
+    tmp_path: Path, demo_model: Path, shape: TrainerShape, trained: str
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import KTOConfig, KTOTrainer
+
+    loaded = written(tmp_path, shape)
+    assert all(list(data) == list(loaded["datasets"]) for data in loaded.values())
+    trainer = KTOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(demo_model),
+        args=KTOConfig(
+            output_dir=str(tmp_path / "trained"),
+            max_steps=1,
+            per_device_train_batch_size=2 * ROW_COUNT,
+            logging_steps=1,
+            save_strategy="no",
+            bf16=False,
+            use_cpu=True,
+            report_to="none",
+            gradient_checkpointing=False,
+        ),
+        train_dataset=loaded[trained],
+        processing_class=AutoTokenizer.from_pretrained(demo_model),
+    )
+    assert [one["label"] for one in trainer.train_dataset] == [True, False] * ROW_COUNT
+    trainer.train()
+    # policy and reference are the same at the first step: every reward is 0 and the loss 1 − σ(0)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses == [pytest.approx(0.5, abs=1e-3)]

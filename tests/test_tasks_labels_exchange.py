@@ -14,6 +14,8 @@ from stored_labels import stored
 from stored_rows import add
 from surroundings import REAL_DATA, on_sqlite
 
+from flows.terminal.labels import show_export
+from models.records import ImportedResponse, ImportedRow, Message, Prompt
 from tasks.config.exchange import ExportConfig, ImportConfig, PairsConfig
 from tasks.curation.ingestion import import_source
 from tasks.errors import NoPreferencesError
@@ -160,3 +162,42 @@ def test_the_labels_of_hh_rlhf_come_in_and_go_out_again(settings, sessions, tmp_
         ).all()
     assert len(rows) >= end.pairs and all(chosen == first for first, chosen in rows), "HH's first one is its chosen one"
     assert run_id
+
+
+@on_sqlite
+def test_what_a_shape_cannot_hold_is_left_out_of_its_file_and_counted(settings, sessions, tmp_path, capsys):
+    texts = (ImportedResponse("fine"), ImportedResponse("better"))
+    uneven = Prompt((Message("user", "one"), Message("user", "two")))
+    add(sessions, ImportedRow(1, uneven, texts), name="uneven", content_hash="1" * 64)
+    run_id = curate(configured(**OWN))
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"a": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    with pytest.raises(NoPreferencesError, match=r"no preference fits --shape llamafactory-kto: 1 .*turns alternate"):
+        export_preferences(tmp_path / "x.jsonl", ExportConfig(shape="llamafactory-kto"), settings)
+    assert not list(tmp_path.glob("x.jsonl*"))
+    add(sessions, own_row(2, "good", "better"), name="even", content_hash="2" * 64)
+    run_id = curate(configured(**OWN))
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"a": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    result = export_preferences(tmp_path / "x.jsonl", ExportConfig(shape="llamafactory-kto"), settings)
+    assert (result.snapshot.row_count, result.row_count, result.record_count) == (2, 1, 2)
+    assert list(result.left_out.values()) == [1]
+    show_export(result)
+    printed = capsys.readouterr().out
+    assert f"1 of 2 pairs in {result.path} as 2 single responses (snapshot {result.snapshot.id})" in printed
+    assert "not in it: 1 LLaMA-Factory takes a prompt whose turns alternate" in printed
+    assert f"For the trainer, also in {tmp_path / 'x.jsonl.entry.json'}:" in printed and '"kto_tag": "label"' in printed
+
+
+@on_sqlite
+def test_a_file_that_a_trainer_could_not_load_is_refused_before_anything_is_stored(
+    settings, sessions, run_id, tmp_path
+):
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"a": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    with pytest.raises(ValueError, match=r"llamafactory-alpaca is read from \.jsonl or \.parquet, got datasets"):
+        export_preferences(tmp_path / "folder", ExportConfig(shape="llamafactory-alpaca"), settings)
+    with pytest.raises(ValueError, match=r"OpenRLHF cannot read a path with ',' or '@'"):
+        export_preferences(tmp_path / "a@b.jsonl", ExportConfig(shape="openrlhf-text"), settings)
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM snapshots")) == 0

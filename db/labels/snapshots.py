@@ -125,6 +125,12 @@ def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
     return SnapshotInfo(row.id, row.name, row.content_hash, row.row_count, row.created_at)
 
 
+def snapshot_query(session: Session, snapshot_id: int) -> dict[str, Any]:
+    """What chose a snapshot's rows."""
+    query: dict[str, Any] = session.scalars(select(labels.Snapshot.query).filter_by(id=snapshot_id)).one()
+    return query
+
+
 def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]:
     """Stream the preferences of a snapshot in its order."""
     table = labels.SnapshotRow.__table__

@@ -85,12 +85,19 @@ def serve_page(
 
 
 def show_export(result: ExportResult) -> None:
-    """Print what was exported and what made no row."""
+    """Print what was exported, what made no row, and what names the file to its trainer."""
     snapshot = result.snapshot
-    show(f"{snapshot.row_count:,} of {result.pair_count:,} pairs in {result.path} (snapshot {snapshot.id})")
+    if snapshot is not None:
+        sides = f" as {2 * result.row_count:,} single responses" if result.record_count != result.row_count else ""
+        show(f"{result.row_count:,} of {result.pair_count:,} pairs in {result.path}{sides} (snapshot {snapshot.id})")
+    if result.feedback_count:
+        show(f"{result.feedback_count:,} single responses with a yes or no in {result.path}")
     for reason, count in result.left_out.items():
         show(f"  not in it: {count:,} {reason}")
-    show(f"  content hash {snapshot.content_hash}")
+    if snapshot is not None:
+        show(f"  content hash {snapshot.content_hash}")
+    show(f"For the trainer, also in {result.entry_path}:")
+    show(result.entry)
 
 
 def show_exported_pairs(written: WrittenPairs, tool: str) -> None:

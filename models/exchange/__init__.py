@@ -8,7 +8,7 @@ from typing import Literal
 from models.labelling.records import PairKey
 from models.records import Prompt
 
-__all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow"]
+__all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow", "UnpairedRow"]
 
 PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")  # by which a label finds its pair again
 
@@ -37,6 +37,27 @@ class PreferenceRow:
     split: str | None = None
     is_chosen_cut: bool = False
     is_rejected_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnpairedRow:
+    """One response with whether it is wanted, as KTO takes it, and where that comes from.
+
+    `rule`, `support` and `vote_count` are those of the preference it was a side of; None where it was no side of any.
+    """
+
+    prompt: Prompt
+    text: str
+    is_desirable: bool
+    prompt_id: int
+    response_id: int
+    model: str | None
+    run_id: int | None = None
+    rule: str | None = None
+    support: float | None = None
+    vote_count: int | None = None
+    split: str | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,32 @@
-"""Preferences as files that trainers load: TRL's columns in JSON Lines, Parquet or a directory of `datasets`.
+"""Preferences as files that trainers load, in JSON Lines, Parquet or a directory of `datasets`.
 
-A row that no trainer could learn from is refused here. Which preferences leave is decided elsewhere.
+What a trainer's rows look like is in `models.exchange.shapes`. A row that no trainer could learn from is refused here.
+Which preferences leave is decided elsewhere.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from models.exchange import PreferenceRow
+from models.exchange import PreferenceRow, UnpairedRow
+from models.exchange.shapes import Column, FileFormat, Record
+from models.exchange.shapes.table import PAIRED_SHAPES, UNPAIRED_SHAPES, TrainerShape, shape_of
 from models.files import whole_file, whole_folder
-from models.records import content_key
+from models.records import Prompt, content_key
 
 if TYPE_CHECKING:
     import pyarrow
 
-TrainerFormat = Literal["jsonl", "parquet", "datasets"]
-TrainerShape = Literal["standard", "conversational"]
-Record = dict[str, object]
+TrainerFormat = FileFormat
 
 _BATCH_ROWS = 1024
 _METADATA_KEY = b"antipode"
@@ -42,33 +45,66 @@ _LINEAGE = (
     "is_chosen_cut",
     "is_rejected_cut",
 )
+_UNPAIRED_LINEAGE = tuple(
+    field.name for field in fields(UnpairedRow) if field.name not in {"prompt", "text", "is_desirable"}
+)
+_LAST_ROLES = ("user", "tool")  # what a response can answer
 
 
 def as_record(row: PreferenceRow, shape: TrainerShape) -> Record:
-    """Give a preference as TRL takes it: `prompt`, `chosen` and `rejected`, and the columns of where it comes from.
+    """Give a preference as a trainer of preferences takes it, and the columns of where it comes from.
 
-    Standard: three texts, which a trainer joins as they are; the prompt of several turns names their roles.
-    Conversational: lists of messages with `role` and `content`, to which the model's chat template is applied; the
-    prompt is always a column of its own, never a part of `chosen` and `rejected`. Most trainers append an end token to
-    every response; `is_chosen_cut` and `is_rejected_cut` say which ones have none.
+    Most trainers append an end token to every response; `is_chosen_cut` and `is_rejected_cut` say which ones have none.
 
     Raises:
-        ValueError: If both responses are the same text, one is empty, or the prompt's last turn is not the user's.
+        ValueError: If both responses are the same text, one is empty, the prompt's last turn is neither the user's nor
+            a tool's, or the shape cannot hold the prompt.
     """
-    fault = unfit(row)
+    form = PAIRED_SHAPES[shape]
+    _require_fit(row, shape)
+    lineage = {name: getattr(row, name) for name in _LINEAGE} | {"strategies": list(row.strategies)}
+    return form.record(row) | lineage
+
+
+def as_unpaired_record(row: UnpairedRow, shape: TrainerShape) -> Record:
+    """Give a single response as a trainer of unpaired preferences takes it, and the columns of where it comes from.
+
+    Raises:
+        ValueError: If it is empty, the prompt's last turn is neither the user's nor a tool's, or the shape cannot hold
+            the prompt.
+    """
+    fault = unfit_single(row) or misfit(row.prompt, shape)
     if fault is not None:
-        raise ValueError(
-            f"prompt {row.prompt_id}, chosen response {row.chosen_response_id}, rejected response "
-            f"{row.rejected_response_id}: {fault}; leave the pair out"
-        )
-    texts: Record = {"prompt": row.prompt.text, "chosen": row.chosen, "rejected": row.rejected}
-    if shape == "conversational":
-        texts = {
-            "prompt": [{"role": message.role, "content": message.content} for message in row.prompt.messages],
-            "chosen": [{"role": "assistant", "content": row.chosen}],
-            "rejected": [{"role": "assistant", "content": row.rejected}],
-        }
-    return texts | {name: getattr(row, name) for name in _LINEAGE} | {"strategies": list(row.strategies)}
+        raise ValueError(f"prompt {row.prompt_id}, response {row.response_id}: {fault}; leave it out")
+    return UNPAIRED_SHAPES[shape].record(row) | {name: getattr(row, name) for name in _UNPAIRED_LINEAGE}
+
+
+def unpaired(row: PreferenceRow) -> tuple[UnpairedRow, UnpairedRow]:
+    """The two sides of a preference as rows of their own: the chosen response is wanted, the rejected one is not.
+
+    A response that is a side of several preferences gives a row for each of them, as TRL does it.
+    """
+    return _side(row, is_desirable=True), _side(row, is_desirable=False)
+
+
+def records(
+    rows: Iterable[PreferenceRow], shape: TrainerShape, feedback: Iterable[UnpairedRow] = ()
+) -> Iterator[Record]:
+    """The records of preferences in their order: one each, or in an unpaired shape one for each side.
+
+    Those of single responses follow; only an unpaired shape takes them.
+
+    Raises:
+        ValueError: As in `as_record`.
+    """
+    for row in rows:
+        if shape in PAIRED_SHAPES:
+            yield as_record(row, shape)
+        else:
+            _require_fit(row, shape)
+            yield from (as_unpaired_record(side, shape) for side in unpaired(row))
+    for single in feedback:
+        yield as_unpaired_record(single, shape)
 
 
 def file_format(path: Path) -> TrainerFormat:
@@ -85,13 +121,23 @@ def file_format(path: Path) -> TrainerFormat:
 
 def unfit(row: PreferenceRow) -> str | None:
     """Why no trainer can learn from a preference; None if one can."""
-    last_role = row.prompt.messages[-1].role if row.prompt.messages else "no turn"
-    if last_role != "user":
-        return f"the prompt's last turn must be the user's, not {last_role!r}"
+    reason = _unanswerable(row.prompt)
+    if reason is not None:
+        return reason
     for name, text in (("chosen", row.chosen), ("rejected", row.rejected)):
         if not text.strip():
             return f"the {name} response is empty"
     return "both responses are the same text" if row.chosen == row.rejected else None
+
+
+def unfit_single(row: UnpairedRow) -> str | None:
+    """Why no trainer can learn from a single response; None if one can."""
+    return _unanswerable(row.prompt) or (None if row.text.strip() else "the response is empty")
+
+
+def misfit(prompt: Prompt, shape: TrainerShape) -> str | None:
+    """Why a shape cannot hold a prompt that other trainers could learn from; None if it takes it."""
+    return shape_of(shape).misfit(prompt)
 
 
 def write_preferences(
@@ -101,36 +147,70 @@ def write_preferences(
     format: TrainerFormat,
     shape: TrainerShape,
     metadata: Mapping[str, object],
+    feedback: Iterable[UnpairedRow] = (),
 ) -> int:
     """Write the rows in their order, and what they are beside them; the same rows give the same bytes.
 
+    `feedback`: single responses, which follow the rows in an unpaired shape; no other takes them.
     Nothing appears at `path` before everything is written, what was there is replaced, and memory holds one batch of
     rows at a time. The metadata lies in `<path>.meta.json` (jsonl), in the schema's metadata under `antipode`
     (parquet), or in the data set's description and its `meta.json` (datasets).
 
     Returns:
-        The number of rows.
+        The number of records: of an unpaired shape two a row, and the single responses.
 
     Raises:
-        ValueError: If a row cannot be learnt from; nothing is written.
+        ValueError: If a row cannot be learnt from, or its trainer could not load the file; nothing is written.
         FileExistsError: If `path` is a folder that is no saved data set.
     """
-    records = (as_record(row, shape) for row in rows)
+    require_readable(path, format=format, shape=shape)
+    written = records(rows, shape, feedback)
     metadata_json = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
     require_replaceable(path)
     if format == "datasets":
         with whole_folder(path, is_replacing=True) as draft:
-            return _write_datasets(records, draft, shape, metadata_json)
+            return _write_datasets(written, draft, shape, metadata_json)
     with ExitStack() as files:
         if format == "jsonl":  # the last to take its place
             files.enter_context(whole_file(meta_path(path))).write_text(metadata_json + "\n", encoding="utf-8")
         draft = files.enter_context(whole_file(path))
         count = (
-            write_lines(records, draft) if format == "jsonl" else _write_parquet(records, draft, shape, metadata_json)
+            write_lines(written, draft) if format == "jsonl" else _write_parquet(written, draft, shape, metadata_json)
         )
         if path.is_dir():
             shutil.rmtree(path)  # a data set: no file takes a folder's place
         return count
+
+
+def require_readable(path: Path, *, format: TrainerFormat, shape: TrainerShape) -> None:
+    """Refuse a file that the shape's trainer could not load, for its format or its name.
+
+    Raises:
+        ValueError: It could not.
+    """
+    form = shape_of(shape)
+    if format not in form.formats:
+        endings = " or ".join(f".{one}" for one in form.formats)
+        raise ValueError(f"{shape} is read from {endings}, got {format}; name a file")
+    form.entry(path, format)
+
+
+def write_entry(path: Path, *, format: TrainerFormat, shape: TrainerShape) -> tuple[str, Path]:
+    """Write beside an export what names it to its trainer, to be pasted; return the text and its file.
+
+    What an earlier export of that name said to another trainer goes.
+
+    Raises:
+        ValueError: The trainer cannot be told of this path.
+    """
+    entry = shape_of(shape).entry(path, format)
+    place = path.with_name(f"{path.name}.entry.{entry.ending}")
+    with whole_file(place) as draft:
+        draft.write_text(entry.text + "\n", encoding="utf-8")
+    for other in path.parent.glob(f"{glob.escape(path.name)}.entry.*"):
+        if other != place:
+            other.unlink()
+    return entry.text, place
 
 
 def content_hash(rows: Iterable[PreferenceRow]) -> str:
@@ -171,6 +251,39 @@ def write_lines(records: Iterable[Mapping[str, object]], path: Path) -> int:
 def meta_path(path: Path) -> Path:
     """The file that tells what a JSON Lines file holds."""
     return path.with_name(f"{path.name}.meta.json")
+
+
+def _unanswerable(prompt: Prompt) -> str | None:
+    last_role = prompt.messages[-1].role if prompt.messages else "no turn"
+    if last_role in _LAST_ROLES:
+        return None
+    return f"the prompt's last turn must be the user's or a tool's, not {last_role!r}"
+
+
+def _require_fit(row: PreferenceRow, shape: TrainerShape) -> None:
+    fault = unfit(row) or misfit(row.prompt, shape)
+    if fault is not None:
+        raise ValueError(
+            f"prompt {row.prompt_id}, chosen response {row.chosen_response_id}, rejected response "
+            f"{row.rejected_response_id}: {fault}; leave the pair out"
+        )
+
+
+def _side(row: PreferenceRow, *, is_desirable: bool) -> UnpairedRow:
+    return UnpairedRow(
+        prompt=row.prompt,
+        text=row.chosen if is_desirable else row.rejected,
+        is_desirable=is_desirable,
+        prompt_id=row.prompt_id,
+        response_id=row.chosen_response_id if is_desirable else row.rejected_response_id,
+        model=row.chosen_model if is_desirable else row.rejected_model,
+        run_id=row.run_id,
+        rule=row.rule,
+        support=row.support,
+        vote_count=row.vote_count,
+        split=row.split,
+        is_cut=row.is_chosen_cut if is_desirable else row.is_rejected_cut,
+    )
 
 
 def _row_key(row: PreferenceRow) -> str:
@@ -219,14 +332,33 @@ def _schema(shape: TrainerShape) -> pyarrow.Schema:
     import pyarrow
 
     text, number, identifier = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
+    names = _LINEAGE if shape in PAIRED_SHAPES else _UNPAIRED_LINEAGE
+    lineage = dict.fromkeys(names, text)
+    lineage |= {name: number for name in names if name in {"similarity", "support"}}
+    lineage |= {name: pyarrow.bool_() for name in names if name.startswith("is_")}
+    lineage |= {name: identifier for name in names if name.endswith("_id") or name == "vote_count"}
+    if shape in PAIRED_SHAPES:
+        lineage |= {"strategies": pyarrow.list_(text)}
+    columns = {name: _arrow_type(column) for name, column in shape_of(shape).columns.items()}
+    return pyarrow.schema(list((columns | lineage).items()))
+
+
+def _arrow_type(column: Column) -> pyarrow.DataType:
+    import pyarrow
+
+    text = pyarrow.string()
     message = pyarrow.struct([("role", text), ("content", text)])
-    texts = pyarrow.list_(message) if shape == "conversational" else text
-    lineage = dict.fromkeys(_LINEAGE, text)
-    lineage |= dict.fromkeys(("similarity", "support"), number)
-    lineage |= dict.fromkeys(("is_chosen_cut", "is_rejected_cut"), pyarrow.bool_())
-    lineage |= {name: identifier for name in _LINEAGE if name.endswith("_id") or name == "vote_count"}
-    columns = {"prompt": texts, "chosen": texts, "rejected": texts} | lineage | {"strategies": pyarrow.list_(text)}
-    return pyarrow.schema(list(columns.items()))
+    turn = pyarrow.struct([("from", text), ("value", text)])
+    types: dict[Column, pyarrow.DataType] = {
+        "text": text,
+        "bool": pyarrow.bool_(),
+        "messages": pyarrow.list_(message),
+        "message": message,
+        "turns": pyarrow.list_(turn),
+        "turn": turn,
+        "exchanges": pyarrow.list_(pyarrow.list_(text)),
+    }
+    return types[column]
 
 
 def _batches(records: Iterator[Record], schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Literal, Self
 
-from models.exchange.trainers import TrainerFormat, TrainerShape
+from pydantic import Field, field_validator, model_validator
+
+from models.exchange.shapes.table import UNPAIRED_SHAPES, TrainerShape
+from models.exchange.trainers import TrainerFormat
 from models.ingestion import SourceFormat
 from models.labelling.rules import Rule
 from models.records import Strategy
@@ -43,7 +46,41 @@ class ExportConfig(PreferencesConfig):
     """Which preferences leave, and in what form."""
 
     name: Name = Field("preferences", description="Name of the snapshot, for you.")
-    shape: TrainerShape = Field("conversational", description="`conversational`: messages; `standard`: plain texts.")
+    shape: TrainerShape = Field(
+        "conversational",
+        description="Whose rows. TRL: `conversational` (messages), `standard` (plain texts), unpaired `kto`, "
+        "`kto-standard`; LLaMA-Factory: `llamafactory-alpaca`, `llamafactory-sharegpt`, unpaired `llamafactory-kto`; "
+        "`axolotl`; OpenRLHF: `openrlhf` (for its chat template), `openrlhf-text`.",
+    )
+    format: TrainerFormat | None = Field(
+        None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
+    )
+    feedback: Literal["without", "with", "only"] = Field(
+        "without",
+        description="Unpaired shapes: `with`, the yes or no that was imported with single responses goes out after the "
+        "preferences; `only`: that alone, and no preference.",
+    )
+    feedback_source: str | None = Field(None, description="Only feedback that this imported source brought.")
+
+    @model_validator(mode="after")
+    def _single_responses_need_an_unpaired_shape(self) -> Self:
+        if self.feedback != "without" and self.shape not in UNPAIRED_SHAPES:
+            raise ValueError(
+                f"feedback: {self.shape} takes pairs, not single responses; give --shape {' or '.join(UNPAIRED_SHAPES)}"
+            )
+        if self.feedback == "without" and self.feedback_source is not None:
+            raise ValueError("feedback_source: no feedback is asked for; give --feedback with or only, or leave it out")
+        return self
+
+
+class PullConfig(Section):
+    """Which version of a pushed snapshot comes back, and in what form."""
+
+    revision: str | None = Field(None, description="Branch, tag or commit. Empty: the newest.")
+    content_hash: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Content hash that it must have (64 hex digits). Empty: its own."
+    )
+    shape: TrainerShape = Field("conversational", description="Whose rows, as of `antipode export`.")
     format: TrainerFormat | None = Field(
         None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
     )

@@ -11,9 +11,20 @@ from typing import Any, TypedDict
 from db import runs
 from db.engine import Session, Sessions, batches
 from db.labels import judgements, labelling, preferences, snapshots
-from models.exchange import PreferenceRow
+from db.labels.feedback import feedback_rows
+from models.exchange import PreferenceRow, UnpairedRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
-from models.exchange.trainers import content_hash, file_format, unfit, write_preferences
+from models.exchange.shapes.table import TrainerShape
+from models.exchange.trainers import (
+    content_hash,
+    file_format,
+    misfit,
+    require_readable,
+    unfit,
+    unfit_single,
+    write_entry,
+    write_preferences,
+)
 from models.labelling.dawid_skene import VoteModel, fit_votes
 from models.labelling.records import PairKey
 from models.labelling.rules import Rule
@@ -31,12 +42,30 @@ NO_PAIRS = "there are no pairs yet; make some: antipode curate"
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was exported, and what was left out: pairs without a chosen response, and rows no trainer could use."""
+    """What was exported, and what was left out: pairs without a chosen response, and rows no trainer could use.
 
-    snapshot: snapshots.SnapshotInfo
+    Attributes:
+        snapshot: What is stored. It knows no shape, so it also holds the rows that this one cannot. None where only
+            feedback on single responses was asked for, which is no part of it.
+        path: The file or folder.
+        pair_count: How many pairs were asked for.
+        row_count: How many preferences are in the file.
+        record_count: How many records they make, with the feedback: of an unpaired shape two each.
+        feedback_count: How many single responses with a yes or no are in the file.
+        left_out: Counts by reason.
+        entry: What names the file to its trainer.
+        entry_path: Where that lies.
+    """
+
+    snapshot: snapshots.SnapshotInfo | None
     path: Path
     pair_count: int
+    row_count: int
+    record_count: int
+    feedback_count: int
     left_out: dict[str, int]
+    entry: str
+    entry_path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +83,95 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
-        LookupError: If there is no such run or annotator.
-        ValueError: If the file's ending is that of another format.
+        LookupError: If there is no such run, annotator or source.
+        ValueError: If the file's ending is that of another format, or the trainer could not load the file.
         FileNotFoundError: If the folder to write to is missing.
     """
     format = config.format or file_format(path)
+    require_readable(path, format=format, shape=config.shape)
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
 
     def export() -> ExportResult:
         with open_database(settings) as sessions:
-            taken = take_snapshot(sessions, config, name=config.name)
-            snapshot = taken.snapshot
+            taken = None if config.feedback == "only" else take_snapshot(sessions, config, name=config.name)
+            counted = _Counted(Counter() if taken is None else Counter(taken.left_out))
             with sessions() as session:
-                metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
-                rows = snapshots.snapshot_rows(session, snapshot.id)
-                write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
-        return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
+                rows = () if taken is None else snapshots.snapshot_rows(session, taken.snapshot.id)
+                single = () if config.feedback == "without" else feedback_rows(session, config.feedback_source)
+                records = write_preferences(
+                    counted.fitting(rows, config.shape),
+                    path,
+                    format=format,
+                    shape=config.shape,
+                    metadata=_metadata(taken, config),
+                    feedback=counted.fitting_single(single, config.shape),
+                )
+        entry, entry_path = write_entry(path, format=format, shape=config.shape)
+        return ExportResult(
+            snapshot=None if taken is None else taken.snapshot,
+            path=path,
+            pair_count=0 if taken is None else taken.pair_count,
+            row_count=counted.rows,
+            record_count=records,
+            feedback_count=counted.single,
+            left_out=dict(counted.left_out),
+            entry=entry,
+            entry_path=entry_path,
+        )
 
     return patiently(export, settings)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What passes a shape's sieve while it is written, and what does not, by reason."""
+
+    left_out: Counter[str]
+    rows: int = 0
+    single: int = 0
+
+    def fitting(self, rows: Iterable[PreferenceRow], shape: TrainerShape) -> Iterator[PreferenceRow]:
+        for row in rows:
+            if self._passes(misfit(row.prompt, shape)):
+                self.rows += 1
+                yield row
+
+    def fitting_single(self, rows: Iterable[UnpairedRow], shape: TrainerShape) -> Iterator[UnpairedRow]:
+        """The single responses, which are the last to be written.
+
+        Raises:
+            NoPreferencesError: There is nothing at all.
+        """
+        for row in rows:
+            if self._passes(unfit_single(row) or misfit(row.prompt, shape)):
+                self.single += 1
+                yield row
+        if not self.rows + self.single:
+            counts = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+            raise NoPreferencesError(
+                f"no preference fits --shape {shape}: {counts}; take another --shape"
+                if counts
+                else "no response came with a yes or no; import such rows (a prompt, a completion and a label)"
+            )
+
+    def _passes(self, reason: str | None) -> bool:
+        if reason is not None:
+            self.left_out[reason] += 1
+        return reason is None
+
+
+def _metadata(taken: TakenSnapshot | None, config: ExportConfig) -> dict[str, Any]:
+    """What a file says of itself; TRL's conversational rows of a snapshot say what they always did."""
+    metadata: dict[str, Any] = {}
+    if taken is not None:
+        snapshot = taken.snapshot
+        metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
+    if config.shape != "conversational":
+        metadata["shape"] = config.shape
+    if config.feedback != "without":
+        metadata["feedback"] = {"source": config.feedback_source or "all"}
+    return metadata
 
 
 def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -> TakenSnapshot:
