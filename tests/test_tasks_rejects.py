@@ -22,8 +22,8 @@ def test_rows_beyond_those_that_the_file_holds_are_counted_and_the_user_is_told(
     rows = [json.loads(line) for line in rejects.path.open()]
     assert len(rows) == MOST_REJECTS and len(rows[0]["content"]) == REJECTED_TEXT
     told = "10,002 rows rejected, the first 10,000 of them with their reasons in "
-    assert rejected_line("rejected", rejects.count, rejects.path).startswith(told)
-    assert rejected_line("refused", 3, Path("x")) == "3 rows refused, with their reasons in x"
+    assert rejected_line("rejected", rejects.count, rejects.kept, rejects.path).startswith(told)
+    assert rejected_line("refused", 3, 3, Path("x")) == "3 rows refused, with their reasons in x"
 
 
 @pytest.mark.parametrize("name", ["../../../escape", "/tmp/escape", "..", "a/b", "x" * 300])

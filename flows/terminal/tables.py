@@ -22,7 +22,6 @@ from flows.terminal.table_files import Kind, TableRows, check_output, write_tabl
 from models.records import shortened
 from models.splits import is_test_split
 from tasks.console import PlainConsole, cell
-from tasks.rejects import MOST_REJECTS
 from tasks.settings import Settings
 from tasks.terminal import printable, show
 
@@ -54,18 +53,20 @@ def show_import(result: ImportResult) -> None:
         f"{result.name}: {result.rows:,} rows read as {result.format}; new: {added.prompts:,} prompts, "
         f"{added.responses:,} responses, {added.pairs:,} pairs"
     )
+    if result.part is not None:
+        show(f"  read of it: {printable(result.part)}")
     if is_test_split(result.split):
         show(f"  split {result.split}: only measured on, never trained on (a file's rows that are not: --split train)")
     if result.rejects_path is not None:
-        show(rejected_line("rejected", result.rejected, result.rejects_path))
+        show(rejected_line("rejected", result.rejected, result.rejects_kept, result.rejects_path))
     if result.rows:
         name = shlex.quote(result.name)
         show(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
 
 
-def rejected_line(word: str, count: int, path: Path) -> str:
-    """How many rows were rejected or refused, and which of them the file tells of."""
-    some = f" the first {MOST_REJECTS:,} of them" if count > MOST_REJECTS else ""
+def rejected_line(word: str, count: int, kept: int, path: Path) -> str:
+    """How many rows were rejected or refused, and how many of them the file had room for."""
+    some = f" the first {kept:,} of them" if count > kept else ""
     return f"{count:,} rows {word},{some} with their reasons in {path}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.ingestion.fields import Row, is_missing
+from models.ingestion.files.packing import PACKED_SUFFIXES
 from models.ingestion.formats import (
     FORMATS_WITH_PROMPT_COLUMN,
     SOURCE_FORMATS,
@@ -68,8 +69,8 @@ def read_source(
     """Open a source and find out its format.
 
     Args:
-        source: a file (.jsonl, .json, .csv, .parquet, each also with .gz), a directory of `datasets`, or a name on the
-            hub.
+        source: a file (`FILE_SUFFIXES`, each also with one of `PACKED_SUFFIXES`), a directory of `datasets`, or a name
+            on the hub.
         format: the rows' format; None recognises it from the first 20 rows.
         prompt_column: the prompt's column where it has none of the usual names.
         split: one split of a data set; None takes all, each row with its split. Of a file: the split that its rows are
@@ -172,4 +173,4 @@ def _columns(sample: Row) -> str:
 
 
 def _looks_like_file(path: Path) -> bool:
-    return path.suffix.lower() in (*FILE_SUFFIXES, ".gz")
+    return path.suffix.lower() in (*FILE_SUFFIXES, *PACKED_SUFFIXES)

@@ -28,7 +28,13 @@ DEMO_SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """The result of an import: rows read, rows rejected, and how much was new. `split`: of all its rows, if of one."""
+    """The result of an import: rows read, rows rejected, and how much was new.
+
+    Attributes:
+        split: of all its rows, if of one.
+        part: what of the source was read, where it holds more.
+        rejects_kept: how many of the rejected rows, the first, the file at `rejects_path` holds.
+    """
 
     name: str
     format: str
@@ -36,7 +42,9 @@ class ImportResult:
     rows: int
     rejected: int
     rejects_path: Path | None
+    rejects_kept: int
     added: prompts.Added
+    part: str | None = None
 
 
 def import_source(source: str, config: ImportConfig, settings: Settings) -> ImportResult:
@@ -73,7 +81,17 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
         for batch in _batches(reader, rejects):
             added += patiently(partial(_store, sessions, source_id, batch), settings)
             rows += len(batch)
-    return ImportResult(name, reader.format, reader.split, rows, rejects.count, rejects.path, added)
+    return ImportResult(
+        name=name,
+        format=reader.format,
+        split=reader.split,
+        rows=rows,
+        rejected=rejects.count,
+        rejects_path=rejects.path,
+        rejects_kept=rejects.kept,
+        added=added,
+        part=reader.source.part,
+    )
 
 
 def import_demo_prompts(settings: Settings) -> None:
