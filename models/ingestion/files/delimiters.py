@@ -49,7 +49,7 @@ class Dialect:
 
 
 def dialect_of(head: str, path: Path, *, is_whole: bool) -> Dialect:
-    """Find the delimiter of a table that begins so; a table of one column has the comma.
+    """Find the delimiter of a table that begins so; a table of one column has one that its rows do not hold.
 
     Args:
         head: the first `HEAD` characters.
@@ -68,8 +68,8 @@ def dialect_of(head: str, path: Path, *, is_whole: bool) -> Dialect:
         parted = [one for one in parted if one.fits] or [one for one in parted if one.fitting]
     if len(parted) > 1:
         raise _told([_NAMES[dialect.delimiter] for dialect in parted], path)
-    if not parted:
-        return comma
+    if not parted:  # one column: a sign that would part its rows is none
+        return next((one for one in (comma, *others) if one.fits), comma)
     (found,) = parted
     if found is comma or found.fits or not comma.fits:
         return found

@@ -175,7 +175,8 @@ def _layout(seen: _Object, path: Path) -> Layout:
             f"{path}: holds lists of one length under {_shown(seen.keys)}, columns by their look; {_AS_RECORDS}"
         )
     if _ROW_COLUMNS.isdisjoint(seen.keys):
-        tables = [key for key, one in seen.lists.items() if one.holds_objects and not (one.count and one.is_dialogue)]
+        tables = [key for key, one in seen.lists.items() if one.count and one.holds_objects and not one.is_dialogue]
+        tables = tables or [key for key, one in seen.lists.items() if not one.count]
         if len(tables) > 1:
             raise SourceError(f"{path}: holds several lists, under {_shown(tables)}; write each to a file of its own")
         if tables:
