@@ -25,7 +25,18 @@ _SPLIT_KEYS = {"columns", "index", "data"}
 _ROW_COLUMNS = {
     *MESSAGE_LIST_COLUMNS,
     *("prompt", "instruction", "question", "text", "history", "chosen", "rejected", "responses", "completions"),
-    *("response", "answers", "verdict", "pair_id"),
+    *("response", "answers", "verdict", "pair_id", "query", "input", "output", "outputs", "system", "turns", "dialog"),
+    *(
+        "dialogue",
+        "conversation",
+        "candidates",
+        "generations",
+        "choices",
+        "replies",
+        "comments",
+        "annotations",
+        "fields",
+    ),
 }
 
 
@@ -42,14 +53,14 @@ class Layout:
 class _List:
     count: int = 0
     holds_objects: bool = True
-    holds_lists: bool = True
+    begins_with_list: bool = True
     is_dialogue: bool = True
     texts: list[str] | None = field(default_factory=list)  # None: not all are, or they are many
 
     def add(self, item: object) -> None:
         self.count += 1
         self.holds_objects &= isinstance(item, Mapping)
-        self.holds_lists &= isinstance(item, list)
+        self.begins_with_list &= self.count > 1 or isinstance(item, list)
         self.is_dialogue = self.is_dialogue and is_message_list([item])
         if self.texts is not None and isinstance(item, str) and self.count <= _MOST_COLUMNS:
             self.texts.append(item)
@@ -158,7 +169,11 @@ def _keys(text: JsonText) -> Iterator[str]:
 
 
 def _layout(seen: _Object, path: Path) -> Layout:
-    if set(seen.keys) <= _SPLIT_KEYS and {"columns", "data"} <= seen.lists.keys() and seen.lists["data"].holds_lists:
+    if (
+        set(seen.keys) <= _SPLIT_KEYS
+        and {"columns", "data"} <= seen.lists.keys()
+        and seen.lists["data"].begins_with_list
+    ):
         columns = seen.lists["columns"].texts
         if columns is None or len(set(columns)) < len(columns):
             raise SourceError(f"{path}: the names under 'columns' are no texts, or one is there twice; {_AS_RECORDS}")

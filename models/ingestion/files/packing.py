@@ -120,7 +120,7 @@ def _buffered(pieces: Iterator[bytes], path: Path) -> IO[bytes]:
 
 def _gzip_pieces(packed: IO[bytes]) -> Iterator[bytes]:
     with gzip.GzipFile(fileobj=packed) as stream:
-        while piece := stream.read(_PIECE):
+        while piece := stream.read1(_PIECE):  # what is there: the next read may be the one that fails
             yield piece
 
 

@@ -19,7 +19,8 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (  # regular expressions
     (rb"\x28\xb5\x2f\xfd", "Zstandard", "add .zst to its name"),
     (rb"BZh[1-9](?:1AY&SY|\x17\x72\x45)", "bzip2", "add .bz2 to its name"),
     (rb"\xfd7zXZ\x00", "xz", "add .xz to its name"),
-    (rb"PK\x03\x04(?s:.)*(?:\[Content_Types\].xml|xl/|opendocument)", "an Excel workbook (.xlsx)", _WRITE_AS_CSV),
+    (rb"PK\x03\x04(?s:.{26})(?:\[Content_Types\]|docProps/|_rels/\.|xl/)", "an Excel workbook (.xlsx)", _WRITE_AS_CSV),
+    (rb"PK\x03\x04(?s:.{26})mimetypeapplication/vnd\.oasis", "a LibreOffice document", _WRITE_AS_CSV),
     (rb"PK\x03\x04", "a zip", "name it .zip"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls)", _WRITE_AS_CSV),
     (rb"SQLite format 3\x00", "an SQLite database", "export the table as CSV or JSON Lines"),
@@ -27,6 +28,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (  # regular expressions
     (rb"\x89HDF\r\n\x1a\n", "HDF5", "write it as Parquet"),
     (rb"\x93NUMPY", "a NumPy array", "write it as Parquet or JSON Lines"),
 )
+_NAMED_RIGHT = (".xlsx", ".xls", ".ods", ".arrow", ".sqlite", ".db", ".pdf", ".h5", ".hdf5", ".npy")
 _OF_SUFFIX = {".parquet": "Parquet", ".gz": "gzip", ".zst": "Zstandard", ".bz2": "bzip2", ".xz": "xz", ".zip": "a zip"}
 
 
@@ -54,4 +56,5 @@ def refuse_other_kind(head: bytes, suffix: str, path: Path) -> None:
         )
     for mark, kind, advice in _SIGNATURES:
         if kind != _OF_SUFFIX.get(suffix) and re.match(mark, head):
-            raise SourceError(f"{path}: is {kind} by its first bytes, not what its name ({suffix}) says; {advice}")
+            named = f", not what its name ({suffix}) says" if suffix not in ("", *_NAMED_RIGHT) else ""
+            raise SourceError(f"{path}: is {kind} by its first bytes{named}; {advice}")
