@@ -122,6 +122,6 @@ def test_a_long_list_under_a_key_is_read_though_the_file_is_larger_than_a_row(tm
     assert len(read(tmp_path / "rows.json", {"before": [1, 2], "data": rows})) == 20
     columns = {"prompt": {str(number): "x" * 2**20 for number in range(20)}}
     with pytest.raises(
-        SourceError, match="larger than 16 MiB, .* after the key 'prompt'; mend it, or write one object a row"
+        SourceError, match=r"larger than 16 MiB, .* after the key 'prompt'; mend it, or write one object a row"
     ):
         read(tmp_path / "rows.json", columns)

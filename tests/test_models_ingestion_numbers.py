@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.exchange.label_files import read_labels
-from models.ingestion.fields import RowError, optional_number
+from models.ingestion.fields import RowError, optional_number, optional_text
 from models.ingestion.numbers import DecimalComma, number_columns
 from models.ingestion.readers import open_file
 from models.ingestion.rows import SourceRow
@@ -59,6 +59,7 @@ def test_texts_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("prompt;chosen\n5/2?;2,5\n3/2?;1,5\n")
     found = [row.content for row in open_file(tmp_path / "rows.csv").read() if isinstance(row, SourceRow)]
     assert found == [{"prompt": "5/2?", "chosen": "2,5"}, {"prompt": "3/2?", "chosen": "1,5"}]
+    assert type(optional_text(found[0], "chosen", "chosen")) is str
     assert json.dumps(found[0]) == '{"prompt": "5/2?", "chosen": "2,5"}'
 
 

@@ -178,6 +178,8 @@ def test_an_empty_file_has_no_rows(tmp_path: Path, name: str, content: bytes) ->
         ("rows.gz", b"Hi", "cannot tell how to read this file"),
         ("rows.jsonl.gz", b"Hi", "cannot be read to its end (Not a gzipped file"),
         ("rows.csv", b"a,b,a\n1,2,3\n", "the header names a more than once; rename a column"),
+        ("rows.csv", b'{"prompt": "a", "b": 1}\n', "begins like JSON, not like a table; name it .jsonl"),
+        ("rows.txt", b'[{"prompt": "a", "b": 1}]', "begins like JSON, not like a table; name it .jsonl"),
         ("rows.csv", b'a,"b', "the header is not valid CSV"),
         ("rows.json", b'"prompt"', "expected a JSON list or objects, it starts with"),
         ("rows.json", b'[{"a": 1}, {"a": 2]', "item 2 of the list is broken and hides the rest"),

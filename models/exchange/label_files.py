@@ -45,7 +45,7 @@ class WrittenPairs:
 def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudgement | RejectedRow]:
     """Read the labels of a file in its order, each either fit to be stored or rejected with the reason.
 
-    Files: .jsonl, .json (a list), .csv or .parquet, each also with .gz. One task of Label Studio or record of Argilla
+    Files: what `open_file` reads. One task of Label Studio or record of Argilla
     may hold several labels; all bear its row number. A second label of the same annotator on the same pair is
     rejected. A row of our own with an empty verdict is not labelled yet and passed over.
 

@@ -84,6 +84,8 @@ def _header(rows: Iterator[list[str]], path: Path) -> list[str]:
         header = next((cells for cells in rows if cells), [])
     except csv.Error as error:
         raise SourceError(f"{path}: the header is not valid CSV ({error}); mend the first line") from error
+    if header and header[0].lstrip().startswith(('{"', "[{")):
+        raise SourceError(f"{path}: begins like JSON, not like a table; name it .jsonl (one object a line) or .json")
     foreign = _NOT_UTF_8.search("".join(header))
     if foreign is not None:
         raise SourceError(f"{path}: the header is {not_utf_8(ord(foreign[0]) - 0xDC00)}")

@@ -50,7 +50,7 @@ def text_of(value: object, where: str) -> str:
     """
     if not isinstance(value, str):
         raise RowError(f"{where}: expected text, got {described(value)}")
-    return value
+    return str(value)  # without the mark of a decimal comma
 
 
 def storable_text(value: object, where: str) -> str:
