@@ -51,6 +51,12 @@ def test_signs_within_texts_and_names_part_nothing(tmp_path: Path, content: str,
     assert [list(row.content.values()) if isinstance(row, SourceRow) else None for row in found] == rows
 
 
+def test_a_blank_behind_every_delimiter_belongs_to_no_cell_and_no_name_begins_or_ends_with_one(tmp_path: Path) -> None:
+    assert read(tmp_path / "rows.csv", 'a, b, c\n1, "2, 2", 3\n') == [SourceRow(1, {"a": "1", "b": "2, 2", "c": "3"})]
+    assert read(tmp_path / "rows.csv", "a, b \n1, 2\n3,4\n")[0] == SourceRow(1, {"a": "1", "b": " 2"})
+    assert read(tmp_path / "rows.csv", "a,b\n1, 2\n") == [SourceRow(1, {"a": "1", "b": " 2"})]
+
+
 @pytest.mark.parametrize(
     ("content", "signs"),
     [

@@ -17,6 +17,7 @@ from models.ingestion.numbers import NumberColumns, number_columns
 from models.ingestion.rows import SourceError, SourceRecord, SourceRow, encodable
 from models.records import RejectedRow, shortened
 
+_LIKE_JSON = re.compile(r'\s*(?:\[\s*)?\{\s*"')
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # what surrogateescape leaves of bytes that are no UTF-8
 
 
@@ -24,10 +25,12 @@ def csv_dialect(text: TextIO, path: Path) -> Dialect:
     """Find out what parts the columns, from the beginning of the file.
 
     Raises:
-        SourceError: more than one sign would do.
+        SourceError: more than one sign would do, or it is no table but JSON.
     """
     csv.field_size_limit(LARGEST_ROW)  # it refuses cells over 131,072 characters unless told
     head = text.read(HEAD)
+    if _LIKE_JSON.match(head):
+        raise SourceError(f"{path}: begins like JSON, not like a table; name it .jsonl (one object a line) or .json")
     return dialect_of(head, path, is_whole=len(head) < HEAD)
 
 
@@ -46,7 +49,7 @@ def csv_records(text: TextIO, dialect: Dialect, path: Path) -> Iterator[SourceRe
     lines = _RowLines(text)
     if dialect.has_sep_line:
         next(lines)
-    rows = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
+    rows = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.has_blanks, strict=True)
     header = _header(rows, path)
     numbers = number_columns(
         dict(zip_longest(header, cells[: len(header)], fillvalue="")) for cells in dialect.first_rows[1:]
@@ -81,11 +84,9 @@ class _RowLines:
 
 def _header(rows: Iterator[list[str]], path: Path) -> list[str]:
     try:
-        header = next((cells for cells in rows if cells), [])
+        header = [name.strip(" ") for name in next((cells for cells in rows if cells), [])]
     except csv.Error as error:
         raise SourceError(f"{path}: the header is not valid CSV ({error}); mend the first line") from error
-    if header and header[0].lstrip().startswith(('{"', "[{")):
-        raise SourceError(f"{path}: begins like JSON, not like a table; name it .jsonl (one object a line) or .json")
     foreign = _NOT_UTF_8.search("".join(header))
     if foreign is not None:
         raise SourceError(f"{path}: the header is {not_utf_8(ord(foreign[0]) - 0xDC00)}")

@@ -26,11 +26,13 @@ class Dialect:
 
     Attributes:
         has_sep_line: its first line names the delimiter, and is no row.
+        has_blanks: a blank follows each delimiter (`a, "b", c`), and belongs to no cell.
     """
 
     delimiter: str
     first_rows: list[list[str]]
     has_sep_line: bool = False
+    has_blanks: bool = False
 
     @property
     def fitting(self) -> int:
@@ -49,7 +51,7 @@ class Dialect:
 
 
 def dialect_of(head: str, path: Path, *, is_whole: bool) -> Dialect:
-    """Find the delimiter of a table that begins so; a table of one column has one that its rows do not hold.
+    """Find out how a table is read that begins so.
 
     Args:
         head: the first `HEAD` characters.
@@ -62,6 +64,15 @@ def dialect_of(head: str, path: Path, *, is_whole: bool) -> Dialect:
     named = _SEP_LINE.match(head)
     if named is not None:
         return _read(head[named.end() :], named[1], is_whole=is_whole, has_sep_line=True)
+    found = _found(head, path, is_whole=is_whole)
+    if found.column_count > 1 and all(cell[:1] in ("", " ") for cells in found.first_rows for cell in cells[1:]):
+        spaced = _read(head, found.delimiter, is_whole=is_whole, has_blanks=True)
+        return spaced if found.first_rows[0][1].startswith(" ") else found
+    return found
+
+
+def _found(head: str, path: Path, *, is_whole: bool) -> Dialect:
+    """The delimiter that parts header and rows alike; a table of one column has one that its rows do not hold."""
     comma, *others = (_read(head, delimiter, is_whole=is_whole) for delimiter in DELIMITERS)
     parted = [dialect for dialect in (comma, *others) if dialect.column_count > 1]
     if len(parted) > 1:
@@ -84,14 +95,16 @@ def _told(signs: list[str], path: Path) -> SourceError:
     return SourceError(f"{path}: {either} may part its columns; say which with a first line such as sep=; or sep=,")
 
 
-def _read(head: str, delimiter: str, *, is_whole: bool, has_sep_line: bool = False) -> Dialect:
-    rows = list(islice(_rows(head, delimiter, is_whole=is_whole), _ROWS + 1))
-    return Dialect(delimiter, rows or [[]], has_sep_line)
+def _read(
+    head: str, delimiter: str, *, is_whole: bool, has_sep_line: bool = False, has_blanks: bool = False
+) -> Dialect:
+    parser = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, skipinitialspace=has_blanks)
+    rows = list(islice(_rows(parser, is_whole=is_whole), _ROWS + 1))
+    return Dialect(delimiter, rows or [[]], has_sep_line, has_blanks)
 
 
-def _rows(head: str, delimiter: str, *, is_whole: bool) -> Iterator[list[str]]:
+def _rows(rows: Iterator[list[str]], *, is_whole: bool) -> Iterator[list[str]]:
     """Yield the rows that are not blank and can be read; the last one only once its end is in sight."""
-    rows = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
     waiting: list[str] = []
     while True:
         try:
