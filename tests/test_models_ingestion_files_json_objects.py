@@ -104,6 +104,11 @@ def test_what_may_be_read_in_several_ways_is_told(tmp_path: Path, content: objec
     assert said in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_rows_under_many_keys_are_read_in_the_time_of_as_many_rows(tmp_path: Path) -> None:
+    rows = {str(number): {"prompt": str(number)} for number in range(50_000)}
+    assert len(read(tmp_path / "rows.json", json.dumps(rows))) == 50_000
+
+
 def test_a_row_of_another_length_than_its_columns_is_rejected(tmp_path: Path) -> None:
     found = read(tmp_path / "rows.json", {"columns": ["a", "b"], "data": [[1, 2], [1], 3]})
     assert found[0] == SourceRow(1, {"a": 1, "b": 2})

@@ -21,6 +21,7 @@ Open = Callable[[], AbstractContextManager[TextIO]]
 
 _AS_RECORDS = "write one object a row (pandas: to_json(orient='records', lines=True)) to a .jsonl file"
 _MOST_COLUMNS = 10_000
+_MOST_KEYS = 2**20
 _SPLIT_KEYS = {"columns", "index", "data"}
 _ROW_COLUMNS = {
     *MESSAGE_LIST_COLUMNS,
@@ -72,7 +73,7 @@ class _List:
 class _Object:
     """What was seen of the object on the way through it; its values are not held."""
 
-    keys: list[str] = field(default_factory=list)
+    keys: dict[str, None] = field(default_factory=dict)
     lists: dict[str, _List] = field(default_factory=dict)
     inner_keys: tuple[str, ...] | None = None  # of every value, where all are objects of the same keys
 
@@ -132,7 +133,9 @@ def _looked_through(text: JsonText, path: Path) -> _Object:
         for key in _keys(text):
             if key in seen.keys:
                 raise SourceError(f"{path}: the object has the key {_shown([key])} twice; rename one of them")
-            seen.keys.append(key)
+            seen.keys[key] = None
+            if len(seen.keys) > _MOST_KEYS:
+                raise SourceError(f"{path}: one object of over {_MOST_KEYS:,} keys; {_AS_RECORDS}")
             if text.sign() == "[":
                 seen.lists[key] = _List()
                 for item in text.items():
@@ -187,7 +190,7 @@ def _layout(seen: _Object, path: Path) -> Layout:
     columns_of_values = [one for one in seen.lists.values() if not one.holds_objects and one.count]
     if len(columns_of_values) == len(seen.keys) > 1 and len({one.count for one in columns_of_values}) == 1:
         raise SourceError(
-            f"{path}: holds lists of one length under {_shown(seen.keys)}, columns by their look; {_AS_RECORDS}"
+            f"{path}: holds lists of one length under {_shown([*seen.keys])}, columns by their look; {_AS_RECORDS}"
         )
     if _ROW_COLUMNS.isdisjoint(seen.keys):
         tables = [key for key, one in seen.lists.items() if one.count and one.holds_objects and not one.is_dialogue]
