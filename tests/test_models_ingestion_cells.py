@@ -114,6 +114,7 @@ def test_lists_that_are_written_as_text_are_read(column: str, value: str, expect
         ("chosen", "[{'role': 'user', 'content': __import__('os')}]", "is neither JSON nor Python's own form"),
         ("chosen", ('[{"role": "user", "content": "' + "x" * 40_000)[:32_767], "is cut off at 32,767 characters"),
         ("chosen", "[{'role': 'user', 'content': '" + "x" * 2**20 + "'}]", "is read up to 1,048,576 characters"),
+        ("chosen", "[{'role': 'user', 'content': 'a'}, " + "1, " * 50_000 + "2]", "neither JSON nor Python's own form"),
         ("chosen", "[{'role': " + "[" * 10**5 + "]" * 10**5 + "}]", "is neither JSON nor Python's own form"),
     ],
 )

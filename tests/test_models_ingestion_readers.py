@@ -179,6 +179,7 @@ def test_an_empty_file_has_no_rows(tmp_path: Path, name: str, content: bytes) ->
         ("rows.jsonl.gz", b"Hi", "cannot be read to its end (Not a gzipped file"),
         ("rows.csv", b"a,b,a\n1,2,3\n", "the header names a more than once; rename a column"),
         ("rows.csv", b'{"prompt": "a", "b": 1}\n', "begins like JSON, not like a table; name it .jsonl"),
+        ("rows.csv", b"," * 2**20 + b"\na\n", "its first 1 MiB hold no whole header; check the file's kind"),
         ("rows.txt", b'[{"prompt": "a", "b": 1}]', "begins like JSON, not like a table; name it .jsonl"),
         ("rows.csv", b'a,"b', "the header is not valid CSV"),
         ("rows.json", b'"prompt"', "expected a JSON list or objects, it starts with"),

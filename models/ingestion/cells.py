@@ -16,7 +16,8 @@ from models.ingestion.rows import SourceRecord, SourceRow, rejected
 
 _LIST_COLUMNS = frozenset((*MESSAGE_LIST_COLUMNS, "responses", "completions"))
 _TEXT_KEYS = ("content", "value", "text", "response")
-_LONGEST_LITERAL = 2**20  # characters: Python takes a hundred bytes for each while it reads one
+_LONGEST_LITERAL = 2**20  # characters
+_MOST_TOKENS = 50_000  # of a literal: Python takes a thousand bytes for each item while it reads one
 _DEEPEST_LITERAL = 50
 _SPREADSHEET_CELL = 32_767  # characters: Excel cuts what is longer
 _TOKEN = re.compile(
@@ -133,11 +134,11 @@ def _literal(text: str) -> object:
 
 
 def _is_plain_literal(text: str) -> bool:
-    """Whether lists, objects, texts and numbers are all there is, none too deep, and no two texts side by side.
+    """Whether lists, objects, texts and numbers are all there is, not too many or deep, no two texts side by side.
 
     Python reads two texts side by side as one; numpy writes the items of its arrays so.
     """
-    position = depth = 0
+    position = depth = count = 0
     was_text = False
     while position < len(text):
         token = _TOKEN.match(text, position)
@@ -146,8 +147,9 @@ def _is_plain_literal(text: str) -> bool:
         position, kind = token.end(), token.lastgroup
         if kind == "space":
             continue
+        count += 1
         depth += (kind == "open") - (kind == "close")
-        if depth > _DEEPEST_LITERAL or (kind == "text" and was_text):
+        if count > _MOST_TOKENS or depth > _DEEPEST_LITERAL or (kind == "text" and was_text):
             return False
         was_text = kind == "text"
     return True

@@ -31,7 +31,10 @@ def csv_dialect(text: TextIO, path: Path) -> Dialect:
     head = text.read(HEAD)
     if _LIKE_JSON.match(head):
         raise SourceError(f"{path}: begins like JSON, not like a table; name it .jsonl (one object a line) or .json")
-    return dialect_of(head, path, is_whole=len(head) < HEAD)
+    dialect = dialect_of(head, path, is_whole=len(head) < HEAD)
+    if not dialect.first_rows[0] and len(head) == HEAD:
+        raise SourceError(f"{path}: its first {HEAD // 2**20} MiB hold no whole header; check the file's kind")
+    return dialect
 
 
 def csv_records(text: TextIO, dialect: Dialect, path: Path) -> Iterator[SourceRecord]:
