@@ -26,20 +26,22 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # on Windows, also with an ending
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\..*)?")  # on Windows, also with an ending
 _LONGEST_NAME = 120  # bytes; file systems take 255, and endings and hashes follow
 _HASH_DIGITS = 8
+_LIKE_HASHED = re.compile(rf".*-[0-9a-f]{{{_HASH_DIGITS}}}")
 
 
 def file_name(name: str) -> str:
     """A name that the user or the data gave, as one that is safe in any folder and still readable.
 
     Letters, digits, `_`, `-` and dots stay, letters as small ones, for some file systems take `A` for `a`; the rest
-    becomes `-`. Where anything changed, digits of the name's hash follow: different names stay different.
+    becomes `-`. Where anything changed, or the name ends as if it had been, digits of the name's hash follow: different
+    names stay different.
     """
     plain = _NOT_IN_NAMES.sub("-", unicodedata.normalize("NFC", name).casefold()).strip(".-")
     plain = plain.encode("utf-8", "ignore")[:_LONGEST_NAME].decode("utf-8", "ignore")
-    if plain == name and plain and not _RESERVED.fullmatch(plain):
+    if plain == name and plain and not _RESERVED.fullmatch(plain) and not _LIKE_HASHED.fullmatch(plain):
         return plain
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
     return f"{plain}-{digest}" if plain and not _RESERVED.fullmatch(plain) else f"unnamed-{digest}"

@@ -1,4 +1,4 @@
-"""The file of rows that an import refused, each with its reason. Further rows than it holds are counted alone."""
+"""The file of rows that an import refused, each with its reason; those that it has no room for are counted alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from models.records import RejectedRow
 from tasks.settings import Settings
 
 MOST_REJECTS = 10_000  # in a file; of each what `RejectedRow` keeps
+MOST_BYTES = 2**26  # of a file: a character may take twelve of them
 
 
 def rejects_path(name: str, content_hash: str, settings: Settings) -> Path:
@@ -24,13 +25,16 @@ class Rejects:
     """A rejects file, made at the first rejected row.
 
     Attributes:
-        count: all rejected rows, of which the file holds the first 10,000.
+        count: all rejected rows.
+        kept: of these the first, at most 10,000 and 64 MiB, which the file holds.
         path: the file, None until there is one.
     """
 
     def __init__(self, path: Path) -> None:
         self.path: Path | None = None
         self.count = 0
+        self.kept = 0
+        self._room = MOST_BYTES
         self._place = path
         self._file: IO[str] | None = None
 
@@ -49,5 +53,8 @@ class Rejects:
             self._file = self._place.open("w", encoding="utf-8", buffering=1)
             self.path = self._place
         self.count += 1
-        if self.count <= MOST_REJECTS:
-            self._file.write(json.dumps(asdict(row)) + "\n")
+        line = json.dumps(asdict(row)) + "\n"  # ASCII: as many bytes as characters
+        self._room -= len(line)
+        if self.count <= MOST_REJECTS and self._room >= 0:
+            self._file.write(line)
+            self.kept += 1

@@ -196,7 +196,7 @@ def test_csv_parquet_and_gzip_hold_the_same_labels(tmp_path: Path) -> None:
         ("binary.jsonl", b"\x89PNG\xff\xfe\n" * 50, "none of the first rows can be read .row 1: not UTF-8"),
         ("numbers.jsonl", b"1\n2\n", "none of the first rows can be read .row 1: not an object"),
         ("broken.csv.gz", b"no gzip", "cannot be read"),
-        ("labels.txt", b"left\n", "cannot tell how to read"),
+        ("labels.txt", b"left\n", "its first line has no comma"),
         ("other.csv", b"prompt,chosen\na,b\n", "no file of labels.* columns prompt, chosen; expected an export"),
         ("typo.csv", b"pair_id,verdict,anotator\n1,tie,x\n", "unknown column anotator; expected pair_id"),
     ],

@@ -234,7 +234,7 @@ def test_names_are_readable_and_different_ones_stay_different() -> None:
     for name in ("mine", "hh-rlhf_2.v1", "日本", "2026-01-02"):
         assert file_name(name) == name
     assert file_name("../My data").startswith("my-data-")
-    different = {*NAMES, "mine", "MINE", "a:b", "a?b", "x" * 299}
+    different = {*NAMES, "mine", "MINE", "a:b", "a?b", "x" * 299, file_name("MINE"), file_name(""), "com¹"}
     assert len({file_name(name) for name in different}) == len(different)
 
 

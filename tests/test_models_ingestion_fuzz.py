@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import math
@@ -17,6 +16,7 @@ from fuzzing import fuzz
 from hostile_texts import HOSTILE, RAW_CONTROL
 from hypothesis import strategies as st
 from pyarrow import parquet
+from written_files import PACKINGS
 
 from models.exchange.label_files import LabelFormat, read_labels
 from models.files import file_name
@@ -48,7 +48,9 @@ values = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=9
 )
 rows = st.lists(st.dictionaries(keys, values, max_size=6) | values, max_size=5)
-suffixes = st.sampled_from([".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz", ".parquet.gz"])
+KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet")
+suffixes = st.sampled_from(KINDS) | st.tuples(st.sampled_from(KINDS), st.sampled_from(list(PACKINGS))).map("".join)
+encodings = st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 # Where bytes are changed, taken out and put in: (place, bytes) in a file of any length.
 pieces = st.sampled_from([b"", b"\xff", b"\x00", b'"', b"\\", b"[", b"{", b"\r", b"\n", b",", b"9"])
 changes = st.lists(st.tuples(st.floats(0, 1), pieces), max_size=4)
@@ -87,9 +89,20 @@ def table(content: list[Any]) -> bytes:
     return sink.getvalue()
 
 
+def by_column(content: list[Any]) -> bytes:
+    """An object of objects or lists, as pandas and others write tables, or one under a key."""
+    tables = [row for row in content if isinstance(row, dict)]
+    if len(tables) % 2:
+        return json.dumps({"data": content, "version": 1}).encode()
+    return json.dumps({str(place): row for place, row in enumerate(tables)}).encode()
+
+
 WRITERS: dict[str, Callable[[list[Any]], bytes]] = {
     ".jsonl": jsonl,
-    ".json": lambda content: json.dumps(content).encode(),
+    ".ndjson": jsonl,
+    ".tsv": lambda content: csv(content).replace(b'","', b'"\t"'),
+    ".txt": lambda content: b"sep=;\n" + csv(content).replace(b'","', b'";"'),
+    ".json": lambda content: by_column(content) if len(content) > 2 else json.dumps(content).encode(),
     ".csv": csv,
     ".parquet": table,
 }
@@ -114,14 +127,21 @@ def check(read: Callable[[], list[Any]]) -> None:
             (record.reason + record.content).encode()
 
 
-@fuzz(0.1, content=rows, suffix=suffixes, edits=changes, reader=st.sampled_from(READERS))
+@fuzz(0.1, content=rows, suffix=suffixes, encoding=encodings, edits=changes, reader=st.sampled_from(READERS))
 def test_any_file_gives_rows_or_reasons(
-    content: list[Any], suffix: str, edits: list[tuple[float, bytes]], reader: Callable[[Path], Iterable[Any]]
+    content: list[Any],
+    suffix: str,
+    encoding: str,
+    edits: list[tuple[float, bytes]],
+    reader: Callable[[Path], Iterable[Any]],
 ) -> None:
-    written = changed(WRITERS[suffix.removesuffix(".gz")](content), edits)
-    packed = gzip.compress(written, 1) if suffix.endswith(".gz") else written
+    written = changed(WRITERS["." + suffix.split(".")[1]](content), edits)
+    kind, _, packing = suffix[1:].partition(".")
+    if encoding != "utf-8" and kind != "parquet":
+        written = written.decode("utf-8", "ignore").encode(encoding, "ignore")
+    packed = PACKINGS[f".{packing}"](written, f".{kind}") if packing else written
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"rows{suffix}")
+        path = Path(folder, f"rows{'.zip' if packing == 'zip' else suffix}")
         path.write_bytes(changed(packed, edits[:1]) if len(edits) > 3 else packed)
         check(lambda: list(reader(path)))
         assert [one.name for one in Path(folder).iterdir()] == [path.name]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
 import pytest
+import zstandard
 from pyarrow import parquet
 from surroundings import ROOT
 
@@ -78,6 +82,28 @@ def write_large_cells(path: Path) -> None:
     parquet.write_table(pyarrow.table({"prompt": texts}), path)
 
 
+def write_bomb_of_frames(path: Path) -> None:
+    path.write_bytes(zstandard.compress(bytes(300 * MIB)))
+
+
+def write_bomb_of_blocks(path: Path) -> None:
+    path.write_bytes(bz2.compress(bytes(50 * MIB), 9) * 6)
+
+
+def write_bomb_of_xz(path: Path) -> None:
+    path.write_bytes(lzma.compress(bytes(100 * MIB), preset=0) * 3)
+
+
+def write_zip_bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("rows.csv", "w") as file:
+        for _ in range(300):
+            file.write(bytes(MIB))
+
+
+def write_wide_object(path: Path) -> None:
+    path.write_bytes(b'{"data": [{"prompt": "a"}, {"prompt": "' + b"x" * HUGE + b'"}]}')
+
+
 def write_packed_table(path: Path) -> None:
     gzipped(path, *[bytes(MIB)] * 200)
 
@@ -92,6 +118,11 @@ def write_packed_table(path: Path) -> None:
         ("line.csv.gz", write_unclosed_line, ["1 read", "2 not valid CSV: larger than 16 MiB", "3 read"]),
         ("repeated.parquet", write_repeated_cell, ["3000 read"]),
         ("large.parquet", write_large_cells, ["row group 1 are larger than 16 MiB"]),
+        ("wide.json", write_wide_object, ["item 2 of the list under 'data' is broken or larger than 16 MiB"]),
+        ("bomb.jsonl.zst", write_bomb_of_frames, ["over 100 times its size"]),
+        ("bomb.csv.bz2", write_bomb_of_blocks, ["over 100 times its size"]),
+        ("bomb.json.xz", write_bomb_of_xz, ["over 100 times its size"]),
+        ("bomb.zip", write_zip_bomb, ["over 100 times its size"]),
         ("packed.parquet.gz", write_packed_table, ["over 100 times its size"]),
     ],
 )

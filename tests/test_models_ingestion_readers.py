@@ -108,6 +108,9 @@ def test_the_content_hash_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
     assert open_file(path).content_hash == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+FOREIGN = "{}not UTF-8: byte 0xff ('ÿ' in Latin-1 or cp1252){}; save the file as UTF-8 (in Excel: `CSV UTF-8`)"
+
+
 def test_broken_lines_are_rejected_with_their_number_and_the_rest_is_read(tmp_path: Path) -> None:
     lines = [
         b'\xef\xbb\xbf{"prompt": "a"}\r\n',
@@ -123,7 +126,7 @@ def test_broken_lines_are_rejected_with_their_number_and_the_rest_is_read(tmp_pa
     assert [record.row_number for record in found] == [1, 3, 4, 5, 6, 7, 8]
     assert found[0] == SourceRow(1, {"prompt": "a"})
     assert found[1] == RejectedRow(3, "not valid JSON: Expecting ',' delimiter (character 15)", '{"prompt": "b"')
-    assert found[2] == RejectedRow(4, "not UTF-8: byte 0xff at position 13", '{"prompt": "\\xff"}')
+    assert found[2] == RejectedRow(4, FOREIGN.format("", " at position 13"), '{"prompt": "\\xff"}')
     assert isinstance(found[3], RejectedRow)
     assert isinstance(found[4], RejectedRow)
     assert found[3].reason.startswith("not readable as JSON: maximum recursion depth")
@@ -141,7 +144,7 @@ def test_broken_csv_rows_are_rejected_with_their_number_and_the_rest_is_read(tmp
         SourceRow(1, {"prompt": "a", "score": "1"}),
         RejectedRow(2, "expected 2 cells as in the header, got 1", "b"),
         RejectedRow(3, "expected 2 cells as in the header, got 3", "c,2,3"),
-        RejectedRow(4, "column 'prompt' is not UTF-8", "\\udcff,4"),
+        RejectedRow(4, FOREIGN.format("column 'prompt' is ", ""), "\\udcff,4"),
         RejectedRow(5, "not valid CSV: ',' expected after '\"'", '"d"x,5'),
         RejectedRow(6, "not valid CSV: unexpected end of data", 'e,"f\ng'),
     ]
@@ -170,17 +173,21 @@ def test_an_empty_file_has_no_rows(tmp_path: Path, name: str, content: bytes) ->
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("rows.txt", b"Hi", "cannot tell how to read this file from its name; expected one of .jsonl, .json, .csv"),
+        ("rows.doc", b"Hi", "cannot tell how to read this file from its name; expected one of .jsonl, .json, .ndjson"),
+        ("rows.txt", b"Hi", "its first line has no comma, semicolon or tab; name it .csv"),
         ("rows.gz", b"Hi", "cannot tell how to read this file"),
         ("rows.jsonl.gz", b"Hi", "cannot be read to its end (Not a gzipped file"),
         ("rows.csv", b"a,b,a\n1,2,3\n", "the header names a more than once; rename a column"),
+        ("rows.csv", b'{"prompt": "a", "b": 1}\n', "begins like JSON, not like a table; name it .jsonl"),
+        ("rows.csv", b"," * 2**20 + b"\na\n", "its first 1 MiB hold no whole header; check the file's kind"),
+        ("rows.txt", b'[{"prompt": "a", "b": 1}]', "begins like JSON, not like a table; name it .jsonl"),
         ("rows.csv", b'a,"b', "the header is not valid CSV"),
-        ("rows.json", b'{"prompt": "a"}', "expected a JSON list, it starts with '{'; if it holds one object a line"),
+        ("rows.json", b'"prompt"', "expected a JSON list or objects, it starts with"),
         ("rows.json", b'[{"a": 1}, {"a": 2]', "item 2 of the list is broken and hides the rest"),
         ("rows.json", b"[1, 2", "item 2 of the list is broken"),
         ("rows.json", b"[1] " + b" " * 2**20 + b"[2]", "text follows the list of 1 items"),
         ("rows.json", b"[] 1", "text follows the list of 0 items"),
-        ("rows.json", b'["\xff"]', "not UTF-8 (invalid start byte)"),
+        ("rows.json", b'["\xff"]', "not UTF-8: byte 0xff ('ÿ' in Latin-1 or cp1252); save the file as UTF-8"),
         ("rows.parquet", b"Hi", "not readable as Parquet after 0 rows"),
         ("rows.parquet.gz", gzip.compress(b"PAR1", mtime=0), "not readable as Parquet after 0 rows"),
     ],

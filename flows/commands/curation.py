@@ -17,7 +17,9 @@ class Import(ImportConfig):
     """Read prompts, or prompts with responses, from a file or a data set into the database."""
 
     preview: bool = Field(False, description="Show what would be stored and what refused, and store nothing.")
-    source: CliPositionalArg[str] = Field(description="JSONL, JSON, CSV or Parquet file (.gz too), folder or hub name.")
+    source: CliPositionalArg[str] = Field(
+        description="JSONL, JSON, CSV or Parquet file, also packed, folder or hub name."
+    )
 
     def cli_cmd(self) -> None:
         """Run the command."""

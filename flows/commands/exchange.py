@@ -90,7 +90,7 @@ class ExportPairs(PairsConfig):
 class ImportLabels(BaseModel):
     """Read labels that were made elsewhere: Label Studio, Argilla, or a file of labels."""
 
-    file: CliPositionalArg[Path] = Field(description="JSON, JSONL or CSV file (.gz too).")
+    file: CliPositionalArg[Path] = Field(description="JSON, JSONL, CSV or Parquet file, also packed.")
     format: LabelFormat | None = Field(None, description="Whose file it is. Empty: recognised.")
 
     def cli_cmd(self) -> None:

@@ -28,11 +28,13 @@ def show_import(result: ImportResult) -> None:
         f"{result.name}: {result.rows:,} rows read as {result.format}; new: {added.prompts:,} prompts, "
         f"{added.responses:,} responses, {added.pairs:,} pairs"
     )
+    if result.part is not None:
+        show(f"  read of it: {printable(result.part)}")
     _show_columns(result.roles, result.unread, result.notes)
     if is_test_split(result.split):
         show(f"  split {result.split}: only measured on, never trained on (a file's rows that are not: --split train)")
     if result.rejects_path is not None:
-        show(rejected_line("rejected", result.rejected, result.rejects_path))
+        show(rejected_line("rejected", result.rejected, result.rejects_kept, result.rejects_path))
     if result.rows:
         name = shlex.quote(result.name)
         show(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
@@ -43,6 +45,8 @@ def show_preview(preview: Preview) -> None:
     reader = preview.reader
     width = shutil.get_terminal_size().columns
     show(f"{reader.name}: would be read as {reader.format}; nothing is stored")
+    if reader.source.part is not None:
+        show(f"  read of it: {printable(reader.source.part)}")
     _show_columns(reader.survey.roles, reader.unread, preview.notes)
     if reader.problem is not None:
         show(f"The import would stop: {reader.problem}")

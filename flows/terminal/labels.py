@@ -119,7 +119,7 @@ def show_label_import(result: LabelImport) -> None:
     for reason, count in result.reasons.items():
         show(f"  refused, {count:,} like: {reason}")
     if result.rejects_path is not None:
-        show(rejected_line("refused", result.rejected, result.rejects_path))
+        show(rejected_line("refused", result.rejected, result.rejects_kept, result.rejects_path))
     if result.run_id is not None:
         show(f"Next: antipode quality --run {result.run_id}")
 

@@ -20,7 +20,6 @@ from flows.terminal.failures import shown_url
 from flows.terminal.table_files import Kind, TableRows, check_output, write_table
 from models.records import shortened
 from tasks.console import PlainConsole, cell
-from tasks.rejects import MOST_REJECTS
 from tasks.settings import Settings
 from tasks.terminal import printable, show
 
@@ -44,9 +43,9 @@ def show_service(prefect_port: int, page_port: int, links: Sequence[str], settin
     show("Ctrl-C stops all of them; nothing is lost.", flush=True)
 
 
-def rejected_line(word: str, count: int, path: Path) -> str:
-    """How many rows were rejected or refused, and which of them the file tells of."""
-    some = f" the first {MOST_REJECTS:,} of them" if count > MOST_REJECTS else ""
+def rejected_line(word: str, count: int, kept: int, path: Path) -> str:
+    """How many rows were rejected or refused, and how many of them the file had room for."""
+    some = f" the first {kept:,} of them" if count > kept else ""
     return f"{count:,} rows {word},{some} with their reasons in {path}"
 
 

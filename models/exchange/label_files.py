@@ -18,6 +18,7 @@ from models.exchange.label_studio import is_label_studio, label_studio_config, l
 from models.exchange.trainers import require_replaceable, write_lines
 from models.files import whole_file
 from models.ingestion.fields import Row, RowError, described, is_missing, optional_number, optional_text
+from models.ingestion.numbers import AmbiguousNumberError, plain_number
 from models.ingestion.readers import open_file
 from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow, encodable, rejected
 from models.ingestion.source import MOST_UNREADABLE_ROWS
@@ -44,7 +45,7 @@ class WrittenPairs:
 def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudgement | RejectedRow]:
     """Read the labels of a file in its order, each either fit to be stored or rejected with the reason.
 
-    Files: .jsonl, .json (a list), .csv or .parquet, each also with .gz. One task of Label Studio or record of Argilla
+    Files: what `open_file` reads. One task of Label Studio or record of Argilla
     may hold several labels; all bear its row number. A second label of the same annotator on the same pair is
     rejected. A row of our own with an empty verdict is not labelled yet and passed over.
 
@@ -256,7 +257,7 @@ def _identifier(row: Row, column: str) -> int | None:
     if is_missing(value) or value == "":
         return None
     if isinstance(value, str):
-        digits = value.removesuffix(".0")
+        digits = _digits(value)
         number = int(digits) if digits.isdecimal() and len(digits) <= len(str(MAX_ID)) else 0
     elif isinstance(value, float):
         number = int(value) if value.is_integer() else 0
@@ -265,6 +266,13 @@ def _identifier(row: Row, column: str) -> int | None:
     if not 1 <= number <= MAX_ID:
         raise RowError(f"{column}: expected an id (a whole number from 1), got {described(value)}")
     return number
+
+
+def _digits(text: str) -> str:
+    try:
+        return plain_number(text).removesuffix(".0")
+    except AmbiguousNumberError:
+        return text
 
 
 def _seconds(row: Row) -> float | None:

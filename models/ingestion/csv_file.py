@@ -1,40 +1,64 @@
-"""The rows of a CSV file, of which no more than the largest row is ever held; a broken one costs itself alone."""
+"""The rows of a text table, of which no more than the largest row is ever held; a broken one costs itself alone."""
 
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
-from models.ingestion.dialogues import MESSAGE_LIST_COLUMNS, is_message_list
+from models.ingestion.files.delimiters import HEAD, Dialect, dialect_of
+from models.ingestion.files.encodings import not_utf_8
 from models.ingestion.limits import LARGEST_ROW, TOO_LARGE, lines_within
+from models.ingestion.numbers import NumberColumns, number_columns
 from models.ingestion.rows import SourceError, SourceRecord, SourceRow, encodable
 from models.records import RejectedRow, shortened
 
+_LIKE_JSON = re.compile(r'\s*(?:\[\s*)?\{\s*"')
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # what surrogateescape leaves of bytes that are no UTF-8
-_LIST_COLUMNS = (*MESSAGE_LIST_COLUMNS, "responses", "completions")
 
 
-def csv_records(text: TextIO, path: Path) -> Iterator[SourceRecord]:
-    """Yield one record a data row, numbered from 1.
+def csv_dialect(text: TextIO, path: Path) -> Dialect:
+    """Find out what parts the columns, from the beginning of the file.
+
+    Raises:
+        SourceError: more than one sign would do, or it is no table but JSON.
+    """
+    csv.field_size_limit(LARGEST_ROW)  # it refuses cells over 131,072 characters unless told
+    head = text.read(HEAD)
+    if _LIKE_JSON.match(head):
+        raise SourceError(f"{path}: begins like JSON, not like a table; name it .jsonl (one object a line) or .json")
+    dialect = dialect_of(head, path, is_whole=len(head) < HEAD)
+    if not dialect.first_rows[0] and len(head) == HEAD:
+        raise SourceError(f"{path}: its first {HEAD // 2**20} MiB hold no whole header; check the file's kind")
+    return dialect
+
+
+def csv_records(text: TextIO, dialect: Dialect, path: Path) -> Iterator[SourceRecord]:
+    """Yield one record a data row, numbered from 1. Cells are text; numbers with a decimal comma are marked as such.
 
     Args:
         text: the file, decoded with `surrogateescape` and its line ends as they are.
+        dialect: what `csv_dialect` found.
         path: its name, for messages.
 
     Raises:
         SourceError: the header cannot be read.
     """
-    csv.field_size_limit(LARGEST_ROW)  # it refuses cells over 131,072 characters unless told
+    csv.field_size_limit(LARGEST_ROW)
     lines = _RowLines(text)
-    rows = csv.reader(lines, strict=True)
+    if dialect.has_sep_line:
+        next(lines)
+    rows = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.has_blanks, strict=True)
     header = _header(rows, path)
+    numbers = number_columns(
+        dict(zip_longest(header, cells[: len(header)], fillvalue="")) for cells in dialect.first_rows[1:]
+    )
     for row_number, cells in enumerate(_rows(rows, lines), start=1):
-        yield _record(row_number, header, cells, "".join(lines.of_row))
+        yield _record(row_number, header, cells, "".join(lines.of_row), numbers)
 
 
 class _RowLines:
@@ -63,9 +87,12 @@ class _RowLines:
 
 def _header(rows: Iterator[list[str]], path: Path) -> list[str]:
     try:
-        header = next((cells for cells in rows if cells), [])
+        header = [name.strip(" ") for name in next((cells for cells in rows if cells), [])]
     except csv.Error as error:
         raise SourceError(f"{path}: the header is not valid CSV ({error}); mend the first line") from error
+    foreign = _NOT_UTF_8.search("".join(header))
+    if foreign is not None:
+        raise SourceError(f"{path}: the header is {not_utf_8(ord(foreign[0]) - 0xDC00)}")
     repeated = sorted(column for column, count in Counter(header).items() if count > 1)
     if repeated:
         names = encodable(shortened(", ".join(repeated), 300))
@@ -88,29 +115,20 @@ def _rows(rows: Iterator[list[str]], lines: _RowLines) -> Iterator[list[str] | c
             yield cells
 
 
-def _record(row_number: int, header: list[str], cells: list[str] | csv.Error, raw: str) -> SourceRecord:
-    if isinstance(cells, csv.Error):
-        return RejectedRow(row_number, f"not valid CSV: {cells}", encodable(raw.rstrip("\r\n")))
-    problem = _cell_problem(header, cells)
-    if problem is not None:
-        return RejectedRow(row_number, problem, encodable(raw.rstrip("\r\n")))
-    return SourceRow(row_number, {name: _cell_value(name, text) for name, text in zip(header, cells, strict=True)})
+def _record(
+    row_number: int, header: list[str], cells: list[str] | csv.Error, raw: str, numbers: NumberColumns
+) -> SourceRecord:
+    problem = f"not valid CSV: {cells}" if isinstance(cells, csv.Error) else _cell_problem(header, cells)
+    if isinstance(cells, csv.Error) or problem is not None:
+        return RejectedRow(row_number, str(problem), encodable(raw.rstrip("\r\n")))
+    return SourceRow(row_number, {name: numbers.cell(name, text) for name, text in zip(header, cells, strict=True)})
 
 
 def _cell_problem(header: list[str], cells: list[str]) -> str | None:
     if len(cells) != len(header):
         return f"expected {len(header)} cells as in the header, got {len(cells)}"
     for name, cell in zip(header, cells, strict=True):
-        if _NOT_UTF_8.search(cell):
-            return f"column {name!r} is not UTF-8"
+        foreign = _NOT_UTF_8.search(cell)
+        if foreign is not None:
+            return f"column {name!r} is {not_utf_8(ord(foreign[0]) - 0xDC00)}"
     return None
-
-
-def _cell_value(name: str, text: str) -> object:
-    if not text.startswith("["):
-        return text
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return items if name in _LIST_COLUMNS or is_message_list(items) else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from models.ingestion.numbers import AmbiguousNumberError, DecimalComma, plain_number
 from models.records import UNSTORABLE, shortened
 
 Row = Mapping[str, object]
@@ -49,7 +50,7 @@ def text_of(value: object, where: str) -> str:
     """
     if not isinstance(value, str):
         raise RowError(f"{where}: expected text, got {described(value)}")
-    return value
+    return str(value)  # without the mark of a decimal comma
 
 
 def storable_text(value: object, where: str) -> str:
@@ -82,6 +83,8 @@ def items_of(value: object, where: str) -> list[object]:
 def optional_number(row: Row, column: str, where: str) -> float | None:
     """The column's number, also when written as text (CSV); None where it is missing or empty.
 
+    A decimal comma is read where the column as a whole tells that it is one.
+
     Raises:
         RowError: it is something else, or not finite.
     """
@@ -89,7 +92,10 @@ def optional_number(row: Row, column: str, where: str) -> float | None:
     if is_missing(value) or value == "":
         return None
     try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.inf
+        plain = plain_number(value) if isinstance(value, str) else value
+        number = float(plain) if isinstance(plain, int | float | str) and not isinstance(plain, bool) else math.inf
+    except AmbiguousNumberError as error:
+        raise RowError(f"{where}: expected a finite number, got {described(value)}: {error}") from error
     except (ValueError, OverflowError):
         number = math.inf
     if not math.isfinite(number):
@@ -117,6 +123,7 @@ def described(value: object) -> str:
 
 _KINDS: dict[type, str] = {
     str: "text",
+    DecimalComma: "text",
     int: "number",
     float: "number",
     bool: "truth value",

@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from models.ingestion.cells import with_lists
+from models.ingestion.files.packing import PACKED_SUFFIXES
+from models.ingestion.files.signatures import HEAD, is_lfs_pointer, lfs_advice
 from models.ingestion.limits import TOO_LARGE, is_too_large
-from models.ingestion.readers import file_hash
+from models.ingestion.readers import FILE_SUFFIXES, file_hash
 from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow
 from models.records import RejectedRow, content_key, shortened
 
@@ -34,8 +37,10 @@ def open_directory(directory: Path, *, split: str | None, config: str | None) ->
     Its content hash covers the relative name and the bytes of every file, whatever the split.
 
     Raises:
-        SourceError: the directory holds no data set, or not that split or config.
+        SourceError: the directory holds no data set, or not that split or config; or a data file in it is a Git LFS
+            pointer.
     """
+    _refuse_pointers(directory)
     is_saved = any((directory / name).is_file() for name in _SAVED_DATASET_FILES)
     if is_saved and config is not None:
         raise SourceError(f"{directory}: a data set saved to disk has no config, got config {config!r}; leave it out")
@@ -61,7 +66,7 @@ def _source(name: str, content_hash: str, splits: _Splits, split: str | None) ->
         split_names = ", ".join(str(split_name) for split_name in splits if split_name is not None) or "none"
         raise SourceError(f"{name}: no split {split!r}; the splits are: {split_names}")
     selected_splits: _Splits = splits if split is None else {split: splits[split]}
-    return Source(name, content_hash, lambda: _rows(name, selected_splits))
+    return Source(name, content_hash, lambda: with_lists(_rows(name, selected_splits)))
 
 
 def _rows(name: str, splits: _Splits) -> Iterator[SourceRecord]:
@@ -116,6 +121,25 @@ def _unreadable(what: str, error: Exception) -> SourceError:
     return SourceError(
         f"{what} ({error_text}); check the name, the config and the connection, or save it to a file first"
     )
+
+
+def _refuse_pointers(directory: Path) -> None:
+    pointers = [path for path in sorted(directory.rglob("*")) if _is_data_file(path) and is_lfs_pointer(_head(path))]
+    if pointers:
+        others = f" ({len(pointers) - 1} more in the folder)" if len(pointers) > 1 else ""
+        raise SourceError(lfs_advice(pointers[0]) + others)
+
+
+def _is_data_file(path: Path) -> bool:
+    return path.suffix.lower() in (*FILE_SUFFIXES, *PACKED_SUFFIXES, ".arrow") and path.is_file()
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(HEAD)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
 
 
 def _directory_hash(directory: Path) -> str:

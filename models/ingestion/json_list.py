@@ -16,81 +16,132 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
+class BrokenValueError(ValueError):
+    """The next value is no JSON, or larger than a row may be; the message says which."""
+
+
+class JsonText:
+    """A JSON text read value by value, of which no more than the largest row is held.
+
+    Attributes:
+        line_count: line ends that lie before the place that was read to.
+        read_count: characters that were taken from the stream.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._buffer = ""
+        self._position = 0
+        self.line_count = 0
+        self.read_count = 0
+
+    def sign(self) -> str:
+        """The next character that is not blank, which stays the next; empty at the end."""
+        while True:
+            self._move(_space_end(self._buffer, self._position))
+            if self._position < len(self._buffer):
+                return self._buffer[self._position]
+            self._buffer, self._position = self._read(_CHUNK), 0
+            if not self._buffer:
+                return ""
+
+    def skip(self) -> None:
+        """Pass over the sign."""
+        self._move(self._position + 1)
+
+    def value(self, ends: str) -> object:
+        """Read the next value; the sign behind it, one of `ends`, is then the next.
+
+        A value counts only once that sign is in sight: the buffer may end within a number (`12` of `12.5`).
+
+        Raises:
+            BrokenValueError: there is none.
+        """
+        while True:
+            found = self._decoded(ends)
+            waiting = len(self._buffer) - self._position
+            if found is not None:
+                value, end = found
+                if end - self._position > LARGEST_ROW:
+                    raise BrokenValueError(f"broken or {TOO_LARGE},")
+                self._move(end)
+                return value
+            # reading as much again as is waiting keeps the work linear in the value's size; without an end to it a
+            # broken value would be looked for to the end of the file, in memory
+            more = self._read(min(max(_CHUNK, waiting), LARGEST_ROW)) if waiting <= LARGEST_ROW else ""
+            if not more:
+                raise BrokenValueError(f"broken or {TOO_LARGE}," if waiting > LARGEST_ROW else "broken")
+            self._buffer, self._position = self._buffer[self._position :] + more, 0
+
+    def items(self) -> Iterator[object]:
+        """Read the list whose `[` is the next sign, item by item, and its `]`.
+
+        Raises:
+            BrokenValueError: an item is none; those before it have been yielded.
+        """
+        self.sign()
+        self.skip()
+        if self.sign() == "]":
+            self.skip()
+            return
+        is_last = False
+        while not is_last:
+            item = self.value(",]")
+            is_last = self.sign() == "]"
+            self.skip()
+            yield item
+
+    def _decoded(self, ends: str) -> tuple[object, int] | None:
+        """The value at the position, and the position of the sign behind it; None if it is broken or not complete."""
+        try:
+            value, end = _DECODER.raw_decode(self._buffer, _space_end(self._buffer, self._position))
+        except (ValueError, RecursionError):
+            return None
+        end = _space_end(self._buffer, end)
+        is_ended = end < len(self._buffer) and self._buffer[end] in ends
+        return (value, end) if is_ended else None
+
+    def _read(self, size: int) -> str:
+        text = self._stream.read(size)
+        self.read_count += len(text)
+        return text
+
+    def _move(self, position: int) -> None:
+        self.line_count += self._buffer.count("\n", self._position, position)
+        self._position = position
+
+
 def list_items(stream: TextIO, path: Path) -> Iterator[object]:
     """Yield the items of the list the stream holds; nothing if the stream is blank or the list is empty.
 
     Raises:
         SourceError: the stream is no JSON list, an item is broken or larger than a row may be, or text follows the
             list. Items before the fault have been yielded.
+        UnicodeDecodeError: the stream is no text.
     """
-    try:
-        yield from _items(stream, path)
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
-
-
-def _items(stream: TextIO, path: Path) -> Iterator[object]:
-    buffer = _next_text(stream)
-    if not buffer:
+    text = JsonText(stream)
+    sign = text.sign()
+    if not sign:
         return
-    if not buffer.startswith("["):
-        raise SourceError(
-            f"{path}: expected a JSON list, it starts with {buffer[0]!r}; if it holds one object a line, name it .jsonl"
-        )
-    position, count, is_last = 1, 0, False
-    while not is_last:
-        if count == 0 and buffer.startswith("]", _space_end(buffer, position)):
-            position = _space_end(buffer, position) + 1
-            break
-        next_item = _next_item(buffer, position)
-        if next_item is None:
-            # reading as much again as is waiting keeps the work linear in the item's size; without an end to it a
-            # broken item would be looked for to the end of the file, in memory
-            waiting = len(buffer) - position
-            more = stream.read(min(max(_CHUNK, waiting), LARGEST_ROW)) if waiting <= LARGEST_ROW else ""
-            if not more:
-                raise _broken(path, count + 1, is_large=waiting > LARGEST_ROW)
-            buffer, position = buffer[position:] + more, 0
-            continue
-        start, (item, position, is_last) = position, next_item
-        count += 1
-        if position - start > LARGEST_ROW:
-            raise _broken(path, count, is_large=True)
-        yield item
-    if buffer[position:].strip() or _next_text(stream):
+    if sign != "[":
+        raise SourceError(f"{path}: expected a JSON list, it starts with {sign!r}; check that it is the right file")
+    count = 0
+    try:
+        for item in text.items():
+            count += 1
+            yield item
+    except BrokenValueError as error:
+        raise broken_item(path, count + 1, "the list", error) from error
+    if text.sign():
         raise SourceError(f"{path}: text follows the list of {count} items; keep one list a file")
 
 
-def _broken(path: Path, number: int, *, is_large: bool) -> SourceError:
-    fault = f"broken or {TOO_LARGE}," if is_large else "broken"
+def broken_item(path: Path, number: int, of: str, error: BrokenValueError) -> SourceError:
+    """What is said of an item that hides those behind it."""
     return SourceError(
-        f"{path}: item {number} of the list is {fault} and hides the rest; mend it, or convert the file to .jsonl, "
-        "where a bad line costs one row"
+        f"{path}: item {number} of {of} is {error} and hides the rest; mend it, or convert the file to .jsonl, where a "
+        "bad line costs one row"
     )
-
-
-def _next_text(stream: TextIO) -> str:
-    """The next piece of the stream that is not blank, without the blanks before it; empty at the stream's end."""
-    while piece := stream.read(_CHUNK):
-        if piece.lstrip():
-            return piece.lstrip()
-    return ""
-
-
-def _next_item(buffer: str, position: int) -> tuple[object, int, bool] | None:
-    """The item at `position`, the position behind its comma or bracket, and whether it is the last.
-
-    None if the item is broken or not complete. An item counts only once its comma or closing bracket is in sight: the
-    buffer may end within a number (`12` of `12.5`).
-    """
-    try:
-        item, end = _DECODER.raw_decode(buffer, _space_end(buffer, position))
-    except (ValueError, RecursionError):
-        return None
-    end = _space_end(buffer, end)
-    if buffer[end : end + 1] not in (",", "]"):  # also "" where the buffer ends
-        return None
-    return item, end + 1, buffer[end] == "]"
 
 
 def _space_end(buffer: str, position: int) -> int:

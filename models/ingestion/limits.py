@@ -7,6 +7,8 @@ from typing import IO, AnyStr
 
 LARGEST_ROW = 2**24  # bytes of a line, characters of a JSON item or a CSV row, bytes of a Parquet row once unpacked
 TOO_LARGE = f"larger than {LARGEST_ROW // 2**20} MiB, the most that a row may take"
+UNPACKED_AT_LEAST = 2**28  # bytes: so much may come out of any packed file
+UNPACKED_TIMES = 100  # the packed size: what is packed further is no text that somebody wrote
 
 _SKIPPED_PIECE = 2**16
 

@@ -29,11 +29,16 @@ SourceRecord = SourceRow | RejectedRow
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source that was found. Every call of `read` starts again at the first row; rows are streamed."""
+    """A source that was found. Every call of `read` starts again at the first row; rows are streamed.
+
+    Attributes:
+        part: what of the source is read, where it holds more: a file in a zip, the list under a key. For the user.
+    """
 
     name: str
     content_hash: str
     read: Callable[[], Iterator[SourceRecord]]
+    part: str | None = None
 
 
 def rejected(row: SourceRow, reason: str) -> RejectedRow:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.ingestion.fields import Row, is_missing
+from models.ingestion.files.packing import PACKED_SUFFIXES
 from models.ingestion.formats import (
     AS_THEY_ARE,
     FORMATS,
@@ -88,7 +89,8 @@ def read_source(
     """Open a source, find out its format, and make sure that no part of its rows is left behind.
 
     Args:
-        source: a file, a directory of `datasets`, or a name on the hub.
+        source: a file (`FILE_SUFFIXES`, each also with one of `PACKED_SUFFIXES`), a directory of `datasets`, or a name
+            on the hub.
         format: the rows' format; None recognises it from the first 20 rows.
         columns: which columns stand in for the usual names, and which are taken for absent.
         split: one split of a data set; None takes all, each row with its split. Of a file: the split that its rows are
@@ -246,4 +248,4 @@ def _columns(sample: Row) -> str:
 
 
 def _looks_like_file(path: Path) -> bool:
-    return path.suffix.lower() in (*FILE_SUFFIXES, ".gz")
+    return path.suffix.lower() in (*FILE_SUFFIXES, *PACKED_SUFFIXES)

@@ -35,6 +35,8 @@ class ImportResult:
 
     Attributes:
         split: of all its rows, if of one.
+        rejects_kept: how many of the rejected rows, the first, the file at `rejects_path` holds.
+        part: what of the source was read, where it holds more.
         roles: column → what it was read as; unread: those that were not read.
         notes: what was changed or left out in rows, with how often.
     """
@@ -45,7 +47,9 @@ class ImportResult:
     rows: int
     rejected: int
     rejects_path: Path | None
+    rejects_kept: int
     added: prompts.Added
+    part: str | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
@@ -103,13 +107,15 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
             rows += len(batch)
             notes.update(note for row in batch for note in row.notes)
     return ImportResult(
-        name,
-        reader.format,
-        reader.split,
-        rows,
-        rejects.count,
-        rejects.path,
-        added,
+        name=name,
+        format=reader.format,
+        split=reader.split,
+        rows=rows,
+        rejected=rejects.count,
+        rejects_path=rejects.path,
+        rejects_kept=rejects.kept,
+        added=added,
+        part=reader.source.part,
         roles=reader.survey.roles,
         unread=reader.unread,
         notes=notes,

@@ -33,6 +33,7 @@ class LabelImport:
     added: int
     rejected: int
     rejects_path: Path | None
+    rejects_kept: int
     by_annotator: dict[str, int]
     reasons: dict[str, int]
     run_id: int | None
@@ -82,6 +83,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
         added=added,
         rejected=rejects.count,
         rejects_path=rejects.path,
+        rejects_kept=rejects.kept,
         by_annotator=dict(by_annotator),
         reasons=dict(reasons),
         run_id=max(run_ids, default=None),

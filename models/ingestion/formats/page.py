@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 
 from models.ingestion.formats.columns import NAMES_OF_KINDS
+from models.ingestion.files.packing import PACKED_SUFFIXES
 from models.ingestion.formats.records import Format
 from models.ingestion.formats.registry import FORMATS
 from models.ingestion.readers import FILE_SUFFIXES
@@ -17,7 +18,8 @@ _BEGINNING = """\
 # Formats
 
 What `antipode import` makes of the rows of a source. This page is made of the code's own table
-(`python -m models.ingestion.formats.page > docs/formats.md`). Files that are read: {suffixes}; also folders saved by
+(`python -m models.ingestion.formats.page > docs/formats.md`). Files that are read: {suffixes},
+each also packed ({packed}); also folders saved by
 `datasets`, and names on the hub.
 
 The format is recognised by the first 20 rows: of those that fit, the one that stands first here. `--format NAME` names
@@ -49,7 +51,7 @@ def formats_page() -> str:
     kinds = "".join(f"| {kind} | {', '.join(sorted(names))} |\n" for kind, names in NAMES_OF_KINDS.items())
     rows = "".join(f"| `{one.name}` | {one.known_from} | {one.becomes} |\n" for one in FORMATS.values())
     sections = "\n".join("\n".join(_section(one)) for one in FORMATS.values())
-    beginning = _BEGINNING.format(suffixes=_names(tuple(FILE_SUFFIXES)))
+    beginning = _BEGINNING.format(suffixes=_names(tuple(FILE_SUFFIXES)), packed=_names(PACKED_SUFFIXES))
     return f"{beginning}{kinds}{_COMMON}{rows}\n{sections}"
 
 
