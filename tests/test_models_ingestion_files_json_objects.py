@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.terminal.tables import show_import
+from flows.terminal.imports import show_import
 from models.ingestion.readers import open_file
 from models.ingestion.rows import SourceError, SourceRow
 from models.records import RejectedRow

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from models.ingestion.formats.columns import NAMES_OF_KINDS
 from models.ingestion.files.packing import PACKED_SUFFIXES
+from models.ingestion.formats.columns import NAMES_OF_KINDS
 from models.ingestion.formats.records import Format
 from models.ingestion.formats.registry import FORMATS
 from models.ingestion.readers import FILE_SUFFIXES
