@@ -5,10 +5,12 @@ Translates only: what a label must be is checked in `label_files`.
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from models.exchange import PAIR_COLUMNS, ExportedPair
-from models.ingestion.fields import Row, RowError, described
+from models.ingestion.fields import Row, RowError, described, is_missing
 
 _QUESTION = "preference"
 _LABELS = {
@@ -18,6 +20,7 @@ _LABELS = {
     "both_bad": "Both bad",
 }
 _FLAT = f"{_QUESTION}.responses"
+_LONGEST_LIST = 100_000  # characters of a list in a cell; one response takes some 50
 _WITH_STATUS = "dataset.records(with_responses=True).to_datasets().to_json('labels.jsonl')"
 
 
@@ -73,6 +76,7 @@ def argilla_labels(row: Row) -> Iterator[Row | RowError]:
     Submitted responses count, discarded ones are the verdict `skip`, drafts are passed over, and so is a record without
     responses. `records.to_json` (Argilla 2.8) writes no status: a draft would look like an answer, so a response
     without one is refused; `to_list(flatten=True)` and `to_datasets` write it. The annotator is the user's id.
+    A label is as old as its response's last change, or its record's.
     """
     metadata = row.get("metadata")
     pair = metadata if isinstance(metadata, Mapping) else row
@@ -95,6 +99,7 @@ def argilla_labels(row: Row) -> Iterator[Row | RowError]:
         yield {name: pair[name] for name in PAIR_COLUMNS if name in pair} | {
             "verdict": "skip" if status == "discarded" else response.get("value"),
             "annotator": response.get("user_id"),
+            "judged_at": response.get("updated_at") or response.get("inserted_at") or row.get("updated_at"),
         }
 
 
@@ -115,7 +120,11 @@ def _responses(row: Row) -> Iterator[Row | RowError]:
 
 
 def _flat_responses(row: Row) -> Iterator[Row | RowError]:
-    columns = {"value": row.get(_FLAT), "user_id": row.get(f"{_FLAT}.users"), "status": row.get(f"{_FLAT}.status")}
+    columns = {
+        "value": _cell(row.get(_FLAT)),
+        "user_id": _cell(row.get(f"{_FLAT}.users")),
+        "status": _cell(row.get(f"{_FLAT}.status")),
+    }
     if all(column is None for column in columns.values()):
         return
     lists = {name: column for name, column in columns.items() if isinstance(column, list)}
@@ -127,3 +136,17 @@ def _flat_responses(row: Row) -> Iterator[Row | RowError]:
         return
     for value, user_id, status in zip(*lists.values(), strict=True):
         yield {"value": value, "user_id": user_id, "status": status}
+
+
+def _cell(value: object) -> object:
+    """What a column holds; in CSV a list is text, as JSON or as Python writes it, and an empty cell is null."""
+    if is_missing(value) or value == "":
+        return None
+    if not isinstance(value, str) or not value.startswith("[") or len(value) > _LONGEST_LIST:
+        return value
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return value

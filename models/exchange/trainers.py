@@ -38,6 +38,7 @@ _LINEAGE = (
     "rule",
     "support",
     "vote_count",
+    "strength",
     "split",
     "is_chosen_cut",
     "is_rejected_cut",
@@ -222,7 +223,7 @@ def _schema(shape: TrainerShape) -> pyarrow.Schema:
     message = pyarrow.struct([("role", text), ("content", text)])
     texts = pyarrow.list_(message) if shape == "conversational" else text
     lineage = dict.fromkeys(_LINEAGE, text)
-    lineage |= dict.fromkeys(("similarity", "support"), number)
+    lineage |= dict.fromkeys(("similarity", "support", "strength"), number)
     lineage |= dict.fromkeys(("is_chosen_cut", "is_rejected_cut"), pyarrow.bool_())
     lineage |= {name: identifier for name in _LINEAGE if name.endswith("_id") or name == "vote_count"}
     columns = {"prompt": texts, "chosen": texts, "rejected": texts} | lineage | {"strategies": pyarrow.list_(text)}

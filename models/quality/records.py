@@ -29,6 +29,7 @@ class AnnotatorJudgement:
     verdict: Verdict
     margin: float | None
     seconds: float | None
+    strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
