@@ -2,9 +2,9 @@
 
 Every function takes one number per example, tensors (B,) in nats, and returns one loss per example; the mean over
 the batch is the trainer's. Half precision is raised to float32, the result's dtype; float64 stays. `weights` (B,)
-multiply the losses; `margins` (B,) are what the chosen reward is to lie above the rejected one, for METHODS_WITH_MARGIN.
-Rewards carry no gradient. Log-probabilities are sums over the response's tokens, the end token included, unless the name
-says `mean`.
+multiply the losses; `margins` (B,) are what the chosen reward is to lie above the rejected one (METHODS_WITH_MARGIN).
+Rewards carry no gradient. Log-probabilities are sums over the response's tokens, the end token included, unless the
+name says `mean`.
 """
 
 from __future__ import annotations
