@@ -6,14 +6,16 @@ import json
 import os
 
 import pytest
-from labelling_steps import curate_breads, label, pair_keys, write_labels, write_lines
+from curation_steps import configured, curate
+from labelling_steps import OWN, curate_breads, label, own_row, pair_keys, write_labels, write_lines
 from sqlalchemy import select as query
 from sqlalchemy import text
 from stored_labels import ANNA, judge, stored
+from stored_rows import add
 
 from db.engine import as_utc
-from db.labels import preferences
-from db.schema import labels
+from db.labels import labelling, preferences
+from db.schema import curation, labels
 from models.labelling.records import PairKey, Preference
 from tasks.labels.label_import import import_labels
 
@@ -148,3 +150,20 @@ def test_a_label_shown_the_other_way_round_takes_the_place_of_both(settings, ses
     assert imported(tmp_path, settings, row).corrected == 1
     (anna,) = stored(sessions)
     assert (anna.verdict, anna.left_response_id) == ("second", pair[1])
+
+
+def test_a_ranking_labels_the_pairs_that_there_are_and_counts_the_others(settings, sessions, tmp_path):
+    add(sessions, own_row(1, "a", "bb", "c d e", "ffff"))
+    curate(configured(select={"strategies": ["easy"], "pairs_per_prompt": 4}, **OWN))
+    with sessions() as session:
+        pairs = labelling.pair_keys(session, None)
+        ids = sorted(session.scalars(query(curation.Response.id)))
+    assert len(ids) == 4 and len(pairs) == 4
+    best_first = [ids[2], [ids[0], ids[3]], ids[1]]
+    result = imported(tmp_path, settings, {"ranking": best_first, "annotator": "anna"})
+    assert (result.rows, result.added, result.unselected, result.rejected) == (6, 4, 2, 0)
+    place = {ids[2]: 0, ids[0]: 1, ids[3]: 1, ids[1]: 2}
+    for one in stored(sessions):
+        difference = place[one.second_response_id] - place[one.first_response_id]
+        assert one.verdict == ("tie" if difference == 0 else "first" if difference > 0 else "second")
+    assert imported(tmp_path, settings, {"ranking": best_first[::-1], "annotator": "anna"}).corrected > 0

@@ -112,6 +112,8 @@ def show_label_import(result: LabelImport) -> None:
         show(f"  {result.unchanged:,} say what is stored already")
     if result.outdated:
         show(f"  {result.outdated:,} are older than the same person's stored verdict, which stays")
+    if result.unselected:
+        show(f"  {result.unselected:,} are pairs of rankings that no run has selected")
     for name, count in result.by_annotator.items():
         show(f"  {name}: {count:,}")
     for reason, count in result.reasons.items():

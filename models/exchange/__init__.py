@@ -65,7 +65,7 @@ class ImportedJudgement:
 
     The pair is named by `pair_id`, by the two response ids, or by both; `left`/`right` verdicts need the response ids.
     `strength`: how strongly one is preferred, in (0, 1]. `judged_at` (UTC): when, by the tool's clock. Both None where
-    nothing is said.
+    nothing is said. `is_ranked`: one of the pairs of a ranking, which need not all be pairs of a run.
     """
 
     row_number: int
@@ -78,3 +78,4 @@ class ImportedJudgement:
     rationale: str | None = None
     strength: float | None = None
     judged_at: datetime | None = None
+    is_ranked: bool = False

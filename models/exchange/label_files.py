@@ -14,7 +14,7 @@ from typing import Literal
 
 from models.exchange import ExportedPair, ImportedJudgement
 from models.exchange.argilla import argilla_labels, argilla_records, argilla_settings, is_argilla
-from models.exchange.label_rows import LABEL_COLUMNS, parse_label, unknown_columns
+from models.exchange.label_rows import LABEL_COLUMNS, parse_labels, unknown_columns
 from models.exchange.label_studio import is_label_studio, label_studio_config, label_studio_labels, label_studio_tasks
 from models.exchange.trainers import require_replaceable, write_lines
 from models.files import whole_file
@@ -112,7 +112,7 @@ def _recognised(row: Row, name: str) -> LabelFormat:
         return "label-studio"
     if is_argilla(row):
         return "argilla"
-    if "verdict" in row:
+    if "verdict" in row or "ranking" in row:
         return "labels"
     columns = encodable(shortened(", ".join(map(str, row)), 300)) or "(none)"
     raise SourceError(
@@ -145,14 +145,13 @@ def _imported(
 
 def _labels_of(record: SourceRow, labels: Iterator[Row | RowError]) -> Iterator[ImportedJudgement | RejectedRow]:
     for label in labels:
+        if isinstance(label, RowError):
+            yield rejected(record, str(label))
+            continue
         try:
-            judgement = label if isinstance(label, RowError) else parse_label(record.row_number, label)
+            yield from parse_labels(record.row_number, label)
         except RowError as error:
-            judgement = error
-        if isinstance(judgement, RowError):
-            yield rejected(record, str(judgement))
-        elif judgement is not None:
-            yield judgement
+            yield rejected(record, str(error))
 
 
 def _row_to_fill(pair: ExportedPair) -> dict[str, object]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Final
 
 from models.exchange import PAIR_COLUMNS, ImportedJudgement
 from models.exchange.grades import graded_verdict, strength_of
+from models.exchange.rankings import ranked_pairs
 from models.ingestion.fields import Row, RowError, described, is_missing, optional_number, optional_text
 from models.labelling.records import LONGEST_NAME
 from models.records import MAX_ID, shortened
 
-LABEL_COLUMNS = (*PAIR_COLUMNS, "verdict", "annotator", "seconds", "rationale", "strength", "judged_at")
+LABEL_COLUMNS = (*PAIR_COLUMNS, "verdict", "annotator", "seconds", "rationale", "strength", "judged_at", "ranking")
 LONGEST_RATIONALE = 10_000  # characters
 TEXT_COLUMNS = ("prompt", "left", "right")  # go out with the pairs for those who label, and are not read again
 
@@ -21,8 +21,10 @@ _DECIMAL_COMMA = re.compile(r"\d+,\d+", re.ASCII)
 _LATEST_SECOND: Final = 10**11  # of a time as a number; larger ones are milliseconds, as pandas writes them
 
 
-def parse_label(row_number: int, row: Row) -> ImportedJudgement | None:
-    """Check one label in our own columns; None where the verdict is left empty.
+def parse_labels(row_number: int, row: Row) -> list[ImportedJudgement]:
+    """Check one row in our own columns: a label, none where the verdict is left empty, the pairs of a ranking.
+
+    A ranking takes the place of the verdict and the ids. Its pairs are dependent, as all pairs of a prompt are.
 
     Raises:
         RowError: it cannot be stored as it is.
@@ -31,8 +33,32 @@ def parse_label(row_number: int, row: Row) -> ImportedJudgement | None:
     if unknown:
         listed = shortened(", ".join(map(repr, unknown)), 300)
         raise RowError(f"unknown column {listed}; expected {', '.join(LABEL_COLUMNS)}")
+    if _is_blank(row.get("ranking")):
+        label = _parse_label(row_number, row)
+        return [] if label is None else [label]
+    if not all(_is_blank(row.get(name)) for name in ("verdict", "strength", *PAIR_COLUMNS)):
+        raise RowError("ranking: expected none beside a verdict, a strength or ids of a pair; give one of them")
+    pairs = ranked_pairs(row["ranking"])
+    seconds = _seconds(row)
+    return [
+        ImportedJudgement(
+            row_number=row_number,
+            annotator=_annotator(row),
+            verdict=pair.verdict,
+            left_response_id=pair.left_response_id,
+            right_response_id=pair.right_response_id,
+            seconds=None if seconds is None else seconds / len(pairs),
+            rationale=_rationale(row),
+            judged_at=time_of(row, "judged_at"),
+            is_ranked=True,
+        )
+        for pair in pairs
+    ]
+
+
+def _parse_label(row_number: int, row: Row) -> ImportedJudgement | None:
     if "verdict" not in row:
-        if _is_empty(row):
+        if "ranking" in row or all(_is_blank(value) for value in row.values()):
             return None
         raise RowError("column 'verdict' is missing")
     graded = graded_verdict(row["verdict"])
@@ -94,8 +120,8 @@ def _moment(value: object) -> datetime:
     return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
-def _is_empty(row: Mapping[str, object]) -> bool:
-    return all(is_missing(value) or value == "" for value in row.values())
+def _is_blank(value: object) -> bool:
+    return is_missing(value) or value == ""
 
 
 def _strength(row: Row, of_verdict: float | None) -> float | None:

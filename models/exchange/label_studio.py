@@ -34,7 +34,13 @@ _CONFIG = """<View>
 </View>
 """
 
-_VALUES = {"preference": "selected", "verdict": "choices", "strength": "choices", "rationale": "text"}
+_VALUES = {
+    "preference": "selected",
+    "verdict": "choices",
+    "strength": "choices",
+    "rationale": "text",
+    "ranking": "ranker",
+}
 """By control of our config: under which name its answer is in a result's value."""
 
 
@@ -67,9 +73,9 @@ def label_studio_labels(row: Row) -> Iterator[Row | RowError]:
     """Yield a label in our own columns, or what is wrong with it, for every annotation of a task or row.
 
     Rows are of JSON-MIN or CSV. A skipped task (`was_cancelled`) is the verdict `skip`; rows leave those out. A task
-    nobody has annotated yields nothing. A label is as old as its annotation's last change. The annotator
-    is the e-mail address, or `label-studio:<id>` where the export has the id only.
-    Controls that are not of our config, predictions and drafts are passed over.
+    nobody has annotated yields nothing. A control `ranking` is a <Ranker> whose items have the ids of responses. A
+    label is as old as its annotation's last change. The annotator is the e-mail address, or `label-studio:<id>` where
+    the export has the id only. Other controls that are not of our config, predictions and drafts are passed over.
     """
     if "annotation_id" in row:
         if not _is_blank(row["annotation_id"]):  # blank: a task nobody has annotated
@@ -89,10 +95,13 @@ def label_studio_labels(row: Row) -> Iterator[Row | RowError]:
 
 def _label_or_error(data: Row, annotation: Row, answers: Row, annotator: object) -> Row | RowError:
     try:
-        verdict = "skip" if annotation.get("was_cancelled") is True else _verdict(answers)
-        label = {name: data[name] for name in PAIR_COLUMNS if name in data}
-        return label | {
-            "verdict": verdict,
+        ranking = None if annotation.get("was_cancelled") is True else _ranking(answers.get("ranking"))
+        label: Row = {"ranking": ranking}
+        if ranking is None:
+            verdict = "skip" if annotation.get("was_cancelled") is True else _verdict(answers)
+            label = {name: data[name] for name in PAIR_COLUMNS if name in data} | {"verdict": verdict}
+        return {
+            **label,
             "annotator": _annotator(annotator),
             "seconds": annotation.get("lead_time"),
             "rationale": answers.get("rationale"),
@@ -161,6 +170,11 @@ def _verdict(answers: Row) -> object:
     if side is None and choice is None:
         raise RowError("the annotation has no answer: neither `preference` nor `verdict` is among its results")
     return side if side is not None else choice
+
+
+def _ranking(value: object) -> object:
+    """The ids of a <Ranker>'s items, which are those of the responses; without a <Bucket> they lie under one name."""
+    return next(iter(value.values())) if isinstance(value, Mapping) and len(value) == 1 else value
 
 
 def _annotator(value: object) -> object:

@@ -26,7 +26,7 @@ from tasks.settings import Settings
 MOST_REASONS = 3
 OTHER_REASONS = "other reasons"
 
-RowOutcome = Literal["added", "corrected", "unchanged", "outdated"]
+RowOutcome = Literal["added", "corrected", "unchanged", "outdated", "unselected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class LabelImport:
     """The result of an import of labels; every row counts as one of `added` … `rejected`.
 
     `corrected`: took the place of an older label of the same annotator on the same pair, in the file or stored;
-    `unchanged`: says what is stored; `outdated`: older than what is stored, which stays. `run_id`: the newest run whose
+    `unchanged`: says what is stored; `outdated`: older than what is stored, which stays;
+    `unselected`: one of the pairs that a ranking stands for, which no run has selected. `run_id`: the newest run whose
     pairs got labels, None where none did.
     """
 
@@ -43,6 +44,7 @@ class LabelImport:
     corrected: int
     unchanged: int
     outdated: int
+    unselected: int
     rejected: int
     rejects_path: Path | None
     by_annotator: dict[str, int]
@@ -116,6 +118,7 @@ class _Tally:
             corrected=self._by_outcome["corrected"],
             unchanged=self._by_outcome["unchanged"],
             outdated=self._by_outcome["outdated"],
+            unselected=self._by_outcome["unselected"],
             rejected=rejects.count,
             rejects_path=rejects.path,
             by_annotator=dict(self.by_annotator),
@@ -161,6 +164,8 @@ class _Checker:
 
     def check(self, row: ImportedJudgement) -> RowOutcome | RejectedRow:
         """What becomes of a row, or why it is refused."""
+        if row.is_ranked and _named_pair(row) not in self._selected:
+            return "unselected"
         try:
             key = person(row.annotator), (judgement := self._judgement(row)).pair
         except ValueError as error:
