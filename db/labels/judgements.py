@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc, batches, insert_new, take_turn
@@ -133,22 +133,32 @@ def correct_judgements(session: Session, annotator_id: int, judgements: Iterable
         LookupError: If there is none to be replaced.
     """
     table = labels.Judgement
-    for judgement in judgements:
-        first_id, second_id = judgement.pair
-        of_pair = select(table).filter_by(
-            annotator_id=annotator_id, first_response_id=first_id, second_response_id=second_id
-        )
-        stored = session.scalars(of_pair.order_by(table.id.desc())).all()
-        if not stored:
-            raise LookupError(f"annotator {annotator_id} has no judgement of the pair {first_id}, {second_id}")
-        for older in stored[1:]:  # shown the other way round; a person has one verdict
-            session.delete(older)
-        session.flush()
-        newest = stored[0]
-        newest.left_response_id, newest.verdict = judgement.left_response_id, judgement.verdict
-        newest.rationale, newest.seconds, newest.strength = judgement.rationale, judgement.seconds, judgement.strength
-        newest.created_at = judgement.judged_at or utc_now()
-    session.flush()
+    by_pair = {judgement.pair: judgement for judgement in judgements}
+    ids: dict[PairKey, list[int]] = {}
+    for pair, judged_by, id_ in rows_about(session, table, sorted(by_pair), table.annotator_id, table.id):
+        if judged_by == annotator_id:
+            ids.setdefault(pair, []).append(id_)
+    if missing := by_pair.keys() - ids.keys():
+        raise LookupError(f"annotator {annotator_id} has no judgement of the pair {tuple(min(missing))}")
+    # Shown the other way round, a pair may have two; a person has one verdict.
+    older = [id_ for of_pair in ids.values() for id_ in sorted(of_pair)[:-1]]
+    for batch in batches(older, LOOKUP_BATCH):
+        session.execute(delete(table).where(table.id.in_(batch)))
+    changes = [{"id": max(ids[pair]), **_changes(judgement)} for pair, judgement in by_pair.items()]
+    if changes:
+        session.execute(update(table), changes)
+
+
+def _changes(judgement: Judgement) -> dict[str, Any]:
+    """What a person may say otherwise."""
+    return {
+        "left_response_id": judgement.left_response_id,
+        "verdict": judgement.verdict,
+        "rationale": judgement.rationale,
+        "seconds": judgement.seconds,
+        "strength": judgement.strength,
+        "created_at": judgement.judged_at or utc_now(),
+    }
 
 
 def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> set[tuple[PairKey, int]]:
