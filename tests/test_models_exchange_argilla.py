@@ -79,5 +79,31 @@ def test_argillas_flat_lists_are_read_from_csv(tmp_path: Path) -> None:
     assert rejection.row_number == 4 and "expected three lists of one length" in rejection.reason
 
 
+def test_argillas_ranking_question_ranks_the_responses_that_its_options_name(tmp_path: Path) -> None:
+    ranked = [{"value": "12", "rank": 2}, {"value": "10", "rank": 1}, {"value": "11", "rank": 2}]
+    responses = [
+        {"value": ranked, "user_id": "u1", "status": "submitted"},
+        {"value": ranked, "user_id": "u2", "status": "draft"},
+        {"value": None, "user_id": "u3", "status": "discarded"},
+        {"value": [{"value": "12", "rank": "a"}], "user_id": "u4", "status": "submitted"},
+    ]
+    nested = {"id": "1", "fields": {"prompt": "p"}, "metadata": {}, "responses": {"ranking": responses}}
+    flat = {
+        "ranking.responses": [["10", ["11", "12"]]],
+        "ranking.responses.users": ["u5"],
+        "ranking.responses.status": ["submitted"],
+    }
+    for rows, annotator, reasons_count in (([nested], "u1", 1), ([flat], "u5", 0)):
+        labels, rejections = read_back(saved(tmp_path, *rows, name="records.json"))
+        assert {one.annotator for one in labels} == {annotator} and len(rejections) == reasons_count
+        winners = {
+            frozenset((one.left_response_id, one.right_response_id)): (
+                None if one.verdict == "tie" else getattr(one, f"{one.verdict}_response_id")
+            )
+            for one in labels
+        }
+        assert winners == {frozenset((10, 11)): 10, frozenset((10, 12)): 10, frozenset((11, 12)): None}
+
+
 def write_one(folder: Path, format: LabelFormat) -> str:
     return write_pairs([pair(1)], folder / ending(format), format).path.read_text(encoding="utf-8")

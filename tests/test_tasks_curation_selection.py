@@ -129,7 +129,8 @@ def test_several_pairs_of_a_prompt_are_selected_by_each_strategy_and_never_twice
     }
     assert len({(pair.strategy, pair.first_response, pair.second_response) for pair in chosen}) == len(chosen)
     easy = [pair for pair in chosen if (pair.strategy, pair.prompt_id) == ("easy", 1)]
-    similarities = [pair.similarity for pair in sorted(easy, key=lambda pair: pair.pair_id)]
+    easy.sort(key=lambda pair: pair.pair_id)
+    similarities = [pair.similarity for pair in easy]
     assert similarities == pytest.approx(sorted(similarities), abs=1e-5) and similarities[-1] > similarities[0]
     gaps = [
         abs(len(pair.first_response) - len(pair.second_response))
@@ -137,4 +138,7 @@ def test_several_pairs_of_a_prompt_are_selected_by_each_strategy_and_never_twice
         if (pair.strategy, pair.prompt_id) == ("longest_gap", 1)
     ]
     assert sorted(gaps, reverse=True) == [19, 18, 15, 4]
+    with sessions() as session:
+        of_the_map = pairs.pairs_by_prompt(session, run_id, 5)
+    assert of_the_map[1]["easy"] == (easy[0].first_response_id, easy[0].second_response_id), "the first of them"
     assert skipped[1] is skipped[2] is None and "needs 2 different responses" in skipped[3]
