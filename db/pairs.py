@@ -101,7 +101,7 @@ def most_choices(session: Session, run_id: int) -> int | None:
 
 
 def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[int, dict[str, tuple[int, int]]]:
-    """The pairs of a run's first prompts: prompt id → strategy → the two response ids."""
+    """The first pair of each strategy of a run's first prompts: prompt id → strategy → the two response ids."""
     first_prompts = (
         select(curation.Pair.prompt_id)
         .filter_by(run_id=run_id)
@@ -116,7 +116,8 @@ def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[in
     )
     by_prompt: dict[int, dict[str, tuple[int, int]]] = {}
     for pair in session.scalars(query):
-        by_prompt.setdefault(pair.prompt_id, {})[pair.strategy] = (pair.first_response_id, pair.second_response_id)
+        by_strategy = by_prompt.setdefault(pair.prompt_id, {})
+        by_strategy.setdefault(pair.strategy, (pair.first_response_id, pair.second_response_id))
     return by_prompt
 
 

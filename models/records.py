@@ -13,6 +13,7 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what databases refuse
 MAX_ID = 2**63 - 1  # what the databases hold
 REJECTED_TEXT = 2_000  # characters of a rejected row that are shown
 MAX_CANDIDATES = 64  # responses of one prompt that pairs are selected from
+MAX_PAIRS = MAX_CANDIDATES * (MAX_CANDIDATES - 1) // 2  # of one prompt
 
 Role = Literal["system", "user", "assistant", "tool"]
 Side = Literal["first", "second"]

@@ -229,13 +229,14 @@ def test_of_several_runs_that_select_a_pair_the_newest_is_named(sessions, world)
         "UPDATE snapshot_rows SET support = 0.5",
         "DELETE FROM snapshot_rows",
         "INSERT INTO snapshot_rows SELECT snapshot_id, position + 1, prompt_id, chosen_response_id, "
-        "rejected_response_id, run_id, strategies, similarity, rule, support, vote_count, split FROM snapshot_rows",
+        "rejected_response_id, run_id, strategies, similarity, rule, support, vote_count, split, strength "
+        "FROM snapshot_rows",
         "UPDATE responses SET text = 'other'",
         "UPDATE prompts SET messages = '[]'",
         {
             "sqlite": "INSERT OR REPLACE INTO snapshot_rows SELECT snapshot_id, position, prompt_id, "
             "rejected_response_id, chosen_response_id, run_id, strategies, similarity, rule, support, vote_count, "
-            "split FROM snapshot_rows",
+            "split, strength FROM snapshot_rows",
             "postgresql": "TRUNCATE snapshot_rows",
         },
     ],

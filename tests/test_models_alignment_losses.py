@@ -24,7 +24,7 @@ from models.alignment.losses import (
     pairwise_losses,
     sft,
 )
-from models.alignment.records import METHODS_WITH_REFERENCE, Method
+from models.alignment.records import METHODS_WITH_MARGIN, METHODS_WITH_REFERENCE, Method
 
 METHODS: tuple[Method, ...] = get_args(Method)
 PAIRED = tuple(method for method in METHODS if method != "sft")
@@ -129,6 +129,19 @@ def test_weights_of_one_change_nothing_and_weights_scale_gradients(method: Metho
         assert torch.equal(gradient, plain_gradient)
     _, scaled = gradients(column(2.0, 0.25))
     assert torch.allclose(scaled, gradient * column(2.0, 0.25), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_margins_are_taken_by_a_loss_that_has_one_and_refused_by_the_others(method: Method) -> None:
+    weights, margins = column(1.0, 1.0), column(0.0, 1.0)
+    if method not in METHODS_WITH_MARGIN:
+        with pytest.raises(ValueError, match=f"{method} takes no margins, dpo does"):
+            pairwise_losses(method, batch(), beta=0.5, weights=weights, margins=margins)
+        return
+    # margins of the rewards 1.5 and −2, less 0 and 1
+    result = pairwise_losses(method, batch(), beta=0.5, weights=weights, margins=margins)
+    assert result.losses.tolist() == pytest.approx([math.log1p(math.exp(-1.5)), math.log1p(math.exp(3.0))])
+    assert result.chosen_rewards.tolist() == [1.0, -1.5], "the rewards stay"
 
 
 @pytest.mark.parametrize("method", METHODS)

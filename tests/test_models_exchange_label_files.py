@@ -8,13 +8,14 @@ import io
 import json
 import re
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tool_answers import ANNOTATOR, answered, ending, pair, read_back, saved
+from tool_answers import ANNOTATOR, JUDGED_AT, answered, ending, pair, read_back, saved
 
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import LabelFormat, read_labels, write_pairs
@@ -57,6 +58,7 @@ def test_pairs_go_out_and_the_same_verdicts_come_back(
             left_response_id=one.left_response_id,
             right_response_id=one.pair[1] if one.left_response_id == one.pair[0] else one.pair[0],
             seconds=seconds,
+            judged_at=JUDGED_AT[format],
         )
         for number, (one, verdict) in enumerate(zip(pairs, verdicts, strict=True), start=1)
     ]
@@ -112,6 +114,17 @@ def test_pairs_under_another_ending_are_refused(tmp_path: Path, format: LabelFor
     [
         ({"verdict": "Lift"}, "verdict: expected one of .*, got text 'Lift'"),
         ({"verdict": ["left"]}, "verdict: expected one of .*, got list"),
+        ({"verdict": 4}, "a whole rating from -3 to 3, got number 4"),
+        ({"verdict": 1.5}, "a whole rating from -3 to 3, got number 1.5"),
+        ({"verdict": True}, "verdict: expected one of .*, got truth value"),
+        ({"verdict": "left slightly clearly"}, "verdict: expected one of"),
+        ({"verdict": "not left"}, "verdict: expected one of"),
+        ({"verdict": "left", "strength": 0}, "strength: expected slightly, clearly or a number above 0 and up to 1"),
+        ({"verdict": "left", "strength": "nan"}, "strength: expected slightly, clearly"),
+        ({"verdict": "slightly left", "strength": 1}, "strength: 1 contradicts the verdict 'slightly left'"),
+        ({"judged_at": "soon"}, "judged_at: expected a time such as 2026-01-31T12:00:00Z, got text 'soon'"),
+        ({"judged_at": 1e300}, "judged_at: expected a time"),
+        ({"judged_at": True}, "judged_at: expected a time"),
         ({"annotator": ""}, "annotator: expected who gave the label, got nothing"),
         ({"annotator": " "}, "annotator: expected who"),
         ({"annotator": "x" * 101}, "annotator: expected at most 100 characters, got 101"),
@@ -155,16 +168,73 @@ def test_rows_without_a_verdict_are_not_labelled_yet(tmp_path: Path) -> None:
     assert (rejection.row_number, rejection.reason) == (4, "column 'verdict' is missing")
 
 
-def test_a_second_label_on_the_same_pair_is_rejected_however_the_pair_is_named(tmp_path: Path) -> None:
-    only_id = {"pair_id": 1, "verdict": "first", "annotator": "a"}
-    only_responses = {"left_response_id": 11, "right_response_id": 10, "verdict": "tie", "annotator": "a"}
-    path = saved(tmp_path, label(), only_id, only_responses, label(annotator="b"), label(pair_id=2, left_response_id=9))
+def test_our_own_file_comes_back_through_excel(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(
+        "\ufeffpair_id,left_response_id,right_response_id,verdict,annotator,seconds,rationale\r\n"
+        "1,1,2,Left ,anna,,\r\n"
+        '2.0,3.0,4.0,BOTH BAD,anna,"3,5",\r\n'
+        ",,,,,,\r\n"
+        "3,5,6,,anna,,\r\n",
+        encoding="utf-8",
+    )
     labels, rejections = read_back(path)
-    assert [one.row_number for one in labels] == [1, 4, 5]
-    assert [one.row_number for one in rejections] == [2, 3]
-    assert {one.reason for one in rejections} == {
-        "annotator 'a' has already judged this pair in row 1; keep one of them"
-    }
+    assert not rejections
+    assert [(one.pair_id, one.left_response_id, one.verdict, one.seconds) for one in labels] == [
+        (1, 1, "left", None),
+        (2, 3, "both_bad", 3.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "verdict", "strength"),
+    [
+        ("A", "left", None),
+        ("slightly left", "left", 0.5),
+        ("left_slightly", "left", 0.5),
+        ("Right is clearly better", "right", 1.0),
+        ("second much better", "second", 1.0),
+        ("A>>B", "left", 1.0),
+        ("a > b", "left", 0.5),
+        ("A=B", "tie", None),
+        ("A<B", "right", 0.5),
+        ("B>>A", "right", 1.0),
+        (-3, "left", 1.0),
+        ("-2", "left", 2 / 3),
+        (0, "tie", None),
+        (1.0, "right", 1 / 3),
+        ("+3", "right", 1.0),
+    ],
+)
+def test_a_graded_verdict_keeps_how_strongly(
+    tmp_path: Path, written: object, verdict: str, strength: float | None
+) -> None:
+    ((read,), rejected) = read_back(saved(tmp_path, label(verdict=written)))
+    assert (read.verdict, read.strength) == (verdict, strength) and not rejected
+
+
+@pytest.mark.parametrize(
+    ("written", "strength"), [("Slightly", 0.5), ("clearly", 1.0), ("0.3", 0.3), (1, 1.0), ("", None)]
+)
+def test_a_strength_is_a_word_or_a_number(tmp_path: Path, written: object, strength: float | None) -> None:
+    ((read,), rejected) = read_back(saved(tmp_path, label(strength=written)))
+    assert read.strength == strength and not rejected
+
+
+@pytest.mark.parametrize(
+    ("written", "judged_at"),
+    [
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05+02:00", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
+        ("2026-01-02", datetime(2026, 1, 2, tzinfo=UTC)),
+        (1767323045000, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        (1767323045, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("", None),
+    ],
+)
+def test_a_label_says_when_it_was_given(tmp_path: Path, written: object, judged_at: datetime | None) -> None:
+    ((read,), rejected) = read_back(saved(tmp_path, label(judged_at=written)))
+    assert read.judged_at == judged_at and not rejected
 
 
 def test_csv_parquet_and_gzip_hold_the_same_labels(tmp_path: Path) -> None:

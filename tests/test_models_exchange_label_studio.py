@@ -22,7 +22,7 @@ def test_the_label_studio_config_has_every_answer_and_reads_the_tasks_columns(tm
     assert {text.attrib["value"][1:] for text in root.iter("Text")} < data.keys()
     (pairwise,) = root.iter("Pairwise")
     assert (pairwise.attrib["name"], pairwise.attrib["toName"]) == ("preference", "left,right")
-    assert [one.attrib["value"] for one in root.iter("Choice")] == ["tie", "both_bad", "skip"]
+    assert [one.attrib["value"] for one in root.iter("Choice")] == ["tie", "both_bad", "skip", "slightly", "clearly"]
     controls = {one.attrib["name"] for tag in ("Pairwise", "Choices", "TextArea") for one in root.iter(tag)}
     assert controls.isdisjoint(data)  # JSON-MIN writes both on one level
 
@@ -41,7 +41,7 @@ def test_every_annotation_of_a_label_studio_task_is_a_label(tmp_path: Path) -> N
         annotation([side("none"), choice("both_bad")], completed_by=9),
         annotation([side("left")], completed_by=None),
         "broken",
-        annotation([side("left")]),
+        annotation([side("left"), graded("slightly")], updated_at="2024-05-02T10:00:00Z"),
     ]
     path = saved(tmp_path, {"id": 1, "data": data, "annotations": []}, name="export.json")
     assert list(read_labels(path, None)) == []
@@ -52,6 +52,12 @@ def test_every_annotation_of_a_label_studio_task_is_a_label(tmp_path: Path) -> N
         ("label-studio:3", "tie", None, None),
         ("label-studio:4", "skip", 2.5, None),
         ("label-studio:9", "both_bad", 2.5, None),
+        ("ann@example.org", "left", 2.5, None),
+    ]
+    assert [one.strength for one in labels] == [None, None, None, None, 0.5]
+    assert [str(one.judged_at) for one in (labels[0], labels[-1])] == [
+        "2024-05-01 10:00:00+00:00",
+        "2024-05-02 10:00:00+00:00",
     ]
     assert {(one.row_number, one.pair_id, one.left_response_id, one.right_response_id) for one in labels} == {
         (2, 1, 11, 10)
@@ -61,15 +67,44 @@ def test_every_annotation_of_a_label_studio_task_is_a_label(tmp_path: Path) -> N
         (
             "contradicts itself: 'left' is selected as the better one and 'tie' is chosen too",
             "the annotation has no answer",
-            "verdict: expected one of first, second, left, right, tie, both_bad, skip, got list ['tie', 'skip']",
+            "verdict: expected one of first, second, left, right, tie, both_bad, skip, a side with a grade",
             "annotator: expected a user's id or e-mail address, got null",
             "annotation: expected an object, got text 'broken'",
-            "annotator 'ann@example.org' has already judged this pair in row 2",
         ),
         strict=True,
     ):
         assert one.row_number == 2
         assert one.reason.startswith(beginning)
+
+
+def test_label_studios_csv_has_a_column_per_control_and_empty_cells(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(
+        "annotation_id,annotator,created_at,id,lead_time,left,left_response_id,pair_id,preference,prompt,rationale,right,"
+        "right_response_id,updated_at,verdict,strength\n"
+        '11,1,2026-01-01T09:00:00Z,1,3.2,l,1,1,"[{""selected"": ""left"", ""type"": ""Pairwise""}]",p,because,r,2,'
+        "2026-01-02T09:00:00Z,,slightly\n"
+        "12,x@example.org,2026-01-01,2,3.2,l,3,2,,p,,r,4,,tie,\n"
+        '13,2,2026-01-01,3,3.2,l,5,3,,p,[not json,r,6,,"{""choices"": [""skip""]}",\n'
+        ",,,4,,l,7,4,,p,,r,8,,,\n"
+        "15,2,2026-01-01,5,1,l,9,5,,p,,r,10,,,\n"
+    )
+    labels, (rejection,) = read_back(path)
+    assert [(one.annotator, one.verdict, one.strength, one.rationale) for one in labels] == [
+        ("label-studio:1", "left", 0.5, "because"),
+        ("x@example.org", "tie", None, None),
+        ("label-studio:2", "skip", None, "[not json"),
+    ]
+    assert [(one.pair_id, one.left_response_id, one.seconds, str(one.judged_at)[:10]) for one in labels] == [
+        (1, 1, 3.2, "2026-01-02"),
+        (2, 3, 3.2, "2026-01-01"),
+        (3, 5, 3.2, "2026-01-01"),
+    ]
+    assert rejection.reason.startswith("the annotation has no answer")
+
+
+def graded(grade: str) -> dict[str, object]:
+    return {"from_name": "strength", "to_name": "prompt", "type": "choices", "value": {"choices": [grade]}}
 
 
 def test_label_studios_json_min_says_the_same(tmp_path: Path) -> None:

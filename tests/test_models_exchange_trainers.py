@@ -43,6 +43,7 @@ def row(number: int = 1, **changes: Any) -> PreferenceRow:
         "rule": "majority",
         "support": 0.75,
         "vote_count": 4,
+        "strength": 0.5,
         "split": None,
     }
     return PreferenceRow(**(values | changes))
@@ -76,6 +77,7 @@ def test_a_standard_record_is_three_texts_and_where_they_come_from() -> None:
         "rule": "majority",
         "support": 0.75,
         "vote_count": 4,
+        "strength": 0.5,
         "split": None,
         "is_chosen_cut": False,
         "is_rejected_cut": False,

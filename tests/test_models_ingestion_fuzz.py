@@ -34,11 +34,12 @@ KEYS = (
     "right_response_id", "verdict", "annotator", "seconds", "rationale", "data", "annotations", "result", "id", "type",
     "fields", "metadata", "user_id", "preference", "status", "_server_id", "preference.responses", "turns",
     "preference.responses.users", "question_id", "uid", "category", "cluster", "completed_by", "was_cancelled",
-    "choices", "selected", "from_name",
+    "choices", "selected", "from_name", "strength", "judged_at", "ranking", "annotation_id", "updated_at", "ranker",
 )  # fmt: skip
 ODD = (
     "", " ", "user", "assistant", "system", "human", "gpt", "first", "left", "tie", "skip", "submitted", "discarded",
     "\n\nHuman: a\n\nAssistant: b", "[", "[1]", '[{"role": "user", "content": "a"}]', "9" * 30, "1e400", "nan", "-1",
+    "A>>B", "-3", "slightly", "2026-01-01", "[1, [2]]",
     "\x00", "\ud800", "１", *HOSTILE, *KEYS[:4],
 )  # fmt: skip
 NUMBERS = (0, 1, 2, -1, MAX_ID, MAX_ID + 1, 10**30, 0.5, 1e308, math.inf, -math.inf, math.nan, True, False, None)

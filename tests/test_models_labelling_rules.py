@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.labelling.dawid_skene import PRIOR_ACCURACY, fit_votes
-from models.labelling.rules import Rule, resolve
+from models.labelling.rules import Rule, mean_strength, resolve
 from models.labelling.votes import EXCHANGED, VOTES, Vote
 
 RULES: tuple[Rule, ...] = ("majority", "unanimous", "weighted")
@@ -81,3 +81,16 @@ def test_exchanging_first_and_second_exchanges_the_outcome(
         return
     assert mirrored == (MIRRORED.get(outcome[0], outcome[0]), outcome[1])
     assert resolve(dict(reversed(votes.items())), rule, model=model) == outcome
+
+
+@given(GIVEN, st.dictionaries(st.integers(1, 6), st.sampled_from([0.25, 0.5, 1.0])), st.sampled_from(VOTES))
+def test_a_strength_is_the_mean_over_those_who_agree_and_said_so(
+    votes: dict[int, Vote], strengths: dict[int, float], outcome: Vote
+) -> None:
+    total = count = 0.0
+    for annotator, vote in votes.items():
+        if vote == outcome and outcome in ("first", "second") and annotator in strengths:
+            total += strengths[annotator]
+            count += 1
+    expected = total / count if count else None
+    assert mean_strength(votes, strengths, outcome) == (None if expected is None else pytest.approx(expected))

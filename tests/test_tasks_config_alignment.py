@@ -101,8 +101,14 @@ def test_spin_fills_in_what_is_not_given_and_survives_storing():
     assert LdAlignConfig().method == "ld_align" and LdAlignConfig().rounds == RoundsConfig()
 
 
+def without_strength(config):
+    """The settings as they were stored before there were strengths."""
+    settings = config.model_dump(mode="json")
+    return settings | {"train": {name: value for name, value in settings["train"].items() if name != "strength"}}
+
+
 def test_the_key_depends_on_the_kind_and_on_every_value():
-    assert AlignConfig().key == content_key("AlignConfig", AlignConfig().model_dump(mode="json"))
+    assert AlignConfig().key == content_key("AlignConfig", without_strength(AlignConfig()))
     others = (AlignConfig(seed=1), AlignConfig(name="b"), LdAlignConfig(), LdAlignConfig(seed=1))
     assert len({AlignConfig().key, *(one.key for one in others)}) == 5
 
@@ -161,3 +167,19 @@ def test_questions_need_a_judge_and_a_baseline_only_where_there_are_games():
 
 def test_answers_of_a_server_need_its_address_before_anything_is_read():
     assert "base_url" in refusal(QuestionsConfig, judge=JUDGE, backend="openai")
+
+
+def test_a_margin_is_for_a_loss_that_has_one():
+    for method in ("ipo", "orpo", "asft", "sft"):
+        message = refusal(AlignConfig, train={"method": method, "strength": "margin"})
+        assert f"train.strength margin is for dpo, the loss of {method} has none" in message
+        AlignConfig.model_validate({"train": {"method": method, "strength": "weight"}})
+    AlignConfig.model_validate({"train": {"strength": "margin"}})
+
+
+def test_a_run_that_ignores_strengths_has_the_key_of_before():
+    config = AlignConfig()
+    assert "strength" not in config.key_settings()["train"]
+    weighted = AlignConfig.model_validate({"train": {"strength": "weight"}})
+    assert weighted.key_settings()["train"]["strength"] == "weight"
+    assert weighted.key != config.key

@@ -94,3 +94,11 @@ def test_the_key_depends_on_every_value_and_on_nothing_else():
     }
     assert len(keys) == 4
     assert CurateConfig().key == CurateConfig.model_validate({"seed": 0}).key
+
+
+def test_several_pairs_a_prompt_are_of_prompts_and_one_is_the_key_of_before():
+    message = refusal(select={"scope": "source_pairs", "strategies": ["easy"], "pairs_per_prompt": 2})
+    assert "select.pairs_per_prompt 2 is for scope prompt; source_pairs keeps a share: give --select.share" in message
+    assert "pairs_per_prompt" not in CurateConfig().key_settings()["select"]
+    several = CurateConfig.model_validate({"select": {"pairs_per_prompt": 2}})
+    assert several.key_settings()["select"]["pairs_per_prompt"] == 2 and several.key != CurateConfig().key

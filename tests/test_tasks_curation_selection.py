@@ -109,3 +109,36 @@ def test_a_run_over_equally_long_source_pairs_says_nothing_of_length(settings, s
     run_id = curate(configured(generate={"when": "never"}, select=select_config))
     with sessions() as session:
         assert length_words(session, runs.summaries(session, run_id)[0]) is None
+
+
+@on_sqlite
+def test_several_pairs_of_a_prompt_are_selected_by_each_strategy_and_never_twice(settings, sessions):
+    add(sessions, row(1, "Many?", "a", "bb", "c d e", "f" * 20), row(2, "Few?", "a", "b b"), row(3, "One?", "a"))
+    select_config = {"strategies": ["easy", "longest_gap", "random", "centroid"], "pairs_per_prompt": 4}
+    run_id = curate(configured(generate={"when": "never"}, select=select_config))
+    with sessions() as session:
+        chosen = list(pairs.selected_pairs(session, run_id))
+        skipped = dict(
+            session.execute(query(curation.RunPrompt.prompt_id, curation.RunPrompt.skipped).filter_by(run_id=run_id))
+            .tuples()
+            .all()
+        )
+    counts = Counter((pair.strategy, pair.prompt_id) for pair in chosen)
+    assert counts == {
+        (name, prompt): count for name in select_config["strategies"] for prompt, count in ((1, 4), (2, 1))
+    }
+    assert len({(pair.strategy, pair.first_response, pair.second_response) for pair in chosen}) == len(chosen)
+    easy = [pair for pair in chosen if (pair.strategy, pair.prompt_id) == ("easy", 1)]
+    easy.sort(key=lambda pair: pair.pair_id)
+    similarities = [pair.similarity for pair in easy]
+    assert similarities == pytest.approx(sorted(similarities), abs=1e-5) and similarities[-1] > similarities[0]
+    gaps = [
+        abs(len(pair.first_response) - len(pair.second_response))
+        for pair in chosen
+        if (pair.strategy, pair.prompt_id) == ("longest_gap", 1)
+    ]
+    assert sorted(gaps, reverse=True) == [19, 18, 15, 4]
+    with sessions() as session:
+        of_the_map = pairs.pairs_by_prompt(session, run_id, 5)
+    assert of_the_map[1]["easy"] == (easy[0].first_response_id, easy[0].second_response_id), "the first of them"
+    assert skipped[1] is skipped[2] is None and "needs 2 different responses" in skipped[3]

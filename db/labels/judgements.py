@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new, take_turn
+from db.engine import as_utc, batches, insert_new, take_turn
 from db.schema import curation, labels
+from db.schema.base import utc_now
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
 from models.quality.records import Annotator, AnnotatorJudgement
 from models.records import shortened
@@ -92,6 +93,7 @@ def add_judgements(
         row = asdict(judgement)
         first_id, second_id = row.pop("pair")
         row |= {"first_response_id": first_id, "second_response_id": second_id}
+        row["created_at"] = row.pop("judged_at") or utc_now()
         rows.append(row | {"annotator_id": annotator_id, "run_id": run_id, "queue_id": queue_id})
     return insert_new(session, labels.Judgement, rows)
 
@@ -104,6 +106,61 @@ def remove_judgement(session: Session, judgement_id: int) -> PairKey:
     return PairKey(judgement.first_response_id, judgement.second_response_id)
 
 
+def newest_by_person(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> dict[PairKey, Judgement]:
+    """What a person says of these pairs, with when they said so (UTC); pairs they have not judged are left out."""
+    table = labels.Judgement
+    columns = (table.left_response_id, table.verdict, table.rationale, table.seconds, table.strength, table.created_at)
+    rows = rows_about(session, table, pairs, table.annotator_id, table.id, *columns)
+    own = sorted((row for row in rows if row[1] == annotator_id), key=lambda row: row[2])
+    return {
+        pair: Judgement(
+            pair,
+            left_id,
+            verdict,
+            rationale=rationale,
+            seconds=seconds,
+            strength=strength,
+            judged_at=as_utc(created_at),
+        )
+        for pair, _, _, left_id, verdict, rationale, seconds, strength, created_at in own
+    }
+
+
+def correct_judgements(session: Session, annotator_id: int, judgements: Iterable[Judgement]) -> None:
+    """Put these in the place of what the person said of the same pairs before, which is gone; the queue stays the same.
+
+    Raises:
+        LookupError: If there is none to be replaced.
+    """
+    table = labels.Judgement
+    by_pair = {judgement.pair: judgement for judgement in judgements}
+    ids: dict[PairKey, list[int]] = {}
+    for pair, judged_by, id_ in rows_about(session, table, sorted(by_pair), table.annotator_id, table.id):
+        if judged_by == annotator_id:
+            ids.setdefault(pair, []).append(id_)
+    if missing := by_pair.keys() - ids.keys():
+        raise LookupError(f"annotator {annotator_id} has no judgement of the pair {tuple(min(missing))}")
+    # Shown the other way round, a pair may have two; a person has one verdict.
+    older = [id_ for of_pair in ids.values() for id_ in sorted(of_pair)[:-1]]
+    for batch in batches(older, LOOKUP_BATCH):
+        session.execute(delete(table).where(table.id.in_(batch)))
+    changes = [{"id": max(ids[pair]), **_changes(judgement)} for pair, judgement in by_pair.items()]
+    if changes:
+        session.execute(update(table), changes)
+
+
+def _changes(judgement: Judgement) -> dict[str, Any]:
+    """What a person may say otherwise."""
+    return {
+        "left_response_id": judgement.left_response_id,
+        "verdict": judgement.verdict,
+        "rationale": judgement.rationale,
+        "seconds": judgement.seconds,
+        "strength": judgement.strength,
+        "created_at": judgement.judged_at or utc_now(),
+    }
+
+
 def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> set[tuple[PairKey, int]]:
     """What an annotator has judged already of these pairs: (pair, left response id)."""
     table = labels.Judgement
@@ -114,8 +171,13 @@ def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey
 
 def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showings]:
     """Every verdict on these pairs: pair → annotator → left response → verdict. Pairs without one are left out."""
+    return by_showing(judgements_on(session, pairs))
+
+
+def by_showing(judgements: Iterable[AnnotatorJudgement]) -> dict[PairKey, Showings]:
+    """The verdicts of these judgements: pair → annotator → left response → verdict."""
     by_pair: dict[PairKey, Showings] = {}
-    for judgement in judgements_on(session, pairs):
+    for judgement in judgements:
         by_annotator = by_pair.setdefault(judgement.pair, {})
         by_annotator.setdefault(judgement.annotator_id, {})[judgement.left_response_id] = judgement.verdict
     return by_pair
@@ -124,12 +186,9 @@ def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showin
 def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
     """Every judgement on these pairs, oldest first."""
     table = labels.Judgement
-    columns = (table.id, table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds)
-    rows = sorted(rows_about(session, table, pairs, *columns), key=lambda row: row[1])
-    return [
-        AnnotatorJudgement(annotator_id, pair, left_id, verdict, margin, seconds)
-        for pair, _, annotator_id, left_id, verdict, margin, seconds in rows
-    ]
+    columns = (table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds, table.strength)
+    rows = sorted(rows_about(session, table, pairs, table.id, *columns), key=lambda row: row[1])
+    return [AnnotatorJudgement(annotator_id, pair, *values) for pair, _, annotator_id, *values in rows]
 
 
 def verdict_counts(session: Session, run_id: int) -> dict[str, int]:

@@ -123,7 +123,8 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
     first, second = aliased(curation.Response), aliased(curation.Response)
     query = (
         select(curation.Pair.first_response_id, curation.Pair.second_response_id, curation.Pair.strategy,
-               curation.Pair.similarity, curation.Prompt.text, func.length(first.text), func.length(second.text))
+               curation.Pair.similarity, curation.Prompt.text, func.length(first.text), func.length(second.text),
+               curation.Pair.prompt_id)
         .join(curation.Prompt, curation.Prompt.id == curation.Pair.prompt_id)
         .join(first, first.id == curation.Pair.first_response_id)
         .join(second, second.id == curation.Pair.second_response_id)
@@ -133,12 +134,10 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
     if strategies:
         query = query.where(curation.Pair.strategy.in_(strategies))
     by_pair: dict[PairKey, LabelledPair] = {}
-    for first_id, second_id, strategy, similarity, prompt, first_length, second_length in session.execute(query):
+    for first_id, second_id, strategy, similarity, prompt, *others in session.execute(query):
         pair = PairKey(first_id, second_id)
         earlier_strategies = by_pair[pair].strategies if pair in by_pair else ()
-        by_pair[pair] = LabelledPair(
-            pair, prompt, (*earlier_strategies, strategy), similarity, first_length, second_length
-        )
+        by_pair[pair] = LabelledPair(pair, prompt, (*earlier_strategies, strategy), similarity, *others)
     return list(by_pair.values())
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 from sqlalchemy import delete, select
@@ -12,16 +13,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
 from db.engine import batches, take_turn
-from db.labels.judgements import annotators, rows_about, showings
+from db.labels.judgements import annotators, by_showing, judgements_on, rows_about
 from db.schema import curation, labels
 from db.schema.base import utc_now
 from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
-from models.labelling.rules import Rule, resolve
+from models.labelling.rules import Rule, mean_strength, resolve
 from models.labelling.votes import Vote, annotator_vote
+from models.quality.records import AnnotatorJudgement
 
 STANDING_RULE: Rule = "majority"  # the one that every stored judgement updates at once
 BATCH = 5_000
+_VALUES = ("outcome", "support", "vote_count", "strength", "updated_at")  # what a recomputation may change
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,20 @@ def votes(
     session: Session, pairs: Sequence[PairKey], *, of: Sequence[int] | None = None
 ) -> dict[PairKey, dict[int, Vote]]:
     """The votes on these pairs by annotator, of all annotators unless ids are given; pairs without a vote left out."""
-    annotators_by_id = annotators(session, None if of is None else set(of))
-    by_pair: dict[PairKey, dict[int, Vote]] = {}
-    for pair, by_annotator in showings(session, pairs).items():
-        for annotator_id, verdicts in by_annotator.items():
-            if annotator_id not in annotators_by_id:
-                continue
-            vote = annotator_vote(verdicts, has_both_orders=annotators_by_id[annotator_id].has_both_orders)
-            if vote is not None:
-                by_pair.setdefault(pair, {})[annotator_id] = vote
-    return by_pair
+    return _votes_of(session, judgements_on(session, pairs), of)
+
+
+def strengths(judgements: Iterable[AnnotatorJudgement]) -> dict[PairKey, dict[int, float]]:
+    """How strongly annotators prefer a response of a pair, by annotator; the mean of their showings where several say.
+
+    Pairs and annotators of which nothing is said are left out.
+    """
+    by_pair: dict[PairKey, dict[int, list[float]]] = {}
+    for judgement in judgements:
+        if judgement.strength is not None:
+            of_pair = by_pair.setdefault(judgement.pair, {})
+            of_pair.setdefault(judgement.annotator_id, []).append(judgement.strength)
+    return {pair: {id_: fmean(values) for id_, values in of_pair.items()} for pair, of_pair in by_pair.items()}
 
 
 def recompute(
@@ -87,11 +94,14 @@ def recompute(
     total = Changes()
     for batch in batches(dict.fromkeys(pairs), BATCH):
         preferences = []
-        for pair, by_annotator in votes(session, batch, of=of).items():
+        judgements = judgements_on(session, batch)
+        strengths_by_pair = strengths(judgements)
+        for pair, by_annotator in _votes_of(session, judgements, of).items():
             resolved = resolve(by_annotator, rule, model=model)
             if resolved is not None:
                 outcome, support = resolved
-                preferences.append(Preference(pair, outcome, support, len(by_annotator)))
+                strength = mean_strength(by_annotator, strengths_by_pair.get(pair, {}), outcome)
+                preferences.append(Preference(pair, outcome, support, len(by_annotator), strength))
         total += _store(session, name or rule, batch, preferences)
     return total
 
@@ -99,7 +109,7 @@ def recompute(
 def preferences_of(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[PairKey, Preference]:
     """The stored preferences of these pairs under a rule."""
     table = labels.Preference
-    columns = (table.outcome, table.support, table.vote_count)
+    columns = (table.outcome, table.support, table.vote_count, table.strength)
     rows = rows_about(session, table, pairs, *columns, where=table.rule == rule)
     return {pair: Preference(pair, *values) for pair, *values in rows}
 
@@ -124,6 +134,21 @@ def outcome_counts(session: Session, rule: str, pairs: Sequence[PairKey]) -> dic
     return dict(Counter(preference.outcome for preference in preferences_of(session, rule, pairs).values()))
 
 
+def _votes_of(
+    session: Session, judgements: Iterable[AnnotatorJudgement], of: Sequence[int] | None
+) -> dict[PairKey, dict[int, Vote]]:
+    annotators_by_id = annotators(session, None if of is None else set(of))
+    by_pair: dict[PairKey, dict[int, Vote]] = {}
+    for pair, by_annotator in by_showing(judgements).items():
+        for annotator_id, verdicts in by_annotator.items():
+            if annotator_id not in annotators_by_id:
+                continue
+            vote = annotator_vote(verdicts, has_both_orders=annotators_by_id[annotator_id].has_both_orders)
+            if vote is not None:
+                by_pair.setdefault(pair, {})[annotator_id] = vote
+    return by_pair
+
+
 def _store(session: Session, rule: str, pairs: Sequence[PairKey], preferences: Sequence[Preference]) -> Changes:
     stored = preferences_of(session, rule, pairs)
     by_pair = {preference.pair: preference for preference in preferences}
@@ -135,7 +160,7 @@ def _store(session: Session, rule: str, pairs: Sequence[PairKey], preferences: S
     if different:
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         statement = insert(table.__table__)  # type: ignore[arg-type]
-        new_values = {name: statement.excluded[name] for name in ("outcome", "support", "vote_count", "updated_at")}
+        new_values = {name: statement.excluded[name] for name in _VALUES}
         key = ["rule", "first_response_id", "second_response_id"]
         session.connection().execute(
             statement.on_conflict_do_update(index_elements=key, set_=new_values),
@@ -147,6 +172,7 @@ def _store(session: Session, rule: str, pairs: Sequence[PairKey], preferences: S
                     "outcome": preference.outcome,
                     "support": preference.support,
                     "vote_count": preference.vote_count,
+                    "strength": preference.strength,
                     "updated_at": utc_now(),
                 }
                 for preference in different

@@ -46,6 +46,7 @@ class Lineage:
     support: float
     vote_count: int
     split: str | None
+    strength: float | None = None
 
 
 def preference_rows(
@@ -61,7 +62,8 @@ def preference_rows(
     )
     query = (
         select(pair.prompt_id, preference.first_response_id, preference.second_response_id, pair.run_id, pair.strategy,
-               pair.similarity, preference.outcome, preference.support, preference.vote_count)
+               pair.similarity, preference.outcome, preference.support, preference.vote_count,
+               preference.strength)
         .join(preference, same_pair)
         .where(preference.rule == rule, preference.outcome.in_(["first", "second"]), preference.support >= min_support)
         .order_by(pair.prompt_id, preference.first_response_id, preference.second_response_id,
@@ -92,7 +94,7 @@ def add_snapshot(
     """
     # Of two equal exports at the same time the second finds the first's snapshot.
     take_turn(session, labels.Snapshot.__tablename__)
-    key = content_key(name, dict(query), content_hash, content_key([asdict(row) for row in rows]))
+    key = content_key(name, dict(query), content_hash, content_key([_key_values(row) for row in rows]))
     stored_id = session.scalar(select(labels.Snapshot.id).filter_by(key=key))
     if stored_id is not None:
         return stored_id
@@ -105,6 +107,11 @@ def add_snapshot(
         [{"snapshot_id": snapshot.id, "position": position, **asdict(row)} for position, row in enumerate(rows)],
     )
     return snapshot.id
+
+
+def _key_values(row: Lineage) -> dict[str, Any]:
+    """What of a row is in a snapshot's key; a strength that nobody gave is not, as before there were any."""
+    return {name: value for name, value in asdict(row).items() if name != "strength" or value is not None}
 
 
 def lineage(row: PreferenceRow) -> Lineage:
@@ -143,7 +150,7 @@ def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]
 
 def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> Lineage:
     """What is kept of the selected rows that name one pair, newest run first."""
-    prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count = rows[0]
+    prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count, strength = rows[0]
     chosen_id, rejected_id = (first_id, second_id) if outcome == "first" else (second_id, first_id)
     return Lineage(
         prompt_id=prompt_id,
@@ -156,6 +163,7 @@ def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) ->
         support=support,
         vote_count=vote_count,
         split=splits.get(prompt_id),
+        strength=strength,
     )
 
 

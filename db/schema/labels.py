@@ -52,6 +52,7 @@ class Judgement(Base):
     verdict: Mapped[str] = mapped_column(String(20))
     probability: Mapped[float | None]
     margin: Mapped[float | None]
+    strength: Mapped[float | None]
     rationale: Mapped[str | None] = mapped_column(Text)
     raw_reply: Mapped[str | None] = mapped_column(Text)
     seconds: Mapped[float | None]
@@ -78,6 +79,7 @@ class Preference(Base):
     outcome: Mapped[str] = mapped_column(String(20))
     support: Mapped[float]
     vote_count: Mapped[int]
+    strength: Mapped[float | None]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -209,3 +211,4 @@ class SnapshotRow(Base):
     support: Mapped[float]
     vote_count: Mapped[int]
     split: Mapped[str | None] = mapped_column(Text)
+    strength: Mapped[float | None]

@@ -88,7 +88,7 @@ VIEWS: dict[str, str] = {
                judgements.first_response_id, judgements.second_response_id,
                CASE WHEN judgements.left_response_id = judgements.first_response_id
                    THEN 'first' ELSE 'second' END AS shown_left,
-               judgements.verdict, judgements.probability, judgements.margin, judgements.rationale,
+               judgements.verdict, judgements.probability, judgements.margin, judgements.strength, judgements.rationale,
                judgements.seconds, judgements.requests, judgements.cost, judgements.created_at AS judged_at,
                judgements.run_id
         FROM judgements

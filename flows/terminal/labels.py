@@ -113,7 +113,14 @@ def show_label_import(result: LabelImport) -> None:
     if not result.rows:
         show("no label in the file: every verdict is empty, or it is another tool's file (--format)")
         return
-    show(f"{result.rows:,} rows read, {result.added:,} labels stored")
+    corrected = f", {result.corrected:,} corrected" if result.corrected else ""
+    show(f"{result.rows:,} rows read, {result.added:,} labels stored{corrected}")
+    if result.unchanged:
+        show(f"  {result.unchanged:,} say what is stored already")
+    if result.outdated:
+        show(f"  {result.outdated:,} are older than the same person's stored verdict, which stays")
+    if result.unselected:
+        show(f"  {result.unselected:,} are pairs of rankings that no run has selected")
     for name, count in result.by_annotator.items():
         show(f"  {name}: {count:,}")
     for reason, count in result.reasons.items():

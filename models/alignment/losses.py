@@ -2,8 +2,9 @@
 
 Every function takes one number per example, tensors (B,) in nats, and returns one loss per example; the mean over
 the batch is the trainer's. Half precision is raised to float32, the result's dtype; float64 stays. `weights` (B,)
-multiply the losses. Rewards carry no gradient. Log-probabilities are sums over the response's tokens, the end token
-included, unless the name says `mean`.
+multiply the losses; `margins` (B,) are what the chosen reward is to lie above the rejected one (METHODS_WITH_MARGIN).
+Rewards carry no gradient. Log-probabilities are sums over the response's tokens, the end token included, unless the
+name says `mean`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from models.alignment.records import METHODS_WITH_REFERENCE, Method
+from models.alignment.records import METHODS_WITH_MARGIN, METHODS_WITH_REFERENCE, Method
 
 _LN_2 = 0.6931471805599453
 # The last float32 below p = 1 is 1 − 2⁻²⁴: a log-probability of 0 tells no more than that p lies above it.
@@ -47,12 +48,15 @@ class PairLogps(NamedTuple):
     reference_rejected: Tensor | None
 
 
-def pairwise_losses(method: Method, logps: PairLogps, *, beta: float, weights: Tensor | None) -> PairwiseLosses:
+def pairwise_losses(
+    method: Method, logps: PairLogps, *, beta: float, weights: Tensor | None, margins: Tensor | None = None
+) -> PairwiseLosses:
     """The losses of `method`, from sums: IPO, ORPO and ASFT divide them by the token counts. SFT ignores `beta`.
 
     Raises:
         MissingLogpsError: if what the method needs is None: the rejected responses (all but sft), the reference's
             log-probabilities (dpo, ipo, ld_align, spin), the weights (ld_align).
+        ValueError: if there are margins and the method takes none.
     """
     has_rejected = logps.policy_rejected is not None and logps.rejected_token_counts is not None
     has_reference = logps.reference_chosen is not None and logps.reference_rejected is not None
@@ -62,7 +66,11 @@ def pairwise_losses(method: Method, logps: PairLogps, *, beta: float, weights: T
         raise MissingLogpsError(f"{method} needs the reference's log-probabilities, got none; compute them first")
     if method == "ld_align" and weights is None:
         raise MissingLogpsError("ld_align needs a weight per example (s / S), got none; unweighted it is spin")
-    return _LOSSES[method](logps, beta, weights)
+    if margins is None:
+        return _LOSSES[method](logps, beta, weights)
+    if method not in METHODS_WITH_MARGIN:
+        raise ValueError(f"{method} takes no margins, {', '.join(METHODS_WITH_MARGIN)} does; leave them out")
+    return _dpo(logps, beta, weights, margins)
 
 
 def sft(
@@ -85,16 +93,19 @@ def dpo(
     *,
     beta: float,
     weights: Tensor | None = None,
+    margins: Tensor | None = None,
 ) -> PairwiseLosses:
     """−log σ(margin), margin = chosen reward − rejected reward, reward = β × log-ratio (REAL eq. 5).
 
     With golden responses as chosen and the policy's own samples as rejected it is SPIN (arXiv 2401.01335, eq. 4.7,
     logistic), the reference the policy of the iteration before; with the latent distance's weights w = s / S on top it
-    is LD-Align (alg. 1).
+    is LD-Align (alg. 1). `margins` m turn it into −log σ(margin − m), as Llama 2 has it for its reward model
+    (arXiv 2307.09288, eq. 2) and DPO with an offset for this loss (arXiv 2402.10571).
     """
     chosen_rewards = beta * (_precise(policy_chosen_logps) - _precise(reference_chosen_logps))
     rejected_rewards = beta * (_precise(policy_rejected_logps) - _precise(reference_rejected_logps))
-    losses = -logsigmoid(chosen_rewards - rejected_rewards)
+    above = chosen_rewards - rejected_rewards
+    losses = -logsigmoid(above if margins is None else above - margins.to(above.dtype))
     return _weighted(losses, chosen_rewards, rejected_rewards, weights)
 
 
@@ -195,9 +206,10 @@ def _sft(logps: PairLogps, _beta: float, weights: Tensor | None) -> PairwiseLoss
     return sft(logps.policy_chosen, logps.chosen_token_counts, weights=weights)
 
 
-def _dpo(logps: PairLogps, beta: float, weights: Tensor | None) -> PairwiseLosses:
+def _dpo(logps: PairLogps, beta: float, weights: Tensor | None, margins: Tensor | None = None) -> PairwiseLosses:
     policy = (logps.policy_chosen, logps.policy_rejected)
-    return dpo(*policy, logps.reference_chosen, logps.reference_rejected, beta=beta, weights=weights)
+    reference = (logps.reference_chosen, logps.reference_rejected)
+    return dpo(*policy, *reference, beta=beta, weights=weights, margins=margins)
 
 
 def _ipo(logps: PairLogps, beta: float, weights: Tensor | None) -> PairwiseLosses:

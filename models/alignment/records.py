@@ -13,6 +13,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 MetricSplit = Literal["train", "held_out"]
 
 METHODS_WITH_REFERENCE: tuple[Method, ...] = ("dpo", "ipo", "ld_align", "spin")
+METHODS_WITH_MARGIN: tuple[Method, ...] = ("dpo",)
 
 
 class ScoreRequest(NamedTuple):
@@ -42,7 +43,8 @@ class ResponseLogps(NamedTuple):
 class Example:
     """One example to train or to measure on. `rejected` is None for SFT on a response alone.
 
-    `weight` multiplies its loss (LD-Align: s / S). The reference's summed log-probabilities are None where no
+    `weight` multiplies its loss (LD-Align: s / S). `margin` is what the chosen one's reward is to lie above the
+    rejected one's; None where the loss has no such term. The reference's summed log-probabilities are None where no
     reference is asked for them. It is the start of the training where an example is trained on, and the model that the
     run began with where it is only measured: the curves of all rounds of a run have one reference. What is measured
     has the start's own log-probabilities too, where that is another model: the method's objective is relative to it.
@@ -59,6 +61,7 @@ class Example:
     is_rejected_cut: bool = False
     start_chosen_logps: float | None = None
     start_rejected_logps: float | None = None
+    margin: float | None = None
 
     @property
     def score_requests(self) -> list[ScoreRequest]:

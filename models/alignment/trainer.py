@@ -98,7 +98,7 @@ class PolicyTrainer(Trainer):
     ) -> Any:
         """This forward pass's share of the step's mean loss."""
         logps = self._logps(model, inputs)
-        losses = self._losses(logps, inputs["weights"])
+        losses = self._losses(logps, inputs["weights"], inputs.get("margins"))
         total = losses.losses.sum()
         if not torch.isfinite(total):
             raise TrainingDivergedError(self.state.global_step + 1, f"a loss of {total.item()}")
@@ -238,8 +238,9 @@ class PolicyTrainer(Trainer):
             return logps
         return logps._replace(reference_chosen=batch["start_chosen"], reference_rejected=batch["start_rejected"])
 
-    def _losses(self, logps: PairLogps, weights: Tensor | None) -> PairwiseLosses:
-        return pairwise_losses(self._settings.method, logps, beta=self._settings.beta, weights=weights)
+    def _losses(self, logps: PairLogps, weights: Tensor | None, margins: Tensor | None = None) -> PairwiseLosses:
+        settings = self._settings
+        return pairwise_losses(settings.method, logps, beta=settings.beta, weights=weights, margins=margins)
 
     def _count(self, logps: PairLogps, losses: PairwiseLosses) -> None:
         """Add a forward pass to the sums of the step's metrics."""
@@ -276,6 +277,7 @@ class PolicyTrainer(Trainer):
         )
         values: dict[str, list[float | None]] = {
             "weights": [row.example.weight for row in rows],
+            "margins": [row.example.margin for row in rows],
             "reference_chosen": [row.example.reference_chosen_logps for row in rows],
             "reference_rejected": [row.example.reference_rejected_logps for row in rows],
             "start_chosen": [row.example.start_chosen_logps for row in rows],

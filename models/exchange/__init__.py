@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from models.labelling.records import PairKey
@@ -18,6 +19,7 @@ class PreferenceRow:
     """A preference with a chosen and a rejected response, as trainers take it, and where it comes from.
 
     A response is cut if its sampling stopped at the token limit: it does not end where its text does.
+    `strength`: how strongly the chosen one is preferred, above 0 and up to 1; None where nobody said.
     """
 
     prompt: Prompt
@@ -35,6 +37,7 @@ class PreferenceRow:
     support: float
     vote_count: int
     split: str | None = None
+    strength: float | None = None
     is_chosen_cut: bool = False
     is_rejected_cut: bool = False
 
@@ -82,6 +85,8 @@ class ImportedJudgement:
     """A label from a file, read but not yet checked against the database.
 
     The pair is named by `pair_id`, by the two response ids, or by both; `left`/`right` verdicts need the response ids.
+    `strength`: how strongly one is preferred, in (0, 1]. `judged_at` (UTC): when, by the tool's clock. Both None where
+    nothing is said. `is_ranked`: one of the pairs of a ranking, which need not all be pairs of a run.
     """
 
     row_number: int
@@ -92,3 +97,6 @@ class ImportedJudgement:
     right_response_id: int | None = None
     seconds: float | None = None
     rationale: str | None = None
+    strength: float | None = None
+    judged_at: datetime | None = None
+    is_ranked: bool = False

@@ -1,14 +1,15 @@
-"""Label Studio: the labelling page's config, pairs as its tasks, and what people answered in its JSON exports.
+"""Label Studio: the labelling page's config, pairs as its tasks, and what people answered in its exports.
 
 Translates only: what a label must be is checked in `label_files`. Field names as in Label Studio 1.x exports.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from models.exchange import PAIR_COLUMNS, ExportedPair
-from models.ingestion.fields import Row, RowError, described
+from models.ingestion.fields import Row, RowError, described, is_missing
 
 # <Pairwise> knows left and right only, so the other answers are a choice of their own. Control names must differ from
 # the task's columns: JSON-MIN puts both on one level.
@@ -25,9 +26,22 @@ _CONFIG = """<View>
     <Choice value="both_bad" alias="both_bad" html="Both bad" hotkey="b" />
     <Choice value="skip" alias="skip" html="Cannot say" hotkey="s" />
   </Choices>
+  <Choices name="strength" toName="prompt" choice="single-radio" showInline="true">
+    <Choice value="slightly" alias="slightly" html="Slightly better (optional)" />
+    <Choice value="clearly" alias="clearly" html="Clearly better (optional)" />
+  </Choices>
   <TextArea name="rationale" toName="prompt" placeholder="Why? (optional)" rows="2" maxSubmissions="1" />
 </View>
 """
+
+_VALUES = {
+    "preference": "selected",
+    "verdict": "choices",
+    "strength": "choices",
+    "rationale": "text",
+    "ranking": "ranker",
+}
+"""By control of our config: under which name its answer is in a result's value."""
 
 
 def label_studio_config() -> str:
@@ -51,19 +65,20 @@ def label_studio_tasks(pairs: Iterable[ExportedPair]) -> Iterator[dict[str, obje
 
 
 def is_label_studio(row: Row) -> bool:
-    """Whether this is a task of the JSON export, or a row of JSON-MIN."""
+    """Whether this is a task of the JSON export, or a row of JSON-MIN or CSV."""
     return isinstance(row.get("data"), Mapping) or "annotation_id" in row
 
 
 def label_studio_labels(row: Row) -> Iterator[Row | RowError]:
-    """Yield a label in our own columns, or what is wrong with it, for every annotation of a task or JSON-MIN row.
+    """Yield a label in our own columns, or what is wrong with it, for every annotation of a task or row.
 
-    A skipped task (`was_cancelled`) is the verdict `skip`; JSON-MIN leaves those out. A task nobody has annotated
-    yields nothing. The annotator is the e-mail address, or `label-studio:<id>` where the export has the id only.
-    Controls that are not of our config, predictions and drafts are passed over.
+    Rows are of JSON-MIN or CSV. A skipped task (`was_cancelled`) is the verdict `skip`; rows leave those out. A task
+    nobody has annotated yields nothing. A control `ranking` is a <Ranker> whose items have the ids of responses. A
+    label is as old as its annotation's last change. The annotator is the e-mail address, or `label-studio:<id>` where
+    the export has the id only. Other controls that are not of our config, predictions and drafts are passed over.
     """
     if "annotation_id" in row:
-        if row["annotation_id"] is not None:  # null: a task nobody has annotated
+        if not _is_blank(row["annotation_id"]):  # blank: a task nobody has annotated
             yield _label_or_error(row, row, _minimal_answers(row), row.get("annotator"))
         return
     data = row.get("data")
@@ -80,13 +95,18 @@ def label_studio_labels(row: Row) -> Iterator[Row | RowError]:
 
 def _label_or_error(data: Row, annotation: Row, answers: Row, annotator: object) -> Row | RowError:
     try:
-        verdict = "skip" if annotation.get("was_cancelled") is True else _verdict(answers)
-        label = {name: data[name] for name in PAIR_COLUMNS if name in data}
-        return label | {
-            "verdict": verdict,
+        ranking = None if annotation.get("was_cancelled") is True else _ranking(answers.get("ranking"))
+        label: Row = {"ranking": ranking}
+        if ranking is None:
+            verdict = "skip" if annotation.get("was_cancelled") is True else _verdict(answers)
+            label = {name: data[name] for name in PAIR_COLUMNS if name in data} | {"verdict": verdict}
+        return {
+            **label,
             "annotator": _annotator(annotator),
             "seconds": annotation.get("lead_time"),
             "rationale": answers.get("rationale"),
+            "strength": answers.get("strength"),
+            "judged_at": _first_given(annotation, "updated_at", "created_at"),
         }
     except RowError as error:
         return error
@@ -100,17 +120,42 @@ def _answers(annotation: Row) -> Row:
         value = result.get("value") if isinstance(result, Mapping) else None
         if not isinstance(value, Mapping):
             continue
-        kind = {"preference": "selected", "verdict": "choices", "rationale": "text"}.get(str(result.get("from_name")))
+        kind = _VALUES.get(str(result.get("from_name")))
         if kind is not None:
             answers[str(result["from_name"])] = _single(value.get(kind))
     return answers
 
 
 def _minimal_answers(row: Row) -> Row:
-    """The same from JSON-MIN, which gives a lone choice or text bare, and the side within a list of one object."""
-    side = _single(row.get("preference"))
-    side = side.get("selected") if isinstance(side, Mapping) else side
-    return {"preference": side, "verdict": _single(row.get("verdict")), "rationale": _single(row.get("rationale"))}
+    """The same from JSON-MIN and CSV, which give a lone choice or text bare, and the side within a list of one object.
+
+    In CSV that list is JSON in a cell, and a control that was left alone is an empty cell.
+    """
+    answers: dict[str, object] = {}
+    for name, kind in _VALUES.items():
+        answer = _single(_cell(row.get(name)))
+        answers[name] = _single(answer.get(kind)) if isinstance(answer, Mapping) else answer
+    return answers
+
+
+def _cell(value: object) -> object:
+    """What a cell holds; JSON only where it is a list or an object."""
+    if _is_blank(value):
+        return None
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # text that begins so
+    return value
+
+
+def _is_blank(value: object) -> bool:
+    return is_missing(value) or value == ""
+
+
+def _first_given(row: Row, *columns: str) -> object:
+    return next((row[name] for name in columns if not _is_blank(row.get(name))), None)
 
 
 def _single(value: object) -> object:
@@ -125,6 +170,11 @@ def _verdict(answers: Row) -> object:
     if side is None and choice is None:
         raise RowError("the annotation has no answer: neither `preference` nor `verdict` is among its results")
     return side if side is not None else choice
+
+
+def _ranking(value: object) -> object:
+    """The ids of a <Ranker>'s items, which are those of the responses; without a <Bucket> they lie under one name."""
+    return next(iter(value.values())) if isinstance(value, Mapping) and len(value) == 1 else value
 
 
 def _annotator(value: object) -> object:

@@ -41,6 +41,7 @@ _LINEAGE = (
     "rule",
     "support",
     "vote_count",
+    "strength",
     "split",
     "is_chosen_cut",
     "is_rejected_cut",
@@ -334,7 +335,7 @@ def _schema(shape: TrainerShape) -> pyarrow.Schema:
     text, number, identifier = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
     names = _LINEAGE if shape in PAIRED_SHAPES else _UNPAIRED_LINEAGE
     lineage = dict.fromkeys(names, text)
-    lineage |= {name: number for name in names if name in {"similarity", "support"}}
+    lineage |= {name: number for name in names if name in {"similarity", "support", "strength"}}
     lineage |= {name: pyarrow.bool_() for name in names if name.startswith("is_")}
     lineage |= {name: identifier for name in names if name.endswith("_id") or name == "vote_count"}
     if shape in PAIRED_SHAPES:

@@ -57,4 +57,5 @@ def as_judgement(pair: PairKey, left_response_id: int, opinion: Opinion, *, seco
         input_tokens=opinion.input_tokens,
         output_tokens=opinion.output_tokens,
         cost=opinion.cost,
+        strength=opinion.strength,
     )

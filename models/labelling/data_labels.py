@@ -43,7 +43,7 @@ class SourceLabeller:
 
     def _opinion(self, pair: ShownPair) -> Opinion:
         said = next((one for one in pair.source_says if one.criterion == self._criterion), None)
-        return Opinion("skip" if said is None else said.verdict)
+        return Opinion("skip") if said is None else Opinion(said.verdict, strength=said.strength)
 
     def close(self) -> None:
         """Nothing is held."""

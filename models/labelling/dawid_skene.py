@@ -112,11 +112,14 @@ def fit_votes(votes: Sequence[Mapping[int, Vote]]) -> VoteModel:
     return VoteModel(best.prevalence[0], tables, prior_table)
 
 
-def resampled_accuracies(votes: Sequence[Mapping[int, Vote]]) -> dict[int, _Floats]:
+def resampled_accuracies(
+    votes: Sequence[Mapping[int, Vote]], clusters: NDArray[np.int64] | None = None
+) -> dict[int, _Floats]:
     """For each annotator, `side_accuracy` by tables of their own, of the pairs and then of pairs drawn anew from them.
 
-    The first is that of the votes, each further one of as many pairs drawn with replacement (a bootstrap), so that they
-    vary as an estimate does: what one annotator is worth depends on what the others are. As many as 100, fewer where
+    The first is that of the votes, each further one of as many pairs drawn with replacement (a bootstrap), or of as
+    many clusters, where `clusters` (pairs,) name each pair's and some have several, so that they vary as an estimate
+    does: what one annotator is worth depends on what the others are. As many as 100, fewer where
     many pairs have votes unlike any other's. The same votes give the same draws. Empty where no two share a pair.
     """
     patterns = _Patterns.of(votes)
@@ -124,12 +127,35 @@ def resampled_accuracies(votes: Sequence[Mapping[int, Vote]]) -> dict[int, _Floa
         return {}
     total = int(patterns.count.sum())
     times = int(np.clip(_RESAMPLED_PATTERNS // len(patterns.count), *_RESAMPLES))
-    draws = np.random.default_rng(0).multinomial(total, patterns.count / total, size=times)
+    random = np.random.default_rng(0)
+    draws = None if clusters is None else _drawn_clusters(votes, clusters, times, random)
+    if draws is None:
+        draws = random.multinomial(total, patterns.count / total, size=times)
     count = np.concatenate([patterns.count[None], draws]).T.astype(np.float64)
     right, wrong = _fit(patterns, patterns.given, count, tolerance=_ROUGHLY).tables[:, :, 0, :2].T
     sums = right + wrong
     shares = np.divide(right, sums, out=np.full_like(right, PRIOR_ACCURACY), where=sums > 0)
     return dict(zip(patterns.annotators, shares, strict=True))
+
+
+def _drawn_clusters(
+    votes: Sequence[Mapping[int, Vote]], clusters: NDArray[np.int64], times: int, random: np.random.Generator
+) -> NDArray[np.int64] | None:
+    """(times, n) how often each pattern comes in as many clusters drawn anew; None where each is of one pair."""
+    from scipy.sparse import csr_array
+
+    annotators = sorted({annotator for pair_votes in votes for annotator in pair_votes})
+    rows = {annotator: row for row, annotator in enumerate(annotators)}
+    compared = [place for place, pair_votes in enumerate(votes) if len(pair_votes) > 1]
+    names, groups = np.unique(clusters[compared], return_inverse=True)
+    if len(names) == len(compared):
+        return None
+    patterns = [_pattern(votes[place], rows) for place in compared]
+    numbers = {pattern: number for number, pattern in enumerate(sorted(set(patterns)))}
+    columns = [numbers[pattern] for pattern in patterns]
+    held = csr_array((np.ones(len(columns), dtype=np.int64), (columns, groups)), shape=(len(numbers), len(names)))
+    drawn = (np.bincount(random.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(times))
+    return np.stack([held @ counts for counts in drawn])
 
 
 @dataclass(frozen=True, slots=True)

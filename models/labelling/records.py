@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from models.records import Prompt, content_key
@@ -76,7 +77,8 @@ class Opinion:
     """An annotator's verdict on a pair as shown, and the requests, tokens and money it took.
 
     `probability`: that the left response is the better one (0 to 1); `margin`: the annotator's score of the left less
-    that of the right; both None where the annotator gives none. `cost` in the currency of the configured prices.
+    that of the right; `strength`: how strongly the better one is preferred (above 0, up to 1: clearly); each None where
+    the annotator gives none. `cost` in the currency of the configured prices.
     `requests` and tokens count what was sent for this opinion, 0 where a stored reply was used.
     """
 
@@ -89,6 +91,7 @@ class Opinion:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,9 @@ class AnnotatorIdentity:
 class Judgement:
     """One annotator's verdict on one pair as shown.
 
-    `probability` and `margin` are of the first response against the second; `seconds`: the time a person took.
+    `probability` and `margin` are of the first response against the second; `seconds`: the time a person took;
+    `strength`: how strongly the better response is preferred (above 0, up to 1), None where nothing is said;
+    `judged_at` (UTC): None is the time at which it is stored.
     """
 
     pair: PairKey
@@ -128,16 +133,25 @@ class Judgement:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    strength: float | None = None
+    judged_at: datetime | None = None
+
+    def says_the_same(self, other: Judgement) -> bool:
+        """Whether both are the same answer, whichever response was on the left and whenever it was given."""
+        mine, others = ((one.pair, one.verdict, one.strength, one.rationale, one.seconds) for one in (self, other))
+        return mine == others
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
     """What a rule makes of a pair's judgements; it has a chosen and a rejected response only if one side won.
 
-    `support`: the share (or weight) of the votes that agree with the outcome, 0 to 1.
+    `support`: the share (or weight) of the votes that agree with the outcome, 0 to 1. `strength`: the mean of
+    those who agree and said how strongly, above 0 and up to 1; None where nobody did.
     """
 
     pair: PairKey
     outcome: Outcome
     support: float
     vote_count: int
+    strength: float | None = None

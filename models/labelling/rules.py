@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Literal, get_args
 
 from models.labelling.dawid_skene import VoteModel
@@ -40,6 +41,23 @@ def resolve(votes: Mapping[int, Vote], rule: Rule, *, model: VoteModel | None) -
     winner = max(shares, key=lambda vote: shares[vote])
     is_settled = len(shares) == 1 if rule == "unanimous" else shares[winner] > 0.5 + _ROUNDING
     return winner if is_settled else "contradiction", shares[winner]
+
+
+def mean_strength(votes: Mapping[int, Vote], strengths: Mapping[int, float], outcome: Outcome) -> float | None:
+    """How strongly the winner is preferred: the mean over the annotators who voted for it and said how strongly.
+
+    Args:
+        votes: the votes by annotator.
+        strengths: by annotator, of those who said.
+        outcome: what a rule made of the votes.
+
+    Returns:
+        None where no response won, or nobody who voted for it said how strongly.
+    """
+    if outcome not in ("first", "second"):
+        return None
+    agreeing = [strengths[annotator] for annotator, vote in votes.items() if vote == outcome and annotator in strengths]
+    return fmean(agreeing) if agreeing else None
 
 
 def _vote_shares(votes: Mapping[int, Vote]) -> dict[Vote, float]:

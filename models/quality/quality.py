@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _Counts = NDArray[np.int64]  # (pairs, 4) votes by verdict
+_Clusters = NDArray[np.int64]  # (pairs,) which prompt a pair is of
 _Showings = dict[int, dict[int, Verdict]]  # one annotator's verdicts by the place of the pair and the left response
 
 
@@ -60,7 +61,7 @@ def label_quality(
     A labelled pair has a vote; a group's `pair_count` counts those. The bins hold about equally many of them (REAL
     fig. 3: does agreement fall as similarity rises?); equal similarities share a bin, so there may be fewer. `left`
     counts single showings, `longer` votes on responses of different lengths, a flip is any two answers that differ.
-    Ties and both bad count votes, skips and unparsed judgements. Intervals take what one pair holds for one
+    Ties and both bad count votes, skips and unparsed judgements. Intervals take what one prompt holds for one
     observation. No figure depends on which of two responses is stored as the first. Every annotator is listed, couples
     only if they share a pair. A pair is suspect by the sum of `disagreement_weights` and the largest
     `contradiction_weights` of an annotator (whose margin is the mean of the showings); the lower ids come first among
@@ -78,17 +79,18 @@ def label_quality(
     showings = [_showings(annotator_judgements, places) for annotator_judgements in by_annotator]
     table = VoteTable(tuple(annotator.id for annotator in annotators), _codes(showings, annotators, len(pairs)))
     counts = table.counts
+    clusters = _clusters(pairs)
     margins = {row: _margins(annotator_judgements, places) for row, annotator_judgements in enumerate(by_annotator)}
     return LabelQuality(
         pair_count=len(pairs),
         labelled_count=int(counts.any(axis=1).sum()),
         judgement_count=sum(map(len, by_annotator)),
-        alpha=alpha(counts, NOMINAL),
-        ordinal_alpha=alpha(counts, ORDINAL),
-        by_strategy=_by_strategy(pairs, counts),
-        by_similarity=_by_similarity(pairs, counts, bins),
+        alpha=alpha(counts, NOMINAL, clusters),
+        ordinal_alpha=alpha(counts, ORDINAL, clusters),
+        by_strategy=_by_strategy(pairs, counts, clusters),
+        by_similarity=_by_similarity(pairs, counts, clusters, bins),
         annotators=_annotators(annotators, by_annotator, showings, table, pairs),
-        agreements=_agreements(annotators, table),
+        agreements=_agreements(annotators, table, clusters),
         suspects=_suspects(pairs, annotators, table, margins, suspect_count),
     )
 
@@ -136,15 +138,26 @@ def _margins(judgements: Sequence[AnnotatorJudgement], places: Mapping[PairKey, 
     return means
 
 
-def _by_strategy(pairs: Sequence[LabelledPair], counts: _Counts) -> tuple[GroupAgreement, ...]:
+def _clusters(pairs: Sequence[LabelledPair]) -> _Clusters:
+    """(pairs,) int64: equal where the prompt is."""
+    names = [-1 - place if pair.prompt_id is None else pair.prompt_id for place, pair in enumerate(pairs)]
+    return np.array(names, dtype=np.int64)
+
+
+def _by_strategy(pairs: Sequence[LabelledPair], counts: _Counts, clusters: _Clusters) -> tuple[GroupAgreement, ...]:
     members: dict[str, list[int]] = defaultdict(list)
     for place, pair in enumerate(pairs):
         for strategy in pair.strategies:
             members[strategy].append(place)
-    return tuple(_group(strategy, None, None, counts[members[strategy]]) for strategy in sorted(members))
+    return tuple(
+        _group(strategy, (None, None), counts[members[strategy]], clusters[members[strategy]])
+        for strategy in sorted(members)
+    )
 
 
-def _by_similarity(pairs: Sequence[LabelledPair], counts: _Counts, bins: int) -> tuple[GroupAgreement, ...]:
+def _by_similarity(
+    pairs: Sequence[LabelledPair], counts: _Counts, clusters: _Clusters, bins: int
+) -> tuple[GroupAgreement, ...]:
     similarity = np.array([np.nan if pair.similarity is None else pair.similarity for pair in pairs], dtype=np.float64)
     order = np.argsort(similarity, kind="stable")
     order = order[counts[order].any(axis=1) & ~np.isnan(similarity[order])]
@@ -155,8 +168,8 @@ def _by_similarity(pairs: Sequence[LabelledPair], counts: _Counts, bins: int) ->
     spans = list(pairwise([*starts, len(ranked)]))
     bounds = [(float(ranked[start]), float(ranked[end - 1])) for start, end in spans]
     return tuple(
-        _group(text, low, high, counts[order[start:end]])
-        for text, (low, high), (start, end) in zip(_bin_texts(bounds), bounds, spans, strict=True)
+        _group(text, bound, counts[order[start:end]], clusters[order[start:end]])
+        for text, bound, (start, end) in zip(_bin_texts(bounds), bounds, spans, strict=True)
     )
 
 
@@ -169,10 +182,13 @@ def _bin_texts(bounds: Sequence[tuple[float, float]]) -> list[str]:
     return texts
 
 
-def _group(group: str, low: float | None, high: float | None, counts: _Counts) -> GroupAgreement:
+def _group(
+    group: str, bounds: tuple[float | None, float | None], counts: _Counts, clusters: _Clusters
+) -> GroupAgreement:
     labelled = int(counts.any(axis=1).sum())
-    agreement = share_over_pairs(*equal_couples(counts))
-    return GroupAgreement(group, low, high, labelled, agreement, alpha(counts, NOMINAL), alpha(counts, ORDINAL))
+    agreement = share_over_pairs(*equal_couples(counts), clusters)
+    coefficients = [alpha(counts, distances, clusters) for distances in (NOMINAL, ORDINAL)]
+    return GroupAgreement(group, *bounds, labelled, agreement, *coefficients)
 
 
 def _annotators(
@@ -182,8 +198,8 @@ def _annotators(
     table: VoteTable,
     pairs: Sequence[LabelledPair],
 ) -> tuple[AnnotatorQuality, ...]:
-    counts = table.counts
-    accuracy_of = accuracies(table, fit_votes(table.by_pair))
+    counts, clusters = table.counts, _clusters(pairs)
+    accuracy_of = accuracies(table, fit_votes(table.by_pair), clusters)
     longer = np.array([pair.first_length - pair.second_length for pair in pairs], dtype=np.int64)
     qualities = []
     for row, annotator in enumerate(annotators):
@@ -198,10 +214,10 @@ def _annotators(
             both_bad=int((codes == VOTES.index("both_bad")).sum()),
             skips=verdicts["skip"],
             unparsed=verdicts["unparsed"],
-            agreement_with_others=_agreement_with_others(codes, counts),
-            left=_left_share(showings[row], pairs),
-            longer=_longer_share(codes, longer),
-            flips=_flip_share(showings[row]) if annotator.has_both_orders else _flip_share({}),
+            agreement_with_others=_agreement_with_others(codes, counts, clusters),
+            left=_left_share(showings[row], pairs, clusters),
+            longer=_longer_share(codes, longer, clusters),
+            flips=_flip_share(showings[row] if annotator.has_both_orders else {}, clusters),
             accuracy=accuracy_of[row],
             median_seconds=statistics.median(seconds) if seconds else None,
         )
@@ -209,46 +225,49 @@ def _annotators(
     return tuple(qualities)
 
 
-def _agreement_with_others(codes: NDArray[np.int8], counts: _Counts) -> Share:
+def _agreement_with_others(codes: NDArray[np.int8], counts: _Counts, clusters: _Clusters) -> Share:
     places = np.flatnonzero(codes >= 0)
-    return share_over_pairs(counts[places, codes[places]] - 1, counts[places].sum(axis=1) - 1)
+    return share_over_pairs(counts[places, codes[places]] - 1, counts[places].sum(axis=1) - 1, clusters[places])
 
 
-def _left_share(showings: _Showings, pairs: Sequence[LabelledPair]) -> Share:
+def _left_share(showings: _Showings, pairs: Sequence[LabelledPair], clusters: _Clusters) -> Share:
     decisive = [
         [(verdict == "first") == (left == pairs[place].pair.first_response_id) for left, verdict in verdicts.items()
          if verdict in ("first", "second")]
         for place, verdicts in showings.items()
     ]  # fmt: skip
-    return _pair_share(decisive)
+    return _pair_share(decisive, clusters[list(showings)])
 
 
-def _longer_share(codes: NDArray[np.int8], difference: NDArray[np.int64]) -> Share:
+def _longer_share(codes: NDArray[np.int8], difference: NDArray[np.int64], clusters: _Clusters) -> Share:
     """`difference`: (pairs,) length of the first response less that of the second."""
     is_counted = ((codes == VOTES.index("first")) | (codes == VOTES.index("second"))) & (difference != 0)
     takes_longer = (codes == VOTES.index("first")) == (difference > 0)
-    return share_over_pairs((takes_longer & is_counted).astype(np.int64), is_counted.astype(np.int64))
+    return share_over_pairs((takes_longer & is_counted).astype(np.int64), is_counted.astype(np.int64), clusters)
 
 
-def _flip_share(showings: _Showings) -> Share:
-    answers = [set(verdicts.values()) for verdicts in showings.values() if len(verdicts) > 1]
-    return _pair_share([[len(verdicts) > 1] for verdicts in answers if not verdicts & {"skip", "unparsed"}])
+def _flip_share(showings: _Showings, clusters: _Clusters) -> Share:
+    answers = {place: set(verdicts.values()) for place, verdicts in showings.items() if len(verdicts) > 1}
+    both = {place: verdicts for place, verdicts in answers.items() if not verdicts & {"skip", "unparsed"}}
+    return _pair_share([[len(verdicts) > 1] for verdicts in both.values()], clusters[list(both)])
 
 
-def _pair_share(hits: Sequence[Sequence[bool]]) -> Share:
+def _pair_share(hits: Sequence[Sequence[bool]], clusters: _Clusters) -> Share:
     """The share of hits, each pair's a list."""
     sums, sizes = ([function(pair_hits) for pair_hits in hits] for function in (sum, len))
-    return share_over_pairs(np.array(sums, dtype=np.int64), np.array(sizes, dtype=np.int64))
+    return share_over_pairs(np.array(sums, dtype=np.int64), np.array(sizes, dtype=np.int64), clusters)
 
 
-def _agreements(annotators: Sequence[Annotator], table: VoteTable) -> tuple[AnnotatorAgreement, ...]:
+def _agreements(
+    annotators: Sequence[Annotator], table: VoteTable, clusters: _Clusters
+) -> tuple[AnnotatorAgreement, ...]:
     agreements = []
     for (first, first_codes), (second, second_codes) in combinations(zip(annotators, table.codes, strict=True), 2):
         has_both = ((first_codes >= 0) & (second_codes >= 0)).astype(np.int64)
         if not (count := int(has_both.sum())):
             continue
-        agreement = share_over_pairs((first_codes == second_codes) * has_both, has_both)
-        coefficients = [kappa(first_codes, second_codes, distances) for distances in (NOMINAL, ORDINAL)]
+        agreement = share_over_pairs((first_codes == second_codes) * has_both, has_both, clusters)
+        coefficients = [kappa(first_codes, second_codes, distances, clusters) for distances in (NOMINAL, ORDINAL)]
         agreements.append(AnnotatorAgreement(first, second, count, agreement, *coefficients))
     return tuple(agreements)
 

@@ -9,7 +9,10 @@ from models.labelling.records import AnnotatorKind, PairKey, Verdict
 
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
-    """What the figures need to know of a pair. Lengths in characters; `similarity` None where it was never embedded."""
+    """What the figures need to know of a pair. Lengths in characters; `similarity` None where it was never embedded.
+
+    Pairs of one `prompt_id` are dependent; one without is independent of all others.
+    """
 
     pair: PairKey
     prompt: str
@@ -17,6 +20,7 @@ class LabelledPair:
     similarity: float | None
     first_length: int
     second_length: int
+    prompt_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class AnnotatorJudgement:
     verdict: Verdict
     margin: float | None
     seconds: float | None
+    strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share of `count` observations with its 95 % interval over pairs; `value` None where nothing is counted."""
+    """A share of `count` observations with its 95 % interval over prompts; `value` None where nothing is counted."""
 
     value: float | None
     low: float
@@ -53,7 +58,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Coefficient:
-    """Agreement corrected for chance, with its 95 % interval over pairs; `value` None where it is undefined.
+    """Agreement corrected for chance, with its 95 % interval over prompts; `value` None where it is undefined.
 
     1: they always agree. 0: as often as votes without any knowledge of the pair would. Below 0: they contradict each
     other. It does not depend on which response is stored as the first.

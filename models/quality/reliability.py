@@ -17,13 +17,14 @@ _Floats = NDArray[np.float64]
 _FURTHER = 2  # votes for the better side, and as many for the worse, join those counted, as in every share
 
 
-def accuracies(table: VoteTable, model: VoteModel) -> list[Share]:
+def accuracies(table: VoteTable, model: VoteModel, clusters: NDArray[np.int64] | None = None) -> list[Share]:
     """For each annotator of the table, the share of its votes for a side that are for the better response.
 
-    The value is the model's. The interval holds what tables of their own give for pairs drawn anew (a bootstrap over
-    pairs), by their percentiles and by the spread of their logits about the estimate, since either alone is too short
-    near 1; and it is nowhere shorter than if it were known which response is better. An interval below 1/2 says that
-    the annotator takes the worse side more often than the better one, if most annotators do not.
+    The value is the model's. The interval holds what tables of their own give for prompts drawn anew (a bootstrap over
+    `clusters`, (pairs,) the prompt of each pair; None: each its own), by their percentiles and by the spread of their
+    logits about the estimate, since either alone is too short near 1; and it is nowhere shorter than if it were known
+    which response is better. An interval below 1/2 says that the annotator takes the worse side more often than the
+    better one, if most annotators do not.
 
     It is all of 0 to 1 without two others with whom an annotator, and who with one another, share pairs on which both
     vote for a side: of two nobody can say which is right.
@@ -35,7 +36,7 @@ def accuracies(table: VoteTable, model: VoteModel) -> list[Share]:
     weights = is_side.astype(np.float64)
     meets = (weights @ weights.T > 0) & ~np.eye(len(weights), dtype=bool)
     is_comparable = (meets & (meets.astype(np.float64) @ meets > 0)).any(axis=1)
-    resampled = resampled_accuracies(table.by_pair)
+    resampled = resampled_accuracies(table.by_pair, clusters)
     shares = []
     for row, annotator in enumerate(table.annotators):
         count = int(counts[row])

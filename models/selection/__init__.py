@@ -3,7 +3,7 @@
 from models.records import MAX_CANDIDATES, Strategy
 from models.selection.budget import rank_pairs
 from models.selection.length_correlation import correlation_of_pairs, length_correlations, mean_correlation
-from models.selection.pairs import select_pairs
+from models.selection.pairs import select_pairs, select_several
 from models.selection.records import Reason, SelectedPairs
 from models.selection.similarity import TOLERANCE, pair_similarities
 
@@ -19,4 +19,5 @@ __all__ = [
     "pair_similarities",
     "rank_pairs",
     "select_pairs",
+    "select_several",
 ]

@@ -20,6 +20,7 @@ class Reason(IntEnum):
     NO_USABLE_EMBEDDING = 3
     ONE_USABLE_EMBEDDING = 4
     ALL_IDENTICAL = 5
+    NO_FURTHER_PAIR = 6
 
     @property
     def text(self) -> str:
@@ -33,6 +34,7 @@ _REASON_TEXTS = {
     Reason.NO_USABLE_EMBEDDING: "no embedding is finite and non-zero",
     Reason.ONE_USABLE_EMBEDDING: "one embedding is finite and non-zero",
     Reason.ALL_IDENTICAL: "all candidates identical",
+    Reason.NO_FURTHER_PAIR: "no further pair",
 }
 
 

@@ -36,17 +36,17 @@ SEARCH_FLOATS = 1 << 19  # starts x K x groups held at a time (2 MiB)
 SAME = np.float32(1e-6)  # explained parts this close, relatively, are one split, so that no place is kept for it twice
 
 
-def nearest_to_centres(similarity: Float32s, *, seed: int) -> tuple[Positions, Positions]:
-    """For each group the candidate nearest each of its two centres, each within its own cluster.
+def distances_to_centres(similarity: Float32s, *, seed: int) -> tuple[Float32s, Float32s]:
+    """For each group how far its candidates are from the two centres, each from that of its own cluster.
 
     Args:
         similarity: (K, K, b) cosines of b groups of K >= 2 usable candidates.
         seed: reaches the starts of Lloyd's iterations, for K > 16 only.
 
     Returns:
-        Two (b,) arrays of positions. The first belongs to the cluster of candidate 0. Squared distances within
-        `TOLERANCE` of each other are equal and the lower position wins: both members of a cluster of two are always
-        equally far from their centre.
+        Two (K, b) arrays of squared distances, less a constant of the cluster; ∞ for who is in the other one. The first
+        is of the cluster of candidate 0. The nearest is `first_smallest`: values within `TOLERANCE` of each other are
+        equal and the lower position wins, as both members of a cluster of two are always equally far from their centre.
     """
     centred = similarity - similarity.mean(axis=0)
     centred -= centred.mean(axis=1, keepdims=True)
@@ -56,7 +56,7 @@ def nearest_to_centres(similarity: Float32s, *, seed: int) -> tuple[Positions, P
     size = is_other.sum(axis=0).astype(np.float32)
     to_own = np.where(is_other, np.float32(np.inf), own_norm + 2 * pull / (len(centred) - size))
     to_other = np.where(is_other, own_norm - 2 * pull / size, np.float32(np.inf))
-    return first_smallest(to_own), first_smallest(to_other)
+    return to_own, to_other
 
 
 def first_smallest(values: Float32s) -> Positions:

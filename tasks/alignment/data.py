@@ -19,7 +19,7 @@ from models.exchange import PreferenceRow
 from models.records import Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
 from tasks.alignment.lineage import Lineage, Measured, left_to_measure, lineage_of, measured_words, seen_words
-from tasks.config.alignment import AlignmentSection
+from tasks.config.alignment import AlignConfig, AlignmentSection
 from tasks.config.curation import SourceConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.database import open_database
@@ -202,9 +202,19 @@ def data_of(
     split = _Split(session, config, where, run_id)
     preferences, seen = split.parted(rows, [row.split for row in rows])
     golden = None
+    if isinstance(config, AlignConfig):
+        _require_strengths(config, preferences.train, where)
     if isinstance(config, LdAlignConfig):
         golden = Parts(_chosen(preferences.train), _chosen(preferences.held_out))
     return AlignmentData(preferences, golden, split.lineage, seen)
+
+
+def _require_strengths(config: AlignConfig, rows: Sequence[PreferenceRow], where: str) -> None:
+    if config.train.strength != "ignored" and all(row.strength is None for row in rows):
+        raise NothingToDoError(
+            f"train.strength {config.train.strength} needs preferences with a strength, none of the {len(rows):,} to "
+            f"train on in {where} has one; import graded labels, or leave it out"
+        )
 
 
 def is_held_out(prompt: Prompt, split: str | None, share: float) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from db.samples import Sample
 from models.alignment.records import Example, Method, PolicyIdentity, TrainingSettings
+from models.alignment.strengths import strength_margins, strength_weights
 from models.exchange import PreferenceRow
 from models.records import content_key
 from tasks.alignment.data import AlignmentData, preference_example
 from tasks.alignment.training_settings import training_settings
-from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig
+from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig, StrengthUse
 from tasks.named_models import NamedModel
 
 SFT_ROUND = 0
@@ -81,10 +82,23 @@ def preference_plan(
         first=start,
         settings=settings,
         optimize=optimize,
-        train=[preference_example(row) for row in parts.train],
+        train=_by_strength(parts.train, optimize.strength),
         held_out=[preference_example(row) for row in parts.held_out],
         kl_samples=kl_samples,
     )
+
+
+def _by_strength(rows: Sequence[PreferenceRow], use: StrengthUse) -> list[Example]:
+    """The preferences to train on, with what becomes of their strengths; held-out ones are measured alike."""
+    examples = [preference_example(row) for row in rows]
+    strengths = [row.strength for row in rows]
+    if use == "weight":
+        weights = zip(examples, strength_weights(strengths), strict=True)
+        return [replace(example, weight=weight) for example, weight in weights]
+    if use == "margin":
+        margins = zip(examples, strength_margins(strengths), strict=True)
+        return [replace(example, margin=margin) for example, margin in margins]
+    return examples
 
 
 def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
@@ -101,4 +115,6 @@ def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
 def _identifying(example: Example) -> list[object]:
     """What makes an example the same. Cut responses are named as such, since they once were trained on with an end."""
     is_cut = (example.is_chosen_cut, example.is_rejected_cut)
-    return [example.prompt.key, example.chosen, example.rejected, example.weight, *([is_cut] if any(is_cut) else [])]
+    margin = [] if example.margin is None else [{"margin": example.margin}]
+    cut = [is_cut] if any(is_cut) else []
+    return [example.prompt.key, example.chosen, example.rejected, example.weight, *cut, *margin]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from models.alignment.records import LoraSettings, Optimizer, Schedule
+from models.alignment.records import METHODS_WITH_MARGIN, LoraSettings, Optimizer, Schedule
 from tasks.config.curation import (
     ModelConfig,
 )
@@ -16,6 +16,7 @@ from tasks.config.exchange import PreferencesConfig
 from tasks.config.section import Name, Pace, RunConfig, Section
 
 PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
+StrengthUse = Literal["ignored", "weight", "margin"]
 
 
 class MethodDefaults(NamedTuple):
@@ -127,6 +128,20 @@ class TrainConfig(OptimizeConfig):
         None, gt=0, description="β of the method. Empty: its paper's, 0.1; `ipo`: 2, a margin of 0.25 nats a token."
     )
     learning_rate: float | None = Field(None, gt=0, description="Peak. Empty: its paper's, for full training.")
+    strength: StrengthUse = Field(
+        "ignored",
+        description="How strongly people prefer a response: `weight`: the example's weight, 1 on average; `margin`: "
+        "what the chosen reward is to lie above the other (`dpo` alone; clearly: 1).",
+    )
+
+    @model_validator(mode="after")
+    def _a_margin_needs_a_loss_with_one(self) -> Self:
+        if self.strength == "margin" and self.method not in METHODS_WITH_MARGIN:
+            raise ValueError(
+                f"train.strength margin is for {', '.join(METHODS_WITH_MARGIN)}, the loss of {self.method} has none; "
+                "give --train.strength weight, or leave it out"
+            )
+        return self
 
     def settled(self) -> Self:
         """The settings with IPO's β where none is named: its default has changed once, and a run keeps its own."""
@@ -189,6 +204,13 @@ class AlignConfig(AlignmentSection):
     def optimize(self) -> TrainConfig:
         """How the policy is trained."""
         return self.train
+
+    def key_settings(self) -> dict[str, Any]:
+        """The settings as the key has them: a run that ignores strengths has the key it had before there were any."""
+        settings = super().key_settings()
+        if self.train.strength == "ignored":
+            del settings["train"]["strength"]
+        return settings
 
     def stored_keys(self, *data: object) -> tuple[str, ...]:
         """The keys, and those under which a run of IPO was stored that named no β and has this one."""

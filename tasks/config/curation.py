@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from models.embedding import Context
-from models.records import MAX_CANDIDATES, SamplingParameters, Strategy
+from models.records import MAX_CANDIDATES, MAX_PAIRS, SamplingParameters, Strategy
 from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
 
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
@@ -150,7 +150,7 @@ class SelectConfig(Section):
 
     scope: Literal["prompt", "source_pairs"] = Field(
         "prompt",
-        description="`prompt`: one pair a prompt from its candidates. `source_pairs`: of the pairs the source made, "
+        description="`prompt`: pairs of each prompt from its candidates. `source_pairs`: of the pairs the source made, "
         "the share that is least similar (easy), most similar (hard), random or most unlike in length (longest_gap).",
     )
     strategies: tuple[Strategy, ...] = Field(
@@ -158,6 +158,13 @@ class SelectConfig(Section):
         min_length=1,
         description="Strategies; each selects its own pairs. `hard`, `random` and `longest_gap` (the two responses "
         "that differ most in length) are baselines.",
+    )
+    pairs_per_prompt: int = Field(
+        1,
+        ge=1,
+        le=MAX_PAIRS,
+        description=f"prompt: so many pairs of each prompt by each strategy, fewer where there are fewer (1 to "
+        f"{MAX_PAIRS}). Pairs of one prompt are dependent, which intervals take into account.",
     )
     share: float = Field(0.5, gt=0, le=1, description="source_pairs: the share of pairs each strategy keeps (0 to 1).")
     has_cut: bool = Field(
@@ -170,6 +177,15 @@ class SelectConfig(Section):
             raise ValueError(
                 "select.strategies: centroid needs several candidates a prompt, scope source_pairs has two; "
                 "give --select.strategies easy,hard,random,longest_gap"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _source_pairs_are_a_share(self) -> Self:
+        if self.scope == "source_pairs" and self.pairs_per_prompt != 1:
+            raise ValueError(
+                f"select.pairs_per_prompt {self.pairs_per_prompt} is for scope prompt; source_pairs keeps a share: "
+                "give --select.share, and leave pairs_per_prompt out"
             )
         return self
 
@@ -206,10 +222,12 @@ class CurateConfig(SampleConfig, RunConfig):
     queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
 
     def key_settings(self) -> dict[str, Any]:
-        """The settings as the key has them: a run that takes cut responses has the key it had when all runs did."""
+        """The settings as the key has them; what all runs did before it was a setting is left out."""
         settings = super().key_settings()
         if self.select.has_cut:
             del settings["select"]["has_cut"]
+        if self.select.pairs_per_prompt == 1:
+            del settings["select"]["pairs_per_prompt"]
         return settings
 
     @property

@@ -272,7 +272,8 @@ class _Estimator:
         else:
             figures.append(Figure("disk, vectors", None, "the size of the vectors is not known here", unit="bytes"))
         select = self._config.select
-        pairs = len(prompt_ids) * len(select.strategies)
+        a_prompt = round(plan.candidates / max(1, len(prompt_ids)))
+        pairs = len(prompt_ids) * len(select.strategies) * min(select.pairs_per_prompt, a_prompt * (a_prompt - 1) // 2)
         if select.scope == "source_pairs":  # of two responses each, mostly
             pairs = round(plan.candidates / 2 * select.share) * len(select.strategies)
         size = plan.to_sample * RESPONSE_BYTES + plan.to_embed * EMBEDDING_BYTES

@@ -1,4 +1,4 @@
-"""The selection step: vectors in, one pair a prompt and strategy out (or a share of the pairs that sources made)."""
+"""The selection step: vectors in, pairs of each prompt and strategy out (or a share of the pairs that sources made)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.selection import (
     mean_correlation,
     pair_similarities,
     rank_pairs,
-    select_pairs,
+    select_several,
 )
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
@@ -58,7 +58,7 @@ class _SelectionStage:
         self._store = store
 
     def run_per_prompt(self, advance: Advance) -> None:
-        """Select one pair a prompt and strategy, a page of prompts at a time (REAL's SHP-2 setting)."""
+        """Select the pairs of each prompt and strategy, a page of prompts at a time (REAL's SHP-2 setting)."""
         correlations = [np.empty(0)]
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             ids = [prompt.id for prompt in page]
@@ -138,11 +138,19 @@ class _SelectionStage:
         characters = np.array([lengths[location.response_id] for location in locations], dtype=np.int64)
         selected: list[Pair] = []
         for strategy in self._config.select.strategies:
-            result = select_pairs(vectors, offsets, strategy=strategy, seed=self._config.seed, lengths=characters)
-            selected += _to_pairs(result, strategy, prompt_ids, locations)
+            turns = select_several(
+                vectors,
+                offsets,
+                strategy=strategy,
+                count=self._config.select.pairs_per_prompt,
+                seed=self._config.seed,
+                lengths=characters,
+            )
+            for result in turns:
+                selected += _to_pairs(result, strategy, prompt_ids, locations)
             reasons |= {
-                prompt_ids[group]: f"needs 2 different responses: {Reason(result.reason[group]).text}"
-                for group in np.flatnonzero(~result.has_pair)
+                prompt_ids[group]: f"needs 2 different responses: {Reason(turns[0].reason[group]).text}"
+                for group in np.flatnonzero(~turns[0].has_pair)
             }
         return selected, reasons, length_correlations(vectors, offsets, characters)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from models.exchange.label_files import LabelFormat, WrittenPairs, read_labels
 from models.labelling.records import PairKey
 from models.records import Message, Prompt, RejectedRow
 
+JUDGED_AT = {"labels": None, "label-studio": datetime(2024, 5, 1, 10, tzinfo=UTC), "argilla": None}
 ANNOTATOR = {"labels": "ann", "label-studio": "ann@example.org", "argilla": "7751f7ff-e414-40c0-a381-45acf7e7d311"}
 
 

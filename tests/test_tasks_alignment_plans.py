@@ -1,0 +1,61 @@
+"""What is planned of preferences with a strength."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from alignment_world import align_config, prefer
+from sqlalchemy import select, update
+from surroundings import on_sqlite
+
+from db.schema.labels import Judgement
+from tasks.alignment.data import read_data
+from tasks.alignment.opening import open_align_run
+from tasks.alignment.plans import preference_plan
+from tasks.errors import NothingToDoError
+from tasks.run_kinds import load_alignment
+
+
+def planned(sessions, **train):
+    run_id = open_align_run.fn(align_config("demo", train=train))
+    with sessions() as session:
+        config = load_alignment(session, run_id)
+        data = read_data(session, config)
+    return preference_plan(config, SimpleNamespace(fingerprint="start"), data), data.preferences.train
+
+
+def grade(sessions):
+    """A third of the verdicts are slight, a third are clear, of the others nobody says how strong."""
+    with sessions.begin() as session:
+        first_ids = session.scalars(select(Judgement.first_response_id).order_by(Judgement.id)).all()
+        for at, first_id in enumerate(first_ids):
+            strength = {0: 0.5, 1: 1.0}.get(at % 3)
+            session.execute(update(Judgement).filter_by(first_response_id=first_id).values(strength=strength))
+
+
+@on_sqlite
+def test_strengths_are_weights_margins_or_nothing(settings, sessions):
+    prefer(sessions)
+    grade(sessions)
+    ignored, rows = planned(sessions)
+    strengths = [row.strength for row in rows]
+    assert set(strengths) == {0.5, 1.0, None}
+    assert {(one.weight, one.margin) for one in ignored.train} == {(1.0, None)}
+    known = [strength for strength in strengths if strength is not None]
+    weighted, _ = planned(sessions, strength="weight")
+    assert [one.weight for one in weighted.train] == pytest.approx(
+        [1.0 if strength is None else strength * len(known) / sum(known) for strength in strengths]
+    )
+    asked, _ = planned(sessions, strength="margin")
+    assert [one.margin for one in asked.train] == [strength or 0.0 for strength in strengths]
+    assert {(one.weight, one.margin) for plan in (weighted, asked) for one in plan.held_out} == {(1.0, None)}
+    assert len({plan.identity.data_hash for plan in (ignored, weighted, asked)}) == 3, "three policies"
+
+
+@on_sqlite
+@pytest.mark.parametrize("strength", ["weight", "margin"])
+def test_strengths_that_nobody_gave_are_no_training(settings, sessions, strength):
+    prefer(sessions)
+    with pytest.raises(NothingToDoError, match=f"train.strength {strength} needs preferences with a strength, none of"):
+        planned(sessions, strength=strength)
