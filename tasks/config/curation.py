@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, SamplingParameters, Strategy
 from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.servers import AskedServer
 
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
@@ -51,7 +52,7 @@ class ModelConfig(Section):
     )
 
 
-class GenerateConfig(Section):
+class GenerateConfig(AskedServer):
     """How candidate responses are made."""
 
     backend: GeneratorBackend = Field(
@@ -100,7 +101,7 @@ class GenerateConfig(Section):
 
     @model_validator(mode="after")
     def _only_a_server_is_paid(self) -> Self:
-        for name in ("max_requests", "max_cost", "input_price", "output_price"):
+        for name in ("max_requests", "max_cost", "input_price", "output_price", *AskedServer.model_fields):
             if self.backend != "openai" and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(
                     f"generate.{name} is for generate.backend openai, got backend {self.backend!r}; leave it out"
@@ -109,7 +110,8 @@ class GenerateConfig(Section):
 
     def sampling(self) -> SamplingParameters:
         """The part of the section that decides what a generator samples."""
-        return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt)
+        form = self.form.identity
+        return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt, form)
 
 
 class AnswersConfig(Section):

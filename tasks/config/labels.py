@@ -10,6 +10,7 @@ from models.judging.prompts import JudgePrompt
 from tasks.config.curation import Temperature, TokensPerBatch
 from tasks.config.exchange import PairsConfig
 from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.servers import AskedServer
 
 
 class ScoresConfig(Section):
@@ -41,7 +42,7 @@ class RewardModelConfig(Section):
     timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds a shard may take before the model is given up.")
 
 
-class JudgeConfig(Section):
+class JudgeConfig(AskedServer):
     """A language model behind an OpenAI-compatible server, asked in both orders."""
 
     base_url: ServerAddress | None = Field(None, description="Address of the server, such as http://localhost:8000/v1.")

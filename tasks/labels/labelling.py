@@ -13,12 +13,14 @@ from prefect.cache_policies import NO_CACHE
 from db import runs
 from db.engine import batches
 from db.labels import judgements, preferences, replies
+from models.chat.batches import MOST_LINES, Batching
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
 from models.labelling.records import Judgement, Opinion, PairKey
+from tasks.batches import batching_of
 from tasks.budgets import budget_of
-from tasks.config.labels import LabelConfig
+from tasks.config.labels import JudgeConfig, LabelConfig
 from tasks.database import keep
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
@@ -27,6 +29,8 @@ from tasks.labels.people import open_people_queue
 from tasks.labels.showings import Showing, open_showings
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
+
+PAIRS_PER_BATCH = MOST_LINES // 2  # in both orders
 
 _WHY_SKIPPED = {
     "gold": "neither response, or both, is a reference; curate with --source.has_references",
@@ -51,10 +55,16 @@ def judge_pairs(run_id: int) -> None:
 def judge_with(run: RunAtWork[Any], config: LabelConfig, pairs: Sequence[PairKey]) -> tuple[int, bool]:
     """Have an annotator judge pairs for a run; return the annotator's id, and whether the budget paid for all."""
     replies, budget = DatabaseReplies(run), budget_of(run, config.judge)
-    labeller = make_labeller(config, run.settings, replies=replies, budget=budget)
+    batching = judge_batching(run, config.judge)
+    labeller = make_labeller(config, run.settings, replies=replies, budget=budget, batching=batching)
     with device(is_used=holds_model(config)), closing(labeller):
         stage = LabelStage(run, labeller, config)
         return stage.annotator_id, stage.run(pairs, replies)
+
+
+def judge_batching(run: RunAtWork[Any], judge: JudgeConfig) -> Batching | None:
+    """What a judge that is asked in batches needs; None for one that is asked question by question."""
+    return batching_of(run, judge, purpose="judge", model=judge.model or "", url=judge.base_url or "")
 
 
 class DatabaseReplies:
@@ -119,7 +129,9 @@ class LabelStage:
         is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
         with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
-            for shard in batches(pairs, self._config.pairs_per_shard):
+            is_batch = self._config.annotator == "judge" and self._config.judge.mode == "batch"
+            per_shard = PAIRS_PER_BATCH if is_batch else self._config.pairs_per_shard
+            for shard in batches(pairs, per_shard):
                 counted = _Counted(per_pair * len(shard), advance)
                 showings = self._open_showings(shard)
                 counted.add(per_pair * len(shard) - len(showings))
