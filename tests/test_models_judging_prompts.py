@@ -104,7 +104,8 @@ def test_the_words_of_the_question_have_versions() -> None:
     "reply",
     [
         "Verdict: A", "**Verdict: A**", "**Final answer:** a", r"\boxed{A}", r"$\boxed{\text{A}}$", "[[A]]",
-        r"Verdict: \boxed{A}", '{"verdict": "A"}', '```json\n{"verdict": "a"}\n```', '```json\n{\n  "answer": "A"\n}\n```', "```\nA\n```",
+        r"Verdict: \boxed{A}", '{"verdict": "A"}', "```\nA\n```",
+        '```json\n{"verdict": "a"}\n```', '```json\n{\n  "answer": "A"\n}\n```',
         "<think>B is longer.\nVerdict: B</think>\n\nA", "<think>B</think>Verdict: A",
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from models.errors import PromptsRefusedError
 from models.records import Prompt, shortened
 
 _SHOWN_WORDS = 300
+_HARMLESS = Prompt.from_text("Say hello.")
 
 
 def rendered(prompts: Sequence[Prompt], render: Callable[[Prompt], list[int]]) -> list[list[int]]:
@@ -19,6 +20,7 @@ def rendered(prompts: Sequence[Prompt], render: Callable[[Prompt], list[int]]) -
 
     Raises:
         PromptsRefusedError: Some cannot be written down; it says why for each.
+        ValueError: Nor can something harmless: the settings do not fit the model.
     """
     ids: list[list[int]] = []
     reasons: dict[int, str] = {}
@@ -28,5 +30,6 @@ def rendered(prompts: Sequence[Prompt], render: Callable[[Prompt], list[int]]) -
         except ValueError as error:
             reasons[position] = shortened(str(error), _SHOWN_WORDS)
     if reasons:
+        render(_HARMLESS)
         raise PromptsRefusedError(f"{len(reasons)} of {len(prompts)} prompts: {next(iter(reasons.values()))}", reasons)
     return ids

@@ -104,7 +104,7 @@ def judge_price(config: JudgeConfig, settings: Settings) -> Price:
             f"judge.max_cost needs a price of {config.model}: give judge.input_price and judge.output_price, or write "
             f"it into {settings.prices_file}"
         )
-    return price
+    return price.times(config.price_share)
 
 
 def holds_model(config: LabelConfig) -> bool:
