@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from sqlalchemy.orm import Session
 
 from db import runs
 from db.labels import batches
@@ -38,28 +36,28 @@ class DatabaseBatches:
     def plan(self, batch: Batch, requests: int, cost: float) -> None:
         """Store a new batch, and count what it can cost as spent."""
 
-        def store(session: Session) -> None:
-            runs.spend(session, self._run.run_id, requests, cost)
-            batches.add(session, self._run.run_id, batch, service=self._service)
+        def store() -> None:
+            with self._run.sessions.begin() as session:
+                runs.spend(session, self._run.run_id, requests, cost)
+                batches.add(session, self._run.run_id, batch, service=self._service)
 
-        self._keep(store)
+        keep(store, self._run.settings)
 
     def change(self, batch: Batch) -> None:
         """Store how far a batch is."""
-        self._keep(lambda session: batches.change(session, batch))
+
+        def store() -> None:
+            with self._run.sessions.begin() as session:
+                batches.change(session, batch)
+
+        keep(store, self._run.settings)
 
     def close(self, batch: Batch, cost: float) -> None:
         """Store that a batch is done, and add the difference to what is spent."""
 
-        def store(session: Session) -> None:
-            runs.spend(session, self._run.run_id, 0, cost)
-            batches.change(session, batch)
-
-        self._keep(store)
-
-    def _keep(self, work: Callable[[Session], None]) -> None:
         def store() -> None:
             with self._run.sessions.begin() as session:
-                work(session)
+                runs.spend(session, self._run.run_id, 0, cost)
+                batches.change(session, batch)
 
         keep(store, self._run.settings)

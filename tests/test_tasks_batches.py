@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections import Counter
 
 import pytest
@@ -162,3 +164,21 @@ def test_no_key_of_a_batch_server_is_stored_or_shown(settings, sessions, server,
         errors = "".join(str(run.error) for run in session.scalars(query(curation.Run)))
     for words in (str(caught.value), str(failed.value), errors):
         assert "planted" not in words
+
+
+@pytest.mark.parametrize("mode", ["batch", "live"])
+@on_sqlite
+def test_no_reply_is_stored_with_a_key_in_it(settings, sessions, server, monkeypatch, mode):
+    monkeypatch.setenv("ANTIPODE_OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("HF_TOKEN", "hf_planted12345678")
+    escaped = json.dumps(KEY).replace("-", "\\u002d").replace("/", "\\/")
+    basic = b64encode(f"me:{KEY}".encode()).decode()
+    words = f"Told {KEY}, {escaped}, Basic {basic}, hf_planted12345678.\nVerdict: m"
+    server.reply = lambda *_: completion(words)
+    curate_breads(sessions)
+    label(**judge_config(server, has_rationale=True, mode=mode, batch_poll_s=0.01))
+    with sessions() as session:
+        told = [reply.text for reply in session.scalars(query(labels.Reply))]
+    told += [f"{row.raw_reply} {row.rationale}" for row in stored(sessions)]
+    assert len(told) == 24 and all(text.count("[key]") >= 4 for text in told)
+    assert not any("planted" in text or basic[8:24] in text for text in told)
