@@ -11,6 +11,7 @@ from models.chat.batch_records import Batch, Service
 from models.chat.batches import Batching
 from tasks.config.servers import AskedServer
 from tasks.database import keep
+from tasks.progress import say
 from tasks.run_kinds import RunAtWork
 
 
@@ -18,7 +19,7 @@ def batching_of(run: RunAtWork[Any], section: AskedServer, *, purpose: str, mode
     """What the run's questions in batches need; None where they are asked one by one."""
     if section.mode != "batch":
         return None
-    return Batching(ledger=DatabaseBatches(run, Service(purpose, url, model)), poll_s=section.batch_poll_s)
+    return Batching(ledger=DatabaseBatches(run, Service(purpose, url, model)), poll_s=section.batch_poll_s, tell=say)
 
 
 class DatabaseBatches:

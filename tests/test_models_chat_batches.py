@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from batch_server import BatchApi
 from chat_server import completion, refusal, serving
+from fuzzing import fuzz
+from hypothesis import strategies as st
 
 from models.chat.batch_records import Batch, BatchLine
+from models.chat.batch_server import read_result
 from models.chat.batches import Batching, ask_batches
 from models.chat.budget import Budget
 from models.chat.errors import ChatError
-from models.chat.reader import ChatReply
+from models.chat.reader import ChatReply, read_answer
 from models.chat.rounds import Stop
 from models.chat.terms import ChatTerms
 from models.records import Message
@@ -194,6 +198,28 @@ def test_half_a_file_is_fetched_again_and_no_reason_to_pay_again(server: BatchAp
     server.complete(batch)
     assert asking.ask() is None
     assert asking.texts == ALL and len(server.batches) == 1
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+results = st.fixed_dictionaries(
+    {},
+    optional={
+        "custom_id": st.sampled_from(WORDS) | anything,
+        "response": st.fixed_dictionaries({}, optional={"status_code": anything, "body": anything}) | anything,
+        "error": anything,
+    },
+)
+
+
+@fuzz(0.1, line=st.binary(max_size=30) | results.map(lambda one: json.dumps(one).encode()))
+def test_any_line_is_a_result_that_can_be_read_or_none(line: bytes) -> None:
+    result = read_result(line)
+    if result is not None:
+        with suppress(ChatError):
+            read_answer(result.status, result.body, model="tiny", clean=str)
 
 
 def test_a_batch_that_is_cancelled_keeps_its_results_and_says_so(server: BatchApi) -> None:

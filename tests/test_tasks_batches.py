@@ -109,7 +109,7 @@ def test_a_kill_pays_no_sample_twice(settings, sessions, server, monkeypatch, ca
     assert cost_of(sessions, run_id)[1] == pytest.approx(0.5 * 8 * (2.0 + 3 * 4.0) / 1e6)
 
 
-def test_a_judge_in_batches_says_what_a_judge_says(settings, sessions, server):
+def test_a_judge_in_batches_says_what_a_judge_says(settings, sessions, server, capsys):
     server.reply = prefers
     run_id = curate_breads(sessions)
     labelled = label(**judging(server, **PRICES))
@@ -118,6 +118,7 @@ def test_a_judge_in_batches_says_what_a_judge_says(settings, sessions, server):
     assert Counter(judgement.verdict for judgement in found) == {"first": 12}
     assert cost_of(sessions, labelled) == (12, pytest.approx(0.5 * 12 * (2.0 + 3 * 4.0) / 1e6))
     assert sum(judgement.cost for judgement in found) == pytest.approx(cost_of(sessions, labelled)[1])
+    assert "batch batch_0: 12 questions, which the server answers within a day" in capsys.readouterr().err
     assert label(**judging(server, seed=1)) and len(server.paid) == 24
 
 
@@ -127,6 +128,19 @@ def test_replies_that_cannot_be_read_are_asked_again_together(settings, sessions
     label(**judging(server, parse_retries=1))
     assert Counter(judgement.verdict for judgement in stored(sessions)) == {"first": 12}
     assert [len(content.splitlines()) for content in server.uploads.values()] == [12, 12]
+
+
+@on_sqlite
+def test_replies_that_are_cut_before_a_verdict_are_told_with_what_to_do(settings, sessions, server, capsys):
+    server.reply = lambda *_: completion("<think>The left one", "length")
+    curate_breads(sessions)
+    label(**judging(server, max_tokens=9))
+    assert {(row.verdict, row.raw_reply) for row in stored(sessions)} == {("unparsed", "")}
+    told = "12 replies of the judge have no verdict: cut off before a verdict, at judge.max_tokens 9; raise it"
+    assert told in capsys.readouterr().err
+    label(**judging(server, max_tokens=9, has_rationale=True))
+    with sessions() as session:
+        assert {reply.is_cut for reply in session.scalars(query(labels.Reply))} == {True}
 
 
 @on_sqlite

@@ -127,14 +127,9 @@ class BatchServer:
         for line in response.content.split(b"\n"):
             if not line.strip():
                 continue
-            try:
-                result = json.loads(line)
-                key, answer, error = result["custom_id"], result.get("response"), result.get("error")
-                status = answer.get("status_code", 200) if answer else 500
-                body = answer.get("body") if answer else {"error": error}
-                yield BatchResult(key, int(status), json.dumps(body).encode())
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                raise ChatError(f"gave half a file of results ({file_id})", is_temporary=True) from None
+            if (result := read_result(line)) is None:
+                raise ChatError(f"gave half a file of results ({file_id})", is_temporary=True)
+            yield result
 
     def _find(self, key: str) -> str | None:
         after: str | None = None
@@ -191,3 +186,20 @@ class BatchServer:
         if not isinstance(name, str) or not name or not all(part.isalnum() or part in "-_" for part in name):
             raise ChatError("answered without a usable id", is_temporary=False, is_hopeless=True)
         return name
+
+
+def read_result(line: bytes) -> BatchResult | None:
+    """A line of a file of results; None if it is broken off, or no result."""
+    try:
+        result = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(result, dict) or not isinstance(result.get("custom_id"), str):
+        return None
+    answer = result.get("response")
+    if not isinstance(answer, dict):  # it was never asked: the batch expired, say
+        return BatchResult(result["custom_id"], 500, json.dumps({"error": result.get("error")}).encode())
+    status = answer.get("status_code")
+    if not isinstance(status, int) or not 100 <= status < 600:
+        status = 200
+    return BatchResult(result["custom_id"], status, json.dumps(answer.get("body")).encode())

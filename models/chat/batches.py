@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from models.chat.batch_records import Batch, BatchLedger, BatchLine
@@ -33,12 +33,14 @@ class Batching:
     Attributes:
         ledger: Remembers them.
         poll_s: Seconds between two looks at a batch.
+        tell: Shows a line to the user, before a batch is waited for.
         most_lines: Questions in a file at most.
         most_bytes: Of a file.
     """
 
     ledger: BatchLedger
     poll_s: float
+    tell: Callable[[str], None] = field(default=lambda _: None)
     most_lines: int = MOST_LINES
     most_bytes: int = MOST_BYTES
 
@@ -181,6 +183,10 @@ class _Call:
     def _finish(self, batch: Batch) -> None:
         """Wait for a batch and take its results in."""
         assert batch.server_id is not None
+        self._batching.tell(
+            f"batch {batch.server_id}: {len(batch.questions):,} questions, which the server answers within a day; if "
+            "this is stopped, the same command takes them up"
+        )
         while not (look := self._server.look(batch.server_id)).is_over:
             time.sleep(self._batching.poll_s)
         cost, errors = self._take_results(batch, look)

@@ -126,6 +126,7 @@ class LabelStage:
     def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
         """Label all pairs, or as many as the budget pays for; return whether all are labelled."""
         skipped: dict[PairKey, str | None] = {}
+        unread: list[str] = []
         is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
         with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
@@ -143,6 +144,7 @@ class LabelStage:
                     for showing, opinion in zip(showings, opinions, strict=True)
                     if opinion is not None and opinion.verdict == "skip"
                 }
+                unread += [reason for opinion in opinions if opinion and (reason := _why_unread(opinion))]
                 if is_out_of_budget:
                     break
                 counted.finish()
@@ -154,6 +156,8 @@ class LabelStage:
         if skipped:
             why = _WHY_SKIPPED.get(self._config.annotator) or _why_refused(skipped.values())
             say(f"{len(skipped):,} pairs are skipped: {why}")
+        if unread:
+            say(f"{len(unread):,} replies of the judge have no verdict: {unread[0]}")
         return not is_out_of_budget
 
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
@@ -187,6 +191,11 @@ class LabelStage:
             with self._sessions.begin() as session:
                 judgements.add_judgements(session, self.annotator_id, new_judgements, run_id=self._run_id)
                 preferences.recompute(session, [judgement.pair for judgement in new_judgements])
+
+
+def _why_unread(opinion: Opinion) -> str | None:
+    """Why a judge's reply has no verdict, where more is known than that."""
+    return opinion.rationale if opinion.verdict == "unparsed" else None
 
 
 def _why_refused(reasons: Iterable[str | None]) -> str:
