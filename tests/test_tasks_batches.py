@@ -131,6 +131,18 @@ def test_replies_that_cannot_be_read_are_asked_again_together(settings, sessions
 
 
 @on_sqlite
+def test_a_server_that_refuses_the_form_itself_leaves_nothing_out(settings, sessions, server):
+    words = "Unsupported value: 'messages[0].role' does not support 'system' with this model."
+    server.reply = lambda body, _: refusal(400, words) if body["messages"][0]["role"] == "system" else prefers(body)
+    curate_breads(sessions)
+    with pytest.raises(JudgeServerError, match=r"set system_role to developer or user; it refuses whatever"):
+        label(**judging(server))
+    assert stored(sessions) == []
+    label(**judging(server, system_role="user"))
+    assert len(stored(sessions)) == 12
+
+
+@on_sqlite
 def test_replies_that_are_cut_before_a_verdict_are_told_with_what_to_do(settings, sessions, server, capsys):
     server.reply = lambda *_: completion("<think>The left one", "length")
     curate_breads(sessions)

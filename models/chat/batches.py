@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import uuid4
 
 from models.chat.batch_records import Batch, BatchLedger, BatchLine
@@ -23,7 +24,7 @@ from models.chat.terms import ChatTerms
 from models.records import Message
 
 MOST_LINES, MOST_BYTES = 50_000, 200_000_000  # of a file, OpenAI's limits
-_HARMLESS = (Message("user", "Say hello."),)
+_HARMLESS = "Say hello."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +95,10 @@ class _Call:
         self._leave_out = leave_out
         self._done: set[str] = set()
         self._has_answered = False
-        self._most: dict[str, float] = {}
+        self._lines: dict[str, BatchLine] = {}
 
     def run(self, lines: Sequence[BatchLine]) -> Stop | None:
-        self._most = {line.key: line.most_cost for line in lines}
+        self._lines = {line.key: line for line in lines}
         try:
             for batch in self._batching.ledger.under_way():
                 self._budget.adopt(batch.most_cost)
@@ -239,26 +240,36 @@ class _Call:
         return replace(reply, cost=cost)
 
     def _most_of(self, key: str, batch: Batch) -> float:
-        return self._most.get(key, batch.most_cost / len(batch.questions))
+        line = self._lines.get(key)
+        return line.most_cost if line else batch.most_cost / len(batch.questions)
 
     def _why_all_refused(self, refused: dict[str, ChatError]) -> ChatError | None:
         """Why refusals are about the server's settings; None if it answers others, be it something harmless."""
-        about_form = [error for error in refused.values() if not error.is_too_long]
+        about_form = {key: error for key, error in refused.items() if not error.is_too_long}
         if self._has_answered or not about_form:
             return None
-        most = self._terms.most_cost(_HARMLESS)
+        key, refusal = next(iter(about_form.items()))
+        body, most = self._harmless(key), self._terms.most_cost((Message("user", _HARMLESS),) * 4)
         if not self._budget.reserve(most):
             return None
         try:
-            self._server.ask(self._terms.body(_HARMLESS, 0, {}))
+            self._server.ask(body)
         except ChatError as error:
             if not error.is_refused:
                 return error
-            words = f"{about_form[0]}; it refuses whatever it is asked, so check its log and the settings"
+            words = f"{refusal}; it refuses whatever it is asked, so check its log and the settings"
             return ChatError(words, is_temporary=False, is_hopeless=True)
         finally:
             self._budget.settle(most, most)
         return None
+
+    def _harmless(self, key: str) -> dict[str, Any]:
+        """Something harmless in the form of a question: of the same roles, with the same fields."""
+        line = self._lines.get(key)
+        if line is None:
+            return self._terms.body((Message("user", _HARMLESS),), 0, {})
+        turns = [{**message, "content": _HARMLESS} for message in line.body["messages"]]
+        return {**line.body, "messages": turns}
 
     def _close(self, batch: Batch, cost: float) -> None:
         taken = replace(batch, state="taken")
