@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import and_, case, func, select
@@ -46,7 +46,7 @@ class CandidateCounts(NamedTuple):
 
 def ensure_generator(session: Session, generator: GeneratorIdentity) -> int:
     """Return the id of this generator, made if it is new."""
-    insert_new(session, curation.Generator, [{"key": generator.key, **asdict(generator)}])
+    insert_new(session, curation.Generator, [{"key": generator.key, **generator.settings}])
     return session.scalars(select(curation.Generator.id).filter_by(key=generator.key)).one()
 
 

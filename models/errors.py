@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def is_interrupt(error: BaseException | None) -> bool:
     """Whether it is Ctrl-C, or what was raised on the way out from one: by Prefect, say, or for want of a database."""
@@ -33,6 +35,21 @@ class PromptTooLongError(ValueError):
     def __init__(self, message: str, positions: tuple[int, ...]) -> None:
         self.positions = positions
         super().__init__(message, positions)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class PromptsRefusedError(ValueError):
+    """Prompts that the model's chat template refuses. Nothing was sampled.
+
+    Attributes:
+        reasons: Why, by the positions of all such requests in the list given; leave them out and call again.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[int, str]) -> None:
+        self.reasons = reasons
+        super().__init__(message, reasons)
 
     def __str__(self) -> str:
         return str(self.args[0])

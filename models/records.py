@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what databases refuse
 MAX_ID = 2**63 - 1  # what the databases hold
@@ -132,13 +132,17 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParameters:
-    """How a generator samples. `max_tokens` counts response tokens; `top_p` and `temperature` as in vLLM."""
+    """How a generator samples. `max_tokens` counts response tokens; `top_p` and `temperature` as in vLLM.
+
+    `form` is what of a server's form of request can change a sample, None for the usual one.
+    """
 
     temperature: float
     top_p: float
     max_tokens: int
     stop: tuple[str, ...]
     system_prompt: str | None
+    form: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +157,14 @@ class GenerationRequest:
 class GeneratedResponse:
     """One sampled response: its text without special tokens and stop strings, and how it came to an end.
 
-    `token_count` is None where a server gives no credible number.
+    `token_count` is None where a server gives no credible number, `thought` where the model shows none.
     """
 
     text: str
     seed: int
     token_count: int | None
     finish_reason: FinishReason
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +197,17 @@ class GeneratorIdentity:
     base_url: str | None = None
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All of it as JSON; what was not asked for is left out of the parameters, as it was before one could."""
+        settings = asdict(self)
+        if settings["parameters"] and settings["parameters"]["form"] is None:
+            del settings["parameters"]["form"]
+        return settings
+
+    @property
     def key(self) -> str:
         """Content hash: the generator's natural key."""
-        return content_key(asdict(self))
+        return content_key(self.settings)
 
 
 @dataclass(frozen=True, slots=True)

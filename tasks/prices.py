@@ -10,7 +10,7 @@ output = 1.6
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -43,6 +43,10 @@ class Price:
     def of(self, input_tokens: float, output_tokens: float) -> float:
         """What so many tokens cost."""
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+    def times(self, share: float) -> Price:
+        """The same price, so many times."""
+        return replace(self, input=self.input * share, output=self.output * share)
 
 
 def price_of(model: str, base_url: str | None, *, input_price: float, output_price: float, settings: Settings) -> Price:

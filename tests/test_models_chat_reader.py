@@ -85,6 +85,28 @@ def test_a_reply_that_was_refused_says_why(message: Any, reason: str, words: str
     assert words in str(read(answer(message, reason)).refusal)
 
 
+@pytest.mark.parametrize(
+    ("message", "thought", "text"),
+    [
+        ({"content": "Rye.", "reasoning_content": "Which?"}, "Which?", "Rye."),
+        ({"content": "Rye.", "reasoning": f"Which? {KEY}"}, "Which? [key]", "Rye."),
+        ({"content": "<think>Which?</think>\n\nRye."}, "Which?", "Rye."),
+        ({"content": "Which?\n</think>\n\nRye."}, "Which?", "Rye."),
+        ({"content": "The tag </think> ends it."}, None, "The tag </think> ends it."),
+        ({"content": "Rye.", "reasoning_content": None}, None, "Rye."),
+    ],
+)
+def test_a_thought_is_no_part_of_the_text(message: Any, thought: str | None, text: str) -> None:
+    reply = read(answer(message))
+    assert (reply.thought, reply.text, reply.finish_reason) == (thought, text, "stop")
+
+
+@pytest.mark.parametrize("message", [{"content": "<think>Which"}, {"content": None, "reasoning_content": "Which"}])
+def test_a_reply_that_ends_within_its_thought_is_cut_and_has_no_text(message: Any) -> None:
+    assert read(answer(message, "length")).text == ""
+    assert read(answer({"content": "<think>Which"})).finish_reason == "length"
+
+
 def test_a_text_beside_a_tool_call_is_a_reply() -> None:
     assert read(answer({"content": "Rye.", "refusal": "", "tool_calls": [1]})).refusal is None
 

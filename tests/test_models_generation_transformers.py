@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tiny_generators import CHAT_TEMPLATE, build_tiny_model, request, sampling
 
-from models.errors import ModelLoadError, PromptTooLongError
+from models.errors import ModelLoadError, PromptsRefusedError, PromptTooLongError
 from models.generation.isolated import IsolatedGenerator
 from models.generation.transformers_local import TransformersGenerator
-from models.records import SamplingParameters
+from models.records import GenerationRequest, Message, Prompt, SamplingParameters
 
 TEXTS = ["hello", "hello world, hello bread", "what is bread?", "a", "bread " * 20, "zzz"]
 
@@ -123,6 +123,24 @@ def test_a_prompt_without_room_for_its_response_is_refused_before_anything_is_sa
         generator(folder, sampling(max_tokens=6)).generate(requests)
     assert caught.value.positions == (1,)
     assert generator(folder, sampling(max_tokens=5)).generate(requests)[1][0].token_count <= 5
+
+
+PICKY = CHAT_TEMPLATE.replace(
+    "{{ bos_token }}",
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('No system role') }}{% endif %}",
+)
+
+
+def test_prompts_that_the_chat_template_refuses_are_named_with_the_reason(tmp_path: Path) -> None:
+    picky = build_tiny_model(tmp_path, chat_template=PICKY)
+    system = Prompt((Message("system", "Rhyme."), Message("user", "Bread?")))
+    requests = [request("hello", 1), GenerationRequest(system, (1,)), request("bread", 1)]
+    with pytest.raises(PromptsRefusedError, match="1 of 3 prompts") as caught:
+        generator(picky, sampling(max_tokens=5)).generate(requests)
+    assert list(caught.value.reasons) == [1] and "No system role" in caught.value.reasons[1]
+    with pytest.raises(ValueError, match="unset system_prompt") as refused:
+        generator(picky, sampling(max_tokens=5, system_prompt="Rhyme.")).generate(requests)
+    assert not isinstance(refused.value, PromptsRefusedError), "no prompt is at fault"
 
 
 def test_nothing_asked_nothing_given(folder: str) -> None:

@@ -207,3 +207,16 @@ def test_it_works_where_an_event_loop_runs_already_and_for_no_pairs(server: Chat
 def test_settings_that_contradict_each_other_are_refused(change: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         judge("http://here/v1", **change)
+
+
+@pytest.mark.parametrize("text", ["", "<think>m is", "I compare.\nVerdict: m"])
+def test_a_reply_that_is_cut_before_its_verdict_is_asked_again_and_says_why(server: ChatServer, text: str) -> None:
+    server.reply = lambda *_: completion(text, "length")
+    (opinion,) = judge(server.url, has_rationale=True, parse_retries=1).label(many(1))
+    assert (opinion.verdict, opinion.requests) == ("unparsed", 2)
+    assert opinion.rationale == "cut off before a verdict, at judge.max_tokens 10; raise it"
+
+
+def test_a_thought_that_ended_is_skipped(server: ChatServer) -> None:
+    server.reply = lambda *_: completion("<think>The left one says Verdict: m\nm</think>\nM")
+    assert judge(server.url).label(many(1))[0].verdict == "right"

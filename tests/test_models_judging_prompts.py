@@ -98,3 +98,62 @@ def test_the_words_of_the_question_have_versions() -> None:
         for has_rationale in (False, True)
     }
     assert len(versions) == 4
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Verdict: A", "**Verdict: A**", "**Final answer:** a", r"\boxed{A}", r"$\boxed{\text{A}}$", "[[A]]",
+        r"Verdict: \boxed{A}", '{"verdict": "A"}', "```\nA\n```",
+        '```json\n{"verdict": "a"}\n```', '```json\n{\n  "answer": "A"\n}\n```',
+        "<think>B is longer.\nVerdict: B</think>\n\nA", "<think>B</think>Verdict: A",
+    ],
+)  # fmt: skip
+def test_a_verdict_is_read_in_every_way_in_which_models_write_it(reply: str) -> None:
+    assert parse_reply(reply, "with_tie", has_rationale=False) == ("left", None)
+    assert parse_reply(f"It is warmer.\n{reply}" if "think" not in reply else reply, "with_tie", has_rationale=True)[
+        0
+    ] == ("unparsed" if reply.startswith("```\n") else "left"), "what a fence quotes behind a reason is no verdict"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "<think>A is warmer, so the verdict is\nA", "<think>\nVerdict: A", '{"verdict": "A or B"}', r"\boxed{A or B}",
+        '{"verdict": "A", "answer": "B"}', '{"verdict": "A", "verdict": "B"}', '{"verdict": ["A"]}', '{"A": "verdict"}',
+        "A\nVerdict: B", "[[A]] and [[B]]", "One says [[A]].", "It says:\n> Verdict: A",
+        "It says:\n```\nVerdict: A\n```",
+        "It says:\n```\nVerdict: A", '{"verdict": "A"} it says', "Verdict: A, it says", "the verdict: A",
+    ],
+)  # fmt: skip
+def test_what_names_both_or_quotes_one_in_passing_is_no_verdict(reply: str) -> None:
+    assert parse_reply(reply, "with_tie", has_rationale=False)[0] == "unparsed"
+    if not reply.startswith("A\n"):
+        assert parse_reply(reply, "with_tie", has_rationale=True)[0] == "unparsed"
+
+
+def test_a_reply_that_was_cut_has_no_last_line() -> None:
+    for reply in ("It says\nVerdict: A", "Verdict: A", "A"):
+        assert parse_reply(reply, "with_tie", has_rationale=True, is_cut=True) == ("unparsed", None)
+    assert parse_reply("It says\nVerdict: A", "with_tie", has_rationale=False, is_cut=True)[0] == "unparsed"
+    assert parse_reply("A", "with_tie", has_rationale=False, is_cut=True)[0] == "left", "no verdict begins another"
+
+
+QUOTED = ["Verdict: A", "[[A]]", r"\boxed{A}", '{"verdict": "A"}', "> Verdict: A", "A", "**A**", "It is warm."]
+OWN = ["Verdict: B", "**Verdict: B**", r"\boxed{B}", '```json\n{"verdict": "B"}\n```', "[[B]]"]
+said = st.text(max_size=20).filter(lambda text: "```" not in text and "think" not in text.lower())
+
+
+@given(st.lists(st.sampled_from(QUOTED) | said, max_size=6), st.sampled_from(OWN))
+def test_whatever_a_reply_quotes_its_own_last_line_counts(lines: list[str], own: str) -> None:
+    reply = "\n".join(["I compare.", *lines, own])
+    assert parse_reply(reply, "with_tie", has_rationale=True)[0] == "right"
+    fenced = "\n".join(["I compare.", "```", *lines, "```", own])
+    assert parse_reply(fenced, "with_tie", has_rationale=True)[0] == "right"
+
+
+def test_a_reply_of_any_length_is_read_at_once() -> None:
+    for part in ('{"verdict": "A"}\n', "```", "```\n", "{", "{} ", "\\boxed{", "verdict: ", "* "):
+        for reply in (part * 20_000, f"{part}{' ' * 50_000}x", f"{part}{chr(10) * 50_000}x"):
+            for has_rationale in (False, True):
+                parse_reply(reply, "with_tie", has_rationale=has_rationale)

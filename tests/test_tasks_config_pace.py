@@ -23,8 +23,8 @@ from tasks.errors import RunBusyError
 from tasks.labels.opening import open_label_run
 from tasks.runs import alone_on
 
-OF_GENERATE = {"prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization"}
-OF_JUDGE = {"concurrency", "requests_per_minute", "timeout_s", "max_retries"}
+OF_GENERATE = {"prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization", "batch_poll_s"}
+OF_JUDGE = {"concurrency", "requests_per_minute", "timeout_s", "max_retries", "batch_poll_s"}
 PACE = {
     "GenerateConfig": OF_GENERATE,
     "EmbedConfig": {"tokens_per_batch", "responses_per_shard", "timeout_s"},

@@ -15,7 +15,7 @@ from surroundings import on_sqlite
 from db import runs
 from db.schema import curation
 from models.embedding.hashed import HashedEmbedder
-from models.errors import PromptTooLongError
+from models.errors import PromptsRefusedError, PromptTooLongError
 from models.generation.scripted import ScriptedGenerator
 from models.records import Prompt
 from tasks.config.exchange import ImportConfig
@@ -163,6 +163,25 @@ def test_prompts_too_long_for_the_model_are_left_out_with_their_reason(settings,
     with sessions() as session:
         assert runs.skip_counts(session, run_id) == {"too long for scripted with generate.max_tokens 256": 1}
         assert runs.summaries(session, run_id)[0].pairs == 8
+
+
+class RefusesOne(TooLongForOne):
+    """A generator whose chat template refuses prompts that say "long"."""
+
+    def generate(self, requests):
+        refused = {at: "no such role" for at, request in enumerate(requests) if "long" in request.prompt.text}
+        if refused:
+            raise PromptsRefusedError("refused", refused)
+        return self._inner.generate(requests)
+
+
+def test_prompts_that_the_template_refuses_are_left_out_and_the_others_are_stored(settings, sessions, monkeypatch):
+    with_generator(monkeypatch, RefusesOne)
+    add(sessions, row(1, "short"), row(2, "long"))
+    run_id = curate(configured())
+    with sessions() as session:
+        assert runs.skip_counts(session, run_id) == {"refused for scripted: no such role": 1}
+        assert runs.summaries(session, run_id)[0].pairs == 4
 
 
 def test_a_failed_step_is_recorded_and_the_run_is_taken_up_again(settings, sessions, monkeypatch):

@@ -19,7 +19,7 @@ def find_replies(session: Session, keys: Sequence[str]) -> dict[str, StoredReply
     """The stored replies among these keys."""
     table = labels.Reply
     return {
-        row.key: StoredReply(row.text, row.requests, row.input_tokens, row.output_tokens, row.cost)
+        row.key: StoredReply(row.text, row.requests, row.input_tokens, row.output_tokens, row.cost, row.is_cut)
         for batch in batches(keys, LOOKUP_BATCH)
         for row in session.scalars(select(table).where(table.key.in_(batch)))
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import KEY_LENGTH, Base, BigId, utc_now
@@ -94,7 +94,32 @@ class Reply(Base):
     input_tokens: Mapped[int]
     output_tokens: Mapped[int]
     cost: Mapped[float]
+    is_cut: Mapped[bool] = mapped_column(default=False, server_default=false())
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Batch(Base):
+    """Questions handed to a server in one file: what is under way is never paid twice.
+
+    `state`: `planned`, `creating` (the server may have it), `created` (it has), `taken` (its results are stored).
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        CheckConstraint("state IN ('planned', 'creating', 'created', 'taken')", name="state"),
+        Index(None, "run_id", "state"),
+    )
+
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    purpose: Mapped[str] = mapped_column(String(20))
+    base_url: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    questions: Mapped[list[Any]]
+    most_cost: Mapped[float]
+    state: Mapped[str] = mapped_column(String(20))
+    server_id: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

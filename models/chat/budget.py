@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
 
@@ -48,27 +48,55 @@ class Budget:
         self._set_aside: list[float] = []
         self._lock = Lock()
 
-    def reserve(self, most: float) -> bool:
-        """Count one request and set `most` aside for it; False, and nothing done, if a limit would be exceeded."""
+    def reserve(self, most: float, *, requests: int = 1, ledger: Callable[[int, float], None] | None = None) -> bool:
+        """Count requests and set `most` aside for them; False, and nothing done, if a limit would be exceeded.
+
+        Args:
+            most: The most they can cost.
+            requests: So many.
+            ledger: Called in place of the budget's own.
+        """
+        tell = ledger or self._ledger
         with self._lock:
-            if self.max_requests is not None and self.spent_requests >= self.max_requests:
+            if self.max_requests is not None and self.spent_requests + requests > self.max_requests:
                 return False
             # Summed anew each time: running sums would drift by rounding.
             if self.max_cost is not None and self.spent_cost + sum(self._set_aside) + most > self.max_cost:
                 return False
-            if self._ledger:
-                self._ledger(1, most)
-            self.spent_requests += 1
+            if tell:
+                tell(requests, most)
+            self.spent_requests += requests
             self._set_aside.append(most)
             return True
 
-    def settle(self, most: float, cost: float) -> None:
-        """Spend `cost` in place of the `most` that was set aside."""
+    def settle(self, most: float, cost: float, *, ledger: Callable[[int, float], None] | None = None) -> None:
+        """Spend `cost` in place of the `most` that was set aside; `ledger`: as for `reserve`, called in any case."""
         with self._lock:
             self._set_aside.remove(most)
             self.spent_cost += cost
-            if self._ledger and cost != most:
+            if ledger:
+                ledger(0, cost - most)
+            elif self._ledger and cost != most:
                 self._ledger(0, cost - most)
+
+    def fitting(self, costs: Iterable[float]) -> int:
+        """How many requests from the first on may be reserved together, if each costs the most it can."""
+        with self._lock:
+            count, total = 0, self.spent_cost + sum(self._set_aside)
+            for cost in costs:
+                total += cost
+                if self.max_requests is not None and self.spent_requests + count >= self.max_requests:
+                    break
+                if self.max_cost is not None and total > self.max_cost:
+                    break
+                count += 1
+            return count
+
+    def adopt(self, most: float) -> None:
+        """Take for set aside what an earlier run set aside and counts as spent."""
+        with self._lock:
+            self.spent_cost -= most
+            self._set_aside.append(most)
 
     def __str__(self) -> str:
         requests = "any number of" if self.max_requests is None else str(self.max_requests)

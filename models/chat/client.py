@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -19,7 +19,6 @@ from models.chat.budget import Budget
 from models.chat.errors import ChatError, OutOfBudgetError
 from models.chat.pace import Pace
 from models.chat.reader import ChatReply, read_answer
-from models.chat.secrets import cleaned
 from models.chat.terms import ChatTerms
 from models.records import Message, shortened
 
@@ -161,7 +160,8 @@ class ChatClient:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ExceptionGroup) as error:
             # A group: what connecting to a port beyond 65535 raises.
             is_unsent = isinstance(error, httpx.ConnectError | httpx.InvalidURL | ValueError | ExceptionGroup)
-            words = f"{shortened(self._clean(str(error)), 300).rstrip('.')}; check the address and that the server runs"
+            words = shortened(self._terms.clean(str(error)), 300).rstrip(".")
+            words = f"{words}; check the address and that the server runs"
             failure = ChatError(f"cannot be reached or broke off: {words}", is_temporary=True)
             # Not as its cause: what a library says of a broken answer quotes it.
             raise _costing(0.0 if is_unsent else most, failure) from None
@@ -169,7 +169,7 @@ class ChatClient:
             if status < 300 and len(body) > MOST_BYTES:
                 words = f"answered with more than {MOST_BYTES >> 20} MiB; check that it is a chat server"
                 raise ChatError(words, is_temporary=False)
-            return read_answer(status, body, model=self._terms.model, clean=self._clean)
+            return read_answer(status, body, model=self._terms.model, clean=self._terms.clean)
         except ChatError as error:
             error.pause_s = _requested_pause_s(headers)
             raise _costing(most if status < 300 else 0.0, error) from None
@@ -180,18 +180,9 @@ class ChatClient:
         import httpx
 
         terms = self._terms
-        asked = {
-            "model": terms.model,
-            "messages": [asdict(message) for message in messages],
-            "temperature": terms.temperature,
-            "max_tokens": terms.max_tokens,
-            "seed": seed,
-        }
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if terms.api_key:
-            headers["Authorization"] = f"Bearer {terms.api_key}"
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **terms.headers}
         url = f"{terms.base_url.rstrip('/')}/chat/completions"
-        content = json.dumps({**asked, **fields}).encode()
+        content = json.dumps(terms.body(messages, seed, fields)).encode()
         async with self._http.stream("POST", url, content=content, headers=headers) as response:
             body = bytearray()
             try:
@@ -206,9 +197,6 @@ class ChatClient:
             if response.has_redirect_location:
                 body = bytearray(response.headers["location"], "utf-8", "replace")
             return response.status_code, response.headers, bytes(body)
-
-    def _clean(self, text: str) -> str:
-        return cleaned(text, self._terms.api_key)
 
 
 def _costing(cost: float, error: ChatError) -> ChatError:

@@ -6,12 +6,14 @@ Every word of the server goes through `clean` before anybody sees it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from models.chat.errors import ChatError
 from models.records import FinishReason, shortened
+from models.thoughts import MARKS, Parted, parted
 
 _TOO_LONG_MARKS = ("context length", "context_length", "context size")  # OpenAI and vLLM; OpenAI's code; llama.cpp
 _UNPAID_MARKS = ("credit", "billing", "quota")
@@ -19,6 +21,21 @@ _REFUSES_ALL = {401, 403, 404}  # the key, or the model's name: no other questio
 _REFUSES_ONE = {400, 413, 422}  # what is in this question: its length, what a content policy forbids
 _MOST_TOKENS = 10_000_000  # no model reads or writes so many; beyond 2**31 the databases' integers end
 _SHOWN_WORDS = 300
+# OpenAI's words, vLLM's and pydantic's for what a whole server cannot do; behind them the setting that helps.
+_NOT_KNOWN = (
+    r"(?:unsupported (?:parameter|value)|unknown (?:parameter|name|field)|unrecognized request argument|"
+    r"extra_forbidden)"
+)
+_ADVICE = (
+    (rf"{_NOT_KNOWN}.{{0,30}}\bmax_tokens\b", "set token_limit to max_completion_tokens"),
+    (rf"{_NOT_KNOWN}.{{0,30}}\bmax_completion_tokens\b", "set token_limit to max_tokens"),
+    (rf"{_NOT_KNOWN}.{{0,30}}\bseed\b", "set sends_seed to false"),
+    (
+        rf"{_NOT_KNOWN}.{{0,30}}\brole\b.{{0,40}}\b(?:system|developer)\b|system role (?:is )?not supported",
+        "set system_role to developer or user",
+    ),
+    (rf"{_NOT_KNOWN}.{{0,30}}\btemperature\b", "set temperature to 1"),
+)
 
 Clean = Callable[[str], str]
 
@@ -28,11 +45,12 @@ class ChatReply:
     """What a model replied, and what it took.
 
     Attributes:
-        text: Without what databases refuse.
+        text: The answer, without what databases refuse; empty where the reply ends within a thought.
         finish_reason: `length` where it was cut.
         input_tokens: None where the server gives no credible number.
         output_tokens: The same.
         refusal: Why there is no text: the model, or a filter, refused after it was asked.
+        thought: What a reasoning model thought before; None if it shows none.
         requests: HTTP requests sent for it.
         cost: Money.
     """
@@ -42,6 +60,7 @@ class ChatReply:
     input_tokens: int | None
     output_tokens: int | None
     refusal: str | None = None
+    thought: str | None = None
     requests: int = 1
     cost: float = 0.0
 
@@ -76,6 +95,21 @@ def read_answer(status: int, body: bytes, *, model: str, clean: Clean) -> ChatRe
     return reply
 
 
+def read_object(status: int, body: bytes, *, model: str, clean: Clean) -> dict[str, Any]:
+    """Read an answer that is about something else than a chat: a file, say.
+
+    Raises:
+        ChatError: It is none.
+    """
+    answer = _json(body)
+    if not 200 <= status < 300:
+        raise _refusal(status, _words(answer, body, clean), model)
+    if not isinstance(answer, dict):
+        words = _raw_words(body, clean) or "nothing"
+        raise ChatError(f"answered something that is no JSON object: {words}", is_temporary=True)
+    return answer
+
+
 def _reply(answer: Any, clean: Clean) -> ChatReply | None:
     """The first choice, None if there is none."""
     choices = _of(answer, "choices")
@@ -93,13 +127,30 @@ def _reply(answer: Any, clean: Clean) -> ChatReply | None:
     elif not text and (message.get("tool_calls") or message.get("function_call")):
         refusal = "replied with the call of a tool and no text"
     usage = _of(answer, "usage")
+    parts = _parted(text or "")
+    thoughts = [_text(message.get("reasoning_content") or message.get("reasoning")), parts.thought]
+    thought = "\n\n".join(thought for thought in thoughts if thought)
     return ChatReply(
-        clean(text or ""),
-        "length" if reason == "length" else "stop",
+        clean(parts.answer),
+        "length" if reason == "length" or not parts.is_finished else "stop",
         _token_count(_of(usage, "prompt_tokens")),
         _token_count(_of(usage, "completion_tokens")),
         refusal,
+        clean(thought) if any(found is not None for found in thoughts) else None,
     )
+
+
+def _parted(text: str) -> Parted:
+    """The text's thought and answer; one that a template opened ends, as models write it, with a line of its own."""
+    opening = next(
+        (
+            opening
+            for opening, closing in MARKS
+            if closing in text and opening not in text and re.search(rf"^{re.escape(closing)}", text, re.MULTILINE)
+        ),
+        None,
+    )
+    return parted(text, opened_by=opening)
 
 
 def _text(content: Any) -> str | None:
@@ -133,7 +184,8 @@ def _refusal(status: int, words: str, model: str) -> ChatError:
     elif status < 400:
         cause = f"sends to another address{said}; give the one where its API is"
     else:
-        cause = f"refused the request{said}"
+        advice = _advice(words) if status in _REFUSES_ONE else None
+        cause = f"refused the request{said}{'; ' if advice else ''}{advice or ''}"
     return ChatError(
         cause,
         is_temporary=status in {408, 409, 429} or status >= 500,
@@ -141,6 +193,11 @@ def _refusal(status: int, words: str, model: str) -> ChatError:
         is_refused=not is_unpaid and status in _REFUSES_ONE,
         is_too_long=not is_unpaid and (status == 413 or (status in _REFUSES_ONE and _says_too_long(words))),
     )
+
+
+def _advice(words: str) -> str | None:
+    """Which setting asks in a form that the server takes; None if its words are about something else."""
+    return next((advice for mark, advice in _ADVICE if re.search(mark, words, re.IGNORECASE)), None)
 
 
 def _says_too_long(words: str) -> bool:

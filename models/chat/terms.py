@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from models.chat.budget import Budget
+from models.chat.form import USUAL_FORM, RequestForm
+from models.chat.secrets import cleaned
 from models.records import Message
 
 _TEMPLATE_TOKENS = 256  # a chat template's own: role marks, dates, a default system prompt; Llama 3's adds about 40
@@ -29,6 +32,8 @@ class ChatTerms:
             429, 5xx), with growing pauses or those the server asks for, up to a minute.
         input_price: Price of a million tokens sent.
         output_price: Price of a million tokens replied.
+        form: How a question is written down.
+        secrets: What is hidden in a server's words beside the key.
     """
 
     model: str
@@ -42,6 +47,8 @@ class ChatTerms:
     max_retries: int
     input_price: float
     output_price: float
+    form: RequestForm = USUAL_FORM
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Refuse terms that allow no request.
@@ -71,4 +78,26 @@ class ChatTerms:
     def most_cost(self, messages: Sequence[Message]) -> float:
         """The most a question can cost: no tokenizer makes more than one token of a byte."""
         content = json.dumps([asdict(message) for message in messages], ensure_ascii=False)
+        if self.form.extra_body:  # a tool's definition, say, is read too
+            content += json.dumps(self.form.extra_body, ensure_ascii=False)
         return self.cost(len(content.encode("utf-8", "surrogatepass")) + _TEMPLATE_TOKENS, self.max_tokens)
+
+    def body(self, messages: Sequence[Message], seed: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of a request."""
+        return self.form.body(
+            messages,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            seed=seed,
+            fields=fields,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request to the server says of itself: the key, if there is one."""
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    def clean(self, text: str) -> str:
+        """A server's words without the key and other secrets."""
+        return cleaned(text, [*([self.api_key] if self.api_key else []), *self.secrets])

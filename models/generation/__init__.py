@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from models.errors import PromptTooLongError
+from models.errors import PromptsRefusedError, PromptTooLongError
 from models.records import GeneratedResponse, GenerationRequest
 
 
@@ -43,7 +43,8 @@ class Generator(Protocol):
         still differ from batch to batch, as it does in every engine.
 
         `token_count` counts every sampled token, the end token and those of a stop string included. Prompts that leave
-        no room for `max_tokens` raise PromptTooLongError with their positions before anything is sampled.
+        no room for `max_tokens` raise PromptTooLongError with their positions before anything is sampled, those that
+        the chat template refuses PromptsRefusedError.
         """
         ...
 
@@ -77,5 +78,9 @@ def stream(
     except PromptTooLongError as error:
         for position in error.positions:
             receiver.leave_out(position, None)
+        return
+    except PromptsRefusedError as error:
+        for position, reason in error.reasons.items():
+            receiver.leave_out(position, reason)
         return
     receiver.keep([Sample(at, seed, response) for at, row in enumerate(rows) for seed, response in enumerate(row)])

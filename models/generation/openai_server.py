@@ -14,7 +14,8 @@ from models.chat.budget import Budget
 from models.chat.client import ChatClient
 from models.chat.errors import ChatError
 from models.chat.pace import Pace
-from models.chat.rounds import ask_round
+from models.chat.reader import ChatReply
+from models.chat.rounds import Stop, ask_round
 from models.chat.terms import ChatTerms
 from models.generation import Receiver, Sample
 from models.prompting import with_system_prompt
@@ -41,7 +42,7 @@ class GenerationStoppedError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
     """One sample that is asked for: the positions of its request and seed, and what is sent."""
 
     request: int
@@ -73,9 +74,7 @@ class OpenAIGenerator:
         self._terms = terms
         self._budget = budget
         self._system_prompt = parameters.system_prompt
-        self._fields: dict[str, Any] = {"top_p": parameters.top_p}
-        if parameters.stop:
-            self._fields["stop"] = list(parameters.stop)
+        self._fields = sampling_fields(parameters)
 
     def stream(self, requests: Sequence[GenerationRequest], receiver: Receiver) -> None:
         """Sample one response per seed of each request, and hand each over at once.
@@ -93,33 +92,56 @@ class OpenAIGenerator:
                 receiver.keep(samples)
                 del arrived[: len(samples)]
 
-        async def ask(chat: ChatClient, wanted: _Wanted) -> None:
+        async def ask(chat: ChatClient, wanted: Wanted) -> None:
             try:
                 reply = await chat.ask(wanted.messages, wanted.seed, wanted.fields)
             except ChatError as error:
                 if error.is_refused:
                     refused.add(wanted.request)
                 raise
-            response = GeneratedResponse(reply.text, wanted.seed, reply.output_tokens, reply.finish_reason)
-            arrived.append(Sample(wanted.request, wanted.position, response))
+            arrived.append(sample_of(wanted, reply))
             await chat.aside(keep_arrived)
 
-        def leave_out(wanted: _Wanted, error: ChatError) -> None:
+        def leave_out(wanted: Wanted, error: ChatError) -> None:
             receiver.leave_out(wanted.request, None if error.is_too_long else f"the server {error}")
 
-        wanted = (one for one in self._all_wanted(requests) if one.request not in refused)
+        samples = all_wanted(requests, self._system_prompt, self._fields)
+        wanted = (one for one in samples if one.request not in refused)
         pace = Pace(self._terms.requests_per_minute)
         stop = ask_round(self._terms, self._budget, pace, wanted, ask=ask, leave_out=leave_out)
         if stop is not None:
-            kept = "those that came are kept, and the same command again asks for the rest"
-            message = f"some responses of {self._terms.model} are missing ({kept}): {stop.reason}"
-            raise GenerationStoppedError(message, stop.is_out_of_budget, stop.is_temporary)
+            raise missing_samples_error(self._terms.model, stop)
 
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def _all_wanted(self, requests: Sequence[GenerationRequest]) -> Iterator[_Wanted]:
-        for at, request in enumerate(requests):
-            messages = with_system_prompt(request.prompt, self._system_prompt)
-            for position, seed in enumerate(request.seeds):
-                yield _Wanted(at, position, seed, messages, self._fields)
+
+def sampling_fields(parameters: SamplingParameters) -> dict[str, Any]:
+    """The fields of a request that say how to sample, beside those of every question."""
+    fields: dict[str, Any] = {"top_p": parameters.top_p}
+    if parameters.stop:
+        fields["stop"] = list(parameters.stop)
+    return fields
+
+
+def all_wanted(
+    requests: Sequence[GenerationRequest], system_prompt: str | None, fields: Mapping[str, Any]
+) -> Iterator[Wanted]:
+    """Every sample that is asked for."""
+    for at, request in enumerate(requests):
+        messages = with_system_prompt(request.prompt, system_prompt)
+        for position, seed in enumerate(request.seeds):
+            yield Wanted(at, position, seed, messages, fields)
+
+
+def sample_of(wanted: Wanted, reply: ChatReply) -> Sample:
+    """What came of a sample that was asked for."""
+    response = GeneratedResponse(reply.text, wanted.seed, reply.output_tokens, reply.finish_reason, reply.thought)
+    return Sample(wanted.request, wanted.position, response)
+
+
+def missing_samples_error(model: str, stop: Stop) -> GenerationStoppedError:
+    """The error of a call that a server, or the budget, ended."""
+    kept = "those that came are kept, and the same command again asks for the rest"
+    message = f"some responses of {model} are missing ({kept}): {stop.reason}"
+    return GenerationStoppedError(message, stop.is_out_of_budget, stop.is_temporary)

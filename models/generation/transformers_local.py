@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import ModelLoadError
+from models.generation.rendering import rendered
 from models.generation.sampling import RowNoise, StopStrings, read_response
 from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
 from models.prompting import check_lengths, load_tokenizer, render_prompt
@@ -63,6 +64,7 @@ class TransformersGenerator:
 
         Raises:
             PromptTooLongError: Some prompts plus `max_tokens` exceed the model's context; nothing was sampled.
+            PromptsRefusedError: The chat template refuses some prompts; nothing was sampled.
         """
         samples = self._samples(requests)
         responses: list[list[GeneratedResponse | None]] = [[None] * len(request.seeds) for request in requests]
@@ -80,7 +82,7 @@ class TransformersGenerator:
     def _samples(self, requests: Sequence[GenerationRequest]) -> list[_Sample]:
         system_prompt = self._parameters.system_prompt
         prompts = [request.prompt for request in requests]
-        ids = [render_prompt(self._tokenizer, prompt, system_prompt=system_prompt) for prompt in prompts]
+        ids = rendered(prompts, lambda prompt: render_prompt(self._tokenizer, prompt, system_prompt=system_prompt))
         if self._context is not None:
             counts = [len(tokens) for tokens in ids]
             check_lengths(prompts, counts, max_tokens=self._parameters.max_tokens, limit=self._context)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import ModelLoadError
+from models.generation.rendering import rendered
 from models.plain_weights import NO_CODE
 from models.prompting import check_lengths, load_tokenizer, render_prompt
 from models.records import FinishReason, GeneratedResponse, GenerationRequest, SamplingParameters, shortened
@@ -71,6 +72,7 @@ class VllmGenerator:
 
         Raises:
             PromptTooLongError: Some prompts plus `max_tokens` exceed the model's context; nothing was sampled.
+            PromptsRefusedError: The chat template refuses some prompts; nothing was sampled.
         """
         from vllm import SamplingParams, TokensPrompt
 
@@ -102,7 +104,7 @@ class VllmGenerator:
     def _token_ids(self, requests: Sequence[GenerationRequest]) -> list[list[int]]:
         system_prompt = self._parameters.system_prompt
         prompts = [request.prompt for request in requests]
-        ids = [render_prompt(self._tokenizer, prompt, system_prompt=system_prompt) for prompt in prompts]
+        ids = rendered(prompts, lambda prompt: render_prompt(self._tokenizer, prompt, system_prompt=system_prompt))
         counts = [len(tokens) for tokens in ids]
         check_lengths(prompts, counts, max_tokens=self._parameters.max_tokens, limit=self._context)
         return ids

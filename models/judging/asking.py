@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+from models.chat.batch_records import BatchLine
+from models.chat.batches import Batching, ask_batches
 from models.chat.budget import Budget
 from models.chat.client import ChatClient
 from models.chat.errors import ChatError
 from models.chat.pace import Pace
+from models.chat.reader import ChatReply
 from models.chat.rounds import Stop, ask_round
 from models.judging.prompts import Messages
 from models.judging.replies import ReplyStore, StoredReply
@@ -46,11 +49,13 @@ class Outcome:
 
     Attributes:
         text: The last reply, readable or not; empty if the server refuses the question.
+        is_cut: Whether that reply was cut.
         refusal: Why it does.
         fresh: The replies that were not in the store.
     """
 
     text: str = ""
+    is_cut: bool = False
     refusal: ChatError | None = None
     fresh: tuple[StoredReply, ...] = ()
 
@@ -81,11 +86,13 @@ class Asker:
         terms: The model, the sampling, the limits.
         budget: What may be spent; every request counts, whatever becomes of it.
         replies: Where replies are kept and found; one found costs nothing.
+        batching: What questions in batches need; None where they are asked one by one.
     """
 
     terms: JudgeTerms
     budget: Budget
     replies: ReplyStore
+    batching: Batching | None = None
     _pace: Pace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -101,12 +108,14 @@ class Asker:
         """A question to this model."""
         terms = self.terms
         content = [[message.role, message.content] for message in messages]
-        sampling = [terms.temperature, terms.max_tokens, terms.seed, choices]
+        sampling: list[object] = [terms.temperature, terms.max_tokens, terms.seed, choices]
+        if form := terms.form.identity:
+            sampling.append(form)
         attempts = range(terms.parse_retries + 1)
         keys = (content_key(terms.base_url, terms.model, content, sampling, attempt) for attempt in attempts)
         return Question(messages, choices, tuple(keys))
 
-    def ask(self, questions: Iterable[Question], is_readable: Callable[[str], bool]) -> Asked:
+    def ask(self, questions: Iterable[Question], is_readable: Callable[[StoredReply], bool]) -> Asked:
         """Ask each question once, and again with another seed while its reply cannot be read; equal ones once.
 
         Args:
@@ -119,6 +128,8 @@ class Asker:
         missing = [question for question in distinct if not call.take(question)]
         if not missing:
             return Asked(call.outcomes, None)
+        if self.batching is not None:
+            return Asked(call.outcomes, call.ask_in_batches(missing, self.batching))
         stop = ask_round(self.terms, self.budget, self._pace, missing, ask=call.ask, leave_out=call.leave_out)
         return Asked(call.outcomes, stop)
 
@@ -127,7 +138,7 @@ class _Call:
     """What a call has so far."""
 
     def __init__(
-        self, asker: Asker, is_readable: Callable[[str], bool], stored_replies: Mapping[str, StoredReply]
+        self, asker: Asker, is_readable: Callable[[StoredReply], bool], stored_replies: Mapping[str, StoredReply]
     ) -> None:
         self._asker = asker
         self._is_readable = is_readable
@@ -137,28 +148,74 @@ class _Call:
 
     def take(self, question: Question) -> bool:
         """Take in the replies to a question so far; False if it is to be asked (again)."""
-        texts = self._texts(question)
-        if not texts or (len(texts) < len(question.keys) and not self._is_readable(texts[-1])):
+        replies = self._replies(question)
+        if not is_answered(question, replies, self._is_readable):
             return False
-        self.outcomes[question.keys[0]] = Outcome(texts[-1], fresh=tuple(self._fresh.get(question.keys[0], ())))
+        fresh = tuple(self._fresh.get(question.keys[0], ()))
+        self.outcomes[question.keys[0]] = Outcome(replies[-1].text, replies[-1].is_cut, fresh=fresh)
         return True
 
     async def ask(self, chat: ChatClient, question: Question) -> None:
         """Ask until a reply can be read or the attempts are used up."""
         fresh = self._fresh.setdefault(question.keys[0], [])
         while not self.take(question):
-            attempt = len(self._texts(question))
+            attempt = len(self._replies(question))
             reply = await chat.ask(question.messages, self._asker.terms.seed + attempt, question.fields)
-            counts = reply.input_tokens, reply.output_tokens
-            input_tokens, output_tokens = (0, 0) if None in counts else (counts[0] or 0, counts[1] or 0)
-            stored = StoredReply(reply.text, reply.requests, input_tokens, output_tokens, reply.cost)
+            stored = _stored(reply)
             await chat.aside(self._asker.replies.put, question.keys[attempt], stored)
             fresh.append(stored)
 
+    def ask_in_batches(self, questions: Sequence[Question], batching: Batching) -> Stop | None:
+        """Ask all, and those whose reply cannot be read again together, until the attempts are used up."""
+        while questions:
+            asked = {question.keys[len(self._replies(question))]: question for question in questions}
+
+            def take(key: str, reply: ChatReply, asked: Mapping[str, Question] = asked) -> None:
+                stored = _stored(reply)
+                self._asker.replies.put(key, stored)
+                if key in asked:  # an earlier call's batch may hold others
+                    self._fresh.setdefault(asked[key].keys[0], []).append(stored)
+
+            def leave_out(key: str, error: ChatError, asked: Mapping[str, Question] = asked) -> None:
+                if key in asked:
+                    self.leave_out(asked[key], error)
+
+            lines = [self._line(key, question) for key, question in asked.items()]
+            asker = self._asker
+            stop = ask_batches(asker.terms, asker.budget, batching, lines, take=take, leave_out=leave_out)
+            questions = [
+                question for question in questions if question.keys[0] not in self.outcomes and not self.take(question)
+            ]
+            if stop is not None:
+                return stop
+        return None
+
+    def _line(self, key: str, question: Question) -> BatchLine:
+        terms = self._asker.terms
+        body = terms.body(question.messages, terms.seed + question.keys.index(key), question.fields)
+        return BatchLine(key, body, terms.most_cost(question.messages))
+
     def leave_out(self, question: Question, error: ChatError) -> None:
         """Take in that the server refuses a question."""
-        self.outcomes[question.keys[0]] = Outcome(refusal=error, fresh=tuple(self._fresh[question.keys[0]]))
+        fresh = tuple(self._fresh.get(question.keys[0], ()))
+        self.outcomes[question.keys[0]] = Outcome(refusal=error, fresh=fresh)
 
-    def _texts(self, question: Question) -> Sequence[str]:
-        stored = [self._stored_replies[key].text for key in takewhile(self._stored_replies.__contains__, question.keys)]
-        return stored + [reply.text for reply in self._fresh.get(question.keys[0], ())]
+    def _replies(self, question: Question) -> Sequence[StoredReply]:
+        return [*stored_replies(question, self._stored_replies), *self._fresh.get(question.keys[0], ())]
+
+
+def stored_replies(question: Question, replies: Mapping[str, StoredReply]) -> list[StoredReply]:
+    """The replies to a question's attempts so far, among these."""
+    return [replies[key] for key in takewhile(replies.__contains__, question.keys)]
+
+
+def is_answered(question: Question, replies: Sequence[StoredReply], is_readable: Callable[[StoredReply], bool]) -> bool:
+    """Whether the last of these can be read, or no further attempt is left."""
+    return bool(replies) and (len(replies) >= len(question.keys) or is_readable(replies[-1]))
+
+
+def _stored(reply: ChatReply) -> StoredReply:
+    counts = reply.input_tokens, reply.output_tokens
+    input_tokens, output_tokens = (0, 0) if None in counts else (counts[0] or 0, counts[1] or 0)
+    is_cut = reply.finish_reason == "length"
+    return StoredReply(reply.text, reply.requests, input_tokens, output_tokens, reply.cost, is_cut)

@@ -5,11 +5,11 @@ It is meant to be asked in both orders.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 
-from models.judging.asking import Asker, Outcome, Question
+from models.judging.asking import Asker, Outcome, Question, is_answered, stored_replies
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.prompts import (
     JudgePrompt,
@@ -18,7 +18,8 @@ from models.judging.prompts import (
     parse_reply,
     prompt_version,
 )
-from models.labelling.records import AnnotatorIdentity, Opinion, ShownPair
+from models.judging.replies import StoredReply
+from models.labelling.records import AnnotatorIdentity, Opinion, ShownPair, ShownVerdict
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +63,8 @@ class JudgeLabeller:
             "seed": terms.seed,
             "temperature": terms.temperature,
         }
+        if form := terms.form.identity:
+            settings["form"] = json.dumps(form, sort_keys=True)
         name = f"{terms.model} ({self.prompt})"
         return AnnotatorIdentity("judge", name, tuple(sorted(settings.items())), has_both_orders=True)
 
@@ -95,13 +98,12 @@ class JudgeLabeller:
             if pair.left.text != pair.right.text
             for question in (self._question(pair),)
         }
-        stored_replies = self.asker.replies.get([key for question in questions.values() for key in question.keys])
-        open_questions = []
-        for question in questions.values():
-            texts = [stored_replies[key].text for key in takewhile(stored_replies.__contains__, question.keys)]
-            if not texts or (len(texts) < len(question.keys) and not self._is_readable(texts[-1])):
-                open_questions.append(question)
-        return open_questions
+        replies = self.asker.replies.get([key for question in questions.values() for key in question.keys])
+        return [
+            question
+            for question in questions.values()
+            if not is_answered(question, stored_replies(question, replies), self._is_readable)
+        ]
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -111,8 +113,11 @@ class JudgeLabeller:
         choices = allowed_answers(self.prompt) if self.is_constrained else None
         return self.asker.question(messages, choices)
 
-    def _is_readable(self, text: str) -> bool:
-        return parse_reply(text, self.prompt, has_rationale=self.has_rationale)[0] != "unparsed"
+    def _is_readable(self, reply: StoredReply) -> bool:
+        return self._read(reply.text, is_cut=reply.is_cut)[0] != "unparsed"
+
+    def _read(self, text: str, *, is_cut: bool) -> tuple[ShownVerdict, str | None]:
+        return parse_reply(text, self.prompt, has_rationale=self.has_rationale, is_cut=is_cut)
 
     def _in_order(self, questions: Sequence[Question | None], outcomes: Mapping[str, Outcome]) -> list[Opinion | None]:
         """One opinion a question, None where there is none yet; no question at all is a tie."""
@@ -140,5 +145,7 @@ class JudgeLabeller:
         )
         if outcome.refusal is not None:
             return replace(effort, raw_reply=f"the server {outcome.refusal}")
-        verdict, reason = parse_reply(outcome.text, self.prompt, has_rationale=self.has_rationale)
+        verdict, reason = self._read(outcome.text, is_cut=outcome.is_cut)
+        if verdict == "unparsed" and outcome.is_cut:
+            reason = f"cut off before a verdict, at judge.max_tokens {self.asker.terms.max_tokens}; raise it"
         return replace(effort, verdict=verdict, rationale=reason, raw_reply=outcome.text)

@@ -9,13 +9,17 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
-    """A reply and what it took: all HTTP requests sent for it (retries too), tokens of the reply that came, money."""
+    """A reply and what it took: all HTTP requests sent for it (retries too), tokens of the reply that came, money.
+
+    `is_cut`: whether it was cut at the limit of its tokens, or ends within a thought.
+    """
 
     text: str
     requests: int
     input_tokens: int
     output_tokens: int
     cost: float
+    is_cut: bool = False
 
 
 class ReplyStore(Protocol):

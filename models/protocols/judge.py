@@ -12,6 +12,7 @@ from typing import TypeVar
 from models.chat.rounds import Stop
 from models.judging.asking import Asker
 from models.judging.prompts import Messages
+from models.judging.replies import StoredReply
 from models.protocols.prompts import (
     MIRRORED,
     ArenaVerdict,
@@ -71,7 +72,7 @@ class ProtocolJudge:
             [grade_messages(question, turns[:number]) for number in range(1, len(turns) + 1)]
             for question, turns in zip(questions, answers, strict=True)
         ]
-        rows, stop = self._replies(chats, lambda text: parse_grade(text) is not None)
+        rows, stop = self._replies(chats, lambda reply: parse_grade(reply.text) is not None)
         return self._require_all([None if row is None else tuple(map(parse_grade, row)) for row in rows], stop)
 
     def compare(self, questions: Sequence[Question], answers: Answers, baseline_answers: Answers) -> list[ArenaGames]:
@@ -95,11 +96,11 @@ class ProtocolJudge:
             ]
             for question, policy_turns, baseline_turns in games
         ]
-        rows, stop = self._replies(chats, lambda text: parse_verdict(text) is not None)
+        rows, stop = self._replies(chats, lambda reply: parse_verdict(reply.text) is not None)
         return self._require_all([None if row is None else _from_policys_side(row) for row in rows], stop)
 
     def _replies(
-        self, chats: Sequence[Sequence[Messages]], is_readable: Callable[[str], bool]
+        self, chats: Sequence[Sequence[Messages]], is_readable: Callable[[StoredReply], bool]
     ) -> tuple[list[list[str] | None], Stop | None]:
         """The chats' last replies, one row a question, None where some are missing; and why they are.
 

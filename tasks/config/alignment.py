@@ -13,7 +13,7 @@ from tasks.config.curation import (
 )
 from tasks.config.evaluation import EvaluateConfig
 from tasks.config.exchange import PreferencesConfig
-from tasks.config.section import Name, Pace, RunConfig, Section
+from tasks.config.section import Added, Name, Pace, RunConfig, Section
 
 PairwiseMethod = Literal["sft", "dpo", "ipo", "orpo", "asft"]
 StrengthUse = Literal["ignored", "weight", "margin"]
@@ -128,7 +128,7 @@ class TrainConfig(OptimizeConfig):
         None, gt=0, description="β of the method. Empty: its paper's, 0.1; `ipo`: 2, a margin of 0.25 nats a token."
     )
     learning_rate: float | None = Field(None, gt=0, description="Peak. Empty: its paper's, for full training.")
-    strength: StrengthUse = Field(
+    strength: Added[StrengthUse] = Field(
         "ignored",
         description="How strongly people prefer a response: `weight`: the example's weight, 1 on average; `margin`: "
         "what the chosen reward is to lie above the other (`dpo` alone; clearly: 1).",
@@ -204,13 +204,6 @@ class AlignConfig(AlignmentSection):
     def optimize(self) -> TrainConfig:
         """How the policy is trained."""
         return self.train
-
-    def key_settings(self) -> dict[str, Any]:
-        """The settings as the key has them: a run that ignores strengths has the key it had before there were any."""
-        settings = super().key_settings()
-        if self.train.strength == "ignored":
-            del settings["train"]["strength"]
-        return settings
 
     def stored_keys(self, *data: object) -> tuple[str, ...]:
         """The keys, and those under which a run of IPO was stored that named no β and has this one."""

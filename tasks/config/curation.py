@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, MAX_PAIRS, SamplingParameters, Strategy
-from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.servers import AskedServer
 
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
@@ -51,7 +52,7 @@ class ModelConfig(Section):
     )
 
 
-class GenerateConfig(Section):
+class GenerateConfig(AskedServer):
     """How candidate responses are made."""
 
     backend: GeneratorBackend = Field(
@@ -100,7 +101,7 @@ class GenerateConfig(Section):
 
     @model_validator(mode="after")
     def _only_a_server_is_paid(self) -> Self:
-        for name in ("max_requests", "max_cost", "input_price", "output_price"):
+        for name in ("max_requests", "max_cost", "input_price", "output_price", *AskedServer.model_fields):
             if self.backend != "openai" and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(
                     f"generate.{name} is for generate.backend openai, got backend {self.backend!r}; leave it out"
@@ -109,7 +110,8 @@ class GenerateConfig(Section):
 
     def sampling(self) -> SamplingParameters:
         """The part of the section that decides what a generator samples."""
-        return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt)
+        form = self.form.identity
+        return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt, form)
 
 
 class AnswersConfig(Section):
@@ -159,7 +161,7 @@ class SelectConfig(Section):
         description="Strategies; each selects its own pairs. `hard`, `random` and `longest_gap` (the two responses "
         "that differ most in length) are baselines.",
     )
-    pairs_per_prompt: int = Field(
+    pairs_per_prompt: Added[int] = Field(
         1,
         ge=1,
         le=MAX_PAIRS,
@@ -222,12 +224,10 @@ class CurateConfig(SampleConfig, RunConfig):
     queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
 
     def key_settings(self) -> dict[str, Any]:
-        """The settings as the key has them; what all runs did before it was a setting is left out."""
+        """The settings as the key has them: a run that takes cut responses has the key it had when all runs did."""
         settings = super().key_settings()
         if self.select.has_cut:
             del settings["select"]["has_cut"]
-        if self.select.pairs_per_prompt == 1:
-            del settings["select"]["pairs_per_prompt"]
         return settings
 
     @property

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from models.judging.prompts import JudgePrompt
 from tasks.config.curation import Temperature, TokensPerBatch
 from tasks.config.exchange import PairsConfig
-from tasks.config.section import Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.servers import AskedServer
 
 
 class SourceLabelsConfig(Section):
@@ -50,7 +51,7 @@ class RewardModelConfig(Section):
     timeout_s: Pace[float] = Field(3600, gt=0, description="Seconds a shard may take before the model is given up.")
 
 
-class JudgeConfig(Section):
+class JudgeConfig(AskedServer):
     """A language model behind an OpenAI-compatible server, asked in both orders."""
 
     base_url: ServerAddress | None = Field(None, description="Address of the server, such as http://localhost:8000/v1.")
@@ -101,7 +102,7 @@ class LabelConfig(RunConfig):
         "says; `scores`: its scores; `rubric`: the demo world's truth; `judge`: a language model; `reward_model`: a "
         "classifier; `people`: a queue for the labelling page.",
     )
-    source: SourceLabelsConfig = Field(SourceLabelsConfig(), description="For `source`.")
+    source: Added[SourceLabelsConfig] = Field(SourceLabelsConfig(), description="For `source`.")
     scores: ScoresConfig = Field(ScoresConfig(), description="For `scores`.")
     rubric: RubricConfig = Field(RubricConfig(), description="For `rubric`.")
     reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
@@ -109,13 +110,6 @@ class LabelConfig(RunConfig):
     people: PeopleConfig = Field(PeopleConfig(), description="For `people`.")
     key_prefix: ClassVar = ("label",)
     pairs_per_shard: Pace[int] = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
-
-    def key_settings(self) -> dict[str, Any]:
-        """The settings as the key has them: a run by the source's one preference has the key of earlier versions."""
-        settings = super().key_settings()
-        if not self.source.criterion:
-            del settings["source"]
-        return settings
 
     @model_validator(mode="after")
     def _settings_belong_to_the_annotator(self) -> Self:

@@ -2,6 +2,7 @@
 
 A field decides what comes out, unless its type says `Pace`: then it decides only how fast, and an unfinished run is
 taken up whatever its value was. `Consent`: it decides whether a run that was stopped may go on, and no key knows of it.
+`Added`: versions before did not have it, and no key knows of it where it is not set.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class _Consent:
     """Marks a field that lets a run go on where it would stop; it changes nothing of what comes out."""
 
 
+class _Added:
+    """Marks a field that versions before did not have: at its default, keys are what they were."""
+
+
 def _on_one_line(name: str) -> str:
     if not name.strip() or printable(name) != name or len(name.splitlines()) > 1 or "\t" in name:
         raise ValueError(f"expected a name on one line, without control characters, got {name!r}")
@@ -35,6 +40,7 @@ def _on_one_line(name: str) -> str:
 
 Pace = Annotated[Value, _Pace()]
 Consent = Annotated[Value, _Consent()]
+Added = Annotated[Value, _Added()]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
@@ -106,12 +112,14 @@ class RunConfig(Section):
 
 
 def _without_consent(section: Section) -> dict[str, Any]:
-    """The settings as JSON, without those that only let a run go on."""
+    """The settings as JSON, without those that only let a run go on, and what was added since and is not set."""
     values = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if isinstance(value, Section):
-            values[name] = _without_consent(value)
-        elif any(isinstance(mark, _Consent) for mark in field.metadata):
+        if any(isinstance(mark, _Consent) for mark in field.metadata) or (
+            value == field.get_default() and any(isinstance(mark, _Added) for mark in field.metadata)
+        ):
             del values[name]
+        elif isinstance(value, Section):
+            values[name] = _without_consent(value)
     return values

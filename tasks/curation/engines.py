@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import Any
 
 from db.engine import Sessions
+from models.chat.batches import Batching
 from models.chat.budget import Budget
+from models.chat.secrets import secrets_among
 from models.chat.terms import ChatTerms
 from models.embedding import Embedder
 from models.embedding.hashed import HashedEmbedder
@@ -15,6 +18,7 @@ from models.embedding.isolated import IsolatedEmbedder
 from models.embedding.vllm_pooling import VllmPoolingEmbedder
 from models.generation import Generator, StreamingGenerator
 from models.generation.isolated import IsolatedGenerator
+from models.generation.openai_batches import OpenAIBatchGenerator
 from models.generation.openai_server import OpenAIGenerator
 from models.generation.scripted import ScriptedGenerator
 from models.generation.transformers_local import TransformersGenerator
@@ -70,16 +74,19 @@ def make_generator(
     *,
     process: SharedProcess,
     budget: Budget,
+    batching: Batching | None = None,
 ) -> Generator | StreamingGenerator:
     """Build a generator; vLLM gets a process of its own, transformers the one that holds the device.
 
-    `budget` is what may be spent on a server.
+    `budget` is what may be spent on a server, `batching` what one that is asked in batches needs.
     """
     generate, sampling = config.generate, config.generate.sampling()
     backend = generator_backend(generate)
     if backend == "scripted":
         return ScriptedGenerator(sampling)
     if backend == "openai":
+        if batching is not None:
+            return OpenAIBatchGenerator(_server_terms(generate, model, settings), budget, sampling, batching)
         return OpenAIGenerator(_server_terms(generate, model, settings), budget, sampling)
     assert local_model is not None
     arguments: dict[str, Any] = {
@@ -120,6 +127,8 @@ def _server_terms(generate: GenerateConfig, model: str, settings: Settings) -> C
         max_retries=REQUEST_RETRIES,
         input_price=price.input,
         output_price=price.output,
+        form=generate.form,
+        secrets=secrets_among(os.environ),
     )
 
 
@@ -136,7 +145,7 @@ def generator_price(generate: GenerateConfig, model: str, settings: Settings) ->
             f"generate.max_cost needs a price of {model}: give generate.input_price and generate.output_price, or "
             f"write it into {settings.prices_file}"
         )
-    return price
+    return price.times(generate.price_share)
 
 
 def find_embedder(

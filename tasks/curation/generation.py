@@ -12,12 +12,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import responses, runs
+from models.chat.batches import MOST_LINES
 from models.chat.budget import Budget
 from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream
 from models.generation.openai_server import GenerationStoppedError
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
 from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, shortened, storable
+from tasks.batches import batching_of
 from tasks.budgets import budget_of
 from tasks.config.curation import CurateConfig, SampleConfig
 from tasks.curation.choices import prompts_to_sample
@@ -84,11 +86,15 @@ def sample_with(
     stage = _GeneratorStage(run, config, identity, chosen)
     if total := stage.count_missing():
         budget = _budget(run, config, name)
+        url = config.generate.base_url or ""
+        batching = batching_of(run, config.generate, purpose="generate", model=name, url=url)
         with (
             device(is_used=local_model is not None) as process,
             stage_progress("generate", total, f"responses, {name}") as advance,
             closing(
-                make_generator(config, name, local_model, run.settings, process=process, budget=budget)
+                make_generator(
+                    config, name, local_model, run.settings, process=process, budget=budget, batching=batching
+                )
             ) as generator,
         ):
             stage.run(generator, advance)
@@ -98,7 +104,8 @@ def sample_with(
 def _budget(run: RunAtWork[Any], config: SampleConfig, model: str) -> Budget:
     """What may be spent on a server; where nothing is, no request waits for a transaction that counts it."""
     generate, price = config.generate, generator_price(config.generate, model, run.settings)
-    is_counted = generate.max_requests is not None or price.input or price.output
+    is_batch = generate.mode == "batch"
+    is_counted = is_batch or generate.max_requests is not None or price.input or price.output
     return budget_of(run, generate) if is_counted else Budget(max_requests=None, max_cost=None)
 
 
@@ -137,7 +144,10 @@ class _GeneratorStage:
 
     def run(self, generator: Generator | StreamingGenerator, advance: Advance) -> None:
         try:
-            for page in prompt_pages(self._sessions, self._run_id, self._config.generate.prompts_per_shard):
+            generate = self._config.generate
+            of_batch = max(1, MOST_LINES // generate.responses_per_prompt)
+            per_page = of_batch if generate.mode == "batch" else generate.prompts_per_shard
+            for page in prompt_pages(self._sessions, self._run_id, per_page):
                 # Each pass is one shard; later passes on the same page draw duplicates anew (extra_tries).
                 while backlog := self._incomplete(page):
                     requests = [self._request(incomplete) for incomplete in backlog]

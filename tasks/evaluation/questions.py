@@ -22,7 +22,7 @@ from tasks.database import open_database
 from tasks.evaluation.answers import answers_of, questions_content
 from tasks.evaluation.held_out import seen_questions
 from tasks.labels.labellers import judge_price, make_asker
-from tasks.labels.labelling import DatabaseReplies
+from tasks.labels.labelling import DatabaseReplies, judge_batching
 from tasks.named_models import chosen_model, policy_id_of
 from tasks.number_formats import with_format
 from tasks.progress import say
@@ -82,5 +82,6 @@ def _summary(
 
 
 def _judge(run: RunAtWork[QuestionsConfig]) -> ProtocolJudge:
-    replies, budget = DatabaseReplies(run), budget_of(run, run.config.judge)
-    return ProtocolJudge(make_asker(run.config.judge, run.settings, replies=replies, budget=budget))
+    judge, replies = run.config.judge, DatabaseReplies(run)
+    budget, batching = budget_of(run, judge), judge_batching(run, judge)
+    return ProtocolJudge(make_asker(judge, run.settings, replies=replies, budget=budget, batching=batching))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from models.chat.batches import Batching
 from models.chat.budget import Budget
+from models.chat.secrets import secrets_among
 from models.fingerprint import model_fingerprint
 from models.judging.asking import Asker
 from models.judging.judge import JudgeLabeller
@@ -16,6 +19,7 @@ from models.labelling.records import AnnotatorIdentity
 from models.labelling.reward_model import IDENTIFYING_ARGUMENTS, IsolatedRewardModel, reward_model_identity
 from models.labelling.rubric import RubricLabeller
 from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig
+from tasks.config.servers import AskedServer
 from tasks.prices import Price, price_of
 from tasks.settings import Settings
 
@@ -24,7 +28,9 @@ _PRICES = {"input_price", "output_price"}
 _OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
 
 
-def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Labeller:
+def make_labeller(
+    config: LabelConfig, settings: Settings, *, replies: ReplyStore, budget: Budget, batching: Batching | None = None
+) -> Labeller:
     """Build the annotator; one that holds a model gets a process of its own.
 
     Args:
@@ -32,6 +38,7 @@ def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStor
         settings: Where logs go, and the judge's key.
         replies: Where a judge's replies are kept.
         budget: What a judge may spend.
+        batching: What a judge that is asked in batches needs.
 
     Raises:
         ModelLoadError: If there is no such reward model.
@@ -48,7 +55,7 @@ def make_labeller(config: LabelConfig, settings: Settings, *, replies: ReplyStor
         case "reward_model":
             return _reward_model(config.reward_model, settings)
         case "judge":
-            asker = make_asker(config.judge, settings, replies=replies, budget=budget)
+            asker = make_asker(config.judge, settings, replies=replies, budget=budget, batching=batching)
             return JudgeLabeller(asker=asker, **config.judge.model_dump(include=_OF_PAIRS))
         case "people":
             raise ValueError("people label at the page, not here; see: antipode web --help")
@@ -63,16 +70,20 @@ def annotator_identity(config: LabelConfig, settings: Settings) -> AnnotatorIden
     return make_labeller(config, settings, replies=MemoryReplies(), budget=budget).identity
 
 
-def make_asker(config: JudgeConfig, settings: Settings, *, replies: ReplyStore, budget: Budget) -> Asker:
+def make_asker(
+    config: JudgeConfig, settings: Settings, *, replies: ReplyStore, budget: Budget, batching: Batching | None = None
+) -> Asker:
     """Build what asks a judge's model: see `make_labeller`."""
     key, price = settings.openai_api_key, judge_price(config, settings)
     terms = JudgeTerms(
-        **config.model_dump(exclude=_OF_THE_BUDGET | _OF_PAIRS | _PRICES),
+        **config.model_dump(exclude=_OF_THE_BUDGET | _OF_PAIRS | _PRICES | set(AskedServer.model_fields)),
         api_key=key.get_secret_value() if key else None,
+        form=config.form,
+        secrets=secrets_among(os.environ),
         input_price=price.input,
         output_price=price.output,
     )
-    return Asker(terms, budget, replies)
+    return Asker(terms, budget, replies, batching)
 
 
 def judge_price(config: JudgeConfig, settings: Settings) -> Price:
@@ -93,7 +104,7 @@ def judge_price(config: JudgeConfig, settings: Settings) -> Price:
             f"judge.max_cost needs a price of {config.model}: give judge.input_price and judge.output_price, or write "
             f"it into {settings.prices_file}"
         )
-    return price
+    return price.times(config.price_share)
 
 
 def holds_model(config: LabelConfig) -> bool:

@@ -13,12 +13,14 @@ from prefect.cache_policies import NO_CACHE
 from db import runs
 from db.engine import batches
 from db.labels import judgements, preferences, replies
+from models.chat.batches import MOST_LINES, Batching
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
 from models.labelling.records import Judgement, Opinion, PairKey
+from tasks.batches import batching_of
 from tasks.budgets import budget_of
-from tasks.config.labels import LabelConfig
+from tasks.config.labels import JudgeConfig, LabelConfig
 from tasks.database import keep
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
@@ -27,6 +29,8 @@ from tasks.labels.people import open_people_queue
 from tasks.labels.showings import Showing, open_showings
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
+
+PAIRS_PER_BATCH = MOST_LINES // 2  # in both orders
 
 _WHY_SKIPPED = {
     "gold": "neither response, or both, is a reference; curate with --source.has_references",
@@ -52,10 +56,16 @@ def judge_pairs(run_id: int) -> None:
 def judge_with(run: RunAtWork[Any], config: LabelConfig, pairs: Sequence[PairKey]) -> tuple[int, bool]:
     """Have an annotator judge pairs for a run; return the annotator's id, and whether the budget paid for all."""
     replies, budget = DatabaseReplies(run), budget_of(run, config.judge)
-    labeller = make_labeller(config, run.settings, replies=replies, budget=budget)
+    batching = judge_batching(run, config.judge)
+    labeller = make_labeller(config, run.settings, replies=replies, budget=budget, batching=batching)
     with device(is_used=holds_model(config)), closing(labeller):
         stage = LabelStage(run, labeller, config)
         return stage.annotator_id, stage.run(pairs, replies)
+
+
+def judge_batching(run: RunAtWork[Any], judge: JudgeConfig) -> Batching | None:
+    """What a judge that is asked in batches needs; None for one that is asked question by question."""
+    return batching_of(run, judge, purpose="judge", model=judge.model or "", url=judge.base_url or "")
 
 
 class DatabaseReplies:
@@ -117,10 +127,13 @@ class LabelStage:
     def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
         """Label all pairs, or as many as the budget pays for; return whether all are labelled."""
         skipped: dict[PairKey, str | None] = {}
+        unread: list[str] = []
         is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
         with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
-            for shard in batches(pairs, self._config.pairs_per_shard):
+            is_batch = self._config.annotator == "judge" and self._config.judge.mode == "batch"
+            per_shard = PAIRS_PER_BATCH if is_batch else self._config.pairs_per_shard
+            for shard in batches(pairs, per_shard):
                 counted = _Counted(per_pair * len(shard), advance)
                 showings = self._open_showings(shard)
                 counted.add(per_pair * len(shard) - len(showings))
@@ -132,6 +145,7 @@ class LabelStage:
                     for showing, opinion in zip(showings, opinions, strict=True)
                     if opinion is not None and opinion.verdict == "skip"
                 }
+                unread += [reason for opinion in opinions if opinion and (reason := _why_unread(opinion))]
                 if is_out_of_budget:
                     break
                 counted.finish()
@@ -143,6 +157,8 @@ class LabelStage:
         if skipped:
             why = _WHY_SKIPPED.get(self._config.annotator) or _why_refused(skipped.values())
             say(f"{len(skipped):,} pairs are skipped: {why}")
+        if unread:
+            say(f"{len(unread):,} replies of the judge have no verdict: {unread[0]}")
         return not is_out_of_budget
 
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
@@ -176,6 +192,11 @@ class LabelStage:
             with self._sessions.begin() as session:
                 judgements.add_judgements(session, self.annotator_id, new_judgements, run_id=self._run_id)
                 preferences.recompute(session, [judgement.pair for judgement in new_judgements])
+
+
+def _why_unread(opinion: Opinion) -> str | None:
+    """Why a judge's reply has no verdict, where more is known than that."""
+    return opinion.rationale if opinion.verdict == "unparsed" else None
 
 
 def _why_refused(reasons: Iterable[str | None]) -> str:

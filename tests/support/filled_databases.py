@@ -13,9 +13,10 @@ from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
 from db import evaluations, latent_distances, logps, policies, promotions, prompt_uses, runs
-from db.labels import judgements, labelling, replies, sign_ins
+from db.labels import batches, judgements, labelling, replies, sign_ins
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
+from models.chat.batch_records import Batch, Service
 from models.evaluation.measurements import ComparisonSummary, Measurements
 from models.guide import GuideCheck
 from models.intervals import Interval
@@ -92,10 +93,12 @@ def _labelled(sessions, run_id):
     with sessions.begin() as session:
         anna = judgements.add_annotator(session, ANNA)
         replies.add_replies(session, run_id, {"r" * 64: StoredReply("m", 1, 9, 1, 0.25)})
+        batches.add(session, run_id, BATCH, service=Service("judge", "http://localhost/v1", "tiny"))
         sign_ins.issue(session, anna, number=1, token_hash="t" * 64, now=datetime.now(UTC), days=30)
     take(sessions, queue, anna)
 
 
+BATCH = Batch("b" * 32, ("r" * 64,), 0.5, "planned")
 COMPARED = ComparisonSummary(1.0, 0.0, 0.0, Interval(1.0, 0.5, 1.0), 1, 1, 1, 0, length_controlled=None, unread=0)
 
 
