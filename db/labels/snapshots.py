@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new, take_turn
@@ -154,11 +154,15 @@ def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) ->
 
 
 def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
-    """The split of the source row each prompt came from; of several one that is only measured on, then by name."""
-    table = curation.SourceRow
+    """The split of the source row each prompt came from; of several one that is only measured on, then by name.
+
+    A prompt that a run put its system message before is of the splits of the one it was made of, too.
+    """
+    table, prompt = curation.SourceRow, curation.Prompt
     splits: dict[int, list[str]] = {}
+    is_of = or_(table.prompt_id == prompt.id, table.prompt_id == prompt.derived_from_id)
     for batch in batches(prompt_ids, BATCH):
-        query = select(table.prompt_id, table.split).where(table.prompt_id.in_(batch)).distinct()
+        query = select(prompt.id, table.split).join(table, is_of).where(prompt.id.in_(batch)).distinct()
         for prompt_id, split in session.execute(query):
             splits.setdefault(prompt_id, []).extend([] if split is None else [split])
     return {

@@ -70,7 +70,11 @@ class GenerateConfig(Section):
     top_p: TopP = 1.0
     max_tokens: MaxTokens = 256
     stop: tuple[str, ...] = Field((), description="Texts that end a response; they are not part of it.")
-    system_prompt: str | None = Field(None, description="System message before every prompt.")
+    system_prompt: str | None = Field(
+        None,
+        description="System message before every prompt that is sampled for and brings none; it is part of the prompt "
+        "from then on. Responses that a prompt brought were not written under it, and are no candidates beside it.",
+    )
     extra_tries: int = Field(
         0, ge=0, le=10, description="Times that duplicates among a prompt's responses are drawn anew (0 to 10)."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from db import embeddings, measured, responses, runs
 from db.engine import Session, Sessions, batches
-from db.prompts import run_prompt_ids, stored_prompts
+from db.prompts import found_under_system_prompt, run_prompt_ids, stored_prompts
 from models.generation.plan import missing_samples, samples_wanted
 from models.model_files import embedding_size
 from models.prompting import with_system_prompt
@@ -141,7 +141,7 @@ class _Estimator:
         generators = {name: self._generator_id(name) for name in self._generators(prompt_ids)}
         for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
             counts: dict[int, dict[int, int]] = {}
-            ids = prompts_to_sample(self._session, self._config, batch)
+            ids, batch = self._as_opened(batch)  # noqa: PLW2901 - from here on these are meant
             plan.sampled_prompts += len(ids)
             for name, generator_id in generators.items():
                 wanted = self._count_samples(plan, name, generator_id, ids)
@@ -178,6 +178,19 @@ class _Estimator:
             plan.stored[name] += sum(index < wanted[stored.id] for index in of_prompt)
             plan.characters_in[name] += missing * sum(len(message.content) for message in messages)
         return wanted
+
+    def _as_opened(self, prompt_ids: list[int]) -> tuple[list[int], list[int]]:
+        """Which prompts are sampled for, and those that may have candidates by now, as the run would open with them."""
+        ids, system_prompt = (
+            prompts_to_sample(self._session, self._config, prompt_ids),
+            self._config.generate.system_prompt,
+        )
+        if system_prompt is None or self._run is not None:
+            return ids, prompt_ids
+        told = found_under_system_prompt(self._session, ids, system_prompt)
+        sampled = set(ids)
+        rest = [id_ for id_ in prompt_ids if id_ not in sampled]
+        return [told.get(id_, id_) for id_ in ids], [*rest, *told.values()]
 
     def _generators(self, prompt_ids: list[int]) -> Iterable[str]:
         """The models that sample: none where no prompt lacks responses, and then none need exist."""
