@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from db.engine import batches, insert_new
 from db.schema import curation
 from models.prompting import with_system_prompt
-from models.records import GeneratorIdentity, ImportedRow, Message, Prompt, StoredPrompt, content_key
+from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
+from models.thoughts import parted
 
 LOOKUP_BATCH = 10_000
 
@@ -244,15 +245,17 @@ def _add_responses(
     keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
     for row in rows:
-        occurrences: Counter[tuple[str | None, str]] = Counter()
+        occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
         keys_by_row.append([])
         for response in row.responses:
             generator_key = generators[response.model].key
+            text, thought = _answer_and_thought(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
-            occurrence = occurrences[response.model, response.text]
-            occurrences[response.model, response.text] += 1
+            occurrence = occurrences[response.model, text, thought]
+            occurrences[response.model, text, thought] += 1
+            of_thought = () if thought is None else (thought,)
             key = content_key(
-                row.prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score
+                row.prompt.key, generator_key, text, occurrence, response.is_reference, response.score, *of_thought
             )
             keys_by_row[-1].append(key)
             values.append(
@@ -260,12 +263,23 @@ def _add_responses(
                     "key": key,
                     "prompt_id": prompt_ids[row.prompt.key],
                     "generator_id": generator_ids[generator_key],
-                    "text": response.text,
+                    "text": text,
+                    "thought": thought,
                     "score": response.score,
                     "is_reference": response.is_reference,
                 }
             )
     return insert_new(session, curation.Response, values), keys_by_row
+
+
+def _answer_and_thought(response: ImportedResponse) -> tuple[str, str | None]:
+    """A response's answer and what it begins with as a thought; a text that is all thought stays an answer."""
+    if response.thought:
+        return response.text, response.thought
+    parts = parted(response.text)
+    if not parts.is_finished or not parts.answer.strip():
+        return response.text, None
+    return parts.answer, parts.thought or None
 
 
 def _add_source_pairs(

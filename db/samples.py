@@ -27,6 +27,7 @@ class Sample:
     text: str
     sample_index: int
     is_cut: bool
+    thought: str | None = None
 
 
 def samples(session: Session, generator_id: int, prompt_ids: Sequence[int], *, count: int) -> list[Sample]:
@@ -65,7 +66,7 @@ def _query() -> Select[Any]:
     response = curation.Response
     return select(
         response.id, response.prompt_id, curation.Prompt.messages, response.text, response.sample_index,
-        response.is_cut,
+        response.is_cut, response.thought,
     ).join(curation.Prompt, curation.Prompt.id == response.prompt_id).order_by(
         response.prompt_id, response.sample_index, response.id
     )  # fmt: skip
@@ -74,8 +75,8 @@ def _query() -> Select[Any]:
 def _read(session: Session, query: Select[Any], prompt_ids: Sequence[int]) -> list[Sample]:
     stored_samples = []
     for batch in batches(sorted(set(prompt_ids)), LOOKUP_BATCH):
-        for id_, prompt_id, messages, text, index, is_cut in session.execute(
+        for id_, prompt_id, messages, text, index, is_cut, thought in session.execute(
             query.where(curation.Response.prompt_id.in_(batch))
         ):
-            stored_samples.append(Sample(id_, prompt_id, prompt_from_json(messages), text, index or 0, is_cut))
+            stored_samples.append(Sample(id_, prompt_id, prompt_from_json(messages), text, index or 0, is_cut, thought))
     return stored_samples

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what databases refuse
 MAX_ID = 2**63 - 1  # what the databases hold
@@ -63,12 +63,16 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class ImportedResponse:
-    """A response that came with its prompt. `model` and `score` are None where the source has none."""
+    """A response that came with its prompt. `model` and `score` are None where the source has none.
+
+    `thought`: what its model wrote before it answered, where the source has it in a column of its own.
+    """
 
     text: str
     model: str | None = None
     score: float | None = None
     is_reference: bool = False
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +116,17 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParameters:
-    """How a generator samples. `max_tokens` counts response tokens; `top_p` and `temperature` as in vLLM."""
+    """How a generator samples. `max_tokens` counts response tokens; `top_p` and `temperature` as in vLLM.
+
+    `template_arguments`: what the chat template is given beside the dialogue, such as `enable_thinking`.
+    """
 
     temperature: float
     top_p: float
     max_tokens: int
     stop: tuple[str, ...]
     system_prompt: str | None
+    template_arguments: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +141,15 @@ class GenerationRequest:
 class GeneratedResponse:
     """One sampled response: its text without special tokens and stop strings, and how it came to an end.
 
-    `token_count` is None where a server gives no credible number.
+    `token_count` is None where a server gives no credible number; it counts the thought's tokens too. `text` is the
+    answer, without the thought before it; it is empty where sampling ended within the thought.
     """
 
     text: str
     seed: int
     token_count: int | None
     finish_reason: FinishReason
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +167,7 @@ class StoredResponse:
     id: int
     prompt: Prompt
     text: str
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +185,15 @@ class GeneratorIdentity:
     @property
     def key(self) -> str:
         """Content hash: the generator's natural key."""
-        return content_key(asdict(self))
+        return content_key(self.values)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """It as JSON, as it is stored: without template arguments where there are none."""
+        values = asdict(self)
+        if values["parameters"] is not None and not values["parameters"]["template_arguments"]:
+            del values["parameters"]["template_arguments"]
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,9 @@ def test_spin_fills_in_what_is_not_given_and_survives_storing():
 
 
 def test_the_key_depends_on_the_kind_and_on_every_value():
-    assert AlignConfig().key == content_key("AlignConfig", AlignConfig().model_dump(mode="json"))
+    settings = AlignConfig().model_dump(mode="json")
+    del settings["data"]["has_thoughts"]  # came later
+    assert AlignConfig().key == content_key("AlignConfig", settings)
     others = (AlignConfig(seed=1), AlignConfig(name="b"), LdAlignConfig(), LdAlignConfig(seed=1))
     assert len({AlignConfig().key, *(one.key for one in others)}) == 5
 

@@ -76,6 +76,8 @@ class OpenAIGenerator:
         self._fields: dict[str, Any] = {"top_p": parameters.top_p}
         if parameters.stop:
             self._fields["stop"] = list(parameters.stop)
+        if parameters.template_arguments:
+            self._fields["chat_template_kwargs"] = dict(parameters.template_arguments)
 
     def stream(self, requests: Sequence[GenerationRequest], receiver: Receiver) -> None:
         """Sample one response per seed of each request, and hand each over at once.

@@ -44,6 +44,9 @@ class ExportConfig(PreferencesConfig):
 
     name: Name = Field("preferences", description="Name of the snapshot, for you.")
     shape: TrainerShape = Field("conversational", description="`conversational`: messages; `standard`: plain texts.")
+    has_thoughts: bool = Field(
+        False, description="What a reasoning model thought leaves too, before its answer. Else the answer alone."
+    )
     format: TrainerFormat | None = Field(
         None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
     )

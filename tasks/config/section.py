@@ -2,6 +2,7 @@
 
 A field decides what comes out, unless its type says `Pace`: then it decides only how fast, and an unfinished run is
 taken up whatever its value was. `Consent`: it decides whether a run that was stopped may go on, and no key knows of it.
+`Later`: it came after runs were stored, which keep their keys: at its default no key knows of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ class _Pace:
     """Marks a field that decides how fast a run goes and what it may take, not what comes out."""
 
 
+class _Later:
+    """Marks a field that came after runs were stored: at its default no key knows of it."""
+
+
 class _Consent:
     """Marks a field that lets a run go on where it would stop; it changes nothing of what comes out."""
 
@@ -35,6 +40,7 @@ def _on_one_line(name: str) -> str:
 
 Pace = Annotated[Value, _Pace()]
 Consent = Annotated[Value, _Consent()]
+Later = Annotated[Value, _Later()]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
@@ -106,12 +112,14 @@ class RunConfig(Section):
 
 
 def _without_consent(section: Section) -> dict[str, Any]:
-    """The settings as JSON, without those that only let a run go on."""
+    """The settings as JSON, without those that only let a run go on, and later ones at their default."""
     values = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, Section):
             values[name] = _without_consent(value)
-        elif any(isinstance(mark, _Consent) for mark in field.metadata):
+        elif any(isinstance(mark, _Consent) for mark in field.metadata) or (
+            any(isinstance(mark, _Later) for mark in field.metadata) and value == field.get_default()
+        ):
             del values[name]
     return values

@@ -20,9 +20,11 @@ from tasks.curation.engines import (
     HASHED_DIMENSION,
     REQUEST_RETRIES,
     SERVED_ELSEWHERE,
+    embedder_identity,
     generator_backend,
     generator_identity,
     generator_price,
+    hashed_identity,
 )
 from tasks.database import looked_at, open_database
 from tasks.estimates import (
@@ -211,15 +213,13 @@ class _Estimator:
     def _embedder(self) -> _Embedder:
         embed = self._config.embed
         if embed.backend == "hashed":
-            identity = EmbedderIdentity("hashed", "hashed", f"{HASHED_DIMENSION} dimensions", "response", 0, "float32")
-            return _Embedder("hashed", "hashed", identity, HASHED_DIMENSION)
+            return _Embedder("hashed", "hashed", hashed_identity(self._config), HASHED_DIMENSION)
         name = embed.model or self._config.model.name
         model = look_up_model(self._sessions, name, self._config.model, self._settings)
         if model is None:
             self._absent[name] = None
             return _Embedder(embed.backend, name, None, None)
-        dtype = self._config.model.dtype
-        identity = EmbedderIdentity(embed.backend, name, model.fingerprint, embed.context, embed.max_tokens, dtype)
+        identity = embedder_identity(self._config, name, model)
         return _Embedder(embed.backend, name, identity, embedding_size(Path(model.location)))
 
     def _counts(self, prompt_ids: list[int], plan: _Plan) -> list[Figure]:

@@ -69,6 +69,9 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             with sessions() as session:
                 metadata = {"snapshot_id": snapshot.id, "content_hash": snapshot.content_hash, "query": taken.query}
                 rows = snapshots.snapshot_rows(session, snapshot.id)
+                if config.has_thoughts:
+                    rows = (row.with_thoughts() for row in rows)
+                    metadata |= {"has_thoughts": True}
                 write_preferences(rows, path, format=format, shape=config.shape, metadata=metadata)
         return ExportResult(snapshot, path, taken.pair_count, taken.left_out)
 
