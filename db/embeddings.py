@@ -100,7 +100,7 @@ def responses_to_embed(
 ) -> list[StoredResponse]:
     """The next `size` candidates of a run, id above `after`, that this embedder has yet to embed; no duplicates."""
     query = (
-        select(curation.Response.id, curation.Prompt.messages, curation.Response.text)
+        select(curation.Response.id, curation.Prompt.messages, curation.Response.text, curation.Response.thought)
         .select_from(curation.Candidate)
         .join(curation.Response, curation.Response.id == curation.Candidate.response_id)
         .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
@@ -108,7 +108,8 @@ def responses_to_embed(
         .order_by(curation.Candidate.response_id)
         .limit(size)
     )
-    return [StoredResponse(id_, prompt_from_json(messages), text) for id_, messages, text in session.execute(query)]
+    rows = session.execute(query)
+    return [StoredResponse(id_, prompt_from_json(messages), text, thought) for id_, messages, text, thought in rows]
 
 
 def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new
 from db.schema import curation
+from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
+from models.thoughts import parted
 
 LOOKUP_BATCH = 10_000
 
@@ -46,19 +48,7 @@ def source_names(session: Session) -> list[str]:
 
 def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> Added:
     """Store the rows of one part of a source: prompts, where they came from, their responses and pairs."""
-    new_prompts = insert_new(
-        session,
-        curation.Prompt,
-        [
-            {
-                "key": row.prompt.key,
-                "first_turn_key": row.prompt.first_turn_key,
-                "messages": messages_to_json(row.prompt),
-                "text": row.prompt.text,
-            }
-            for row in rows
-        ],
-    )
+    new_prompts = insert_new(session, curation.Prompt, [_prompt_row(row.prompt) for row in rows])
     prompt_ids = _ids_by_key(session, curation.Prompt, [row.prompt.key for row in rows])
     new_rows = insert_new(
         session,
@@ -93,8 +83,14 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
 
 
 def select_prompt_ids(session: Session, *, source: str | None, split: str | None, limit: int | None) -> list[int]:
-    """Ids of the prompts of a source (None: all), optionally of one split, in the order of import."""
+    """Ids of the prompts of a source (None: all), optionally of one split, in the order of import.
+
+    What a run made of a prompt, with its system message in front, is none of them unless it was imported too.
+    """
     query = select(curation.Prompt.id).order_by(curation.Prompt.id).limit(limit)
+    if source is None and split is None:
+        is_imported = select(curation.SourceRow.row_number).where(curation.SourceRow.prompt_id == curation.Prompt.id)
+        query = query.where(or_(curation.Prompt.derived_from_id.is_(None), is_imported.exists()))
     if source is not None or split is not None:
         rows = select(curation.SourceRow.prompt_id).join(
             curation.Source, curation.Source.id == curation.SourceRow.source_id
@@ -112,6 +108,41 @@ def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> l
     prompt_id = curation.RunPrompt.prompt_id
     query = _run_prompts(run_id).where(prompt_id > after).order_by(prompt_id).limit(size)
     return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
+
+
+def ensure_under_system_prompt(session: Session, prompt_ids: Sequence[int], system_prompt: str) -> dict[int, int]:
+    """Prompt id → the id of the prompt with this system message in front, made where it is new.
+
+    A prompt that begins with a system message of its own stays itself.
+    """
+    for batch in batches(prompt_ids, LOOKUP_BATCH):
+        told = _under_system_prompt(session, batch, system_prompt)
+        rows = [_prompt_row(prompt, derived_from_id=id_) for id_, prompt in told.items()]
+        insert_new(session, curation.Prompt, rows)
+    return found_under_system_prompt(session, prompt_ids, system_prompt)
+
+
+def found_under_system_prompt(session: Session, prompt_ids: Sequence[int], system_prompt: str) -> dict[int, int]:
+    """Prompt id → the id of the prompt with this system message in front; those of which none is stored are missing.
+
+    A prompt that begins with a system message of its own stays itself.
+    """
+    found: dict[int, int] = {}
+    for batch in batches(prompt_ids, LOOKUP_BATCH):
+        told = _under_system_prompt(session, batch, system_prompt)
+        ids = _ids_by_key(session, curation.Prompt, [prompt.key for prompt in told.values()])
+        found |= {id_: id_ for id_ in batch if id_ not in told}
+        found |= {id_: ids[prompt.key] for id_, prompt in told.items() if prompt.key in ids}
+    return found
+
+
+def origins(session: Session, prompt_ids: Sequence[int]) -> dict[int, int]:
+    """Prompt id → the id of the prompt that it was made of; those that were made of none are missing."""
+    found: dict[int, int] = {}
+    for batch in batches(prompt_ids, LOOKUP_BATCH):
+        query = select(curation.Prompt.id, curation.Prompt.derived_from_id).where(curation.Prompt.id.in_(batch))
+        found |= {id_: origin for id_, origin in session.execute(query) if origin is not None}
+    return found
 
 
 def first_turns(session: Session, prompt_ids: Sequence[int]) -> dict[int, str]:
@@ -160,6 +191,25 @@ def prompt_from_json(messages: list[Any]) -> Prompt:
     return Prompt(tuple(Message(message["role"], message["content"]) for message in messages))
 
 
+def _prompt_row(prompt: Prompt, *, derived_from_id: int | None = None) -> dict[str, Any]:
+    return {
+        "key": prompt.key,
+        "first_turn_key": prompt.first_turn_key,
+        "messages": messages_to_json(prompt),
+        "text": prompt.text,
+        "derived_from_id": derived_from_id,
+    }
+
+
+def _under_system_prompt(session: Session, prompt_ids: Sequence[int], system_prompt: str) -> dict[int, Prompt]:
+    """Those of the prompts that bring no system message, with this one, by id."""
+    told = {
+        one.id: (one.prompt, with_system_prompt(one.prompt, system_prompt))
+        for one in stored_prompts(session, prompt_ids)
+    }
+    return {id_: Prompt(messages) for id_, (prompt, messages) in told.items() if messages != prompt.messages}
+
+
 def _run_prompts(run_id: int) -> Select[tuple[int, list[Any]]]:
     return (
         select(curation.Prompt.id, curation.Prompt.messages)
@@ -195,21 +245,23 @@ def _add_responses(
     keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
     for row in rows:
-        occurrences: Counter[tuple[str | None, str]] = Counter()
+        occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
         keys_by_row.append([])
         for response in row.responses:
             generator_key = generators[response.model].key
+            text, thought = _answer_and_thought(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
-            occurrence = occurrences[response.model, response.text]
-            occurrences[response.model, response.text] += 1
-            key = _response_key(row.prompt, generator_key, response, occurrence)
+            occurrence = occurrences[response.model, text, thought]
+            occurrences[response.model, text, thought] += 1
+            key = _response_key(row.prompt, generator_key, replace(response, text=text, thought=thought), occurrence)
             keys_by_row[-1].append(key)
             values.append(
                 {
                     "key": key,
                     "prompt_id": prompt_ids[row.prompt.key],
                     "generator_id": generator_ids[generator_key],
-                    "text": response.text,
+                    "text": text,
+                    "thought": thought,
                     "score": response.score,
                     "is_reference": response.is_reference,
                     "ratings": None if response.ratings is None else dict(response.ratings),
@@ -217,6 +269,16 @@ def _add_responses(
                 }
             )
     return insert_new(session, curation.Response, values), keys_by_row
+
+
+def _answer_and_thought(response: ImportedResponse) -> tuple[str, str | None]:
+    """A response's answer and what it begins with as a thought; a text that is all thought stays an answer."""
+    if response.thought:
+        return response.text, response.thought
+    parts = parted(response.text)
+    if not parts.is_finished or not parts.answer.strip():
+        return response.text, None
+    return parts.answer, parts.thought or None
 
 
 def _add_source_pairs(
@@ -246,8 +308,9 @@ def _response_key(prompt: Prompt, generator_key: str, response: ImportedResponse
     said = (
         [] if response.ratings is None and response.is_desirable is None else [response.ratings, response.is_desirable]
     )
+    of_thought = [] if response.thought is None else [response.thought]
     return content_key(
-        prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score, *said
+        prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score, *said, *of_thought
     )
 
 

@@ -66,6 +66,7 @@ def add_generated(
             "generator_id": generator_id,
             "sample_index": new_response.sample_index,
             "text": new_response.response.text,
+            "thought": new_response.response.thought,
             "seed": new_response.response.seed,
             "token_count": new_response.response.token_count,
             "finish_reason": new_response.response.finish_reason,
@@ -108,7 +109,8 @@ def add_candidates(
 ) -> int:
     """Fix which responses of these prompts a run may pair, and which of them repeat an earlier one's text.
 
-    What is left out is stored as such, to be counted; it stands in for no other text.
+    What is left out is stored as such, to be counted; it stands in for no other text. A response that ended within its
+    thought has no answer to compare, and is always left out.
 
     Args:
         session: An open session.
@@ -121,7 +123,7 @@ def add_candidates(
     """
     rows: list[dict[str, object]] = []
     for prompt_id, responses in _candidates(session, prompt_ids, sample_counts, has_references).items():
-        taken = [response for response in responses if has_cut or not response.is_cut]
+        taken = [response for response in responses if _is_taken(response, has_cut)]
         firsts = first_of_equals([response.text for response in taken])
         of_prompt = {"run_id": run_id, "prompt_id": prompt_id}
         rows += [
@@ -133,7 +135,7 @@ def add_candidates(
             }
             for position, (response, first) in enumerate(zip(taken, firsts, strict=True))
         ]
-        left_out = [response for response in responses if response.is_cut and not has_cut]
+        left_out = [response for response in responses if not _is_taken(response, has_cut)]
         rows += [
             of_prompt | {"response_id": response.id, "duplicate_of_id": None, "is_left_out": True}
             for response in left_out
@@ -151,7 +153,7 @@ def different_candidates(
 ) -> list[int]:
     """The stored responses that `add_candidates` would take for these prompts, without those that repeat another."""
     of_prompts = _candidates(session, prompt_ids, sample_counts, has_references).values()
-    taken = [[response for response in responses if has_cut or not response.is_cut] for responses in of_prompts]
+    taken = [[response for response in responses if _is_taken(response, has_cut)] for responses in of_prompts]
     return [
         responses[position].id
         for responses in taken
@@ -213,6 +215,11 @@ def _candidates(
         if response.sample_index is None or response.sample_index < sample_count:
             by_prompt[response.prompt_id].append(response)
     return by_prompt
+
+
+def _is_taken(response: curation.Response, has_cut: bool) -> bool:
+    is_within_thought = response.thought is not None and not response.text.strip()
+    return not is_within_thought and (has_cut or not response.is_cut)
 
 
 def text_lengths(session: Session, response_ids: Sequence[int]) -> dict[int, int]:

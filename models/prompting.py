@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from models.errors import ModelLoadError, PromptTooLongError
 from models.plain_weights import NO_CODE, why_not_loaded
 from models.records import Message, Prompt, shortened
+from models.thoughts import MARKS, composed, continued, opened_mark, template_marks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_MARK_TOKENS = max(len(opening.encode()) for opening, _ in MARKS) + 4  # no token is less than a byte; blanks follow
 _TURN_NAMES = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
 
@@ -39,12 +41,19 @@ def with_system_prompt(prompt: Prompt, system_prompt: str | None) -> tuple[Messa
     return (Message("system", system_prompt), *prompt.messages)
 
 
-def render_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, *, system_prompt: str | None) -> list[int]:
+def render_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Prompt,
+    *,
+    system_prompt: str | None,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> list[int]:
     """The token ids to continue.
 
     With a chat template: the template's text with the opening of the assistant's turn. Without: `plain_text`, in which
     nothing is read as a special token. Either way there is exactly one BOS in front if the tokenizer adds one by
-    default or the template writes one, else none.
+    default or the template writes one, else none. What the template is given beside the dialogue, and does not ask for,
+    changes nothing.
 
     Raises:
         ValueError: The template refuses the dialogue, or the prompt has no token at all.
@@ -53,11 +62,45 @@ def render_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, *, system_
     if tokenizer.chat_template is None:
         ids = tokenizer(plain_text(messages), add_special_tokens=False, split_special_tokens=True)["input_ids"]
     else:
-        ids = tokenizer(_chat_text(tokenizer, messages), add_special_tokens=False)["input_ids"]
+        ids = tokenizer(_chat_text(tokenizer, messages, template_arguments or {}), add_special_tokens=False)[
+            "input_ids"
+        ]
     ids = _with_one_bos(tokenizer, ids)
     if not ids:
         raise ValueError("a prompt needs at least one token, this one is empty; drop it or set a system prompt")
     return ids
+
+
+def opened_thought(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int]) -> str | None:
+    """The mark with which the chat template opened a thought at the end of a rendered prompt; None if it did not."""
+    if tokenizer.chat_template is None:
+        return None
+    return opened_mark(str(tokenizer.decode(prompt_ids[-_MARK_TOKENS:])))
+
+
+def read_together(
+    tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], responses: Sequence[tuple[str | None, str]]
+) -> tuple[list[int], list[str]]:
+    """The prompt's ids and the responses' texts as a model reads them, with exactly one opening before a thought.
+
+    A thought is written by the marks of the chat template. Where the template opens one at the end of the prompt, the
+    responses go on within it; if none of them has a thought, the prompt closes it at once, as such templates do for
+    `enable_thinking` false.
+
+    Args:
+        tokenizer: Of the model.
+        prompt_ids: As `render_prompt` gives them.
+        responses: Thought (None without one) and answer of each; an answer that is empty was not reached.
+    """
+    opening = opened_thought(tokenizer, prompt_ids)
+    if opening is None:
+        marks = template_marks(tokenizer.chat_template)
+        return prompt_ids, [composed(thought, answer, marks=marks) for thought, answer in responses]
+    marks = (opening, dict(MARKS)[opening])
+    if all(thought is None for thought, _ in responses):
+        closing = tokenizer(continued(None, "", marks=marks), add_special_tokens=False)["input_ids"]
+        return [*prompt_ids, *closing], [answer for _, answer in responses]
+    return prompt_ids, [continued(thought, answer, marks=marks) for thought, answer in responses]
 
 
 def plain_text(messages: Sequence[Message]) -> str:
@@ -94,12 +137,14 @@ def check_lengths(prompts: Sequence[Prompt], token_counts: Sequence[int], *, max
     )
 
 
-def _chat_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
+def _chat_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], arguments: Mapping[str, Any]) -> str:
     from jinja2 import TemplateError
 
     turns = [{"role": message.role, "content": message.content} for message in messages]
     try:
-        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+        return str(
+            tokenizer.apply_chat_template(turns, **{**arguments, "add_generation_prompt": True, "tokenize": False})
+        )
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
         raise ValueError(

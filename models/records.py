@@ -71,6 +71,7 @@ class ImportedResponse:
         score: the source's overall score, larger is better. Scores of one row are on one scale.
         ratings: the scores by attribute, where the source has several (helpfulness, verbosity, …).
         is_desirable: what a person said of this response alone (KTO's label), its score is then 1 or 0.
+        thought: what its model wrote before it answered, where the source has it in a column of its own.
     """
 
     text: str
@@ -79,6 +80,7 @@ class ImportedResponse:
     is_reference: bool = False
     ratings: Mapping[str, float] | None = None
     is_desirable: bool | None = None
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class RejectedRow:
 class SamplingParameters:
     """How a generator samples. `max_tokens` counts response tokens; `top_p` and `temperature` as in vLLM.
 
-    `form` is what of a server's form of request can change a sample, None for the usual one.
+    `form`: what of a server's form of request can change a sample, None for the usual one. `template_arguments`: what
+    the chat template is given beside the dialogue, such as `enable_thinking`.
     """
 
     temperature: float
@@ -143,6 +146,7 @@ class SamplingParameters:
     stop: tuple[str, ...]
     system_prompt: str | None
     form: Mapping[str, Any] | None = None
+    template_arguments: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,9 @@ class GenerationRequest:
 class GeneratedResponse:
     """One sampled response: its text without special tokens and stop strings, and how it came to an end.
 
-    `token_count` is None where a server gives no credible number, `thought` where the model shows none.
+    `token_count` is None where a server gives no credible number; it counts the thought's tokens too. `text` is the
+    answer, without the thought before it; it is empty where sampling ended within the thought. `thought` is None where
+    the model shows none.
     """
 
     text: str
@@ -182,6 +188,7 @@ class StoredResponse:
     id: int
     prompt: Prompt
     text: str
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +207,9 @@ class GeneratorIdentity:
     def settings(self) -> dict[str, Any]:
         """All of it as JSON; what was not asked for is left out of the parameters, as it was before one could."""
         settings = asdict(self)
-        if settings["parameters"] and settings["parameters"]["form"] is None:
-            del settings["parameters"]["form"]
+        for name in ("form", "template_arguments"):
+            if settings["parameters"] and settings["parameters"][name] is None:
+                del settings["parameters"][name]
         return settings
 
     @property

@@ -45,6 +45,37 @@ def parted(text: str, *, opened_by: str | None = None) -> Parted:
     return Parted(None, text, is_finished=True)
 
 
+def opened_mark(text: str) -> str | None:
+    """The mark with which a text ends: a chat template's, where it opens the thought of the turn to come."""
+    end = text.rstrip()
+    return next((opening for opening, _ in MARKS if end.endswith(opening)), None)
+
+
+def template_marks(template: str | None) -> tuple[str, str]:
+    """The marks that a chat template knows thoughts by; the first ones where it knows none."""
+    return next((marks for marks in MARKS if template is not None and marks[1] in template), MARKS[0])
+
+
+def composed(thought: str | None, answer: str, *, marks: tuple[str, str] = MARKS[0]) -> str:
+    """Thought and answer as a model writes them; without a thought the answer alone.
+
+    The lines between are those of DeepSeek-R1, Qwen 3 and SmolLM 3.
+    """
+    if thought is None:
+        return answer
+    return f"{marks[0]}\n{continued(thought, answer, marks=marks)}"
+
+
+def continued(thought: str | None, answer: str, *, marks: tuple[str, str] = MARKS[0]) -> str:
+    """Thought and answer behind an opening that is there already; without a thought it is closed at once.
+
+    A thought without an answer did not end, and nothing follows it.
+    """
+    if thought and not answer:
+        return thought
+    return f"{thought}\n{marks[1]}\n\n{answer}" if thought else f"\n{marks[1]}\n\n{answer}"
+
+
 def _closed(text: str, closing: str) -> Parted:
     thought, found, answer = text.partition(closing)
     return Parted(thought.strip(), answer.lstrip() if found else "", is_finished=bool(found))

@@ -39,7 +39,7 @@ from hypothesis import settings as hypothesis_settings
 from postgresql import postgresql, server_programs
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
-from surroundings import REAL_DATA, ROOT, answers, free_port, wait_for
+from surroundings import REAL_DATA, REAL_MODEL, ROOT, answers, free_port, wait_for
 
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
@@ -58,6 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine lacks, and say so; put first what takes long, where workers share it out."""
     missing = {
         "real_data": None if REAL_DATA.is_dir() else f"no real data sets at {REAL_DATA}",
+        "real_model": None if (REAL_MODEL / "config.json").is_file() else "no real model (../shared/tools/real-model)",
         "browser": None if shutil.which("chromium") else "chromium is not installed (Debian package chromium)",
         "vllm": None if _has_module("vllm") else "vLLM is not installed (extra cpu or gpu)",
         "gpu": None if Path("/dev/nvidia0").exists() else "no NVIDIA GPU",

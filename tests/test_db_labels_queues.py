@@ -29,6 +29,7 @@ from db.schema.curation import Response
 from db.schema.labels import Lease as StoredLease
 from db.schema.labels import Preference
 from models.labelling.records import PairKey
+from web.contents import queue_content
 
 
 def test_a_queue_is_labelled_to_the_end(sessions):
@@ -47,6 +48,18 @@ def test_a_queue_is_labelled_to_the_end(sessions):
     assert seen == [pair for pair, *_ in places(sessions, queue)]
     assert info(sessions, queue) == queues.QueueInfo(queue, "hard pairs", 1, 3, 3)
     assert progress(sessions, queue, ada) == queues.QueueProgress(3, 3, 3, 0, (2.0, 2.0, 2.0))
+
+
+def test_a_thought_lies_folded_before_its_answer_on_its_side(sessions):
+    pairs = store_pairs(sessions, 1)
+    with sessions.begin() as session:
+        session.get(Response, pairs[0].first_response_id).thought = "hm"
+    shown = take(sessions, open_queue(sessions, pairs), person(sessions, "ada"))
+    is_left = shown.left_response_id == pairs[0].first_response_id
+    assert (shown.left_thought, shown.right_thought) == (("hm", None) if is_left else (None, "hm"))
+    content = queue_content(shown, progress(sessions, shown.queue_id, shown.queue_id)).pair
+    thinking, other = (content.left, content.right) if is_left else (content.right, content.left)
+    assert thinking.startswith('<details class="thought"><summary>') and "<details" not in other
 
 
 def test_a_verdict_on_a_side_is_stored_as_the_response_it_was_given_for(sessions):

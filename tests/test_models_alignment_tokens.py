@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.alignment.records import Example, ScoreRequest
 from models.alignment.tokens import TokenizedExample, end_ids, template_key, tokenize_examples, tokenize_samples
 from models.prompting import render_prompt
-from models.records import Message, Prompt
+from models.records import Message, Prompt, content_key
 
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>"]
 LOOP = "{% for m in messages %}"
@@ -225,3 +225,47 @@ def test_what_is_left_out_of_samples_depends_on_their_prompt_alone(qwen: Any) ->
     assert found[2] == fine + end and found[3] == fine
     assert found[4] == found[5] and len(found[4]) == room
     assert tokenize_samples(qwen, samples, max_length=prompt_length) == {}
+
+
+THINKING = QWEN.replace("assistant\n' }}", "assistant\n<think>\n' }}")
+
+
+def written(template: str, example: Example) -> tuple[str, str, str]:
+    """Prompt, chosen and rejected as they are read, without the end."""
+    tokenizer = make_tokenizer(template, bos=None, eos="<|endoftext|>")
+    row = tokenize_examples(tokenizer, [example], max_length=500)[0][0]
+    assert row.rejected_ids is not None
+    chosen, rejected = (
+        tokenizer.decode(ids).removesuffix("<|im_end|>\n") for ids in (row.chosen_ids, row.rejected_ids)
+    )
+    return tokenizer.decode(row.prompt_ids), chosen.removesuffix("<|im_end|>"), rejected.removesuffix("<|im_end|>")
+
+
+def test_a_thought_that_is_trained_on_has_exactly_one_opening() -> None:
+    example = Example(PROMPT, "Fine.", "No.", chosen_thought="hm", rejected_thought="")
+    prompt, chosen, rejected = written(THINKING, example)
+    assert prompt.endswith("assistant\n<think>\n")
+    assert (chosen, rejected) == ("hm\n</think>\n\nFine.", "\n</think>\n\nNo.")
+    prompt, chosen, rejected = written(QWEN, example)
+    assert prompt.endswith("assistant\n")
+    assert (chosen, rejected) == ("<think>\nhm\n</think>\n\nFine.", "<think>\n\n</think>\n\nNo.")
+
+
+def test_answers_alone_stand_behind_a_thought_that_is_closed_in_the_prompt() -> None:
+    prompt, chosen, rejected = written(THINKING, Example(PROMPT, "Fine.", "No."))
+    assert prompt.endswith("assistant\n<think>\n\n</think>\n\n") and (chosen, rejected) == ("Fine.", "No.")
+
+
+def test_a_response_is_scored_as_the_same_tokens_that_are_trained_on() -> None:
+    tokenizer = make_tokenizer(THINKING, bos=None, eos="<|endoftext|>")
+    example = Example(PROMPT, "Fine.", "No.", chosen_thought="hm", rejected_thought="")
+    row = tokenize_examples(tokenizer, [example], max_length=500)[0][0]
+    samples = [request._replace(is_sample=True) for request in example.score_requests]
+    chosen, rejected = tokenize_samples(tokenizer, samples, max_length=500).values()
+    assert chosen.prompt_ids == rejected.prompt_ids == row.prompt_ids
+    assert (chosen.chosen_ids, rejected.chosen_ids) == (row.chosen_ids, row.rejected_ids)
+
+
+def test_log_probabilities_behind_an_open_thought_are_not_those_behind_a_closed_one() -> None:
+    tokenizer = make_tokenizer(THINKING, bos=None, eos="<|endoftext|>")
+    assert template_key(tokenizer) != content_key(THINKING, None, end_ids(tokenizer)), "the key of a version before"

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_embedders import PROMPT, TEXTS, make_tokenizer, plain_ids, requests_of
+from tiny_generators import CHAT_TEMPLATE, THINKING_TEMPLATE, tiny_tokenizer
 
+from models.embedding import EmbeddingRequest
 from models.embedding.tokens import token_budget_batches, tokenize
 from models.prompting import render_prompt
 
@@ -122,3 +124,25 @@ def test_a_prompt_that_does_not_fit_is_cut_from_the_left_and_reported(tokenizer:
         assert sequence.ids == (prompt[-room:] if room else []) + kept
         assert sequence.response_length == len(kept)
         assert sequence.is_truncated == (max_positions < whole)
+
+
+def test_a_thought_is_read_before_its_answer_where_it_is_asked_for() -> None:
+    request = EmbeddingRequest(PROMPT, "Yes.", "hm")
+    for chat_template, start in ((CHAT_TEMPLATE, "<think>\n"), (THINKING_TEMPLATE, "")):
+        tokenizer = tiny_tokenizer(chat_template=chat_template)
+        (sequence,) = tokenize(
+            tokenizer, [request], context="prompt_and_response", max_tokens=100, max_positions=None
+        )  # fmt: skip
+        response = tokenizer.decode(sequence.ids[-sequence.response_length :])
+        assert response == f"{start}hm\n</think>\n\nYes."
+        assert tokenizer.decode(sequence.ids).count("<think>") == 1
+    (alone,) = tokenize(tokenizer, [request], context="response", max_tokens=100, max_positions=None)
+    assert tokenizer.decode(alone.ids) == "<think>\nhm\n</think>\n\nYes."
+
+
+def test_template_arguments_are_part_of_the_prompt_that_is_read() -> None:
+    tokenizer = tiny_tokenizer(chat_template=THINKING_TEMPLATE)
+    limits = {"context": "prompt_and_response", "max_tokens": 100, "max_positions": None}
+    (told,) = tokenize(tokenizer, requests_of(["Yes."]), template_arguments={"enable_thinking": False}, **limits)
+    (closed,) = tokenize(tokenizer, requests_of(["Yes."]), **limits)
+    assert tokenizer.decode(told.ids) == tokenizer.decode(closed.ids), "no thought is a thought closed at once"

@@ -235,3 +235,8 @@ def test_it_works_where_an_event_loop_runs_already(server: ChatServer) -> None:
         return rows(generator(server.url), [request("hello", 1)])
 
     assert asyncio.run(call())[0][0].text == "hello 1"
+
+
+def test_template_arguments_are_sent_as_servers_of_vllm_read_them(server: ChatServer) -> None:
+    rows(generator(server.url, template_arguments={"enable_thinking": False}), [request("hello", 1)])
+    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}

@@ -162,3 +162,13 @@ def test_a_row_is_done_at_the_very_token_that_completes_a_stop_string(text: str,
     response = read(ids, stop)
     assert (response.finish_reason == "stop") == bool(done)
     assert response.token_count == (done[0] if done else len(ids))
+
+
+def test_a_sampled_text_is_parted_and_its_tokens_are_counted_whole() -> None:
+    text = "<think>hm</think>\n\nYes."
+    response = read_response([1, 2, 3, 0], seed=5, decode=lambda _: text, end_ids=[0], stop=())
+    assert response == GeneratedResponse("Yes.", 5, 4, "stop", "hm")
+    behind = read_response([1, 0], seed=5, decode=lambda _: "hm</think>Yes.", end_ids=[0], stop=(), opened_by="<think>")
+    assert behind == GeneratedResponse("Yes.", 5, 2, "stop", "hm")
+    unopened = read_response([1, 0], seed=5, decode=lambda _: "hm</think>Yes.", end_ids=[0], stop=())
+    assert unopened == GeneratedResponse("hm</think>Yes.", 5, 2, "stop")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_generators import CHAT_TEMPLATE, build_tiny_model, request, sampling
+from tiny_generators import CHAT_TEMPLATE, THINKING_TEMPLATE, build_tiny_model, request, sampling
 
 from models.errors import ModelLoadError, PromptsRefusedError, PromptTooLongError
 from models.generation.isolated import IsolatedGenerator
@@ -181,3 +181,16 @@ def test_a_generator_in_a_process_of_its_own_gives_the_same_texts_and_errors(fol
         own.generate([request("x" * 250, 1)])
     own.close()
     own.close()
+
+
+def test_a_sample_cut_within_the_thought_that_the_template_opened_has_no_answer(folder: str, tmp_path: Path) -> None:
+    thinking = build_tiny_model(tmp_path, chat_template=THINKING_TEMPLATE)
+    opened = request("[user] hello\n[assistant] <think>\n", 1)
+    whole = generator(folder, sampling(max_tokens=4)).generate([opened])[0][0]
+    cut = generator(thinking, sampling(max_tokens=4)).generate([request("hello", 1)])[0][0]
+    assert (cut.text, cut.finish_reason, cut.token_count) == ("", "length", 4)
+    assert cut.thought == whole.text.strip() and whole.thought is None
+    told = sampling(max_tokens=4, template_arguments={"enable_thinking": False})
+    answer = generator(thinking, told).generate([request("hello", 1)])[0][0]
+    closed = request("[user] hello\n[assistant] <think>\n\n</think>\n\n", 1)
+    assert answer == generator(folder, sampling(max_tokens=4)).generate([closed])[0][0]

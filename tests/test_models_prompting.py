@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_generators import CHAT_TEMPLATE, tiny_tokenizer
+from tiny_generators import CHAT_TEMPLATE, THINKING_TEMPLATE, tiny_tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from models.errors import ModelLoadError, PromptTooLongError
-from models.prompting import check_lengths, load_tokenizer, plain_text, render_prompt, with_system_prompt
+from models.prompting import (
+    check_lengths,
+    load_tokenizer,
+    opened_thought,
+    plain_text,
+    read_together,
+    render_prompt,
+    with_system_prompt,
+)
 from models.records import Message, Prompt
 
 BOS = 0
@@ -20,6 +28,7 @@ CHAT_WITHOUT_BOS_IN_TEMPLATE = tiny_tokenizer(chat_template=CHAT_TEMPLATE.replac
 CHAT_WITHOUT_ANY_BOS = tiny_tokenizer(
     has_bos=False, chat_template=CHAT_TEMPLATE.replace("{{ bos_token }}", "").replace("[", "<|").replace("]", "|>")
 )
+THINKING = tiny_tokenizer(chat_template=THINKING_TEMPLATE)
 DIALOGUE = Prompt((Message("user", "Hi"), Message("assistant", "Hello!"), Message("user", "Bread?")))
 texts = st.text(st.characters(codec="utf-8"), min_size=1)
 
@@ -110,3 +119,53 @@ def test_a_saved_tokenizer_loads_and_a_missing_one_is_named(tmp_path: Path) -> N
     assert load_tokenizer(str(tmp_path), revision=None).chat_template == CHAT_TEMPLATE
     with pytest.raises(ModelLoadError, match="nowhere' could not be loaded: no tokenizer"):
         load_tokenizer(str(tmp_path / "nowhere"), revision=None)
+
+
+def read(tokenizer: PreTrainedTokenizerBase, *responses: tuple[str | None, str]) -> tuple[str, list[str]]:
+    """What a model reads of the prompt `hello` behind its BOS, and of the responses."""
+    ids, read_texts = read_together(
+        tokenizer, render_prompt(tokenizer, Prompt.from_text("hello"), system_prompt=None), responses
+    )
+    return str(tokenizer.decode(ids[1:])), read_texts
+
+
+def test_template_arguments_reach_the_template_and_those_it_does_not_know_change_nothing() -> None:
+    arguments = {"enable_thinking": False}
+    hello = Prompt.from_text("hello")
+    closed = render_prompt(THINKING, hello, system_prompt=None, template_arguments=arguments)
+    assert str(THINKING.decode(closed)).endswith("[assistant] <think>\n\n</think>\n\n")
+    plain = render_prompt(CHAT, hello, system_prompt=None)
+    assert render_prompt(CHAT, hello, system_prompt=None, template_arguments=arguments) == plain
+    assert render_prompt(PLAIN, hello, system_prompt=None, template_arguments=arguments) == [BOS, *plain_ids("hello")]
+
+
+def plain_ids(text: str) -> list[int]:
+    return list(PLAIN(text, add_special_tokens=False)["input_ids"])
+
+
+def test_a_template_opens_a_thought_unless_it_closes_it_again_and_a_text_never_does() -> None:
+    hello = Prompt.from_text("hello")
+    assert opened_thought(THINKING, render_prompt(THINKING, hello, system_prompt=None)) == "<think>"
+    closed = render_prompt(THINKING, hello, system_prompt=None, template_arguments={"enable_thinking": False})
+    assert opened_thought(THINKING, closed) is None
+    asked = Prompt.from_text("What is <think>")
+    assert opened_thought(PLAIN, render_prompt(PLAIN, asked, system_prompt=None)) is None
+
+
+def test_there_is_exactly_one_opening_before_a_thought() -> None:
+    start = "[user] hello\n[assistant]"
+    assert read(CHAT, ("hm", "Yes.")) == (start, ["<think>\nhm\n</think>\n\nYes."])
+    assert read(THINKING, ("hm", "Yes.")) == (f"{start} <think>\n", ["hm\n</think>\n\nYes."])
+    assert read(THINKING, ("hm", "Yes."), ("", "No.")) == (
+        f"{start} <think>\n", ["hm\n</think>\n\nYes.", "\n</think>\n\nNo."]
+    )  # fmt: skip
+
+
+def test_a_thought_that_nobody_has_is_closed_at_once_as_the_template_itself_does() -> None:
+    prompt = Prompt.from_text("hello")
+    closed = render_prompt(THINKING, prompt, system_prompt=None, template_arguments={"enable_thinking": False})
+    ids, read_texts = read_together(
+        THINKING, render_prompt(THINKING, prompt, system_prompt=None), [(None, "Yes."), (None, "No.")]
+    )
+    assert (THINKING.decode(ids), read_texts) == (THINKING.decode(closed), ["Yes.", "No."])
+    assert read(CHAT, (None, "Yes.")) == ("[user] hello\n[assistant]", ["Yes."])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.records import Message, Prompt
 from web.differences import MAX_WORDS, WORD, _bit_parallel, differing_words
-from web.rendering import MAX_COLOURED, RenderedTurn, render_pair, render_prompt
+from web.rendering import MAX_COLOURED, RenderedTurn, render_pair, render_prompt, render_thought
 
 PIECES = [
     *"abc \n\n\t*_`~#>-+|:[]()!<>&\"'\\=1.",
@@ -249,6 +249,14 @@ def test_a_prompt_is_rendered_turn_by_turn():
         RenderedTurn("system", "<p>Be <em>brief</em>.</p>\n"),
         RenderedTurn("user", "<p>&lt;b&gt;why?</p>\n"),
     ]
+
+
+def test_a_thought_is_folded_and_passes_the_same_gates_as_an_answer():
+    assert render_thought("hm, <b>*so*") == (
+        '<details class="thought"><summary>Thought</summary><p>hm, &lt;b&gt;<em>so</em></p>\n</details>\n'
+    )
+    assert render_thought("</details><script>").count("</details>") == 1
+    assert render_thought(None) == render_thought("") == ""
 
 
 def test_threads_render_side_by_side():

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from db.labels.queues import QueuedPair, QueueProgress
 from models.labelling.records import LONGEST_NAME, PairKey
 from models.records import MAX_ID
-from web.rendering import RenderedTurn, render_pair, render_prompt
+from web.rendering import RenderedTurn, render_pair, render_prompt, render_thought
 
 
 class PersonBody(BaseModel):
@@ -93,8 +93,8 @@ def _pair_content(queued: QueuedPair) -> PairContent:
         right_id=sum(queued.pair) - queued.left_response_id,
         shown_at=queued.shown_at,
         prompt=render_prompt(queued.prompt),
-        left=rendered.left,
-        right=rendered.right,
+        left=render_thought(queued.left_thought) + rendered.left,
+        right=render_thought(queued.right_thought) + rendered.right,
         has_marks=rendered.has_marks,
     )
 

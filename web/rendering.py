@@ -81,6 +81,14 @@ def render_prompt(prompt: Prompt) -> list[RenderedTurn]:
     ]
 
 
+def render_thought(thought: str | None) -> str:
+    """Render what a model thought before its answer, folded away until it is opened; nothing where there is nothing."""
+    if not thought:
+        return ""
+    (tokens,) = _parse_all([thought])
+    return f'<details class="thought"><summary>Thought</summary>{_as_html(tokens)}</details>\n'
+
+
 def _parse_all(texts: Sequence[str]) -> list[list[Token]]:
     """Parse texts that are shown together; where they hold too much code to colour, it has no language.
 

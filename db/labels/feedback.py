@@ -12,18 +12,21 @@ from db.labels.snapshots import BATCH, splits_of
 from db.prompts import prompt_from_json
 from db.schema import curation
 from models.exchange import UnpairedRow
+from models.thoughts import composed
 
 
-def feedback_rows(session: Session, source: str | None) -> Iterator[UnpairedRow]:
+def feedback_rows(session: Session, source: str | None, *, has_thoughts: bool) -> Iterator[UnpairedRow]:
     """Stream the responses with a yes or no, by prompt: those that an imported source brought, or all of them.
+
+    With `has_thoughts` the text is thought and answer as one, else the answer.
 
     Raises:
         LookupError: There is no source of this name.
     """
     response, generator, prompt = curation.Response, curation.Generator, curation.Prompt
     query = (
-        select(prompt.id, prompt.messages, response.id, response.text, response.is_desirable, response.is_cut,
-               generator.model)
+        select(prompt.id, prompt.messages, response.id, response.text, response.thought, response.is_desirable,
+               response.is_cut, generator.model)
         .join(prompt, prompt.id == response.prompt_id)
         .join(generator, generator.id == response.generator_id)
         .where(response.is_desirable.is_not(None))
@@ -37,10 +40,10 @@ def feedback_rows(session: Session, source: str | None) -> Iterator[UnpairedRow]
         query = query.where(response.id.in_(brought))
     for batch in batches(session.execute(query, execution_options={"yield_per": BATCH}), BATCH):
         splits = splits_of(session, {row[0] for row in batch})
-        for prompt_id, messages, response_id, text, is_desirable, is_cut, model in batch:
+        for prompt_id, messages, response_id, text, thought, is_desirable, is_cut, model in batch:
             yield UnpairedRow(
                 prompt=prompt_from_json(messages),
-                text=text,
+                text=composed(thought, text) if has_thoughts else text,
                 is_desirable=is_desirable,
                 prompt_id=prompt_id,
                 response_id=response_id,

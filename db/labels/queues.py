@@ -53,6 +53,8 @@ class QueuedPair:
     left: str
     right: str
     shown_at: datetime
+    left_thought: str | None = None
+    right_thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,14 +283,23 @@ def _position(session: Session, queue_id: int, pair: PairKey) -> int:
 
 def _queued_pair(session: Session, queue_id: int, lease: leases.Lease) -> QueuedPair:
     query = (
-        select(curation.Response.id, curation.Response.text, curation.Prompt.messages)
+        select(curation.Response.text, curation.Response.thought, curation.Prompt.messages)
         .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
         .where(curation.Response.id.in_(lease.pair))
         .order_by(curation.Response.id != lease.left_response_id)
     )
-    (_, left, messages), (_, right, _) = session.execute(query).all()
-    prompt = prompt_from_json(messages)
-    return QueuedPair(queue_id, lease.pair, lease.left_response_id, prompt, left, right, lease.shown_at)
+    (left, left_thought, messages), (right, right_thought, _) = session.execute(query).all()
+    return QueuedPair(
+        queue_id,
+        lease.pair,
+        lease.left_response_id,
+        prompt_from_json(messages),
+        left,
+        right,
+        lease.shown_at,
+        left_thought,
+        right_thought,
+    )
 
 
 def _pair_changed(session: Session, pair: PairKey) -> None:

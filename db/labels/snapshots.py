@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new, take_turn
@@ -168,11 +168,15 @@ def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) ->
 
 
 def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | None]:
-    """The split of the source row each prompt came from; of several one that is only measured on, then by name."""
-    table = curation.SourceRow
+    """The split of the source row each prompt came from; of several one that is only measured on, then by name.
+
+    A prompt that a run put its system message before is of the splits of the one it was made of, too.
+    """
+    table, prompt = curation.SourceRow, curation.Prompt
     splits: dict[int, list[str]] = {}
+    is_of = or_(table.prompt_id == prompt.id, table.prompt_id == prompt.derived_from_id)
     for batch in batches(prompt_ids, BATCH):
-        query = select(table.prompt_id, table.split).where(table.prompt_id.in_(batch)).distinct()
+        query = select(prompt.id, table.split).join(table, is_of).where(prompt.id.in_(batch)).distinct()
         for prompt_id, split in session.execute(query):
             splits.setdefault(prompt_id, []).extend([] if split is None else [split])
     return {
@@ -185,24 +189,22 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
     """The rows with prompt, texts and models. Like the texts, how a response ended never changes."""
     ids = {id_ for row in rows for id_ in (row.chosen_response_id, row.rejected_response_id)}
     response, generator = curation.Response, curation.Generator
-    texts: dict[int, tuple[str, str | None, bool]] = {}
+    texts: dict[int, tuple[str, str | None, bool, str | None]] = {}
     prompts: dict[int, Prompt] = {}
     for batch in batches(sorted(ids), BATCH):
-        query = select(response.id, response.text, generator.model, response.is_cut).join(
+        query = select(response.id, response.text, generator.model, response.is_cut, response.thought).join(
             generator, generator.id == response.generator_id
         )
         found = session.execute(query.where(response.id.in_(batch)))
-        texts |= {id_: (text, model, is_cut) for id_, text, model, is_cut in found}
+        texts |= {id_: (text, model, is_cut, thought) for id_, text, model, is_cut, thought in found}
     for batch in batches(sorted({row.prompt_id for row in rows}), BATCH):
         prompt_rows = session.execute(
             select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
         )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in prompt_rows}
     for row in rows:
-        (chosen, chosen_model, is_chosen_cut), (rejected, rejected_model, is_rejected_cut) = (
-            texts[row.chosen_response_id],
-            texts[row.rejected_response_id],
-        )
+        chosen, chosen_model, is_chosen_cut, chosen_thought = texts[row.chosen_response_id]
+        rejected, rejected_model, is_rejected_cut, rejected_thought = texts[row.rejected_response_id]
         yield PreferenceRow(
             prompt=prompts[row.prompt_id],
             chosen=chosen,
@@ -211,5 +213,7 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
             rejected_model=rejected_model,
             is_chosen_cut=is_chosen_cut,
             is_rejected_cut=is_rejected_cut,
+            chosen_thought=chosen_thought,
+            rejected_thought=rejected_thought,
             **asdict(row),
         )

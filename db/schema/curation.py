@@ -47,6 +47,8 @@ class Prompt(Base):
     """A dialogue whose last turn is the user's. Natural key: `key`, the hash of its turns.
 
     `first_turn_key`: the hash of the first thing the user says, which dialogues that begin alike share.
+    `derived_from_id`: the prompt that a run put its system message before, to sample for this one; none for a prompt
+    that was imported first. What is known of that one (source, split, references) holds for this one too.
     """
 
     __tablename__ = "prompts"
@@ -56,6 +58,7 @@ class Prompt(Base):
     first_turn_key: Mapped[str] = mapped_column(String(KEY_LENGTH))
     messages: Mapped[list[Any]]
     text: Mapped[str] = mapped_column(Text)
+    derived_from_id: Mapped[int | None] = mapped_column(BigId)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -89,6 +92,7 @@ class Generator(Base):
 class Response(Base):
     """One response to a prompt. Natural key: prompt × generator × sample index (generated) or × text (imported).
 
+    `thought`: what a reasoning model wrote before it answered, parted from `text`, which is the answer; NULL for none.
     What its source said of it: `score`, overall; `ratings`, by attribute; `is_desirable`, a yes or no of a person's.
     """
 
@@ -101,6 +105,7 @@ class Response(Base):
     generator_id: Mapped[int] = mapped_column(ForeignKey("generators.id"))
     sample_index: Mapped[int | None]
     text: Mapped[str] = mapped_column(Text)
+    thought: Mapped[str | None] = mapped_column(Text)
     seed: Mapped[int | None] = mapped_column(BigInteger)
     token_count: Mapped[int | None]
     finish_reason: Mapped[str | None] = mapped_column(String(20))

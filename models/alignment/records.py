@@ -21,12 +21,14 @@ class ScoreRequest(NamedTuple):
 
     `is_cut`: its sampling stopped at the token limit, so that it has no end token. `is_sample`: it is scored as far as
     it fits, however short: an estimate of KL must not choose among a model's samples. Others are scored whole or not.
+    `thought`: what stands before the text, and is scored with it.
     """
 
     prompt: Prompt
     text: str
     is_cut: bool = False
     is_sample: bool = False
+    thought: str | None = None
 
 
 class ResponseLogps(NamedTuple):
@@ -48,7 +50,8 @@ class Example:
     reference is asked for them. It is the start of the training where an example is trained on, and the model that the
     run began with where it is only measured: the curves of all rounds of a run have one reference. What is measured
     has the start's own log-probabilities too, where that is another model: the method's objective is relative to it.
-    A response that was cut at the token limit of its sampling has no end token.
+    A response that was cut at the token limit of its sampling has no end token. A thought, where it is trained on,
+    stands before its response; the one of two that has none is written as having thought nothing.
     """
 
     prompt: Prompt
@@ -62,14 +65,17 @@ class Example:
     start_chosen_logps: float | None = None
     start_rejected_logps: float | None = None
     margin: float | None = None
+    chosen_thought: str | None = None
+    rejected_thought: str | None = None
 
     @property
     def score_requests(self) -> list[ScoreRequest]:
         """Its responses as they are scored: the chosen one, and the rejected one if there is any."""
-        chosen = ScoreRequest(self.prompt, self.chosen, self.is_chosen_cut)
+        chosen = ScoreRequest(self.prompt, self.chosen, self.is_chosen_cut, thought=self.chosen_thought)
         if self.rejected is None:
             return [chosen]
-        return [chosen, ScoreRequest(self.prompt, self.rejected, self.is_rejected_cut)]
+        rejected = ScoreRequest(self.prompt, self.rejected, self.is_rejected_cut, thought=self.rejected_thought)
+        return [chosen, rejected]
 
 
 @dataclass(frozen=True, slots=True)

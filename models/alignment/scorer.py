@@ -144,7 +144,10 @@ def _fitting(tokenizer: Any, requests: Sequence[ScoreRequest], *, max_length: in
     """The tokens of the responses that fit, and of the samples as far as they fit, by position."""
     whole = [position for position, request in enumerate(requests) if not request.is_sample]
     sampled = [position for position, request in enumerate(requests) if request.is_sample]
-    examples = [Example(*requests[position][:2], is_chosen_cut=requests[position].is_cut) for position in whole]
+    examples = [
+        Example(request.prompt, request.text, is_chosen_cut=request.is_cut, chosen_thought=request.thought)
+        for request in (requests[position] for position in whole)
+    ]
     fitting, _ = tokenize_examples(tokenizer, examples, max_length=max_length)
     prefixes = tokenize_samples(tokenizer, [requests[position] for position in sampled], max_length=max_length)
     tokens = {whole[at]: row for at, row in fitting.items()} | {sampled[at]: row for at, row in prefixes.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.alignment.records import Example, ScoreRequest, UnfitExample
-from models.prompting import render_prompt
+from models.prompting import opened_thought, read_together, render_prompt
 from models.records import Prompt, content_key, shortened
 
 # A turn the template is asked to write, to see what it puts after it; no template changes a plain word.
@@ -28,11 +28,11 @@ def tokenize_examples(
 ) -> tuple[dict[int, TokenizedExample], list[UnfitExample]]:
     """Tokenise examples: those that fit by their position in the list given, and those that do not, with the reason.
 
-    The prompt is `render_prompt`'s. A response is encoded on its own, a special token written out in its text as the
-    plain characters it is, and followed by `end_ids` unless it was cut when it was sampled: an end that nobody sampled
-    would teach to stop in the middle of a sentence. Nothing is cut here. An example does not fit if the chat template
-    refuses its prompt, a response is empty, chosen and rejected are the same, or prompt and response together have more
-    than `max_length` tokens.
+    The prompt is `render_prompt`'s, and stands with the responses as `read_together` says. A response is encoded on its
+    own, a special token written out in its text as the plain characters it is, and followed by `end_ids` unless it was
+    cut when it was sampled: an end that nobody sampled would teach to stop in the middle of a sentence. Nothing is cut
+    here. An example does not fit if the chat template refuses its prompt, a response is empty, chosen and rejected are
+    the same, or prompt and response together have more than `max_length` tokens.
 
     Raises:
         ValueError: The tokenizer has no token that ends a response.
@@ -40,13 +40,13 @@ def tokenize_examples(
     end = end_ids(tokenizer)
     special = _special_ids(tokenizer)
     prompts = {prompt: _prompt_ids(tokenizer, prompt) for prompt in {example.prompt for example in examples}}
-    responses = _response_ids(tokenizer, [text for example in examples for text in _texts(example).values()])
+    read = [_read(tokenizer, prompts[example.prompt], _responses(example)) for example in examples]
+    responses = _response_ids(tokenizer, [text for _, texts in read for text in texts])
     fitting: dict[int, TokenizedExample] = {}
     unfit: list[UnfitExample] = []
-    for position, example in enumerate(examples):
-        prompt = prompts[example.prompt]
+    for position, (example, (prompt, read_texts)) in enumerate(zip(examples, read, strict=True)):
         texts = _texts(example)
-        encoded = {side: responses[text] for side, text in texts.items()}
+        encoded = {side: responses[text] for side, text in zip(texts, read_texts, strict=True)}
         is_cut = {"chosen": example.is_chosen_cut, "rejected": example.is_rejected_cut}
         sides = {side: [*ids, *([] if is_cut[side] else end)] for side, ids in encoded.items()}
         reason = (
@@ -77,13 +77,13 @@ def tokenize_samples(
     """
     end = end_ids(tokenizer)
     prompts = {prompt: _prompt_ids(tokenizer, prompt) for prompt in {sample.prompt for sample in samples}}
-    responses = _response_ids(tokenizer, [sample.text for sample in samples])
+    read = [_read(tokenizer, prompts[sample.prompt], [(sample.thought, sample.text)]) for sample in samples]
+    responses = _response_ids(tokenizer, [text for _, (text,) in read])
     fitting: dict[int, TokenizedExample] = {}
-    for position, sample in enumerate(samples):
-        prompt = prompts[sample.prompt]
+    for position, (sample, (prompt, (text,))) in enumerate(zip(samples, read, strict=True)):
         if isinstance(prompt, str):
             continue
-        ids = [*responses[sample.text], *([] if sample.is_cut else end)][: max(0, max_length - len(prompt))]
+        ids = [*responses[text], *([] if sample.is_cut else end)][: max(0, max_length - len(prompt))]
         if ids:
             fitting[position] = TokenizedExample(prompt, ids, None)
     return fitting
@@ -118,11 +118,29 @@ def template_key(tokenizer: Any) -> str:
     Raises:
         ValueError: As `end_ids`.
     """
-    return content_key(tokenizer.chat_template, tokenizer.bos_token_id, end_ids(tokenizer))
+    prompt = _prompt_ids(tokenizer, Prompt.from_text(_TURN))
+    opens_thought = not isinstance(prompt, str) and opened_thought(tokenizer, prompt) is not None
+    closed = ["closes the thought that it opens"] if opens_thought else []  # versions before let it stand open
+    return content_key(tokenizer.chat_template, tokenizer.bos_token_id, end_ids(tokenizer), *closed)
 
 
 def _texts(example: Example) -> dict[str, str]:
     return {"chosen": example.chosen} | ({} if example.rejected is None else {"rejected": example.rejected})
+
+
+def _responses(example: Example) -> list[tuple[str | None, str]]:
+    """Thought and answer of each of an example's responses."""
+    thoughts = {"chosen": example.chosen_thought, "rejected": example.rejected_thought}
+    return [(thoughts[side], text) for side, text in _texts(example).items()]
+
+
+def _read(
+    tokenizer: Any, prompt: list[int] | str, responses: Sequence[tuple[str | None, str]]
+) -> tuple[list[int] | str, list[str]]:
+    """The prompt's ids, or why there are none, and the responses' texts as the model reads them."""
+    if isinstance(prompt, str):
+        return prompt, [answer for _, answer in responses]
+    return read_together(tokenizer, prompt, responses)
 
 
 def _prompt_ids(tokenizer: Any, prompt: Prompt) -> list[int] | str:

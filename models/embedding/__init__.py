@@ -16,10 +16,14 @@ Context = Literal["response", "start_and_response", "prompt_and_response"]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """A response and the prompt it answers; the prompt is read only in the context `prompt_and_response`."""
+    """A response and the prompt it answers; the prompt is read only in the context `prompt_and_response`.
+
+    `thought`: what is read before the text, None for the answer alone.
+    """
 
     prompt: Prompt
     text: str
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.embedding import EmbeddingRequest, Embeddings
+from models.thoughts import composed
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _NGRAM_SIZES = (3, 4)
@@ -42,7 +43,7 @@ class HashedEmbedder:
 
         A token is a word or a punctuation mark; a text of white space alone has none, so its row is NaN.
         """
-        texts = [_WORD.findall(request.text.casefold()) for request in requests]
+        texts = [_WORD.findall(composed(request.thought, request.text).casefold()) for request in requests]
         vectors = np.full((len(texts), self._dimension), np.nan, dtype=np.float32)
         for row, words in enumerate(texts):
             if words:

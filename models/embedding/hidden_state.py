@@ -7,7 +7,7 @@ of selection, or of where vectors are stored.
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class HiddenStateEmbedder:
         context: Context,
         max_tokens: int,
         tokens_per_batch: int,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         """Load the model and its tokenizer.
 
@@ -46,6 +47,7 @@ class HiddenStateEmbedder:
                 token before it, `prompt_and_response` its prompt. The mean goes over the response's tokens in all.
             max_tokens: response tokens kept; at least 1. Fewer are kept where the model's context is shorter.
             tokens_per_batch: padded tokens in one forward pass, at most, unless one text alone is longer.
+            template_arguments: what the chat template is given beside a prompt.
 
         Raises:
             ModelLoadError: if the model or the tokenizer does not load, or weights are missing from the checkpoint.
@@ -55,6 +57,7 @@ class HiddenStateEmbedder:
         self._tokenizer, self._network = _load(model, revision=revision, dtype=dtype)
         self._context: Context = context
         self._max_tokens = max_tokens
+        self._template_arguments = template_arguments
         self._tokens_per_batch = tokens_per_batch
 
     def embed(self, requests: Sequence[EmbeddingRequest], context: Context | None = None) -> Embeddings:
@@ -76,6 +79,7 @@ class HiddenStateEmbedder:
             context=context or self._context,
             max_tokens=self._max_tokens,
             max_positions=getattr(config, "max_position_embeddings", None),
+            template_arguments=self._template_arguments,
         )
         with_tokens = [sequence for sequence in sequences if sequence.response_length]
         return embeddings_of(sequences, self._vectors(with_tokens, config.hidden_size))

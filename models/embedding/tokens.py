@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.embedding import Context, EmbeddingRequest, Embeddings
-from models.prompting import render_prompt
+from models.prompting import read_together, render_prompt
 from models.records import Prompt
+from models.thoughts import composed, template_marks
 
 # A batch is closed early once padding would take more than this share of it ...
 _PADDING_SHARE = 0.05
@@ -39,6 +40,7 @@ def tokenize(
     context: Context,
     max_tokens: int,
     max_positions: int | None,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> list[TokenSequence]:
     """Tokenise every request, in the order given.
 
@@ -52,28 +54,29 @@ def tokenize(
         context: whether the rendered prompt goes first.
         max_tokens: response tokens kept, from the start.
         max_positions: the most ids the model takes, None for no limit. The prompt is cut from the left to fit.
+        template_arguments: what the chat template is given beside the prompt.
 
     Raises:
         ValueError: if the context wants a first token and the model has none, or the chat template refuses a prompt.
     """
     response_limit = max_tokens if max_positions is None else min(max_tokens, max_positions)
-    responses = _response_ids(tokenizer, [request.text for request in requests])
+    if context == "prompt_and_response":
+        return _behind_prompts(
+            tokenizer,
+            requests,
+            response_limit=response_limit,
+            max_positions=max_positions,
+            template_arguments=template_arguments,
+        )
+    marks = template_marks(tokenizer.chat_template)
+    responses = _response_ids(tokenizer, [composed(one.thought, one.text, marks=marks) for one in requests])
     if context == "response":
         return [
             TokenSequence(ids[:response_limit], len(ids[:response_limit]), *[len(ids) > response_limit] * 2)
             for ids in responses
         ]
-    if context == "start_and_response":
-        start = first_token(tokenizer)
-        return [_joined(start, ids, response_limit=response_limit, max_positions=max_positions) for ids in responses]
-    prompts = {
-        prompt: render_prompt(tokenizer, prompt, system_prompt=None)
-        for prompt in {request.prompt for request in requests}
-    }
-    return [
-        _joined(prompts[request.prompt], ids, response_limit=response_limit, max_positions=max_positions)
-        for request, ids in zip(requests, responses, strict=True)
-    ]
+    start = first_token(tokenizer)
+    return [_joined(start, ids, response_limit=response_limit, max_positions=max_positions) for ids in responses]
 
 
 def first_token(tokenizer: Any) -> list[int]:
@@ -141,6 +144,26 @@ def _fits(lengths: Sequence[int], batch: list[int], tokens: int, position: int, 
         return False
     padding = padded - tokens - lengths[position]
     return padding <= _PADDING_SHARE * padded or tokens < _EARLY_CLOSE_SHARE * tokens_per_batch
+
+
+def _behind_prompts(
+    tokenizer: Any,
+    requests: Sequence[EmbeddingRequest],
+    *,
+    response_limit: int,
+    max_positions: int | None,
+    template_arguments: Mapping[str, Any] | None,
+) -> list[TokenSequence]:
+    prompts = {
+        prompt: render_prompt(tokenizer, prompt, system_prompt=None, template_arguments=template_arguments)
+        for prompt in {request.prompt for request in requests}
+    }
+    read = [read_together(tokenizer, prompts[one.prompt], [(one.thought, one.text)]) for one in requests]
+    responses = _response_ids(tokenizer, [text for _, (text,) in read])
+    return [
+        _joined(prompt_ids, ids, response_limit=response_limit, max_positions=max_positions)
+        for (prompt_ids, _), ids in zip(read, responses, strict=True)
+    ]
 
 
 def _response_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:

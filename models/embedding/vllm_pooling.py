@@ -7,7 +7,7 @@ An engine gives its memory back only by ending: run it through `IsolatedEmbedder
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class VllmPoolingEmbedder:
         tokens_per_batch: int,
         max_model_len: int | None,
         gpu_memory_utilization: float,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         """Start the engine and check how it pools.
 
@@ -63,6 +64,7 @@ class VllmPoolingEmbedder:
             tokens_per_batch: tokens in one forward pass, raised to the longest sequence where that is longer.
             max_model_len: context in tokens, prompt and response together; None takes the model's own.
             gpu_memory_utilization: as in `VllmGenerator`.
+            template_arguments: what the chat template is given beside a prompt.
 
         Raises:
             ModelLoadError: if the engine does not start with this model, or does not pool by the mean.
@@ -70,6 +72,7 @@ class VllmPoolingEmbedder:
         """
         check_limits(max_tokens=max_tokens, tokens_per_batch=tokens_per_batch)
         self._context, self._max_tokens = context, max_tokens
+        self._template_arguments = template_arguments
         self._tokenizer = load_tokenizer(model, revision=revision)
         limit = _context_length(model, revision=revision) if max_model_len is None else max_model_len
         if context == "response":
@@ -98,6 +101,7 @@ class VllmPoolingEmbedder:
             context=self._context,
             max_tokens=self._max_tokens,
             max_positions=self._max_positions,
+            template_arguments=self._template_arguments,
         )
         return embeddings_of(sequences, self._means([sequence for sequence in sequences if sequence.response_length]))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from models.labelling.records import PairKey
 from models.records import Prompt
+from models.thoughts import composed
 
 __all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow", "UnpairedRow"]
 
@@ -18,7 +19,8 @@ PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")  # by which 
 class PreferenceRow:
     """A preference with a chosen and a rejected response, as trainers take it, and where it comes from.
 
-    A response is cut if its sampling stopped at the token limit: it does not end where its text does.
+    A response is cut if its sampling stopped at the token limit: it does not end where its text does. `chosen` and
+    `rejected` are answers; a thought is what a reasoning model wrote before.
     `strength`: how strongly the chosen one is preferred, above 0 and up to 1; None where nobody said.
     """
 
@@ -40,6 +42,13 @@ class PreferenceRow:
     strength: float | None = None
     is_chosen_cut: bool = False
     is_rejected_cut: bool = False
+    chosen_thought: str | None = None
+    rejected_thought: str | None = None
+
+    def with_thoughts(self) -> PreferenceRow:
+        """The row with thought and answer as one text, as models write them."""
+        chosen, rejected = composed(self.chosen_thought, self.chosen), composed(self.rejected_thought, self.rejected)
+        return replace(self, chosen=chosen, rejected=rejected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,8 @@ def sampling_fields(parameters: SamplingParameters) -> dict[str, Any]:
     fields: dict[str, Any] = {"top_p": parameters.top_p}
     if parameters.stop:
         fields["stop"] = list(parameters.stop)
+    if parameters.template_arguments:
+        fields["chat_template_kwargs"] = dict(parameters.template_arguments)
     return fields
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from models.records import FinishReason, GeneratedResponse
+from models.thoughts import parted
 
 if TYPE_CHECKING:
     import torch
@@ -92,11 +93,13 @@ def read_response(
     decode: Callable[[Sequence[int]], str],
     end_ids: Collection[int],
     stop: Sequence[str],
+    opened_by: str | None = None,
 ) -> GeneratedResponse:
     """The response in a row of sampled token ids, of which whatever follows its end is padding.
 
     Text and ids are cut at the first end token or stop string. `token_count` counts the end token and the tokens of
     the stop string, and a character of which only the first bytes were sampled is left off: both as vLLM does.
+    `opened_by`: the mark with which the prompt opened a thought.
     """
     end = next((position for position, token in enumerate(ids) if token in end_ids), None)
     content = ids[:end]
@@ -108,4 +111,12 @@ def read_response(
             range(len(content)), True, key=lambda count: first_stop(decode(content[:count]), stop) is not None
         )
     reason: FinishReason = "length" if end is None and cut is None else "stop"
-    return GeneratedResponse(text[:cut], seed, token_count, reason)
+    return parted_response(text[:cut], seed=seed, token_count=token_count, finish_reason=reason, opened_by=opened_by)
+
+
+def parted_response(
+    text: str, *, seed: int, token_count: int, finish_reason: FinishReason, opened_by: str | None
+) -> GeneratedResponse:
+    """A sampled text as thought and answer; `opened_by` is the mark with which the prompt opened a thought."""
+    parts = parted(text, opened_by=opened_by)
+    return GeneratedResponse(parts.answer, seed, token_count, finish_reason, parts.thought)

@@ -9,8 +9,8 @@ from models.errors import ModelLoadError
 from models.generation.rendering import rendered
 from models.generation.sampling import RowNoise, StopStrings, read_response
 from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
-from models.prompting import check_lengths, load_tokenizer, render_prompt
-from models.records import GeneratedResponse, GenerationRequest, SamplingParameters
+from models.prompting import check_lengths, load_tokenizer, opened_thought, render_prompt
+from models.records import GeneratedResponse, GenerationRequest, Prompt, SamplingParameters
 
 if TYPE_CHECKING:
     import torch
@@ -79,10 +79,17 @@ class TransformersGenerator:
         """Drop the model; a GPU's memory is returned only when the process ends."""
         self._model = None
 
+    def _rendered(self, prompt: Prompt) -> list[int]:
+        return render_prompt(
+            self._tokenizer,
+            prompt,
+            system_prompt=self._parameters.system_prompt,
+            template_arguments=self._parameters.template_arguments,
+        )
+
     def _samples(self, requests: Sequence[GenerationRequest]) -> list[_Sample]:
-        system_prompt = self._parameters.system_prompt
         prompts = [request.prompt for request in requests]
-        ids = rendered(prompts, lambda prompt: render_prompt(self._tokenizer, prompt, system_prompt=system_prompt))
+        ids = rendered(prompts, self._rendered)
         if self._context is not None:
             counts = [len(tokens) for tokens in ids]
             check_lengths(prompts, counts, max_tokens=self._parameters.max_tokens, limit=self._context)
@@ -108,10 +115,17 @@ class TransformersGenerator:
                 stopping_criteria=[StopStrings(self._tokenizer, parameters.stop, prompt_width=width)],
             )
         rows = output[:, width:].tolist()
-        return [self._response(row, seed) for row, seed in zip(rows, seeds, strict=True)]
-
-    def _response(self, row: list[int], seed: int) -> GeneratedResponse:
-        return read_response(row, seed=seed, decode=self._decode, end_ids=self._end_ids, stop=self._parameters.stop)
+        return [
+            read_response(
+                row,
+                seed=seed,
+                decode=self._decode,
+                end_ids=self._end_ids,
+                stop=parameters.stop,
+                opened_by=opened_thought(self._tokenizer, ids),
+            )
+            for row, (_, seed, ids) in zip(rows, batch, strict=True)
+        ]
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from models.errors import ModelLoadError
 from models.generation.rendering import rendered
+from models.generation.sampling import parted_response
 from models.plain_weights import NO_CODE
-from models.prompting import check_lengths, load_tokenizer, render_prompt
-from models.records import FinishReason, GeneratedResponse, GenerationRequest, SamplingParameters, shortened
+from models.prompting import check_lengths, load_tokenizer, opened_thought, render_prompt
+from models.records import FinishReason, GeneratedResponse, GenerationRequest, Prompt, SamplingParameters, shortened
 from models.vllm_engine import device_arguments
 
 if TYPE_CHECKING:
@@ -94,17 +95,29 @@ class VllmGenerator:
             ],
             use_tqdm=False,
         )
-        responses = iter([_response(output, seed) for output, (_, seed) in zip(outputs, samples, strict=True)])
+        responses = iter(
+            [
+                _response(output, seed, opened_thought(self._tokenizer, tokens))
+                for output, (tokens, seed) in zip(outputs, samples, strict=True)
+            ]
+        )
         return [[next(responses) for _ in request.seeds] for request in requests]
 
     def close(self) -> None:
         """Drop the engine. vLLM returns its memory reliably only when the process ends."""
         self._engine = None
 
+    def _rendered(self, prompt: Prompt) -> list[int]:
+        return render_prompt(
+            self._tokenizer,
+            prompt,
+            system_prompt=self._parameters.system_prompt,
+            template_arguments=self._parameters.template_arguments,
+        )
+
     def _token_ids(self, requests: Sequence[GenerationRequest]) -> list[list[int]]:
-        system_prompt = self._parameters.system_prompt
         prompts = [request.prompt for request in requests]
-        ids = rendered(prompts, lambda prompt: render_prompt(self._tokenizer, prompt, system_prompt=system_prompt))
+        ids = rendered(prompts, self._rendered)
         counts = [len(tokens) for tokens in ids]
         check_lengths(prompts, counts, max_tokens=self._parameters.max_tokens, limit=self._context)
         return ids
@@ -131,7 +144,9 @@ def _start_engine(
         raise ModelLoadError(model, shortened(str(error), 300)) from error
 
 
-def _response(output: RequestOutput, seed: int) -> GeneratedResponse:
+def _response(output: RequestOutput, seed: int, opened_by: str | None) -> GeneratedResponse:
     sample = output.outputs[0]
     reason: FinishReason = "length" if sample.finish_reason == "length" else "stop"
-    return GeneratedResponse(sample.text, seed, len(sample.token_ids), reason)
+    return parted_response(
+        sample.text, seed=seed, token_count=len(sample.token_ids), finish_reason=reason, opened_by=opened_by
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -140,17 +140,23 @@ class AlignmentAtWork(RunAtWork[Config]):
 
 def preference_example(row: PreferenceRow) -> Example:
     """A preference to train or to measure on."""
+    chosen_thought, rejected_thought = _alike(row.chosen_thought, row.rejected_thought)
     return Example(
         row.prompt,
         row.chosen,
         row.rejected,
         is_chosen_cut=row.is_chosen_cut,
         is_rejected_cut=row.is_rejected_cut,
+        chosen_thought=chosen_thought,
+        rejected_thought=rejected_thought,
     )
 
 
 def golden_example(golden: Sample, sampled: Sample | None, *, weight: float = 1.0) -> Example:
-    """A golden response beside a policy's own sample for its prompt, if there is one."""
+    """A golden response beside a policy's own sample for its prompt, if any; both with a thought or neither."""
+    thoughts: tuple[str | None, str | None] = (None, None)
+    if golden.thought is not None:
+        thoughts = _alike(golden.thought, sampled.thought if sampled else None)
     return Example(
         golden.prompt,
         golden.text,
@@ -158,7 +164,14 @@ def golden_example(golden: Sample, sampled: Sample | None, *, weight: float = 1.
         weight=weight,
         is_chosen_cut=golden.is_cut,
         is_rejected_cut=sampled is not None and sampled.is_cut,
+        chosen_thought=thoughts[0],
+        rejected_thought=thoughts[1] if sampled else None,
     )
+
+
+def _alike(chosen: str | None, rejected: str | None) -> tuple[str | None, str | None]:
+    """The thoughts of two responses behind one prompt: where one has a thought, the other has thought nothing."""
+    return (None, None) if chosen is None and rejected is None else (chosen or "", rejected or "")
 
 
 @contextmanager
@@ -199,6 +212,8 @@ def data_of(
         NothingToDoError: If there is nothing to train on, or nothing to measure on; `where` says of what.
     """
     rows = rows[: config.data.limit]
+    if not config.data.has_thoughts:
+        rows = [replace(row, chosen_thought=None, rejected_thought=None) for row in rows]
     split = _Split(session, config, where, run_id)
     preferences, seen = split.parted(rows, [row.split for row in rows])
     golden = None
@@ -299,7 +314,7 @@ def _references(session: Session, config: LdAlignConfig) -> list[Sample]:
             f"source {config.source.name or 'any'} has no reference response; import an SFT data set: antipode import "
             "FILE --format sft, or take the chosen responses: --golden chosen"
         )
-    return samples
+    return samples if config.data.has_thoughts else [replace(sample, thought=None) for sample in samples]
 
 
 def _prompt_ids(session: Session, source: SourceConfig) -> list[int]:
@@ -310,6 +325,6 @@ def _chosen(rows: Sequence[PreferenceRow]) -> list[Sample]:
     """The first chosen response of each prompt."""
     first = {row.prompt_id: row for row in reversed(rows)}.values()
     return [
-        Sample(row.chosen_response_id, row.prompt_id, row.prompt, row.chosen, 0, row.is_chosen_cut)
+        Sample(row.chosen_response_id, row.prompt_id, row.prompt, row.chosen, 0, row.is_chosen_cut, row.chosen_thought)
         for row in reversed(first)
     ]

@@ -104,17 +104,24 @@ def _by_strength(rows: Sequence[PreferenceRow], use: StrengthUse) -> list[Exampl
 def _golden(rows: Sequence[PreferenceRow] | Sequence[Sample]) -> list[Example]:
     """The different responses to fine-tune on."""
     texts = (
-        (row.prompt, row.chosen, row.is_chosen_cut)
+        (row.prompt, row.chosen, row.is_chosen_cut, row.chosen_thought)
         if isinstance(row, PreferenceRow)
-        else (row.prompt, row.text, row.is_cut)
+        else (row.prompt, row.text, row.is_cut, row.thought)
         for row in rows
     )
-    return [Example(prompt, text, is_chosen_cut=is_cut) for prompt, text, is_cut in dict.fromkeys(texts)]
+    return [
+        Example(prompt, text, is_chosen_cut=is_cut, chosen_thought=thought)
+        for prompt, text, is_cut, thought in dict.fromkeys(texts)
+    ]
 
 
 def _identifying(example: Example) -> list[object]:
     """What makes an example the same. Cut responses are named as such, since they once were trained on with an end."""
     is_cut = (example.is_chosen_cut, example.is_rejected_cut)
-    margin = [] if example.margin is None else [{"margin": example.margin}]
-    cut = [is_cut] if any(is_cut) else []
-    return [example.prompt.key, example.chosen, example.rejected, example.weight, *cut, *margin]
+    thoughts = (example.chosen_thought, example.rejected_thought)
+    of_some = [
+        *([is_cut] if any(is_cut) else []),
+        *([["thoughts", *thoughts]] if thoughts != (None, None) else []),
+        *([{"margin": example.margin}] if example.margin is not None else []),
+    ]
+    return [example.prompt.key, example.chosen, example.rejected, example.weight, *of_some]

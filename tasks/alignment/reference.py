@@ -72,4 +72,7 @@ def response_logps(
 
 def _kind(request: ScoreRequest, max_length: int) -> list[object]:
     """What the key of a log-probability says of a response that is not a whole one scored whole."""
-    return [*(["cut"] if request.is_cut else []), *(["within", max_length] if request.is_sample else [])]
+    of_thought = [] if request.thought is None else ["thought", request.thought]
+    return [
+        *(["cut"] if request.is_cut else []), *(["within", max_length] if request.is_sample else []), *of_thought
+    ]  # fmt: skip

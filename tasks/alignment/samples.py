@@ -32,8 +32,8 @@ def own_samples(run: AlignmentAtWork[Any], model: NamedModel) -> list[Sample]:
 
 
 def sample_request(sample: Sample) -> ScoreRequest:
-    """A model's sample as an estimate of KL has it scored: what was sampled, whole or cut."""
-    return ScoreRequest(sample.prompt, sample.text, sample.is_cut, is_sample=True)
+    """A model's sample as an estimate of KL has it scored: what was sampled, thought and all, whole or cut."""
+    return ScoreRequest(sample.prompt, sample.text, sample.is_cut, is_sample=True, thought=sample.thought)
 
 
 def policy_samples(

@@ -213,6 +213,7 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
                 request.text,
                 reference_chosen_logps=by_first[request].logps,
                 is_chosen_cut=request.is_cut,
+                chosen_thought=request.thought,
             )
             for request in kl_requests
             if request in by_first

@@ -45,6 +45,11 @@ class DataConfig(PreferencesConfig):
         description="Snapshot, as `antipode export` prints it (1 or more). Empty: the preferences as they are.",
     )
     limit: int | None = Field(None, ge=1, description="At most so many preferences, by prompt (1 or more).")
+    has_thoughts: Added[bool] = Field(
+        False,
+        description="What a reasoning model thought is trained on too, before its answer. Else the answer alone, "
+        "behind a thought that is closed at once where the chat template opens one.",
+    )
     held_out_share: float = Field(
         0.1,
         gt=0,

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from models.embedding import Context
-from models.records import MAX_CANDIDATES, MAX_PAIRS, SamplingParameters, Strategy
+from models.records import MAX_CANDIDATES, MAX_PAIRS, UNSTORABLE, SamplingParameters, Strategy
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
 from tasks.config.servers import AskedServer
 
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
+# What the call that applies a chat template takes beside the template's own variables.
+NOT_OF_THE_TEMPLATE = frozenset({
+    "conversation", "chat_template", "add_generation_prompt", "continue_final_message", "tokenize", "padding",
+    "truncation", "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs",
+})  # fmt: skip
+
+
+def _that_are_storable(arguments: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+    if reserved := sorted(NOT_OF_THE_TEMPLATE & set(arguments or {})):
+        raise ValueError(f"expected what a chat template asks for, got {', '.join(reserved)}; leave it out")
+    if any(map(UNSTORABLE.search, _texts_in(arguments))):
+        raise ValueError("expected template arguments without NUL and bytes that are not UTF-8")
+    return arguments
+
+
+def _texts_in(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    for part in parts:
+        yield from _texts_in(part)
+
 
 GeneratorBackend = Literal["auto", "vllm", "transformers", "openai", "scripted"]
 EmbedderBackend = Literal["transformers", "vllm", "hashed"]
@@ -22,6 +45,7 @@ MaxTokens = Annotated[int, Field(ge=1, description="A response is cut after so m
 MaxModelLen = Annotated[
     int | None, Field(ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more).")
 ]
+TemplateArguments = Annotated[dict[str, JsonValue] | None, AfterValidator(_that_are_storable)]
 TokensPerBatch = Pace[
     Annotated[int, Field(ge=1, description="Tokens in one forward pass, padding included (1 or more).")]
 ]
@@ -71,7 +95,16 @@ class GenerateConfig(AskedServer):
     top_p: TopP = 1.0
     max_tokens: MaxTokens = 256
     stop: tuple[str, ...] = Field((), description="Texts that end a response; they are not part of it.")
-    system_prompt: str | None = Field(None, description="System message before every prompt.")
+    system_prompt: str | None = Field(
+        None,
+        description="System message before every prompt that is sampled for and brings none; it is part of the prompt "
+        "from then on. Responses that a prompt brought were not written under it, and are no candidates beside it.",
+    )
+    template_arguments: Added[TemplateArguments] = Field(
+        None,
+        description='What the chat template is given beside the dialogue, as JSON: {"enable_thinking": false}. '
+        "`openai`: sent as chat_template_kwargs, which vLLM reads.",
+    )
     extra_tries: int = Field(
         0, ge=0, le=10, description="Times that duplicates among a prompt's responses are drawn anew (0 to 10)."
     )
@@ -110,8 +143,15 @@ class GenerateConfig(AskedServer):
 
     def sampling(self) -> SamplingParameters:
         """The part of the section that decides what a generator samples."""
-        form = self.form.identity
-        return SamplingParameters(self.temperature, self.top_p, self.max_tokens, self.stop, self.system_prompt, form)
+        return SamplingParameters(
+            self.temperature,
+            self.top_p,
+            self.max_tokens,
+            self.stop,
+            self.system_prompt,
+            self.form.identity,
+            self.template_arguments or None,
+        )
 
 
 class AnswersConfig(Section):
@@ -140,6 +180,9 @@ class EmbedConfig(Section):
         "response",
         description="What the model reads: the response alone, after the token that begins a text (BOS, or the chat "
         "template's first), or after its prompt.",
+    )
+    has_thoughts: Added[bool] = Field(
+        False, description="What a reasoning model thought is embedded too, before its answer; else the answer alone."
     )
     max_tokens: MaxTokens = 512
     tokens_per_batch: TokensPerBatch = 8192

@@ -52,6 +52,9 @@ class ExportConfig(PreferencesConfig):
         "`kto-standard`; LLaMA-Factory: `llamafactory-alpaca`, `llamafactory-sharegpt`, unpaired `llamafactory-kto`; "
         "`axolotl`; OpenRLHF: `openrlhf` (for its chat template), `openrlhf-text`.",
     )
+    has_thoughts: bool = Field(
+        False, description="What a reasoning model thought leaves too, before its answer. Else the answer alone."
+    )
     format: TrainerFormat | None = Field(
         None, description="File of JSON lines, Parquet file, or folder of `datasets`. Empty: by the file's ending."
     )

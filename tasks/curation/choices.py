@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from db import responses
 from db.engine import Session, batches
-from db.prompts import select_prompt_ids, source_names
+from db.prompts import ensure_under_system_prompt, select_prompt_ids, source_names
 from tasks.config.curation import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
 from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend, generator_price
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.named_models import check_model, chosen_model
+from tasks.progress import say
 from tasks.settings import Settings
 
 PROMPTS_PER_LOOK = 5_000
@@ -56,6 +57,30 @@ def prompts_to_sample(session: Session, config: CurateConfig, prompt_ids: Sequen
         return list(prompt_ids)
     own_counts = responses.own_response_counts(session, prompt_ids)
     return [id_ for id_ in prompt_ids if own_counts.get(id_, 0) < MIN_OWN_RESPONSES]
+
+
+def opened_prompts(session: Session, config: CurateConfig, prompt_ids: Sequence[int]) -> list[int]:
+    """The prompts that a new run works on: those it samples for, with its system message in front.
+
+    What is labelled, exported and trained on later is then the prompt that was answered. Responses that a prompt
+    brought were not written under the system message: they stay with the prompt without it, and this is told.
+    """
+    system_prompt = config.generate.system_prompt
+    if system_prompt is None:
+        return list(prompt_ids)
+    told: dict[int, int] = {}
+    with_own = 0
+    for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
+        of_batch = ensure_under_system_prompt(session, prompts_to_sample(session, config, batch), system_prompt)
+        changed = [id_ for id_, told_id in of_batch.items() if told_id != id_]
+        with_own += len(responses.own_response_counts(session, changed))
+        told |= of_batch
+    if with_own:
+        say(
+            f"{with_own:,} prompts brought responses that were not written under generate.system_prompt: these are no "
+            "candidates beside those that are sampled under it"
+        )
+    return list(dict.fromkeys(told.get(id_, id_) for id_ in prompt_ids))
 
 
 def loads_model(session: Session, config: CurateConfig, prompt_ids: list[int]) -> bool:

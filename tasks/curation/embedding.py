@@ -54,16 +54,21 @@ class _EmbedderStage:
         self._sessions = run.sessions
         self._run_id = run.run_id
         self._responses_per_shard = run.config.embed.responses_per_shard
+        self._has_thoughts = run.config.embed.has_thoughts
         self._embedder_id = embedder_id
         self._store = store
 
     def run(self, embedder: Embedder, advance: Advance) -> None:
         after = 0
         while page := self._page(after):
-            embeddings = embedder.embed([EmbeddingRequest(response.prompt, response.text) for response in page])
+            embeddings = embedder.embed([self._request(response) for response in page])
             self._write(page, embeddings)
             advance(len(page))
             after = page[-1].id
+
+    def _request(self, response: StoredResponse) -> EmbeddingRequest:
+        thought = response.thought if self._has_thoughts else None
+        return EmbeddingRequest(response.prompt, response.text, thought)
 
     def _page(self, after: int) -> list[StoredResponse]:
         size = self._responses_per_shard

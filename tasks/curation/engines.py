@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from typing import Any
 
@@ -155,13 +156,30 @@ def find_embedder(
     embed = config.embed
     if embed.backend == "hashed":
         # It reads every text whole, and no prompt.
-        return EmbedderIdentity("hashed", "hashed", f"{HASHED_DIMENSION} dimensions", "response", 0, "float32"), None
+        return hashed_identity(config), None
     name = embed.model or config.model.name
     local_model = find_model(sessions, name, config.model, settings)
-    identity = EmbedderIdentity(
-        embed.backend, name, local_model.fingerprint, embed.context, embed.max_tokens, config.model.dtype
-    )
-    return identity, local_model
+    return embedder_identity(config, name, local_model), local_model
+
+
+def hashed_identity(config: CurateConfig) -> EmbedderIdentity:
+    """All that decides the vectors of feature hashing."""
+    context = _what_is_read("response", config)
+    return EmbedderIdentity("hashed", "hashed", f"{HASHED_DIMENSION} dimensions", context, 0, "float32")
+
+
+def embedder_identity(config: CurateConfig, name: str, model: NamedModel) -> EmbedderIdentity:
+    """All that decides the vectors of a model."""
+    embed = config.embed
+    context = _what_is_read(embed.context, config)
+    return EmbedderIdentity(embed.backend, name, model.fingerprint, context, embed.max_tokens, config.model.dtype)
+
+
+def _what_is_read(context: str, config: CurateConfig) -> str:
+    """The context, with what else decides which tokens are read."""
+    if context == "prompt_and_response" and config.generate.template_arguments:
+        context += f", template arguments {json.dumps(config.generate.template_arguments, sort_keys=True)}"
+    return f"{context}, with thoughts" if config.embed.has_thoughts else context
 
 
 def make_embedder(
@@ -176,6 +194,7 @@ def make_embedder(
         "revision": local_model.revision,
         "dtype": config.model.dtype,
         "context": embed.context,
+        "template_arguments": config.generate.template_arguments,
         "max_tokens": embed.max_tokens,
         "tokens_per_batch": embed.tokens_per_batch,
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from db import embeddings, measured, responses, runs
 from db.engine import Session, Sessions, batches
-from db.prompts import run_prompt_ids, stored_prompts
+from db.prompts import found_under_system_prompt, run_prompt_ids, stored_prompts
 from models.generation.plan import missing_samples, samples_wanted
 from models.model_files import embedding_size
 from models.prompting import with_system_prompt
@@ -20,9 +20,11 @@ from tasks.curation.engines import (
     HASHED_DIMENSION,
     REQUEST_RETRIES,
     SERVED_ELSEWHERE,
+    embedder_identity,
     generator_backend,
     generator_identity,
     generator_price,
+    hashed_identity,
 )
 from tasks.database import looked_at, open_database
 from tasks.estimates import (
@@ -141,7 +143,7 @@ class _Estimator:
         generators = {name: self._generator_id(name) for name in self._generators(prompt_ids)}
         for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
             counts: dict[int, dict[int, int]] = {}
-            ids = prompts_to_sample(self._session, self._config, batch)
+            ids, batch = self._as_opened(batch)  # noqa: PLW2901 - from here on these are meant
             plan.sampled_prompts += len(ids)
             for name, generator_id in generators.items():
                 wanted = self._count_samples(plan, name, generator_id, ids)
@@ -179,6 +181,19 @@ class _Estimator:
             plan.characters_in[name] += missing * sum(len(message.content) for message in messages)
         return wanted
 
+    def _as_opened(self, prompt_ids: list[int]) -> tuple[list[int], list[int]]:
+        """Which prompts are sampled for, and those that may have candidates by now, as the run would open with them."""
+        ids, system_prompt = (
+            prompts_to_sample(self._session, self._config, prompt_ids),
+            self._config.generate.system_prompt,
+        )
+        if system_prompt is None or self._run is not None:
+            return ids, prompt_ids
+        told = found_under_system_prompt(self._session, ids, system_prompt)
+        sampled = set(ids)
+        rest = [id_ for id_ in prompt_ids if id_ not in sampled]
+        return [told.get(id_, id_) for id_ in ids], [*rest, *told.values()]
+
     def _generators(self, prompt_ids: list[int]) -> Iterable[str]:
         """The models that sample: none where no prompt lacks responses, and then none need exist."""
         is_sampled = any(
@@ -198,15 +213,13 @@ class _Estimator:
     def _embedder(self) -> _Embedder:
         embed = self._config.embed
         if embed.backend == "hashed":
-            identity = EmbedderIdentity("hashed", "hashed", f"{HASHED_DIMENSION} dimensions", "response", 0, "float32")
-            return _Embedder("hashed", "hashed", identity, HASHED_DIMENSION)
+            return _Embedder("hashed", "hashed", hashed_identity(self._config), HASHED_DIMENSION)
         name = embed.model or self._config.model.name
         model = look_up_model(self._sessions, name, self._config.model, self._settings)
         if model is None:
             self._absent[name] = None
             return _Embedder(embed.backend, name, None, None)
-        dtype = self._config.model.dtype
-        identity = EmbedderIdentity(embed.backend, name, model.fingerprint, embed.context, embed.max_tokens, dtype)
+        identity = embedder_identity(self._config, name, model)
         return _Embedder(embed.backend, name, identity, embedding_size(Path(model.location)))
 
     def _counts(self, prompt_ids: list[int], plan: _Plan) -> list[Figure]:

@@ -18,7 +18,7 @@ from models.generation import Generator, Receiver, Sample, StreamingGenerator, s
 from models.generation.openai_server import GenerationStoppedError
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
-from models.records import GenerationRequest, GeneratorIdentity, StoredPrompt, shortened, storable
+from models.records import GeneratedResponse, GenerationRequest, GeneratorIdentity, StoredPrompt, shortened, storable
 from tasks.batches import batching_of
 from tasks.budgets import budget_of
 from tasks.config.curation import CurateConfig, SampleConfig
@@ -184,7 +184,7 @@ class _GeneratorStage:
                 responses.NewResponse(
                     backlog[sample.request].prompt,
                     backlog[sample.request].missing_indices[sample.seed],
-                    replace(sample.response, text=storable(sample.response.text)),
+                    _storable(sample.response),
                 )
                 for sample in samples
             ]
@@ -221,6 +221,11 @@ class _GeneratorStage:
         model = self._identity.model or ""
         seeds = tuple(sample_seed(self._config.seed, prompt.key, model, index) for index in incomplete.missing_indices)
         return GenerationRequest(prompt, seeds)
+
+
+def _storable(response: GeneratedResponse) -> GeneratedResponse:
+    thought = None if response.thought is None else storable(response.thought)
+    return replace(response, text=storable(response.text), thought=thought)
 
 
 def _fix_candidates(run: RunAtWork[CurateConfig], identities: list[GeneratorIdentity]) -> None:
@@ -264,7 +269,11 @@ def _tell_what_is_left_out(run: RunAtWork[CurateConfig]) -> None:
         return
     limit = run.config.generate.max_tokens
     what = f"{counts.left_out:,} of {counts.responses:,} responses were cut at generate.max_tokens {limit:,}"
-    advice = "raise --generate.max_tokens, or take them as far as they go: --select.has_cut"
+    advice = "raise --generate.max_tokens"
+    if run.config.select.has_cut:  # what is left out all the same ended within its thought
+        what = f"{counts.left_out:,} of {counts.responses:,} responses ended within their thought and have no answer"
+    else:
+        advice += ", or take them as far as they go: --select.has_cut"
     if not counts.paired:
         raise NothingToDoError(f"{what}, and no prompt has two whole ones that differ; {advice}")
     say(f"{what} and are left out: {counts.short:,} prompts have fewer than 2 that differ; {advice}")

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from db.engine import Sessions
 from tasks.config.curation import CurateConfig
-from tasks.curation.choices import chosen_curation, loads_model
+from tasks.curation.choices import chosen_curation, loads_model, opened_prompts
 from tasks.run_kinds import CURATION
 from tasks.runs import find_or_open, opened
 
@@ -30,7 +30,7 @@ def open_run(config: CurateConfig) -> int:
                 CURATION,
                 run_config,
                 name=run_config.name,
-                prompt_ids=lambda: prompt_ids,
+                prompt_ids=lambda: opened_prompts(session, run_config, prompt_ids),
                 has_model=loads_model(session, run_config, prompt_ids),
             )
 

@@ -98,9 +98,12 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             counted = _Counted(Counter() if taken is None else Counter(taken.left_out))
             with sessions() as session:
                 rows = () if taken is None else snapshots.snapshot_rows(session, taken.snapshot.id)
-                single = () if config.feedback == "without" else feedback_rows(session, config.feedback_source)
+                rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
+                single = _feedback(session, config)
                 records = write_preferences(
-                    counted.fitting(rows, config.shape),
+                    counted.fitting(
+                        (row.with_thoughts() for row in rows) if config.has_thoughts else rows, config.shape
+                    ),
                     path,
                     format=format,
                     shape=config.shape,
@@ -171,7 +174,15 @@ def _metadata(taken: TakenSnapshot | None, config: ExportConfig) -> dict[str, An
         metadata["shape"] = config.shape
     if config.feedback != "without":
         metadata["feedback"] = {"source": config.feedback_source or "all"}
+    if config.has_thoughts:
+        metadata["has_thoughts"] = True
     return metadata
+
+
+def _feedback(session: Session, config: ExportConfig) -> Iterable[UnpairedRow]:
+    if config.feedback == "without":
+        return ()
+    return feedback_rows(session, config.feedback_source, has_thoughts=config.has_thoughts)
 
 
 def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -> TakenSnapshot:

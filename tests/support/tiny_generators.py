@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -11,6 +12,10 @@ from models.records import GenerationRequest, Prompt, SamplingParameters
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}[{{ message.role }}] {{ message.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+THINKING_TEMPLATE = CHAT_TEMPLATE.replace(
+    "[assistant]", "[assistant]{{ ' <think>\n' }}{% if enable_thinking is false %}{{ '\n</think>\n\n' }}{% endif %}"
 )
 
 
@@ -66,8 +71,11 @@ def sampling(
     max_tokens: int = 16,
     stop: tuple[str, ...] = (),
     system_prompt: str | None = None,
+    template_arguments: dict[str, Any] | None = None,
 ) -> SamplingParameters:
-    return SamplingParameters(temperature, top_p, max_tokens, stop, system_prompt)
+    return SamplingParameters(
+        temperature, top_p, max_tokens, stop, system_prompt, template_arguments=template_arguments
+    )
 
 
 def request(text: str, *seeds: int) -> GenerationRequest:
