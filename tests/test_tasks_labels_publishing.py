@@ -203,6 +203,9 @@ def test_a_repository_of_something_else_or_for_everybody_is_left_alone(settings,
     hub.put("anna/photos", {"cat.jpg": b"x", "README.md": b"my cats"})
     with pytest.raises(HubError, match=r"holds something else .*cat.jpg.*; name another --repository"):
         push(settings, repository="anna/photos")
+    hub.put("anna/table", {"data/train.parquet": b"mine"})
+    with pytest.raises(HubError, match=r"holds something else \(data/train.parquet\)"):
+        push(settings, repository="anna/table")
     hub.put("anna/open", {}, is_private=False)
     with pytest.raises(HubError, match="open to everybody; give --is_public"):
         push(settings, repository="anna/open")
@@ -254,6 +257,21 @@ def test_a_card_alone_sends_nothing_and_is_the_one_that_is_pushed(settings, expo
     assert "nothing was sent" in capsys.readouterr().out and not hub.count("POST|PUT")
     push(settings)
     assert (tmp_path / "card" / "README.md").read_bytes() == hub.repositories[REPOSITORY].files["README.md"]
+
+
+def test_a_card_takes_the_place_of_no_other_file(settings, exported, tmp_path):
+    (tmp_path / "README.md").write_text("# My project\n")
+    (tmp_path / "file").touch()
+    for folder, reason in [
+        (".", "README.md is there and no card"),
+        ("file", "is a file"),
+        ("file/x", "file is a file"),
+    ]:
+        with pytest.raises(FileExistsError, match=f"{reason}.*name (another|a) folder for the card"):
+            write_snapshot_card("breads", tmp_path / folder, settings)
+    assert (tmp_path / "README.md").read_text() == "# My project\n"
+    for _ in range(2):
+        assert write_snapshot_card("breads", tmp_path / "new" / "card", settings).is_file()
 
 
 def test_a_card_says_how_it_was_made_and_names_nobody(settings, exported, hub, tmp_path):

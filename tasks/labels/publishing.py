@@ -25,6 +25,7 @@ from models.exchange.dataset_folder import (
     file_split,
     read_facts,
     read_rows,
+    require_card_place,
     write_card,
     write_folder,
 )
@@ -39,8 +40,11 @@ from tasks.database import open_database
 from tasks.errors import NoPreferencesError
 from tasks.settings import Settings
 
-_GENERATION = ("backend", "models", "when", "responses_per_prompt", "temperature", "top_p", "max_tokens")
-_EMBEDDING = ("backend", "model", "context")
+_GENERATION = (
+    "backend", "models", "when", "responses_per_prompt", "temperature", "top_p", "max_tokens", "stop", "system_prompt",
+    "template_arguments",
+)  # fmt: skip
+_EMBEDDING = ("backend", "model", "context", "has_thoughts", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ def write_snapshot_card(snapshot: str, folder: Path, settings: Settings) -> Path
 
     Raises:
         LookupError: If there is no such snapshot.
+        FileExistsError: If the folder is a file, or holds a README.md that is no card.
     """
+    require_card_place(folder)
     with open_database(settings) as sessions, sessions() as session:
         facts = _facts(session, snapshot_facts.find_snapshot(session, snapshot))
     facts = _with_licences(facts)
