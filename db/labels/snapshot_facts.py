@@ -111,11 +111,16 @@ def _models(session: Session, snapshot_id: int) -> dict[str | None, tuple[int, i
 def _sources(session: Session, snapshot_id: int) -> dict[str, int]:
     row, source, source_row = labels.SnapshotRow, curation.Source, curation.SourceRow
     taken_at = select(labels.Snapshot.created_at).where(labels.Snapshot.id == snapshot_id).scalar_subquery()
-    prompts = select(row.prompt_id).where(row.snapshot_id == snapshot_id)
+    prompt = curation.Prompt  # with a run's system message it comes from where the one without it does
+    origins = select(row.prompt_id).where(row.snapshot_id == snapshot_id).union(
+        select(prompt.derived_from_id)
+        .join(row, row.prompt_id == prompt.id)
+        .where(row.snapshot_id == snapshot_id, prompt.derived_from_id.is_not(None))
+    )  # fmt: skip
     query = (
         select(source.name, func.count(source_row.prompt_id.distinct()).label("prompts"))
         .join(source_row, source_row.source_id == source.id)
-        .where(source_row.prompt_id.in_(prompts), source.created_at <= taken_at)
+        .where(source_row.prompt_id.in_(origins), source.created_at <= taken_at)
         .group_by(source.name)
     )
     found = [(name, count) for name, count in session.execute(query)]
