@@ -20,6 +20,8 @@ from stored_rows import add
 from surroundings import ROOT, on_sqlite
 
 from flows.commands.exchange import Push
+from flows.terminal.hub import show_pulled
+from flows.terminal.labels import show_export
 from models.exchange.dataset_folder import DatasetFolderError
 from models.exchange.hub import HubError
 from models.records import ImportedResponse, ImportedRow, Prompt
@@ -89,7 +91,7 @@ def test_the_same_snapshot_again_changes_nothing(settings, sessions, exported, h
     assert len(hub.repositories[REPOSITORY].commits) == before and hub.count("PUT") == 1
 
 
-def test_test_splits_lie_apart_and_a_smaller_snapshot_takes_their_place(settings, sessions, hub, tmp_path):
+def test_test_splits_lie_apart_and_a_smaller_snapshot_takes_their_place(settings, sessions, hub, tmp_path, capsys):
     def rows(numbers, split):
         responses = (ImportedResponse("rye"), ImportedResponse("wheat"))
         return [ImportedRow(one, Prompt.from_text(f"{split} {one}"), responses, split=split) for one in numbers]
@@ -98,8 +100,11 @@ def test_test_splits_lie_apart_and_a_smaller_snapshot_takes_their_place(settings
     run_id = curate(configured(**OWN))
     write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
     import_labels(tmp_path / "labels.jsonl", None, settings)
-    export_preferences(tmp_path / "x.jsonl", ExportConfig(name="mine"), settings)
+    show_export(export_preferences(tmp_path / "x.jsonl", ExportConfig(name="mine"), settings))
+    assert "of a test split: 1; measure on them, train on none" in capsys.readouterr().out
     push(settings, "mine")
+    show_pulled(pull(REPOSITORY, tmp_path / "back.jsonl", PullConfig()))
+    assert "of a test split: 1; measure on them, train on none" in capsys.readouterr().out
     files = hub.repositories[REPOSITORY].files
     (tmp_path / "data").mkdir()
     for name in ("data/train.parquet", "data/test.parquet"):
