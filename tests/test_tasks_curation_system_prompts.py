@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from curation_steps import configured, curate
-from labelling_steps import write_labels
 from sqlalchemy import select as query
 from sqlalchemy import update
 from stored_rows import add, all_prompt_ids, row
@@ -15,13 +14,9 @@ from db.samples import references
 from db.schema import curation
 from models.records import ImportedResponse, ImportedRow, Message, Prompt
 from tasks.config.curation import SourceConfig
-from tasks.config.exchange import ExportConfig
 from tasks.curation.choices import chosen_prompts
 from tasks.curation.estimate import estimate_curation
 from tasks.curation.opening import open_run
-from tasks.labels.exchange import export_preferences
-from tasks.labels.label_import import import_labels
-from tasks.labels.publishing import write_snapshot_card
 
 TOLD = {"generate": {"system_prompt": "Be brief."}}
 OWN = Prompt((Message("system", "Rhyme."), Message("user", "Sing of tea")))
@@ -117,13 +112,3 @@ def test_a_run_that_an_earlier_version_opened_goes_on_with_the_prompts_it_began_
     with sessions() as session:
         assert set(session.scalars(query(curation.Response.prompt_id))) == {original}
         assert runs.get_run(session, run_id).status == "completed"
-
-
-def test_the_card_of_a_snapshot_tells_the_system_prompt_and_where_its_prompts_come_from(settings, sessions, tmp_path):
-    add(sessions, row(1, "Why is bread brown?"), row(2, "What is rye?"))
-    run_id = curate(configured(**TOLD))
-    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
-    import_labels(tmp_path / "labels.jsonl", None, settings)
-    export_preferences(tmp_path / "here.jsonl", ExportConfig(), settings)
-    card = write_snapshot_card("preferences", tmp_path / "card", settings).read_text()
-    assert "| source | 2 |" in card and '| generate.system\\_prompt | "Be brief." |' in card

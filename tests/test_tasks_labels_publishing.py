@@ -16,7 +16,7 @@ from hub_server import TOKEN, hub_serving
 from huggingface_hub import close_session, constants
 from labelling_steps import OWN, curate_breads, own_row, write_labels
 from pyarrow import parquet
-from stored_rows import add
+from stored_rows import add, row
 from surroundings import ROOT, on_sqlite
 
 from flows.commands.exchange import Push
@@ -295,6 +295,16 @@ def test_a_card_says_how_it_was_made_and_names_nobody(settings, exported, hub, t
         assert expected in text, expected
     for unwanted in ("anna", "ben", str(tmp_path), TOKEN, hub.url):
         assert unwanted not in text, unwanted
+
+
+def test_a_card_tells_the_system_prompt_and_where_its_prompts_come_from(settings, sessions, tmp_path):
+    add(sessions, row(1, "Why is bread brown?"), row(2, "What is rye?"))
+    run_id = curate(configured(generate={"system_prompt": "Be brief."}))
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    export_preferences(tmp_path / "here.jsonl", ExportConfig(), settings)
+    card = write_snapshot_card("preferences", tmp_path / "card", settings).read_text()
+    assert "| source | 2 |" in card and '| generate.system\\_prompt | "Be brief." |' in card
 
 
 def test_the_commands_push_and_pull_by_name(settings, exported, hub, tmp_path):

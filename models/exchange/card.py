@@ -168,12 +168,18 @@ def _labels(facts: SnapshotFacts) -> str:
     return "\n\n".join([
         _table(
             ("annotator", "how many", "judgements"),
-            ((f"{one.kind} {one.name or ''}".strip(), one.annotators, one.judgements) for one in facts.annotators),
+            ((_annotator(one), one.annotators, one.judgements) for one in facts.annotators),
         ),
         f"Krippendorff's alpha, over {agreement.pairs:,} labelled pairs of these runs: {alpha}{interval}; 1 is full "
         f"agreement, 0 chance. Mean support of a preference: {facts.support:.2f}.",
         f"Chosen by: {_plain(chosen_by)}.",
     ])  # fmt: skip
+
+
+def _annotator(use: AnnotatorUse) -> str:
+    """The kind and the name, which may begin with the kind."""
+    name = use.name or ""
+    return name if name.startswith(use.kind) else f"{use.kind} {name}".strip()
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

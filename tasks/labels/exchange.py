@@ -101,11 +101,10 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             counted = _Counted(Counter() if taken is None else Counter(taken.left_out))
             with sessions() as session:
                 rows = () if taken is None else snapshots.snapshot_rows(session, taken.snapshot.id)
+                rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
                 single = _feedback(session, config)
                 records = write_preferences(
-                    counted.fitting(
-                        (row.with_thoughts() for row in rows) if config.has_thoughts else rows, config.shape
-                    ),
+                    counted.fitting(rows, config.shape),
                     path,
                     format=format,
                     shape=config.shape,
