@@ -58,6 +58,13 @@ def test_a_preview_says_what_would_stop_the_import_and_how_to_go_on(shown):
     assert "  response 1 (reference): a\n" in shown(row, map=("response=gold",))
 
 
+def test_after_an_import_of_yes_and_no_it_is_said_how_they_leave(settings, tmp_path, capsys):
+    path = tmp_path / "my thumbs.jsonl"
+    write_lines(path, [{"prompt": "Hi", "completion": "Yes.", "label": True}])
+    show_import(import_source(str(path), ImportConfig(), settings))
+    assert "--shape kto --feedback only --feedback_source 'my thumbs'\n" in capsys.readouterr().out
+
+
 def test_nothing_of_the_data_moves_the_terminal_and_no_line_of_a_row_is_longer_than_it(shown):
     rows = [{"prompt": text + " x" * 200, "responses": [{"text": text, "model": "m", "score": 2}]} for text in HOSTILE]
     out = shown(*rows, {"prompt": "\x1b]0;x", json.dumps("\x1b"): "y"}, {"prompt": "Hi\x00"})

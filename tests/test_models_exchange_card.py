@@ -8,7 +8,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from models.exchange.card import Agreement, AnnotatorUse, ModelUse, SnapshotFacts, card, shown_model
+from models.exchange.card import Agreement, AnnotatorUse, ModelUse, SnapshotFacts, card, is_card, shown_model
 from models.exchange.dataset_folder import FILES, file_split
 
 FACTS = SnapshotFacts(
@@ -68,7 +68,17 @@ def test_no_agreement_is_said_to_be_undefined():
 
 
 @pytest.mark.parametrize(
-    "name", ['"---\nlicense: mit\n---', "<script>x</script>", "a | b", "[x](javascript:1)", "# é `x`", "*a_b*"]
+    "name",
+    [
+        '"---\nlicense: mit\n---',
+        "<script>x</script>",
+        "a | b",
+        "[x](javascript:1)",
+        "# é `x`",
+        "*a_b*",
+        "&lt;b&gt;",
+        "~x~ $y$",
+    ],
 )
 def test_a_name_is_shown_as_it_is(name):
     text = card(replace(FACTS, name=name, sources={name: 1}, models=[ModelUse(name, 1, 1, name)]), FILES)
@@ -80,6 +90,17 @@ def test_a_name_is_shown_as_it_is(name):
     assert not any(token.type.startswith("html") for token in body)
     cells = ["".join(c.content for c in one.children) for one in body if one.type == "inline"]
     assert cells.count(" ".join(name.split())) == 4, "heading, model, licence, source"
+
+
+@pytest.mark.parametrize("mark", ["\x7f", "\x9b", "\ufffe", "\u202e", "\ud800"])
+def test_what_yaml_refuses_or_turns_the_writing_round_is_no_part_of_a_card(mark):
+    text = card(replace(FACTS, name=f"a{mark}b", sources={f"a{mark}b": 1}), FILES)
+    assert front_matter(text)["pretty_name"] == "a\ufffdb" and mark not in text
+
+
+def test_a_card_is_known_by_its_beginning():
+    assert is_card(card(FACTS, FILES))
+    assert not is_card("# My project\n\ntags:\n- preference\n- dpo\n- antipode\n") and not is_card("")
 
 
 def test_a_models_name_does_not_say_where_it_lay():

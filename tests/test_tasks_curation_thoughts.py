@@ -138,6 +138,7 @@ def test_an_export_takes_answers_and_thoughts_too_if_it_is_told(settings, sessio
         texts.append({text for one in rows for text in (one["chosen"], one["rejected"]) if "tea" in text})
     assert "bread, tea and rye 1" in texts[0]
     assert THOUGHT.format("bread, tea and rye 1") in texts[1] and len(texts[1]) == len(texts[0])
+    assert {text.count("<think>") for text in texts[1]} == {1}, "each thought once"
     assert "has_thoughts" in (tmp_path / "told.jsonl.meta.json").read_text()
 
 
@@ -166,7 +167,7 @@ def test_what_came_later_is_in_no_key_at_its_default(settings):
     assert "has_thoughts" not in AlignConfig().key_settings()["data"]
     told = CurateConfig.model_validate({"generate": {"template_arguments": {"enable_thinking": False}}})
     assert told.key != CurateConfig().key
-    assert GENERATOR.values["parameters"].keys() == {"temperature", "top_p", "max_tokens", "stop", "system_prompt"}
+    assert GENERATOR.settings["parameters"].keys() == {"temperature", "top_p", "max_tokens", "stop", "system_prompt"}
     assert replace(GENERATOR, parameters=replace(SAMPLING, template_arguments={"a": 1})).key != GENERATOR.key
     assert generator_identity(told, "m", None).parameters.template_arguments == {"enable_thinking": False}
 

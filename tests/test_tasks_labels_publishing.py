@@ -16,10 +16,12 @@ from hub_server import TOKEN, hub_serving
 from huggingface_hub import close_session, constants
 from labelling_steps import OWN, curate_breads, own_row, write_labels
 from pyarrow import parquet
-from stored_rows import add
+from stored_rows import add, row
 from surroundings import ROOT, on_sqlite
 
 from flows.commands.exchange import Push
+from flows.terminal.hub import show_pulled
+from flows.terminal.labels import show_export
 from models.exchange.dataset_folder import DatasetFolderError
 from models.exchange.hub import HubError
 from models.records import ImportedResponse, ImportedRow, Prompt
@@ -89,7 +91,7 @@ def test_the_same_snapshot_again_changes_nothing(settings, sessions, exported, h
     assert len(hub.repositories[REPOSITORY].commits) == before and hub.count("PUT") == 1
 
 
-def test_test_splits_lie_apart_and_a_smaller_snapshot_takes_their_place(settings, sessions, hub, tmp_path):
+def test_test_splits_lie_apart_and_a_smaller_snapshot_takes_their_place(settings, sessions, hub, tmp_path, capsys):
     def rows(numbers, split):
         responses = (ImportedResponse("rye"), ImportedResponse("wheat"))
         return [ImportedRow(one, Prompt.from_text(f"{split} {one}"), responses, split=split) for one in numbers]
@@ -98,8 +100,11 @@ def test_test_splits_lie_apart_and_a_smaller_snapshot_takes_their_place(settings
     run_id = curate(configured(**OWN))
     write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
     import_labels(tmp_path / "labels.jsonl", None, settings)
-    export_preferences(tmp_path / "x.jsonl", ExportConfig(name="mine"), settings)
+    show_export(export_preferences(tmp_path / "x.jsonl", ExportConfig(name="mine"), settings))
+    assert "of a test split: 1; measure on them, train on none" in capsys.readouterr().out
     push(settings, "mine")
+    show_pulled(pull(REPOSITORY, tmp_path / "back.jsonl", PullConfig()))
+    assert "of a test split: 1; measure on them, train on none" in capsys.readouterr().out
     files = hub.repositories[REPOSITORY].files
     (tmp_path / "data").mkdir()
     for name in ("data/train.parquet", "data/test.parquet"):
@@ -203,6 +208,9 @@ def test_a_repository_of_something_else_or_for_everybody_is_left_alone(settings,
     hub.put("anna/photos", {"cat.jpg": b"x", "README.md": b"my cats"})
     with pytest.raises(HubError, match=r"holds something else .*cat.jpg.*; name another --repository"):
         push(settings, repository="anna/photos")
+    hub.put("anna/table", {"data/train.parquet": b"mine"})
+    with pytest.raises(HubError, match=r"holds something else \(data/train.parquet\)"):
+        push(settings, repository="anna/table")
     hub.put("anna/open", {}, is_private=False)
     with pytest.raises(HubError, match="open to everybody; give --is_public"):
         push(settings, repository="anna/open")
@@ -256,6 +264,21 @@ def test_a_card_alone_sends_nothing_and_is_the_one_that_is_pushed(settings, expo
     assert (tmp_path / "card" / "README.md").read_bytes() == hub.repositories[REPOSITORY].files["README.md"]
 
 
+def test_a_card_takes_the_place_of_no_other_file(settings, exported, tmp_path):
+    (tmp_path / "README.md").write_text("# My project\n")
+    (tmp_path / "file").touch()
+    for folder, reason in [
+        (".", "README.md is there and no card"),
+        ("file", "is a file"),
+        ("file/x", "file is a file"),
+    ]:
+        with pytest.raises(FileExistsError, match=f"{reason}.*name (another|a) folder for the card"):
+            write_snapshot_card("breads", tmp_path / folder, settings)
+    assert (tmp_path / "README.md").read_text() == "# My project\n"
+    for _ in range(2):
+        assert write_snapshot_card("breads", tmp_path / "new" / "card", settings).is_file()
+
+
 def test_a_card_says_how_it_was_made_and_names_nobody(settings, exported, hub, tmp_path):
     text = write_snapshot_card("breads", tmp_path / "card", settings).read_text()
     for expected in (
@@ -272,6 +295,16 @@ def test_a_card_says_how_it_was_made_and_names_nobody(settings, exported, hub, t
         assert expected in text, expected
     for unwanted in ("anna", "ben", str(tmp_path), TOKEN, hub.url):
         assert unwanted not in text, unwanted
+
+
+def test_a_card_tells_the_system_prompt_and_where_its_prompts_come_from(settings, sessions, tmp_path):
+    add(sessions, row(1, "Why is bread brown?"), row(2, "What is rye?"))
+    run_id = curate(configured(generate={"system_prompt": "Be brief."}))
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    export_preferences(tmp_path / "here.jsonl", ExportConfig(), settings)
+    card = write_snapshot_card("preferences", tmp_path / "card", settings).read_text()
+    assert "| source | 2 |" in card and '| generate.system\\_prompt | "Be brief." |' in card
 
 
 def test_the_commands_push_and_pull_by_name(settings, exported, hub, tmp_path):

@@ -75,7 +75,9 @@ class Pull(PullConfig):
 class ExportPairs(PairsConfig):
     """Write pairs for a labelling tool: Label Studio, Argilla, or a plain file to fill in."""
 
-    output: CliPositionalArg[Path] = Field(description="File to write; the tool's configuration is put beside it.")
+    output: CliPositionalArg[Path] = Field(
+        description="File to write: .jsonl to fill in, .json for a tool, whose configuration is put beside it."
+    )
     tool: LabelFormat = Field("labels", description="Whom it is for.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from flows.terminal.labels import show_test_rows
 from tasks.settings import Settings
 from tasks.terminal import show
 
@@ -39,6 +40,7 @@ def show_pulled(result: Pulled) -> None:
     show(f"{result.row_count:,} preferences of {result.name!r} in {result.path}, content hash as it should be")
     for reason, count in result.left_out.items():
         show(f"  not in it: {count:,} {reason}")
+    show_test_rows(result.test_count)
     show(f"  content hash {result.content_hash}")
     show(f"For the trainer, also in {result.entry_path}:")
     show(result.entry)

@@ -38,6 +38,8 @@ def show_import(result: ImportResult) -> None:
     if result.rows:
         name = shlex.quote(result.name)
         show(f"Next: antipode curate --source.name {name} --model.name MODEL (a hub name or a folder)")
+        if result.format == "unpaired":
+            show(f"      antipode export feedback.jsonl --shape kto --feedback only --feedback_source {name}")
 
 
 def show_preview(preview: Preview) -> None:

@@ -94,10 +94,17 @@ def show_export(result: ExportResult) -> None:
         show(f"{result.feedback_count:,} single responses with a yes or no in {result.path}")
     for reason, count in result.left_out.items():
         show(f"  not in it: {count:,} {reason}")
+    show_test_rows(result.test_count)
     if snapshot is not None:
         show(f"  content hash {snapshot.content_hash}")
     show(f"For the trainer, also in {result.entry_path}:")
     show(result.entry)
+
+
+def show_test_rows(count: int) -> None:
+    """Say how many rows of a file a trainer may only measure on."""
+    if count:
+        show(f"  of a test split: {count:,}; measure on them, train on none (column `split`)")
 
 
 def show_exported_pairs(written: WrittenPairs, tool: str) -> None:

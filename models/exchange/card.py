@@ -15,7 +15,8 @@ CARD_NAME = "README.md"
 REAL_STRATEGIES = ("easy", "centroid")  # are REAL's own; the others are baselines
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _LARGEST_SIZE = "n>1M"
-_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"})
+_TAGS = "tags:\n- preference\n- dpo\n- antipode"
+_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#&~$"})
 _REAL = "REAL: Response Embedding-based Alignment for LLMs, [arXiv:2409.17169](https://arxiv.org/abs/2409.17169)"
 
 
@@ -41,7 +42,7 @@ class AnnotatorUse:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Krippendorff's alpha of the runs' labels with its 95 % interval over pairs; None where it is undefined."""
+    """Krippendorff's alpha of the runs' labels with its 95 % interval over prompts; None where it is undefined."""
 
     alpha: float | None
     low: float
@@ -119,6 +120,11 @@ def card(facts: SnapshotFacts, files: Mapping[str, str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def is_card(text: str) -> bool:
+    """Whether a text begins as cards of snapshots do."""
+    return text.startswith("---\n") and f"\n{_TAGS}\n" in text
+
+
 def shown_model(name: str) -> str:
     """A model's name without the folders of the machine that it lay on; a name on a hub stays whole."""
     path = PurePath(name)
@@ -129,9 +135,9 @@ def _front_matter(facts: SnapshotFacts, files: Mapping[str, str]) -> str:
     size = next((label for most, label in _SIZES if facts.row_count < most), _LARGEST_SIZE)
     lines = [
         "---",
-        f"pretty_name: {json.dumps(facts.name, ensure_ascii=False)}",  # a string of JSON is one of YAML
+        f"pretty_name: {json.dumps(_printable(facts.name), ensure_ascii=False)}",  # a string of JSON is one of YAML
         f"size_categories:\n- {size}",
-        "tags:\n- preference\n- dpo\n- antipode",
+        _TAGS,
         "configs:\n- config_name: default\n  data_files:",
         *(f"  - split: {split}\n    path: {path}" for split, path in files.items()),
         "---",
@@ -162,12 +168,18 @@ def _labels(facts: SnapshotFacts) -> str:
     return "\n\n".join([
         _table(
             ("annotator", "how many", "judgements"),
-            ((f"{one.kind} {one.name or ''}".strip(), one.annotators, one.judgements) for one in facts.annotators),
+            ((_annotator(one), one.annotators, one.judgements) for one in facts.annotators),
         ),
         f"Krippendorff's alpha, over {agreement.pairs:,} labelled pairs of these runs: {alpha}{interval}; 1 is full "
         f"agreement, 0 chance. Mean support of a preference: {facts.support:.2f}.",
         f"Chosen by: {_plain(chosen_by)}.",
     ])  # fmt: skip
+
+
+def _annotator(use: AnnotatorUse) -> str:
+    """The kind and the name, which may begin with the kind."""
+    name = use.name or ""
+    return name if name.startswith(use.kind) else f"{use.kind} {name}".strip()
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -182,4 +194,9 @@ def _line(cells: Sequence[str]) -> str:
 
 def _plain(text: str) -> str:
     """A name that data or users gave, as words: on one line, and no mark in it is read as one of Markdown or HTML."""
-    return " ".join(text.split()).translate(_MARKS)
+    return " ".join(_printable(text).split()).translate(_MARKS)
+
+
+def _printable(text: str) -> str:
+    """The text with a sign in the place of what YAML refuses and of what turns the direction of writing."""
+    return "".join(one if one.isprintable() or one.isspace() else "\ufffd" for one in text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from models.exchange import PreferenceRow
-from models.exchange.card import CARD_NAME, SnapshotFacts, card, shown_model
+from models.exchange.card import CARD_NAME, SnapshotFacts, card, is_card, shown_model
 from models.exchange.trainers import content_hash, unfit, write_preferences
 from models.files import whole_file
 from models.records import Message, Prompt, Role, shortened
@@ -47,6 +47,20 @@ def write_card(facts: SnapshotFacts, folder: Path, *, has_rows: Callable[[str], 
     with whole_file(folder / CARD_NAME) as draft:
         draft.write_text(card(facts, files), encoding="utf-8")
     return folder / CARD_NAME
+
+
+def require_card_place(folder: Path) -> None:
+    """Refuse to put a card where no folder can be, or in the place of another README.md.
+
+    Raises:
+        FileExistsError: It would be.
+    """
+    there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise FileExistsError(f"{there} is a file; name a folder for the card")
+    place = folder / CARD_NAME
+    if place.exists() and not is_card(place.read_text("utf-8", errors="replace")):
+        raise FileExistsError(f"{place} is there and no card of a snapshot; name another folder for the card")
 
 
 def write_folder(rows: Callable[[], Iterable[PreferenceRow]], facts: SnapshotFacts, folder: Path) -> dict[str, Path]:

@@ -95,7 +95,7 @@ def look(place: Place, files: Mapping[str, Path]) -> Standing:
             return Standing(False, True, None, tuple(files), ())
         tree = _api(place).list_repo_tree(place.repository, repo_type="dataset", recursive=True)
         there = {entry.path: entry for entry in tree if hasattr(entry, "blob_id")}
-    foreign = sorted(set(there) - {*_OUR_FILES, *_BROUGHT_BY_HUBS})
+    foreign = sorted(set(there) - {CARD_NAME, *_BROUGHT_BY_HUBS})
     if foreign and FACTS_NAME not in there:
         raise HubError(
             f"{place.address} holds something else ({shortened(', '.join(foreign), 100)}); name another --repository"

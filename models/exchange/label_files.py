@@ -16,7 +16,8 @@ from models.exchange import ExportedPair, ImportedJudgement
 from models.exchange.argilla import argilla_labels, argilla_records, argilla_settings, is_argilla
 from models.exchange.label_rows import LABEL_COLUMNS, parse_labels, unknown_columns
 from models.exchange.label_studio import is_label_studio, label_studio_config, label_studio_labels, label_studio_tasks
-from models.exchange.trainers import require_replaceable, write_lines
+from models.exchange.lines import write_lines
+from models.exchange.trainers import require_replaceable
 from models.files import whole_file
 from models.ingestion.fields import Row, RowError, described
 from models.ingestion.readers import open_file

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.exchange import PreferenceRow, UnpairedRow
+from models.exchange.lines import write_lines
 from models.exchange.shapes import Column, FileFormat, Record
 from models.exchange.shapes.table import PAIRED_SHAPES, UNPAIRED_SHAPES, TrainerShape, shape_of
 from models.files import whole_file, whole_folder
@@ -150,7 +151,9 @@ def write_preferences(
     metadata: Mapping[str, object],
     feedback: Iterable[UnpairedRow] = (),
 ) -> int:
-    """Write the rows in their order, and what they are beside them; the same rows give the same bytes.
+    """Write the rows in their order (`write_lines` has one exception), and what they are beside them.
+
+    The same rows give the same bytes.
 
     `feedback`: single responses, which follow the rows in an unpaired shape; no other takes them.
     Nothing appears at `path` before everything is written, what was there is replaced, and memory holds one batch of
@@ -237,16 +240,6 @@ def require_replaceable(path: Path) -> None:
     """
     if path.is_dir() and not (path / "dataset_info.json").is_file():
         raise FileExistsError(f"{path} is a folder, but no data set that may be replaced; name a file or a new folder")
-
-
-def write_lines(records: Iterable[Mapping[str, object]], path: Path) -> int:
-    """Write one JSON object a line (UTF-8), and return how many."""
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            count += 1
-    return count
 
 
 def meta_path(path: Path) -> Path:

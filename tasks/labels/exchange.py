@@ -29,6 +29,7 @@ from models.labelling.dawid_skene import VoteModel, fit_votes
 from models.labelling.records import PairKey
 from models.labelling.rules import Rule
 from models.records import content_key
+from models.splits import is_test_split
 from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
 from tasks.database import open_database, patiently
 from tasks.errors import NoPreferencesError
@@ -52,6 +53,7 @@ class ExportResult:
         row_count: How many preferences are in the file.
         record_count: How many records they make, with the feedback: of an unpaired shape two each.
         feedback_count: How many single responses with a yes or no are in the file.
+        test_count: How many of all these are of a test split, which is measured on and never trained on.
         left_out: Counts by reason.
         entry: What names the file to its trainer.
         entry_path: Where that lies.
@@ -63,6 +65,7 @@ class ExportResult:
     row_count: int
     record_count: int
     feedback_count: int
+    test_count: int
     left_out: dict[str, int]
     entry: str
     entry_path: Path
@@ -101,9 +104,7 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
                 rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
                 single = _feedback(session, config)
                 records = write_preferences(
-                    counted.fitting(
-                        (row.with_thoughts() for row in rows) if config.has_thoughts else rows, config.shape
-                    ),
+                    counted.fitting(rows, config.shape),
                     path,
                     format=format,
                     shape=config.shape,
@@ -118,6 +119,7 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             row_count=counted.rows,
             record_count=records,
             feedback_count=counted.single,
+            test_count=counted.of_test_splits,
             left_out=dict(counted.left_out),
             entry=entry,
             entry_path=entry_path,
@@ -133,10 +135,11 @@ class _Counted:
     left_out: Counter[str]
     rows: int = 0
     single: int = 0
+    of_test_splits: int = 0
 
     def fitting(self, rows: Iterable[PreferenceRow], shape: TrainerShape) -> Iterator[PreferenceRow]:
         for row in rows:
-            if self._passes(misfit(row.prompt, shape)):
+            if self._passes(misfit(row.prompt, shape), row.split):
                 self.rows += 1
                 yield row
 
@@ -147,7 +150,7 @@ class _Counted:
             NoPreferencesError: There is nothing at all.
         """
         for row in rows:
-            if self._passes(unfit_single(row) or misfit(row.prompt, shape)):
+            if self._passes(unfit_single(row) or misfit(row.prompt, shape), row.split):
                 self.single += 1
                 yield row
         if not self.rows + self.single:
@@ -158,9 +161,11 @@ class _Counted:
                 else "no response came with a yes or no; import such rows (a prompt, a completion and a label)"
             )
 
-    def _passes(self, reason: str | None) -> bool:
+    def _passes(self, reason: str | None, split: str | None) -> bool:
         if reason is not None:
             self.left_out[reason] += 1
+        elif is_test_split(split):
+            self.of_test_splits += 1
         return reason is None
 
 

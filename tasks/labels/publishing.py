@@ -25,22 +25,28 @@ from models.exchange.dataset_folder import (
     file_split,
     read_facts,
     read_rows,
+    require_card_place,
     write_card,
     write_folder,
 )
 from models.exchange.hub import HubError, Place, Standing
+from models.exchange.shapes.table import TrainerShape
 from models.exchange.trainers import file_format, misfit, require_readable, write_entry, write_preferences
 from models.ingestion.hub import is_hub_name
 from models.labelling.records import PairKey
 from models.quality.quality import label_quality
 from models.quality.records import AnnotatorJudgement, LabelledPair
+from models.splits import is_test_split
 from tasks.config.exchange import PullConfig
 from tasks.database import open_database
 from tasks.errors import NoPreferencesError
 from tasks.settings import Settings
 
-_GENERATION = ("backend", "models", "when", "responses_per_prompt", "temperature", "top_p", "max_tokens")
-_EMBEDDING = ("backend", "model", "context")
+_GENERATION = (
+    "backend", "models", "when", "responses_per_prompt", "temperature", "top_p", "max_tokens", "stop", "system_prompt",
+    "template_arguments",
+)  # fmt: skip
+_EMBEDDING = ("backend", "model", "context", "has_thoughts", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +66,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A data set that was read back, as `ExportResult` tells of an export."""
+    """A data set that was read back; its fields are those of `ExportResult`."""
 
     name: str
     content_hash: str
     path: Path
     row_count: int
+    test_count: int
     left_out: dict[str, int]
     entry: str
     entry_path: Path
@@ -76,7 +83,9 @@ def write_snapshot_card(snapshot: str, folder: Path, settings: Settings) -> Path
 
     Raises:
         LookupError: If there is no such snapshot.
+        FileExistsError: If the folder is a file, or holds a README.md that is no card.
     """
+    require_card_place(folder)
     with open_database(settings) as sessions, sessions() as session:
         facts = _facts(session, snapshot_facts.find_snapshot(session, snapshot))
     facts = _with_licences(facts)
@@ -144,16 +153,27 @@ def pull(repository: str, path: Path, config: PullConfig) -> Pulled:
             check_folder(folder, facts)
         except DatasetFolderError as error:
             raise DatasetFolderError(f"{place.address}: {error}") from error
-        left_out = Counter(
-            reason for row in read_rows(folder) if (reason := misfit(row.prompt, config.shape)) is not None
-        )
+        left_out, tests = _left_out_and_tests(folder, config.shape)
         count = facts.row_count - sum(left_out.values())
         if not count:
             raise NoPreferencesError(f"no preference fits --shape {config.shape}; take another --shape")
         rows = (row for row in read_rows(folder) if misfit(row.prompt, config.shape) is None)
         write_preferences(rows, path, format=format, shape=config.shape, metadata=facts.metadata)
     entry, entry_path = write_entry(path, format=format, shape=config.shape)
-    return Pulled(facts.name, facts.content_hash, path, count, dict(left_out), entry, entry_path)
+    return Pulled(facts.name, facts.content_hash, path, count, tests, dict(left_out), entry, entry_path)
+
+
+def _left_out_and_tests(folder: Path, shape: TrainerShape) -> tuple[Counter[str], int]:
+    """Counts of the rows that a shape cannot hold, by reason; and how many of the others are of a test split."""
+    left_out: Counter[str] = Counter()
+    tests = 0
+    for row in read_rows(folder):
+        reason = misfit(row.prompt, shape)
+        if reason is not None:
+            left_out[reason] += 1
+        elif is_test_split(row.split):
+            tests += 1
+    return left_out, tests
 
 
 def _place(repository: str) -> Place:
