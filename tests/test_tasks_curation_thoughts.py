@@ -138,6 +138,7 @@ def test_an_export_takes_answers_and_thoughts_too_if_it_is_told(settings, sessio
         texts.append({text for one in rows for text in (one["chosen"], one["rejected"]) if "tea" in text})
     assert "bread, tea and rye 1" in texts[0]
     assert THOUGHT.format("bread, tea and rye 1") in texts[1] and len(texts[1]) == len(texts[0])
+    assert {text.count("<think>") for text in texts[1]} == {1}, "each thought once"
     assert "has_thoughts" in (tmp_path / "told.jsonl.meta.json").read_text()
 
 

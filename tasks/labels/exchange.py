@@ -101,9 +101,7 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
                 rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
                 single = _feedback(session, config)
                 records = write_preferences(
-                    counted.fitting(
-                        (row.with_thoughts() for row in rows) if config.has_thoughts else rows, config.shape
-                    ),
+                    counted.fitting(rows, config.shape),
                     path,
                     format=format,
                     shape=config.shape,
