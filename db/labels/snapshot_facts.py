@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.labels.judgements import rows_about
@@ -109,13 +109,16 @@ def _models(session: Session, snapshot_id: int) -> dict[str | None, tuple[int, i
 
 
 def _sources(session: Session, snapshot_id: int) -> dict[str, int]:
+    """By source, the prompts that it brought; one under a run's system message is the one that it was made of."""
     row, source, source_row = labels.SnapshotRow, curation.Source, curation.SourceRow
     taken_at = select(labels.Snapshot.created_at).where(labels.Snapshot.id == snapshot_id).scalar_subquery()
+    is_of = or_(source_row.prompt_id == curation.Prompt.id, source_row.prompt_id == curation.Prompt.derived_from_id)
     prompts = select(row.prompt_id).where(row.snapshot_id == snapshot_id)
     query = (
-        select(source.name, func.count(source_row.prompt_id.distinct()).label("prompts"))
+        select(source.name, func.count(curation.Prompt.id.distinct()).label("prompts"))
         .join(source_row, source_row.source_id == source.id)
-        .where(source_row.prompt_id.in_(prompts), source.created_at <= taken_at)
+        .join(curation.Prompt, is_of)
+        .where(curation.Prompt.id.in_(prompts), source.created_at <= taken_at)
         .group_by(source.name)
     )
     found = [(name, count) for name, count in session.execute(query)]
