@@ -167,7 +167,7 @@ def test_what_came_later_is_in_no_key_at_its_default(settings):
     assert "has_thoughts" not in AlignConfig().key_settings()["data"]
     told = CurateConfig.model_validate({"generate": {"template_arguments": {"enable_thinking": False}}})
     assert told.key != CurateConfig().key
-    assert GENERATOR.values["parameters"].keys() == {"temperature", "top_p", "max_tokens", "stop", "system_prompt"}
+    assert GENERATOR.settings["parameters"].keys() == {"temperature", "top_p", "max_tokens", "stop", "system_prompt"}
     assert replace(GENERATOR, parameters=replace(SAMPLING, template_arguments={"a": 1})).key != GENERATOR.key
     assert generator_identity(told, "m", None).parameters.template_arguments == {"enable_thinking": False}
 
