@@ -1,7 +1,7 @@
 """What a snapshot is made of, counted: for its card. Sessions first, no commit.
 
-Only what is from before the snapshot counts, so that what is added later changes no fact. Judgements are as old as their
-tools say: one that is imported afterwards may count, and one that its annotator has corrected since does not.
+Only what is from before the snapshot counts, so that what is added later changes no fact. Judgements are as old as
+their tools say: one that is imported afterwards may count, and one that its annotator has corrected since does not.
 """
 
 from __future__ import annotations
