@@ -244,6 +244,7 @@ def _add_responses(
     generator_ids = _ids_by_key(session, curation.Generator, [g.key for g in generators.values()])
     keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
+    whole: dict[str, str] = {}
     for row in rows:
         occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
         keys_by_row.append([])
@@ -255,6 +256,8 @@ def _add_responses(
             occurrences[response.model, text, thought] += 1
             key = _response_key(row.prompt, generator_key, replace(response, text=text, thought=thought), occurrence)
             keys_by_row[-1].append(key)
+            if text != response.text:
+                whole[key] = _response_key(row.prompt, generator_key, response, occurrence)
             values.append(
                 {
                     "key": key,
@@ -268,7 +271,11 @@ def _add_responses(
                     "is_desirable": response.is_desirable,
                 }
             )
-    return insert_new(session, curation.Response, values), keys_by_row
+    # Versions before stored thought and answer as one text: such a response is found again, and not stored twice.
+    stored_whole = _ids_by_key(session, curation.Response, list(whole.values()))
+    as_stored = {key: before for key, before in whole.items() if before in stored_whole}
+    new_count = insert_new(session, curation.Response, [row for row in values if row["key"] not in as_stored])
+    return new_count, [[as_stored.get(key, key) for key in keys] for keys in keys_by_row]
 
 
 def _answer_and_thought(response: ImportedResponse) -> tuple[str, str | None]:

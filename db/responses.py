@@ -87,12 +87,12 @@ def generated_texts(session: Session, generator_id: int, prompt_ids: Sequence[in
     return texts
 
 
-def own_response_counts(session: Session, prompt_ids: Sequence[int]) -> dict[int, int]:
-    """How many different responses of their own (imported, no reference) these prompts brought."""
+def own_response_counts(session: Session, prompt_ids: Sequence[int], *, has_references: bool = False) -> dict[int, int]:
+    """How many different responses of their own (imported; references only if asked for) these prompts brought."""
     query = (
         select(curation.Response.prompt_id, func.count(curation.Response.text.distinct()))
         .join(curation.Generator, curation.Generator.id == curation.Response.generator_id)
-        .where(curation.Response.prompt_id.in_(prompt_ids), *_IS_OWN)
+        .where(curation.Response.prompt_id.in_(prompt_ids), *([_IS_IMPORTED] if has_references else _IS_OWN))
         .group_by(curation.Response.prompt_id)
     )
     return dict(session.execute(query).tuples().all())

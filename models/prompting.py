@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import ModelLoadError, PromptTooLongError
 from models.plain_weights import NO_CODE, why_not_loaded
 from models.records import Message, Prompt, shortened
-from models.thoughts import MARKS, composed, continued, opened_mark, template_marks
+from models.thoughts import MARKS, composed, continued, opened_mark, parted, template_marks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -85,7 +85,7 @@ def read_together(
 
     A thought is written by the marks of the chat template. Where the template opens one at the end of the prompt, the
     responses go on within it; if none of them has a thought, the prompt closes it at once, as such templates do for
-    `enable_thinking` false.
+    `enable_thinking` false. A thought that was stored in the answer, as versions before did, is told apart first.
 
     Args:
         tokenizer: Of the model.
@@ -97,10 +97,20 @@ def read_together(
         marks = template_marks(tokenizer.chat_template)
         return prompt_ids, [composed(thought, answer, marks=marks) for thought, answer in responses]
     marks = (opening, dict(MARKS)[opening])
+    responses = [_told_apart(thought, answer, marks) for thought, answer in responses]
     if all(thought is None for thought, _ in responses):
         closing = tokenizer(continued(None, "", marks=marks), add_special_tokens=False)["input_ids"]
         return [*prompt_ids, *closing], [answer for _, answer in responses]
     return prompt_ids, [continued(thought, answer, marks=marks) for thought, answer in responses]
+
+
+def _told_apart(thought: str | None, answer: str, marks: tuple[str, str]) -> tuple[str | None, str]:
+    opening, closing = marks
+    is_within = closing in answer and (opening not in answer or answer.lstrip().startswith(opening))
+    if thought is not None or not is_within:
+        return thought, answer
+    parts = parted(answer, opened_by=opening)
+    return parts.thought, parts.answer
 
 
 def plain_text(messages: Sequence[Message]) -> str:

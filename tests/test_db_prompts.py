@@ -49,3 +49,16 @@ def test_pairs_by_several_criteria_are_stored_once_and_shown_with_ties_and_stren
             (text,) = labelling.pair_texts(session, [key])
         assert text.says == expected
         assert text.shown(key.second_response_id).source_says[0].verdict == "left"
+
+
+def test_a_response_that_an_earlier_version_stored_with_its_thought_is_not_stored_twice(sessions):
+    texts = ("<think>\nhm\n</think>\n\nYes.", "No.")
+    add(sessions, ImportedRow(1, PROMPT, (ImportedResponse("No."),)))
+    key = content_key(PROMPT.key, GeneratorIdentity("imported", None).key, texts[0], 0, False, None)
+    with sessions.begin() as session:
+        other = session.scalars(select(curation.Response)).one()
+        ids = {"prompt_id": other.prompt_id, "generator_id": other.generator_id}
+        session.add(curation.Response(key=key, text=texts[0], is_reference=False, **ids))
+    row = ImportedRow(1, PROMPT, tuple(map(ImportedResponse, texts)), (ImportedPair(0, 1, "first"),))
+    assert [add(sessions, row).responses for _ in range(2)] == [0, 0]
+    assert ids_by_text(sessions).keys() == set(texts)

@@ -209,8 +209,16 @@ def test_our_own_file_comes_back_through_excel(tmp_path: Path) -> None:
 def test_a_graded_verdict_keeps_how_strongly(
     tmp_path: Path, written: object, verdict: str, strength: float | None
 ) -> None:
-    ((read,), rejected) = read_back(saved(tmp_path, label(verdict=written)))
+    ((read, _), rejected) = read_back(saved(tmp_path, label(verdict=written), label(verdict=-1)))
     assert (read.verdict, read.strength) == (verdict, strength) and not rejected
+
+
+@pytest.mark.parametrize("numbers", [("1", "2"), (0, 1), (1, "left")])
+def test_numbers_that_may_name_a_response_are_no_ratings(tmp_path: Path, numbers: tuple[object, ...]) -> None:
+    read, rejected = read_back(saved(tmp_path, *(label(verdict=number) for number in numbers)))
+    assert len(read) == numbers.count("left")
+    assert all("may be a rating or name a response" in row.reason for row in rejected)
+    assert len(read) + len(rejected) == 2
 
 
 @pytest.mark.parametrize(

@@ -169,3 +169,12 @@ def test_a_thought_that_nobody_has_is_closed_at_once_as_the_template_itself_does
     )
     assert (THINKING.decode(ids), read_texts) == (THINKING.decode(closed), ["Yes.", "No."])
     assert read(CHAT, (None, "Yes.")) == ("[user] hello\n[assistant]", ["Yes."])
+
+
+def test_a_thought_that_an_earlier_version_stored_in_the_answer_goes_on_behind_the_opening() -> None:
+    start = "[user] hello\n[assistant] <think>\n"
+    for stored in ("hm\n</think>\n\nYes.", "<think>\nhm\n</think>\n\nYes."):
+        assert read(THINKING, (None, stored)) == (start, ["hm\n</think>\n\nYes."])
+    assert read(THINKING, (None, "hm</think>Yes."), (None, "No."))[1] == ["hm\n</think>\n\nYes.", "\n</think>\n\nNo."]
+    told = "A thought ends with </think> and begins with <think>."
+    assert read(THINKING, (None, told)) == (f"{start}\n</think>\n\n", [told])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from curation_steps import configured, curate
+from labelling_steps import pair_keys
 from sqlalchemy import select as query
 from sqlalchemy import update
+from stored_labels import ANNA, judge, rows_of, take_snapshot
 from stored_rows import add, all_prompt_ids, row
 
 from db import prompts, runs
+from db.labels import snapshot_facts
 from db.labels.snapshots import splits_of
 from db.pairs import selected_pairs
 from db.samples import references
@@ -61,6 +64,25 @@ def test_responses_that_were_not_written_under_it_are_no_candidates_and_this_is_
             .where(curation.Candidate.run_id == run_id)
         ).all()
     assert len(texts) == 4 and not {"one", "two"} & set(texts)
+
+
+def test_references_that_were_to_be_paired_and_are_no_candidates_are_told_too(settings, sessions, capsys):
+    reference = ImportedResponse("Because.", is_reference=True)
+    add(sessions, ImportedRow(1, Prompt.from_text("Why?"), (reference,)))
+    curate(configured(**TOLD))
+    assert "not written under" not in capsys.readouterr().err
+    curate(configured(**TOLD, source={"has_references": True}))
+    assert "1 prompts brought responses that were not written under generate.system_prompt" in capsys.readouterr().err
+
+
+def test_a_card_counts_the_prompts_of_a_source_under_a_system_prompt_as_its_own(settings, sessions):
+    add(sessions, row(1, "Why is bread brown?"))
+    run_id = curate(configured(**TOLD))
+    for pair in pair_keys(sessions, run_id):
+        judge(sessions, ANNA, pair, "first")
+    snapshot_id = take_snapshot(sessions, rows_of(sessions, run_id))
+    with sessions() as session:
+        assert snapshot_facts.count_rows(session, snapshot_id).sources == {"source": 1}
 
 
 def test_what_a_run_made_of_a_prompt_is_no_prompt_of_the_next_run_unless_it_was_imported(settings, sessions):

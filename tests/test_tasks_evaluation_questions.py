@@ -77,6 +77,16 @@ def test_each_turn_is_answered_after_the_dialogue_so_far_and_graded(settings, se
 
 
 @on_sqlite
+def test_answers_that_end_within_a_thought_are_told_of(settings, sessions, server, file, capsys):
+    server.reply = lambda body, number: (
+        completion("<think>rye or", "length") if body["model"] == "long" else answers_and_grades(body, number)
+    )
+    for _ in range(2):
+        ask_questions(file, configured(server), settings)
+        assert "3 answers of long are empty" in capsys.readouterr().err
+
+
+@on_sqlite
 def test_the_same_questions_again_cost_nothing(settings, sessions, server, file):
     first = ask_questions(file, configured(server), settings)
     count = len(server.bodies)

@@ -1,6 +1,7 @@
 """What a snapshot is made of, counted: for its card. Sessions first, no commit.
 
-Only what was stored before the snapshot counts, so that it has the same facts whenever it is asked.
+Only what is from before the snapshot counts, so that what is added later changes no fact. Judgements are as old as
+their tools say: one that is imported afterwards may count, and one that its annotator has corrected since does not.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def count_rows(session: Session, snapshot_id: int) -> RowCounts:
 
 
 def judgements_before(session: Session, snapshot_id: int, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
-    """The judgements on these pairs that were stored before the snapshot, oldest first."""
+    """The judgements on these pairs that were given before the snapshot, and stand; oldest first."""
     taken_at = select(labels.Snapshot.created_at).where(labels.Snapshot.id == snapshot_id).scalar_subquery()
     table = labels.Judgement
     columns = (table.id, table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds)

@@ -93,6 +93,17 @@ def strength_of(value: object) -> float | None:
     return number
 
 
+def rating_sign(value: object) -> Literal["-", "+", ""] | None:
+    """The sign with which a verdict is written as a rating, empty without one; None where it is no rating."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        is_whole = abs(value) <= HIGHEST_RATING and float(value).is_integer()
+        return None if not is_whole else "-" if value < 0 else ""
+    text = value.strip() if isinstance(value, str) and len(value) <= _MOST_CHARACTERS else ""
+    if not _RATING.fullmatch(text):
+        return None
+    return "-" if text.startswith("-") else "+" if text.startswith("+") else ""
+
+
 def _from_words(text: str) -> GradedVerdict | None:
     if _RATING.fullmatch(text):
         return _from_rating(float(text))

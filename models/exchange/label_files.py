@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from models.exchange import ExportedPair, ImportedJudgement
 from models.exchange.argilla import argilla_labels, argilla_records, argilla_settings, is_argilla
+from models.exchange.grades import rating_sign
 from models.exchange.label_rows import LABEL_COLUMNS, parse_labels, unknown_columns
 from models.exchange.label_studio import is_label_studio, label_studio_config, label_studio_labels, label_studio_tasks
 from models.exchange.lines import write_lines
@@ -42,7 +44,8 @@ def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudg
 
     Files: what `open_file` reads. One task of Label Studio or record of Argilla
     may hold several labels; all bear its row number. Which of an annotator's labels on a pair counts is not decided
-    here. A row of our own with an empty verdict is not labelled yet and passed over.
+    here. A row of our own with an empty verdict is not labelled yet and passed over. Verdicts 0 to 3 are refused where
+    no verdict of the file is below 0: they may be ratings, or name a response.
 
     Args:
         path: the file.
@@ -59,6 +62,7 @@ def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudg
     label_format = format or _recognised(first_row, source.name)
     if label_format == "labels":
         _check_columns(first_row, source.name)
+        return _imported(source.read(), _own_rows(source))
     return _imported(source.read(), _TRANSLATIONS[label_format])
 
 
@@ -85,12 +89,25 @@ def write_pairs(pairs: Iterable[ExportedPair], path: Path, format: LabelFormat) 
     return WrittenPairs(path, _write_config(path, format), count)
 
 
-def _row_as_label(row: Row) -> Iterator[Row]:
-    yield row
+def _own_rows(source: Source) -> Callable[[Row], Iterator[Row | RowError]]:
+    @cache
+    def has_minus() -> bool:
+        rows = (record.content for record in source.read() if isinstance(record, SourceRow))
+        return any(isinstance(row, Mapping) and rating_sign(row.get("verdict")) == "-" for row in rows)
+
+    def translate(row: Row) -> Iterator[Row | RowError]:
+        if rating_sign(row.get("verdict")) == "" and not has_minus():
+            yield RowError(
+                f"verdict: {described(row['verdict'])} may be a rating or name a response, as no verdict of the file "
+                "is below 0; write left, right or tie, or a rating with its sign (+2)"
+            )
+        else:
+            yield row
+
+    return translate
 
 
 _TRANSLATIONS: dict[LabelFormat, Callable[[Row], Iterator[Row | RowError]]] = {
-    "labels": _row_as_label,
     "label-studio": label_studio_labels,
     "argilla": argilla_labels,
 }

@@ -73,7 +73,8 @@ def opened_prompts(session: Session, config: CurateConfig, prompt_ids: Sequence[
     for batch in batches(prompt_ids, PROMPTS_PER_LOOK):
         of_batch = ensure_under_system_prompt(session, prompts_to_sample(session, config, batch), system_prompt)
         changed = [id_ for id_, told_id in of_batch.items() if told_id != id_]
-        with_own += len(responses.own_response_counts(session, changed))
+        has_references = config.source.has_references
+        with_own += len(responses.own_response_counts(session, changed, has_references=has_references))
         told |= of_batch
     if with_own:
         say(

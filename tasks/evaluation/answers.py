@@ -21,7 +21,7 @@ from tasks.curation.engines import find_generator, generator_identity, make_gene
 from tasks.devices import device
 from tasks.errors import NoAnswerError
 from tasks.named_models import NamedModel
-from tasks.progress import Advance, stage_progress
+from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import RunAtWork
 
 Answers = list[tuple[str, ...]]
@@ -41,7 +41,13 @@ def answers_of(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], m
     key = content_key(generator_identity(sample, model.name, local_model).key, questions_content(questions))
     path = settings.artifact_root / "answers" / f"{key[:16]}.json"
     with _only_one(run, key):
-        return _read_or_ask(path, questions, run, model, local_model)
+        answers = _read_or_ask(path, questions, run, model, local_model)
+    if empty := sum(not text.strip() for texts in answers for text in texts):
+        say(
+            f"{empty:,} answers of {model.name} are empty, as where a model ends within its thought, and are graded as "
+            "such; raise --max_tokens"
+        )
+    return answers
 
 
 @contextmanager
