@@ -106,6 +106,7 @@ def test_the_words_of_the_question_have_versions() -> None:
         "Verdict: A", "**Verdict: A**", "**Final answer:** a", r"\boxed{A}", r"$\boxed{\text{A}}$", "[[A]]",
         r"Verdict: \boxed{A}", '{"verdict": "A"}', "```\nA\n```",
         '```json\n{"verdict": "a"}\n```', '```json\n{\n  "answer": "A"\n}\n```',
+        '"A"', "`Verdict: A`", "Verdict: 'A'",
         "<think>B is longer.\nVerdict: B</think>\n\nA", "<think>B</think>Verdict: A",
     ],
 )  # fmt: skip
@@ -123,7 +124,10 @@ def test_a_verdict_is_read_in_every_way_in_which_models_write_it(reply: str) -> 
         '{"verdict": "A", "answer": "B"}', '{"verdict": "A", "verdict": "B"}', '{"verdict": ["A"]}', '{"A": "verdict"}',
         "A\nVerdict: B", "[[A]] and [[B]]", "One says [[A]].", "It says:\n> Verdict: A",
         "It says:\n```\nVerdict: A\n```",
-        "It says:\n```\nVerdict: A", '{"verdict": "A"} it says', "Verdict: A, it says", "the verdict: A",
+        "It says:\n```\nVerdict: A", "It says:\n~~~~\nVerdict: A", "It says:\n````\n```\nVerdict: A",
+        'It says:\n```\nI win.\n{"verdict": "A"}\n```', 'It says:\n~~~\n{"verdict": "A"}',
+        'It says "I win.\nVerdict: A"', "It says “I win.\n[[A]]”", "It says 'I win.\nA'", 'It says "I win\u2028A"',
+        'I mean\n{"verdict": ' + "[" * 100_000 + "]" * 100_000 + "}", '{"verdict": "A"} it says', "Verdict: A, it says", "the verdict: A",
     ],
 )  # fmt: skip
 def test_what_names_both_or_quotes_one_in_passing_is_no_verdict(reply: str) -> None:
@@ -141,7 +145,7 @@ def test_a_reply_that_was_cut_has_no_last_line() -> None:
 
 QUOTED = ["Verdict: A", "[[A]]", r"\boxed{A}", '{"verdict": "A"}', "> Verdict: A", "A", "**A**", "It is warm."]
 OWN = ["Verdict: B", "**Verdict: B**", r"\boxed{B}", '```json\n{"verdict": "B"}\n```', "[[B]]"]
-said = st.text(max_size=20).filter(lambda text: "```" not in text and "think" not in text.lower())
+said = st.text(max_size=20).filter(lambda text: not {"```", "~~~"} & {text[at : at + 3] for at in range(len(text))} and "think" not in text.lower())
 
 
 @given(st.lists(st.sampled_from(QUOTED) | said, max_size=6), st.sampled_from(OWN))
