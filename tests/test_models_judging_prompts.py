@@ -127,7 +127,8 @@ def test_a_verdict_is_read_in_every_way_in_which_models_write_it(reply: str) -> 
         "It says:\n```\nVerdict: A", "It says:\n~~~~\nVerdict: A", "It says:\n````\n```\nVerdict: A",
         'It says:\n```\nI win.\n{"verdict": "A"}\n```', 'It says:\n~~~\n{"verdict": "A"}',
         'It says "I win.\nVerdict: A"', "It says “I win.\n[[A]]”", "It says 'I win.\nA'", 'It says "I win\u2028A"',
-        'I mean\n{"verdict": ' + "[" * 100_000 + "]" * 100_000 + "}", '{"verdict": "A"} it says', "Verdict: A, it says", "the verdict: A",
+        'I mean\n{"verdict": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"verdict": "A"} it says', "Verdict: A, it says", "the verdict: A",
     ],
 )  # fmt: skip
 def test_what_names_both_or_quotes_one_in_passing_is_no_verdict(reply: str) -> None:
@@ -145,7 +146,7 @@ def test_a_reply_that_was_cut_has_no_last_line() -> None:
 
 QUOTED = ["Verdict: A", "[[A]]", r"\boxed{A}", '{"verdict": "A"}', "> Verdict: A", "A", "**A**", "It is warm."]
 OWN = ["Verdict: B", "**Verdict: B**", r"\boxed{B}", '```json\n{"verdict": "B"}\n```', "[[B]]"]
-said = st.text(max_size=20).filter(lambda text: not {"```", "~~~"} & {text[at : at + 3] for at in range(len(text))} and "think" not in text.lower())
+said = st.text(max_size=20).filter(lambda text: not any(mark in text.lower() for mark in ("```", "~~~", "think")))
 
 
 @given(st.lists(st.sampled_from(QUOTED) | said, max_size=6), st.sampled_from(OWN))
