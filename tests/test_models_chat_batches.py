@@ -308,7 +308,12 @@ def test_a_server_without_batches_says_what_to_set(server: BatchApi) -> None:
 
 @pytest.mark.parametrize(
     ("call", "answer"),
-    [("POST /v1/batches", {"id": ["x"]}), ("GET /v1/batches/ID", {}), ("GET /v1/batches/ID", {"status": "completed"})],
+    [
+        ("POST /v1/batches", {"id": ["x"]}),
+        ("GET /v1/batches/ID", {}),
+        ("GET /v1/batches/ID", {"status": "completed"}),
+        ("GET /v1/batches/ID", {"status": "completed", "output_file_id": "../chat/\x1b"}),
+    ],
 )
 def test_an_answer_that_says_too_little_forgets_no_batch(server: BatchApi, call: str, answer: Any) -> None:
     server.answers[call] = answer

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from models.chat.errors import ChatError
 from models.chat.reader import ChatReply, read_answer, read_object
@@ -111,7 +112,7 @@ class BatchServer:
         data = errors.get("data") if isinstance(errors, dict) else None
         reasons = [one.get("message") for one in data if isinstance(one, dict)] if isinstance(data, list) else []
         words = "; ".join(self._terms.clean(str(reason)) for reason in reasons if reason)
-        names = tuple(file for file in files if isinstance(file, str) and file)
+        names = tuple(file for file in files if _is_name(file))
         if status == "completed" and not names:  # every line has a result or an error
             raise ChatError(f"has no file of results of the batch {batch_id} yet", is_temporary=True)
         return BatchLook(status, names, shortened(words, 300))
@@ -199,9 +200,18 @@ class BatchServer:
 
     def _named(self, answer: dict[str, Any]) -> str:
         name = answer.get("id")
-        if not isinstance(name, str) or not name or not all(part.isalnum() or part in "-_" for part in name):
+        if not _is_name(name):
             raise ChatError("answered without a usable id", is_temporary=False, is_hopeless=True)
         return name
+
+
+def _is_name(value: Any) -> TypeGuard[str]:
+    """Whether it may stand in an address and in a message."""
+    return (
+        isinstance(value, str)
+        and re.fullmatch(r"[\w.:=-]{1,1000}", value, re.ASCII) is not None
+        and value.strip(".") != ""
+    )
 
 
 def _is_json(line: bytes) -> bool:
