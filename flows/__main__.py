@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> None:
     import logging
 
     from pydantic import ValidationError
-    from pydantic_settings import CliApp
+    from pydantic_settings import CliApp, SettingsError
 
     from flows.terminal import failures
     from models.errors import is_interrupt
@@ -91,6 +91,10 @@ def _run(arguments: list[str]) -> None:
         CliApp.run(_command_line(arguments[0]), cli_args=arguments)
     except ValidationError as error:
         sys.exit(failures.fail(failures.validation_line(error), status=2))
+    except SettingsError as error:
+        is_about_arguments = (line := failures.error_line(error)).startswith(failures.OF_THE_ARGUMENTS)
+        words = f"{line.removeprefix(failures.OF_THE_ARGUMENTS)}; see: antipode {arguments[0]} --help"
+        sys.exit(failures.fail(words, status=2) if is_about_arguments else failures.fail(line, status=1))
     except BrokenPipeError:
         sys.exit(0)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the last place that can print a failure)
@@ -107,7 +111,11 @@ def _command_line(name: str) -> type[Any]:
 
     class CommandLine(BaseSettings):
         model_config = SettingsConfigDict(
-            cli_prog_name="antipode", cli_hide_none_type=True, cli_avoid_json=True, cli_implicit_flags=True
+            cli_prog_name="antipode",
+            cli_hide_none_type=True,
+            cli_avoid_json=True,
+            cli_implicit_flags=True,
+            cli_exit_on_error=False,  # argparse would print the arguments as they are
         )
 
         @classmethod

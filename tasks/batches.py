@@ -53,12 +53,12 @@ class DatabaseBatches:
 
         keep(store, self._run.settings)
 
-    def close(self, batch: Batch, cost: float) -> None:
-        """Store that a batch is done, and add the difference to what is spent."""
+    def close(self, batch: Batch, requests: int, cost: float) -> None:
+        """Store that a batch is done, and add the differences to what is spent."""
 
         def store() -> None:
             with self._run.sessions.begin() as session:
-                runs.spend(session, self._run.run_id, 0, cost)
+                runs.spend(session, self._run.run_id, requests, cost)
                 batches.change(session, batch)
 
         keep(store, self._run.settings)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tasks.console import PlainConsole
-from tasks.terminal import show
+from tasks.terminal import printable, show
 
 ARTIFACT_INTERVAL_S = 5.0
 LINE_INTERVAL_S = 10.0  # between two plain lines; a reader of a log waits no more than 15 s
@@ -82,14 +82,14 @@ class _Bar:
 
     def __init__(self, stage: str, unit: str, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<10}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
         )
-        self._bar = self._progress.add_task(stage, total=None)
+        self._bar = self._progress.add_task(printable(stage), total=None, unit=printable(unit))
 
     def update(self, done: int, total: int) -> None:
         self._progress.update(self._bar, completed=done, total=total)

@@ -1,7 +1,8 @@
 """What reaches a terminal: texts of data and of names, with what would move, hide or colour it shown as an escape.
 
 A prompt that begins with ESC ] 0 ; names the window, one with U+202E reads backwards. Every line that is printed goes
-through `show`, every table and bar through `tasks.console`, and every line of a log through `guard_logs`.
+through `show`, every table and bar through `tasks.console`, and every line of a log, every warning and every traceback
+through what `guard_logs` sets up.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import json
 import logging
 import re
 import sys
+import traceback
+import warnings
+from types import TracebackType
 from typing import Any, TextIO
 
 # C0 but tab and line end (a CR before one is its part), DEL, C1, lone surrogates, and marks that turn the direction of
@@ -46,15 +50,29 @@ class EscapingStream:
 
 
 def guard_logs() -> None:
-    """Let every record that this process logs from now on be printable, its traceback too."""
+    """Let all that this process logs, warns of or dies of from now on be printable, its traceback too."""
+    sys.excepthook = _show_traceback
     factory = logging.getLogRecordFactory()
     if factory is not _guarded_record:
         global _factory  # noqa: PLW0603
         _factory = factory
         logging.setLogRecordFactory(_guarded_record)
+    if warnings.formatwarning is not _guarded_warning:
+        global _format_warning  # noqa: PLW0603
+        _format_warning = warnings.formatwarning
+        warnings.formatwarning = _guarded_warning
 
 
 _factory = logging.getLogRecordFactory()
+_format_warning = warnings.formatwarning
+
+
+def _guarded_warning(*arguments: Any, **named: Any) -> str:
+    return printable(_format_warning(*arguments, **named))
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    show("".join(traceback.format_exception(kind, error, trace)), end="", file=sys.stderr)
 
 
 def _guarded_record(*arguments: Any, **named: Any) -> logging.LogRecord:

@@ -7,13 +7,20 @@ import json
 import sys
 
 import pytest
+from batch_server import BatchApi
+from chat_server import completion, refusal, serving
 from curation_steps import configured, curate
 from hostile_texts import HOSTILE, RAW_CONTROL
+from judged_pairs import prefers
+from labelling_steps import curate_breads, judge_config, label
 from sqlalchemy import text
 from surroundings import on_sqlite
 
 from flows.__main__ import main
+from flows.terminal.failures import error_line, fail
+from flows.terminal.labels import show_labels
 from flows.terminal.table_files import TableRows, write_table
+from models.judging.errors import JudgeServerError
 
 
 def run(capsys, monkeypatch, *arguments):
@@ -68,6 +75,12 @@ def test_no_command_lets_a_control_character_through(settings, sessions, store, 
         run(capsys, monkeypatch, "import", str(rows), "--name", "left\u202eright"),
         run(capsys, monkeypatch, "curate", "--nothing\u2066"),
         run(capsys, monkeypatch, "runs\u202e"),
+        run(capsys, monkeypatch, "runs", "left\u202eright.jsonl"),
+        run(capsys, monkeypatch, "import", str(rows), "--map", "\u202e=prompt"),
+        run(capsys, monkeypatch, "import", str(rows), "--preview"),
+        run(capsys, monkeypatch, "import", str(rows), "--name", "other", "--ignore_columns", "note\u202e"),
+        run(capsys, monkeypatch, "people", "--renew", "\u202ebob"),
+        run(capsys, monkeypatch, "policies", "--nothing"),
     ]
     for status, *streams in told:
         for stream in streams:
@@ -92,3 +105,33 @@ def test_a_table_that_is_piped_is_faithful_and_one_on_a_terminal_escaped(monkeyp
             assert bool(RAW_CONTROL.search(told)) is not is_terminal
             if format == "jsonl":
                 assert [json.loads(line)["text"] for line in told.split("\n")[:-1]] == list(HOSTILE)
+
+
+@pytest.mark.parametrize("mode", ["live", "batch"])
+@on_sqlite
+def test_what_a_judge_and_its_server_say_is_escaped(settings, sessions, capsys, monkeypatch, mode):
+    words = "".join(HOSTILE)
+    with serving(BatchApi()) as server:
+        curate_breads(sessions)
+        config = judge_config(server, model=f"tiny {words}", mode=mode, batch_poll_s=0.01, has_rationale=True)
+        for reply in (completion(words), completion(words, "length"), completion(f"{words}\nVerdict: m")):
+            server.reply = lambda *_, reply=reply: reply
+            config["judge"]["seed"] = config["judge"].get("seed", 0) + 1
+            show_labels(label(**config), settings)
+        config["judge"]["seed"] += 1
+        server.reply = lambda body, number: (
+            refusal(400, words) if "bread 1" in str(body["messages"]) else prefers(body, number)
+        )
+        show_labels(label(**config), settings)
+        for status in (400, 401, 429, 500):
+            server.reply = lambda *_, status=status: refusal(status, words)
+            config["judge"]["seed"] += 1
+            with pytest.raises(JudgeServerError) as caught:
+                label(**config)
+            fail(error_line(caught.value), status=1)
+    told = "".join(capsys.readouterr())
+    told += "".join(
+        "".join(streams) for _, *streams in [run(capsys, monkeypatch, name) for name in ("quality", "runs")]
+    )
+    assert not RAW_CONTROL.search(told) and "\r" not in told
+    assert "replies of the judge have no verdict" in told and "owned" in told and "pairs are skipped" in told

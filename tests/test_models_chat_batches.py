@@ -14,7 +14,7 @@ from fuzzing import fuzz
 from hypothesis import strategies as st
 
 from models.chat.batch_records import Batch, BatchLine
-from models.chat.batch_server import read_result
+from models.chat.batch_server import BatchLook, read_result
 from models.chat.batches import Batching, ask_batches
 from models.chat.budget import Budget
 from models.chat.errors import ChatError
@@ -49,8 +49,8 @@ class Ledger:
     def change(self, batch: Batch) -> None:
         self._keep(batch, 0, 0.0)
 
-    def close(self, batch: Batch, cost: float) -> None:
-        self._keep(batch, 0, cost)
+    def close(self, batch: Batch, requests: int, cost: float) -> None:
+        self._keep(batch, requests, cost)
 
     def step(self) -> None:
         self.steps += 1
@@ -69,14 +69,14 @@ class Asking:
     """A caller, its ledger, and what came."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url, self.key = url, KEY
         self.ledger = Ledger()
         self.texts: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
 
     def ask(self, words: Sequence[str] = WORDS, limits: dict[str, Any] | None = None, **changes: Any) -> Stop | None:
         terms = ChatTerms(
-            model="tiny", base_url=self.url, api_key=KEY, temperature=0.0, max_tokens=9, concurrency=1,
+            model="tiny", base_url=self.url, api_key=self.key, temperature=0.0, max_tokens=9, concurrency=1,
             requests_per_minute=None, timeout_s=9, max_retries=changes.pop("max_retries", 1), input_price=1000.0,
             output_price=1000.0,
         )  # fmt: skip
@@ -168,7 +168,7 @@ def test_a_batch_whose_creation_was_never_answered_is_found_among_others(server:
 
 def test_order_doubled_lines_and_foreign_lines_change_nothing(server: BatchApi) -> None:
     foreign = json.dumps({"custom_id": "who", "response": {"status_code": 200, "body": {}}}).encode()
-    server.alter = lambda lines: [*lines[::-1], foreign, b"", *lines]
+    server.alter = lambda lines: [*lines[::-1], foreign, b"", b'{"custom_id": 7}', b"[]", *lines]
     asking = Asking(server.url)
     assert asking.ask() is None
     assert asking.texts == ALL
@@ -235,7 +235,11 @@ def test_a_batch_that_fails_says_why_without_the_key(server: BatchApi) -> None:
     asking = Asking(server.url)
     stop = asking.ask()
     assert stop is not None and "refused the batch: quota of [key] is used up" in stop.reason
-    assert len(server.batches) == 1 and asking.ledger.cost == 0 and asking.ledger.under_way() == []
+    assert (
+        len(server.batches) == 1
+        and asking.ledger.cost == asking.ledger.requests == 0
+        and asking.ledger.under_way() == []
+    )
 
 
 def test_a_refused_line_is_left_out_while_others_are_answered(server: BatchApi) -> None:
@@ -271,6 +275,7 @@ def test_lines_that_fail_for_a_while_are_asked_again_but_not_for_ever(server: Ba
     server.reply = lambda *_: refusal(500, "busy")
     stop = asking.ask(["barley"])
     assert stop is not None and stop.is_temporary and "1 questions without an answer in 2 batches" in stop.reason
+    assert "of one of them it refused the request (HTTP 500: busy)" in stop.reason
 
 
 def test_the_limits_of_a_file_are_kept(server: BatchApi) -> None:
@@ -299,3 +304,75 @@ def test_a_server_without_batches_says_what_to_set(server: BatchApi) -> None:
     server.refusals["POST /v1/files"] = [404]
     stop = Asking(server.url).ask()
     assert stop is not None and "set mode to live" in stop.reason and not stop.is_temporary
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        ("POST /v1/batches", {"id": ["x"]}),
+        ("GET /v1/batches/ID", {}),
+        ("GET /v1/batches/ID", {"status": "completed"}),
+        ("GET /v1/batches/ID", {"status": "completed", "output_file_id": "../chat/\x1b"}),
+    ],
+)
+def test_an_answer_that_says_too_little_forgets_no_batch(server: BatchApi, call: str, answer: Any) -> None:
+    server.answers[call] = answer
+    asking = Asking(server.url)
+    assert asking.ask() is not None
+    assert asking.ledger.under_way() and asking.texts == {}
+    server.answers.clear()
+    assert asking.ask() is None
+    assert asking.texts == ALL and len(server.batches) == 1
+
+
+def test_a_status_of_another_word_is_no_end() -> None:
+    assert not BatchLook("queued", (), "").is_over and BatchLook("expired", (), "").is_over
+
+
+@pytest.mark.parametrize("listing", [{"data": 7}, {"data": None}, {}])
+def test_a_batch_that_may_have_been_made_is_not_made_again(server: BatchApi, listing: Any) -> None:
+    server.faults["POST /v1/batches"] = [503]
+    server.refusals["GET /v1/batches"] = [403]
+    asking = Asking(server.url)
+    assert asking.ask() is not None
+    server.answers["GET /v1/batches"] = listing
+    stop = asking.ask()
+    assert stop is not None and "does not list its batches" in stop.reason
+    server.answers.clear()
+    assert asking.ask() is None
+    assert asking.texts == ALL and sorted(server.paid) == sorted(WORDS)
+
+
+def test_what_was_never_asked_uses_up_no_budget(server: BatchApi) -> None:
+    server.refusals = {"POST /v1/files": [400, 503, 503], "POST /v1/batches": [400]}
+    asking = Asking(server.url)
+    for _ in range(3):
+        stop = asking.ask(limits={"max_requests": 4})
+        assert stop is not None and not stop.is_out_of_budget
+        assert asking.ledger.requests == asking.ledger.cost == 0
+    assert asking.ask(limits={"max_requests": 4}) is None and asking.texts == ALL
+
+
+def test_an_answer_that_cannot_be_read_costs_the_most_it_can(server: BatchApi) -> None:
+    server.reply = lambda *_: (200, json.dumps({"choices": []}))
+    asking = Asking(server.url)
+    stop = asking.ask(["rye"], max_retries=0)
+    assert stop is not None and "without a choice" in stop.reason
+    assert asking.ledger.cost == pytest.approx((len('[{"role": "user", "content": "rye"}]') + 256 + 9) * 1000 / 1e6)
+
+
+def test_refusals_count_for_nothing_where_the_budget_allows_no_harmless_question(server: BatchApi) -> None:
+    server.reply = lambda *_: refusal(400, "no")
+    asking = Asking(server.url)
+    stop = asking.ask(limits={"max_requests": 4})
+    assert stop is not None and stop.is_out_of_budget and asking.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "key"), [("http://127.0.0.1:99999/v1", KEY), ("http://[::1/v1", KEY), (None, "sk-\u00fcmlaut")]
+)
+def test_an_address_or_a_key_that_cannot_be_used_is_told(server: BatchApi, url: str | None, key: str) -> None:
+    asking = Asking(url or server.url)
+    asking.key = key
+    stop = asking.ask(max_retries=0)
+    assert stop is not None and ("check the address" in stop.reason or "no key has" in stop.reason)

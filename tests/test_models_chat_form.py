@@ -107,6 +107,20 @@ def test_an_extra_field_that_takes_over_or_holds_a_key_is_refused_and_not_shown(
     assert JudgeConfig(extra_body={"reasoning": {"effort": "low", "max_tokens": 9}}).extra_body
 
 
+def test_no_field_is_given_twice_and_what_has_no_setting_may_be_given() -> None:
+    server = {"backend": "openai", "base_url": "http://h/v1", "template_arguments": {"enable_thinking": False}}
+    for section, settings, field in (
+        (GenerateConfig, server, "top_p"),
+        (GenerateConfig, server, "stop"),
+        (GenerateConfig, server, "chat_template_kwargs"),
+        (JudgeConfig, {"is_constrained": True}, "structured_outputs"),
+    ):
+        with pytest.raises(ValidationError, match=f"{field} is what the setting"):
+            section.model_validate(settings | {"extra_body": {field: {}}})
+    for field in ("top_p", "stop", "chat_template_kwargs", "structured_outputs"):
+        assert JudgeConfig(extra_body={field: 1}).form.extra_body
+
+
 def test_only_a_server_has_a_form() -> None:
     with pytest.raises(ValidationError, match=r"generate.sends_seed is for generate.backend openai"):
         GenerateConfig(sends_seed=False)

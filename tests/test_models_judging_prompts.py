@@ -73,6 +73,10 @@ def test_no_verdict_begins_another_so_a_cut_reply_is_never_another_verdict() -> 
         ),
         ("The left one says [[m]] I win: Verdict: m", ("unparsed", None)),
         ("It is warmer, so it is", ("unparsed", None)),
+        ("The worse one is\nM", ("unparsed", None)),
+        ("The worse one is:\n\n**M**", ("unparsed", None)),
+        ("It is **warmer.**\n\nM", ("right", "It is **warmer.**")),
+        ("It is warmer\n**Verdict:**\nM", ("right", "It is warmer\n**Verdict:**")),
         ("Verdict: m\nor rather", ("unparsed", None)),
         ("", ("unparsed", None)),
     ],
@@ -106,6 +110,7 @@ def test_the_words_of_the_question_have_versions() -> None:
         "Verdict: A", "**Verdict: A**", "**Final answer:** a", r"\boxed{A}", r"$\boxed{\text{A}}$", "[[A]]",
         r"Verdict: \boxed{A}", '{"verdict": "A"}', "```\nA\n```",
         '```json\n{"verdict": "a"}\n```', '```json\n{\n  "answer": "A"\n}\n```',
+        '"A"', "`Verdict: A`", "Verdict: 'A'",
         "<think>B is longer.\nVerdict: B</think>\n\nA", "<think>B</think>Verdict: A",
     ],
 )  # fmt: skip
@@ -123,7 +128,11 @@ def test_a_verdict_is_read_in_every_way_in_which_models_write_it(reply: str) -> 
         '{"verdict": "A", "answer": "B"}', '{"verdict": "A", "verdict": "B"}', '{"verdict": ["A"]}', '{"A": "verdict"}',
         "A\nVerdict: B", "[[A]] and [[B]]", "One says [[A]].", "It says:\n> Verdict: A",
         "It says:\n```\nVerdict: A\n```",
-        "It says:\n```\nVerdict: A", '{"verdict": "A"} it says', "Verdict: A, it says", "the verdict: A",
+        "It says:\n```\nVerdict: A", "It says:\n~~~~\nVerdict: A", "It says:\n````\n```\nVerdict: A",
+        'It says:\n```\nI win.\n{"verdict": "A"}\n```', 'It says:\n~~~\n{"verdict": "A"}',
+        'It says "I win.\nVerdict: A"', "It says “I win.\n[[A]]”", "It says 'I win.\nA'", 'It says "I win\u2028A"',
+        'I mean\n{"verdict": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"verdict": "A"} it says', "Verdict: A, it says", "the verdict: A",
     ],
 )  # fmt: skip
 def test_what_names_both_or_quotes_one_in_passing_is_no_verdict(reply: str) -> None:
@@ -141,7 +150,7 @@ def test_a_reply_that_was_cut_has_no_last_line() -> None:
 
 QUOTED = ["Verdict: A", "[[A]]", r"\boxed{A}", '{"verdict": "A"}', "> Verdict: A", "A", "**A**", "It is warm."]
 OWN = ["Verdict: B", "**Verdict: B**", r"\boxed{B}", '```json\n{"verdict": "B"}\n```', "[[B]]"]
-said = st.text(max_size=20).filter(lambda text: "```" not in text and "think" not in text.lower())
+said = st.text(max_size=20).filter(lambda text: not any(mark in text.lower() for mark in ("```", "~~~", "think")))
 
 
 @given(st.lists(st.sampled_from(QUOTED) | said, max_size=6), st.sampled_from(OWN))

@@ -106,7 +106,7 @@ def test_a_kill_pays_no_sample_twice(settings, sessions, server, monkeypatch, ca
     with sessions() as session:
         assert len(session.scalars(query(curation.Response)).all()) == 8
     assert len(server.paid) == len(set(server.paid)) == 8
-    assert cost_of(sessions, run_id)[1] == pytest.approx(0.5 * 8 * (2.0 + 3 * 4.0) / 1e6)
+    assert cost_of(sessions, run_id) == (8, pytest.approx(0.5 * 8 * (2.0 + 3 * 4.0) / 1e6))
 
 
 def test_a_judge_in_batches_says_what_a_judge_says(settings, sessions, server, capsys):

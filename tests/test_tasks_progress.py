@@ -91,3 +91,20 @@ def test_a_terminal_gets_one_live_bar_and_no_lines():
 
     assert "2/2" in shown and "train" in shown
     assert "begins" not in shown and "done after" not in shown
+
+
+def test_a_bar_shows_a_name_of_a_model_as_it_is_and_moves_no_terminal():
+    code = (
+        "from tasks.progress import stage_progress\n"
+        "unit = 'of [red]m[/red] {0} [/] \\x1b]0;owned\\x07 \\u202e'\n"
+        "with stage_progress('embed [/]', 2, unit) as advance: advance(2)"
+    )
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"}
+    subprocess.run([sys.executable, "-c", code], env=environment, stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode(errors="replace")
+    os.close(ours)
+
+    assert "of [red]m[/red] {0} [/] \\u001b]0;owned\\u0007 \\u202e" in shown and "embed [/]" in shown
+    assert "\x1b]0;" not in shown and "\u202e" not in shown

@@ -95,3 +95,13 @@ def test_arguments_that_nobody_types_are_refused() -> None:
         result = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
         assert result.returncode == 2 and result.stderr.startswith(b"antipode: argument 2 holds a control character")
         assert result.stderr.isascii() and b"\x1b" not in result.stderr
+
+
+def test_a_warning_and_the_traceback_of_a_failure_are_escaped_too() -> None:
+    code = (
+        "import warnings\nfrom tasks.terminal import guard_logs\nguard_logs()\n"
+        "warnings.warn('\\x1b]0;owned\\x07')\nraise ValueError('\\u202eover\\rthere')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and "\\u001b]0;owned\\u0007" in ended.stderr
+    assert "ValueError: \\u202eover\\rthere" in ended.stderr and not RAW_CONTROL.search(ended.stderr)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NOT_TYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COMMAND_LINE_MODEL = "Antipode"
+OF_THE_ARGUMENTS = "error parsing CLI: "  # how pydantic-settings begins what argparse says
 LONGEST_LINE = 1_000  # a message may repeat what it was given
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 

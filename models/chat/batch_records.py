@@ -64,5 +64,5 @@ class BatchLedger(Protocol):
     def change(self, batch: Batch) -> None:
         """Remember how far a batch is."""
 
-    def close(self, batch: Batch, cost: float) -> None:
-        """Remember that the results are stored, and add the difference to what was counted as spent."""
+    def close(self, batch: Batch, requests: int, cost: float) -> None:
+        """Remember that the results are stored, and add the differences to what was counted as spent."""

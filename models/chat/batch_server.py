@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from models.chat.errors import ChatError
 from models.chat.reader import ChatReply, read_answer, read_object
 from models.chat.terms import ChatTerms
 from models.records import shortened
 
-_UNDER_WAY = {"validating", "in_progress", "finalizing", "cancelling"}
+_OVER = {"completed", "failed", "expired", "cancelled"}  # any other word: what is paid may still come
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
 _PAGE = 100
 _METADATA = "antipode_batch"
@@ -38,7 +39,7 @@ class BatchLook:
     @property
     def is_over(self) -> bool:
         """Whether no further result will come."""
-        return self.status not in _UNDER_WAY
+        return self.status in _OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class BatchServer:
         import httpx
 
         self._terms = terms
-        self._http = httpx.Client(base_url=terms.base_url.rstrip("/"), timeout=terms.timeout_s, headers=terms.headers)
+        self._http = httpx.Client(timeout=terms.timeout_s)
 
     def __enter__(self) -> BatchServer:
         return self
@@ -94,17 +95,27 @@ class BatchServer:
         return self._again(lambda: self._find(key))
 
     def look(self, batch_id: str) -> BatchLook:
-        """How far a batch is."""
-        answer = self._again(lambda: self._call("GET", f"/batches/{batch_id}"))
+        """How far a batch is.
+
+        Raises:
+            ChatError: The server does not say.
+        """
+        return self._again(lambda: self._look(batch_id))
+
+    def _look(self, batch_id: str) -> BatchLook:
+        answer = self._call("GET", f"/batches/{batch_id}")
+        status = answer.get("status")
+        if not isinstance(status, str):
+            raise ChatError(f"does not say how far the batch {batch_id} is", is_temporary=True)
         files = [answer.get(name) for name in ("output_file_id", "error_file_id")]
         errors = answer.get("errors")
         data = errors.get("data") if isinstance(errors, dict) else None
         reasons = [one.get("message") for one in data if isinstance(one, dict)] if isinstance(data, list) else []
         words = "; ".join(self._terms.clean(str(reason)) for reason in reasons if reason)
-        return BatchLook(
-            str(answer.get("status")), tuple(file for file in files if isinstance(file, str) and file),
-            shortened(words, 300),
-        )  # fmt: skip
+        names = tuple(file for file in files if _is_name(file))
+        if status == "completed" and not names:  # every line has a result or an error
+            raise ChatError(f"has no file of results of the batch {batch_id} yet", is_temporary=True)
+        return BatchLook(status, names, shortened(words, 300))
 
     def results(self, file_id: str) -> list[BatchResult]:
         """The lines of a file of results.
@@ -127,16 +138,20 @@ class BatchServer:
         for line in response.content.split(b"\n"):
             if not line.strip():
                 continue
-            if (result := read_result(line)) is None:
+            if result := read_result(line):
+                yield result
+            elif not _is_json(line):
                 raise ChatError(f"gave half a file of results ({file_id})", is_temporary=True)
-            yield result
 
     def _find(self, key: str) -> str | None:
         after: str | None = None
         while True:
             query = {"limit": str(_PAGE)} | ({"after": after} if after else {})
             page = self._call("GET", "/batches", params=query)
-            rows = [row for row in page.get("data") or [] if isinstance(row, dict)]
+            data = page.get("data")
+            if not isinstance(data, list):
+                raise ChatError("does not list its batches", is_temporary=True)
+            rows = [row for row in data if isinstance(row, dict)]
             for row in rows:
                 metadata = row.get("metadata")
                 if isinstance(metadata, dict) and metadata.get(_METADATA) == key:
@@ -159,15 +174,17 @@ class BatchServer:
     def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         return self._read(self._request(method, path, **content))
 
-    def _request(self, method: str, path: str, **content: Any) -> Any:
+    def _request(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **content: Any) -> Any:
         import httpx
 
+        url = f"{self._terms.base_url.rstrip('/')}{path}"
         try:
-            return self._http.request(method, path, **content)
+            return self._http.request(method, url, headers={**self._terms.headers, **(headers or {})}, **content)
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             words = "cannot be asked: ANTIPODE_OPENAI_API_KEY holds characters that no key has; set it anew"
             raise ChatError(words, is_temporary=False, is_hopeless=True) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError) as error:
+            # Overflow: what connecting to a port beyond 65535 raises.
             words = shortened(self._terms.clean(str(error)), 300).rstrip(".") or type(error).__name__
             words = f"could not be reached: {words}; check the address and that the server runs"
             raise ChatError(words, is_temporary=True) from None
@@ -183,9 +200,26 @@ class BatchServer:
 
     def _named(self, answer: dict[str, Any]) -> str:
         name = answer.get("id")
-        if not isinstance(name, str) or not name or not all(part.isalnum() or part in "-_" for part in name):
+        if not _is_name(name):
             raise ChatError("answered without a usable id", is_temporary=False, is_hopeless=True)
         return name
+
+
+def _is_name(value: Any) -> TypeGuard[str]:
+    """Whether it may stand in an address and in a message."""
+    return (
+        isinstance(value, str)
+        and re.fullmatch(r"[\w.:=-]{1,1000}", value, re.ASCII) is not None
+        and value.strip(".") != ""
+    )
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def read_result(line: bytes) -> BatchResult | None:

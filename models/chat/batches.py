@@ -17,7 +17,7 @@ from uuid import uuid4
 from models.chat.batch_records import Batch, BatchLedger, BatchLine
 from models.chat.batch_server import BatchLook, BatchServer
 from models.chat.budget import Budget
-from models.chat.errors import ChatError
+from models.chat.errors import ChatError, OutOfBudgetError
 from models.chat.reader import ChatReply, read_answer
 from models.chat.rounds import Stop
 from models.chat.terms import ChatTerms
@@ -95,6 +95,7 @@ class _Call:
         self._leave_out = leave_out
         self._done: set[str] = set()
         self._has_answered = False
+        self._failure: ChatError | None = None
         self._lines: dict[str, BatchLine] = {}
 
     def run(self, lines: Sequence[BatchLine]) -> Stop | None:
@@ -103,26 +104,29 @@ class _Call:
             for batch in self._batching.ledger.under_way():
                 self._budget.adopt(batch.most_cost)
                 self._resume(batch)
-            return self._ask(lines)
+            self._ask(lines)
+        except OutOfBudgetError:
+            reason = f"the budget is used up ({self._budget}); raise it and ask again"
+            return Stop(reason, is_out_of_budget=True, is_temporary=False)
         except ChatError as error:
             reason = f"the server {self._terms.base_url} {error}"
             is_temporary = error.is_temporary and not error.is_hopeless
             return Stop(reason, is_out_of_budget=False, is_temporary=is_temporary)
+        return None
 
-    def _ask(self, lines: Sequence[BatchLine]) -> Stop | None:
+    def _ask(self, lines: Sequence[BatchLine]) -> None:
         fruitless = 0
         while todo := [line for line in lines if line.key not in self._done]:
             if fruitless > self._terms.max_retries:
                 words = f"left {len(todo)} questions without an answer in {fruitless} batches"
+                words += f"; of one of them it {self._failure}" if self._failure else ""
                 raise ChatError(words, is_temporary=True)
             if not (batches := self._submit(todo)):
-                reason = f"the budget is used up ({self._budget}); raise it and ask again"
-                return Stop(reason, is_out_of_budget=True, is_temporary=False)
+                raise OutOfBudgetError
             before = len(self._done)
             for batch in batches:
                 self._finish(batch)
             fruitless = fruitless + 1 if len(self._done) == before else 0
-        return None
 
     def _submit(self, lines: Sequence[BatchLine]) -> list[Batch]:
         """Hand over as many as the budget allows, in files of the allowed size."""
@@ -154,14 +158,14 @@ class _Call:
         try:
             file_id = self._server.upload(f"antipode-{batch.key}.jsonl", content)
         except ChatError:
-            self._close(batch, 0.0)  # a file alone costs nothing
+            self._forget(batch)  # a file alone costs nothing
             raise
         ledger.change(creating := replace(batch, state="creating"))
         try:
             server_id = self._server.create(file_id, batch.key)
         except ChatError as error:
-            if not error.is_temporary:  # it was refused
-                self._close(batch, 0.0)
+            if not error.is_temporary and self._is_unknown(batch):  # it was refused
+                self._forget(batch)
             raise
         ledger.change(created := replace(creating, state="created", server_id=server_id))
         return created
@@ -179,7 +183,14 @@ class _Call:
         if batch.state == "created":
             self._finish(batch)
         else:
-            self._close(batch, 0.0)
+            self._forget(batch)
+
+    def _is_unknown(self, batch: Batch) -> bool:
+        """Whether the server says that it has no such batch: it may have made one and given an unusable answer."""
+        try:
+            return self._server.find(batch.key) is None
+        except ChatError:
+            return False
 
     def _finish(self, batch: Batch) -> None:
         """Wait for a batch and take its results in."""
@@ -192,13 +203,16 @@ class _Call:
             time.sleep(self._batching.poll_s)
         cost, errors = self._take_results(batch, look)
         refused = {key: error for key, error in errors.items() if error.is_refused}
-        hopeless = next((error for error in errors.values() if error.is_hopeless), None)
+        hopeless: ChatError | OutOfBudgetError | None = next((one for one in errors.values() if one.is_hopeless), None)
         hopeless = hopeless or self._why_all_refused(refused)
         if hopeless is None:
             for key, error in refused.items():
                 self._leave_out(key, error)
                 self._done.add(key)
-        self._close(batch, cost)
+        if look.status == "failed" and not look.files:
+            self._forget(batch)  # it failed before anything was asked
+        else:
+            self._close(batch, cost)
         if hopeless is not None:
             raise hopeless
         if look.status == "cancelled":
@@ -218,7 +232,7 @@ class _Call:
                     reply = self._read(result.status, result.body, self._most_of(result.key, batch))
                 except ChatError as error:
                     if result.key not in errors:
-                        errors[result.key] = error
+                        errors[result.key] = self._failure = error
                         cost += error.cost
                     continue
                 cost += reply.cost
@@ -229,7 +243,11 @@ class _Call:
         return cost, {key: error for key, error in errors.items() if key in wanted}
 
     def _read(self, status: int, body: bytes, most: float) -> ChatReply:
-        reply = read_answer(status, body, model=self._terms.model, clean=self._terms.clean)
+        try:
+            reply = read_answer(status, body, model=self._terms.model, clean=self._terms.clean)
+        except ChatError as unread:
+            unread.cost = most if status < 300 else 0.0  # it may be charged all the same
+            raise
         cost = most
         if reply.input_tokens is not None and reply.output_tokens is not None:
             cost = self._terms.cost(reply.input_tokens, reply.output_tokens)
@@ -243,15 +261,15 @@ class _Call:
         line = self._lines.get(key)
         return line.most_cost if line else batch.most_cost / len(batch.questions)
 
-    def _why_all_refused(self, refused: dict[str, ChatError]) -> ChatError | None:
-        """Why refusals are about the server's settings; None if it answers others, be it something harmless."""
+    def _why_all_refused(self, refused: dict[str, ChatError]) -> ChatError | OutOfBudgetError | None:
+        """Why refusals are about the server's settings, or may be; None if it answers others, or something harmless."""
         about_form = {key: error for key, error in refused.items() if not error.is_too_long}
         if self._has_answered or not about_form:
             return None
         key, refusal = next(iter(about_form.items()))
         body, most = self._harmless(key), self._terms.most_cost((Message("user", _HARMLESS),) * 4)
         if not self._budget.reserve(most):
-            return None
+            return OutOfBudgetError()
         try:
             self._server.ask(body)
         except ChatError as error:
@@ -271,6 +289,12 @@ class _Call:
         turns = [{**message, "content": _HARMLESS} for message in line.body["messages"]]
         return {**line.body, "messages": turns}
 
-    def _close(self, batch: Batch, cost: float) -> None:
-        taken = replace(batch, state="taken")
-        self._budget.settle(batch.most_cost, cost, ledger=lambda _, more: self._batching.ledger.close(taken, more))
+    def _close(self, batch: Batch, cost: float, *, unsent: int = 0) -> None:
+        ledger, taken = self._batching.ledger, replace(batch, state="taken")
+        self._budget.settle(
+            batch.most_cost, cost, unsent=unsent, ledger=lambda requests, more: ledger.close(taken, requests, more)
+        )
+
+    def _forget(self, batch: Batch) -> None:
+        """Close a batch of which nothing was asked: it costs nothing and counts no request."""
+        self._close(batch, 0.0, unsent=len(batch.questions))

@@ -69,13 +69,23 @@ class Budget:
             self._set_aside.append(most)
             return True
 
-    def settle(self, most: float, cost: float, *, ledger: Callable[[int, float], None] | None = None) -> None:
-        """Spend `cost` in place of the `most` that was set aside; `ledger`: as for `reserve`, called in any case."""
+    def settle(
+        self, most: float, cost: float, *, unsent: int = 0, ledger: Callable[[int, float], None] | None = None
+    ) -> None:
+        """Spend `cost` in place of the `most` that was set aside.
+
+        Args:
+            most: See `reserve`.
+            cost: What it did cost.
+            unsent: So many of the requests were never sent, and count no more.
+            ledger: As for `reserve`, called in any case.
+        """
         with self._lock:
             self._set_aside.remove(most)
             self.spent_cost += cost
+            self.spent_requests -= unsent
             if ledger:
-                ledger(0, cost - most)
+                ledger(-unsent, cost - most)
             elif self._ledger and cost != most:
                 self._ledger(0, cost - most)
 

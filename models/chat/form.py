@@ -11,9 +11,7 @@ from models.records import Message
 TokenLimitName = Literal["max_tokens", "max_completion_tokens"]
 SystemRole = Literal["system", "developer", "user"]
 
-_OWN_SETTINGS = {
-    "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop",
-}  # fmt: skip
+_OWN_SETTINGS = {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "seed"}
 _UNREADABLE = {"n", "best_of", "stream", "stream_options"}  # several choices are paid for, and one is read
 
 

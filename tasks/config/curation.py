@@ -141,6 +141,11 @@ class GenerateConfig(AskedServer):
                 )
         return self
 
+    def own_fields(self) -> dict[str, str]:
+        """See `AskedServer`."""
+        template = {"chat_template_kwargs": "template_arguments"} if self.template_arguments else {}
+        return {"top_p": "top_p", "stop": "stop"} | template
+
     def sampling(self) -> SamplingParameters:
         """The part of the section that decides what a generator samples."""
         return SamplingParameters(

@@ -74,6 +74,10 @@ class JudgeConfig(AskedServer):
     input_price: float = Field(0.0, ge=0, description="Price of a million prompt tokens (0: the price table's).")
     output_price: float = Field(0.0, ge=0, description="Price of a million reply tokens (0: the price table's).")
 
+    def own_fields(self) -> dict[str, str]:
+        """See `AskedServer`."""
+        return {"structured_outputs": "is_constrained"} if self.is_constrained else {}
+
     @model_validator(mode="after")
     def _a_bare_verdict_has_no_reason(self) -> Self:
         if self.is_constrained and self.has_rationale:

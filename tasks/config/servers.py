@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from models.chat.form import RequestForm, SystemRole, TokenLimitName, why_not_extra
 from models.chat.secrets import secret_within
@@ -73,6 +73,17 @@ class AskedServer(Section):
     mode: Mode = "live"
     batch_discount: BatchDiscount = 0.5
     batch_poll_s: BatchPoll = 30.0
+
+    @model_validator(mode="after")
+    def _nothing_is_said_twice(self) -> Self:
+        for name, setting in self.own_fields().items():
+            if name in self.extra_body:
+                raise ValueError(f"extra_body: {name} is what the setting {setting} says; leave one of them out")
+        return self
+
+    def own_fields(self) -> dict[str, str]:
+        """The fields of a request that the section's other settings fill, with the setting of each."""
+        return {}
 
     @property
     def form(self) -> RequestForm:

@@ -23,6 +23,7 @@ class BatchApi(ChatServer):
         answered: How many lines of a batch are answered; None: all.
         faults: Statuses with which the next requests of "METHOD path" are answered, after they took effect.
         refusals: The same, without effect.
+        answers: What is said to "METHOD path" in place of the own answer, after it took effect.
         paid: custom_ids that were answered, each as often as it was.
     """
 
@@ -39,6 +40,7 @@ class BatchApi(ChatServer):
         self.answered: int | None = None
         self.faults: dict[str, list[int]] = {}
         self.refusals: dict[str, list[int]] = {}
+        self.answers: dict[str, Any] = {}
         self.paid: list[str] = []
         self.calls: list[str] = []
         self.page = 100
@@ -87,6 +89,8 @@ class BatchHandler(ChatHandler):
             status, content = statuses.pop(0), b'{"error": {"message": "not now"}}'
         else:
             status, content = act()
+            if name in self.server.answers:
+                status, content = _json(self.server.answers[name])
             if statuses := self.server.faults.get(name):
                 status, content = statuses.pop(0), b'{"error": {"message": "lost"}}'
         self.send_response(status)
