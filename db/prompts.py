@@ -15,7 +15,7 @@ from db.schema import curation
 from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
-from models.thoughts import parted
+from models.thoughts import brought
 
 LOOKUP_BATCH = 10_000
 
@@ -80,6 +80,16 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
         session, source_id, rows, [[response_ids[key] for key in keys] for keys in keys_by_row]
     )
     return Added(new_prompts, new_responses, new_pairs)
+
+
+def as_stored(response: ImportedResponse) -> ImportedResponse:
+    """A response parted in its answer and the thought it begins with; a text that is all thought stays an answer."""
+    if response.thought:
+        return response
+    parts = brought(response.text)
+    if not parts.is_finished or not parts.answer.strip():
+        return replace(response, thought=None)
+    return replace(response, text=parts.answer, thought=parts.thought or None)
 
 
 def select_prompt_ids(session: Session, *, source: str | None, split: str | None, limit: int | None) -> list[int]:
@@ -249,19 +259,20 @@ def _add_responses(
         keys_by_row.append([])
         for response in row.responses:
             generator_key = generators[response.model].key
-            text, thought = _answer_and_thought(response)
+            stored = as_stored(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
-            occurrence = occurrences[response.model, text, thought]
-            occurrences[response.model, text, thought] += 1
-            key = _response_key(row.prompt, generator_key, replace(response, text=text, thought=thought), occurrence)
+            said = response.model, stored.text, stored.thought
+            occurrence = occurrences[said]
+            occurrences[said] += 1
+            key = _response_key(row.prompt, generator_key, stored, occurrence)
             keys_by_row[-1].append(key)
             values.append(
                 {
                     "key": key,
                     "prompt_id": prompt_ids[row.prompt.key],
                     "generator_id": generator_ids[generator_key],
-                    "text": text,
-                    "thought": thought,
+                    "text": stored.text,
+                    "thought": stored.thought,
                     "score": response.score,
                     "is_reference": response.is_reference,
                     "ratings": None if response.ratings is None else dict(response.ratings),
@@ -269,16 +280,6 @@ def _add_responses(
                 }
             )
     return insert_new(session, curation.Response, values), keys_by_row
-
-
-def _answer_and_thought(response: ImportedResponse) -> tuple[str, str | None]:
-    """A response's answer and what it begins with as a thought; a text that is all thought stays an answer."""
-    if response.thought:
-        return response.text, response.thought
-    parts = parted(response.text)
-    if not parts.is_finished or not parts.answer.strip():
-        return response.text, None
-    return parts.answer, parts.thought or None
 
 
 def _add_source_pairs(

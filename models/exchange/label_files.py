@@ -36,7 +36,24 @@ class WrittenPairs:
     pair_count: int
 
 
-def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudgement | RejectedRow]:
+@dataclass(frozen=True, slots=True)
+class LabelReader:
+    """The labels of a file, in one format; iterating reads them from the first on."""
+
+    source: Source
+    format: LabelFormat
+
+    @property
+    def part(self) -> str | None:
+        """What of the file is read, where it holds more: a file in a zip, the list under a key. For the user."""
+        return self.source.part
+
+    def __iter__(self) -> Iterator[ImportedJudgement | RejectedRow]:
+        """Yield every label in the file's order, fit to be stored or rejected."""
+        return _imported(self.source.read(), _TRANSLATIONS[self.format])
+
+
+def read_labels(path: Path, format: LabelFormat | None) -> LabelReader:
     """Read the labels of a file in its order, each either fit to be stored or rejected with the reason.
 
     Files: what `open_file` reads. One task of Label Studio or record of Argilla
@@ -58,7 +75,7 @@ def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudg
     label_format = format or _recognised(first_row, source.name)
     if label_format == "labels":
         _check_columns(first_row, source.name)
-    return _imported(source.read(), _TRANSLATIONS[label_format])
+    return LabelReader(source, label_format)
 
 
 def write_pairs(pairs: Iterable[ExportedPair], path: Path, format: LabelFormat) -> WrittenPairs:
