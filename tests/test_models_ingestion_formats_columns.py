@@ -32,6 +32,7 @@ from models.records import RejectedRow
         ("options", ["x"], "a part of the prompt"), ("passage", "x", "a part of the prompt"),
         ("question", "x", "a part of the prompt"), ("question", ["x"], None), ("question_id", "x", None),
         ("thinking", "Let me see", "a thought"), ("reasoning", "off", None),
+        ("thinking_steps", ["Let me see"], "a thought"),
     ],
 )  # fmt: skip
 def test_a_column_looks_like_what_its_name_and_its_content_say(column: str, value: Any, kind: str | None) -> None:

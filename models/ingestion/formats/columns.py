@@ -195,7 +195,7 @@ def _can_be(kind: Kind, value: object) -> bool:
     if kind == "a label":  # what is longer explains one
         return value not in ("", [], {}) and not (isinstance(value, str) and len(value) > _LONGEST_LABEL)
     if kind == "a thought":  # a single word only says that there is one
-        return isinstance(value, str) and len(value.split()) > 1
+        return any(len(text.split()) > 1 for text in _texts(value))
     return (isinstance(value, list | dict) and bool(value)) or (isinstance(value, str) and bool(value.strip()))
 
 
