@@ -17,7 +17,8 @@ HI = ("user", "Hi")
     ("label", "is_desirable"),
     [
         (True, True), (False, False), (1, True), (0, False), (1.0, True), ("true", True), ("False", False),
-        ("thumbs_up", True), ("down", False), ("👍", True), ("👎", False), (-1, False),
+        ("thumbs_up", True), ("down", False), ("👍", True), ("👎", False), (-1, False), ("1.0", True),
+        ("0.0", False),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("column", ["label", "kto_tag", "thumbs"])

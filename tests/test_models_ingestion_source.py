@@ -102,7 +102,7 @@ def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"columns": Columns({"prompt": "question"})}, "no column 'question'; there is the column ask"),
+        ({"columns": Columns({"prompt": "question"})}, "no column 'question'; it has the column ask"),
         (
             {"columns": Columns({"human_ref_A": "ask"}), "format": "chat"},
             "--map human_ref_A=…: the format chat has no such column",

@@ -129,7 +129,7 @@ def survey_source(
     sample = _sample(head)
     absent = [column for column in columns.named.values() if column not in sample]
     if absent:
-        raise SourceError(encodable(f"{source}: no column {absent[0]!r}; there is {_columns(sample)}"))
+        raise SourceError(encodable(f"{source}: no column {absent[0]!r}; it has {_columns(sample)}"))
     objects = [record.content for record in head if isinstance(record, SourceRow)]
     rows = [columns.of(one) for one in objects if isinstance(one, Mapping)]
     source_format = format or recognised_format(rows)

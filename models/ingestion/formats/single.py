@@ -21,9 +21,26 @@ ATTRIBUTE_COLUMNS = (
 )  # fmt: skip
 
 _TRUTHS = {
-    **dict.fromkeys(("true", "1", "yes", "up", "thumbs_up", "thumbs up", "like", "desirable", "good", "👍"), True),
     **dict.fromkeys(
-        ("false", "0", "-1", "no", "down", "thumbs_down", "thumbs down", "dislike", "undesirable", "bad", "👎"), False
+        ("true", "1", "1.0", "yes", "up", "thumbs_up", "thumbs up", "like", "desirable", "good", "👍"), True
+    ),
+    **dict.fromkeys(
+        (
+            "false",
+            "0",
+            "0.0",
+            "-1",
+            "-1.0",
+            "no",
+            "down",
+            "thumbs_down",
+            "thumbs down",
+            "dislike",
+            "undesirable",
+            "bad",
+            "👎",
+        ),
+        False,
     ),
 }
 
