@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from read_rows import dialogue, imported, refused, turn, turns
 
+from models.thoughts import Parted, parted
+
 HI = ("user", "Hi")
 
 
@@ -168,3 +170,16 @@ def test_a_thought_beside_the_content_is_the_responses_and_never_its_answer(said
     assert row.responses[0].text == "<think>\nLet me count.\n</think>\n\nSeven."
     earlier = imported({"messages": [{"role": "assistant", **said}, turn("user", "Hi")]}, "chat")
     assert turns(earlier) == [("assistant", "Seven."), HI]
+
+
+def test_a_thought_without_an_answer_is_no_response_and_its_words_end_no_thought() -> None:
+    def answered(content: str, thought: str) -> dict[str, Any]:
+        return {"messages": [turn("user", "Hi"), turn("assistant", content) | {"thinking": thought}]}
+
+    assert "the reference response is empty" in refused(answered("", "Let me count."), "chat")
+    text = imported(answered("Seven.", "I write </think> now."), "chat").responses[0].text
+    assert parted(text) == Parted("I write </think> now.", "Seven.", is_finished=True)
+
+
+def test_a_tools_turn_without_the_users_is_no_prompt() -> None:
+    assert "there is no turn of the user's" in refused({"messages": [turn("tool", "2")]}, "chat")

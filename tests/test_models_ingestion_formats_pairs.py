@@ -90,3 +90,6 @@ def test_the_chosen_response_may_end_the_dialogue_beside_the_rejected_one() -> N
     assert turns(found) == [("user", "Hi")]
     assert [one.text for one in found.responses] == ["Hello.", "No."]
     assert found.pairs == (ImportedPair(0, 1, "first"),)
+    said = {"chosen_model": "m", "score_chosen": 5, "score_rejected": 1}
+    chosen, rejected = imported(row | said, "preference").responses
+    assert (chosen.model, chosen.score, rejected.score) == ("m", 5.0, 1.0)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from models.ingestion.fields import RowError, described, is_missing, items_of, storable_text, text_of
 from models.records import Message, Prompt, Role
-from models.thoughts import composed, parted
+from models.thoughts import MARKS, composed, parted
 
 MESSAGE_LIST_COLUMNS = ("messages", "conversations", "conversation")
 
@@ -43,12 +43,13 @@ def messages_of(value: object, where: str) -> tuple[Message, ...]:
     items = items_of(value, where)
     if not items:
         raise RowError(f"{where} is an empty list; expected messages")
-    messages = [_message(item, f"{where}[{position}]") for position, item in enumerate(items)]
+    *earlier, last = [_message(item, f"{where}[{position}]") for position, item in enumerate(items)]
     thought = _thought(items[-1])
-    if thought and messages[-1].role == "assistant" and parted(messages[-1].content).thought is None:
-        content = composed(storable_text(thought, f"{where}[{len(items) - 1}]"), messages[-1].content)
-        messages[-1] = Message("assistant", content)
-    return tuple(messages)
+    if thought and last.role == "assistant" and last.content.strip() and parted(last.content).thought is None:
+        marks = next((marks for marks in MARKS if marks[1] not in thought), MARKS[0])
+        thought = storable_text(thought, f"{where}[{len(earlier)}]")
+        last = Message("assistant", composed(thought, last.content, marks=marks))
+    return (*earlier, last)
 
 
 def role_of(value: object, where: str) -> Role:
@@ -96,6 +97,8 @@ def prompt_from_messages(messages: Sequence[Message], where: str) -> Prompt:
         raise RowError(f"{where}: no turn stands before the response; expected the user's")
     if messages[-1].role not in _ANSWERED_ROLES:
         raise RowError(f"{where}: the prompt's dialogue ends with the {messages[-1].role}'s turn, not the user's")
+    if all(message.role != "user" for message in messages):
+        raise RowError(f"{where}: a tool's turn answers nobody, there is no turn of the user's")
     if messages[-1].role == "user" and not messages[-1].content.strip():
         raise RowError(f"{where}: the user's last turn is empty")
     return Prompt(tuple(messages))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from models.ingestion.dialogues import (
@@ -57,6 +58,11 @@ def _parse_preference(row: ColumnsOfRow) -> Content:
         prompt = _prompt(row)
         texts = [response_text(value, f"column {name!r}") for name, value in zip(names, values, strict=True)]
         texts = _without_prompt(row, prompt, texts)
+    return _among_generations(row, _pair(row, prompt, texts))
+
+
+def _pair(row: ColumnsOfRow, prompt: Prompt, texts: Sequence[str]) -> Content:
+    """The chosen response and the rejected one, with what columns of their own say of each."""
     first, second = (
         ImportedResponse(
             text,
@@ -65,7 +71,7 @@ def _parse_preference(row: ColumnsOfRow) -> Content:
         )
         for text, side in zip(texts, ("chosen", "rejected"), strict=True)
     )
-    return _among_generations(row, Content(prompt, (first, second), (ImportedPair(0, 1, "first"),)))
+    return Content(prompt, (first, second), (ImportedPair(0, 1, "first"),))
 
 
 def _is_chosen_in_dialogue(row: Row) -> bool:
@@ -79,8 +85,7 @@ def _parse_chosen_in_dialogue(row: ColumnsOfRow) -> Content:
     name = present_column(row, REJECTED_COLUMNS)
     before, chosen = split_response(messages_of(row[column], f"column {column!r}"), f"column {column!r}")
     rejected = response_text(row[name], f"column {name!r}")
-    responses = ImportedResponse(chosen), ImportedResponse(rejected)
-    return Content(with_context(row, before, f"column {column!r}"), responses, (ImportedPair(0, 1, "first"),))
+    return _pair(row, with_context(row, before, f"column {column!r}"), (chosen, rejected))
 
 
 def _dialogues(names: tuple[str, str], values: list[object]) -> list[tuple[Message, ...]] | None:
