@@ -47,10 +47,18 @@ def source_names(session: Session) -> list[str]:
 
 
 def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> Added:
-    """Store the rows of one part of a source: prompts, where they came from, their responses and pairs."""
+    """Store the rows of one part of a source: prompts, where they came from, their responses and pairs.
+
+    Rows that the source has already bring nothing again, however an earlier version understood them; only their splits
+    are set.
+    """
+    known = _known_rows(session, source_id, [row.row_number for row in rows])
+    if known:
+        _set_splits(session, source_id, [row for row in rows if row.row_number in known])
+        rows = [row for row in rows if row.row_number not in known]
     new_prompts = insert_new(session, curation.Prompt, [_prompt_row(row.prompt) for row in rows])
     prompt_ids = _ids_by_key(session, curation.Prompt, [row.prompt.key for row in rows])
-    new_rows = insert_new(
+    insert_new(
         session,
         curation.SourceRow,
         [
@@ -63,8 +71,6 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
             for row in rows
         ],
     )
-    if new_rows < len(rows):
-        _set_splits(session, source_id, rows)
     new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
     response_ids = _ids_by_key(session, curation.Response, [key for keys in keys_by_row for key in keys])
     insert_new(
@@ -226,6 +232,18 @@ def _run_prompts(run_id: int) -> Select[tuple[int, list[Any]]]:
         .join(curation.RunPrompt, curation.RunPrompt.prompt_id == curation.Prompt.id)
         .where(curation.RunPrompt.run_id == run_id)
     )
+
+
+def _known_rows(session: Session, source_id: int, numbers: Sequence[int]) -> set[int]:
+    """Those of the row numbers that the source has."""
+    table = curation.SourceRow
+    return {
+        number
+        for batch in batches(numbers, LOOKUP_BATCH)
+        for number in session.scalars(
+            select(table.row_number).where(table.source_id == source_id, table.row_number.in_(batch))
+        )
+    }
 
 
 def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> None:
