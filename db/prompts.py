@@ -15,7 +15,7 @@ from db.schema import curation
 from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
-from models.thoughts import parted
+from models.thoughts import brought
 
 LOOKUP_BATCH = 10_000
 
@@ -47,10 +47,18 @@ def source_names(session: Session) -> list[str]:
 
 
 def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> Added:
-    """Store the rows of one part of a source: prompts, where they came from, their responses and pairs."""
+    """Store the rows of one part of a source: prompts, where they came from, their responses and pairs.
+
+    Rows that the source has already bring nothing again, however an earlier version understood them; only their splits
+    are set.
+    """
+    known = _known_rows(session, source_id, [row.row_number for row in rows])
+    if known:
+        _set_splits(session, source_id, [row for row in rows if row.row_number in known])
+        rows = [row for row in rows if row.row_number not in known]
     new_prompts = insert_new(session, curation.Prompt, [_prompt_row(row.prompt) for row in rows])
     prompt_ids = _ids_by_key(session, curation.Prompt, [row.prompt.key for row in rows])
-    new_rows = insert_new(
+    insert_new(
         session,
         curation.SourceRow,
         [
@@ -63,8 +71,6 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
             for row in rows
         ],
     )
-    if new_rows < len(rows):
-        _set_splits(session, source_id, rows)
     new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
     response_ids = _ids_by_key(session, curation.Response, [key for keys in keys_by_row for key in keys])
     insert_new(
@@ -80,6 +86,16 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
         session, source_id, rows, [[response_ids[key] for key in keys] for keys in keys_by_row]
     )
     return Added(new_prompts, new_responses, new_pairs)
+
+
+def as_stored(response: ImportedResponse) -> ImportedResponse:
+    """A response parted in its answer and the thought it begins with; a text that is all thought stays an answer."""
+    if response.thought:
+        return response
+    parts = brought(response.text)
+    if not parts.is_finished or not parts.answer.strip():
+        return replace(response, thought=None)
+    return replace(response, text=parts.answer, thought=parts.thought or None)
 
 
 def select_prompt_ids(session: Session, *, source: str | None, split: str | None, limit: int | None) -> list[int]:
@@ -218,6 +234,18 @@ def _run_prompts(run_id: int) -> Select[tuple[int, list[Any]]]:
     )
 
 
+def _known_rows(session: Session, source_id: int, numbers: Sequence[int]) -> set[int]:
+    """Those of the row numbers that the source has."""
+    table = curation.SourceRow
+    return {
+        number
+        for batch in batches(numbers, LOOKUP_BATCH)
+        for number in session.scalars(
+            select(table.row_number).where(table.source_id == source_id, table.row_number.in_(batch))
+        )
+    }
+
+
 def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> None:
     """Rows that were there are of the split that they are said to be of now; where none is said, they keep theirs."""
     numbers: dict[str, list[int]] = {}
@@ -244,48 +272,32 @@ def _add_responses(
     generator_ids = _ids_by_key(session, curation.Generator, [g.key for g in generators.values()])
     keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
-    whole: dict[str, str] = {}
     for row in rows:
         occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
         keys_by_row.append([])
         for response in row.responses:
             generator_key = generators[response.model].key
-            text, thought = _answer_and_thought(response)
+            stored = as_stored(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
-            occurrence = occurrences[response.model, text, thought]
-            occurrences[response.model, text, thought] += 1
-            key = _response_key(row.prompt, generator_key, replace(response, text=text, thought=thought), occurrence)
+            said = response.model, stored.text, stored.thought
+            occurrence = occurrences[said]
+            occurrences[said] += 1
+            key = _response_key(row.prompt, generator_key, stored, occurrence)
             keys_by_row[-1].append(key)
-            if text != response.text:
-                whole[key] = _response_key(row.prompt, generator_key, response, occurrence)
             values.append(
                 {
                     "key": key,
                     "prompt_id": prompt_ids[row.prompt.key],
                     "generator_id": generator_ids[generator_key],
-                    "text": text,
-                    "thought": thought,
+                    "text": stored.text,
+                    "thought": stored.thought,
                     "score": response.score,
                     "is_reference": response.is_reference,
                     "ratings": None if response.ratings is None else dict(response.ratings),
                     "is_desirable": response.is_desirable,
                 }
             )
-    # Versions before stored thought and answer as one text: such a response is found again, and not stored twice.
-    stored_whole = _ids_by_key(session, curation.Response, list(whole.values()))
-    as_stored = {key: before for key, before in whole.items() if before in stored_whole}
-    new_count = insert_new(session, curation.Response, [row for row in values if row["key"] not in as_stored])
-    return new_count, [[as_stored.get(key, key) for key in keys] for keys in keys_by_row]
-
-
-def _answer_and_thought(response: ImportedResponse) -> tuple[str, str | None]:
-    """A response's answer and what it begins with as a thought; a text that is all thought stays an answer."""
-    if response.thought:
-        return response.text, response.thought
-    parts = parted(response.text)
-    if not parts.is_finished or not parts.answer.strip():
-        return response.text, None
-    return parts.answer, parts.thought or None
+    return insert_new(session, curation.Response, values), keys_by_row
 
 
 def _add_source_pairs(

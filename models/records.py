@@ -32,7 +32,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a response answers: a dialogue whose last turn is the user's. A plain prompt is a dialogue of one turn."""
+    """What a response answers: a dialogue whose last turn is the user's or a tool's. A plain prompt is one turn."""
 
     messages: tuple[Message, ...]
 

@@ -45,6 +45,20 @@ def parted(text: str, *, opened_by: str | None = None) -> Parted:
     return Parted(None, text, is_finished=True)
 
 
+def brought(text: str) -> Parted:
+    """Part a text that a source brought: as `parted`, and where its chat template had opened the thought.
+
+    That is so where nothing opens one, and one is closed just once, at the end of a line.
+    """
+    parts = parted(text)
+    if parts.thought is not None:
+        return parts
+    for opening, closing in MARKS:
+        if opening not in text and text.count(closing) == 1 and text.partition(closing)[2].startswith("\n"):
+            return parted(text, opened_by=opening)
+    return parts
+
+
 def opened_mark(text: str) -> str | None:
     """The mark with which a text ends: a chat template's, where it opens the thought of the turn to come."""
     end = text.rstrip()

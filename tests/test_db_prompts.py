@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from stored_rows import add, ids_by_text
 
 from db.labels import labelling
@@ -51,14 +51,14 @@ def test_pairs_by_several_criteria_are_stored_once_and_shown_with_ties_and_stren
         assert text.shown(key.second_response_id).source_says[0].verdict == "left"
 
 
-def test_a_response_that_an_earlier_version_stored_with_its_thought_is_not_stored_twice(sessions):
-    texts = ("<think>\nhm\n</think>\n\nYes.", "No.")
-    add(sessions, ImportedRow(1, PROMPT, (ImportedResponse("No."),)))
-    key = content_key(PROMPT.key, GeneratorIdentity("imported", None).key, texts[0], 0, False, None)
-    with sessions.begin() as session:
-        other = session.scalars(select(curation.Response)).one()
-        ids = {"prompt_id": other.prompt_id, "generator_id": other.generator_id}
-        session.add(curation.Response(key=key, text=texts[0], is_reference=False, **ids))
-    row = ImportedRow(1, PROMPT, tuple(map(ImportedResponse, texts)), (ImportedPair(0, 1, "first"),))
-    assert [add(sessions, row).responses for _ in range(2)] == [0, 0]
-    assert ids_by_text(sessions).keys() == set(texts)
+def test_a_row_that_an_earlier_version_understood_otherwise_is_not_doubled(sessions):
+    pair = (ImportedPair(0, 1, "first"),)
+    earlier = ImportedRow(1, PROMPT, (ImportedResponse("x"), ImportedResponse("y")), pair)
+    now = ImportedRow(1, PROMPT, (ImportedResponse("x", score=1.0), ImportedResponse("y", score=0.0)), pair, "test")
+    assert add(sessions, earlier).responses == 2
+    again = add(sessions, now, ImportedRow(2, PROMPT, (ImportedResponse("z"),)))
+    assert (again.prompts, again.responses, again.pairs) == (0, 1, 0)
+    with sessions() as session:
+        rows = session.scalars(select(curation.SourceRow).order_by(curation.SourceRow.row_number)).all()
+        assert [one.split for one in rows] == ["test", None]
+        assert session.scalar(select(func.count()).select_from(curation.Response)) == 3

@@ -79,3 +79,8 @@ def test_an_import_says_which_columns_it_read_which_not_and_what_it_changed(sett
     out = capsys.readouterr().out
     assert "  columns: prompt → prompt, responses → responses\n  not read: id\n" in out
     assert "  a score that is no number on its scale is left out (1 ×)\n" in out
+
+
+def test_a_preview_parts_a_thought_from_its_answer_as_the_import_does(shown):
+    out = shown({"prompt": "Hi", "response": "<think>\nLet me see.\n</think>\n\nHello."})
+    assert "  response 1 (reference): Hello.\n  its thought: Let me see.\n" in out

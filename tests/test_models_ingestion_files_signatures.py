@@ -40,7 +40,7 @@ def test_a_pointer_in_a_folder_of_data_files_is_told_with_its_place(tmp_path: Pa
     with pytest.raises(
         SourceError, match=r"train-00001-of-00003.parquet: a Git LFS pointer .*\(1 more in the folder\)"
     ):
-        read_source(str(tmp_path), format=None, prompt_column=None, split=None, limit=None)
+        read_source(str(tmp_path), format=None, split=None, limit=None)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from models.records import RejectedRow
 @pytest.mark.parametrize(
     ("column", "value", "kind"),
     [
-        ("ground_truth_answer", "x", "an answer"), ("goldResponse", ["x"], "an answer"), ("answer", 3, None),
+        ("ground_truth_answer", "x", "an answer"), ("goldResponse", ["x"], "an answer"), ("answer", 3, "an answer"),
         ("answers", {"text": ["x"]}, "an answer"), ("human_label", 1, "a label"), ("is_accepted", True, "a label"),
         ("feedback", "x" * 100, None), ("feedback", "good", "a label"), ("score2", 0.5, "a rating"),
         ("RewardScore", "3,5", "a rating"), ("rating", "five", None), ("systemPrompt2", "x", None),
@@ -27,6 +27,12 @@ from models.records import RejectedRow
         ("dialog", "x", "a history"), ("answer_id", "x", None), ("response_tokens", 9, None),
         ("prompt_score", 9, None), ("category", "x", None), ("language", "x", None), ("sha256_response", "x", None),
         ("is_safe", False, "a label"), ("is_correct", 0, "a label"), ("notes", "x", None), ("turns", 2, None),
+        ("chosen", 1, "an answer"), ("output_tokens", 1, None), ("ranking", [1, 0], "a rating"),
+        ("references", ["x"], "an answer"), ("ground_truth", "x", "an answer"), ("annotations", [1], "a label"),
+        ("options", ["x"], "a part of the prompt"), ("passage", "x", "a part of the prompt"),
+        ("question", "x", "a part of the prompt"), ("question", ["x"], None), ("question_id", "x", None),
+        ("thinking", "Let me see", "a thought"), ("reasoning", "off", None),
+        ("thinking_steps", ["Let me see"], "a thought"),
     ],
 )  # fmt: skip
 def test_a_column_looks_like_what_its_name_and_its_content_say(column: str, value: Any, kind: str | None) -> None:
@@ -97,3 +103,12 @@ def test_the_examples_of_a_format_are_of_it_and_all_their_columns_are_read(name:
         assert not found.unread and found.roles.keys() == example.keys()
         if name != "tree":
             assert not isinstance(found.rows[0], RejectedRow)
+
+
+def test_a_second_prompt_is_not_left_behind_unless_the_first_has_it() -> None:
+    row = {"prompt": "You are a poet.", "question": "What is rust?", "answer": "Iron oxide."}
+    assert refused(row, "sft").startswith("not read: 'question' (looks like a part of the prompt)")
+    whole = {"prompt": "Answer in one word: What is rust?", "question": "What is rust?", "answer": "Oxide."}
+    assert turns(imported(whole, "sft")) == [("user", whole["prompt"])]
+    choice = {"question": "Which is a river?", "options": ["Oder", "Stone"], "answer": "A"}
+    assert refused(choice, "sft").startswith("not read: 'options' (looks like a part of the prompt)")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from read_rows import dialogue, imported, refused, turn, turns
 
+from models.thoughts import Parted, parted
+
 HI = ("user", "Hi")
 
 
@@ -114,3 +116,70 @@ def test_parts_of_text_are_joined_and_calls_of_tools_are_kept() -> None:
         ("tool", "3"),
         ("user", "Name\na river."),
     ]
+
+
+def test_tools_stand_behind_the_system_message_of_the_dialogue_once() -> None:
+    tools = [{"name": "add"}]
+    told = dialogue(("system", "Be short."), HI)
+    together = f"Be short.\n\n{json.dumps(tools)}"
+    assert turns(imported({"messages": told, "tools": tools}, "chat"))[0] == ("system", together)
+    assert turns(imported({"messages": told, "tools": tools, "system": "Be short."}, "chat"))[0] == ("system", together)
+    hermes = '<tools>\n{"name":"add"}\n</tools>'
+    row = {"messages": dialogue(("system", hermes), HI), "tools": json.dumps(tools)}
+    assert turns(imported(row, "chat")) == [("system", hermes), HI]
+    other = {"messages": told, "tools": tools, "system": "Be long."}
+    assert "another system message" in refused(other, "chat")
+
+
+def test_a_prompt_may_end_with_what_a_tool_said() -> None:
+    called = (HI, ("assistant", "add(1)"), ("tool", "2"))
+    assert turns(imported({"messages": dialogue(*called)}, "chat")) == list(called)
+    row = imported({"prompt": dialogue(*called), "chosen": "Two.", "rejected": "Three."}, "preference")
+    assert turns(row) == list(called)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", "<s>[INST] Hi [/INST] Hello.",
+        "### Human: Hi### Assistant: Hello.", "Human: Hi\n\nAssistant: Hello.", "USER: Hi ASSISTANT: Hello.",
+        "Below is an instruction that describes a task.\n\n### Instruction:\nHi\n\n### Response:\n",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("column", ["text", "prompt"])
+def test_a_whole_dialogue_in_a_templates_marks_is_no_prompt(text: str, column: str) -> None:
+    assert "a whole dialogue in one text; give it as a list of messages" in refused({column: text}, "prompts")
+
+
+@pytest.mark.parametrize("text", ["What does <|im_start|> mean?", "Human: a word for people?", "### Instruction: x"])
+def test_a_prompt_that_only_speaks_of_marks_is_one(text: str) -> None:
+    assert turns(imported({"prompt": text}, "prompts")) == [("user", text)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"content": "Seven.", "reasoning_content": "Let me count."},
+        {"content": "Seven.", "thinking": " Let me count."},
+        {"content": [{"type": "thinking", "thinking": "Let me count."}, {"type": "text", "text": "Seven."}]},
+        {"content": [{"type": "reasoning", "text": "Let me count."}, {"type": "text", "text": "Seven."}]},
+    ],
+)
+def test_a_thought_beside_the_content_is_the_responses_and_never_its_answer(said: dict[str, Any]) -> None:
+    row = imported({"messages": [turn("user", "Hi"), {"role": "assistant", **said}]}, "chat")
+    assert row.responses[0].text == "<think>\nLet me count.\n</think>\n\nSeven."
+    earlier = imported({"messages": [{"role": "assistant", **said}, turn("user", "Hi")]}, "chat")
+    assert turns(earlier) == [("assistant", "Seven."), HI]
+
+
+def test_a_thought_without_an_answer_is_no_response_and_its_words_end_no_thought() -> None:
+    def answered(content: str, thought: str) -> dict[str, Any]:
+        return {"messages": [turn("user", "Hi"), turn("assistant", content) | {"thinking": thought}]}
+
+    assert "the reference response is empty" in refused(answered("", "Let me count."), "chat")
+    text = imported(answered("Seven.", "I write </think> now."), "chat").responses[0].text
+    assert parted(text) == Parted("I write </think> now.", "Seven.", is_finished=True)
+
+
+def test_a_tools_turn_without_the_users_is_no_prompt() -> None:
+    assert "there is no turn of the user's" in refused({"messages": [turn("tool", "2")]}, "chat")

@@ -82,3 +82,14 @@ def test_what_only_one_side_says_before_its_response_is_refused() -> None:
     assert "do not share their prompt" in refused(row, "preference")
     last = {"chosen": dialogue(HI, ("assistant", "a"), HI), "rejected": dialogue(HI, ("assistant", "b"), HI)}
     assert "ends with the user's turn" in refused(last, "preference")
+
+
+def test_the_chosen_response_may_end_the_dialogue_beside_the_rejected_one() -> None:
+    row = {"messages": dialogue(("user", "Hi"), ("assistant", "Hello.")), "rejected_response": "No."}
+    found = imported(row, "preference")
+    assert turns(found) == [("user", "Hi")]
+    assert [one.text for one in found.responses] == ["Hello.", "No."]
+    assert found.pairs == (ImportedPair(0, 1, "first"),)
+    said = {"chosen_model": "m", "score_chosen": 5, "score_rejected": 1}
+    chosen, rejected = imported(row | said, "preference").responses
+    assert (chosen.model, chosen.score, rejected.score) == ("m", 5.0, 1.0)

@@ -98,3 +98,10 @@ def test_an_unusable_score_of_a_response_costs_no_row() -> None:
     row = imported({"prompt": "Hi", "responses": responses}, "responses")
     assert [response.score for response in row.responses] == [None, None, None, None, 2.0]
     assert row.notes == (UNUSABLE,) * 4
+
+
+def test_scores_of_one_row_are_of_one_kind() -> None:
+    answers = [{"text": "a", "score": 9}, {"text": "b", "rating": 4}]
+    assert [one.score for one in imported({"prompt": "Hi", "responses": answers}, "responses").responses] == [9.0, None]
+    row = {"prompt": "Hi", "responses": [{"text": "a", "score": 9}, "b"], "ratings": [1, 5]}
+    assert [one.score for one in imported(row, "responses").responses] == [9.0, None]

@@ -17,7 +17,8 @@ HI = ("user", "Hi")
     ("label", "is_desirable"),
     [
         (True, True), (False, False), (1, True), (0, False), (1.0, True), ("true", True), ("False", False),
-        ("thumbs_up", True), ("down", False), ("👍", True), ("👎", False), (-1, False),
+        ("thumbs_up", True), ("down", False), ("👍", True), ("👎", False), (-1, False), ("1.0", True),
+        ("0.0", False),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("column", ["label", "kto_tag", "thumbs"])
@@ -73,3 +74,8 @@ def test_a_magpie_row_is_one_reference_although_its_columns_say_it_twice() -> No
         "instruct_reward": -1.5,
     }
     assert imported(row, "chat").responses == (ImportedResponse("Hello.", is_reference=True),)
+
+
+def test_the_score_is_of_one_column_even_where_it_cannot_be_used() -> None:
+    row = imported({"prompt": "Hi", "response": "a", "overall_score": "N/A", "helpfulness": 4}, "rated")
+    assert row.responses == (ImportedResponse("a", ratings={"helpfulness": 4.0}),)

@@ -94,3 +94,8 @@ def test_of_a_tree_deeper_than_the_interpreter_the_first_turns_are_read() -> Non
     rows = read(tree)
     assert len(rows) == 1_500 and sum(isinstance(row, ImportedRow) for row in rows) == 100
     assert isinstance(rows[-1], RejectedRow) and rows[-1].reason == "more than 200 turns stand before the answers"
+
+
+def test_the_first_message_of_a_tree_may_lack_the_column_of_its_parent() -> None:
+    first = {name: value for name, value in FLAT[0].items() if name not in ("parent_id", "rank")}
+    assert read(first, *FLAT[1:3]) == [ImportedRow(1, FIRST_TURN, RANKED, PAIR)]

@@ -35,6 +35,11 @@ KEYS = (
     "fields", "metadata", "user_id", "preference", "status", "_server_id", "preference.responses", "turns",
     "preference.responses.users", "question_id", "uid", "category", "cluster", "completed_by", "was_cancelled",
     "choices", "selected", "from_name", "strength", "judged_at", "ranking", "annotation_id", "updated_at", "ranker",
+    "system", "context", "tools", "tool_calls", "reasoning_content", "label", "kto_tag", "rating", "ratings",
+    "helpfulness", "answers", "generations", "rank", "ranks", "response_0", "response_1", "response_2", "winner",
+    "better_response_id", "safer_response_id", "overall_preference", "preference_strength", "conversation_a",
+    "conversation_b", "model_a", "rejected_response", "chosen_score", "message_id", "parent_id", "replies", "deleted",
+    "overall_score", "fine-grained_score", "thinking",
 )  # fmt: skip
 ODD = (
     "", " ", "user", "assistant", "system", "human", "gpt", "first", "left", "tie", "skip", "submitted", "discarded",

@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import pytest
+from labelling_steps import write_lines
 
 from models.ingestion import Columns, SourceError, SourceReader, read_source
 from models.records import ImportedRow, Prompt, RejectedRow
@@ -101,7 +102,7 @@ def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"columns": Columns({"prompt": "question"})}, "no column 'question'; there is the column ask"),
+        ({"columns": Columns({"prompt": "question"})}, "no column 'question'; it has the column ask"),
         (
             {"columns": Columns({"human_ref_A": "ask"}), "format": "chat"},
             "--map human_ref_A=…: the format chat has no such column",
@@ -246,3 +247,20 @@ def test_hh_rlhf_has_2312_rows_of_which_five_do_not_share_their_prompt() -> None
     assert all(len(row.responses) == 2 and [pair.preferred for pair in row.pairs] == ["first"] for row in rows)
     assert texts[""] == 4
     assert (texts.total(), len(texts)) == (4614, 4555)
+
+
+def test_numbers_that_may_mean_something_else_stop_until_it_is_said_what_they_mean(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    stars = [{"prompt": "Hi", "response": "a", "feedback": grade} for grade in (1, 5)]
+    write_lines(path, stars)
+    assert "column 'feedback' holds number 5, so that 1 may be a grade and no yes" in refusal(path)
+    assert [one.format for one in (reader(path, format="unpaired"),)] == ["unpaired"]
+    graded = reader(path, columns=Columns({"rating": "feedback"}))
+    assert [row.responses[0].score for row in graded if isinstance(row, ImportedRow)] == [1.0, 5.0]
+
+    pairs = [{"prompt": "Hi", "response_1": "a", "response_2": "b", "label": label} for label in (1, 0)]
+    write_lines(path, pairs)
+    assert "column 'label' holds 0 beside 'response_1' and 'response_2'" in refusal(path)
+    from_zero = Columns({"response_0": "response_1", "response_1": "response_2"})
+    found = [row.pairs[0].preferred for row in reader(path, columns=from_zero) if isinstance(row, ImportedRow)]
+    assert found == ["second", "first"]

@@ -124,3 +124,17 @@ def test_each_criterion_is_an_annotator_that_hears_nothing_else() -> None:
     assert [one.label([pair])[0].verdict for one in labellers] == ["skip", "left", "skip"]
     assert len({one.identity.key for one in labellers}) == 3
     assert labellers[0].identity.settings == (), "the annotator of earlier versions"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "verdict"),
+    [({1}, {2}, "skip"), ({1, 2}, {2, 3}, "left"), ({1}, set(), "left"), (set(), set(), "left")],
+)
+def test_scores_of_two_sources_are_not_compared(left, right, verdict) -> None:
+    pair = ShownPair(
+        PROMPT,
+        ShownResponse("Fine.", score=9, source_ids=frozenset(left)),
+        ShownResponse("Well.", score=4, source_ids=frozenset(right)),
+    )
+    [opinion] = ScoresLabeller(min_ratio=1).label([pair])
+    assert opinion.verdict == verdict

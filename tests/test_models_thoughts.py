@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.thoughts import MARKS, Parted, composed, continued, opened_mark, parted, template_marks
+from models.thoughts import MARKS, Parted, brought, composed, continued, opened_mark, parted, template_marks
 
 
 @pytest.mark.parametrize(("opening", "closing"), MARKS)
@@ -53,3 +53,10 @@ def test_what_is_composed_is_parted_into_the_same(thought: str, answer: str, mar
 def test_no_thought_behind_an_opening_is_closed_at_once_and_one_without_an_answer_stands_open() -> None:
     assert continued(None, "Yes.") == continued("", "Yes.") == "\n</think>\n\nYes."
     assert composed("hm", "") == "<think>\nhm"
+
+
+def test_a_brought_text_may_begin_within_a_thought_that_a_template_opened() -> None:
+    assert brought("Let me count.\n</think>\n\nSeven.") == Parted("Let me count.", "Seven.", is_finished=True)
+    assert brought("<think>a</think>Seven.") == parted("<think>a</think>Seven.")
+    for text in ("The mark </think> ends it.", "a\n</think>\nb\n</think>\nc", "Write <think>a\n</think>\n"):
+        assert brought(text) == Parted(None, text, is_finished=True)

@@ -16,6 +16,7 @@ from stored_rows import add
 from db.engine import as_utc
 from db.labels import labelling, preferences
 from db.schema import curation, labels
+from flows.terminal.labels import show_label_import
 from models.labelling.records import PairKey, Preference
 from tasks.labels.label_import import import_labels
 
@@ -167,3 +168,14 @@ def test_a_ranking_labels_the_pairs_that_there_are_and_counts_the_others(setting
         difference = place[one.second_response_id] - place[one.first_response_id]
         assert one.verdict == ("tie" if difference == 0 else "first" if difference > 0 else "second")
     assert imported(tmp_path, settings, {"ranking": best_first[::-1], "annotator": "anna"}).corrected > 0
+
+
+def test_it_is_told_what_of_a_file_was_read(settings, sessions, run_id, tmp_path, capsys):
+    first, second = pair_keys(sessions, run_id)[0]
+    row = {"left_response_id": first, "right_response_id": second, "verdict": "left", "annotator": "anna"}
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({"version": 1, "rows": [row]}))
+    result = import_labels(path, None, settings)
+    assert (result.added, result.part) == (1, "the list under 'rows'")
+    show_label_import(result)
+    assert capsys.readouterr().out.startswith("read of it: the list under 'rows'\n1 rows read")

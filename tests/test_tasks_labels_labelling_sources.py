@@ -82,6 +82,14 @@ def test_several_yes_or_no_of_one_prompt_are_compared_and_nothing_is_golden(sett
 
 
 @on_sqlite
+def test_scores_that_two_sources_gave_are_not_compared(settings, sessions, tmp_path):
+    for text, score in (("Stone.", 60), ("The Danube.", 5)):
+        imported(settings, tmp_path, {"prompt": "Name a river.", "response": text, "score": score})
+    curated()
+    assert label_end(label(annotator="scores"), settings).judged == 0
+
+
+@on_sqlite
 def test_what_an_import_read_and_did_not_read_is_in_its_result(settings, sessions, tmp_path):
     row = {"id": 1, "ask": "Name a river.", "chosen": "Name a river. Danube.", "rejected": "Name a river. Stone."}
     result = imported(settings, tmp_path, row, map=("prompt=ask",))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlalchemy import func, select
@@ -60,6 +60,9 @@ def pair_texts(session: Session, pairs: Sequence[PairKey]) -> list[PairText]:
         columns = (table.id, table.prompt_id, table.text, table.score, table.is_reference, table.is_desirable)
         for id_, prompt_id, text, *its_source in session.execute(select(*columns).where(table.id.in_(batch))):
             texts[id_] = (prompt_id, ShownResponse(text, *its_source))
+    for id_, source_ids in _sources_of_scores(session, texts).items():
+        prompt_id, response = texts[id_]
+        texts[id_] = (prompt_id, replace(response, source_ids=source_ids))
     for batch in batches(sorted({prompt_id for prompt_id, _ in texts.values()}), BATCH):
         rows = session.execute(
             select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
@@ -139,6 +142,18 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
         earlier_strategies = by_pair[pair].strategies if pair in by_pair else ()
         by_pair[pair] = LabelledPair(pair, prompt, (*earlier_strategies, strategy), similarity, *others)
     return list(by_pair.values())
+
+
+def _sources_of_scores(session: Session, texts: Mapping[int, tuple[int, ShownResponse]]) -> dict[int, frozenset[int]]:
+    """Response id → the sources that its score is of; those without a score are missing."""
+    found: dict[int, set[int]] = {}
+    table = curation.SourceResponse
+    scored = [id_ for id_, (_, response) in texts.items() if response.score is not None]
+    for batch in batches(scored, BATCH):
+        query = select(table.response_id, table.source_id).where(table.response_id.in_(batch))
+        for id_, source_id in session.execute(query):
+            found.setdefault(id_, set()).add(source_id)
+    return {id_: frozenset(source_ids) for id_, source_ids in found.items()}
 
 
 def _what_sources_say(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, tuple[SourceSays, ...]]:

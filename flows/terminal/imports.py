@@ -79,7 +79,10 @@ def _show_columns(roles: Mapping[str, str], unread: Sequence[str], notes: Mappin
 def _row_lines(row: ImportedRow) -> Iterator[str]:
     yield f"row {row.row_number}" + (f", split {row.split}" if row.split else "")
     yield from (f"  {message.role}: {message.content}" for message in row.prompt.messages)
-    yield from (f"  {_response_title(number, one)}: {one.text}" for number, one in enumerate(row.responses, start=1))
+    for number, response in enumerate(row.responses, start=1):
+        yield f"  {_response_title(number, response)}: {response.text}"
+        if response.thought:
+            yield f"  its thought: {response.thought}"
     yield from (f"  {_pair_text(pair)}" for pair in row.pairs[:_SHOWN_PAIRS])
     if len(row.pairs) > _SHOWN_PAIRS:
         yield f"  and {len(row.pairs) - _SHOWN_PAIRS:,} further pairs"

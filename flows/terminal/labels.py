@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flows.terminal.tables import rejected_line
 from models.records import shortened
 from tasks.settings import Settings
-from tasks.terminal import show
+from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
     from models.exchange.label_files import WrittenPairs
@@ -117,6 +117,8 @@ def show_exported_pairs(written: WrittenPairs, tool: str) -> None:
 
 def show_label_import(result: LabelImport) -> None:
     """Print how many labels were imported, why rows were refused, and where those are."""
+    if result.part is not None:
+        show(f"read of it: {printable(result.part)}")
     if not result.rows:
         show("no label in the file: every verdict is empty, or it is another tool's file (--format)")
         return

@@ -39,7 +39,25 @@ class WrittenPairs:
     pair_count: int
 
 
-def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudgement | RejectedRow]:
+@dataclass(frozen=True, slots=True)
+class LabelReader:
+    """The labels of a file, in one format; iterating reads them from the first on."""
+
+    source: Source
+    format: LabelFormat
+
+    @property
+    def part(self) -> str | None:
+        """What of the file is read, where it holds more: a file in a zip, the list under a key. For the user."""
+        return self.source.part
+
+    def __iter__(self) -> Iterator[ImportedJudgement | RejectedRow]:
+        """Yield every label in the file's order, fit to be stored or rejected."""
+        translate = _own_rows(self.source) if self.format == "labels" else _TRANSLATIONS[self.format]
+        return _imported(self.source.read(), translate)
+
+
+def read_labels(path: Path, format: LabelFormat | None) -> LabelReader:
     """Read the labels of a file in its order, each either fit to be stored or rejected with the reason.
 
     Files: what `open_file` reads. One task of Label Studio or record of Argilla
@@ -62,8 +80,7 @@ def read_labels(path: Path, format: LabelFormat | None) -> Iterator[ImportedJudg
     label_format = format or _recognised(first_row, source.name)
     if label_format == "labels":
         _check_columns(first_row, source.name)
-        return _imported(source.read(), _own_rows(source))
-    return _imported(source.read(), _TRANSLATIONS[label_format])
+    return LabelReader(source, label_format)
 
 
 def write_pairs(pairs: Iterable[ExportedPair], path: Path, format: LabelFormat) -> WrittenPairs:

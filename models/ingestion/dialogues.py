@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from models.ingestion.fields import RowError, described, is_missing, items_of, storable_text, text_of
 from models.records import Message, Prompt, Role
+from models.thoughts import MARKS, composed, parted
 
 MESSAGE_LIST_COLUMNS = ("messages", "conversations", "conversation")
 
@@ -18,7 +19,9 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(("assistant", "gpt", "model", "chatgpt", "bot", "function_call"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
 }
+_ANSWERED_ROLES = ("user", "tool")
 _MESSAGE_KEYS = (("role", "content"), ("from", "value"))  # chat messages; ShareGPT
+_THOUGHT_KEYS = ("reasoning_content", "thinking", "thought")  # beside the content: vLLM and DeepSeek, gpt-oss
 _HH_ROLES: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
 _HH_MARKER = re.compile(r"\n\n(Human|Assistant): ?")
 
@@ -31,13 +34,22 @@ def is_message_list(value: object) -> bool:
 def messages_of(value: object, where: str) -> tuple[Message, ...]:
     """Read a list of `{role, content}` or ShareGPT's `{from, value}`, at least one.
 
+    A thought beside the content of the last message, a response's, stands before its answer as models write it; those
+    of earlier turns are left out, as chat templates do.
+
     Raises:
         RowError: it is no such list, a role is unknown or a content is no text.
     """
     items = items_of(value, where)
     if not items:
         raise RowError(f"{where} is an empty list; expected messages")
-    return tuple(_message(item, f"{where}[{position}]") for position, item in enumerate(items))
+    *earlier, last = [_message(item, f"{where}[{position}]") for position, item in enumerate(items)]
+    thought = _thought(items[-1])
+    if thought and last.role == "assistant" and last.content.strip() and parted(last.content).thought is None:
+        marks = next((marks for marks in MARKS if marks[1] not in thought), MARKS[0])
+        thought = storable_text(thought, f"{where}[{len(earlier)}]")
+        last = Message("assistant", composed(thought, last.content, marks=marks))
+    return (*earlier, last)
 
 
 def role_of(value: object, where: str) -> Role:
@@ -76,16 +88,18 @@ def parse_hh_dialogue(value: object, where: str) -> tuple[Message, ...]:
 
 
 def prompt_from_messages(messages: Sequence[Message], where: str) -> Prompt:
-    """Make a prompt of a dialogue that ends with what the user says.
+    """Make a prompt of a dialogue that ends with what a response can answer: the user's turn, or a tool's.
 
     Raises:
-        RowError: there is no turn, the last one is not the user's, or it is blank.
+        RowError: there is no turn, the last one is neither the user's nor a tool's, or the user's is blank.
     """
     if not messages:
         raise RowError(f"{where}: no turn stands before the response; expected the user's")
-    if messages[-1].role != "user":
+    if messages[-1].role not in _ANSWERED_ROLES:
         raise RowError(f"{where}: the prompt's dialogue ends with the {messages[-1].role}'s turn, not the user's")
-    if not messages[-1].content.strip():
+    if all(message.role != "user" for message in messages):
+        raise RowError(f"{where}: a tool's turn answers nobody, there is no turn of the user's")
+    if messages[-1].role == "user" and not messages[-1].content.strip():
         raise RowError(f"{where}: the user's last turn is empty")
     return Prompt(tuple(messages))
 
@@ -101,21 +115,28 @@ def split_response(messages: Sequence[Message], where: str) -> tuple[Sequence[Me
     return messages[:-1], messages[-1].content
 
 
-def shared_prompt(chosen: Sequence[Message], rejected: Sequence[Message]) -> tuple[Prompt, str, str]:
+def shared_prompt(
+    chosen: Sequence[Message], rejected: Sequence[Message], names: tuple[str, str] = ("chosen", "rejected")
+) -> tuple[Prompt, str, str]:
     """The prompt two dialogues share, and the response each ends with.
+
+    Args:
+        chosen: the one dialogue.
+        rejected: the other.
+        names: their columns, for messages.
 
     Raises:
         RowError: they differ before their last turn, or a dialogue does not end with a response to the user.
     """
-    chosen_prompt, chosen_text = split_response(chosen, "column 'chosen'")
-    rejected_prompt, rejected_text = split_response(rejected, "column 'rejected'")
+    chosen_prompt, chosen_text = split_response(chosen, f"column {names[0]!r}")
+    rejected_prompt, rejected_text = split_response(rejected, f"column {names[1]!r}")
     if tuple(chosen_prompt) != tuple(rejected_prompt):
         turn = _first_difference(chosen_prompt, rejected_prompt)
         raise RowError(
-            f"columns 'chosen' and 'rejected' do not share their prompt: turn {turn} differs "
+            f"columns {names[0]!r} and {names[1]!r} do not share their prompt: turn {turn} differs "
             f"(they have {len(chosen)} and {len(rejected)} turns)"
         )
-    return prompt_from_messages(chosen_prompt, "column 'chosen'"), chosen_text, rejected_text
+    return prompt_from_messages(chosen_prompt, f"column {names[0]!r}"), chosen_text, rejected_text
 
 
 def _first_difference(chosen: Sequence[Message], rejected: Sequence[Message]) -> int:
@@ -145,7 +166,9 @@ def _content(item: Mapping[str, object], key: str, where: str) -> str:
     value, calls = item.get(key), _calls(item)
     where = f"{where}.{key}"
     if isinstance(value, list):
-        text = "\n".join(_part(part, f"{where}[{position}]") for position, part in enumerate(value))
+        text = "\n".join(
+            _part(part, f"{where}[{position}]") for position, part in enumerate(value) if not _is_thought(part)
+        )
     else:
         text = "" if calls and is_missing(value) else storable_text(value, where)
     return text if not calls else "\n\n".join(filter(None, (text, storable_text(calls, where))))
@@ -159,6 +182,21 @@ def _part(part: object, where: str) -> str:
         what = f"a part of the type {described(kind)}" if isinstance(kind, str) else described(part)
         raise RowError(f"{where}: only parts of text can be read, this is {what}; leave such rows out")
     return storable_text(part["text"], f"{where}.text")
+
+
+def _thought(item: object) -> str | None:
+    """A message's thought: in a key of its own, or parts of its content."""
+    if not isinstance(item, Mapping):
+        return None
+    found = [item[key] for key in _THOUGHT_KEYS if isinstance(item.get(key), str)]
+    for parts in (item.get("content"), item.get("value")):
+        thoughts = filter(_is_thought, parts) if isinstance(parts, list) else ()
+        found += [part.get(key) for part in thoughts for key in ("thinking", "text") if isinstance(part.get(key), str)]
+    return "\n".join(text.strip() for text in found if text.strip()) or None
+
+
+def _is_thought(part: object) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in ("thinking", "reasoning")
 
 
 def _calls(item: Mapping[str, object]) -> str | None:

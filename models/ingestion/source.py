@@ -101,7 +101,7 @@ def read_source(
     Raises:
         SourceError: nothing can be read, there is no row, the format cannot be recognised, a setting does not fit the
             source, or a column is not read that seems to hold an answer, a label, a rating, a system message or a
-            history. The message is one line that says what to do.
+            history, or a value makes it doubtful what the others mean. The message is one line that says what to do.
     """
     reader = survey_source(source, format=format, columns=columns, split=split, limit=limit, config=config)
     if reader.problem is not None:
@@ -129,14 +129,18 @@ def survey_source(
     sample = _sample(head)
     absent = [column for column in columns.named.values() if column not in sample]
     if absent:
-        raise SourceError(encodable(f"{source}: no column {absent[0]!r}; there is {_columns(sample)}"))
+        raise SourceError(encodable(f"{source}: no column {absent[0]!r}; it has {_columns(sample)}"))
     objects = [record.content for record in head if isinstance(record, SourceRow)]
-    source_format = format or recognised_format([columns.of(one) for one in objects if isinstance(one, Mapping)])
+    rows = [columns.of(one) for one in objects if isinstance(one, Mapping)]
+    source_format = format or recognised_format(rows)
     if source_format is None:
         raise SourceError(
             f"{source}: cannot recognise the format of rows with {_columns(sample)}; name it with --format "
             f"({', '.join(SOURCE_FORMATS)}), or the columns with --map prompt=COLUMN"
         )
+    doubt = None if format else next(filter(None, map(FORMATS[source_format].doubt, rows)), None)
+    if doubt is not None:
+        raise SourceError(encodable(f"{source}: {columns.in_words(doubt)}"))
     path = Path(source)
     rows_split = split or (split_of_file(bare_name(path)) if path.is_file() else None)
     found = survey(list(_of_split(head, rows_split)), source_format, columns)

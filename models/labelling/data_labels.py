@@ -77,7 +77,7 @@ class ScoresLabeller:
         `skip` where a score is missing. Equal scores tie. A positive score beats one of zero or below, whatever the
         ratio asked for: that is what the ratio tends to. Two scores of which neither is positive have no such ratio:
         `skip`, unless `min_ratio` is 1. A yes or no about one response (1 or 0) and a score are on different scales:
-        `skip`.
+        `skip`; so are scores that no source brought together.
         """
         return [self._scored(pair) for pair in pairs]
 
@@ -87,6 +87,9 @@ class ScoresLabeller:
     def _scored(self, pair: ShownPair) -> Opinion:
         if (pair.left.is_desirable is None) != (pair.right.is_desirable is None):
             return Opinion("skip", rationale="one response has a score, the other a yes or no: two scales")
+        left, right = pair.left.source_ids, pair.right.source_ids
+        if left and right and not left & right:
+            return Opinion("skip", rationale="the scores are of two sources: two scales")
         return self._opinion(pair.left.score, pair.right.score)
 
     def _opinion(self, left: float | None, right: float | None) -> Opinion:

@@ -28,12 +28,16 @@ class PairKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ShownResponse:
-    """A response as an annotator may see it: its text, and what a data set said of it."""
+    """A response as an annotator may see it: its text, and what a data set said of it.
+
+    `source_ids`: the sources that its score is of.
+    """
 
     text: str
     score: float | None = None
     is_reference: bool = False
     is_desirable: bool | None = None
+    source_ids: frozenset[int] = frozenset()
 
 
 class SourceSays(NamedTuple):

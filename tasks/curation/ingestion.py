@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -146,7 +146,7 @@ def preview_source(source: str, config: ImportConfig) -> Preview:
             continue
         notes.update(row.notes)
         if len(kept) < SHOWN_ROWS:
-            kept.append(row)
+            kept.append(replace(row, responses=tuple(map(prompts.as_stored, row.responses))))
     return Preview(reader, tuple(kept), tuple(refused), notes, count)
 
 

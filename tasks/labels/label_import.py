@@ -36,7 +36,7 @@ class LabelImport:
     `corrected`: took the place of an older label of the same annotator on the same pair, in the file or stored;
     `unchanged`: says what is stored; `outdated`: older than what is stored, which stays;
     `unselected`: one of the pairs that a ranking stands for, which no run has selected. `run_id`: the newest run whose
-    pairs got labels, None where none did.
+    pairs got labels, None where none did. `part`: what of the file was read, where it holds more.
     """
 
     rows: int
@@ -51,6 +51,7 @@ class LabelImport:
     by_annotator: dict[str, int]
     reasons: dict[str, int]
     run_id: int | None
+    part: str | None = None
 
 
 def import_labels(path: Path, format: LabelFormat | None, settings: Settings) -> LabelImport:
@@ -87,7 +88,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
                 preferences.recompute(session, checker.pairs)
                 queues.labels_came(session, checker.pairs)
                 tally.newest_run(labelling.newest_run_of(session, checker.pairs))
-    return tally.result(rejects)
+    return replace(tally.result(rejects), part=rows.part)
 
 
 class _Tally:

@@ -72,7 +72,9 @@ def response_text(value: object, where: str) -> str:
     return text
 
 
-def response_of(row: ColumnsOfRow, item: object, where: str) -> ImportedResponse:
+def response_of(
+    row: ColumnsOfRow, item: object, where: str, score_keys: Sequence[str] = SCORE_KEYS
+) -> ImportedResponse:
     """A response in a list: a text, or an object with a text and, where known, a model and a score.
 
     Raises:
@@ -89,7 +91,7 @@ def response_of(row: ColumnsOfRow, item: object, where: str) -> ImportedResponse
     return ImportedResponse(
         storable_text(item[key], f"{where}.{key}"),
         model=model_of(item, MODEL_KEYS, where),
-        score=first_score(row, item, SCORE_KEYS),
+        score=first_score(row, item, score_keys),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from models.ingestion.fields import Row, is_missing
 
-Kind = Literal["an answer", "a label", "a rating", "a system message", "a history"]
+Kind = Literal["an answer", "a label", "a rating", "a system message", "a history", "a part of the prompt", "a thought"]
 Default = TypeVar("Default")
 
 _LONGEST_LABEL = 40  # characters
@@ -21,21 +21,30 @@ NAMES_OF_KINDS: dict[Kind, frozenset[str]] = {
     "a history": frozenset(
         ("history", "context", "conversation", "conversations", "dialogue", "dialog", "messages", "input", "tools")
     ),
-    "a rating": frozenset(("score", "scores", "rating", "ratings", "reward", "rewards", "rank", "ranks", "stars")),
+    "a part of the prompt": frozenset(("choices", "options", "passage", "document")),
+    "a rating": frozenset(
+        (
+            "score", "scores", "rating", "ratings", "reward", "rewards", "rank", "ranks", "ranking", "rankings",
+            "stars",
+        )
+    ),
+    "a thought": frozenset(("thought", "thoughts", "thinking", "reasoning", "cot")),
     "a label": frozenset(
         (
             "label", "labels", "winner", "preference", "preferences", "preferred", "verdict", "vote", "votes", "thumbs",
             "feedback", "safe", "unsafe", "correct", "desirable", "accepted", "liked", "better", "best", "upvotes",
+            "annotation", "annotations",
         )
     ),
     "an answer": frozenset(
         (
             "answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output",
             "outputs", "chosen", "rejected", "generation", "generations", "assistant", "gold", "reference", "worse",
-            "target", "targets", "solution", "better", "best", "preferred",
+            "target", "targets", "solution", "better", "best", "preferred", "references", "ideal", "truth",
         )
     ),
 }  # fmt: skip
+_OTHER_PROMPTS = frozenset(("prompt", "instruction", "question", "query", "problem"))  # the whole name
 _VERDICTS = frozenset(("winner", "verdict"))  # whatever else the name says: winner_model_a
 # Words that make it something about the row or the text, whatever else the name says.
 _ABOUT = frozenset(
@@ -126,9 +135,13 @@ class Columns:
 def looks_like(column: str, value: object) -> Kind | None:
     """What an unread column seems to hold, by its name and its kind of content; None for what is only named."""
     words = _words(column)
+    if column in _OTHER_PROMPTS:
+        return "a part of the prompt" if isinstance(value, str) and value.strip() else None
     if words & _ABOUT and not words & _VERDICTS:
         return None
-    return next((kind for kind, names in NAMES_OF_KINDS.items() if words & names and _can_be(kind, value)), None)
+    found = next((kind for kind, names in NAMES_OF_KINDS.items() if words & names and _can_be(kind, value)), None)
+    is_place = found is None and isinstance(value, int | float) and words <= NAMES_OF_KINDS["an answer"]
+    return "an answer" if is_place else found  # the place of the chosen one among others
 
 
 @lru_cache(maxsize=1024)
@@ -158,8 +171,15 @@ def dangers(row: ColumnsOfRow, texts: Iterable[str]) -> dict[str, Kind]:
     return {
         column: kind
         for column, kind in found.items()
-        if kind in ("a label", "a rating") or not repeats(dict.get(row, column), known)
+        if kind in ("a label", "a rating") or not _says_again(dict.get(row, column), kind, known)
     }
+
+
+def _says_again(value: object, kind: Kind, texts: set[str]) -> bool:
+    """Whether a column repeats what was read; a question may stand within a longer prompt."""
+    if kind == "a part of the prompt" and isinstance(value, str):
+        return any(value.strip() in text for text in texts)
+    return repeats(value, texts)
 
 
 def advice(found: Mapping[str, Kind]) -> str:
@@ -174,6 +194,8 @@ def _can_be(kind: Kind, value: object) -> bool:
         return _is_number(value) or (isinstance(value, list | dict) and bool(value))
     if kind == "a label":  # what is longer explains one
         return value not in ("", [], {}) and not (isinstance(value, str) and len(value) > _LONGEST_LABEL)
+    if kind == "a thought":  # a single word only says that there is one
+        return any(len(text.split()) > 1 for text in _texts(value))
     return (isinstance(value, list | dict) and bool(value)) or (isinstance(value, str) and bool(value.strip()))
 
 

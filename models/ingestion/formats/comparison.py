@@ -83,7 +83,7 @@ def _texts(row: ColumnsOfRow, columns: tuple[str, str]) -> tuple[Prompt, list[st
     values = [row[present_column(row, (column,))] for column in columns]
     if all(isinstance(value, list) for value in values) and not has_prompt(row):
         dialogues = [messages_of(value, f"column {name!r}") for name, value in zip(columns, values, strict=True)]
-        shared, *texts = shared_prompt(dialogues[0], dialogues[1])
+        shared, *texts = shared_prompt(dialogues[0], dialogues[1], columns)
         return with_context(row, shared.messages, f"column {columns[0]!r}"), list(texts)
     named = zip(columns, values, strict=True)
     return prompt_of(row), [response_text(value, f"column {name!r}") for name, value in named]
@@ -141,6 +141,20 @@ def _of_scores(first: _Side, second: _Side) -> _Verdict:
     return _Verdict(preferred_side(one, other) or "tie", strength=abs(one) or None)
 
 
+def _doubt_of_count(row: Row) -> str | None:
+    """A verdict of 0 on responses 1 and 2: whoever counts from 0 means the second one with 1."""
+    columns = _columns(row)
+    if columns is None or columns[0][-1] != "1":
+        return None
+    named = (name for name in _NAMING if not is_missing(row.get(name)))
+    column = next((name for name in named if str(row[name]).strip() in ("0", "0.0")), None)
+    return column and (
+        f"column {column!r} holds 0 beside {columns[0]!r} and {columns[1]!r}, so that 1 may mean the second one; say "
+        f"which is first with --map response_0={columns[0]},response_1={columns[1]}, or that 1 is {columns[0]!r} with "
+        "--format comparison"
+    )
+
+
 COMPARISON = Format(
     name="comparison",
     known_from="PKU-SafeRLHF, HelpSteer3, Chatbot Arena, WebGPT, AlpacaEval",
@@ -170,4 +184,5 @@ COMPARISON = Format(
         "individual_preference", "preference_statement", "preference_elaboration", "all_preferences_unprocessed",
         "three_most_similar_preferences", "quotes_0", "quotes_1", "is_response_0_safe", "is_response_1_safe",
     ),
+    doubt=_doubt_of_count,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from models.ingestion.dialogues import (
@@ -35,6 +36,13 @@ PROMPT_ROLES = {
     "context": ("history", "context"),
     "tools": ("tools",),
 }
+# How a dialogue begins that is one text: as chat templates mark turns, or with both sides named (Guanaco, Alpaca).
+_TEMPLATE_MARK = re.compile(
+    r"\s*(?:<\|im_start\|>|<\|begin_of_text\|>|<\|start_header_id\|>|<\|(?:user|system)\|>|<start_of_turn>|<bos>"
+    r"|(?:<s>\s*)?\[INST\]|### ?(?:Human|User):(?=.*### ?Assistant:)|(?:Human|USER): (?=.*\sA(?:ssistant|SSISTANT):)"
+    r"|Below is an instruction that (?=.*### Response:))",
+    re.DOTALL,
+)
 _QUESTION_TEXT = "full_text"  # WebGPT's question is an object
 
 
@@ -67,12 +75,10 @@ def with_context(row: ColumnsOfRow, turns: Sequence[Message], where: str, *, use
     Raises:
         RowError: the dialogue does not end with the user, or has another system message than the row.
     """
-    own_system = [turns[0]] if turns and turns[0].role == "system" else []
-    system = _system_messages(row)
-    if system and own_system and system != own_system:
-        raise RowError(f"{where} begins with another system message than the row's own columns have; keep one of them")
+    own_system = turns[0].content if turns and turns[0].role == "system" else None
+    system = _system_messages(row, own_system, where)
     before = _earlier_turns(row, used)
-    return prompt_from_messages((*(own_system or system), *before, *turns[len(own_system) :]), where)
+    return prompt_from_messages((*system, *before, *turns[own_system is not None :]), where)
 
 
 def dialogue_column(row: Row) -> str | None:
@@ -91,6 +97,11 @@ def _turns(row: ColumnsOfRow, column: str) -> tuple[Message, ...]:
         raise RowError(f"{where}: the prompt is empty")
     if is_hh_dialogue(text):
         return _hh_turns(text, where)
+    mark = _TEMPLATE_MARK.match(text)
+    if mark is not None:
+        raise RowError(
+            f"{where}: begins with {mark[0].strip()!r}, a whole dialogue in one text; give it as a list of messages"
+        )
     extra = next((optional_text(row, name, f"column {name!r}") for name in _extras(row, column)), None)
     return (Message("user", text if extra is None else f"{text}\n\n{extra}"),)
 
@@ -109,11 +120,24 @@ def _extras(row: Row, column: str) -> list[str]:
     return [name for name in ("input", "context") if isinstance(peek(row, name), str | int | float)]
 
 
-def _system_messages(row: ColumnsOfRow) -> list[Message]:
+def _system_messages(row: ColumnsOfRow, own: str | None, where: str) -> list[Message]:
+    """The one system message: the dialogue's own or that of a column, and behind it the tools it does not name yet."""
     column = next((name for name in SYSTEM_COLUMNS if not is_missing(row.get(name)) and row[name] != ""), None)
     system = optional_text(row, column, f"column {column!r}") if column else None
-    texts = [text for text in (system, _tools(row)) if text is not None and text.strip()]
-    return [Message("system", "\n\n".join(texts))] if texts else []
+    tools = _tools(row)
+    texts = [text for text in (system, tools) if text is not None and text.strip()]
+    if own is None:
+        return [Message("system", "\n\n".join(texts))] if texts else []
+    if system is not None and system.strip() and own not in (system, "\n\n".join(texts)):
+        raise RowError(f"{where} begins with another system message than the row's own columns have; keep one of them")
+    if tools is None or _names_tools(own, tools):
+        return [Message("system", own)]
+    return [Message("system", f"{own}\n\n{tools}" if own.strip() else tools)]
+
+
+def _names_tools(system: str, tools: str) -> bool:
+    """Whether a system message has the definitions already, however they are set (Hermes: between `<tools>`)."""
+    return "".join(tools.split()).strip("[]") in "".join(system.split())
 
 
 def _tools(row: ColumnsOfRow) -> str | None:

@@ -29,6 +29,8 @@ one. `--map prompt=ask,chosen=better` says that the column `ask` is what a forma
 **Nothing is left behind in silence.** Every import names the columns that it read, as what, and those that it did not
 read. It stops where one that it did not read seems to hold a part of the rows, by its name and its content, unless it
 says again what was read; a row with such a column further down is refused. `--ignore_columns a,b` goes on without them.
+It stops too where numbers leave open what they mean: a 5 among labels, of which 1 would be a yes; a 0 beside
+`response_1` and `response_2`, of which 1 would be the first. `--format` or `--map` say it.
 
 | looks like | where the name has one of these words |
 |---|---|
@@ -39,7 +41,9 @@ Columns of ids, hashes, languages, categories, sources, models, dates and counts
 **In every format** a system message, tools (as JSON in the system message) and earlier turns (`history`: messages, or
 pairs of what the user said and what was answered) stand before the prompt; one system message a row. Roles are known by
 many names, in any case (`developer`, `Human`, `GPT`, `model`, `bot`, `function`, …), and content may be a list of text
-parts. A score that is no number on its scale costs that score, not the row; the import says how many.
+parts. A whole dialogue in one text, in a chat template's marks, is refused. A thought beside the last content
+(`reasoning_content`, `thinking`, a part of that type) is the response's. A score that is no number on its scale costs
+that score, not the row; the import says how many.
 
 | format | as in | a row becomes |
 |---|---|---|

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from models.ingestion.dialogues import (
@@ -10,6 +11,7 @@ from models.ingestion.dialogues import (
     messages_of,
     parse_hh_dialogue,
     shared_prompt,
+    split_response,
 )
 from models.ingestion.fields import (
     Row,
@@ -43,17 +45,24 @@ _LEAST_WORDS = 3  # of a prompt that responses repeat: two that begin with "Hi" 
 
 
 def _parse_preference(row: ColumnsOfRow) -> Content:
+    if _is_chosen_in_dialogue(row):
+        return _parse_chosen_in_dialogue(row)
     names = present_column(row, CHOSEN_COLUMNS), present_column(row, REJECTED_COLUMNS)
     values = [row[name] for name in names]
     dialogues = _dialogues(names, values)
     if dialogues is not None:
-        shared, *texts = shared_prompt(*dialogues)
+        shared, *texts = shared_prompt(dialogues[0], dialogues[1], names)
         prompt = with_context(row, shared.messages, f"column {names[0]!r}")
         _check_prompt_is_in(row, prompt)
     else:
         prompt = _prompt(row)
         texts = [response_text(value, f"column {name!r}") for name, value in zip(names, values, strict=True)]
         texts = _without_prompt(row, prompt, texts)
+    return _among_generations(row, _pair(row, prompt, texts))
+
+
+def _pair(row: ColumnsOfRow, prompt: Prompt, texts: Sequence[str]) -> Content:
+    """The chosen response and the rejected one, with what columns of their own say of each."""
     first, second = (
         ImportedResponse(
             text,
@@ -62,7 +71,21 @@ def _parse_preference(row: ColumnsOfRow) -> Content:
         )
         for text, side in zip(texts, ("chosen", "rejected"), strict=True)
     )
-    return _among_generations(row, Content(prompt, (first, second), (ImportedPair(0, 1, "first"),)))
+    return Content(prompt, (first, second), (ImportedPair(0, 1, "first"),))
+
+
+def _is_chosen_in_dialogue(row: Row) -> bool:
+    """Whether the chosen response ends the dialogue, and the rejected one stands beside it (ms-swift)."""
+    has_rejected = first_present(row, REJECTED_COLUMNS) is not None
+    return has_rejected and first_present(row, CHOSEN_COLUMNS) is None and dialogue_column(row) is not None
+
+
+def _parse_chosen_in_dialogue(row: ColumnsOfRow) -> Content:
+    column = present_column(row, MESSAGE_LIST_COLUMNS)
+    name = present_column(row, REJECTED_COLUMNS)
+    before, chosen = split_response(messages_of(row[column], f"column {column!r}"), f"column {column!r}")
+    rejected = response_text(row[name], f"column {name!r}")
+    return _pair(row, with_context(row, before, f"column {column!r}"), (chosen, rejected))
 
 
 def _dialogues(names: tuple[str, str], values: list[object]) -> list[tuple[Message, ...]] | None:
@@ -128,7 +151,7 @@ def _parse_hh_rlhf(row: ColumnsOfRow) -> Content:
     dialogues = [
         parse_hh_dialogue(row[present_column(row, [side])], f"column {side!r}") for side in ("chosen", "rejected")
     ]
-    prompt, chosen, rejected = shared_prompt(*dialogues)
+    prompt, chosen, rejected = shared_prompt(dialogues[0], dialogues[1])
     prompt = with_context(row, prompt.messages, "column 'chosen'")
     return Content(prompt, (ImportedResponse(chosen), ImportedResponse(rejected)), (ImportedPair(0, 1, "first"),))
 
@@ -175,11 +198,14 @@ PREFERENCE = Format(
         "models, one a response": MODEL_LISTS,
     },
     fits=lambda row: (
-        _has_pair(row)
-        and (
-            has_prompt(row)
-            or isinstance(row[first_present(row, CHOSEN_COLUMNS) or ""], list)
-            or dialogue_column(row) is not None
+        _is_chosen_in_dialogue(row)
+        or (
+            _has_pair(row)
+            and (
+                has_prompt(row)
+                or isinstance(row[first_present(row, CHOSEN_COLUMNS) or ""], list)
+                or dialogue_column(row) is not None
+            )
         )
     ),
     parse=_parse_preference,
@@ -195,6 +221,10 @@ PREFERENCE = Format(
             "conversations": [{"from": "human", "value": "Hi"}],
             "chosen": {"from": "gpt", "value": "Hello."},
             "rejected": {"from": "gpt", "value": "No."},
+        },
+        {
+            "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}],
+            "rejected_response": "No.",
         },
     ),
     passed_over=("raw_labelling_response", "labelling_prompt"),

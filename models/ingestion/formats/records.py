@@ -41,6 +41,7 @@ class Format:
         parse: reads one row, raises RowError; None where rows are read with those around them.
         examples: rows as people have them.
         passed_over: columns that it knows and does without.
+        doubt: why a row makes it doubtful that the rows around it mean what the format takes them for; None if not.
     """
 
     name: SourceFormat
@@ -51,3 +52,4 @@ class Format:
     parse: Callable[[ColumnsOfRow], Content] | None
     examples: tuple[Mapping[str, object], ...]
     passed_over: tuple[str, ...] = ()
+    doubt: Callable[[Row], str | None] = lambda _: None

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from models.ingestion.fields import Row, first_present, is_missing, items_of, optional_text, present_column
 from models.ingestion.formats.answers import (
+    SCORE_KEYS,
     Scale,
     aligned,
     pairs_of_ranks,
@@ -39,12 +40,16 @@ def listed_responses(row: ColumnsOfRow, column: str) -> tuple[ImportedResponse, 
         RowError: an item is no response, or a list beside it has another length.
     """
     items = items_of(row[column], f"column {column!r}")
-    responses = [response_of(row, item, f"{column}[{position}]") for position, item in enumerate(items)]
+    key = next(
+        (key for key in SCORE_KEYS if any(isinstance(one, Mapping) and key in one for one in items)), SCORE_KEYS[0]
+    )
+    responses = [response_of(row, item, f"{column}[{position}]", (key,)) for position, item in enumerate(items)]
+    is_scored = any(response.score is not None for response in responses)
     ratings, models = aligned(row, RATING_LISTS[:3], len(items)), aligned(row, MODEL_LISTS, len(items))
     return tuple(
         replace(
             response,
-            score=score_of(row, {"rating": rating}, "rating") if response.score is None else response.score,
+            score=response.score if is_scored else score_of(row, {"rating": rating}, "rating"),
             model=optional_text({"model": model}, "model", f"model {position + 1}") if model else response.model,
         )
         for position, (response, rating, model) in enumerate(zip(responses, ratings, models, strict=True))

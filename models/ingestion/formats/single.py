@@ -21,9 +21,26 @@ ATTRIBUTE_COLUMNS = (
 )  # fmt: skip
 
 _TRUTHS = {
-    **dict.fromkeys(("true", "1", "yes", "up", "thumbs_up", "thumbs up", "like", "desirable", "good", "👍"), True),
     **dict.fromkeys(
-        ("false", "0", "-1", "no", "down", "thumbs_down", "thumbs down", "dislike", "undesirable", "bad", "👎"), False
+        ("true", "1", "1.0", "yes", "up", "thumbs_up", "thumbs up", "like", "desirable", "good", "👍"), True
+    ),
+    **dict.fromkeys(
+        (
+            "false",
+            "0",
+            "0.0",
+            "-1",
+            "-1.0",
+            "no",
+            "down",
+            "thumbs_down",
+            "thumbs down",
+            "dislike",
+            "undesirable",
+            "bad",
+            "👎",
+        ),
+        False,
     ),
 }
 
@@ -56,6 +73,17 @@ def _is_number(value: object) -> bool:
     except (TypeError, ValueError, OverflowError):
         return False
     return True
+
+
+def _doubt_of_label(row: Row) -> str | None:
+    """A number beside 1 and 0: where there are more, 1 may be the worst."""
+    column = first_present(row, LABEL_COLUMNS)
+    if column is None or not _is_number(row[column]) or truth_of(row[column]) is not None:
+        return None
+    return (
+        f"column {column!r} holds {described(row[column])}, so that 1 may be a grade and no yes; read it as one with "
+        f"--map rating={column}, or leave it for yes and no with --format unpaired"
+    )
 
 
 def _answered(row: ColumnsOfRow) -> tuple[Prompt, str]:
@@ -107,7 +135,8 @@ def _parse_unpaired(row: ColumnsOfRow) -> Content:
 def _parse_rated(row: ColumnsOfRow) -> Content:
     prompt, text = _answered(row)
     ratings = _ratings(row)
-    score = next((ratings[column] for column in OVERALL_COLUMNS if column in ratings), None)
+    overall = next((column for column in OVERALL_COLUMNS if column in row), "")  # of all rows the same, used or not
+    score = ratings.get(overall)
     response = ImportedResponse(
         text, model=model_of(row, MODEL_KEYS, ""), score=score, ratings=_several(ratings, score)
     )
@@ -171,6 +200,7 @@ UNPAIRED = Format(
     fits=_is_unpaired,
     parse=_parse_unpaired,
     examples=({"prompt": "Is the sea salty?", "completion": "Go away.", "label": False},),
+    doubt=_doubt_of_label,
 )
 RATED = Format(
     name="rated",

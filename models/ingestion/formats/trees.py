@@ -79,7 +79,7 @@ def tree_rows(records: Iterable[SourceRecord]) -> Iterator[ImportedRow | Rejecte
     for record in records:
         if isinstance(record, RejectedRow):
             yield record
-        elif isinstance(record.content, Mapping) and "parent_id" in record.content and "replies" not in record.content:
+        elif isinstance(record.content, Mapping) and _is_flat(record.content):
             try:
                 node = _node(record, record.content)
                 flat[_id_of(record.content)] = node, optional_text(record.content, "parent_id", "column 'parent_id'")
@@ -97,6 +97,12 @@ def tree_rows(records: Iterable[SourceRecord]) -> Iterator[ImportedRow | Rejecte
                 number += isinstance(row, ImportedRow)
                 yield row
     yield from _flat_rows(flat)
+
+
+def _is_flat(message: Row) -> bool:
+    """Whether it is one of flat messages; the first of a tree may lack `parent_id` (OpenAssistant's own exports)."""
+    has_id = "message_id" in message or "parent_id" in message
+    return has_id and "replies" not in message and not isinstance(message.get("prompt"), Mapping)
 
 
 def _node(row: SourceRow, message: Row) -> _Node:
