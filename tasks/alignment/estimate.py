@@ -168,8 +168,8 @@ class _Estimator:
             )
             return Figure("responses to sample", count, f"in {rounds} rounds; stored ones cost nothing", "≤")
         for_kl = own_distribution(generate)
-        wanted = dict.fromkeys([(True, generate), (False, generate), (True, for_kl), (False, for_kl)])
-        count = sum(self._missing(self._start if is_start else self._policy, of, prompts) for is_start, of in wanted)
+        wanted = [generate] if for_kl == generate else [generate, for_kl]
+        count = sum(self._missing(model, of, prompts) for of in wanted for model in (self._start, self._policy))
         return Figure("responses to sample", count, "of start and policy, to compare and for KL; others are stored")
 
     def _missing(self, model: NamedModel | None, generate: GenerateConfig, prompts: Sequence[StoredPrompt]) -> int:
