@@ -63,7 +63,7 @@ class Picture:
             f"{name} {self._content(name, row)}" for name, rows in self._rows.items() for row in rows.values()
         )
         paths = [path for path in sorted(self._root.rglob("*")) if path.is_file() and self._counts(path)]
-        self.files = {str(path.relative_to(self._root)): _file_hash(path) for path in paths}
+        self.files = {str(path.relative_to(self._root)): self._file_hash(path) for path in paths}
 
     def spent(self) -> int:
         """Requests that all runs together counted."""
@@ -104,6 +104,10 @@ class Picture:
         if name == "embeddings":
             content |= self._vector(row)
         return json.dumps(content, sort_keys=True, default=str)
+
+    def _file_hash(self, path: Path) -> str:
+        """Of its bytes, whatever folder they lie in: what names an export to its trainer holds its path."""
+        return hashlib.sha256(path.read_bytes().replace(str(self._root).encode(), b"")).hexdigest()
 
     def _vector(self, row: dict[str, Any]) -> dict[str, Any]:
         """The bytes themselves instead of where they lie: another id makes another shard."""
@@ -156,8 +160,3 @@ def _plain(value: Any) -> Any:
         ignored = {key for key, part in value.items() if key in _NUMBERS and not isinstance(part, str | dict | list)}
         return {key: None if key in ignored else _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list) else value
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
