@@ -1,7 +1,7 @@
 """Every method on one set of preferences of the demo world: win rate against the fine-tuned model, by the true utility.
 
     antipode demo                      # the preferences: 256 prompts, two noisy annotators
-    python -m bench.alignment          # an hour on two cores; prints a table, writes bench/alignment.json
+    python -m bench.alignment          # half an hour on two cores with AMX; prints a table, writes bench/alignment.json
 
 Margin and accuracy are means over held-out prompts; text scores are named for their rules. The settings were chosen
 on a seed that is not in the table. What is trained stays in `.antipode`; a second call trains nothing. Memory and

@@ -307,6 +307,17 @@ def test_a_card_tells_the_system_prompt_and_where_its_prompts_come_from(settings
     assert "| source | 2 |" in card and '| generate.system\\_prompt | "Be brief." |' in card
 
 
+def test_a_card_tells_no_sampling_where_nothing_was_sampled(settings, sessions, tmp_path):
+    responses = (ImportedResponse("Flour."), ImportedResponse("Baking browns it."))
+    add(sessions, ImportedRow(1, Prompt.from_text("Why is bread brown?"), responses))
+    run_id = curate(configured(generate={"when": "never"}))
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"anna": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    export_preferences(tmp_path / "here.jsonl", ExportConfig(), settings)
+    card = write_snapshot_card("preferences", tmp_path / "card", settings).read_text()
+    assert '| generate.when | "never" |' in card and card.count("| generate.") == 1
+
+
 def test_the_commands_push_and_pull_by_name(settings, exported, hub, tmp_path):
     def run(*arguments):
         environment = os.environ | {"HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}

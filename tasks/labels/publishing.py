@@ -260,6 +260,8 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     for section, names in (("select", None), ("embed", _EMBEDDING), ("generate", _GENERATION)):
         values = config.get(section) or {}
         chosen |= {f"{section}.{name}": values[name] for name in names or values if name in values}
+    if chosen.get("generate.when") == "never":  # by the other settings nothing was sampled
+        chosen = {name: value for name, value in chosen.items() if name == "generate.when" or "generate." not in name}
     chosen |= {"model.name": (config.get("model") or {}).get("name") or None, "seed": config.get("seed")}
     for name in ("model.name", "embed.model"):
         if chosen.get(name):
