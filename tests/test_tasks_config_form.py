@@ -18,8 +18,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 import flows
-from tasks.config.curation import CurateConfig, QueueConfig
-from tasks.config.labels import LabelConfig
+from tasks.config.curation import CurateConfig, GenerateConfig, QueueConfig
+from tasks.config.labels import JudgeConfig, LabelConfig
 
 # A bound that no person reaches: a seed's.
 OUT_OF_REACH = 2**53
@@ -107,3 +107,10 @@ def test_a_default_that_a_form_shows_is_accepted(model, name):
         kind = TypeAdapter(Annotated[field.annotation, field])
         shown = json.loads(kind.dump_json(field.default))
         assert kind.validate_python(shown) == field.default
+
+
+def test_a_form_begins_with_what_a_person_sets():
+    for model, first in ((GenerateConfig, "backend"), (JudgeConfig, "base_url"), (CurateConfig, "name")):
+        fields = model.model_json_schema()["properties"]
+        assert min(fields, key=lambda name: fields[name]["position"]) == first
+    assert fields["seed"]["position"] == len(fields) - 1

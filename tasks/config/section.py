@@ -7,6 +7,7 @@ taken up whatever its value was. `Consent`: it decides whether a run that was st
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -44,14 +45,21 @@ Added = Annotated[Value, _Added()]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
-FIRST_IN_FORM, LAST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden"), ("seed",)
+FIRST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden")
+_WAYS_OF_A_SERVER = ("token_limit", "sends_seed", "system_role", "extra_body", "mode", "batch_discount", "batch_poll_s")
+LAST_IN_FORM = (*_WAYS_OF_A_SERVER, "seed")
+
+
+def in_form_order(names: Iterable[str]) -> list[str]:
+    """The settings of a section as people read them: what a person sets first, a server's ways and the seed last."""
+    order = (*FIRST_IN_FORM, None, *LAST_IN_FORM)
+    rank = {name: at for at, name in enumerate(order)}
+    return sorted(names, key=lambda name: rank.get(name, rank[None]))
 
 
 def _in_order(schema: dict[str, Any]) -> None:
-    """The Prefect UI shows a form's fields by their position: what a person sets first, the seed last."""
-    rank = {name: at for at, name in enumerate(FIRST_IN_FORM)} | dict.fromkeys(LAST_IN_FORM, 99)
-    names = sorted(schema.get("properties", {}), key=lambda name: rank.get(name, 50))
-    for position, name in enumerate(names):
+    """The Prefect UI shows a form's fields by their position."""
+    for position, name in enumerate(in_form_order(schema.get("properties", {}))):
         schema["properties"][name]["position"] = position
 
 

@@ -21,6 +21,7 @@ from models.report import (
 )
 from models.report.length import NO_CHOICE, correlation_words
 from tasks.config.curation import CurateConfig
+from tasks.config.section import in_form_order
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
 from tasks.labels.quality import read_quality
@@ -158,9 +159,9 @@ def _settings_rows(config: CurateConfig) -> dict[str, str]:
     """Every setting by the name it has on the command line; those that are not set are left out."""
     rows: dict[str, str] = {}
     for section, value in config.model_dump(mode="json").items():
-        items = value.items() if isinstance(value, dict) else [("", value)]
-        for name, setting in items:
-            if setting not in (None, []):
+        items = {name: value[name] for name in in_form_order(value)} if isinstance(value, dict) else {"": value}
+        for name, setting in items.items():
+            if setting not in (None, [], {}):
                 text = ", ".join(map(str, setting)) if isinstance(setting, list) else str(setting)
                 rows[f"{section}.{name}".rstrip(".")] = text
     return rows
