@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
+import pytest
 from curation_steps import configured, row
+from sqlalchemy import Engine, event, text
 from sqlalchemy import select as query
-from sqlalchemy import text
 from stored_rows import add
 from surroundings import on_sqlite
 
 from db import embeddings, pairs, runs
-from db.findings.prompts import left_out_prompts, prompt_groups_of
+from db.findings.prompts import is_checked, left_out_prompts, prompt_groups_of
 from db.schema import curation
 from flows.terminal.runs import show_pairs_of
 from tasks.curation.embedding import embed
@@ -141,3 +145,28 @@ def test_what_no_version_before_had_changes_no_key_until_it_is_set(settings):
     added = {"prompt_similarity", "one_prompt_a_group", "labelled_similarity", "skips_labelled"}
     assert not added & set(before["select"])
     assert configured(select={"one_prompt_a_group": True}).key != configured().key
+
+
+@on_sqlite
+@pytest.mark.parametrize("last", ["run_prompts SET group_id", "run_prompts SET left_out", "runs SET has_checked"])
+def test_a_check_that_is_killed_stores_nothing_and_is_made_again(settings, sessions, last):
+    add(sessions, *ALIKE)
+    config = configured(**OWN | {"select": OWN["select"] | {"one_prompt_a_group": True}})
+    run_id = open_run.fn(config)
+    for step in (generate, embed):
+        step.fn(run_id)
+    if (child := os.fork()) == 0:
+
+        @event.listens_for(Engine, "after_cursor_execute")
+        def see(connection, cursor, executed, *_):
+            if executed.startswith(f"UPDATE {last}"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        check_prompts.fn(run_id)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert set(groups(sessions, run_id).values()) == {None}
+    check_prompts.fn(run_id)
+    with sessions() as session:
+        assert left_out_prompts(session, run_id, [1, 2, 3, 4]).keys() == {2, 4}
+        assert is_checked(session, run_id)
