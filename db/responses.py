@@ -232,6 +232,22 @@ def text_lengths(session: Session, response_ids: Sequence[int]) -> dict[int, int
     }
 
 
+def candidate_texts(session: Session, run_id: int, prompt_ids: Sequence[int]) -> dict[int, list[tuple[int, str]]]:
+    """The different responses that a run may pair: prompt id → their ids and texts, by id."""
+    table = curation.Candidate
+    query = (
+        select(table.prompt_id, curation.Response.id, curation.Response.text)
+        .join(curation.Response, curation.Response.id == table.response_id)
+        .where(table.run_id == run_id, table.prompt_id.in_(prompt_ids))
+        .where(table.duplicate_of_id.is_(None), table.is_left_out.is_(False))
+        .order_by(curation.Response.id)
+    )
+    texts: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for prompt_id, response_id, text in session.execute(query):
+        texts[prompt_id].append((response_id, text))
+    return texts
+
+
 def shown_responses(session: Session, response_ids: Sequence[int]) -> dict[int, tuple[str, str, str | None]]:
     """What a person wants to see of these responses: id → prompt, text, model."""
     query = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,7 @@ from models.number_format import NumberFormat
 
 RUNNING, COMPLETED, FAILED, CRASHED, STOPPED = "running", "completed", "failed", "crashed", "stopped"
 LARGEST_ID = 2**31
+_NAMED = re.compile(r"(?<=nearly the same as )prompt \d+, which stands for its group|, line \d+$")
 CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE = "curate", "label", "align", "ld-align", "evaluate"
 
 
@@ -337,14 +340,20 @@ def skip_reasons(session: Session, run_id: int, prompt_ids: Sequence[int]) -> di
 
 
 def skip_counts(session: Session, run_id: int) -> dict[str, int]:
-    """How many prompts of a run ended without a pair, by reason."""
+    """How many prompts of a run ended without a pair, by reason; the most frequent first.
+
+    Reasons that differ only in the prompt or the line that they name are one.
+    """
     query = (
         select(curation.RunPrompt.skipped, func.count())
         .where(curation.RunPrompt.run_id == run_id, curation.RunPrompt.skipped.is_not(None))
         .group_by(curation.RunPrompt.skipped)
         .order_by(func.count().desc())
     )
-    return {reason: count for reason, count in session.execute(query) if reason is not None}
+    counts = Counter[str]()
+    for reason, count in session.execute(query).tuples():
+        counts[_NAMED.sub(lambda named: "" if named[0][0] == "," else "another prompt", reason or "")] += count
+    return dict(counts.most_common())
 
 
 def _why_no_run(session: Session, run: str) -> str:

@@ -207,6 +207,7 @@ class Run(Base):
     its flow run; `resumes`: how often it was taken up again after its process had died. `dtype`: the number format that
     `auto` stands for in the run, and why; none for a run that loads no model. `length_correlation` and its interval:
     rank correlation of similarity and length gap over the pairs a curation chose among; none where it is not defined.
+    `has_checked_prompts`: whether its prompts were compared with each other and with the benchmarks it names.
     """
 
     __tablename__ = "runs"
@@ -245,16 +246,61 @@ class Run(Base):
     length_correlation: Mapped[float | None]
     length_correlation_low: Mapped[float | None]
     length_correlation_high: Mapped[float | None]
+    has_checked_prompts: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class RunPrompt(Base):
-    """A prompt a run works on, fixed when the run opens; `skipped` says why it ended without a pair."""
+    """A prompt a run works on, fixed when the run opens; `skipped` says why it ended without a pair.
+
+    `group_id`: the lowest id among the run's prompts that are nearly the same; NULL for one that is like none.
+    `left_out`: why no pair of it is selected, whatever its candidates are; NULL where that is not so.
+    """
 
     __tablename__ = "run_prompts"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
     skipped: Mapped[str | None] = mapped_column(Text)
+    group_id: Mapped[int | None] = mapped_column(BigId)
+    left_out: Mapped[str | None] = mapped_column(Text)
+
+
+class Contamination(Base):
+    """A prompt of a run that is in a benchmark's file, or a response to it: the clearest place of each kind and file.
+
+    `kind`: `prompt` or `response`, by shared words, or `similar`, by the prompts' embeddings. `value`: the share of the
+    text's 13-grams that are in the file (1: a short text is the same), or the similarity. `text`: what is shared; of
+    `similar` the benchmark's prompt, shortened.
+    """
+
+    __tablename__ = "contaminations"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    file: Mapped[str] = mapped_column(Text, primary_key=True)
+    line: Mapped[int]
+    response_id: Mapped[int | None] = mapped_column(ForeignKey("responses.id"))
+    value: Mapped[float]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class LabelledAlike(Base):
+    """A selected pair that differs as a pair with a label does, by the embeddings of a run; that one may be itself.
+
+    `is_left_out`: whether the run was told to leave such pairs out, so that it is not among its pairs.
+    """
+
+    __tablename__ = "labelled_alike"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
+    labelled_first_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    labelled_second_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    similarity: Mapped[float]
+    is_left_out: Mapped[bool]
 
 
 class Candidate(Base):

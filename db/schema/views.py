@@ -64,6 +64,33 @@ VIEWS: dict[str, str] = {
         JOIN responses AS second ON second.id = pairs.second_response_id
         GROUP BY pairs.run_id, runs.name, pairs.strategy
     """,
+    "similar_prompts": """
+        SELECT run_prompts.run_id, runs.name AS run, run_prompts.group_id, run_prompts.prompt_id,
+               prompts.text AS prompt, run_prompts.left_out
+        FROM run_prompts
+        JOIN runs ON runs.id = run_prompts.run_id
+        JOIN prompts ON prompts.id = run_prompts.prompt_id
+        WHERE run_prompts.group_id IS NOT NULL
+    """,
+    "contaminated_prompts": """
+        SELECT contaminations.run_id, runs.name AS run, contaminations.prompt_id, prompts.text AS prompt,
+               contaminations.kind, contaminations.file, contaminations.line, contaminations.value,
+               contaminations.text AS shared_text, contaminations.response_id, run_prompts.left_out
+        FROM contaminations
+        JOIN runs ON runs.id = contaminations.run_id
+        JOIN prompts ON prompts.id = contaminations.prompt_id
+        JOIN run_prompts ON run_prompts.run_id = contaminations.run_id
+            AND run_prompts.prompt_id = contaminations.prompt_id
+    """,
+    "nearly_labelled_pairs": """
+        SELECT labelled_alike.run_id, runs.name AS run, labelled_alike.prompt_id, prompts.text AS prompt,
+               labelled_alike.first_response_id, labelled_alike.second_response_id,
+               labelled_alike.labelled_first_id, labelled_alike.labelled_second_id,
+               labelled_alike.similarity, labelled_alike.is_left_out
+        FROM labelled_alike
+        JOIN runs ON runs.id = labelled_alike.run_id
+        JOIN prompts ON prompts.id = labelled_alike.prompt_id
+    """,
     "labelled_pairs": """
         SELECT pairs.id AS pair_id, pairs.run_id, runs.name AS run, pairs.strategy, pairs.prompt_id,
                prompts.text AS prompt, pairs.similarity, pairs.first_response_id, pairs.second_response_id,

@@ -31,6 +31,8 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
         )
     if end.length_words:
         console.print(f"  {end.length_words}", soft_wrap=True)
+    for line in end.checks:
+        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
     reasons = list(end.skipped.items())  # the most frequent first; a server may have words for every prompt
     for reason, count in reasons[:SHOWN_REASONS]:
         console.print(f"  {count:,} prompts without a pair: {reason}")

@@ -150,6 +150,7 @@ class CurationReport:
         labels: how far the pairs' labels can be trusted; shown if there is a judgement.
         length_words: how far similarity goes with the difference in length among the pairs that could be chosen; None
             where it is not known.
+        checks: what the checks of prompts and pairs found, a sentence each; may be empty.
 
     Raises:
         ValueError: on construction, if there is no strategy or an unknown one.
@@ -168,6 +169,7 @@ class CurationReport:
     next_steps: tuple[NextStep, ...]
     labels: LabelQuality | None = None
     length_words: str | None = None
+    checks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.strategies:

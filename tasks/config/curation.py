@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, MAX_PAIRS, UNSTORABLE, SamplingParameters, Strategy
+from tasks.config.contamination import ContaminationConfig
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
 from tasks.config.servers import AskedServer
 
@@ -220,6 +221,22 @@ class SelectConfig(Section):
     has_cut: bool = Field(
         False, description="Responses that were cut at generate.max_tokens may be paired too, as far as they go."
     )
+    prompt_similarity: Added[float] = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Prompts this near by embedding are one group, nearly the same (cosine without the prompts' mean, "
+        "0 to 1).",
+    )
+    one_prompt_a_group: Added[bool] = Field(False, description="Pairs are selected of one prompt a group, the first.")
+    labelled_similarity: Added[float] = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="A pair whose two responses differ as those of a labelled pair do is nearly labelled (absolute "
+        "cosine of the differences, 0 to 1).",
+    )
+    skips_labelled: Added[bool] = Field(False, description="Pairs that are nearly labelled are left out.")
 
     @model_validator(mode="after")
     def _source_pairs_have_no_centroids(self) -> Self:
@@ -269,6 +286,9 @@ class CurateConfig(SampleConfig, RunConfig):
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
+    contamination: Added[ContaminationConfig] = Field(
+        ContaminationConfig(), description="Whether benchmarks are among the prompts."
+    )
     queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
 
     def key_settings(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from db import responses
 from db.engine import Session, batches
 from db.prompts import ensure_under_system_prompt, select_prompt_ids, source_names
 from tasks.config.curation import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
+from tasks.curation.benchmarks import open_benchmarks
 from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend, generator_price
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
@@ -98,7 +99,9 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
         NothingToDoError: If there is no prompt.
         LookupError: If there is no such policy.
         ValueError: If a limit of money is set and no price is known.
+        SourceError: If a benchmark's file cannot be read.
     """
+    open_benchmarks(config)
     with open_database(settings) as sessions:
         with sessions() as session:
             config, prompt_ids = chosen_curation(session, config)

@@ -15,6 +15,7 @@ from models.model_files import embedding_size
 from models.prompting import with_system_prompt
 from models.records import EmbedderIdentity
 from tasks.config.curation import CurateConfig
+from tasks.curation.benchmarks import benchmarks_content, count_benchmark_prompts
 from tasks.curation.choices import check_curation, chosen_curation, prompts_to_sample
 from tasks.curation.engines import (
     HASHED_DIMENSION,
@@ -87,7 +88,7 @@ def estimate_curation(config: CurateConfig, settings: Settings) -> Estimate:
         check_curation(config, settings)
         with open_database(settings) as sessions, sessions() as session:
             config, prompt_ids = chosen_curation(session, config)
-            run_id = runs.find_unfinished(session, config.stored_keys())
+            run_id = runs.find_unfinished(session, config.stored_keys(*benchmarks_content(config)))
             run = None if run_id is None else runs.get_run(session, run_id)
             if run is not None:
                 prompt_ids = run_prompt_ids(session, run.id)
@@ -118,7 +119,7 @@ class _Estimator:
     def estimate(self, prompt_ids: list[int]) -> Estimate:
         embedder = self._embedder()
         plan = self._plan(prompt_ids, embedder)
-        figures = [*self._counts(prompt_ids, plan), *self._tokens_and_money(plan)]
+        figures = [*self._counts(prompt_ids, plan), *self._tokens_and_money(plan), *self._benchmarks()]
         figures += [*self._disk(prompt_ids, plan, embedder), *self._times(plan, embedder)]
         notes = [f"{name} is not on this machine: the hub would be asked for it first" for name in self._absent]
         if self._run is not None:
@@ -277,6 +278,13 @@ class _Estimator:
                 money = money_figure(price, tokens_in, tokens_out)
                 figures.append(Figure(f"money{of}", money.value, money.basis, money.sign, money.unit))
         return figures
+
+    def _benchmarks(self) -> list[Figure]:
+        """What the search for benchmarks reads; their prompts' vectors are not kept."""
+        if not self._config.contamination.files:
+            return []
+        basis = f"of {', '.join(self._config.contamination.files)}; their vectors are not kept"
+        return [Figure("benchmark prompts to embed", count_benchmark_prompts(self._config), basis)]
 
     def _disk(self, prompt_ids: list[int], plan: _Plan, embedder: _Embedder) -> list[Figure]:
         sign: Sign = "≤" if plan.to_sample else ""

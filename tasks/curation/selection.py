@@ -11,6 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, pairs, prompts, responses, runs
+from db.findings.labelled_pairs import store_labelled_alike
+from db.findings.prompts import left_out_prompts
 from models.records import Pair, VectorLocation
 from models.selection import (
     MAX_CANDIDATES,
@@ -26,6 +28,7 @@ from models.selection import (
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store
+from tasks.curation.labelled_pairs import LabelledPairs
 from tasks.progress import Advance, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
@@ -56,6 +59,7 @@ class _SelectionStage:
         self._config = run.config
         self._embedder_id = embedder_id
         self._store = store
+        self._labelled = LabelledPairs(run, embedder_id, store)
 
     def run_per_prompt(self, advance: Advance) -> None:
         """Select the pairs of each prompt and strategy, a page of prompts at a time (REAL's SHP-2 setting)."""
@@ -63,17 +67,21 @@ class _SelectionStage:
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             ids = [prompt.id for prompt in page]
             with self._sessions() as session:
+                left_out = left_out_prompts(session, self._run_id, ids)
+                ids = [id_ for id_ in ids if id_ not in left_out]
                 locations = embeddings.vector_locations(session, self._run_id, self._embedder_id, ids)
                 short = responses.prompts_left_short(session, self._run_id, ids)
                 lengths = responses.text_lengths(session, [location.response_id for location in locations])
             selected, reasons, page_correlations = self._select_for(ids, locations, lengths)
             reasons |= {id_: f"{reasons[id_]}, others were cut at max_tokens" for id_ in short & reasons.keys()}
             correlations.append(page_correlations)
+            kept = self._labelled.kept(selected, locations)
             with self._sessions.begin() as session:
-                pairs.add_pairs(session, self._run_id, selected)
-                runs.set_skipped(session, self._run_id, reasons)
+                pairs.add_pairs(session, self._run_id, kept.pairs)
+                store_labelled_alike(session, self._run_id, kept.alike)
+                runs.set_skipped(session, self._run_id, reasons | left_out | kept.reasons)
                 # A prompt that was too long for a generator may have a pair of other responses.
-                runs.clear_skipped(session, self._run_id, sorted({pair.prompt_id for pair in selected}))
+                runs.clear_skipped(session, self._run_id, sorted({pair.prompt_id for pair in kept.pairs}))
             advance(len(page))
         with self._sessions.begin() as session:
             runs.set_length_correlation(session, self._run_id, mean_correlation(np.concatenate(correlations)))
@@ -82,6 +90,8 @@ class _SelectionStage:
         """Rank all pairs of the sources; each strategy selects its share (REAL's HH-RLHF setting)."""
         with self._sessions() as session:
             located = pairs.source_pair_locations(session, self._run_id, self._embedder_id)
+            left_out = left_out_prompts(session, self._run_id, sorted({pair.first.prompt_id for pair in located}))
+            located = [pair for pair in located if pair.first.prompt_id not in left_out]
             ids = {location.response_id for pair in located for location in (pair.first, pair.second)}
             lengths = responses.text_lengths(session, sorted(ids))
         gaps = np.array(
@@ -111,13 +121,16 @@ class _SelectionStage:
                 )
                 for at in positions
             ]
-        paired = {pair.first.prompt_id for pair in located}
+        kept = self._labelled.kept(selected, (one for pair in located for one in (pair.first, pair.second)))
         with self._sessions.begin() as session:
-            pairs.add_pairs(session, self._run_id, selected)
+            pairs.add_pairs(session, self._run_id, kept.pairs)
+            store_labelled_alike(session, self._run_id, kept.alike)
             correlation = correlation_of_pairs(similarity, gaps, prompt_ids)
             runs.set_length_correlation(session, self._run_id, correlation)
+        why = dict.fromkeys(pair.first.prompt_id for pair in located) | left_out | kept.reasons
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
-            reasons = {prompt.id: "no source pair of two different texts" for prompt in page if prompt.id not in paired}
+            told = {prompt.id: why.get(prompt.id, "no source pair of two different texts") for prompt in page}
+            reasons = {id_: reason for id_, reason in told.items() if reason is not None}
             with self._sessions.begin() as session:
                 runs.set_skipped(session, self._run_id, reasons)
 

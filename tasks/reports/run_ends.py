@@ -11,6 +11,7 @@ from db.labels import judgements, preferences
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs
+from tasks.reports.prompt_checks import check_lines
 from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_words
 from tasks.settings import Settings
 
@@ -26,6 +27,7 @@ class RunEnd:
     length_ratios: dict[str, float]
     length_words: str | None
     skipped: dict[str, int]
+    checks: list[str]
 
 
 def run_end(run_id: int, settings: Settings) -> RunEnd:
@@ -42,6 +44,7 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
             length_ratios={strategy: row.mean_length_ratio for strategy, row in by_strategy.items()},
             length_words=length_words(session, summary),
             skipped=runs.skip_counts(session, run_id),
+            checks=check_lines(session, run_id),
         )
 
 

@@ -25,6 +25,7 @@ from tasks.config.section import in_form_order
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
 from tasks.labels.quality import read_quality
+from tasks.reports.prompt_checks import check_lines
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
@@ -107,6 +108,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         labels=read_quality(session, run_id),
         next_steps=next_steps(run_id),
         length_words=length_words(session, summary),
+        checks=tuple(check_lines(session, run_id)),
     )
 
 

@@ -31,6 +31,7 @@ from tasks.labels.people import open_people_queue
 from tasks.labels.quality import read_quality
 from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
+from tasks.reports.prompt_checks import check_lines
 from tasks.reports.run_ends import label_end
 from tasks.reports.run_page import example_pairs, length_words, report_path, write_run_report
 from tasks.run_kinds import CURATION
@@ -57,6 +58,7 @@ def publish(run_id: int) -> None:
         similarities = pairs.similarities(session, run_id)
         strategies = list(pairs.strategy_summaries(session, run_id).values())
         length = length_words(session, summary)
+        checks = [escaped(line) for line in check_lines(session, run_id)]
     key, name = f"run-{run_id}", escaped(summary.run)
     picture_id = show_picture(
         similarities_svg({strategy: np.array(values) for strategy, values in similarities.items()}),
@@ -73,7 +75,7 @@ def publish(run_id: int) -> None:
         artifact_link("Some of them, as a table", cast("UUID", table_id)),
     ]
     create_markdown_artifact(
-        summary_markdown(summary, path, queue_id, settings, places, strategies, length),
+        summary_markdown(summary, path, queue_id, settings, places, strategies, length, checks),
         key=key,
         description=f"{name}: figures, cost, what to do next",
     )
@@ -147,6 +149,7 @@ def summary_markdown(
     links: Sequence[str] = (),
     strategies: Sequence[pairs.StrategySummary] = (),
     length: str | None = None,
+    checks: Sequence[str] = (),
 ) -> str:
     """A curation as Markdown: figures, cost, where its pairs are, what to do next."""
     run_id = summary.run_id
@@ -175,7 +178,8 @@ def summary_markdown(
             f"`pairs.run` {run_id}"
         )
     figures_by_strategy = _strategies_section(strategies, length)
-    parts = [f"# {escaped(summary.run)} (run {run_id})", figures, *figures_by_strategy, *cost_section(summary)]
+    parts = [f"# {escaped(summary.run)} (run {run_id})", figures, *figures_by_strategy]
+    parts += [*([listed("What the checks found", checks)] if checks else []), *cost_section(summary)]
     return "\n\n".join([*parts, listed("The pairs", places), listed("What to do next", steps)]) + "\n"
 
 

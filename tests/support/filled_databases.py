@@ -13,6 +13,8 @@ from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
 from db import evaluations, latent_distances, logps, policies, promotions, prompt_uses, runs
+from db.findings.contaminations import Contamination, store_contaminations
+from db.findings.labelled_pairs import LabelledAlike, store_labelled_alike
 from db.labels import batches, judgements, labelling, replies, sign_ins
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
@@ -31,6 +33,7 @@ def fill(folder):
     """Make a SQLite database in a folder that has rows in every table; its settings."""
     with installed(folder) as (settings, sessions):
         run_id = _curated(sessions)
+        _found(sessions, run_id)
         _labelled(sessions, run_id)
         _trained(sessions, run_id)
         _unfinished(sessions)
@@ -79,6 +82,15 @@ def _curated(sessions):
     own = ImportedRow(2, Prompt.from_text("own"), (ImportedResponse("a"), ImportedResponse("b")), (ImportedPair(0, 1),))
     add(sessions, dialogue, own, row(3, "plain"), row(4, "twice", "same", "other", pair=ImportedPair(1, 0, "first")))
     return curate(configured())
+
+
+def _found(sessions, run_id):
+    """What checks find; nothing here is a benchmark's, or nearly the same."""
+    with sessions.begin() as session:
+        pair = _pairs(session, run_id)[0]
+        ids = pair.first_response_id, pair.second_response_id
+        store_contaminations(session, run_id, [Contamination(pair.prompt_id, "similar", "b.txt", 1, 0.99, "plain")])
+        store_labelled_alike(session, run_id, [LabelledAlike(pair.prompt_id, *ids, *ids, 1.0, is_left_out=False)])
 
 
 def _labelled(sessions, run_id):
