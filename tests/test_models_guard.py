@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,7 +30,7 @@ def unit(rows):
 
 def slow_nearness(vectors, offsets):
     found = []
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in pairwise(offsets):
         own = unit(vectors[begin:end].astype(np.float64))
         for one in own:
             cosines = sorted(float(one @ other) for other in own)

@@ -42,7 +42,7 @@ ORDINARY = {
     "the house that Jack built": "This is the malt that lay in the house that Jack built. This is the rat that ate the "
     "malt that lay in the house that Jack built. This is the cat that killed the rat that ate the malt that lay in the "
     "house that Jack built.",
-    "Chinese": "人工智能是计算机科学的一个分支，它企图了解智能的实质，并生产出一种新的能以人类智能相似的方式做出反应的机器。",
+    "Chinese": "人工智能是计算机科学的一个分支，它企图了解智能的实质，并生产出一种新的能做出反应的机器。",
 }
 
 
@@ -132,7 +132,7 @@ def test_a_system_message_may_name_the_language():
         "```python\n" + "class Größe(Basis):\n    pass\n" * 20 + "```",
         "<div lang='fr'></div> https://fr.wikipedia.org/wiki/Jardin_botanique_de_la_ville_de_Lyon",
         "$$\\sum_{i=1}^n \\alpha_i \\beta_i \\leq \\int_0^\\infty \\gamma(x) dx$$ 1 2 3 4 5 6 7 8 9",
-        "def water(fern):\n    for day in week:\n        if is_dry(fern.soil):\n            fern.water += 1\n    return fern",
+        "def water(fern):\n    for day in week:\n        if is_dry(fern.soil):\n            fern.water += 1",
     ],
 )
 def test_short_answers_code_addresses_and_formulas_are_of_no_language(text):
