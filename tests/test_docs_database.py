@@ -21,6 +21,7 @@ from tasks.config.exchange import ExportConfig
 from tasks.config.labels import LabelConfig
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
+from tasks.curation.guard import guard
 from tasks.curation.ingestion import import_demo_prompts
 from tasks.curation.opening import open_run
 from tasks.curation.selection import select
@@ -48,7 +49,7 @@ def curate_in_this_process(settings):
         }
     )
     run_id = open_run.fn(config)
-    for step in (generate, embed, select):
+    for step in (generate, embed, guard, select):
         step.fn(run_id)
     return run_id
 
@@ -113,7 +114,8 @@ def test_every_documented_query_runs(settings, sessions):
         ("labelled_pairs", "`labelled_pairs`, one row", "`judged_pairs`, one row"),
         ("judged_pairs", "`judged_pairs`, one row", "`annotator_summary`, one row"),
         ("annotator_summary", "`annotator_summary`, one row", "`run_summary`, one row"),
-        ("run_summary", "`run_summary`, one row", "`strategy_summary`, one row"),
+        ("run_summary", "`run_summary`, one row", "`left_out_candidates`, one row"),
+        ("left_out_candidates", "`left_out_candidates`, one row", "`strategy_summary`, one row"),
         ("strategy_summary", "`strategy_summary`, one row", "`similar_prompts`, one row"),
         ("similar_prompts", "`similar_prompts`, one row", "`contaminated_prompts`, one row"),
         ("contaminated_prompts", "`contaminated_prompts`, one row", "`nearly_labelled_pairs`, one row"),

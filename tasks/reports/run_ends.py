@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from db import pairs, runs
+from db.findings.guard_flags import guard_counts
 from db.labels import judgements, preferences
+from models.guard import GuardCounts
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs
@@ -28,6 +30,7 @@ class RunEnd:
     length_words: str | None
     skipped: dict[str, int]
     checks: list[str]
+    guarded: GuardCounts
 
 
 def run_end(run_id: int, settings: Settings) -> RunEnd:
@@ -45,6 +48,7 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
             length_words=length_words(session, summary),
             skipped=runs.skip_counts(session, run_id),
             checks=check_lines(session, run_id),
+            guarded=guard_counts(session, run_id),
         )
 
 
