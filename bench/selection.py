@@ -5,7 +5,7 @@ One thread, process CPU time, medians of interleaved runs. Every peer gets the s
 - `kmeans_only`: scikit-learn's KMeans(2, random_state=0) per prompt, embeddings already normalised, no pair chosen.
 - `per_prompt`: per prompt normalise, Gram, argmin (`easy`); KMeans and the nearest member of each cluster (`centroid`).
 - `pair_loop`: per prompt a Python loop over all pairs for easy and hard, then KMeans and a loop over the members: the
-  plan of the script that came with the paper. Compare `all_three`, which is select_several for easy, hard and centroid at once.
+  plan of the script that came with the paper. Compare `all_three`: `select_several` for easy, hard, centroid.
 
 `hard` and `longest_gap` have no row: nearly all that they and `easy` cost is the similarities, which say what a pair
 is, and then they compare one number a pair (`longest_gap` took 0.99, 1.02, 1.00, 1.04 of the time of `easy` at 4, 8,

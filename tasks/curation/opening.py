@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from db.engine import Sessions
 from tasks.config.curation import CurateConfig
 from tasks.curation.choices import chosen_curation, loads_model, opened_prompts
+from tasks.curation.strategies import key_data
 from tasks.run_kinds import CURATION
 from tasks.runs import find_or_open, opened
 
@@ -20,6 +21,7 @@ def open_run(config: CurateConfig) -> int:
         NothingToDoError: If no prompt fits the source, its split, or the database is empty.
         NoModelError: If a model is needed and none is chosen.
         LookupError: If the policy in use is to sample, and there is none.
+        ValueError: If a strategy is unknown.
     """
 
     def open_once(sessions: Sessions) -> int:
@@ -30,6 +32,7 @@ def open_run(config: CurateConfig) -> int:
                 CURATION,
                 run_config,
                 name=run_config.name,
+                data=key_data(run_config),
                 prompt_ids=lambda: opened_prompts(session, run_config, prompt_ids),
                 has_model=loads_model(session, run_config, prompt_ids),
             )
