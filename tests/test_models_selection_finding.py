@@ -77,10 +77,13 @@ def test_what_a_strategy_sees_of_a_group_depends_on_that_group_alone(tmp_path):
             )
 
 
+def head(part):
+    return part[:, 0] - part[:, None, 0], np.ones((5, 5))
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_strategies_do_with_many_groups_what_they_do_with_one(name):
     rows, offsets, lengths = groups()
-    head = lambda part: (part[:, 0] - part[:, None, 0], np.ones((5, 5)))
     ((_, block),) = checked_groups(rows, offsets, lengths, head=head).blocks()
     together = Given(block, seed=3).costs(SHIPPED[name], 4)
     for group in range(0, 40, 7):
@@ -133,7 +136,7 @@ def test_a_strategy_that_fails_is_named_with_the_group(function, problem):
     rows, offsets, _ = groups()
     similarity = rows[offsets[caught.value.group]] @ rows[offsets[caught.value.group] + 1]
     assert function is not failing or similarity < 0
-    with pytest.raises(StrategyError, match="^strategy mine, group 0: "):
+    with pytest.raises(StrategyError, match=r"^strategy mine, group 0: "):
         rank_pairs(np.array([-0.9, 0.5]), strategy=rule_of("mine", function), share=0.5, seed=0)
 
 
@@ -160,14 +163,14 @@ def test_pairs_that_exist_are_ranked_by_the_cost_of_each(tmp_path):
     ],
 )
 def test_a_file_that_holds_no_strategy_says_so_in_a_line(tmp_path, code, message):
-    with pytest.raises(ValueError, match="mine.py") as caught:
+    with pytest.raises(ValueError, match=r"mine\.py") as caught:
         load_strategies(["mine"], [written(tmp_path, code)])
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_name_that_is_not_there_is_told_with_what_there_is(tmp_path, package):
     path = written(tmp_path, FILE)
-    with pytest.raises(ValueError, match="no strategy 'midling'; did you mean middling.* there are: easy, hard.*dice"):
+    with pytest.raises(ValueError, match=r"no strategy 'midling'; did you mean middling.* there are: easy, hard.*dice"):
         load_strategies(["midling"], [path])
     with pytest.raises(ValueError, match="no strategy 'esay'; did you mean easy"):
         rule_named("esay")

@@ -38,7 +38,7 @@ ASKED = {
     "is_valid": "(K, K) bool: the two differ and both are usable",
     "is_labelled": "(K, K) bool: the pair has a preference already",
     "seed": "the run's seed",
-    "group_seed": "uint64: of the run's seed and what the group holds",
+    "group_seed": "an integer: of the run's seed and what the group holds",
     "count": "how many pairs will be taken: the order beyond need not be told",
 }
 PER_GROUP = frozenset(ASKED) - {"seed", "count"}
@@ -173,15 +173,18 @@ _MADE: dict[str, Callable[[Block, int], NDArray[Any]]] = {
 
 
 def _of_group(name: str, value: Any, group: int) -> Any:
-    """A copy, which the function may change."""
-    return value[..., group].copy() if name in PER_GROUP and value is not None else value
+    """A copy, which the function may change; what is one number a group as Python's."""
+    if name not in PER_GROUP or value is None:
+        return value
+    own = value[..., group]
+    return own.copy() if own.ndim else own.item()
 
 
 def _called(rule: StrategyRule, given: dict[str, Any], group: int, shape: tuple[int, ...]) -> NDArray[Any]:
     """What the function gives, as float32 or float64 of the shape."""
     try:
         costs = np.asarray(rule.function(**given))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's code may raise anything
         words = f"{type(error).__name__}: {error}".rstrip(": ")
         raise StrategyError(rule.name, group, shortened(words, LONGEST_PROBLEM)) from error
     if costs.shape != shape:

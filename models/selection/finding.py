@@ -77,7 +77,7 @@ def _of_package(entry: EntryPoint) -> StrategyRule:
     package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
     try:
         function = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's code may raise anything
         words = shortened(f"{type(error).__name__}: {error}", LONGEST_PROBLEM)
         raise ValueError(f"strategy {entry.name} of {package} ({entry.value}) cannot be imported: {words}") from error
     return rule_of(entry.name, function, origin=package)
@@ -104,7 +104,7 @@ def _of_file(path: str, content: bytes) -> dict[str, StrategyRule]:
     sys.modules[spec.name] = module  # dataclasses and type hints look there
     try:
         exec(compile(content, path, "exec"), vars(module))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's code may raise anything
         words = shortened(f"{type(error).__name__}: {error}", LONGEST_PROBLEM)
         raise ValueError(f"{path} cannot be run as a file of strategies: {words}") from error
     own = {
