@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from curation_steps import configured, curate, row
 from sqlalchemy import select as query
@@ -11,7 +12,8 @@ from stored_labels import ANNA, judge
 from stored_rows import add
 from surroundings import on_sqlite
 
-from db import pairs, prompts, runs
+from db import embeddings, pairs, prompts, runs
+from db.labels import embedded_pairs
 from db.schema import curation
 from models.labelling.records import PairKey
 from models.records import Prompt
@@ -19,8 +21,10 @@ from models.selection import prompt_words
 from tasks.config.curation import CurateConfig, SourceConfig
 from tasks.curation.drawing import NOT_DRAWN
 from tasks.curation.embedding import embed
+from tasks.curation.engines import vector_store
 from tasks.curation.estimate import estimate_curation
 from tasks.curation.generation import generate
+from tasks.curation.heads import head_of
 from tasks.curation.opening import open_run
 from tasks.curation.selection import select
 from tasks.reports.run_page import write_run_report
@@ -174,3 +178,33 @@ def test_a_run_without_a_budget_has_the_key_that_it_had():
     assert not names & CurateConfig().key_settings()["select"].keys()
     assert len({CurateConfig.model_validate({"select": {"budget": 5, "budget_over": over}}).key
                 for over in ("random", "even")}) == 2  # fmt: skip
+
+
+@on_sqlite
+def test_max_min_lcb_learns_from_25_labels_on_and_says_so(settings, sessions, capsys):
+    add_prompts(sessions, 30)
+    config = selecting("max_min_lcb", budget=15)
+    for _ in range(2):
+        label(sessions, curate(config))
+    said = capsys.readouterr().err
+    assert said.count("fewer than 25 labels on pairs of this embedder, max_min_lcb draws at random") == 2
+    run_id = curate(config)
+    assert "max_min_lcb: learnt from 30 labels" in capsys.readouterr().err
+    with sessions() as session:
+        embedder = embeddings.embedder_of_run(session, run_id)
+        head = head_of(session, embedder, settings)
+        found = {pair.prompt_id: pair for pair in pairs.selected_pairs(session, run_id)}
+        locations = embeddings.vector_locations(session, run_id, embedder.id, sorted(found))
+        labelled = {pair.pair for pair in embedded_pairs.decided_pairs(session, embedder.id)}
+    assert len(found) == 15
+    for prompt_id, pair in found.items():
+        own = [location for location in locations if location.prompt_id == prompt_id]
+        ids = [location.response_id for location in own]
+        rows = vector_store(embedder.key, settings).gather([x.shard for x in own], [x.row for x in own])
+        means, deviations = head.margins(rows)
+        bounds = means - deviations
+        is_open = [[i != j and (min(i, j), max(i, j)) not in labelled for j in ids] for i in ids]
+        bounds[~np.array(is_open)] = np.inf
+        best = bounds.min(axis=1).argmax()
+        rival = bounds[best].argmin()
+        assert {pair.first_response_id, pair.second_response_id} == {ids[best], ids[rival]}

@@ -64,7 +64,8 @@ class Block:
         """Means and standard deviations of r_i − r_j, (K, K, b) each; none without a head."""
         if self.head is None:
             return None, None
-        both = [self.head(candidates) for candidates in self.candidates]
+        known = np.where(np.isfinite(self.candidates), self.candidates, np.float32(0))  # of no valid pair: not read
+        both = [self.head(candidates) for candidates in known]
         return np.stack([each[0] for each in both], axis=-1), np.stack([each[1] for each in both], axis=-1)
 
     def matrix_of(self, of_pairs: NDArray[Scalar], *, fill: Any) -> NDArray[Scalar]:

@@ -13,8 +13,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, pairs, prompts, responses, runs
+from db.embeddings import EmbedderRecord
 from db.engine import Session
 from db.labels import standing
+from models.head import MIN_LABELS
 from models.labelling.records import PairKey
 from models.records import Pair, VectorLocation
 from models.selection import (
@@ -34,11 +36,13 @@ from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
 from tasks.curation.drawing import draw_prompts, undrawn_prompts
 from tasks.curation.engines import vector_store
+from tasks.curation.heads import head_of
 from tasks.curation.strategies import reading_labels, rules_at_work
 from tasks.errors import StrategyFailedError
-from tasks.progress import Advance, stage_progress
+from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
+from tasks.settings import Settings
 
 Correlations = NDArray[np.float64]
 
@@ -56,7 +60,7 @@ def select(run_id: int) -> None:
             total = prompts.count_run_prompts(session, run_id)
             embedder = embeddings.embedder_of_run(session, run_id)
             rules = rules_at_work(session, run_id)
-        margins = None
+            margins = _margins(session, rules, embedder, run.settings)
         store = vector_store(embedder.key, run.settings)
         stage = _SelectionStage(run, embedder.id, store, rules=rules, margins=margins)
         with stage_progress("select", total, "prompts") as advance:
@@ -233,6 +237,23 @@ class _SelectionStage:
         if not locations:
             return np.empty((0, 1), dtype=np.float16)
         return self._store.gather([location.shard for location in locations], [location.row for location in locations])
+
+
+def _margins(
+    session: Session, rules: Mapping[str, StrategyRule], embedder: EmbedderRecord, settings: Settings
+) -> Margins | None:
+    """What the labels so far say of pairs, for the strategies that ask; none below 25 of this embedder's."""
+    asking = ", ".join(rule.name for rule in rules.values() if {"margins", "deviations"} & set(rule.asks))
+    if not asking:
+        return None
+    head = head_of(session, embedder, settings)
+    if head is None:
+        say(
+            f"{asking}: fewer than {MIN_LABELS} labels of pairs that this embedder embedded, max_min_lcb draws at random"
+        )
+        return None
+    say(f"{asking}: learnt from {head.label_count:,} labels")
+    return head.margins
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from stored_rows import add
 from db import embeddings
 from db.labels import embedded_pairs
 from models.labelling.records import AnnotatorIdentity
-from tasks.labels.heads import head_of, shares_of, sides_of, weights_of
+from tasks.curation.heads import head_of, shares_of, sides_of, weights_of
 
 CARL = AnnotatorIdentity("person", "carl")
 COUNT = 40
