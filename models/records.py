@@ -19,6 +19,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 Side = Literal["first", "second"]
 SourceVerdict = Literal["first", "second", "tie", "both_bad"]
 FinishReason = Literal["stop", "length"]
+Embedded = Literal["responses", "prompts"]  # what has vectors
 Strategy = str  # the name of one, as `STRATEGY_PATTERN` says: shipped (models.selection), or a user's own
 STRATEGY_PATTERN = r"[A-Za-z][A-Za-z0-9_.\-]{0,99}"
 

@@ -208,3 +208,19 @@ def test_max_min_lcb_learns_from_25_labels_on_and_says_so(settings, sessions, ca
         best = bounds.min(axis=1).argmax()
         rival = bounds[best].argmin()
         assert {pair.first_response_id, pair.second_response_id} == {ids[best], ids[rival]}
+
+
+@on_sqlite
+def test_an_even_budget_takes_from_every_cluster_of_alike_prompts_by_its_size(settings, sessions, capsys):
+    topics = ("bread baking oven dough flour", "ships sails harbour wind sea", "stars planets moon orbit sky")
+    sizes = (24, 12, 12)
+    texts = [f"{topic} {topic} {n}" for topic, size in zip(topics, sizes, strict=True) for n in range(size)]
+    add(sessions, *(row(n, text, "a", f"b {n}", "c d e") for n, text in enumerate(texts, 1)))
+    run_id = curate(selecting("easy", "random", budget=16, budget_over="even"))
+    by_strategy = chosen(sessions, run_id)
+    assert by_strategy["easy"] == by_strategy["random"]
+    assert "select.budget_over even: 48 prompts in" in capsys.readouterr().err
+    taken = Counter(next(topic for topic in topics if texts[id_ - 1].startswith(topic)) for id_ in by_strategy["easy"])
+    assert all(abs(taken[topic] - size / 3) <= 2 for topic, size in zip(topics, sizes, strict=True)), taken
+    again = curate(selecting("easy", budget=16, budget_over="even", pairs_per_prompt=1))
+    assert chosen(sessions, again)["easy"] == by_strategy["easy"], "without labels the same prompts"

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from db import embeddings, runs
+from db.embeddings import EmbedderRecord
 from db.engine import Session, batches
 from db.labels import standing
+from models.index.clusters import clusters_of
 from models.records import MAX_CANDIDATES
 from models.selection import drawn_prompts, prompt_words
 from tasks.config.curation import CurateConfig, SelectConfig
+from tasks.curation.engines import vector_store
 from tasks.progress import say
 from tasks.run_kinds import RunAtWork
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
+MOST_CLUSTERS = 1_000  # the square root of a million prompts
 NOT_DRAWN = "not drawn: select.budget is spent on other prompts"
 
 
-def draw_prompts(run: RunAtWork[CurateConfig], embedder_id: int) -> None:
+def draw_prompts(run: RunAtWork[CurateConfig], embedder: EmbedderRecord) -> None:
     """Store with every prompt that the budget does not reach that it was not drawn; once, whatever labels come later.
 
     One transaction stores them all: a run that is taken up finds all of them or none.
@@ -30,7 +36,7 @@ def draw_prompts(run: RunAtWork[CurateConfig], embedder_id: int) -> None:
         is_drawn = NOT_DRAWN in runs.skip_counts(session, run.run_id)
     if select.budget is None or is_drawn:
         return
-    ids, keys, costs = _prompts(run, embedder_id)
+    ids, keys, costs = _prompts(run, embedder.id)
     with run.sessions() as session:
         labels = standing.label_counts(session, ids, select.strategies)
     drawn = drawn_prompts(
@@ -38,6 +44,7 @@ def draw_prompts(run: RunAtWork[CurateConfig], embedder_id: int) -> None:
         np.array(costs, dtype=np.int64),
         select.budget,
         label_counts=np.array([labels[id_] for id_ in ids], dtype=np.int64),
+        clusters=_clusters(run, embedder, ids, keys) if select.budget_over == "even" else None,
     )
     reached = {ids[at] for at in drawn}
     say(
@@ -70,6 +77,28 @@ def _prompts(run: RunAtWork[CurateConfig], embedder_id: int) -> tuple[list[int],
         keys += [prompt.prompt.key for prompt in page]
         costs += [_cost(sizes[id_], run.config.select) for id_ in page_ids]
     return ids, keys, costs
+
+
+def _clusters(
+    run: RunAtWork[CurateConfig], embedder: EmbedderRecord, ids: Sequence[int], keys: Sequence[str]
+) -> NDArray[np.int64]:
+    """The cluster of each prompt by its own vector; prompts without one are a cluster of their own, −1."""
+    with run.sessions() as session:
+        located = embeddings.prompt_locations(session, embedder.id, ids)
+    store = vector_store(embedder.key, run.settings, of="prompts")
+    # By content, so that the order of import changes no centre.
+    order = sorted((at for at, id_ in enumerate(ids) if id_ in located), key=keys.__getitem__)
+    places = [located[ids[at]] for at in order]
+
+    def read(rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        return store.gather([places[row][0] for row in rows], [places[row][1] for row in rows])
+
+    clusters = min(math.ceil(math.sqrt(len(order))), MOST_CLUSTERS)
+    found = np.full(len(ids), -1, dtype=np.int64)
+    if order:
+        found[order] = clusters_of(read, len(order), clusters=clusters, seed=run.config.seed)
+    say(f"select.budget_over even: {len(order):,} prompts in {len(set(found[order].tolist())):,} clusters")
+    return found
 
 
 def _cost(size: int, select: SelectConfig) -> int:

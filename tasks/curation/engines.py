@@ -26,7 +26,7 @@ from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
 from models.isolation import IsolatedProcess
 from models.number_format import torch_device
-from models.records import EmbedderIdentity, GeneratorIdentity
+from models.records import Embedded, EmbedderIdentity, GeneratorIdentity
 from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
@@ -37,6 +37,7 @@ from tasks.settings import Settings
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
 REQUEST_RETRIES = 5
+VECTOR_FOLDERS: dict[Embedded, str] = {"responses": "vectors", "prompts": "prompt_vectors"}
 SERVED_ELSEWHERE = ("openai", "scripted")
 
 
@@ -213,6 +214,6 @@ def make_embedder(
     )
 
 
-def vector_store(embedder_key: str, settings: Settings) -> VectorStore:
-    """The shards of one embedder."""
-    return VectorStore(settings.artifact_root / "vectors" / embedder_key[:16])
+def vector_store(embedder_key: str, settings: Settings, of: Embedded = "responses") -> VectorStore:
+    """The shards of one embedder, of responses' vectors or of prompts'."""
+    return VectorStore(settings.artifact_root / VECTOR_FOLDERS[of] / embedder_key[:16])

@@ -65,7 +65,7 @@ def select(run_id: int) -> None:
         stage = _SelectionStage(run, embedder.id, store, rules=rules, margins=margins)
         with stage_progress("select", total, "prompts") as advance:
             if run.config.select.scope == "prompt":
-                draw_prompts(run, embedder.id)
+                draw_prompts(run, embedder)
                 stage.run_per_prompt(advance)
             else:
                 stage.run_over_source_pairs()
@@ -248,9 +248,7 @@ def _margins(
         return None
     head = head_of(session, embedder, settings)
     if head is None:
-        say(
-            f"{asking}: fewer than {MIN_LABELS} labels of pairs that this embedder embedded, max_min_lcb draws at random"
-        )
+        say(f"{asking}: fewer than {MIN_LABELS} labels on pairs of this embedder, max_min_lcb draws at random")
         return None
     say(f"{asking}: learnt from {head.label_count:,} labels")
     return head.margins
