@@ -5,7 +5,7 @@ One thread, process CPU time, medians of interleaved runs. Every peer gets the s
 - `kmeans_only`: scikit-learn's KMeans(2, random_state=0) per prompt, embeddings already normalised, no pair chosen.
 - `per_prompt`: per prompt normalise, Gram, argmin (`easy`); KMeans and the nearest member of each cluster (`centroid`).
 - `pair_loop`: per prompt a Python loop over all pairs for easy and hard, then KMeans and a loop over the members: the
-  plan of the script that came with the paper. Compare `all_three`, which is select_pairs for easy, hard and centroid.
+  plan of the script that came with the paper. Compare `all_three`: `select_several` for easy, hard, centroid.
 
 `hard` and `longest_gap` have no row: nearly all that they and `easy` cost is the similarities, which say what a pair
 is, and then they compare one number a pair (`longest_gap` took 0.99, 1.02, 1.00, 1.04 of the time of `easy` at 4, 8,
@@ -29,7 +29,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402 - thread counts are read when numpy loads
 from numpy.typing import NDArray  # noqa: E402
 
-from models.selection import select_pairs  # noqa: E402
+from models.selection import select_several  # noqa: E402
 
 Matrix = NDArray[np.float32]
 
@@ -106,12 +106,11 @@ def per_prompt_loop(function: Callable[[Matrix], object], rows: Matrix, candidat
 
 
 def selection(rows: Matrix, candidates: int, *strategies: str) -> Callable[[], None]:
-    """A run of `select_pairs` for every strategy named."""
+    """A run of `select_several` for the strategies named."""
     offsets = np.arange(0, len(rows) + 1, candidates)
 
     def run() -> None:
-        for strategy in strategies:
-            select_pairs(rows, offsets, strategy=strategy, seed=0)  # type: ignore[arg-type]
+        select_several(rows, offsets, strategies=strategies, seed=0)
 
     return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import func, select, text
@@ -86,6 +86,19 @@ def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
     for strategy, similarity in session.execute(query):
         by_strategy.setdefault(strategy, []).append(similarity)
     return by_strategy
+
+
+def strategies_of(session: Session, run_id: int | None) -> list[str]:
+    """The strategies that a run (None: any) selected a pair by."""
+    query = select(curation.Pair.strategy).distinct().order_by(curation.Pair.strategy)
+    return list(session.scalars(query if run_id is None else query.filter_by(run_id=run_id)))
+
+
+def prompts_with_pairs(session: Session, run_id: int, prompt_ids: Sequence[int]) -> set[tuple[str, int]]:
+    """Which of these prompts have a pair of the run, by strategy: (strategy, prompt id)."""
+    query = select(curation.Pair.strategy, curation.Pair.prompt_id).filter_by(run_id=run_id).distinct()
+    rows = session.execute(query.where(curation.Pair.prompt_id.in_(prompt_ids)))
+    return {(strategy, prompt_id) for strategy, prompt_id in rows}
 
 
 def strategy_summaries(session: Session, run_id: int) -> dict[str, StrategySummary]:

@@ -20,7 +20,8 @@ Side = Literal["first", "second"]
 SourceVerdict = Literal["first", "second", "tie", "both_bad"]
 FinishReason = Literal["stop", "length"]
 Embedded = Literal["responses", "prompts"]  # what has vectors
-Strategy = Literal["easy", "hard", "random", "centroid", "longest_gap"]
+Strategy = str  # the name of one, as `STRATEGY_PATTERN` says: shipped (models.selection), or a user's own
+STRATEGY_PATTERN = r"[A-Za-z][A-Za-z0-9_.\-]{0,99}"
 
 
 @dataclass(frozen=True, slots=True)

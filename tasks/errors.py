@@ -35,6 +35,14 @@ class GuideError(ValueError):
     """LD-Align's guide does not do what its distances need."""
 
 
+class StrategyFailedError(ValueError):
+    """A user's own strategy failed on a prompt, or gave what is no order of its pairs."""
+
+
+class StrategyChangedError(ValueError):
+    """The code of a user's own strategy changed while a run was at work."""
+
+
 class VectorsMissingError(RuntimeError):
     """Vectors that the database speaks of are not where they were written."""
 

@@ -12,7 +12,7 @@ from stored_policies import finish, open_align_run, open_policy
 from surroundings import ROOT
 
 from db import evaluations, policies, promotions, prompt_uses, runs
-from db.labels import judgements, labelling, preferences
+from db.labels import judgements, labelling, predictions, preferences
 from flows.commands.database import Backup, Sql
 from models.alignment.records import MetricPoint
 from models.labelling.records import Judgement
@@ -95,9 +95,17 @@ def compare_and_promote(sessions):
         promotions.promote(session, policy_id, evaluation_id=evaluation_id, is_forced=False, reason="better")
 
 
+def predict(sessions):
+    """What a head might say of the pairs without a label."""
+    with sessions.begin() as session:
+        pair = labelling.pair_keys(session, 1)[-2]
+        predictions.store_predictions(session, 1, [predictions.Prediction(*pair, 0.6, 0.4, 0.8, 0.4, 0.5, 52)])
+
+
 def test_every_documented_query_runs(settings, sessions):
     curate_in_this_process(settings)
     label_and_export_in_this_process(settings)
+    predict(sessions)
     compare_and_promote(sessions)
     queries = blocks("sql")
     assert len(queries) >= 20
@@ -111,7 +119,8 @@ def test_every_documented_query_runs(settings, sessions):
     ("view", "begin", "end"),
     [
         ("selected_pairs", "`selected_pairs`, one row", "`labelled_pairs`, one row"),
-        ("labelled_pairs", "`labelled_pairs`, one row", "`judged_pairs`, one row"),
+        ("labelled_pairs", "`labelled_pairs`, one row", "`predicted_preferences`, one row"),
+        ("predicted_preferences", "`predicted_preferences`, one row", "`judged_pairs`, one row"),
         ("judged_pairs", "`judged_pairs`, one row", "`annotator_summary`, one row"),
         ("annotator_summary", "`annotator_summary`, one row", "`run_summary`, one row"),
         ("run_summary", "`run_summary`, one row", "`left_out_candidates`, one row"),

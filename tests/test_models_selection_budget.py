@@ -20,12 +20,13 @@ def test_shares_of_a_worked_case() -> None:
 
 
 def test_the_longest_gaps_of_a_worked_case() -> None:
-    similarity, gaps = np.array([0.9, 0.1, 0.5, np.nan, 0.1, 0.7]), np.array([7, 3, 7, 99, 8, 0])
-    assert rank_pairs(similarity, strategy="longest_gap", share=0.3, seed=0, length_gaps=gaps).tolist() == [0, 4]
-    assert rank_pairs(similarity, strategy="longest_gap", share=0.5, seed=0, length_gaps=gaps).tolist() == [0, 2, 4]
-    for missing in (None, gaps[:5]):
-        with pytest.raises(ValueError, match="one for each of the 6 pairs"):
-            rank_pairs(similarity, strategy="longest_gap", share=0.5, seed=0, length_gaps=missing)
+    similarity = np.array([0.9, 0.1, 0.5, np.nan, 0.1, 0.7])
+    lengths = np.array([[7, 0], [1, 4], [9, 2], [99, 0], [0, 8], [5, 5]])
+    assert rank_pairs(similarity, strategy="longest_gap", share=0.3, seed=0, lengths=lengths).tolist() == [0, 4]
+    assert rank_pairs(similarity, strategy="longest_gap", share=0.5, seed=0, lengths=lengths).tolist() == [0, 2, 4]
+    for missing in (None, lengths[:5]):
+        with pytest.raises(ValueError, match="two for each of the 6 pairs"):
+            rank_pairs(similarity, strategy="longest_gap", share=0.5, seed=0, lengths=missing)
 
 
 def test_the_share_is_rounded_half_up() -> None:
@@ -40,9 +41,10 @@ def test_the_share_is_rounded_half_up() -> None:
 def test_a_share_agrees_with_sorting_by_value_and_index(
     values: list[float], share: float, strategy: Strategy, seed: int
 ) -> None:
-    gaps = np.random.default_rng(seed).integers(0, 4, len(values))
-    indices = rank_pairs(np.array(values), strategy=strategy, share=share, seed=seed, length_gaps=gaps)
+    lengths = np.random.default_rng(seed).integers(0, 4, (len(values), 2))
+    indices = rank_pairs(np.array(values), strategy=strategy, share=share, seed=seed, lengths=lengths)
     ranked = [index for index, value in enumerate(values) if not np.isnan(value)]
+    gaps = abs(lengths[:, 0] - lengths[:, 1])
     keys = {"easy": values, "hard": [-value for value in values], "longest_gap": (-gaps).tolist()}
     if strategy in keys:
         ranked.sort(key=lambda index: (keys[strategy][index], index))
@@ -74,7 +76,7 @@ def test_no_similarity_gives_no_pair(strategy: Strategy) -> None:
     ("similarity", "strategy", "share", "message"),
     [
         (np.zeros(3), "centroid", 0.5, "responses of one prompt"),
-        (np.zeros(3), "best", 0.5, "got 'best'"),
+        (np.zeros(3), "best", 0.5, "there is no strategy 'best'"),
         (np.zeros(3), "easy", 0.0, "got 0.0"),
         (np.zeros(3), "easy", 1.5, "got 1.5"),
         (np.zeros((3, 1)), "easy", 0.5, r"shape \(3, 1\)"),

@@ -212,7 +212,7 @@ def annotator_of_run(session: Session, run_id: int) -> Annotator | None:
 
 def rows_about(
     session: Session,
-    table: type[labels.Judgement | labels.Preference | curation.Pair | curation.SourcePair],
+    table: type[labels.Judgement | labels.Preference | labels.Prediction | curation.Pair | curation.SourcePair],
     pairs: Sequence[PairKey],
     *columns: Any,
     where: ColumnElement[bool] | None = None,

@@ -347,7 +347,7 @@ class Pair(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
-    strategy: Mapped[str] = mapped_column(String(20))
+    strategy: Mapped[str] = mapped_column(String(100))
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
     first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
     second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))

@@ -1,6 +1,7 @@
 """The tables of labels: who judged which pair how, what a rule makes of it, what waits for people, what was exported.
 
-judgements → annotators, and → the two responses they are about; preferences are what a rule makes of judgements;
+judgements → annotators, and → the two responses they are about; preferences are what a rule makes of judgements,
+predictions what a reward head expects where there are none;
 snapshots hold preferences that never change. A queue's pairs are given to people one by one, on a lease.
 """
 
@@ -81,6 +82,28 @@ class Preference(Base):
     vote_count: Mapped[int]
     strength: Mapped[float | None]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Prediction(Base):
+    """What a reward head made of the labels so far expects of a pair of a run; made anew when it is fitted anew.
+
+    `probability`: that the first is preferred, with the 90 % interval `low` to `high`; `margin` and `deviation`: mean
+    and standard deviation of the first's reward minus the second's; `label_count`: labels that the head was fitted to.
+    """
+
+    __tablename__ = "predictions"
+    __table_args__ = (CheckConstraint("first_response_id < second_response_id", name="ordered"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    probability: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    margin: Mapped[float]
+    deviation: Mapped[float]
+    label_count: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Reply(Base):

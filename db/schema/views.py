@@ -125,6 +125,21 @@ VIEWS: dict[str, str] = {
         LEFT JOIN responses AS rejected ON rejected.id = CASE preferences.outcome
             WHEN 'first' THEN pairs.second_response_id WHEN 'second' THEN pairs.first_response_id END
     """,
+    "predicted_preferences": """
+        SELECT predictions.run_id, runs.name AS run, first.prompt_id, prompts.text AS prompt,
+               predictions.first_response_id, predictions.second_response_id,
+               first.text AS first_response, second.text AS second_response,
+               predictions.probability, predictions.low, predictions.high, predictions.margin, predictions.deviation,
+               CASE WHEN predictions.low > 0.5 OR predictions.high < 0.5 THEN TRUE ELSE FALSE END AS is_confident,
+               predictions.label_count, predictions.created_at AS predicted_at, preferences.outcome
+        FROM predictions
+        JOIN runs ON runs.id = predictions.run_id
+        JOIN responses AS first ON first.id = predictions.first_response_id
+        JOIN responses AS second ON second.id = predictions.second_response_id
+        JOIN prompts ON prompts.id = first.prompt_id
+        LEFT JOIN preferences ON preferences.first_response_id = predictions.first_response_id
+            AND preferences.second_response_id = predictions.second_response_id AND preferences.rule = 'majority'
+    """,
     "judged_pairs": """
         SELECT judgements.id AS judgement_id, annotators.name AS annotator, annotators.kind,
                judgements.first_response_id, judgements.second_response_id,

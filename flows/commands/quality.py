@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from models.records import Strategy
+from tasks.config.section import StrategyName
 from tasks.settings import Settings
 
 
@@ -14,7 +14,7 @@ class Quality(BaseModel):
     """Show how far labels can be trusted: agreement, biases of annotators, suspect pairs."""
 
     run: str = Field("last", description="Id or name of a curation run, or `last`.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    strategies: tuple[StrategyName, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
     format: Literal["table", "json"] = Field("table", description="How to write it.")
 
     def cli_cmd(self) -> None:

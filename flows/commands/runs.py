@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, write_pairs
-from models.records import MAX_ID, Strategy
+from models.records import MAX_ID
+from tasks.config.section import StrategyName
 from tasks.settings import Settings
 from tasks.terminal import show
 
@@ -20,7 +21,7 @@ class Pairs(BaseModel):
     """Show or export the selected pairs of a run."""
 
     run: str = Field("last", description="Id or name of a run, or `last`.")
-    strategy: Strategy | None = Field(None, description="Only this strategy's pairs.")
+    strategy: StrategyName | None = Field(None, description="Only this strategy's pairs.")
     limit: int | None = Field(None, ge=1, le=MAX_ID, description="At most so many. A table shows 20 unless told.")
     format: Format = Field("table", description="How to write them.")
     output: Path | None = Field(None, description="File to write; empty: the terminal.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from models.quality.quality import Coefficient, GroupAgreement, LabelQuality
 from models.records import shortened
 from models.report.axes import LETTER_WIDTH
-from models.report.contents import STRATEGY_MEANINGS
+from models.report.contents import COLOURED, in_order
 
 WIDTH, HEIGHT = 460, 292  # SVG units, about one CSS pixel on a wide screen
 LEFT, RIGHT, TOP, BOTTOM = 50, 448, 46, 222
@@ -74,11 +74,9 @@ def draw_panels(quality: LabelQuality) -> tuple[Panel, ...]:
 
 
 def ordered_strategies(quality: LabelQuality) -> list[GroupAgreement]:
-    """The strategies in the order of the report, then those it does not know."""
-    order = list(STRATEGY_MEANINGS)
-    return sorted(
-        quality.by_strategy, key=lambda group: order.index(group.group) if group.group in order else len(order)
-    )
+    """The strategies in the order of the report."""
+    by_name = {group.group: group for group in quality.by_strategy}
+    return [by_name[name] for name in in_order(by_name)]
 
 
 def ordered_bins(quality: LabelQuality) -> list[GroupAgreement]:
@@ -112,7 +110,7 @@ def _agreement(group: GroupAgreement) -> _Dot:
     words = (f"{low}–", high) if group.low is not None and high else (name,)
     text = "–" if share.value is None else f"{100 * share.value:.0f} %"
     interval = f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)"
-    mark = group.group if group.group in STRATEGY_MEANINGS else ""
+    mark = group.group if group.group in COLOURED else ""
     return _Dot(name, words, group.pair_count, mark, share.value, share.low, share.high, text, interval)
 
 

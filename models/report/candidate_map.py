@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.report.contents import STRATEGY_MEANINGS, PromptCandidates
+from models.report.contents import PromptCandidates, in_order
 
 Floats = NDArray[np.floating]
 
@@ -135,7 +135,7 @@ def _moved_apart(points: Floats) -> Floats:
 def _pair_lines(
     pairs: Mapping[str, tuple[int, int]], places: Mapping[int, Floats], unit: Floats
 ) -> tuple[PairLine, ...]:
-    chosen = {name: tuple(sorted(pairs[name])) for name in STRATEGY_MEANINGS if name in pairs}
+    chosen = {name: tuple(sorted(pairs[name])) for name in in_order(pairs)}
     lines = []
     for name, (first, second) in chosen.items():
         if first not in places or second not in places:

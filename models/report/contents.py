@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 
 from models.quality.quality import LabelQuality
 
-# Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in colours.css.
+# Also the order in which strategies are shown; a user's own come after.
 STRATEGY_MEANINGS: Mapping[str, str] = {
     "easy": "The least similar pair of the prompt: the lowest cosine of two embeddings (REAL eq. 9).",
     "hard": "The most similar pair of the prompt that is not identical: the highest cosine (REAL eq. 8).",
     "centroid": "The prompt’s embeddings in two clusters: the response nearest each cluster’s mean (REAL eq. 12).",
     "random": "Any two different responses, every pair equally likely: the baseline.",
     "longest_gap": "The two responses that differ most in length, whatever they say: the rival of dissimilarity.",
+    "closest_lengths_easy": "The least similar of the pairs of most alike length, two of seven: easy without length.",
+    "max_min_lcb": "The response whose worst rival is least certain to beat it, and that rival, by the labels so far.",
 }
+# Each has a colour and a dash pattern of its own, in colours.css; the others share those of `OTHER`, since there is no
+# sixth colour that everybody tells apart on light and dark paper.
+COLOURED = ("easy", "hard", "centroid", "random", "longest_gap")
+OTHER = "other-strategy"
+OWN_MEANING = "A strategy of your own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,6 @@ class PromptCandidates:
         count = len(self.responses)
         if self.embeddings.ndim != 2 or len(self.embeddings) != count:
             raise ValueError(f"{count} responses need embeddings (k, d) of {count} rows, got {self.embeddings.shape}")
-        check_strategies(self.pairs)
         for strategy, pair in self.pairs.items():
             if not all(0 <= position < count for position in pair):
                 raise ValueError(f"the {strategy} pair is {pair}, but positions go from 0 to {count - 1}")
@@ -182,7 +188,7 @@ class CurationReport:
         guarded: what each rule of the guard found, in the order to be shown; those that found nothing are left out.
 
     Raises:
-        ValueError: on construction, if there is no strategy or an unknown one.
+        ValueError: on construction, if there is no strategy.
     """
 
     title: str
@@ -204,14 +210,14 @@ class CurationReport:
     def __post_init__(self) -> None:
         if not self.strategies:
             raise ValueError("a report needs the result of at least 1 strategy, got none")
-        check_strategies(self.strategies)
 
 
-def check_strategies(strategies: Mapping[str, object]) -> None:
-    """Refuse a name that is no strategy: it would have neither a meaning nor a colour.
+def in_order(strategies: Iterable[str]) -> list[str]:
+    """The strategies as they are shown: the shipped ones in their order, then a user's own as they come."""
+    order = {name: place for place, name in enumerate(STRATEGY_MEANINGS)}
+    return sorted(strategies, key=lambda name: order.get(name, len(order)))
 
-    Raises:
-        ValueError: if a key has no meaning in `STRATEGY_MEANINGS`.
-    """
-    if unknown := [strategy for strategy in strategies if strategy not in STRATEGY_MEANINGS]:
-        raise ValueError(f"unknown strategy {unknown[0]!r}; expected one of {', '.join(STRATEGY_MEANINGS)}")
+
+def mark_of(strategy: str) -> str:
+    """The class that gives a strategy its colour and dash pattern: no name of a user's meets one of the page's own."""
+    return strategy if strategy in COLOURED else OTHER

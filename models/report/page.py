@@ -9,7 +9,14 @@ from typing import NamedTuple
 from models.files import whole_file
 from models.records import first_of_equals
 from models.report.candidate_map import HEIGHT, WIDTH, CandidateMap, draw_map, most_telling
-from models.report.contents import STRATEGY_MEANINGS, CurationReport, PromptCandidates, StrategyResult
+from models.report.contents import (
+    OWN_MEANING,
+    STRATEGY_MEANINGS,
+    CurationReport,
+    PromptCandidates,
+    StrategyResult,
+    in_order,
+)
 from models.report.histograms import draw_histograms
 from models.report.labels import label_words
 from models.report.templates import make_environment
@@ -39,14 +46,14 @@ def write_page(page: str, path: Path) -> None:
 
 def render_report(report: CurationReport) -> str:
     """The report as the text of an HTML page: no script, nothing loaded from elsewhere, every text escaped."""
-    strategies = {name: report.strategies[name] for name in STRATEGY_MEANINGS if name in report.strategies}
+    strategies = {name: report.strategies[name] for name in in_order(report.strategies)}
     shown_prompt = most_telling(report.candidates)
     on_map = draw_map(shown_prompt) if shown_prompt else None
     template = make_environment().get_template("page.html")
     return template.render(
         report=report,
         strategies=strategies,
-        meanings=STRATEGY_MEANINGS,
+        meanings={name: STRATEGY_MEANINGS.get(name, OWN_MEANING) for name in strategies},
         histograms=draw_histograms({name: result.similarities for name, result in strategies.items()}),
         reasons=_reasons(strategies.values()),
         shown=shown_prompt,
@@ -78,7 +85,7 @@ def _listed(candidates: PromptCandidates, on_map: CandidateMap) -> list[ListedCa
     for position, first in enumerate(first_of_equals(candidates.responses)):
         notes = [f"same text as {first + 1}"] if first != position else []
         notes += ["no embedding, not on the map"] if position + 1 not in numbers else []
-        chosen_by = [name for name in STRATEGY_MEANINGS if position in candidates.pairs.get(name, ())]
+        chosen_by = [name for name in in_order(candidates.pairs) if position in candidates.pairs[name]]
         text = candidates.responses[position]
         listed.append(ListedCandidate(position + 1, text, chosen_by, notes))
     return listed

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.report.contents import STRATEGY_MEANINGS, check_strategies
+from models.report.contents import in_order
 from models.report.histograms import draw_histograms
 from models.report.templates import make_environment
 
@@ -20,13 +20,9 @@ def similarities_svg(similarities: Mapping[str, NDArray[np.floating]]) -> str:
 
     Args:
         similarities: strategy -> (n,) cosines, finite; n may be 0. A strategy without a pair is left out.
-
-    Raises:
-        ValueError: if a strategy is unknown.
     """
-    check_strategies(similarities)
     drawn = draw_histograms(similarities)
-    counts = {name: len(similarities[name]) for name in STRATEGY_MEANINGS if name in drawn.by_strategy}
+    counts = {name: len(similarities[name]) for name in in_order(drawn.by_strategy)}
     return (
         make_environment()
         .get_template("similarities_sheet.html")

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from models.records import shortened
+from models.report.contents import mark_of
 
 
 def make_environment() -> Environment:
@@ -23,6 +24,7 @@ def make_environment() -> Environment:
         "shortened": shortened,
         "count": lambda number: f"{number:,}",
         "cosine": cosine,
+        "mark": mark_of,
         "share": share_of,
         "duration": duration,
         "moment": lambda time: f"{time:%Y-%m-%d %H:%M %Z}".strip(),

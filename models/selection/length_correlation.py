@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.intervals import CONFIDENCE, Interval, ratio
-from models.selection.blocks import checked_groups
+from models.selection.blocks import Block, checked_groups
 from models.selection.similarity import Floats
 
 
@@ -28,8 +28,13 @@ def length_correlations(
     correlations = np.full(len(candidates.sizes), np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
         for groups, block in candidates.blocks():
-            correlations[groups] = _spearman(block.pairs, block.length_gaps, block.is_valid)
+            correlations[groups] = block_correlations(block)
     return correlations
+
+
+def block_correlations(block: Block) -> NDArray[np.float64]:
+    """The same of the groups of one block, (b,); it must know lengths."""
+    return _spearman(block.pairs, block.length_gaps, block.is_valid)
 
 
 def mean_correlation(correlations: NDArray[np.float64]) -> Interval | None:

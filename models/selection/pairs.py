@@ -1,21 +1,38 @@
-"""Which two responses of each prompt to label: easy, hard, random and centroid pairs (REAL eq. 8, 9, 12), longest gaps.
+"""Which responses of each prompt to label together: the pairs of several strategies, from one matrix of similarities.
 
-Arrays in, arrays out. Knows embeddings, lengths and groups of rows; no prompts, no text, no tables.
+Arrays in, arrays out. Knows embeddings, lengths and groups of rows; no prompts, no text, no tables. What a strategy is
+stands in `models.selection.asking`, the shipped ones in `models.selection.rules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.records import Strategy
-from models.selection.blocks import Block, Lengths, Positions, checked_groups
-from models.selection.draws import content_words, draw_below, mixed, seed_word
+from models.selection.asking import Given, StrategyError, StrategyRule
+from models.selection.blocks import Block, Booleans, Lengths, Margins, Positions, checked_groups
+from models.selection.finding import rule_named
+from models.selection.length_correlation import block_correlations
 from models.selection.records import Reason, SelectedPairs
-from models.selection.similarity import TOLERANCE, Float32s, Floats
-from models.selection.two_means import distances_to_centres, first_smallest
+from models.selection.similarity import TOLERANCE, Floats
+from models.selection.two_means import first_smallest
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What several strategies selected of the same groups.
+
+    Attributes:
+        turns: strategy -> its selections, one a turn; a group with fewer pairs has none in the later ones.
+        length_correlations: (g,) as `models.selection.length_correlations`; None without lengths.
+    """
+
+    turns: dict[Strategy, list[SelectedPairs]]
+    length_correlations: NDArray[np.float64] | None
 
 
 def select_pairs(
@@ -26,27 +43,31 @@ def select_pairs(
     seed: int,
     lengths: NDArray[np.integer] | None = None,
 ) -> SelectedPairs:
-    """Choose the pair worth a label in every group of candidates: the first of `select_several`.
+    """Choose the pair worth a label in every group of candidates: the first of `select_several` for one strategy.
 
     Raises:
         ValueError: as `select_several`.
     """
-    return select_several(embeddings, offsets, strategy=strategy, count=1, seed=seed, lengths=lengths)[0]
+    return select_several(embeddings, offsets, strategies=(strategy,), seed=seed, lengths=lengths).turns[strategy][0]
 
 
 def select_several(
     embeddings: Floats,
     offsets: NDArray[np.integer],
     *,
-    strategy: Strategy,
-    count: int,
+    strategies: Sequence[Strategy | StrategyRule],
     seed: int,
+    count: int = 1,
+    is_disjoint: bool = False,
     lengths: NDArray[np.integer] | None = None,
-) -> list[SelectedPairs]:
-    """Choose the pairs worth a label in every group of candidates, `count` of them or as many as there are.
+    head: Margins | None = None,
+    labelled: NDArray[np.integer] | None = None,
+) -> Selection:
+    """Choose the pairs worth a label in every group of candidates, `count` by each strategy or as many as there are.
 
-    They come in turns, no pair twice; two pairs may share a response, and all pairs of a group are dependent. What the
-    first turn gives does not depend on `count`.
+    The similarities of a group are computed once for all strategies. The pairs of one come in turns, none twice; two
+    may share a response unless they are to be disjoint, and all pairs of a group are dependent. What the first turn
+    gives does not depend on `count`.
 
     A pair is valid if both embeddings are usable (finite, squared norm in float32 from 1e-30 to below overflow) and
     their cosine, computed in float32, is below 1 − 4e-6: responses that point the same way are never paired.
@@ -61,49 +82,84 @@ def select_several(
       candidates allows, the group gets its `easy` pair.
     - `longest_gap`: the valid pair whose lengths differ most. It asks no embedding which pair is best: the rival of
       every rule that does.
+    - `closest_lengths_easy`: the least similar of the ⌈2V / 7⌉ pairs, of V valid ones, with the smallest ratio of the
+      longer to the shorter: 8 of 28.
+    - `max_min_lcb`: i = argmax_i min_j (μ_ij − σ_ij) and that j, over valid pairs that have no preference; random ones
+      of these without a head.
 
-    The next turns of `easy`, `hard` and `longest_gap` follow the same rule over the pairs that are left, those of
-    `random` draw among them (without replacement). `centroid` goes on with the pair of one candidate from each cluster
-    that is nearest to its centres, by the sum of both squared distances, and when those are used up with the `easy` of
+    The next turns of all follow the same rule over the pairs that are left; `random` draws without replacement.
+    `centroid` goes on with the pair of one candidate from each cluster that is nearest to its centres, by the sum of
+    both squared distances, and when those are used up, as `closest_lengths_easy` after its share, with the `easy` of
     what is left.
 
-    Lengths tie where they are equal, values within 4e-6 of the best, four times the largest rounding error measured.
+    Cosines tie within 4e-6 of the best, four times the largest rounding error measured; all else where it is equal.
     Ties go to the lower index:
     the first pair in the order (0, 1), (0, 2), ..., (1, 2); the first split in counting order (above 16 candidates: of
     the splits found, and within 1e-6 of what the best explains); the first candidate.
-    A group's result depends on its embeddings, its lengths, the strategy and the seed, not on other groups, order or
-    batching.
+    A group's result depends on its own rows, the strategy and the seed, not on other groups, order, batching or which
+    other strategies are asked for.
 
     Args:
         embeddings: (n, d) float16, float32 or float64, raw or normalised; may be a memory map, which is read in blocks.
         offsets: (g + 1,) integers; rows offsets[i] up to offsets[i + 1] are the candidates of group i, 64 at most.
-        strategy: which pair to choose.
-        count: how many pairs a group, 1 or more.
+        strategies: which pairs to choose: names of shipped or installed ones, or rules (`load_strategies`).
         seed: read by `random`, and by `centroid` above 16 candidates.
-        lengths: (n,) integers, 0 or more, the length of each response in any unit; read by `longest_gap` alone.
+        count: how many pairs a group, 1 or more.
+        is_disjoint: whether no response may be in two pairs of a group and strategy.
+        lengths: (n,) integers, 0 or more, the length of each response in any unit.
+        head: what the labels so far say of a group's pairs.
+        labelled: (m, 2) row numbers of one group each: pairs that have a preference.
 
     Raises:
         ValueError: if the shapes or types do not fit, the offsets fall or leave the embeddings, a group has more than
-            64 candidates, the count is below 1, the strategy is unknown, or it needs lengths and there are none.
-
-    Returns:
-        `count` selections; a group with fewer pairs has none (`Reason.NO_FURTHER_PAIR`) in the later ones.
+            64 candidates, the count is below 1, a strategy is unknown, or it needs lengths and there are none.
+        StrategyError: if a strategy fails, or gives what is no order; with the number of the group.
     """
     if count < 1:
         raise ValueError(f"a group gets at least 1 pair, got count = {count}")
-    if strategy not in _CHOOSERS:
-        raise ValueError(f"strategy must be one of {', '.join(_CHOOSERS)}, got {strategy!r}")
-    if strategy == "longest_gap" and lengths is None:
-        raise ValueError("longest_gap needs the length of each response; pass lengths")
-    candidates = checked_groups(embeddings, offsets, lengths if strategy == "longest_gap" else None)
-    turns = [_nothing_selected(candidates.sizes) for _ in range(count)]
+    rules = [rule_named(each) if isinstance(each, str) else each for each in strategies]
+    if lengths is None and (missing := [rule.name for rule in rules if "lengths" in rule.asks]):
+        raise ValueError(f"{missing[0]} needs the length of each response; pass lengths")
+    candidates = checked_groups(embeddings, offsets, lengths, head=head, labelled=labelled)
+    turns = {rule.name: [_nothing_selected(candidates.sizes) for _ in range(count)] for rule in rules}
+    correlations = None if lengths is None else np.full(len(candidates.sizes), np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
         for groups, block in candidates.blocks():
-            positions = _CHOOSERS[strategy](block, seed, min(count, len(block.pairs)))
-            for turn, selected in enumerate(turns):
-                # A block of few candidates has fewer pairs than turns.
-                position = positions[min(turn, len(positions) - 1)]
-                _write_block(selected, groups, candidates.starts[groups], block, position, turn=turn)
+            given = Given(block, seed=seed)
+            for rule in rules:
+                try:
+                    chosen = _in_turns(given, rule, min(count, len(block.pairs)), is_disjoint=is_disjoint)
+                except StrategyError as error:
+                    raise StrategyError(rule.name, int(groups[error.group]), error.problem) from error
+                for turn, selected in enumerate(turns[rule.name]):
+                    # A block of few candidates has fewer pairs than turns.
+                    position, is_there = chosen[turn] if turn < len(chosen) else (chosen[-1][0], np.False_)
+                    _write_block(selected, groups, candidates.starts[groups], block, position, is_there)
+            if correlations is not None:
+                correlations[groups] = block_correlations(block)
+    return Selection(turns, correlations)
+
+
+def _in_turns(given: Given, rule: StrategyRule, count: int, *, is_disjoint: bool) -> list[tuple[Positions, Booleans]]:
+    """The cheapest pair, the cheapest of those left, and so on: (b,) positions, and whether there is one."""
+    size = len(given.block.is_usable)
+    # A pair that is taken keeps 2K − 4 others out, so that a disjoint one is found among so many.
+    asked = min((count - 1) * (2 * size - 3) + 1, len(given.block.pairs)) if is_disjoint else count
+    costs = given.costs(rule, asked)
+    tolerance = costs.dtype.type(rule.tolerance)
+    columns = np.arange(costs.shape[1])
+    first, second = np.triu_indices(size, 1)
+    turns = []
+    for turn in range(count):
+        position = first_smallest(costs, tolerance)
+        turns.append((position, costs[position, columns] < np.inf))
+        if turn + 1 == count:
+            break
+        costs[position, columns] = np.inf
+        if is_disjoint:
+            ends = first[position], second[position]
+            is_shared = [one[:, None] == end for one in (first, second) for end in ends]
+            costs[np.logical_or.reduce(is_shared)] = np.inf
     return turns
 
 
@@ -125,8 +181,7 @@ def _write_block(
     starts: Lengths,
     block: Block,
     position: Positions,
-    *,
-    turn: int,
+    has_pair: Booleans | np.bool_,
 ) -> None:
     usable = block.is_usable.sum(axis=0)
     nothing = np.select(
@@ -134,7 +189,6 @@ def _write_block(
         [Reason.NO_USABLE_EMBEDDING, Reason.ONE_USABLE_EMBEDDING, Reason.NO_FURTHER_PAIR],
         default=Reason.ALL_IDENTICAL,
     )
-    has_pair = block.pair_count > turn
     first, second = np.triu_indices(len(block.is_usable), 1)
     chosen = block.pairs[position, np.arange(len(groups))]
     is_less_similar = block.is_valid & (block.pairs < chosen - TOLERANCE)
@@ -144,98 +198,3 @@ def _write_block(
     selected.reason[groups] = np.where(has_pair, Reason.PAIR_CHOSEN, nothing)
     selected.rank[groups] = np.where(has_pair, 1 + is_less_similar.sum(axis=0), 0)
     selected.pair_count[groups] = block.pair_count
-
-
-def _easy(block: Block, _seed: int, count: int) -> list[Positions]:
-    return _smallest_in_turns(np.where(block.is_valid, block.pairs, np.float32(np.inf)), count)
-
-
-def _hard(block: Block, _seed: int, count: int) -> list[Positions]:
-    return _smallest_in_turns(np.where(block.is_valid, -block.pairs, np.float32(np.inf)), count)
-
-
-def _smallest_in_turns(values: Float32s, count: int) -> list[Positions]:
-    """Per column of (P, b) values, which are used up, the smallest, the smallest of the others, and so on."""
-    turns = [first_smallest(values)]
-    while len(turns) < count:
-        values[turns[-1], np.arange(values.shape[1])] = np.inf
-        turns.append(first_smallest(values))
-    return turns
-
-
-def _random(block: Block, seed: int, count: int) -> list[Positions]:
-    words = mixed(content_words(block.candidates.reshape(len(block.candidates), -1)) ^ seed_word(seed))
-    is_left = block.is_valid.copy()
-    turns: list[Positions] = []
-    while len(turns) < count:
-        drawn = draw_below(np.maximum(block.pair_count - len(turns), 0), words)
-        turns.append((is_left.cumsum(axis=0) > drawn).argmax(axis=0))
-        is_left[turns[-1], np.arange(is_left.shape[1])] = False
-        words = mixed(words)
-    return turns
-
-
-def _centroid(block: Block, seed: int, count: int) -> list[Positions]:
-    size, groups = block.is_usable.shape
-    (position,) = _easy(block, seed, 1)
-    costs = np.full(block.pairs.shape if count > 1 else (0, 0), np.inf, np.float32)
-    usable = block.is_usable.sum(axis=0)
-    for usable_count in np.unique(usable[block.pair_count > 0]):
-        of_count = np.flatnonzero(usable == usable_count)
-        order = np.argsort(~block.is_usable[:, of_count], axis=0, kind="stable")[:usable_count]
-        is_whole_block = usable_count == size and len(of_count) == groups
-        similarity = block.similarity if is_whole_block else block.similarity[order[:, None], order[None], of_count]
-        distances = distances_to_centres(similarity, seed=seed)
-        ends = np.sort([first_smallest(distances[0]), first_smallest(distances[1])], axis=0)
-        first, second = order[ends, np.arange(len(of_count))]
-        pair = _pair_position(first, second, size)
-        is_valid = block.is_valid[pair, of_count]
-        position[of_count[is_valid]] = pair[is_valid]
-        if count > 1:
-            first, second = np.triu_indices(usable_count, 1)
-            places = _pair_position(order[first], order[second], size)
-            costs[places, of_count] = _across(distances, first, second)
-    return [position] if count == 1 else [position, *_next_central(block, costs, position, count - 1)]
-
-
-def _pair_position(first: Positions, second: Positions, size: int) -> Positions:
-    """Where the pair of two candidates is among all pairs of `size` candidates; first < second."""
-    return first * (2 * size - first - 1) // 2 + second - first - 1
-
-
-def _across(distances: tuple[Float32s, Float32s], first: Positions, second: Positions) -> Float32s:
-    """Both distances of each pair to its centres, (P, b); ∞ for two of one cluster."""
-    to_own, to_other = distances
-    sums: Float32s = np.minimum(to_own[first] + to_other[second], to_other[first] + to_own[second])
-    return sums
-
-
-def _next_central(block: Block, costs: Float32s, position: Positions, count: int) -> list[Positions]:
-    """The next pairs across the clusters by their distance to the centres, then the least similar of the others."""
-    columns = np.arange(costs.shape[1])
-    costs = np.where(block.is_valid, costs, np.float32(np.inf))
-    similarity = np.where(block.is_valid, block.pairs, np.float32(np.inf))
-    turns = [position]
-    while len(turns) <= count:
-        costs[turns[-1], columns] = similarity[turns[-1], columns] = np.inf
-        is_across = np.isfinite(costs).any(axis=0)
-        turns.append(np.where(is_across, first_smallest(costs), first_smallest(similarity)))
-    return turns[1:]
-
-
-def _longest_gap(block: Block, _seed: int, count: int) -> list[Positions]:
-    gaps = np.where(block.is_valid, block.length_gaps, -1)
-    turns: list[Positions] = [gaps.argmax(axis=0)]
-    while len(turns) < count:
-        gaps[turns[-1], np.arange(gaps.shape[1])] = -1
-        turns.append(gaps.argmax(axis=0))
-    return turns
-
-
-_CHOOSERS: dict[str, Callable[[Block, int, int], list[Positions]]] = {
-    "easy": _easy,
-    "hard": _hard,
-    "random": _random,
-    "centroid": _centroid,
-    "longest_gap": _longest_gap,
-}

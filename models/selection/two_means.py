@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.selection.draws import random_signs, random_subsets
-from models.selection.similarity import TOLERANCE, Float32s
+from models.selection.similarity import TOLERANCE, Float32s, Floats
 
 Positions = NDArray[np.intp]
 Booleans = NDArray[np.bool_]
@@ -59,12 +59,12 @@ def distances_to_centres(similarity: Float32s, *, seed: int) -> tuple[Float32s, 
     return to_own, to_other
 
 
-def first_smallest(values: Float32s) -> Positions:
-    """Per column of (n, b) values the first position within `TOLERANCE` of the column's minimum."""
-    return _first_below(values, values.min(axis=0) + TOLERANCE)
+def first_smallest(values: Floats, tolerance: np.float32 | float = TOLERANCE) -> Positions:
+    """Per column of (n, b) values the first position within the tolerance of the column's minimum."""
+    return _first_below(values, values.min(axis=0) + tolerance)
 
 
-def _first_below(values: Float32s, ceiling: Float32s) -> Positions:
+def _first_below(values: Floats, ceiling: Floats) -> Positions:
     position: Positions = (values <= ceiling).argmax(axis=0)
     return position
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from models.embedding import Context
-from models.records import MAX_CANDIDATES, MAX_PAIRS, UNSTORABLE, SamplingParameters, Strategy
+from models.records import MAX_CANDIDATES, MAX_ID, MAX_PAIRS, UNSTORABLE, SamplingParameters
 from tasks.config.contamination import ContaminationConfig
 from tasks.config.guard import GuardConfig
-from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress, StrategyName
 from tasks.config.servers import AskedServer
 
+OF_SEVERAL = frozenset({"centroid", "closest_lengths_easy", "max_min_lcb"})  # shipped strategies that two cannot feed
 MIN_OWN_RESPONSES = 2  # a prompt that brought so many needs no sampling
 DEMO_SOURCE = "demo"
 # What the call that applies a chat template takes beside the template's own variables.
@@ -48,6 +49,7 @@ MaxModelLen = Annotated[
     int | None, Field(ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more).")
 ]
 TemplateArguments = Annotated[dict[str, JsonValue] | None, AfterValidator(_that_are_storable)]
+StrategyFile = Annotated[str, Field(min_length=1, max_length=4_000)]
 TokensPerBatch = Pace[
     Annotated[int, Field(ge=1, description="Tokens in one forward pass, padding included (1 or more).")]
 ]
@@ -205,11 +207,16 @@ class SelectConfig(Section):
         description="`prompt`: pairs of each prompt from its candidates. `source_pairs`: of the pairs the source made, "
         "the share that is least similar (easy), most similar (hard), random or most unlike in length (longest_gap).",
     )
-    strategies: tuple[Strategy, ...] = Field(
+    strategies: tuple[StrategyName, ...] = Field(
         ("easy", "hard", "centroid", "random"),
         min_length=1,
-        description="Strategies; each selects its own pairs. `hard`, `random` and `longest_gap` (the two responses "
-        "that differ most in length) are baselines.",
+        description="Strategies; each selects its own pairs: `easy`, `centroid`; the baselines `hard`, `random`, "
+        "`longest_gap` (the two responses that differ most in length) and `closest_lengths_easy` (easy among pairs of "
+        "like length); `max_min_lcb`, which learns from the labels so far; or one of your own: an installed package's "
+        "(entry points `antipode.strategies`), or a function of `strategy_files`.",
+    )
+    strategy_files: Added[tuple[StrategyFile, ...]] = Field(
+        (), description="Python files, on the machine that selects: each function in them is a strategy of its name."
     )
     pairs_per_prompt: Added[int] = Field(
         1,
@@ -217,6 +224,21 @@ class SelectConfig(Section):
         le=MAX_PAIRS,
         description=f"prompt: so many pairs of each prompt by each strategy, fewer where there are fewer (1 to "
         f"{MAX_PAIRS}). Pairs of one prompt are dependent, which intervals take into account.",
+    )
+    pairs_are_disjoint: Added[bool] = Field(
+        False, description="prompt: no response is in two pairs of one prompt and strategy."
+    )
+    budget: Added[int | None] = Field(
+        None,
+        ge=1,
+        le=MAX_ID,
+        description="prompt: at most so many pairs by each strategy, all on the same prompts, first on those where "
+        "these strategies have no label yet (1 or more). Empty: every prompt.",
+    )
+    budget_over: Added[Literal["random", "even"]] = Field(
+        "random",
+        description="Which prompts a budget is spent on: `random` ones, or `even`ly over clusters of prompts that are "
+        "alike.",
     )
     share: float = Field(0.5, gt=0, le=1, description="source_pairs: the share of pairs each strategy keeps (0 to 1).")
     has_cut: bool = Field(
@@ -241,9 +263,10 @@ class SelectConfig(Section):
 
     @model_validator(mode="after")
     def _source_pairs_have_no_centroids(self) -> Self:
-        if self.scope == "source_pairs" and "centroid" in self.strategies:
+        several = next((name for name in self.strategies if name in OF_SEVERAL), None)
+        if self.scope == "source_pairs" and several:
             raise ValueError(
-                "select.strategies: centroid needs several candidates a prompt, scope source_pairs has two; "
+                f"select.strategies: {several} needs several candidates a prompt, scope source_pairs has two; "
                 "give --select.strategies easy,hard,random,longest_gap"
             )
         return self
@@ -255,6 +278,23 @@ class SelectConfig(Section):
                 f"select.pairs_per_prompt {self.pairs_per_prompt} is for scope prompt; source_pairs keeps a share: "
                 "give --select.share, and leave pairs_per_prompt out"
             )
+        if self.scope == "source_pairs" and (self.budget is not None or self.pairs_are_disjoint):
+            name = "budget" if self.budget is not None else "pairs_are_disjoint"
+            raise ValueError(
+                f"select.{name} is for scope prompt; source_pairs keeps a share: give --select.share, and leave {name} "
+                "out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_budget_pays_for_a_prompt(self) -> Self:
+        if self.budget is None and self.budget_over != "random":
+            raise ValueError(f"select.budget_over {self.budget_over} spends a budget: give --select.budget too")
+        if self.budget is not None and self.budget < self.pairs_per_prompt:
+            raise ValueError(
+                f"select.budget {self.budget} pays for no prompt of select.pairs_per_prompt {self.pairs_per_prompt}; "
+                "raise the one or lower the other"
+            )
         return self
 
 
@@ -262,7 +302,7 @@ class QueueConfig(Section):
     """A queue for the labelling page, opened when the pairs are selected: people find it in the morning."""
 
     is_opened: bool = Field(False, description="Put the selected pairs into a queue for the labelling page.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    strategies: tuple[StrategyName, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
 
     @model_validator(mode="after")

@@ -10,15 +10,14 @@ from models.exchange.shapes.table import UNPAIRED_SHAPES, TrainerShape
 from models.exchange.trainers import TrainerFormat
 from models.ingestion import SourceFormat
 from models.labelling.rules import Rule
-from models.records import Strategy
-from tasks.config.section import Name, Section
+from tasks.config.section import Name, Section, StrategyName
 
 
 class PairsConfig(Section):
     """Which pairs are labelled."""
 
     run: str = Field("last", description="Id or name of the curation run whose pairs are labelled, or `last`.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    strategies: tuple[StrategyName, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
     limit: int | None = Field(None, ge=1, description="At most so many pairs, by prompt (1 or more).")
 
     def section(self) -> PairsConfig:
@@ -30,7 +29,7 @@ class PreferencesConfig(Section):
     """Which preferences."""
 
     run: str = Field("last", description="Id or name of a curation run, `last`, or `all`: of every run.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
+    strategies: tuple[StrategyName, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
     rule: Rule = Field(
         "majority",
         description="What makes a preference of judgements. `majority`: more than half of the votes; `unanimous`: all; "

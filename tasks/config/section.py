@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from models.chat.secrets import plain_address
-from models.records import MAX_ID, UNSTORABLE, content_key
+from models.records import MAX_ID, STRATEGY_PATTERN, UNSTORABLE, Strategy, content_key
 from tasks.terminal import printable
 
 LONGEST_NAME = 200  # characters, of what is stored by a name that the user gave
@@ -43,6 +43,8 @@ Pace = Annotated[Value, _Pace()]
 Consent = Annotated[Value, _Consent()]
 Added = Annotated[Value, _Added()]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
+# Any name: what runs stored may be of a package that is no longer there. Who selects says which names there are.
+StrategyName = Annotated[Strategy, Field(pattern=f"^{STRATEGY_PATTERN}$")]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
 FIRST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden")

@@ -14,6 +14,7 @@ from db.prompts import ensure_under_system_prompt, select_prompt_ids, source_nam
 from tasks.config.curation import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
 from tasks.curation.benchmarks import open_benchmarks
 from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend, generator_price
+from tasks.curation.strategies import rules_of
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.named_models import check_model, chosen_model
@@ -98,13 +99,14 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
         ModelLoadError: If a folder holds no model.
         NothingToDoError: If there is no prompt.
         LookupError: If there is no such policy.
-        ValueError: If a limit of money is set and no price is known.
+        ValueError: If a limit of money is set and no price is known, or a strategy is unknown.
         SourceError: If a benchmark's file cannot be read.
     """
     open_benchmarks(config)
     with open_database(settings) as sessions:
         with sessions() as session:
             config, prompt_ids = chosen_curation(session, config)
+            rules_of(config.select)
             for name in config.generator_models if generator_backend(config.generate) == "openai" else ():
                 generator_price(config.generate, name, settings)
             names = _models_at_work(session, config, prompt_ids, is_loaded_here=True)

@@ -27,6 +27,7 @@ from tasks.curation.engines import (
     generator_price,
     hashed_identity,
 )
+from tasks.curation.strategies import key_data
 from tasks.database import looked_at, open_database
 from tasks.estimates import (
     CHARACTERS_A_TOKEN,
@@ -88,7 +89,8 @@ def estimate_curation(config: CurateConfig, settings: Settings) -> Estimate:
         check_curation(config, settings)
         with open_database(settings) as sessions, sessions() as session:
             config, prompt_ids = chosen_curation(session, config)
-            run_id = runs.find_unfinished(session, config.stored_keys(*benchmarks_content(config)))
+            read_beside = (*benchmarks_content(config), *key_data(config))
+            run_id = runs.find_unfinished(session, config.stored_keys(*read_beside))
             run = None if run_id is None else runs.get_run(session, run_id)
             if run is not None:
                 prompt_ids = run_prompt_ids(session, run.id)
@@ -304,6 +306,8 @@ class _Estimator:
         select = self._config.select
         a_prompt = round(plan.candidates / max(1, len(prompt_ids)))
         pairs = len(prompt_ids) * len(select.strategies) * min(select.pairs_per_prompt, a_prompt * (a_prompt - 1) // 2)
+        if select.budget is not None:
+            pairs = min(pairs, select.budget * len(select.strategies))
         if select.scope == "source_pairs":  # of two responses each, mostly
             pairs = round(plan.candidates / 2 * select.share) * len(select.strategies)
         size = plan.to_sample * RESPONSE_BYTES + vectors * EMBEDDING_BYTES

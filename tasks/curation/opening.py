@@ -9,6 +9,7 @@ from db.engine import Sessions
 from tasks.config.curation import CurateConfig
 from tasks.curation.benchmarks import benchmarks_content
 from tasks.curation.choices import chosen_curation, loads_model, opened_prompts
+from tasks.curation.strategies import key_data
 from tasks.run_kinds import CURATION
 from tasks.runs import find_or_open, opened
 
@@ -22,6 +23,7 @@ def open_run(config: CurateConfig) -> int:
         NoModelError: If a model is needed and none is chosen.
         LookupError: If the policy in use is to sample, and there is none.
         SourceError: If a benchmark's file cannot be read.
+        ValueError: If a strategy is unknown.
     """
     content = benchmarks_content(config)
 
@@ -33,7 +35,7 @@ def open_run(config: CurateConfig) -> int:
                 CURATION,
                 run_config,
                 name=run_config.name,
-                data=content,
+                data=[*content, *key_data(run_config)],
                 prompt_ids=lambda: opened_prompts(session, run_config, prompt_ids),
                 has_model=loads_model(session, run_config, prompt_ids),
             )

@@ -31,6 +31,7 @@ from models.labelling.rules import Rule
 from models.records import content_key
 from models.splits import is_test_split
 from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
+from tasks.curation.strategies import check_names
 from tasks.database import open_database, patiently
 from tasks.errors import NoPreferencesError
 from tasks.labels.pairs import chosen_pairs
@@ -195,10 +196,11 @@ def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -
 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
-        LookupError: If there is no such run or annotator.
+        LookupError: If there is no such run, strategy or annotator.
     """
     with sessions() as session:
         run_id = None if config.run == "all" else runs.find_run(session, config.run)
+        check_names(session, run_id, config.strategies)
         pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
     rule = _apply_rule(sessions, config, pairs)
     fields = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
@@ -221,9 +223,10 @@ def preferences_now(session: Session, config: PreferencesConfig) -> list[Prefere
 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
-        LookupError: If there is no such run or annotator.
+        LookupError: If there is no such run, strategy or annotator.
     """
     run_id = None if config.run == "all" else runs.find_run(session, config.run)
+    check_names(session, run_id, config.strategies)
     pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
     rule = _rule(session, config, pairs)
     if rule["name"] != preferences.STANDING_RULE:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from db.engine import Session
 from db.labels import judgements, labelling
 from models.quality.quality import LabelQuality, label_quality
+from tasks.curation.strategies import check_names
 from tasks.database import open_database
 from tasks.settings import Settings
 
@@ -21,7 +22,12 @@ def quality_of_run(run_id: int, *, strategies: Sequence[str], settings: Settings
 
 
 def read_quality(session: Session, run_id: int, *, strategies: Sequence[str] = ()) -> LabelQuality:
-    """The same within a session."""
+    """The same within a session.
+
+    Raises:
+        LookupError: If no strategy has one of the names.
+    """
+    check_names(session, run_id, strategies)
     pairs = labelling.labelled_pairs(session, run_id, strategies=strategies)
     records = judgements.judgements_on(session, [pair.pair for pair in pairs])
     annotators = judgements.annotators(session, {judgement.annotator_id for judgement in records})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from db import pairs, runs
+from tasks.curation.strategies import check_names
 from tasks.database import open_database
 from tasks.settings import Settings
 
@@ -21,10 +22,11 @@ def selected_pairs(
     """Stream the pairs of a run, given as an id, a name or `last`.
 
     Raises:
-        LookupError: If there is no such run.
+        LookupError: If there is no such run, or no such strategy.
     """
     with open_database(settings) as sessions, sessions() as session:
         run_id = runs.find_run(session, run)
+        check_names(session, run_id, [strategy] if strategy else [])
         yield from pairs.selected_pairs(session, run_id, strategy=strategy, limit=limit)
 
 
