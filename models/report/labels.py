@@ -66,7 +66,7 @@ def labels_markdown(quality: LabelQuality) -> str:
     parts = [f"# Labels\n\n{escaped(headline(quality))}", *map(escaped, warnings(quality))]
     for table in (agreement_table(quality), annotator_table(quality), couple_table(quality), suspect_table(quality)):
         if table.rows:
-            parts.append(f"## {escaped(table.title)}\n\n{_markdown_table(table)}")
+            parts.append(f"## {escaped(table.title)}\n\n{markdown_table(table)}")
         if table.rows and table.title == AGREEMENT_TITLE:
             parts.append(escaped(trend(quality)))
     return "\n\n".join(parts) + "\n"
@@ -302,7 +302,8 @@ def _suspect_row(suspect: Suspect) -> tuple[str, ...]:
     )
 
 
-def _markdown_table(table: QualityTable) -> str:
+def markdown_table(table: QualityTable) -> str:
+    """A table as Markdown (GFM), every cell escaped."""
     rule = ["--" if column < table.text_columns else "--:" for column in range(len(table.columns))]
     return "\n".join([_markdown_row(table.columns), f"|{'|'.join(rule)}|", *map(_markdown_row, table.rows)])
 
