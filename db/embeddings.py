@@ -140,9 +140,11 @@ def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewE
 
 
 def vector_locations(
-    session: Session, run_id: int, embedder_id: int, prompt_ids: Sequence[int]
+    session: Session, run_id: int, embedder_id: int, prompt_ids: Sequence[int], *, has_guarded: bool = False
 ) -> list[VectorLocation]:
     """Vectors of these prompts' candidates that can be paired: not left out, no duplicate, none without a token.
+
+    `has_guarded`: those too that the guard leaves out of the pairing.
 
     By prompt, then by response id, so that groups are contiguous and ties fall on the lower id.
     """
@@ -160,6 +162,7 @@ def vector_locations(
             curation.Candidate.duplicate_of_id.is_(None),
             curation.Embedding.embedder_id == embedder_id,
             curation.Embedding.shard.is_not(None),
+            *([] if has_guarded else [~_is_guarded()]),
         )
         .order_by(curation.Candidate.prompt_id, curation.Candidate.response_id)
     )
@@ -236,6 +239,20 @@ def _lacks_embedding(run_id: int, embedder_id: int) -> tuple[ColumnElement[bool]
         .exists()
     )
     return (*_embeds(run_id), curation.Candidate.duplicate_of_id.is_(None), ~embedded)
+
+
+def _is_guarded() -> ColumnElement[bool]:
+    """Whether the guard leaves a candidate out of its run's pairing."""
+    flag = curation.GuardFlag
+    return (
+        select(flag.response_id)
+        .where(
+            flag.run_id == curation.Candidate.run_id,
+            flag.response_id == curation.Candidate.response_id,
+            flag.is_left_out,
+        )
+        .exists()
+    )
 
 
 def _embeds(run_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -124,12 +124,16 @@ def pairs_by_prompt(session: Session, run_id: int, prompt_count: int) -> dict[in
 def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> list[SourcePairLocations]:
     """Pairs that sources made, both responses candidates of the run with a vector, and their texts different.
 
+    A pair with a response that the guard leaves out of the run is none of them.
     A response that repeats an earlier candidate's text has that candidate's vector.
     """
     first, second = aliased(curation.Candidate), aliased(curation.Candidate)
     first_vector, second_vector = aliased(curation.Embedding), aliased(curation.Embedding)
     first_text = func.coalesce(first.duplicate_of_id, first.response_id)
     second_text = func.coalesce(second.duplicate_of_id, second.response_id)
+    guarded = select(curation.GuardFlag.response_id).where(
+        curation.GuardFlag.run_id == run_id, curation.GuardFlag.is_left_out
+    )
     query = (
         select(
             first.prompt_id, first.response_id, first_vector.shard, first_vector.row,
@@ -146,6 +150,8 @@ def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> li
             first_vector.shard.is_not(None),
             second_vector.shard.is_not(None),
             first_text != second_text,
+            first_text.not_in(guarded),
+            second_text.not_in(guarded),
         )
         .distinct()
         .order_by(first.prompt_id, first.response_id, second.response_id)

@@ -27,17 +27,32 @@ def config_of(sessions, run_id):
 
 def test_a_curation_of_before_takes_cut_responses_and_is_taken_up(settings, sessions):
     add(sessions, row(1, "bread and rye"), row(2, "tea with milk"))
-    run_id = open_run.fn(configured(select={"has_cut": True}))
+    run_id = open_run.fn(configured(select={"has_cut": True}, guard={"none": True}))
     with sessions() as session:
         engine = session.get_bind()
     downgrade(engine, before("0008"))
     old = config_of(sessions, run_id)
-    assert "has_cut" not in old["select"]
+    assert "has_cut" not in old["select"] and "guard" not in old
     upgrade(engine)
     config = config_of(sessions, run_id)
-    assert config == old | {"select": old["select"] | {"has_cut": True}}
+    assert config == old | {"select": old["select"] | {"has_cut": True}, "guard": {"none": True}}
     assert open_run.fn(CurateConfig.model_validate(config)) == run_id, "as the sweep starts it again"
     assert open_run.fn(configured()) != run_id, "what leaves cut responses out is another run"
+
+
+def test_a_curation_of_before_the_guard_leaves_nothing_out_and_is_taken_up(settings, sessions):
+    add(sessions, row(1, "bread and rye"), row(2, "tea with milk"))
+    run_id = open_run.fn(configured(guard={"none": True}))
+    with sessions() as session:
+        engine = session.get_bind()
+    downgrade(engine, before("0019"))
+    old = config_of(sessions, run_id)
+    assert "guard" not in old
+    upgrade(engine)
+    config = config_of(sessions, run_id)
+    assert config == old | {"guard": {"none": True}}
+    assert open_run.fn(CurateConfig.model_validate(config)) == run_id, "as the sweep starts it again"
+    assert open_run.fn(configured()) != run_id, "what has a guard is another run"
 
 
 def test_a_run_of_ipo_of_before_goes_on_with_its_beta(settings, sessions):

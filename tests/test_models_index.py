@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.index import VectorIndex
+from models.index.segments import Device, Segment, flat_indexes
 from models.vectors import VectorStore
 
 
@@ -86,6 +87,44 @@ def test_more_queries_than_one_block_are_all_answered() -> None:
     found_ids, _ = VectorIndex.build([(ids, vectors)]).search(queries, 1, exclude=None)
     expected, _ = brute_force(ids, vectors.astype(np.float64), queries, 1, [()] * 2500)
     np.testing.assert_array_equal(found_ids, expected)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_a_search_among_some_ids_equals_brute_force_over_them_alone(share: float) -> None:
+    rng, ids, vectors = random_case(6)
+    queries = np.concatenate([vectors[:5], rng.normal(size=(10, 24)).astype(np.float32)])
+    exclude = [set(rng.choice(ids, size=20, replace=False).tolist()) for _ in queries]
+    is_among = rng.random(300) < share
+    among = np.sort(np.concatenate([ids[is_among], [9_999_999]]))  # and an id that the index lacks
+    index = VectorIndex.build([(ids[:100], vectors[:100]), (ids[100:], vectors[100:])])
+    found_ids, found = index.search(queries, 7, exclude=exclude, among=among)
+    some = vectors[is_among].astype(np.float64)
+    expected_ids, expected = brute_force(ids[is_among], some, queries, 7, exclude)
+    np.testing.assert_array_equal(found_ids, expected_ids)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    np.testing.assert_array_equal(  # and nothing of it stays for the next search
+        index.search(queries, 7, exclude=exclude)[0],
+        brute_force(ids, vectors.astype(np.float64), queries, 7, exclude)[0],
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 7, 100])
+def test_segments_of_any_size_answer_as_one_does(rows: int) -> None:
+    rng, ids, vectors = random_case(8)
+    queries = rng.normal(size=(20, 24)).astype(np.float32)
+    device = Device(24)
+    flats = flat_indexes([(ids[:120], vectors[:120]), (ids[120:], vectors[120:])], rows=rows)
+    index = VectorIndex([Segment(flat, flat_ids, device) for flat, flat_ids in flats], device)
+    for among in (None, np.sort(ids[50:250])):
+        found = index.search(queries, 40, exclude=None, among=among)
+        expected = VectorIndex.build([(ids, vectors)]).search(queries, 40, exclude=None, among=among)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_ids_to_search_among_are_one_row() -> None:
+    with pytest.raises(ValueError, match=r"among must be ids \(a,\), got \(1, 1\)"):
+        VectorIndex.build([([1], [[1.0, 0.0]])]).search([[1.0, 0.0]], 1, exclude=None, among=[[1]])
 
 
 def test_where_too_few_are_left_the_row_is_filled_up() -> None:

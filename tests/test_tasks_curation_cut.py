@@ -148,8 +148,8 @@ def test_an_estimate_counts_what_will_be_embedded(settings, sessions):
 
 def test_a_run_that_takes_cut_responses_has_the_key_of_the_runs_that_always_did():
     before = CurateConfig().key_settings()
-    del before["select"]["has_cut"]  # came later
-    taking = CurateConfig.model_validate({"select": {"has_cut": True}})
+    del before["select"]["has_cut"], before["guard"]  # came later
+    taking = CurateConfig.model_validate({"select": {"has_cut": True}, "guard": {"none": True}})
     assert taking.key == content_key(before) != CurateConfig().key
     assert CurateConfig.model_validate(taking.model_dump(mode="json")) == taking, "what is stored says it"
 

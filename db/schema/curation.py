@@ -260,6 +260,22 @@ class Candidate(Base):
     is_left_out: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
+class GuardFlag(Base):
+    """A rule of the guard that holds for a candidate of a run, with the number that it goes by.
+
+    `is_left_out`: whether it keeps the response out of the pairing; else it only marks it.
+    """
+
+    __tablename__ = "guard_flags"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
+    rule: Mapped[str] = mapped_column(String(20), primary_key=True)
+    value: Mapped[float]
+    is_left_out: Mapped[bool]
+
+
 class Pair(Base):
     """Two responses of one prompt selected for a label. Natural key: ordered response ids × strategy × run."""
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from models.guard.records import RULES
+
+_REASON = " ".join(f"WHEN '{rule}' THEN '{words}'" for rule, words in RULES.items())
+
 # Dropped before every migration and made anew after it.
 VIEWS: dict[str, str] = {
     "selected_pairs": """
@@ -63,6 +67,17 @@ VIEWS: dict[str, str] = {
         JOIN responses AS first ON first.id = pairs.first_response_id
         JOIN responses AS second ON second.id = pairs.second_response_id
         GROUP BY pairs.run_id, runs.name, pairs.strategy
+    """,
+    "left_out_candidates": f"""
+        SELECT guard_flags.run_id, runs.name AS run, guard_flags.prompt_id, prompts.text AS prompt,
+               guard_flags.response_id, responses.text AS response, generators.model, guard_flags.rule,
+               CASE guard_flags.rule {_REASON} END AS reason, guard_flags.value
+        FROM guard_flags
+        JOIN runs ON runs.id = guard_flags.run_id
+        JOIN prompts ON prompts.id = guard_flags.prompt_id
+        JOIN responses ON responses.id = guard_flags.response_id
+        JOIN generators ON generators.id = responses.generator_id
+        WHERE guard_flags.is_left_out
     """,
     "labelled_pairs": """
         SELECT pairs.id AS pair_id, pairs.run_id, runs.name AS run, pairs.strategy, pairs.prompt_id,

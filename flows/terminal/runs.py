@@ -24,6 +24,8 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
     end = run_end(run_id, settings)
     console.print(pair_table(end.examples))
     console.print(_figures(end.summary))
+    if end.guarded.rules:
+        console.print(f"  {end.guarded.words}", soft_wrap=True)
     for strategy, count in end.pair_counts.items():
         console.print(
             f"  {strategy:<11} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}, "

@@ -2,6 +2,8 @@
 
 from models.report.contents import (
     CurationReport,
+    FlaggedExample,
+    GuardedRule,
     NextStep,
     PromptCandidates,
     ResponseCounts,
@@ -13,6 +15,8 @@ from models.report.page import render_report, write_report
 
 __all__ = [
     "CurationReport",
+    "FlaggedExample",
+    "GuardedRule",
     "NextStep",
     "PromptCandidates",
     "ResponseCounts",

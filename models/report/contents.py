@@ -97,6 +97,34 @@ class StrategyResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FlaggedExample:
+    """A response that a rule of the guard holds for: left out of the pairing, or only marked."""
+
+    prompt: str
+    response: str
+    is_left_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedRule:
+    """What one rule of the guard found.
+
+    Attributes:
+        rule: its name.
+        meaning: what it says of a response, in a few words.
+        left_out: responses left out of the pairing.
+        marked: responses that it holds for too and that stay.
+        examples: one or two of them.
+    """
+
+    rule: str
+    meaning: str
+    left_out: int
+    marked: int
+    examples: tuple[FlaggedExample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PromptCandidates:
     """One prompt with all its responses, for the map.
 
@@ -150,6 +178,7 @@ class CurationReport:
         labels: how far the pairs' labels can be trusted; shown if there is a judgement.
         length_words: how far similarity goes with the difference in length among the pairs that could be chosen; None
             where it is not known.
+        guarded: what each rule of the guard found, in the order to be shown; those that found nothing are left out.
 
     Raises:
         ValueError: on construction, if there is no strategy or an unknown one.
@@ -168,6 +197,7 @@ class CurationReport:
     next_steps: tuple[NextStep, ...]
     labels: LabelQuality | None = None
     length_words: str | None = None
+    guarded: tuple[GuardedRule, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.strategies:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, MAX_PAIRS, UNSTORABLE, SamplingParameters, Strategy
+from tasks.config.guard import GuardConfig
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
 from tasks.config.servers import AskedServer
 
@@ -268,14 +269,20 @@ class CurateConfig(SampleConfig, RunConfig):
     name: Name = Field("curation", description="Name of the run, for you (1 to 200 characters).")
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
+    guard: GuardConfig = Field(GuardConfig(), description="Which responses are left out of the pairing.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
     queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")
 
     def key_settings(self) -> dict[str, Any]:
-        """The settings as the key has them: a run that takes cut responses has the key it had when all runs did."""
+        """The settings as the key has them: a run that takes cut responses has the key it had when all runs did.
+
+        Likewise a run whose guard leaves nothing out: it selects what every run did before there was a guard.
+        """
         settings = super().key_settings()
         if self.select.has_cut:
             del settings["select"]["has_cut"]
+        if not self.guard.active_rules(self.select.scope) and self.guard.has_default_rules:
+            del settings["guard"]
         return settings
 
     @property

@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from db import pairs, runs
+from db.findings.guard_flags import guard_counts
 from db.labels import judgements, preferences
+from models.guard import GuardCounts
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs
@@ -26,6 +28,7 @@ class RunEnd:
     length_ratios: dict[str, float]
     length_words: str | None
     skipped: dict[str, int]
+    guarded: GuardCounts
 
 
 def run_end(run_id: int, settings: Settings) -> RunEnd:
@@ -42,6 +45,7 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
             length_ratios={strategy: row.mean_length_ratio for strategy, row in by_strategy.items()},
             length_words=length_words(session, summary),
             skipped=runs.skip_counts(session, run_id),
+            guarded=guard_counts(session, run_id),
         )
 
 

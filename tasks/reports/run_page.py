@@ -9,9 +9,13 @@ import numpy as np
 
 from db import embeddings, pairs, responses, runs
 from db.engine import Session, as_utc
+from db.findings.guard_flags import flagged_examples, guard_counts
+from models.guard import RULES
 from models.intervals import Interval
 from models.report import (
     CurationReport,
+    FlaggedExample,
+    GuardedRule,
     NextStep,
     PromptCandidates,
     ResponseCounts,
@@ -29,6 +33,7 @@ from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
 EXAMPLES_PER_STRATEGY = 3
+EXAMPLES_PER_RULE = 2
 PROMPTS_FOR_THE_MAP = 200
 
 
@@ -107,6 +112,23 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         labels=read_quality(session, run_id),
         next_steps=next_steps(run_id),
         length_words=length_words(session, summary),
+        guarded=_guarded(session, run_id),
+    )
+
+
+def _guarded(session: Session, run_id: int) -> tuple[GuardedRule, ...]:
+    examples = flagged_examples(session, run_id, EXAMPLES_PER_RULE)
+    return tuple(
+        GuardedRule(
+            rule=each.rule,
+            meaning=RULES[each.rule],
+            left_out=each.left_out,
+            marked=each.marked,
+            examples=tuple(
+                FlaggedExample(one.prompt, one.response, one.is_left_out) for one in examples if one.rule == each.rule
+            ),
+        )
+        for each in guard_counts(session, run_id).rules
     )
 
 

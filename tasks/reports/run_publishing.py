@@ -19,6 +19,8 @@ from prefect.context import TaskRunContext
 from prefect.events import emit_event
 
 from db import pairs, runs
+from db.findings.guard_flags import guard_counts
+from models.guard import RULES, GuardCounts
 from models.records import shortened
 from models.report import labels_markdown, labels_svg
 from models.report.labels import escaped
@@ -57,6 +59,7 @@ def publish(run_id: int) -> None:
         similarities = pairs.similarities(session, run_id)
         strategies = list(pairs.strategy_summaries(session, run_id).values())
         length = length_words(session, summary)
+        guarded = guard_counts(session, run_id)
     key, name = f"run-{run_id}", escaped(summary.run)
     picture_id = show_picture(
         similarities_svg({strategy: np.array(values) for strategy, values in similarities.items()}),
@@ -73,7 +76,7 @@ def publish(run_id: int) -> None:
         artifact_link("Some of them, as a table", cast("UUID", table_id)),
     ]
     create_markdown_artifact(
-        summary_markdown(summary, path, queue_id, settings, places, strategies, length),
+        summary_markdown(summary, path, queue_id, settings, places, strategies, length, guarded),
         key=key,
         description=f"{name}: figures, cost, what to do next",
     )
@@ -147,6 +150,7 @@ def summary_markdown(
     links: Sequence[str] = (),
     strategies: Sequence[pairs.StrategySummary] = (),
     length: str | None = None,
+    guarded: GuardCounts | None = None,
 ) -> str:
     """A curation as Markdown: figures, cost, where its pairs are, what to do next."""
     run_id = summary.run_id
@@ -175,7 +179,9 @@ def summary_markdown(
             f"`pairs.run` {run_id}"
         )
     figures_by_strategy = _strategies_section(strategies, length)
-    parts = [f"# {escaped(summary.run)} (run {run_id})", figures, *figures_by_strategy, *cost_section(summary)]
+    figures_by_rule = _guard_section(guarded) if guarded else []
+    title = f"# {escaped(summary.run)} (run {run_id})"
+    parts = [title, figures, *figures_by_strategy, *figures_by_rule, *cost_section(summary)]
     return "\n\n".join([*parts, listed("The pairs", places), listed("What to do next", steps)]) + "\n"
 
 
@@ -186,6 +192,15 @@ def _strategies_section(strategies: Sequence[pairs.StrategySummary], length: str
         for row in strategies
     )
     return [*([table] if strategies else []), *([length] if length else [])]
+
+
+def _guard_section(guarded: GuardCounts) -> list[str]:
+    """How many responses each rule of the guard left out and marked; nothing where none holds for any."""
+    rows = "\n".join(
+        f"| {each.rule}: {RULES[each.rule]} | {each.left_out:,} | {each.marked:,} |" for each in guarded.rules
+    )
+    head = "| responses not worth a pair | left out | only marked |\n|---|--:|--:|\n"
+    return [head + rows] if guarded.rules else []
 
 
 def labels_end_markdown(

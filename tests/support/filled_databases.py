@@ -13,11 +13,13 @@ from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
 from db import evaluations, latent_distances, logps, policies, promotions, prompt_uses, runs
+from db.findings import guard_flags
 from db.labels import batches, judgements, labelling, predictions, replies, sign_ins
 from db.schema.curation import Pair
 from models.alignment.records import MetricPoint, ResponseLogps
 from models.chat.batch_records import Batch, Service
 from models.evaluation.measurements import ComparisonSummary, Measurements
+from models.guard import Finding
 from models.guide import GuideCheck
 from models.intervals import Interval
 from models.judging.replies import StoredReply
@@ -78,7 +80,12 @@ def _curated(sessions):
     dialogue = ImportedRow(1, Prompt(TURNS), (ImportedResponse("golden", is_reference=True, score=2.5),), split="train")
     own = ImportedRow(2, Prompt.from_text("own"), (ImportedResponse("a"), ImportedResponse("b")), (ImportedPair(0, 1),))
     add(sessions, dialogue, own, row(3, "plain"), row(4, "twice", "same", "other", pair=ImportedPair(1, 0, "first")))
-    return curate(configured())
+    run_id = curate(configured())
+    with sessions.begin() as session:
+        pair = _pairs(session, run_id)[0]
+        flag = guard_flags.GuardFlag(pair.first_response_id, pair.prompt_id, Finding("repetitive", 0.75), False)
+        guard_flags.add_flags(session, run_id, [flag])
+    return run_id
 
 
 def _labelled(sessions, run_id):

@@ -1,0 +1,1 @@
+"""What runs find in their prompts and responses. Sessions first, records in and out, no commit."""

@@ -1,0 +1,41 @@
+"""Whether a text says the same over and over: repeated 4-grams and its compression by zlib."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+# A text is repetitive where at least this share of its 4-grams has stood in it before, and zlib makes it 2.5 times
+# smaller. Of 252 answers by experts, 4,624 of HH-RLHF, 545 pieces of code and 251 tables it flags 1 (docs/guard.md).
+LEAST_REPEATED_SHARE = 0.65
+LEAST_COMPRESSION = 2.5
+N = 4
+# Fewer units say nothing: a refrain, a short list. Fewer words are read as characters.
+FEWEST_UNITS = 20
+LONGEST_READ = 20_000  # characters; a loop shows by then
+
+# Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. Each of their characters is a unit.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+# Numbers and bullets of a list: a list of one line again and again counts up and is a loop all the same.
+_BULLET = re.compile(r"^[^\S\n]*(?:[-*•]|\(?\d{1,6}[.):]|[a-zA-Z][.)])[^\S\n]*", re.MULTILINE)
+
+
+def repeated_share(text: str) -> float | None:
+    """The share of a repetitive text's 4-grams that repeat an earlier one (0.65 to 1); None for any other text.
+
+    4-grams are of words; of characters in scripts without spaces, and where there are fewer than 20 words. The marks of
+    lists are left out. A text of fewer than 20 characters is never repetitive.
+    """
+    text = text[:LONGEST_READ]
+    units: list[str] | str = _WORD.findall(_BULLET.sub("", text).lower())
+    if len(units) < FEWEST_UNITS:
+        units = "".join(text.split())
+    if len(units) < FEWEST_UNITS:
+        return None
+    grams = [units[at : at + N] for at in range(len(units) - N + 1)]
+    share = 1 - len(set(map(tuple, grams))) / len(grams)
+    if share < LEAST_REPEATED_SHARE:
+        return None
+    written = text.encode(errors="surrogatepass")
+    return share if len(written) >= LEAST_COMPRESSION * len(zlib.compress(written)) else None

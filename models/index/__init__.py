@@ -1,0 +1,201 @@
+"""The nearest responses among millions: exact cosine search over FAISS. Only this package imports faiss.
+
+FAISS proposes candidates; this file ranks them, because FAISS leaves the order of equal similarities open, and differs
+between the CPU and the GPU there. Knows no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from models.index.segments import Device, Segment, flat_indexes, unit_rows
+
+# Candidates fetched beyond k, so that a tie at the last place seldom needs a second search.
+_SPARE = 16
+# How far FAISS's own similarity may be from ours: float32 sums of products in another order, d up to some 10,000. On
+# the GPU vectors and queries are float16.
+_CPU_TOLERANCE = 1e-5
+_GPU_TOLERANCE = 2e-3
+# Queries searched at once: enough for a matrix product at full speed, few enough to keep the candidates small.
+_QUERIES_PER_BLOCK = 1024
+
+
+class VectorIndex:
+    """Exact nearest neighbours by cosine in float32; proposed by the GPU in float16 where FAISS has one."""
+
+    def __init__(self, segments: Sequence[Segment], device: Device) -> None:
+        """Use `build`, or `models.index.kept` for the one on disk. Segments: of one dimension, no id twice."""
+        self._segments = list(segments)
+        self._device = device
+        self._ids = np.concatenate([segment.ids for segment in segments])
+        self._starts = np.cumsum([0, *(len(segment) for segment in segments)])
+        self._tolerance = _GPU_TOLERANCE if device.has_gpu else _CPU_TOLERANCE
+        self._part: tuple[NDArray[np.int64], VectorIndex | None] | None = None
+        _check_unique(self._ids)
+
+    @classmethod
+    def build(cls, blocks: Iterable[tuple[ArrayLike, ArrayLike]]) -> VectorIndex:
+        """Build an index in memory from blocks of (ids, vectors); 1M vectors of 768 components take 3 GB.
+
+        Args:
+            blocks: ids (n,) and vectors (n, d) of any norm but zero and any float type, memory-mapped shards included.
+
+        Raises:
+            ValueError: if there is no vector, a vector has no direction, an id occurs twice, or dimensions differ.
+        """
+        flats = list(flat_indexes(blocks))
+        if not flats:
+            raise ValueError("an index needs at least 1 vector, got none; embed responses first")
+        device = Device(flats[0][0].d)
+        return cls([Segment(flat, ids, device) for flat, ids in flats], device)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def dimension(self) -> int:
+        """Components of a vector."""
+        return int(self._segments[0].flat.d)
+
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int,
+        *,
+        exclude: Sequence[Collection[int]] | None,
+        among: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The k most similar vectors of each query, most similar first, equal ones by id.
+
+        Equal vectors have exactly equal similarities, wherever they stand in the index.
+
+        Args:
+            queries: (m, d) of any norm but zero.
+            k: neighbours wanted, at least 1.
+            exclude: for each query the ids that are no answer to it (its own, its prompt's), or None for no exclusion.
+            among: (a,) sorted int64 ids that alone may be answers; those that the index lacks are none. Their vectors
+                are copied from an index that holds others too, once for searches among the same ids. None: all.
+
+        Returns:
+            ids (m, k) int64 and cosine similarities (m, k) float32; where fewer than k vectors are left the rest of the
+            row is id -1 with similarity -inf.
+
+        Raises:
+            ValueError: if k < 1, a query has no direction or another dimension, or `exclude` has not m entries.
+        """
+        unit = unit_rows(queries)
+        self._check_search(unit, k, exclude)
+        excluded = [frozenset(ids) for ids in exclude] if exclude is not None else [frozenset()] * len(unit)
+        searched = self if among is None else self._among(among)
+        return searched._search(unit, k, excluded) if searched else _no_answers(len(unit), k)
+
+    def _search(
+        self, unit: NDArray[np.float32], k: int, excluded: Sequence[Collection[int]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        ids, similarities = _no_answers(len(unit), k)
+        for start in range(0, len(unit), _QUERIES_PER_BLOCK):
+            block = slice(start, start + _QUERIES_PER_BLOCK)
+            widest = max(len(excluded_ids) for excluded_ids in excluded[block])
+            fetched, positions = self._propose(unit[block], k + widest + _SPARE)
+            for row, query in enumerate(unit[block], start):
+                found_ids, found_similarities = self._nearest(
+                    query, k, excluded[row], fetched=fetched[row - start], positions=positions[row - start]
+                )
+                ids[row, : len(found_ids)] = found_ids
+                similarities[row, : len(found_similarities)] = found_similarities
+        return ids, similarities
+
+    def _among(self, raw: ArrayLike) -> VectorIndex | None:
+        """The index of these ids alone, which is itself if it has no other; None if it has none of them."""
+        among = np.asarray(raw, dtype=np.int64)
+        if among.ndim != 1:
+            raise ValueError(f"among must be ids (a,), got {among.shape}")
+        if self._part is None or not np.array_equal(self._part[0], among):
+            masks = [np.isin(segment.ids, among) for segment in self._segments]
+            parts = [segment.part(mask, self._device) for segment, mask in zip(self._segments, masks, strict=True)]
+            kept = [part for part in parts if part]
+            is_whole = all(mask.all() for mask in masks)
+            part = self if is_whole else VectorIndex(kept, self._device) if kept else None
+            self._part = among.copy(), part
+        return self._part[1]
+
+    def _propose(self, queries: NDArray[np.float32], width: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The `width` best by FAISS's own similarities, best first, with their positions; fewer if there are no more.
+
+        What is left out of a segment's best is no better than the last of the best of all.
+        """
+        found = [segment.search(queries, width) for segment in self._segments]
+        similarities = np.concatenate([values for values, _ in found], axis=1)
+        positions = np.concatenate(
+            [rows + start for (_, rows), start in zip(found, self._starts, strict=False)], axis=1
+        )
+        if len(found) == 1:
+            return similarities, positions
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :width]
+        return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(positions, order, axis=1)
+
+    def _nearest(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        excluded_ids: Collection[int],
+        *,
+        fetched: NDArray[np.float32],
+        positions: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rank one query's candidates, fetching more until none that is left out could belong among the first k."""
+        while True:
+            ids, similarities = self._ranked(query, positions, excluded_ids)
+            is_settled = len(ids) >= k and fetched[-1] < similarities[k - 1] - self._tolerance
+            if is_settled or len(positions) >= len(self):
+                return ids[:k], similarities[:k]
+            wider = self._propose(query[None], 4 * len(positions))
+            fetched, positions = wider[0][0], wider[1][0]
+
+    def _ranked(
+        self, query: NDArray[np.float32], positions: NDArray[np.int64], excluded_ids: Collection[int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        ids = self._ids[positions]
+        if excluded_ids:
+            is_kept = ~np.isin(ids, list(excluded_ids))
+            ids, positions = ids[is_kept], positions[is_kept]
+        if not len(ids):
+            return ids, np.empty(0, dtype=np.float32)
+        # Not a matrix product: BLAS may sum equal rows differently, depending on where in the block they stand.
+        similarities = np.einsum("nd,d->n", self._vectors(positions), query)
+        order = np.lexsort((ids, -similarities))
+        return ids[order], similarities[order]
+
+    def _vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        if len(self._segments) == 1:
+            return self._segments[0].vectors[positions]
+        vectors = np.empty((len(positions), self.dimension), dtype=np.float32)
+        owners = np.searchsorted(self._starts, positions, side="right") - 1
+        for owner in np.unique(owners):
+            is_its = owners == owner
+            vectors[is_its] = self._segments[owner].vectors[positions[is_its] - self._starts[owner]]
+        return vectors
+
+    def _check_search(self, queries: NDArray[np.float32], k: int, exclude: Sequence[Collection[int]] | None) -> None:
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        if queries.shape[1] != self.dimension:
+            raise ValueError(f"queries have {queries.shape[1]} dimensions, the index {self.dimension}")
+        if exclude is not None and len(exclude) != len(queries):
+            raise ValueError(f"exclude needs one entry for each of the {len(queries)} queries, got {len(exclude)}")
+
+
+def _no_answers(count: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    return np.full((count, k), -1, dtype=np.int64), np.full((count, k), -np.inf, dtype=np.float32)
+
+
+def _check_unique(ids: NDArray[np.int64]) -> None:
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) < len(ids):
+        raise ValueError(
+            f"id {unique[counts > 1][0]} occurs {counts.max()} times; give each response once, "
+            "from the shard that its record names"
+        )

@@ -1,0 +1,208 @@
+"""The guard's step: what is not worth a pair is found in every candidate, and left out of the pairing or marked.
+
+A pure function of the run's candidates, their vectors and the configuration: a run that was killed in it begins it
+anew and stores the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from db import embeddings, prompts
+from db.findings import guard_flags
+from db.findings.guard_flags import GuardedCandidate, GuardFlag
+from models.guard import (
+    Finding,
+    LanguageReader,
+    is_boilerplate_length,
+    least_nearness,
+    left_out,
+    nearness,
+    prompt_counts,
+    text_findings,
+)
+from models.index import VectorIndex
+from models.records import StoredPrompt, VectorLocation
+from models.selection.similarity import as_float32, group_similarities
+from models.vectors import VectorStore
+from tasks.config.curation import CurateConfig
+from tasks.curation.engines import vector_store
+from tasks.progress import Advance, say, stage_progress
+from tasks.run_kinds import CURATION, RunAtWork, run_at_work
+from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    """The run's candidates that have a vector, in the order of the pages: 20 bytes each."""
+
+    ids: Ids
+    prompt_ids: Ids
+    nearness: NDArray[np.float32]
+
+
+@task(name="guard", task_run_name="guard for run {run_id}", cache_policy=NO_CACHE)
+def guard(run_id: int) -> None:
+    """Store which rules hold for the run's candidates, and which of them are left out of the pairing."""
+    with run_at_work(run_id, CURATION) as run:
+        with run.sessions() as session:
+            total = prompts.count_run_prompts(session, run_id)
+            embedder = embeddings.embedder_of_run(session, run_id)
+        stage = _GuardStage(run, embedder.id, vector_store(embedder.key, run.settings))
+        with stage_progress("guard", 2 * total, "prompts, each read twice") as advance:
+            stage.run(advance)
+        _tell(run)
+
+
+class _GuardStage:
+    """Reads candidates and vectors, applies the rules, stores what they find; twice over the prompts, page by page."""
+
+    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int, store: VectorStore) -> None:
+        self._sessions = run.sessions
+        self._run_id = run.run_id
+        self._config = run.config
+        self._active = run.config.guard.active_rules(run.config.select.scope)
+        self._embedder_id = embedder_id
+        self._store = store
+        self._reader = LanguageReader()
+
+    def run(self, advance: Advance) -> None:
+        embedded = self._embedded(advance)
+        least = least_nearness(embedded.nearness)
+        search = self._search(embedded)
+        done = 0
+        for page, candidates in self._pages():
+            with_vector = [candidate for candidate in candidates if candidate.shard is not None]
+            vectors = self._vectors(with_vector)
+            near = embedded.nearness[done : done + len(with_vector)]
+            done += len(with_vector)
+            found = self._text_findings(page, candidates)
+            is_long = np.array([is_boilerplate_length(candidate.text) for candidate in with_vector], dtype=np.bool_)
+            counts = np.ones(len(with_vector), np.int64)
+            counts[is_long] = search(vectors[is_long])
+            for candidate, count, m in zip(with_vector, counts.tolist(), near.tolist(), strict=True):
+                if count > self._config.guard.boilerplate_prompts:
+                    found[candidate.response_id].append(Finding("boilerplate", count))
+                if least is not None and m < least:
+                    found[candidate.response_id].append(Finding("outlier", m))
+            flags = self._flags(candidates, found, vectors)
+            with self._sessions.begin() as session:
+                guard_flags.add_flags(session, self._run_id, flags)
+            advance(len(page))
+
+    def _pages(self) -> Iterator[tuple[list[StoredPrompt], list[GuardedCandidate]]]:
+        for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            with self._sessions() as session:
+                ids = [prompt.id for prompt in page]
+                yield page, guard_flags.guarded_candidates(session, self._run_id, self._embedder_id, ids)
+
+    def _embedded(self, advance: Advance) -> _Embedded:
+        """The first time over the prompts: how near each candidate is to its prompt's others."""
+        ids, prompt_ids, near = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            locations = self._locations(page)
+            of_prompts = np.array([location.prompt_id for location in locations], np.int64)
+            offsets = np.append(np.flatnonzero(np.diff(of_prompts, prepend=-1)), len(of_prompts))
+            ids.append(np.array([location.response_id for location in locations], np.int64))
+            prompt_ids.append(of_prompts)
+            near.append(nearness(self._vectors(locations), offsets))
+            advance(len(page))
+        return _Embedded(np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near))
+
+    def _search(self, embedded: _Embedded) -> Callable[[NDArray[np.float16]], Ids]:
+        """Under how many prompts of the run each of these vectors, or a near one, stands."""
+        if not len(embedded.ids):
+            return lambda queries: np.empty(0, np.int64)
+        order = np.argsort(embedded.ids)
+        ids, prompt_ids = embedded.ids[order], embedded.prompt_ids[order]
+        index = VectorIndex.build(self._blocks())
+
+        def nearest(queries: NDArray[np.floating], count: int) -> tuple[Ids, NDArray[np.float32]]:
+            return index.search(queries, count, exclude=None, among=ids)
+
+        return lambda queries: prompt_counts(queries, nearest, (ids, prompt_ids))
+
+    def _blocks(self) -> Iterator[tuple[Ids, NDArray[np.float16]]]:
+        for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            locations = self._locations(page)
+            if locations:
+                yield np.array([location.response_id for location in locations], np.int64), self._vectors(locations)
+
+    def _text_findings(
+        self, page: Sequence[StoredPrompt], candidates: Sequence[GuardedCandidate]
+    ) -> dict[int, list[Finding]]:
+        """What the rules on texts find, and the cut ones, by response."""
+        of_id = {prompt.id: prompt.prompt for prompt in page}
+        found: dict[int, list[Finding]] = {}
+        for one in candidates:
+            has_vector = one.shard is not None or one.is_left_out  # what is left out before is not embedded
+            findings = text_findings(of_id[one.prompt_id], one.text, self._reader, has_vector=has_vector)
+            found[one.response_id] = [*findings, *([Finding("cut", float(len(one.text)))] if one.is_cut else [])]
+        return found
+
+    def _flags(
+        self,
+        candidates: Sequence[GuardedCandidate],
+        found: Mapping[int, Sequence[Finding]],
+        vectors: NDArray[np.float16],
+    ) -> list[GuardFlag]:
+        """A flag for each finding. Left out are those that the active rules leave out, and what cannot be paired."""
+        flags: list[GuardFlag] = []
+        row = 0
+        for prompt_id, group in groupby(candidates, key=lambda candidate: candidate.prompt_id):
+            of_prompt = list(group)
+            paired = [one for one in of_prompt if one.shard is not None]
+            rows = vectors[row : row + len(paired)]
+            row += len(paired)
+            findings = [found[one.response_id] for one in paired]
+            is_out = dict.fromkeys((one.response_id for one in of_prompt), True)
+            is_out |= zip((one.response_id for one in paired), self._left_out(findings, rows), strict=True)
+            flags += [
+                GuardFlag(one.response_id, prompt_id, finding, is_out[one.response_id] and self._is_why(one, finding))
+                for one in of_prompt
+                for finding in found[one.response_id]
+            ]
+        return flags
+
+    def _left_out(self, findings: Sequence[Sequence[Finding]], vectors: NDArray[np.float16]) -> list[bool]:
+        if not any(findings):
+            return [False] * len(findings)
+        if self._config.select.scope == "source_pairs":
+            return left_out(findings, None, self._active)
+        return left_out(findings, group_similarities(as_float32(vectors[None]))[..., 0], self._active)
+
+    def _is_why(self, candidate: GuardedCandidate, finding: Finding) -> bool:
+        """Whether this finding is a reason for which a candidate is left out, not only one that is marked beside it."""
+        if candidate.is_left_out or candidate.shard is None:
+            return finding.rule in ("cut", "empty")
+        return finding.rule in self._active
+
+    def _locations(self, page: Sequence[StoredPrompt]) -> list[VectorLocation]:
+        ids = [prompt.id for prompt in page]
+        with self._sessions() as session:
+            return embeddings.vector_locations(session, self._run_id, self._embedder_id, ids, has_guarded=True)
+
+    def _vectors(self, places: Sequence[GuardedCandidate | VectorLocation]) -> NDArray[np.float16]:
+        """(n, d); (0, 1) where there is nothing to read."""
+        if not places:
+            return np.empty((0, 1), dtype=np.float16)
+        return self._store.gather([place.shard or "" for place in places], [place.row or 0 for place in places])
+
+
+def _tell(run: RunAtWork[CurateConfig]) -> None:
+    """Say what the guard left out and what it marked, rule by rule."""
+    with run.sessions() as session:
+        counts = guard_flags.guard_counts(session, run.run_id)
+        pair_count = guard_flags.left_out_source_pairs(session, run.run_id)
+    if counts.rules:
+        pairs = f", with them {pair_count:,} pairs that sources made" if pair_count else ""
+        say(f"guard: {counts.words}{pairs}; see the view left_out_candidates, or take all: --guard.none")
