@@ -9,6 +9,7 @@ from pydantic import Field
 from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
 from flows.terminal.labels import serve_page, show_labels
+from tasks.config.curation import OrderOfPairs
 from tasks.config.exchange import PairsConfig
 from tasks.config.labels import LabelConfig, PeopleConfig
 from tasks.settings import Settings
@@ -41,6 +42,7 @@ class Web(PairsConfig):
     """Serve the labelling page for people, until Ctrl-C."""
 
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    order: OrderOfPairs = "shuffled"
     evaluation: int | None = Field(None, ge=1, description="Instead of a run's pairs, those that compare a policy.")
     every_queue: bool = Field(False, description="Instead of a run's pairs, every queue that is or will be opened.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
@@ -76,6 +78,6 @@ class Web(PairsConfig):
             return queue_id, "the same antipode evaluate again, which counts them"
         run_id = find_run(self.run, settings)
         pairs = self.section().model_copy(update={"run": str(run_id)})
-        people = PeopleConfig(judgements_per_pair=per_pair)
+        people = PeopleConfig(judgements_per_pair=per_pair, order=self.order)
         config = LabelConfig(seed=self.seed, annotator="people", pairs=pairs, people=people)
         return open_people_queue(config, settings), f"antipode quality --run {run_id}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from db import pairs as stored_pairs
 from db.engine import Session
 from db.labels import judgements, labelling
 from models.quality.quality import LabelQuality, label_quality
@@ -25,4 +27,6 @@ def read_quality(session: Session, run_id: int, *, strategies: Sequence[str] = (
     pairs = labelling.labelled_pairs(session, run_id, strategies=strategies)
     records = judgements.judgements_on(session, [pair.pair for pair in pairs])
     annotators = judgements.annotators(session, {judgement.annotator_id for judgement in records})
-    return label_quality(pairs, records, list(annotators.values()), bins=SIMILARITY_BINS, suspect_count=SUSPECTS)
+    quality = label_quality(pairs, records, list(annotators.values()), bins=SIMILARITY_BINS, suspect_count=SUSPECTS)
+    rates = stored_pairs.strategy_rates(session, run_id) if records else []
+    return replace(quality, rates=tuple(row for row in rates if not strategies or row.strategy in strategies))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,10 +9,11 @@ from db import pairs, runs
 from db.findings.guard_flags import guard_counts
 from db.labels import judgements, preferences
 from models.guard import GuardCounts
+from models.report.contents import StrategyFigures
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs
-from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_words
+from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_words, strategy_figures
 from tasks.settings import Settings
 
 
@@ -23,9 +23,7 @@ class RunEnd:
 
     summary: runs.RunSummary
     examples: list[pairs.SelectedPair]
-    pair_counts: dict[str, int]
-    medians: dict[str, float]
-    length_ratios: dict[str, float]
+    strategies: dict[str, StrategyFigures]
     length_words: str | None
     skipped: dict[str, int]
     guarded: GuardCounts
@@ -34,15 +32,11 @@ class RunEnd:
 def run_end(run_id: int, settings: Settings) -> RunEnd:
     """Figures and example pairs of a finished run."""
     with open_database(settings) as sessions, sessions() as session:
-        similarities = pairs.similarities(session, run_id)
         summary = runs.summaries(session, run_id)[0]
-        by_strategy = pairs.strategy_summaries(session, run_id)
         return RunEnd(
             summary=summary,
             examples=example_pairs(session, run_id, EXAMPLES_PER_STRATEGY),
-            pair_counts={strategy: len(values) for strategy, values in similarities.items()},
-            medians={strategy: statistics.median(values) for strategy, values in similarities.items()},
-            length_ratios={strategy: row.mean_length_ratio for strategy, row in by_strategy.items()},
+            strategies=strategy_figures(session, run_id),
             length_words=length_words(session, summary),
             skipped=runs.skip_counts(session, run_id),
             guarded=guard_counts(session, run_id),

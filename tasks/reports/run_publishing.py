@@ -6,8 +6,9 @@ finds it all. Labels have the key of the run whose pairs they judge: its history
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
@@ -23,8 +24,10 @@ from db.findings.guard_flags import guard_counts
 from models.guard import RULES, GuardCounts
 from models.records import shortened
 from models.report import labels_markdown, labels_svg
+from models.report.contents import StrategyFigures
 from models.report.labels import escaped
 from models.report.similarities_picture import similarities_svg
+from models.report.strategies import strategies_markdown
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
@@ -34,7 +37,7 @@ from tasks.labels.quality import read_quality
 from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
 from tasks.reports.run_ends import label_end
-from tasks.reports.run_page import example_pairs, length_words, report_path, write_run_report
+from tasks.reports.run_page import example_pairs, length_words, report_path, strategy_figures, write_run_report
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
@@ -57,7 +60,7 @@ def publish(run_id: int) -> None:
         summary = runs.summaries(session, run_id)[0]
         examples = example_pairs(session, run_id, TABLE_ROWS_PER_STRATEGY)
         similarities = pairs.similarities(session, run_id)
-        strategies = list(pairs.strategy_summaries(session, run_id).values())
+        strategies = strategy_figures(session, run_id)
         length = length_words(session, summary)
         guarded = guard_counts(session, run_id)
     key, name = f"run-{run_id}", escaped(summary.run)
@@ -148,7 +151,7 @@ def summary_markdown(
     queue_id: int | None,
     settings: Settings,
     links: Sequence[str] = (),
-    strategies: Sequence[pairs.StrategySummary] = (),
+    strategies: Mapping[str, StrategyFigures] = MappingProxyType({}),
     length: str | None = None,
     guarded: GuardCounts | None = None,
 ) -> str:
@@ -185,13 +188,9 @@ def summary_markdown(
     return "\n\n".join([*parts, listed("The pairs", places), listed("What to do next", steps)]) + "\n"
 
 
-def _strategies_section(strategies: Sequence[pairs.StrategySummary], length: str | None) -> list[str]:
+def _strategies_section(strategies: Mapping[str, StrategyFigures], length: str | None) -> list[str]:
     """What each strategy selected, and how far similarity goes with length; nothing where no pair was selected."""
-    table = "| strategy | pairs | mean similarity | mean length ratio |\n|---|--:|--:|--:|\n" + "\n".join(
-        f"| {row.strategy} | {row.pairs:,} | {row.mean_similarity:.3f} | {row.mean_length_ratio:.2f} |"
-        for row in strategies
-    )
-    return [*([table] if strategies else []), *([length] if length else [])]
+    return [*([strategies_markdown(strategies)] if strategies else []), *([length] if length else [])]
 
 
 def _guard_section(guarded: GuardCounts) -> list[str]:
