@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
@@ -50,6 +51,12 @@ class Web(PairsConfig):
     host: str = Field("127.0.0.1", description="Address to listen on. Beyond this machine, put a TLS proxy before it.")
     port: int = Field(4300, ge=1, le=65535, description="Port to listen on.")
     proxies: tuple[str, ...] = Field((), description="Addresses or networks of TLS proxies on other machines.")
+
+    @model_validator(mode="after")
+    def _only_a_new_queue_has_an_order(self) -> Self:
+        if self.order != "shuffled" and (self.every_queue or self.evaluation is not None):
+            raise ValueError("--order is for the queue of a run's pairs; leave it out with --every_queue, --evaluation")
+        return self
 
     def cli_cmd(self) -> None:
         """Run the command."""

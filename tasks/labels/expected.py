@@ -1,4 +1,4 @@
-"""What the labels so far let expect of a run's pairs, by a reward head fitted when it is asked for. Knows no Prefect."""
+"""What the labels so far let expect of a run's pairs, by a reward head fitted when it is asked. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -30,8 +30,20 @@ def expected_preferences(session: Session, run_id: int, settings: Settings) -> d
     pairs = embedded_pairs.pairs_of_run(session, run_id, embedder.id)
     margins = head.compare(*sides_of(pairs, embedder, settings))
     probabilities = win_probability(margins)
-    rows = zip(pairs, *probabilities, *margins, strict=True)
-    return {
-        pair.pair: Prediction(*pair.pair, *map(float, numbers), label_count=head.label_count)
-        for pair, *numbers in rows
-    }
+    columns = (column.tolist() for column in (*probabilities, *margins))
+    rows = zip(pairs, *columns, strict=True)
+    return {pair.pair: _prediction(pair.pair, tuple(numbers), head.label_count) for pair, *numbers in rows}
+
+
+def _prediction(pair: PairKey, numbers: tuple[float, ...], label_count: int) -> Prediction:
+    probability, low, high, margin, deviation = numbers
+    return Prediction(
+        first_response_id=pair.first_response_id,
+        second_response_id=pair.second_response_id,
+        probability=probability,
+        low=low,
+        high=high,
+        margin=margin,
+        deviation=deviation,
+        label_count=label_count,
+    )

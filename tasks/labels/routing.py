@@ -1,8 +1,8 @@
 """The annotator `routed`: pairs whose winner is expected go to a cheap annotator, the rest to people. Knows no Prefect.
 
-The idea is HyPER's (Miranda et al., "Hybrid Preferences: Learning to Route Instances for Human vs. AI Feedback", ACL 2025,
-arXiv 2410.19133), which learns where a language model's labels are as good as people's. Here the reward head made of the
-labels so far decides: far from its margin of zero the two responses differ enough for anybody to tell them apart.
+The idea is HyPER's (Miranda et al., "Hybrid Preferences: Learning to Route Instances for Human vs. AI Feedback",
+ACL 2025, arXiv 2410.19133), which learns where a language model's labels are as good as people's. Here the reward head
+made of the labels so far decides: where its margin is far from zero, the two differ enough for anybody to tell.
 """
 
 from __future__ import annotations
@@ -26,8 +26,15 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Where the pairs of a routed run go. `expected_error`: of those to the cheap annotator, the share of which the
-    labels expect the response to win that is not expected to: None where none goes there."""
+    """Where the pairs of a routed run go.
+
+    Attributes:
+        cheap: those for the cheap annotator.
+        people: those for people.
+        expected_error: the share of the former in which the response that is expected to win will lose, by what the
+            labels leave open; None where none goes there.
+        has_head: whether there were labels enough to expect anything.
+    """
 
     cheap: tuple[PairKey, ...]
     people: tuple[PairKey, ...]
@@ -46,8 +53,8 @@ class Split:
             return f"routed: {to_people}, none to {cheap}: no winner is sure enough; lower --routed.min_probability"
         total = len(self.cheap) + len(self.people)
         return (
-            f"routed: {len(self.cheap):,} of {total:,} pairs to {cheap}, {to_people}; of the former the labels so far "
-            f"expect {100 * self.expected_error:.1f} % to go against what they expect"
+            f"routed: {len(self.cheap):,} of {total:,} pairs to {cheap}, {to_people}; among the former "
+            f"{100 * self.expected_error:.1f} % are expected to be labelled other than the labels so far expect"
         )
 
 
@@ -102,9 +109,7 @@ def certainty(prediction: Prediction) -> float:
     return _NORMAL.cdf(abs(prediction.margin) / prediction.deviation)
 
 
-def _route(
-    pair: PairKey, expected: Mapping[PairKey, Prediction], min_probability: float, *, is_done: bool
-) -> Route:
+def _route(pair: PairKey, expected: Mapping[PairKey, Prediction], min_probability: float, *, is_done: bool) -> Route:
     prediction = expected.get(pair)
     if prediction is None:
         return Route(*pair, to_people=True, probability=None, certainty=None)

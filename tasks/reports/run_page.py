@@ -129,7 +129,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         ),
         strategies=_strategy_results(session, run_id, config),
         candidates=_candidates(session, run_id, settings),
-        labels=read_quality(session, run_id),
+        labels=read_quality(session, run_id, settings),
         next_steps=next_steps(run_id),
         length_words=length_words(session, summary),
         figures=strategy_figures(session, run_id),

@@ -32,7 +32,7 @@ from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
-from tasks.labels.people import open_people_queue
+from tasks.labels.people import open_people_queue, people_queue
 from tasks.labels.quality import read_quality
 from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
@@ -98,10 +98,10 @@ def publish_labels(run_id: int) -> None:
     if TaskRunContext.get() is None:
         return
     with open_database(settings) as sessions, sessions() as session:
-        quality = read_quality(session, end.labelled_run_id)
+        quality = read_quality(session, end.labelled_run_id, settings)
         summary = runs.summaries(session, run_id)[0]
         config = LabelConfig.model_validate(runs.get_run(session, run_id).config)
-    queue_id = open_people_queue(config, settings) if config.annotator == "people" else None
+    queue_id = people_queue(config, run_id, settings) if config.annotator in {"people", "routed"} else None
     key, name = f"labels-of-run-{end.labelled_run_id}", escaped(summary.run)
     picture_id = show_picture(labels_svg(quality), key=f"{key}-picture", description=f"{name}: agreement")
     places = [artifact_link("How far annotators agree", picture_id)]
@@ -135,7 +135,7 @@ def open_queue_of(run_id: int, config: CurateConfig, settings: Settings) -> int 
     label_config = {
         "annotator": "people",
         "pairs": {"run": str(run_id), "strategies": config.queue.strategies},
-        "people": {"judgements_per_pair": config.queue.judgements_per_pair},
+        "people": {"judgements_per_pair": config.queue.judgements_per_pair, "order": config.queue.order},
         "seed": config.seed,
     }
     try:
