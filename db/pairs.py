@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.engine import insert_new
 from db.schema import curation
+from models.quality.records import StrategyRates
 from models.records import Pair, VectorLocation
 
 
@@ -38,7 +39,11 @@ class SelectedPair:
 
 @dataclass(frozen=True, slots=True)
 class StrategySummary:
-    """One row of the view `strategy_summary`. `mean_length_ratio`: of the shorter response over the longer."""
+    """One row of the view `strategy_summary`. `mean_length_ratio`: of the shorter response over the longer.
+
+    `degenerate_share`: of the pairs, those of which the guard flagged a response; `shared_share`: those that another
+    strategy of the run chose too.
+    """
 
     run_id: int
     run: str
@@ -46,6 +51,8 @@ class StrategySummary:
     pairs: int
     mean_similarity: float
     mean_length_ratio: float
+    degenerate_share: float
+    shared_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,24 @@ def strategy_summaries(session: Session, run_id: int) -> dict[str, StrategySumma
     query = text("SELECT * FROM strategy_summary WHERE run_id = :run_id ORDER BY strategy")
     rows = (StrategySummary(**row) for row in session.execute(query, {"run_id": run_id}).mappings())
     return {row.strategy: row for row in rows}
+
+
+def strategy_overlaps(session: Session, run_id: int) -> dict[str, dict[str, int]]:
+    """How many of a strategy's pairs each other one chose too, by strategy; who share none are left out."""
+    query = text("SELECT strategy, other_strategy, shared_pairs FROM strategy_overlaps WHERE run_id = :run_id")
+    overlaps: dict[str, dict[str, int]] = {}
+    for strategy, other_strategy, shared_pairs in session.execute(query, {"run_id": run_id}):
+        overlaps.setdefault(strategy, {})[other_strategy] = shared_pairs
+    return overlaps
+
+
+def strategy_rates(session: Session, run_id: int) -> list[StrategyRates]:
+    """The rows of the view `strategy_labels` of one run, by strategy, people first in each."""
+    query = text(
+        "SELECT strategy, annotators, votes, ties, both_bad, skips FROM strategy_labels WHERE run_id = :run_id "
+        "ORDER BY strategy, annotators DESC"
+    )
+    return [StrategyRates(**row) for row in session.execute(query, {"run_id": run_id}).mappings()]
 
 
 def most_choices(session: Session, run_id: int) -> int | None:

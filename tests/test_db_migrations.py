@@ -21,6 +21,7 @@ from db.schema.base import Base
 from db.schema.views import VIEWS
 from models.exchange.trainers import content_hash
 from tasks.labels.quality import read_quality
+from tasks.settings import Settings
 
 OLDEST, *_, BEFORE, NEWEST = known_revisions()
 CURATED, LABELS, TRAINED = "0001", "0002", "0003"  # the revisions that made the tables of what is read
@@ -51,7 +52,7 @@ def read(engine, revision):
         found[LABELS] = (
             [
                 (snapshots.snapshot_info(session, 1).content_hash, list(snapshots.snapshot_rows(session, 1))),
-                read_quality(session, 1),
+                read_quality(session, 1, Settings()),
             ]
             if revision >= LABELS
             else []

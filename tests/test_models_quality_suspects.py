@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.quality.suspects import contradiction_weights, disagreement_weights, worst_contradictions
+from models.quality.suspects import (
+    contradiction_weights,
+    disagreement_weights,
+    unexpected_weights,
+    worst_contradictions,
+)
 
 
 def test_disagreement_of_worked_cases() -> None:
@@ -53,3 +58,11 @@ def test_the_worst_contradiction_names_its_annotator_and_the_earlier_of_equals()
     assert rows.tolist() == [0, -1, 0]
     weights, rows = worst_contradictions({}, codes, counts)
     assert (weights.tolist(), rows.tolist()) == ([0.0] * 3, [-1] * 3)
+
+
+def test_labels_that_others_speak_against_are_worked_by_hand() -> None:
+    expected = np.array([0.05, 0.95, 0.95, 0.2, 0.02, math.nan, 0.01])
+    counts = np.array(
+        [[2, 0, 0, 0], [2, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 3, 0]]
+    )
+    assert unexpected_weights(expected, counts).tolist() == pytest.approx([0.95, 0, 0.95, 0, 0, 0, 0])

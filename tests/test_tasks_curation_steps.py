@@ -242,8 +242,11 @@ def test_figures_report_and_neighbours_of_a_run(settings, sessions):
     add(sessions, *(row(number, f"Prompt {number}?") for number in range(1, 6)))
     run_id = curate(configured())
     end = run_end(run_id, settings)
-    assert end.pair_counts == {"easy": 5, "hard": 5, "centroid": 5, "random": 5}
-    assert end.medians["easy"] <= end.medians["random"] <= end.medians["hard"]
+    assert {name: row.pairs for name, row in end.strategies.items()} == dict.fromkeys(
+        ("easy", "hard", "centroid", "random"), 5
+    )
+    medians = {name: row.median_similarity for name, row in end.strategies.items()}
+    assert medians["easy"] <= medians["random"] <= medians["hard"]
     assert find_run("last", settings) == run_id == run_summaries(settings)[0].run_id
     assert "curation" in write_run_report(run_id, settings).read_text()
     near = similar_responses(1, 3, settings)

@@ -14,7 +14,7 @@ from stored_rows import add
 
 from db import embeddings
 from db.labels.predictions import predictions_of
-from tasks.labels.heads import head_of
+from tasks.curation.heads import head_of
 from tasks.labels.label_worth import predict_run, worth_of_run
 
 COUNT = 130

@@ -14,13 +14,13 @@ from markdown_it import MarkdownIt
 from pydantic import ValidationError
 from stored_rows import add
 
-from db import pairs, runs
+from db import runs
 from db.labels import queues
 from db.labels.snapshots import SnapshotInfo
 from db.policies import PolicyRecord
 from models.alignment.records import MetricPoint
 from models.intervals import Interval
-from models.report.contents import NextStep
+from models.report.contents import NextStep, StrategyFigures
 from models.report.curves_picture import curves_svg
 from models.report.intervals_picture import NO_COMPARISONS, comparisons_svg
 from models.report.length import correlation_words
@@ -119,10 +119,11 @@ def test_a_summary_says_what_a_run_cost_and_what_to_do_next():
 
 
 def test_a_summary_says_whether_similarity_follows_length():
-    rows = [pairs.StrategySummary(7, "nightly", "longest_gap", 1197, 0.8127, 0.274)]
+    rows = {"longest_gap": StrategyFigures(1197, 0.8204, 0.8127, 0.274, 12, 399, {"easy": 399})}
     words = correlation_words(Interval(-0.314, -0.352, -0.276))
     text = summary_markdown(SUMMARY, Path("page.html"), None, Settings(), strategies=rows, length=words)
-    assert "| longest_gap | 1,197 | 0.813 | 0.27 |" in text
+    assert "| longest\\_gap | 1,197 | 0\\.820 | 0\\.813 | 0\\.27 | 1\\.0 % | 33\\.3 % |" in text
+    assert "Flagged: pairs with a response that the guard flagged." in text
     assert "difference in length: −0.31 [−0.35, −0.28], so the less similar pairs differ more in length" in text
     assert "in length" not in summary_markdown(SUMMARY, Path("page.html"), None, Settings())
 

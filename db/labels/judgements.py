@@ -191,6 +191,14 @@ def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJ
     return [AnnotatorJudgement(annotator_id, pair, *values) for pair, _, annotator_id, *values in rows]
 
 
+def judged_by_people(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]:
+    """Those of these pairs that a person has said something of, other than that they skip them."""
+    table = labels.Judgement
+    people = select(labels.Annotator.id).filter_by(kind="person")
+    is_theirs = table.annotator_id.in_(people) & (table.verdict != "skip")
+    return {pair for (pair,) in rows_about(session, table, pairs, where=is_theirs)}
+
+
 def verdict_counts(session: Session, run_id: int) -> dict[str, int]:
     """How often a run that labels got each verdict."""
     table = labels.Judgement

@@ -7,9 +7,10 @@ that change a queue take turns until their transaction ends: call them first in 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import get_args
 
 from sqlalchemy import Select, func, insert, select
@@ -24,6 +25,7 @@ from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from db.schema.base import utc_now
 from models.labelling import as_judgement
+from models.labelling.queue_orders import QueueOrder, in_order
 from models.labelling.records import Opinion, PairKey, ShownVerdict
 from models.records import Prompt, content_key
 
@@ -72,11 +74,29 @@ class QueueProgress:
     recent_seconds: tuple[float, ...]
 
 
-def open_queue(session: Session, *, name: str, pairs: Iterable[PairKey], judgements_per_pair: int, seed: int) -> int:
+def open_queue(
+    session: Session,
+    *,
+    name: str,
+    pairs: Iterable[PairKey],
+    judgements_per_pair: int,
+    seed: int,
+    order: QueueOrder = "shuffled",
+    probabilities: Mapping[PairKey, float] = MappingProxyType({}),
+) -> int:
     """Store a queue of the distinct pairs in an order drawn from the seed; return its id.
 
     A queue that holds the same pairs for as many people is there already and keeps its name and order. Either way
     people's judgements that are stored already count: nobody is asked for them again.
+
+    Args:
+        session: in a transaction.
+        name: of the queue, which people see.
+        pairs: what it holds.
+        judgements_per_pair: so many different people judge each pair.
+        seed: of the shuffle.
+        order: what comes first; pairs alike in that stay as they were shuffled.
+        probabilities: what `order` goes by: see `in_order`.
 
     Raises:
         ValueError: If there is no pair, a pair is out of order, or fewer than one judgement a pair is wanted.
@@ -90,16 +110,22 @@ def open_queue(session: Session, *, name: str, pairs: Iterable[PairKey], judgeme
     for pair in ordered:
         if pair[0] >= pair[1]:
             raise ValueError(f"a pair's first response id must be the lower one, got {tuple(pair)}")
-    key = content_key(ordered, judgements_per_pair)
+    key = _queue_key(ordered, judgements_per_pair)
     row = {"key": key, "name": name, "judgements_per_pair": judgements_per_pair, "pair_count": len(ordered)}
     is_new = insert_new(session, labels.Queue, [{**row, "done_count": 0, "created_at": utc_now()}])
     queue_id = session.scalars(select(labels.Queue.id).filter_by(key=key)).one()
     if is_new:
         random.Random(seed).shuffle(ordered)
-        _add_pairs(session, queue_id, ordered)
+        _add_pairs(session, queue_id, in_order(ordered, order, probabilities))
     leases.take_turn(session)  # after the long part, and before counting what others may be about to add
     recount(session, labels.QueuePair.queue_id == queue_id)
     return queue_id
+
+
+def find_queue(session: Session, pairs: Iterable[PairKey], judgements_per_pair: int) -> int | None:
+    """The id of the queue that holds just these pairs for as many people; None if there is none."""
+    key = _queue_key(sorted(set(pairs)), judgements_per_pair)
+    return session.scalar(select(labels.Queue.id).filter_by(key=key))
 
 
 def labels_came(session: Session, pairs: Sequence[PairKey]) -> None:
@@ -255,6 +281,10 @@ def queue_progress(session: Session, queue_id: int, annotator_id: int) -> QueueP
     recent = session.scalars(select(table.seconds).filter_by(**in_queue).order_by(table.id.desc()).limit(RECENT))
     seconds = tuple(duration for duration in recent if duration is not None)
     return QueueProgress(queue.pair_count, queue.done_count, count - skips, skips, seconds)
+
+
+def _queue_key(ordered: Sequence[PairKey], judgements_per_pair: int) -> str:
+    return content_key(ordered, judgements_per_pair)
 
 
 def _infos() -> Select[tuple[int, str, int, int, int]]:

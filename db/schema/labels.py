@@ -106,6 +106,24 @@ class Prediction(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class Route(Base):
+    """Where a labelling run that is routed sends a pair, settled when it began: to people or to the cheap annotator.
+
+    `probability`: that the first is preferred, as the labels let expect then; `certainty`: how sure the side is that is
+    expected to win (1/2 to 1). Both are NULL where nothing was known.
+    """
+
+    __tablename__ = "routes"
+    __table_args__ = (CheckConstraint("first_response_id < second_response_id", name="ordered"),)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    to_people: Mapped[bool]
+    probability: Mapped[float | None]
+    certainty: Mapped[float | None]
+
+
 class Reply(Base):
     """A judge model's reply to a request, kept by the request's content: the same question is paid for once."""
 

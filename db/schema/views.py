@@ -55,18 +55,75 @@ VIEWS: dict[str, str] = {
                runs.dtype_reason, runs.length_correlation, runs.length_correlation_low, runs.length_correlation_high
         FROM runs
     """,
+    # The texts are read within the mean: joined, they would be sorted along.
     "strategy_summary": """
-        SELECT pairs.run_id, runs.name AS run, pairs.strategy, count(*) AS pairs,
-               avg(pairs.similarity) AS mean_similarity,
-               avg(CASE WHEN length(first.text) < length(second.text)
-                        THEN CAST(length(first.text) AS float) / length(second.text)
-                        WHEN length(first.text) > length(second.text)
-                        THEN CAST(length(second.text) AS float) / length(first.text) ELSE 1 END) AS mean_length_ratio
+        SELECT figures.run_id, runs.name AS run, figures.strategy, figures.pairs, figures.mean_similarity,
+               figures.mean_length_ratio, figures.degenerate_share, figures.shared_share
+        FROM (
+            SELECT pairs.run_id, pairs.strategy, count(*) AS pairs, avg(pairs.similarity) AS mean_similarity,
+                   avg((
+                       SELECT CASE WHEN length(first.text) < length(second.text)
+                                   THEN CAST(length(first.text) AS float) / length(second.text)
+                                   WHEN length(first.text) > length(second.text)
+                                   THEN CAST(length(second.text) AS float) / length(first.text) ELSE 1 END
+                       FROM responses AS first JOIN responses AS second ON second.id = pairs.second_response_id
+                       WHERE first.id = pairs.first_response_id
+                   )) AS mean_length_ratio,
+                   CAST(avg(CASE WHEN EXISTS (SELECT 1 FROM guard_flags WHERE guard_flags.run_id = pairs.run_id
+                                              AND guard_flags.response_id = pairs.first_response_id)
+                                 OR EXISTS (SELECT 1 FROM guard_flags WHERE guard_flags.run_id = pairs.run_id
+                                            AND guard_flags.response_id = pairs.second_response_id)
+                                 THEN 1.0 ELSE 0.0 END) AS float) AS degenerate_share,
+                   CAST(avg(CASE WHEN EXISTS (
+                            SELECT 1 FROM pairs AS others WHERE others.first_response_id = pairs.first_response_id
+                            AND others.second_response_id = pairs.second_response_id
+                            AND others.run_id - pairs.run_id = 0  -- so SQLite finds a pair's few rows, not a run's many
+                            AND others.strategy <> pairs.strategy
+                        ) THEN 1.0 ELSE 0.0 END) AS float) AS shared_share
+            FROM pairs
+            GROUP BY pairs.run_id, pairs.strategy
+        ) AS figures
+        JOIN runs ON runs.id = figures.run_id
+    """,
+    "strategy_overlaps": """
+        SELECT pairs.run_id, runs.name AS run, pairs.strategy, others.strategy AS other_strategy,
+               count(*) AS shared_pairs
         FROM pairs
         JOIN runs ON runs.id = pairs.run_id
-        JOIN responses AS first ON first.id = pairs.first_response_id
-        JOIN responses AS second ON second.id = pairs.second_response_id
-        GROUP BY pairs.run_id, runs.name, pairs.strategy
+        JOIN pairs AS others ON others.first_response_id = pairs.first_response_id
+            AND others.second_response_id = pairs.second_response_id
+            AND others.run_id - pairs.run_id = 0
+            AND others.strategy <> pairs.strategy
+        GROUP BY pairs.run_id, runs.name, pairs.strategy, others.strategy
+    """,
+    "strategy_labels": """
+        SELECT asked.run_id, runs.name AS run, asked.strategy, asked.annotators,
+               sum(CASE WHEN asked.vote IS NULL THEN 0 ELSE 1 END) AS votes,
+               sum(CASE WHEN asked.vote = 'tie' THEN 1 ELSE 0 END) AS ties,
+               sum(CASE WHEN asked.vote = 'both_bad' THEN 1 ELSE 0 END) AS both_bad,
+               sum(CASE WHEN asked.vote IS NULL AND asked.is_skipped = 1 THEN 1 ELSE 0 END) AS skips,
+               CAST(avg(CASE WHEN asked.vote IN ('tie', 'both_bad') THEN 1.0 WHEN asked.vote IS NOT NULL THEN 0.0 END)
+                    AS float) AS tie_share,
+               CAST(avg(CASE WHEN asked.vote IS NOT NULL THEN 0.0 WHEN asked.is_skipped = 1 THEN 1.0 END) AS float)
+                   AS skip_share
+        FROM (
+            SELECT pairs.run_id, pairs.strategy,
+                   CASE annotators.kind WHEN 'person' THEN 'people' ELSE 'machines' END AS annotators,
+                   CASE WHEN sum(CASE WHEN judgements.verdict IN ('skip', 'unparsed') THEN 0 ELSE 1 END)
+                             < CASE WHEN annotators.has_both_orders THEN 2 ELSE 1 END THEN NULL
+                        WHEN min(CASE WHEN judgements.verdict NOT IN ('skip', 'unparsed') THEN judgements.verdict END)
+                             = max(CASE WHEN judgements.verdict NOT IN ('skip', 'unparsed') THEN judgements.verdict END)
+                        THEN min(CASE WHEN judgements.verdict NOT IN ('skip', 'unparsed') THEN judgements.verdict END)
+                        ELSE 'tie' END AS vote,
+                   max(CASE WHEN judgements.verdict IN ('skip', 'unparsed') THEN 1 ELSE 0 END) AS is_skipped
+            FROM pairs
+            JOIN judgements ON judgements.first_response_id = pairs.first_response_id
+                AND judgements.second_response_id = pairs.second_response_id
+            JOIN annotators ON annotators.id = judgements.annotator_id
+            GROUP BY pairs.run_id, pairs.strategy, pairs.id, annotators.id, annotators.kind, annotators.has_both_orders
+        ) AS asked
+        JOIN runs ON runs.id = asked.run_id
+        GROUP BY asked.run_id, runs.name, asked.strategy, asked.annotators
     """,
     "similar_prompts": """
         SELECT run_prompts.run_id, runs.name AS run, run_prompts.group_id, run_prompts.prompt_id,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import getpass
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
 from flows.terminal.labels import serve_page, show_labels
+from tasks.config.curation import OrderOfPairs
 from tasks.config.exchange import PairsConfig
 from tasks.config.labels import LabelConfig, PeopleConfig
 from tasks.settings import Settings
@@ -41,6 +43,7 @@ class Web(PairsConfig):
     """Serve the labelling page for people, until Ctrl-C."""
 
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    order: OrderOfPairs = "shuffled"
     evaluation: int | None = Field(None, ge=1, description="Instead of a run's pairs, those that compare a policy.")
     every_queue: bool = Field(False, description="Instead of a run's pairs, every queue that is or will be opened.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
@@ -48,6 +51,12 @@ class Web(PairsConfig):
     host: str = Field("127.0.0.1", description="Address to listen on. Beyond this machine, put a TLS proxy before it.")
     port: int = Field(4300, ge=1, le=65535, description="Port to listen on.")
     proxies: tuple[str, ...] = Field((), description="Addresses or networks of TLS proxies on other machines.")
+
+    @model_validator(mode="after")
+    def _only_a_new_queue_has_an_order(self) -> Self:
+        if self.order != "shuffled" and (self.every_queue or self.evaluation is not None):
+            raise ValueError("--order is for the queue of a run's pairs; leave it out with --every_queue, --evaluation")
+        return self
 
     def cli_cmd(self) -> None:
         """Run the command."""
@@ -76,6 +85,6 @@ class Web(PairsConfig):
             return queue_id, "the same antipode evaluate again, which counts them"
         run_id = find_run(self.run, settings)
         pairs = self.section().model_copy(update={"run": str(run_id)})
-        people = PeopleConfig(judgements_per_pair=per_pair)
+        people = PeopleConfig(judgements_per_pair=per_pair, order=self.order)
         config = LabelConfig(seed=self.seed, annotator="people", pairs=pairs, people=people)
         return open_people_queue(config, settings), f"antipode quality --run {run_id}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.labels.exchange import ExportResult
     from tasks.labels.label_import import LabelImport
 
+QUEUES = "antipode web --every_queue"
 LEASE_S = 15 * 60.0
 WIDTH_OF_A_REPLY = 80
 EVERY_ADDRESS = ("0.0.0.0", "::")
@@ -31,6 +32,9 @@ def show_labels(run_id: int, settings: Settings) -> None:
 
     end = label_end(run_id, settings)
     run = f"--run {end.labelled_run_id}"
+    if end.annotator is None and end.waiting:
+        show(f"{end.waiting:,} different pairs of run {end.labelled_run_id} wait for people\nNext: {QUEUES}")
+        return
     if end.annotator is None:
         show(f"{end.pairs:,} different pairs of run {end.labelled_run_id} wait for people\nNext: antipode web {run}")
         return
@@ -41,6 +45,8 @@ def show_labels(run_id: int, settings: Settings) -> None:
     if end.unparsed_reply is not None:
         reply = shortened(end.unparsed_reply, WIDTH_OF_A_REPLY)
         show(f"  a reply without a verdict: {reply!r}; raise --judge.max_tokens, or for vLLM --judge.is_constrained")
+    if end.waiting:
+        show(f"  {end.waiting:,} other pairs wait for people: {QUEUES}")
     show(f"  preferences by majority of all annotators: {_counts(end.outcomes)}")
     if end.outcomes:
         show(f"Next: antipode quality {run}\n      antipode export preferences.jsonl {run}")

@@ -17,6 +17,7 @@ from models.report.labels import (
     couple_table,
     has_agreement,
     headline,
+    rates_table,
     suspect_table,
     trend,
     warnings,
@@ -38,6 +39,7 @@ def show_quality(quality: LabelQuality, run_id: int) -> None:
     if not quality.judgement_count:
         return
     console = make_console()
+    _show(console, rates_table(quality))
     _show(console, annotator_table(quality))
     _show(console, couple_table(quality))
     if quality.suspects:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from db.runs import RunSummary
 from flows.terminal.failures import shown_url
-from flows.terminal.tables import make_console, pair_table
+from flows.terminal.tables import make_console, pair_table, print_rows
+from models.report.strategies import STRATEGY_TABLE_WORDS, strategy_table
 from tasks.reports.run_ends import run_end
 from tasks.reports.run_page import next_steps, report_path
 from tasks.settings import Settings
@@ -26,11 +27,10 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
     console.print(_figures(end.summary))
     if end.guarded.rules:
         console.print(f"  {end.guarded.words}", soft_wrap=True)
-    for strategy, count in end.pair_counts.items():
-        console.print(
-            f"  {strategy:<11} {count:>7,} pairs, median similarity {end.medians[strategy]:.3f}, "
-            f"mean length ratio {end.length_ratios[strategy]:.2f}"
-        )
+    if end.strategies:
+        table = strategy_table(end.strategies)
+        print_rows(console, table.columns, table.rows, text_columns=table.text_columns, title=table.title)
+        console.print(f"  {STRATEGY_TABLE_WORDS}")
     if end.length_words:
         console.print(f"  {end.length_words}", soft_wrap=True)
     for line in end.checks:

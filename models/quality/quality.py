@@ -6,6 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from models.quality.records import (
     Suspect,
 )
 from models.quality.reliability import accuracies
-from models.quality.suspects import disagreement_weights, worst_contradictions
+from models.quality.suspects import disagreement_weights, unexpected_weights, worst_contradictions
 
 __all__ = [
     "Annotator",
@@ -55,6 +56,7 @@ def label_quality(
     *,
     bins: int,
     suspect_count: int,
+    expected: Mapping[PairKey, float] = MappingProxyType({}),
 ) -> LabelQuality:
     """Measure how far the labels of these pairs can be trusted. Judgements on other pairs are ignored.
 
@@ -64,8 +66,11 @@ def label_quality(
     Ties and both bad count votes, skips and unparsed judgements. Intervals take what one prompt holds for one
     observation. No figure depends on which of two responses is stored as the first. Every annotator is listed, couples
     only if they share a pair. A pair is suspect by the sum of `disagreement_weights` and the largest
-    `contradiction_weights` of an annotator (whose margin is the mean of the showings); the lower ids come first among
+    `contradiction_weights` of an annotator (whose margin is the mean of the showings), and by how surely labels on
+    other prompts speak against more than half of its votes (`unexpected_weights`); the lower ids come first among
     equals.
+
+    `expected` holds how probably the first response of a pair is preferred, by the labels of other prompts alone.
 
     Raises:
         ValueError: If bins is below 1, suspect_count below 0, a pair comes twice, or an annotator is not listed.
@@ -91,7 +96,7 @@ def label_quality(
         by_similarity=_by_similarity(pairs, counts, clusters, bins),
         annotators=_annotators(annotators, by_annotator, showings, table, pairs),
         agreements=_agreements(annotators, table, clusters),
-        suspects=_suspects(pairs, annotators, table, margins, suspect_count),
+        suspects=_suspects(pairs, annotators, table, (margins, expected), suspect_count),
     )
 
 
@@ -276,19 +281,22 @@ def _suspects(
     pairs: Sequence[LabelledPair],
     annotators: Sequence[Annotator],
     table: VoteTable,
-    margins: Mapping[int, NDArray[np.float64]],
+    speaks_against: tuple[Mapping[int, NDArray[np.float64]], Mapping[PairKey, float]],
     limit: int,
 ) -> tuple[Suspect, ...]:
-    counts = table.counts
+    counts, (margins, expected) = table.counts, speaks_against
     differing = disagreement_weights(counts)
     contradicted, rows = worst_contradictions(margins, table.codes, counts)
-    weights = differing + contradicted
+    unexpected = unexpected_weights(np.array([expected.get(pair.pair, np.nan) for pair in pairs]), counts)
+    weights = differing + contradicted + unexpected
     ranked = sorted(np.flatnonzero(weights).tolist(), key=lambda place: (-weights[place], pairs[place].pair))
     suspects = []
     for place in ranked[:limit]:
         reasons = [_differing_text(counts[place])] if differing[place] else []
         if (row := int(rows[place])) >= 0:
             reasons.append(f"others contradict the margin of {annotators[row].name} ({margins[row][place]:+.3g})")
+        if unexpected[place]:
+            reasons.append(f"labels on other prompts speak for the other response ({100 * unexpected[place]:.0f} %)")
         codes = table.codes[:, place].tolist()
         verdicts = tuple(
             (annotator.name, VOTES[code]) for annotator, code in zip(annotators, codes, strict=True) if code >= 0

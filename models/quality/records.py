@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from models.labelling.records import AnnotatorKind, PairKey, Verdict
 
@@ -138,12 +139,28 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyRates:
+    """What annotators could not decide of a strategy's pairs: `people`, or `machines` (all others).
+
+    A vote is one annotator's on one pair; one that is asked in both orders and contradicts itself votes for a tie.
+    `skips`: pairs that somebody looked at and has no vote on, having skipped it or said nothing that can be read.
+    """
+
+    strategy: str
+    annotators: Literal["people", "machines"]
+    votes: int
+    ties: int
+    both_bad: int
+    skips: int
+
+
+@dataclass(frozen=True, slots=True)
 class LabelQuality:
     """Everything `antipode quality` shows.
 
     `alpha`: Krippendorff's over all annotators and pairs, nominal: any two verdicts that differ disagree alike.
     `ordinal_alpha`: on the line first < tie < second, where a side against a tie disagrees a quarter as much as against
-    the other side; both bad counts as a tie.
+    the other side; both bad counts as a tie. `rates`: what could not be decided, by strategy.
     """
 
     pair_count: int
@@ -156,3 +173,4 @@ class LabelQuality:
     annotators: tuple[AnnotatorQuality, ...]
     agreements: tuple[AnnotatorAgreement, ...]
     suspects: tuple[Suspect, ...]
+    rates: tuple[StrategyRates, ...] = ()

@@ -1,4 +1,7 @@
-"""Which pairs deserve another look: votes that differ, and margins that others contradict. Knows arrays alone."""
+"""Which pairs deserve another look: votes that differ, margins that others contradict, votes that others speak against.
+
+Knows arrays alone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+
+SURE = 0.9  # of ten such labels, at least nine are expected to be the other way round
 
 
 def disagreement_weights(counts: Counts) -> Floats:
@@ -49,6 +54,21 @@ def contradiction_weights(margins: Floats, own: NDArray[np.int8], counts: Counts
     against = np.where(margins > 0, others[:, 1], np.where(margins < 0, others[:, 0], 0))
     weights: Floats = rank * against / np.maximum(others.sum(axis=1), 1)
     return weights
+
+
+def unexpected_weights(expected: Floats, counts: Counts) -> Floats:
+    """How surely labels on other prompts speak against the side that more than half of a pair's votes are for.
+
+    Args:
+        expected: (n,) how probably the first response is preferred, by those labels; NaN where they say nothing.
+        counts: (n, 4) votes for first, second, tie and both bad.
+
+    Returns:
+        (n,) float64: the other side's probability where it is `SURE` or more, else 0.
+    """
+    more_than_half = 2 * counts[:, :2] > counts.sum(axis=1, keepdims=True)
+    against = np.where(more_than_half[:, 0], 1 - expected, np.where(more_than_half[:, 1], expected, 0.0))
+    return np.where(against >= SURE, against, 0.0)
 
 
 def worst_contradictions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -132,6 +132,29 @@ class GuardedRule:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyFigures:
+    """What one strategy chose.
+
+    Attributes:
+        pairs: how many pairs, at least one.
+        median_similarity: the median cosine of a pair's two embeddings.
+        mean_similarity: its mean.
+        mean_length_ratio: of the shorter over the longer response, in characters, as a mean over the pairs.
+        degenerate_pairs: pairs of which the guard flagged a response, by whatever rule.
+        shared_pairs: pairs that another strategy of the run chose too.
+        shared_with: other strategy -> how many of these pairs it chose too; those that share none are left out.
+    """
+
+    pairs: int
+    median_similarity: float
+    mean_similarity: float
+    mean_length_ratio: float
+    degenerate_pairs: int
+    shared_pairs: int
+    shared_with: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class PromptCandidates:
     """One prompt with all its responses, for the map.
 
@@ -186,6 +209,7 @@ class CurationReport:
             where it is not known.
         checks: what the checks of prompts and pairs found, a sentence each; may be empty.
         guarded: what each rule of the guard found, in the order to be shown; those that found nothing are left out.
+        figures: strategy -> what it chose, beside the other strategies; those without a pair are left out.
 
     Raises:
         ValueError: on construction, if there is no strategy.
@@ -206,6 +230,7 @@ class CurationReport:
     length_words: str | None = None
     checks: tuple[str, ...] = ()
     guarded: tuple[GuardedRule, ...] = ()
+    figures: Mapping[str, StrategyFigures] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.strategies:

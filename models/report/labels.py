@@ -19,12 +19,13 @@ from models.quality.quality import (
 )
 from models.records import shortened
 from models.report.agreement_picture import HEIGHT, WIDTH, draw_panels, group_name, ordered_bins, ordered_strategies
-from models.report.templates import cosine, make_environment
+from models.report.templates import cosine, make_environment, share_of
 
 # Krippendorff, Content Analysis (2004), p. 241: rely on 0.800 and more, below 0.667 on nothing.
 RELIABLE_ALPHA, TENTATIVE_ALPHA = 0.8, 0.667
 
 AGREEMENT_TITLE = "Agreement of two annotators on a pair"
+RATES_TITLE = "What could not be decided, by strategy"
 NO_AGREEMENT = "No pair has votes of two annotators yet, so there is no agreement to show."
 
 _PROMPT_WIDTH = 80
@@ -64,7 +65,8 @@ def labels_svg(quality: LabelQuality) -> str:
 def labels_markdown(quality: LabelQuality) -> str:
     """The tables as Markdown (GFM): whatever a prompt or a name holds is shown as it is and marks nothing up."""
     parts = [f"# Labels\n\n{escaped(headline(quality))}", *map(escaped, warnings(quality))]
-    for table in (agreement_table(quality), annotator_table(quality), couple_table(quality), suspect_table(quality)):
+    tables = (agreement_table, rates_table, annotator_table, couple_table, suspect_table)
+    for table in (make(quality) for make in tables):
         if table.rows:
             parts.append(f"## {escaped(table.title)}\n\n{markdown_table(table)}")
         if table.rows and table.title == AGREEMENT_TITLE:
@@ -93,6 +95,7 @@ def label_words(quality: LabelQuality) -> dict[str, object]:
         "quality": quality,
         "panels": draw_panels(quality),
         "agreement": agreement_table(quality),
+        "rates": rates_table(quality),
         "no_agreement": NO_AGREEMENT,
     }
 
@@ -180,6 +183,22 @@ def agreement_table(quality: LabelQuality) -> QualityTable:
     rows += [_group_row("similarity", group) for group in ordered_bins(quality)]
     columns = ("by", "group", "pairs", "comparisons", "agreement", "95 % interval", "nominal α", "ordinal α")
     return QualityTable(AGREEMENT_TITLE, columns, tuple(rows), 2)
+
+
+def rates_table(quality: LabelQuality) -> QualityTable:
+    """What people and machines could not decide, a row a strategy and kind; of votes, and of pairs looked at."""
+    rows = tuple(
+        (
+            row.strategy,
+            row.annotators,
+            f"{row.votes:,}",
+            share_of(row.ties, row.votes),
+            share_of(row.both_bad, row.votes),
+            share_of(row.skips, row.votes + row.skips),
+        )
+        for row in quality.rates
+    )
+    return QualityTable(RATES_TITLE, ("strategy", "labelled by", "votes", "ties", "both bad", "skipped"), rows, 2)
 
 
 def annotator_table(quality: LabelQuality) -> QualityTable:

@@ -19,6 +19,7 @@ from models.report.contents import (
 )
 from models.report.histograms import draw_histograms
 from models.report.labels import label_words
+from models.report.strategies import STRATEGY_TABLE_WORDS, overlap_table, strategy_table
 from models.report.templates import make_environment
 
 
@@ -60,6 +61,9 @@ def render_report(report: CurationReport) -> str:
         map=on_map,
         map_size=(WIDTH, HEIGHT),
         candidates=_listed(shown_prompt, on_map) if shown_prompt and on_map else [],
+        figures=strategy_table(report.figures),
+        figures_words=STRATEGY_TABLE_WORDS,
+        overlaps=overlap_table(report.figures),
         labels=label_words(report.labels) if report.labels and report.labels.judgement_count else None,
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from models.embedding import Context
+from models.labelling.queue_orders import QueueOrder
 from models.records import MAX_CANDIDATES, MAX_ID, MAX_PAIRS, UNSTORABLE, SamplingParameters
 from tasks.config.contamination import ContaminationConfig
 from tasks.config.guard import GuardConfig
@@ -47,6 +48,15 @@ TopP = Annotated[float, Field(gt=0, le=1, description="Nucleus sampling: the sha
 MaxTokens = Annotated[int, Field(ge=1, description="A response is cut after so many tokens (1 or more).")]
 MaxModelLen = Annotated[
     int | None, Field(ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more).")
+]
+OrderOfPairs = Added[
+    Annotated[
+        QueueOrder,
+        Field(
+            description="Which pairs come first, by what the labels so far let expect: `uncertain` (either response "
+            "may win), `easiest` (the winner is clear). `shuffled`: none. It is settled when the queue is opened."
+        ),
+    ]
 ]
 TemplateArguments = Annotated[dict[str, JsonValue] | None, AfterValidator(_that_are_storable)]
 StrategyFile = Annotated[str, Field(min_length=1, max_length=4_000)]
@@ -304,10 +314,11 @@ class QueueConfig(Section):
     is_opened: bool = Field(False, description="Put the selected pairs into a queue for the labelling page.")
     strategies: tuple[StrategyName, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    order: OrderOfPairs = "shuffled"
 
     @model_validator(mode="after")
     def _only_an_open_queue_has_settings(self) -> Self:
-        if not self.is_opened and (self.strategies or self.judgements_per_pair != 1):
+        if not self.is_opened and (self.strategies or self.judgements_per_pair != 1 or self.order != "shuffled"):
             raise ValueError("a queue that is not opened has no settings; set queue.is_opened, or leave queue out")
         return self
 

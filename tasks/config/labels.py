@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from models.judging.prompts import JudgePrompt
-from tasks.config.curation import Temperature, TokensPerBatch
+from tasks.config.curation import OrderOfPairs, Temperature, TokensPerBatch
 from tasks.config.exchange import PairsConfig
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
 from tasks.config.servers import AskedServer
@@ -89,9 +89,25 @@ class PeopleConfig(Section):
     """People at the labelling page."""
 
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    order: OrderOfPairs = "shuffled"
 
 
-AnnotatorChoice = Literal["gold", "source", "scores", "rubric", "judge", "reward_model", "people"]
+CheapAnnotator = Literal["gold", "source", "scores", "rubric", "judge", "reward_model"]
+AnnotatorChoice = Literal[CheapAnnotator, "people", "routed"]
+
+
+class RoutedConfig(Section):
+    """Pairs whose winner is expected go to a cheap annotator, the rest to people."""
+
+    cheap: CheapAnnotator = Field(
+        "judge", description="Who labels the pairs whose winner is expected; see its section."
+    )
+    min_probability: float = Field(
+        0.9,
+        ge=0.5,
+        lt=1,
+        description="A pair goes there if the labels so far are so sure of its winner (0.5, every pair, to below 1).",
+    )
 
 
 class LabelConfig(RunConfig):
@@ -104,21 +120,37 @@ class LabelConfig(RunConfig):
         "judge",
         description="Who says which response is better. `gold`: a reference response wins; `source`: what the data set "
         "says; `scores`: its scores; `rubric`: the demo world's truth; `judge`: a language model; `reward_model`: a "
-        "classifier; `people`: a queue for the labelling page.",
+        "classifier; `people`: a queue for the labelling page; `routed`: a cheap one of these where the labels so far "
+        "are sure, people elsewhere.",
     )
     source: Added[SourceLabelsConfig] = Field(SourceLabelsConfig(), description="For `source`.")
     scores: ScoresConfig = Field(ScoresConfig(), description="For `scores`.")
     rubric: RubricConfig = Field(RubricConfig(), description="For `rubric`.")
     reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
     judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`.")
-    people: PeopleConfig = Field(PeopleConfig(), description="For `people`.")
+    people: PeopleConfig = Field(PeopleConfig(), description="For `people`, and those of `routed`.")
+    routed: Added[RoutedConfig] = Field(RoutedConfig(), description="For `routed`.")
     key_prefix: ClassVar = ("label",)
     pairs_per_shard: Pace[int] = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
 
+    @property
+    def machine(self) -> CheapAnnotator | None:
+        """The annotator that labels without people: the one that is set, or the cheap one of `routed`."""
+        if self.annotator == "routed":
+            return self.routed.cheap
+        return None if self.annotator == "people" else self.annotator
+
+    def of_machine(self) -> LabelConfig:
+        """The same with the machine alone as the annotator. Only of a configuration that has one."""
+        assert self.machine is not None
+        changes = {"annotator": self.machine, "people": PeopleConfig(), "routed": RoutedConfig()}
+        return self.model_copy(update=changes)
+
     @model_validator(mode="after")
     def _settings_belong_to_the_annotator(self) -> Self:
-        for section in ("source", "scores", "rubric", "reward_model", "judge", "people"):
-            if section != self.annotator and getattr(self, section) != type(self).model_fields[section].default:
+        used = {self.annotator} | ({self.routed.cheap, "people"} if self.annotator == "routed" else set())
+        for section in ("source", "scores", "rubric", "reward_model", "judge", "people", "routed"):
+            if section not in used and getattr(self, section) != type(self).model_fields[section].default:
                 raise ValueError(
                     f"{section} is set, but the annotator is {self.annotator}; give --annotator {section}, or leave "
                     f"the settings of {section} out"
@@ -127,11 +159,11 @@ class LabelConfig(RunConfig):
 
     @model_validator(mode="after")
     def _the_annotator_is_reachable(self) -> Self:
-        if self.annotator == "judge" and not (self.judge.base_url and self.judge.model):
+        if self.machine == "judge" and not (self.judge.base_url and self.judge.model):
             raise ValueError(
                 f"a judge needs an address and a model, got judge.base_url {self.judge.base_url!r} and judge.model "
                 f"{self.judge.model!r}; set both, or take another annotator: --annotator people"
             )
-        if self.annotator == "reward_model" and not self.reward_model.name:
+        if self.machine == "reward_model" and not self.reward_model.name:
             raise ValueError("annotator reward_model needs --reward_model.name: a hub name or a folder")
         return self

@@ -23,9 +23,9 @@ def check_labelling(config: LabelConfig, settings: Settings) -> None:
         ModelLoadError: If a folder holds no reward model.
         ValueError: If a judge's limit of money has no price.
     """
-    if config.annotator == "judge":
+    if config.machine == "judge":
         judge_price(config.judge, settings)
     with open_database(settings) as sessions, sessions() as session:
         chosen_pairs(session, config.pairs)
-        if config.annotator == "reward_model" and config.reward_model.name:
+        if config.machine == "reward_model" and config.reward_model.name:
             check_model(sessions, config.reward_model.name, settings)

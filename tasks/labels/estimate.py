@@ -8,7 +8,7 @@ from pathlib import Path
 
 from db import measured, runs
 from db.engine import Session, batches
-from db.labels import judgements, replies
+from db.labels import judgements, replies, routes
 from models.chat.budget import Budget
 from models.judging.judge import JudgeLabeller
 from models.judging.prompts import judge_messages
@@ -30,6 +30,7 @@ from tasks.estimates import (
 from tasks.labels.choices import check_labelling
 from tasks.labels.labellers import annotator_identity, judge_price, make_labeller
 from tasks.labels.pairs import chosen_pairs
+from tasks.labels.routing import Split, route, split_of
 from tasks.labels.showings import open_showings
 from tasks.settings import Settings
 
@@ -79,11 +80,25 @@ def estimate_labelling(config: LabelConfig, settings: Settings) -> Estimate:
             notes = [f"takes up run {run_id}, which did not finish"] if run_id is not None else []
             if config.annotator == "people":
                 return Estimate("label", (*figures, *_people(config, len(pairs))), tuple(notes))
+            if config.annotator == "routed":
+                split = _split(session, run_id, pairs, run_config, settings)
+                notes.append(split.words(config.routed.cheap))
+                waiting = _people(config, len(split.people))
+                config, pairs = config.of_machine(), list(split.cheap)
+                figures += [Figure("to people", len(split.people), "by what the labels so far expect"), *waiting]
             if config.annotator == "judge":
                 judged, note = _by_judge(session, config, settings, pairs, run_id)
                 currency = judge_price(config.judge, settings).currency
                 return Estimate("label", (*figures, *judged), (*notes, *([note] if note else [])), currency)
             return Estimate("label", (*figures, *_by_machine(session, config, settings, pairs)), tuple(notes))
+
+
+def _split(
+    session: Session, run_id: int | None, pairs: Sequence[PairKey], config: LabelConfig, settings: Settings
+) -> Split:
+    """Where a run sends its pairs: as it is settled, or as it would be now."""
+    settled = routes.routes_of(session, run_id) if run_id is not None else []
+    return split_of(settled or route(session, pairs, config, settings))
 
 
 def judge_figures(session: Session, config: JudgeConfig, settings: Settings, work: JudgeWork) -> list[Figure]:

@@ -15,8 +15,8 @@ from db.labels.embedded_pairs import EmbeddedPair
 from db.labels.predictions import Prediction
 from models.head import Head, Labels, Worth, label_worth, win_probability
 from models.labelling.records import PairKey
+from tasks.curation.heads import differences_of, head_of, shares_of, sides_of, weights_of
 from tasks.database import open_database
-from tasks.labels.heads import differences_of, head_of, shares_of, sides_of, weights_of
 from tasks.settings import Settings
 
 BATCH = 4_096  # pairs whose vectors are read at once

@@ -57,7 +57,7 @@ def make_labeller(
         case "judge":
             asker = make_asker(config.judge, settings, replies=replies, budget=budget, batching=batching)
             return JudgeLabeller(asker=asker, **config.judge.model_dump(include=_OF_PAIRS))
-        case "people":
+        case "people" | "routed":
             raise ValueError("people label at the page, not here; see: antipode web --help")
 
 
@@ -109,7 +109,7 @@ def judge_price(config: JudgeConfig, settings: Settings) -> Price:
 
 def holds_model(config: LabelConfig) -> bool:
     """Whether the annotator holds a model on this machine."""
-    return config.annotator == "reward_model"
+    return config.machine == "reward_model"
 
 
 def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewardModel:

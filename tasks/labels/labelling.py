@@ -25,7 +25,8 @@ from tasks.database import keep
 from tasks.devices import device
 from tasks.labels.labellers import holds_model, make_labeller
 from tasks.labels.pairs import chosen_pairs
-from tasks.labels.people import open_people_queue
+from tasks.labels.people import open_people_queue, queue_of_pairs
+from tasks.labels.routing import settled_split
 from tasks.labels.showings import Showing, open_showings
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
@@ -50,7 +51,20 @@ def judge_pairs(run_id: int) -> None:
         if run.config.annotator == "people":
             open_people_queue(run.config, run.settings)
             return
-        judge_with(run, run.config, pairs)
+        if run.config.annotator == "routed":
+            pairs = _sent_to_the_machine(run, pairs)  # the others wait for people
+        if pairs:
+            judge_with(run, run.config.of_machine(), pairs)
+
+
+def _sent_to_the_machine(run: RunAtWork[LabelConfig], pairs: Sequence[PairKey]) -> list[PairKey]:
+    """Settle which pairs go where, put those of people into their queue, say it, and return the others."""
+    with run.sessions.begin() as session:
+        split = settled_split(session, run.run_id, pairs, run.config, run.settings)
+        if split.people:
+            queue_of_pairs(session, int(run.config.pairs.run), split.people, run.config, run.settings)
+    say(split.words(run.config.routed.cheap))
+    return list(split.cheap)
 
 
 def judge_with(run: RunAtWork[Any], config: LabelConfig, pairs: Sequence[PairKey]) -> tuple[int, bool]:

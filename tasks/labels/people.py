@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
 from db import evaluations, runs
-from db.labels import queues
+from db.engine import Session
+from db.labels import queues, routes
+from db.labels.predictions import Prediction
+from models.head import MIN_LABELS
+from models.labelling.queue_orders import QueueOrder
 from models.labelling.records import LONGEST_NAME, AnnotatorIdentity, PairKey
 from models.records import shortened
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
+from tasks.labels.expected import expected_preferences
 from tasks.labels.pairs import chosen_pairs
+from tasks.progress import say
 from tasks.settings import Settings
 
 SECRET_BYTES = 32
@@ -67,12 +74,58 @@ def open_people_queue(config: LabelConfig, settings: Settings) -> int:
     """Put pairs into a queue for the labelling page; the same pairs and overlap are the same queue. Returns its id."""
     with open_database(settings) as sessions, sessions.begin() as session:
         run_id, pairs = chosen_pairs(session, config.pairs)
-        run = runs.get_run(session, run_id)
-        # The name leaves out the strategies: people who label must not know them.
-        return queues.open_queue(
-            session,
-            name=shortened(f"{run.name} (run {run.id})", LONGEST_QUEUE_NAME),
-            pairs=pairs,
-            judgements_per_pair=config.people.judgements_per_pair,
-            seed=config.seed,
-        )
+        return queue_of_pairs(session, run_id, pairs, config, settings)
+
+
+def queue_of_pairs(
+    session: Session, run_id: int, pairs: Sequence[PairKey], config: LabelConfig, settings: Settings
+) -> int:
+    """Put these pairs of a curation run into a queue, in the order that the configuration says; return its id.
+
+    The order is settled when the queue is opened, by the labels of then. Whoever labels is shown nothing of what is
+    expected, and the queue's name leaves out the strategies: it must not lead their hand.
+
+    Raises:
+        BrokenShardError: if a vector that the order needs is missing or damaged.
+    """
+    run, people = runs.get_run(session, run_id), config.people
+    expected: dict[PairKey, Prediction] | None = None
+    if people.order != "shuffled":
+        standing_id = queues.find_queue(session, pairs, people.judgements_per_pair)
+        if standing_id is not None:
+            say(f"queue {standing_id} holds just these pairs already, and keeps its order")
+        else:
+            expected = expected_preferences(session, run_id, settings)
+            say(_order_words(people.order, pairs, expected))
+    return queues.open_queue(
+        session,
+        name=shortened(f"{run.name} (run {run.id})", LONGEST_QUEUE_NAME),
+        pairs=pairs,
+        judgements_per_pair=people.judgements_per_pair,
+        seed=config.seed,
+        order=people.order,
+        probabilities={pair: one.probability for pair, one in (expected or {}).items()},
+    )
+
+
+def people_queue(config: LabelConfig, run_id: int, settings: Settings) -> int | None:
+    """The queue that a labelling run has opened for people; None where it needed none."""
+    with open_database(settings) as sessions, sessions() as session:
+        _, pairs = chosen_pairs(session, config.pairs)
+        if config.annotator == "routed":
+            pairs = [one.pair for one in routes.routes_of(session, run_id) if one.to_people]
+        return queues.find_queue(session, pairs, config.people.judgements_per_pair) if pairs else None
+
+
+def _order_words(order: QueueOrder, pairs: Sequence[PairKey], expected: dict[PairKey, Prediction] | None) -> str:
+    """By what a new queue is in order, on one line."""
+    if expected is None:
+        return f"there are fewer than {MIN_LABELS} labels to expect others by: the queue is shuffled"
+    known = [expected[pair] for pair in set(pairs) if pair in expected]
+    first = "the pairs that either response may win" if order == "uncertain" else "the pairs whose winner is clear"
+    unknown = len(set(pairs)) - len(known)
+    rest = (
+        f"; {unknown:,} were never embedded and come {'first' if order == 'uncertain' else 'last'}" if unknown else ""
+    )
+    by = f", by {known[0].label_count:,} labels" if known else ""
+    return f"the queue begins with {first}{by}{rest}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from dataclasses import dataclass
 
 from db import pairs, runs
 from db.findings.guard_flags import guard_counts
-from db.labels import judgements, preferences
+from db.labels import judgements, preferences, routes
 from models.guard import GuardCounts
+from models.report.contents import StrategyFigures
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.labels.pairs import chosen_pairs
+from tasks.labels.routing import split_of
 from tasks.reports.prompt_checks import check_lines
-from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_words
+from tasks.reports.run_page import EXAMPLES_PER_STRATEGY, example_pairs, length_words, strategy_figures
 from tasks.settings import Settings
 
 
@@ -24,9 +25,7 @@ class RunEnd:
 
     summary: runs.RunSummary
     examples: list[pairs.SelectedPair]
-    pair_counts: dict[str, int]
-    medians: dict[str, float]
-    length_ratios: dict[str, float]
+    strategies: dict[str, StrategyFigures]
     length_words: str | None
     skipped: dict[str, int]
     checks: list[str]
@@ -36,15 +35,11 @@ class RunEnd:
 def run_end(run_id: int, settings: Settings) -> RunEnd:
     """Figures and example pairs of a finished run."""
     with open_database(settings) as sessions, sessions() as session:
-        similarities = pairs.similarities(session, run_id)
         summary = runs.summaries(session, run_id)[0]
-        by_strategy = pairs.strategy_summaries(session, run_id)
         return RunEnd(
             summary=summary,
             examples=example_pairs(session, run_id, EXAMPLES_PER_STRATEGY),
-            pair_counts={strategy: len(values) for strategy, values in similarities.items()},
-            medians={strategy: statistics.median(values) for strategy, values in similarities.items()},
-            length_ratios={strategy: row.mean_length_ratio for strategy, row in by_strategy.items()},
+            strategies=strategy_figures(session, run_id),
             length_words=length_words(session, summary),
             skipped=runs.skip_counts(session, run_id),
             checks=check_lines(session, run_id),
@@ -54,7 +49,10 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class LabelEnd:
-    """What is printed at the end of a run that labels. `annotator` is None for people: their queue is open."""
+    """What is printed at the end of a run that labels. `annotator` is None for people: their queue is open.
+
+    `waiting`: pairs that were sent to people, in a run that is routed; `pairs` are then those of the cheap annotator.
+    """
 
     labelled_run_id: int
     annotator: str | None
@@ -65,6 +63,7 @@ class LabelEnd:
     requests: int
     cost: float
     outcomes: dict[str, int]
+    waiting: int = 0
 
 
 def label_end(run_id: int, settings: Settings) -> LabelEnd:
@@ -74,18 +73,21 @@ def label_end(run_id: int, settings: Settings) -> LabelEnd:
         assert run.labelled_run_id is not None  # every run that labels has one
         config = LabelConfig.model_validate(run.config)
         _, chosen = chosen_pairs(session, config.pairs)
+        sent = split_of(routes.routes_of(session, run_id)) if config.annotator == "routed" else None
+        labelled = chosen if sent is None or not sent.cheap else list(sent.cheap)
         annotator = judgements.annotator_of_run(session, run_id)
-        judged = judgements.judged_showings(session, annotator.id, chosen) if annotator else set()
+        judged = judgements.judged_showings(session, annotator.id, labelled) if annotator else set()
         showings = Counter(pair for pair, _ in judged)
         needed = 2 if annotator and annotator.has_both_orders else 1
         return LabelEnd(
             labelled_run_id=run.labelled_run_id,
             annotator=annotator.name if annotator else None,
-            pairs=len(chosen),
+            pairs=len(labelled),
             judged=sum(count >= needed for count in showings.values()),
             verdicts=judgements.verdict_counts(session, run_id),
             unparsed_reply=judgements.unparsed_reply(session, run_id),
             requests=run.requests,
             cost=run.cost,
             outcomes=preferences.outcome_counts(session, preferences.STANDING_RULE, chosen),
+            waiting=len(sent.people) if sent else 0,
         )

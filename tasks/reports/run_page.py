@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from models.report import (
     StrategyResult,
     write_report,
 )
+from models.report.contents import StrategyFigures
 from models.report.length import NO_CHOICE, correlation_words
 from tasks.config.curation import CurateConfig
 from tasks.config.section import in_form_order
@@ -61,6 +63,24 @@ def length_words(session: Session, summary: runs.RunSummary) -> str | None:
         return correlation_words(Interval(value, low, high))
     scope = CURATION.load_config(session, summary.run_id).select.scope
     return NO_CHOICE if scope == "prompt" and pairs.most_choices(session, summary.run_id) == 1 else None
+
+
+def strategy_figures(session: Session, run_id: int) -> dict[str, StrategyFigures]:
+    """What each strategy of a run chose, in the configured order; one without a pair is left out."""
+    similarities, overlaps = pairs.similarities(session, run_id), pairs.strategy_overlaps(session, run_id)
+    summaries = pairs.strategy_summaries(session, run_id)
+    return {
+        strategy: StrategyFigures(
+            pairs=(row := summaries[strategy]).pairs,
+            median_similarity=statistics.median(values),
+            mean_similarity=row.mean_similarity,
+            mean_length_ratio=row.mean_length_ratio,
+            degenerate_pairs=round(row.degenerate_share * row.pairs),
+            shared_pairs=round(row.shared_share * row.pairs),
+            shared_with=overlaps.get(strategy, {}),
+        )
+        for strategy, values in similarities.items()
+    }
 
 
 def report_path(run_id: int, settings: Settings) -> Path:
@@ -110,10 +130,11 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         ),
         strategies=_strategy_results(session, run_id, config),
         candidates=_candidates(session, run_id, settings),
-        labels=read_quality(session, run_id),
+        labels=read_quality(session, run_id, settings),
         next_steps=next_steps(run_id),
         length_words=length_words(session, summary),
         checks=tuple(check_lines(session, run_id)),
+        figures=strategy_figures(session, run_id),
         guarded=_guarded(session, run_id),
     )
 

@@ -6,8 +6,9 @@ finds it all. Labels have the key of the run whose pairs they judge: its history
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
@@ -23,19 +24,21 @@ from db.findings.guard_flags import guard_counts
 from models.guard import RULES, GuardCounts
 from models.records import shortened
 from models.report import labels_markdown, labels_svg
+from models.report.contents import StrategyFigures
 from models.report.labels import escaped
 from models.report.similarities_picture import similarities_svg
+from models.report.strategies import strategies_markdown
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
-from tasks.labels.people import open_people_queue
+from tasks.labels.people import open_people_queue, people_queue
 from tasks.labels.quality import read_quality
 from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
 from tasks.reports.prompt_checks import check_lines
 from tasks.reports.run_ends import label_end
-from tasks.reports.run_page import example_pairs, length_words, report_path, write_run_report
+from tasks.reports.run_page import example_pairs, length_words, report_path, strategy_figures, write_run_report
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
@@ -58,7 +61,7 @@ def publish(run_id: int) -> None:
         summary = runs.summaries(session, run_id)[0]
         examples = example_pairs(session, run_id, TABLE_ROWS_PER_STRATEGY)
         similarities = pairs.similarities(session, run_id)
-        strategies = list(pairs.strategy_summaries(session, run_id).values())
+        strategies = strategy_figures(session, run_id)
         length = length_words(session, summary)
         checks = [escaped(line) for line in check_lines(session, run_id)]
         guarded = guard_counts(session, run_id)
@@ -97,10 +100,10 @@ def publish_labels(run_id: int) -> None:
     if TaskRunContext.get() is None:
         return
     with open_database(settings) as sessions, sessions() as session:
-        quality = read_quality(session, end.labelled_run_id)
+        quality = read_quality(session, end.labelled_run_id, settings)
         summary = runs.summaries(session, run_id)[0]
         config = LabelConfig.model_validate(runs.get_run(session, run_id).config)
-    queue_id = open_people_queue(config, settings) if config.annotator == "people" else None
+    queue_id = people_queue(config, run_id, settings) if config.annotator in {"people", "routed"} else None
     key, name = f"labels-of-run-{end.labelled_run_id}", escaped(summary.run)
     picture_id = show_picture(labels_svg(quality), key=f"{key}-picture", description=f"{name}: agreement")
     places = [artifact_link("How far annotators agree", picture_id)]
@@ -134,7 +137,7 @@ def open_queue_of(run_id: int, config: CurateConfig, settings: Settings) -> int 
     label_config = {
         "annotator": "people",
         "pairs": {"run": str(run_id), "strategies": config.queue.strategies},
-        "people": {"judgements_per_pair": config.queue.judgements_per_pair},
+        "people": {"judgements_per_pair": config.queue.judgements_per_pair, "order": config.queue.order},
         "seed": config.seed,
     }
     try:
@@ -150,7 +153,7 @@ def summary_markdown(
     queue_id: int | None,
     settings: Settings,
     links: Sequence[str] = (),
-    strategies: Sequence[pairs.StrategySummary] = (),
+    strategies: Mapping[str, StrategyFigures] = MappingProxyType({}),
     length: str | None = None,
     checks: Sequence[str] = (),
     guarded: GuardCounts | None = None,
@@ -189,13 +192,9 @@ def summary_markdown(
     return "\n\n".join([*parts, listed("The pairs", places), listed("What to do next", steps)]) + "\n"
 
 
-def _strategies_section(strategies: Sequence[pairs.StrategySummary], length: str | None) -> list[str]:
+def _strategies_section(strategies: Mapping[str, StrategyFigures], length: str | None) -> list[str]:
     """What each strategy selected, and how far similarity goes with length; nothing where no pair was selected."""
-    table = "| strategy | pairs | mean similarity | mean length ratio |\n|---|--:|--:|--:|\n" + "\n".join(
-        f"| {row.strategy} | {row.pairs:,} | {row.mean_similarity:.3f} | {row.mean_length_ratio:.2f} |"
-        for row in strategies
-    )
-    return [*([table] if strategies else []), *([length] if length else [])]
+    return [*([strategies_markdown(strategies)] if strategies else []), *([length] if length else [])]
 
 
 def _guard_section(guarded: GuardCounts) -> list[str]:

@@ -1,0 +1,49 @@
+"""What the labels so far let expect of a run's pairs, by a reward head fitted when it is asked. Knows no Prefect."""
+
+from __future__ import annotations
+
+from db import embeddings
+from db.engine import Session
+from db.labels import embedded_pairs
+from db.labels.predictions import Prediction
+from models.head import win_probability
+from models.labelling.records import PairKey
+from tasks.curation.heads import head_of, sides_of
+from tasks.settings import Settings
+
+
+def expected_preferences(session: Session, run_id: int, settings: Settings) -> dict[PairKey, Prediction] | None:
+    """What a head fitted to all labels expects of each pair of a curation run that its embedder embedded.
+
+    None below 25 labels between responses that this embedder embedded, or where the run has embedded nothing.
+
+    Raises:
+        BrokenShardError: if a vector is missing or damaged.
+    """
+    try:
+        embedder = embeddings.embedder_of_run(session, run_id)
+    except LookupError:
+        return None
+    head = head_of(session, embedder, settings)
+    if head is None:
+        return None
+    pairs = embedded_pairs.pairs_of_run(session, run_id, embedder.id)
+    margins = head.compare(*sides_of(pairs, embedder, settings))
+    probabilities = win_probability(margins)
+    columns = (column.tolist() for column in (*probabilities, *margins))
+    rows = zip(pairs, *columns, strict=True)
+    return {pair.pair: _prediction(pair.pair, tuple(numbers), head.label_count) for pair, *numbers in rows}
+
+
+def _prediction(pair: PairKey, numbers: tuple[float, ...], label_count: int) -> Prediction:
+    probability, low, high, margin, deviation = numbers
+    return Prediction(
+        first_response_id=pair.first_response_id,
+        second_response_id=pair.second_response_id,
+        probability=probability,
+        low=low,
+        high=high,
+        margin=margin,
+        deviation=deviation,
+        label_count=label_count,
+    )
