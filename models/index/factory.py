@@ -85,11 +85,11 @@ class Factory:
 
     def tune(self, measure: Callable[[], float]) -> float:
         """Visit more, doubling, until `measure` (a recall, 0 to 1) is high enough; return what it is then."""
-        recall = measure()
         name = _effort_name(self.index)
         if name is None:
-            return recall
+            return measure()
         effort, limit = _EFFORTS[name]
+        limit = min(limit, _lists(self.index) or limit)  # all lists are all there is
         while True:
             self.effort = effort
             for index in (self.index, self._copy):
@@ -218,4 +218,6 @@ def _on_gpu(index: Any) -> Any:
 
 def _reason(error: RuntimeError) -> str:
     """The end of what FAISS says, without its function and file: one line."""
-    return " ".join(str(error).split()).rpartition("cpp:")[2].partition(": ")[2] or " ".join(str(error).split())
+    line = " ".join(str(error).split())
+    said = line.rpartition("cpp:")[2].partition(": ")[2] or line
+    return said.partition("failed: ")[2] or said

@@ -109,7 +109,7 @@ class KeptIndex:
         sources: Sequence[Source],
         *,
         factory: str | None = None,
-        on_rows: Callable[[int], None] = lambda count: None,
+        on_rows: Callable[[int, int], None] = lambda done, total: None,
     ) -> OpenedIndex:
         """The index of exactly these vectors, made so on disk if it is not.
 
@@ -117,7 +117,7 @@ class KeptIndex:
             sources: all that belongs in it.
             factory: the FAISS factory string; empty: exact up to a million vectors, `factory_of_size` above; `Flat`:
                 exact at any size; None: whatever it is.
-            on_rows: told how many vectors were just read from the shards.
+            on_rows: told how many vectors were read from the shards, and how many there are to read.
 
         Raises:
             BrokenShardError: If a shard that must be read is missing or damaged.
@@ -139,7 +139,7 @@ class KeptIndex:
             return self._in_memory(sources, f"nothing may be written in {self._folder} ({error.strerror})")
 
     def _changed(
-        self, wanted: dict[tuple[str, str, int], Source], factory: str | None, on_rows: Callable[[int], None]
+        self, wanted: dict[tuple[str, str, int], Source], factory: str | None, on_rows: Callable[[int, int], None]
     ) -> OpenedIndex:
         kept, state, reason = self._still_fitting(wanted)
         old = set(kept.sources) if kept else set()
@@ -172,7 +172,7 @@ class KeptIndex:
         kept: Manifest | None,
         new: Sequence[Source],
         keys: tuple[tuple[str, str, int], ...],
-        on_rows: Callable[[int], None],
+        on_rows: Callable[[int, int], None],
     ) -> Manifest:
         """Write new segments, joined with those before that are no larger; what a factory covers stays as it is."""
         segments, covered = list(kept.segments if kept else ()), kept.factory.segments if kept and kept.factory else 0
@@ -191,11 +191,13 @@ class KeptIndex:
         return Manifest(kept.dimension if kept else dimension, keys, tuple(segments), kept.factory if kept else None)
 
     def _blocks(
-        self, sources: Sequence[Source], on_rows: Callable[[int], None]
+        self, sources: Sequence[Source], on_rows: Callable[[int, int], None]
     ) -> Iterator[tuple[ArrayLike, ArrayLike]]:
+        done, total = 0, sum(len(source.ids) for source in sources)
         for source in sources:
             yield source.ids, source.of(self._read_vectors(source.shard))
-            on_rows(len(source.ids))
+            done += len(source.ids)
+            on_rows(done, total)
 
     def _wants_other(self, manifest: Manifest, factory: str | None) -> bool:
         has = manifest.factory
@@ -241,7 +243,7 @@ class KeptIndex:
         return OpenedIndex(index, state, added, made.string if made else "", made.recall if made else None, reason)
 
     def _in_memory(self, sources: Sequence[Source], reason: str) -> OpenedIndex:
-        index = VectorIndex.build(self._blocks(sources, lambda count: None))
+        index = VectorIndex.build(self._blocks(sources, lambda done, total: None))
         return OpenedIndex(index, "not kept", len(index), reason=reason)
 
     def _load(self, manifest: Manifest) -> VectorIndex:
@@ -264,7 +266,7 @@ class KeptIndex:
         return Segment(flat, ids, self._found_device(dimension))
 
     def _found_device(self, dimension: int) -> Device:
-        self._device = self._device or Device(dimension)
+        self._device = self._device or Device(dimension, is_told=False)
         return self._device
 
     def _read(self, file: File) -> Any:
