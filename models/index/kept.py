@@ -140,6 +140,14 @@ class KeptIndex:
         except PermissionError as error:
             return self._in_memory(sources, f"nothing may be written in {self._folder} ({error.strerror})")
 
+    def described(self) -> OpenedIndex | None:
+        """What its manifest says of its factory, without opening it; None where there is none that can be read."""
+        try:
+            made = read_manifest(self._folder).factory
+        except UnfitError:
+            return None
+        return OpenedIndex(None, "current", 0, made.string if made else "", made.recall if made else None)
+
     def _changed(
         self, wanted: dict[Key, Source], factory: str | None, on_rows: Callable[[int, int], None]
     ) -> OpenedIndex:
