@@ -194,7 +194,7 @@ def test_similar_shows_the_response_itself_and_then_its_nearest(antipode, prompt
     assert [line.split()[:2] for line in prompts.stdout.splitlines() if "1.0000" in line] == [["1.0000", "1"]]
     assert len(antipode("similar", "--text", "a word", "--count", "2").stdout.strip().splitlines()) == 4
     both = antipode("similar", "1", "--text", "a word")
-    assert both.returncode == 1 and "give one thing to compare with: antipode similar 42" in both.stderr
+    assert both.returncode == 2 and "give one thing to compare with: antipode similar 42" in both.stderr
     missing = antipode("similar", "99999")
     assert missing.returncode == 1 and missing.stderr.count("\n") == 1 and "no response 99999" in missing.stderr
 
