@@ -1,4 +1,4 @@
-"""The main job as a Prefect flow: prompts → responses → embeddings → checks → guard → pairs → report.
+"""The main job as a Prefect flow: prompts → responses → embeddings → index → checks → guard → pairs → report.
 
 antipode curate …                                  (command line)
 flows/curate.py:curate                             (entry point of a Prefect deployment)
@@ -13,6 +13,7 @@ from tasks.config.curation import CurateConfig
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
 from tasks.curation.guard import guard
+from tasks.curation.index import index
 from tasks.curation.opening import open_run
 from tasks.curation.prompt_checks import check_prompts
 from tasks.curation.selection import select
@@ -33,6 +34,7 @@ def curate(config: CurateConfig) -> int:
         embed(run_id)
         check_prompts(run_id)
         guard(run_id)
+        index(run_id)
         select(run_id)
         publish(run_id)
         return run_id

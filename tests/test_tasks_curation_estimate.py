@@ -45,7 +45,7 @@ def count(sessions, table, *conditions):
 
 def vector_bytes(settings):
     """Of all shards, without the files' headers."""
-    return sum(np.load(path).nbytes for path in settings.artifact_root.rglob("*.npy"))
+    return sum(np.load(path).nbytes for path in settings.artifact_root.rglob("*.npy") if "indexes" not in path.parts)
 
 
 def told(estimate, *names):
@@ -79,6 +79,8 @@ def test_of_stored_responses_the_vectors_are_told_to_the_byte(settings, sessions
     assert estimate.value("vectors to write") == 6
     assert estimate.value("disk, vectors") == 6 * (2 * HASHED_DIMENSION + 12)
     assert vector_bytes(settings) == (6 + 13) * (2 * HASHED_DIMENSION + 12)
+    index = sum(path.stat().st_size for path in (settings.artifact_root / "indexes").rglob("*.*") if path.is_file())
+    assert estimate.value("disk, index") == pytest.approx(index, rel=0.1)  # and its files' headers
 
 
 def test_more_samples_a_prompt_cost_only_those_that_are_not_stored(settings, sessions, prompts):

@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 _log = logging.getLogger(__name__)
 
 FLAT = "Flat"  # exact, whatever the number
-_ALLOWED = re.compile(r"(OPQ\d+(_\d+)?,|PCAR?\d+,)?(IVF\d+(,(Flat|SQ8|SQfp16|SQ4|PQ\d+(x\d+)?))?|HNSW\d+(,Flat|,SQ8)?"
-                      r"|PQ\d+(x\d+)?)")  # fmt: skip
+# A number of lists or links in the billions would take all memory before a vector is seen.
+_QUANTISER = r"Flat|SQ4|SQ8|SQfp16|PQ\d{1,4}(x\d{1,2})?"
+_ALLOWED = re.compile(
+    r"((OPQ\d{1,4}(_\d{1,5})?|PCAR?\d{1,5}),)?"
+    rf"(IVF\d{{1,6}},({_QUANTISER})|HNSW\d{{1,3}}(,Flat|,SQ8)?|PQ\d{{1,4}}(x\d{{1,2}})?)"
+)
 _SEED = 1234
 # k-means wants at least 39 vectors a centroid (FAISS warns below); more than 256 it leaves out itself.
 _TRAINING_ROWS_A_LIST, _TRAINING_ROWS = 64, 65_536
@@ -85,11 +89,11 @@ class Factory:
 
     def tune(self, measure: Callable[[], float]) -> float:
         """Visit more, doubling, until `measure` (a recall, 0 to 1) is high enough; return what it is then."""
-        recall = measure()
         name = _effort_name(self.index)
         if name is None:
-            return recall
+            return measure()
         effort, limit = _EFFORTS[name]
+        limit = min(limit, _lists(self.index) or limit)  # all lists are all there is
         while True:
             self.effort = effort
             for index in (self.index, self._copy):
@@ -218,4 +222,6 @@ def _on_gpu(index: Any) -> Any:
 
 def _reason(error: RuntimeError) -> str:
     """The end of what FAISS says, without its function and file: one line."""
-    return " ".join(str(error).split()).rpartition("cpp:")[2].partition(": ")[2] or " ".join(str(error).split())
+    line = " ".join(str(error).split())
+    said = line.rpartition("cpp:")[2].partition(": ")[2] or line
+    return said.partition("failed: ")[2] or said

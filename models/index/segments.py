@@ -29,9 +29,11 @@ _Piece = tuple[NDArray[np.int64], NDArray[Any], bool]
 class Device:
     """The GPU, if FAISS can use one; else the processor. One for an index, whatever its number of segments."""
 
-    def __init__(self, dimension: int) -> None:
-        """Look for a GPU that can search vectors of this dimension, and say in the log what is used."""
+    def __init__(self, dimension: int, *, is_told: bool = True) -> None:
+        """Look for a GPU that can search vectors of this dimension; `is_told`: say in the log what is used."""
         self._resources, reason = _usable_gpu(dimension)
+        if not is_told:
+            return
         if self._resources is None:
             _log.warning("vectors are searched on the CPU: %s", reason)
         else:

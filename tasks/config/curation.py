@@ -12,6 +12,7 @@ from models.labelling.queue_orders import QueueOrder
 from models.records import MAX_CANDIDATES, MAX_ID, MAX_PAIRS, UNSTORABLE, SamplingParameters
 from tasks.config.contamination import ContaminationConfig
 from tasks.config.guard import GuardConfig
+from tasks.config.index import IndexConfig
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress, StrategyName
 from tasks.config.servers import AskedServer
 
@@ -338,6 +339,7 @@ class CurateConfig(SampleConfig, RunConfig):
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     guard: GuardConfig = Field(GuardConfig(), description="Which responses are left out of the pairing.")
+    index: Added[IndexConfig] = Field(IndexConfig(), description="How their index is kept.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
     contamination: Added[ContaminationConfig] = Field(
         ContaminationConfig(), description="Whether benchmarks are among the prompts."

@@ -48,6 +48,7 @@ from tasks.settings import Settings
 PROMPTS_PER_LOOK = 2_000
 STOPS = "then the run stops with what is sampled, and goes on with a larger one"
 COMPONENT_BYTES, ROW_BYTES = 2, 4 + 8  # a vector's float16; its norm and its response's id
+INDEX_COMPONENT_BYTES, INDEX_ID_BYTES = 4, 8  # float32, int64
 # Measured on SQLite with the indexes, a row: of responses (beside the text), of embeddings, of candidates, of pairs.
 RESPONSE_BYTES, EMBEDDING_BYTES, CANDIDATE_BYTES, PAIR_BYTES = 370, 70, 45, 145
 
@@ -300,6 +301,9 @@ class _Estimator:
             size = plan.prompts_to_embed * a_row
             figures.append(Figure("disk, vectors", plan.to_embed * a_row, basis, sign, "bytes"))
             figures += [of_prompts, Figure("disk, vectors of prompts", size, basis, unit="bytes")]
+            size = vectors * (embedder.size * INDEX_COMPONENT_BYTES + INDEX_ID_BYTES)
+            basis = f"{embedder.size:,} × {INDEX_COMPONENT_BYTES} + {INDEX_ID_BYTES} bytes a vector, on disk alone"
+            figures.append(Figure("disk, index", size, basis, sign, "bytes"))
         else:
             figures.append(Figure("disk, vectors", None, "the size of the vectors is not known here", unit="bytes"))
             figures.append(of_prompts)

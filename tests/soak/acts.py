@@ -34,8 +34,10 @@ from tasks.curation import generation, ingestion, selection
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
 from tasks.curation.guard import guard
+from tasks.curation.index import index
 from tasks.curation.ingestion import import_source
 from tasks.curation.opening import open_run
+from tasks.curation.prompt_checks import check_prompts
 from tasks.curation.selection import select
 from tasks.curation.similar import similar_responses
 from tasks.database import open_database
@@ -123,6 +125,7 @@ def all_acts(world: World) -> list[Act]:
         Act("generate", lambda: _step(generate.fn)),
         Act("embed", lambda: _step(embed.fn)),
         Act("guard", lambda: _step(guard.fn)),
+        Act("index", lambda: _step(index.fn)),
         Act("select", _curate, waits=True),
         Act("index and report", _look),
         *(Act(f"label: {name}", _labelling(name), waits=True) for name in ("rubric", "gold", "source", "scores")),
@@ -173,7 +176,8 @@ def _curate_from(world: World) -> None:
 
 def _carry_out(config: CurateConfig) -> None:
     run_id = open_run.fn(config)
-    work_on(run_id, lambda: [step.fn(run_id) for step in (generate, embed, guard, select)])
+    steps = (generate, embed, index, check_prompts, guard, select)
+    work_on(run_id, lambda: [step.fn(run_id) for step in steps])
 
 
 def _look() -> None:
