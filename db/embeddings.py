@@ -237,28 +237,48 @@ def vector_locations(
     return [VectorLocation(*row) for row in session.execute(query)]
 
 
-def newest_embedder_of(session: Session, response_id: int) -> EmbedderRecord:
-    """The embedder that embedded this response last.
+def newest_embedder_of(session: Session, id_: int, *, of: Embedded = "responses") -> EmbedderRecord:
+    """The embedder that embedded this response, or prompt, last.
 
     Raises:
-        LookupError: If there is no such response, or nothing has embedded it.
+        LookupError: If there is none of this id, or nothing has embedded it.
     """
+    table, column = _PLACES[of]
     query = (
         select(curation.Embedder)
-        .join(curation.Embedding, curation.Embedding.embedder_id == curation.Embedder.id)
-        .where(curation.Embedding.response_id == response_id, curation.Embedding.shard.is_not(None))
+        .join(table, table.embedder_id == curation.Embedder.id)
+        .where(column == id_, table.shard.is_not(None))
         .order_by(curation.Embedder.id.desc())
         .limit(1)
     )
     embedder = session.scalar(query)
-    if embedder is None:
-        is_stored = session.get(curation.Response, response_id) is not None
+    if embedder is None and of == "prompts":
+        is_stored = session.get(curation.Prompt, id_) is not None
         raise LookupError(
-            f"response {response_id} has no vector: it repeats another response's text, is empty or not embedded yet"
+            f"prompt {id_} has no vector: no run has embedded it yet, or it is empty; a curation does: antipode curate"
             if is_stored
-            else f"there is no response {response_id}; ids are in the pairs: antipode pairs"
+            else f"there is no prompt {id_}; ids are in the table prompts: antipode sql 'SELECT id, text FROM prompts'"
+        )
+    if embedder is None:
+        is_stored = session.get(curation.Response, id_) is not None
+        raise LookupError(
+            f"response {id_} has no vector: it repeats another response's text, is empty or not embedded yet"
+            if is_stored
+            else f"there is no response {id_}; ids are in the pairs: antipode pairs"
         )
     return record_of(EmbedderRecord, embedder)
+
+
+def newest_embedding_run(session: Session) -> int:
+    """The newest run that embedded anything.
+
+    Raises:
+        LookupError: If there is none.
+    """
+    run_id = session.scalar(select(func.max(curation.Run.id)).where(curation.Run.embedder_id.is_not(None)))
+    if run_id is None:
+        raise LookupError("nothing is embedded yet; a curation does: antipode curate")
+    return run_id
 
 
 def embedder_of_run(session: Session, run_id: int) -> EmbedderRecord:

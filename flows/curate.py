@@ -1,4 +1,4 @@
-"""The main job as a Prefect flow: prompts → responses → embeddings → checks → pairs → report.
+"""The main job as a Prefect flow: prompts → responses → embeddings → index → checks → pairs → report.
 
 antipode curate …                                  (command line)
 flows/curate.py:curate                             (entry point of a Prefect deployment)
@@ -12,6 +12,7 @@ from flows.processes.stopping import tell_stopped
 from tasks.config.curation import CurateConfig
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
+from tasks.curation.index import index
 from tasks.curation.opening import open_run
 from tasks.curation.prompt_checks import check_prompts
 from tasks.curation.selection import select
@@ -30,6 +31,7 @@ def curate(config: CurateConfig) -> int:
     def steps() -> int:
         generate(run_id)
         embed(run_id)
+        index(run_id)
         check_prompts(run_id)
         select(run_id)
         publish(run_id)

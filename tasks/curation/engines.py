@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from db.engine import Sessions
@@ -25,12 +26,13 @@ from models.generation.scripted import ScriptedGenerator
 from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
 from models.isolation import IsolatedProcess
+from models.model_files import embedding_size
 from models.number_format import torch_device
 from models.records import Embedded, EmbedderIdentity, GeneratorIdentity
 from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
-from tasks.named_models import NamedModel, find_model
+from tasks.named_models import NamedModel, find_model, look_up_model
 from tasks.prices import Price, price_of
 from tasks.settings import Settings
 
@@ -212,6 +214,14 @@ def make_embedder(
         timeout_s=embed.timeout_s,
         start=IsolatedProcess if is_vllm else process.start,
     )
+
+
+def vector_size(sessions: Sessions, config: CurateConfig, settings: Settings) -> int | None:
+    """Components of the embedder's vectors; None where the model is not on this machine, or does not say."""
+    if config.embed.backend == "hashed":
+        return HASHED_DIMENSION
+    model = look_up_model(sessions, config.embed.model or config.model.name, config.model, settings)
+    return None if model is None else embedding_size(Path(model.location))
 
 
 def vector_store(embedder_key: str, settings: Settings, of: Embedded = "responses") -> VectorStore:

@@ -6,6 +6,7 @@ from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.config.curation import CurateConfig
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
+from tasks.curation.index import index
 from tasks.curation.opening import open_run
 from tasks.curation.selection import select
 from tasks.runs import recorded
@@ -23,7 +24,7 @@ def configured(**changes):
 def curate(config):
     run_id = open_run.fn(config)
     with recorded(run_id):
-        for step in (generate, embed, select):
+        for step in (generate, embed, index, select):
             step.fn(run_id)
     return run_id
 
