@@ -128,6 +128,12 @@ def test_a_summary_says_whether_similarity_follows_length():
     assert "in length" not in summary_markdown(SUMMARY, Path("page.html"), None, Settings())
 
 
+def test_a_curations_summary_tells_what_the_checks_found():
+    text = summary_markdown(SUMMARY, Path("page.html"), None, Settings(), checks=["3 prompts are nearly the same"])
+    assert "## What the checks found\n\n- 3 prompts are nearly the same" in text
+    assert "checks" not in summary_markdown(SUMMARY, Path("page.html"), None, Settings())
+
+
 @pytest.mark.parametrize(
     ("interval", "words"),
     [
