@@ -32,9 +32,9 @@ def curate(config: CurateConfig) -> int:
     def steps() -> int:
         generate(run_id)
         embed(run_id)
+        index(run_id)
         check_prompts(run_id)
         guard(run_id)
-        index(run_id)
         select(run_id)
         publish(run_id)
         return run_id
