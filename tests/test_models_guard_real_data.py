@@ -7,7 +7,7 @@ import pytest
 from planted_replies import FIXED, FOREIGN
 from surroundings import REAL_DATA, REAL_MODEL
 
-from bench.guard import flags_of_texts, flags_of_vectors, planted, text_sets
+from bench.guard import flags_of_texts, flags_of_vectors, text_sets
 from models.embedding import EmbeddingRequest
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.records import Prompt
@@ -20,7 +20,8 @@ ORDINARY = {
     "Tulu, 4 models": (0.025, 0.01),
     "HH-RLHF, last turns": (0.002, 0.002),
 }
-PROMPTS, MAX_TOKENS = 36, 48
+BAD = (FIXED, "It all depends on what you want to know. " * 9)
+PROMPTS, MAX_TOKENS = 18, 32  # some 4,000 tokens; what the whole set gives is in docs/guard.md
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def test_planted_loops_and_languages_are_found_among_real_texts(sets):
 @pytest.mark.slow
 def test_degenerate_replies_among_the_responses_of_real_models_are_flagged(sets):
     rows = sets["self-instruct, 8 models"][:PROMPTS]
-    made, kinds = planted(rows)
+    made = [(prompt, [BAD[at % 2] if at < 14 else text, *texts]) for at, (prompt, (text, *texts)) in enumerate(rows)]
+    is_planted = np.array([text in BAD for _, own in made for text in own])
     terms = {"revision": None, "dtype": "bfloat16", "context": "response", "tokens_per_batch": 4096}
     embedder = HiddenStateEmbedder(str(REAL_MODEL), max_tokens=MAX_TOKENS, **terms)
 
@@ -57,5 +59,5 @@ def test_degenerate_replies_among_the_responses_of_real_models_are_flagged(sets)
 
     flags, _ = flags_of_vectors(made, embed)
     flagged = np.any([values for rule, values in flags.items() if "," not in rule], axis=0)
-    assert flagged[kinds != ""].mean() >= 0.9
-    assert flags["outlier"][kinds == ""].mean() <= 0.12 and any(FIXED[:6] in text for _, own in made for text in own)
+    assert flagged[is_planted].mean() >= 0.9 and is_planted.sum() == 14
+    assert flags["outlier"][~is_planted].mean() <= 0.1

@@ -101,9 +101,10 @@ class _GuardStage:
 
     def _pages(self) -> Iterator[tuple[list[StoredPrompt], list[GuardedCandidate]]]:
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            ids = [prompt.id for prompt in page]
             with self._sessions() as session:
-                ids = [prompt.id for prompt in page]
-                yield page, guard_flags.guarded_candidates(session, self._run_id, self._embedder_id, ids)
+                candidates = guard_flags.guarded_candidates(session, self._run_id, self._embedder_id, ids)
+            yield page, candidates
 
     def _embedded(self, advance: Advance) -> _Embedded:
         """The first time over the prompts: how near each candidate is to its prompt's others."""
