@@ -1,4 +1,4 @@
-"""Embedders, and where the vectors of responses lie. Sessions first, records in and out, no commit."""
+"""Embedders, and where the vectors of responses and prompts lie. Sessions first, records in and out, no commit."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, distinct, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.engine import batches, insert_new, record_of
 from db.prompts import LOOKUP_BATCH, prompt_from_json
 from db.schema import curation
-from models.records import EmbedderIdentity, StoredResponse, VectorLocation
+from models.records import Embedded, EmbedderIdentity, StoredPrompt, StoredResponse, VectorLocation
+
+# Where the places of vectors are stored, and by which id.
+_Places = type[curation.Embedding] | type[curation.PromptEmbedding]
+_PLACES: dict[Embedded, tuple[_Places, InstrumentedAttribute[int]]] = {
+    "responses": (curation.Embedding, curation.Embedding.response_id),
+    "prompts": (curation.PromptEmbedding, curation.PromptEmbedding.prompt_id),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,17 @@ class NewEmbedding:
     """Where a response's vector was written; `shard` and `row` are None for a response without a token."""
 
     response_id: int
+    shard: str | None
+    row: int | None
+    token_count: int
+    is_truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewPromptEmbedding:
+    """Where a prompt's own vector was written; `shard` and `row` are None for a prompt without a token."""
+
+    prompt_id: int
     shard: str | None
     row: int | None
     token_count: int
@@ -57,24 +75,41 @@ def list_embedders(session: Session) -> list[EmbedderRecord]:
     return [record_of(EmbedderRecord, row) for row in session.scalars(select(curation.Embedder).order_by("id"))]
 
 
-def recorded_shards(session: Session, embedder_id: int, run_id: int | None = None) -> dict[str, int]:
-    """The shards that an embedder's vectors lie in, with the number of responses; only those that a run uses."""
+def recorded_shards(
+    session: Session, embedder_id: int, run_id: int | None = None, *, of: Embedded = "responses"
+) -> dict[str, int]:
+    """The shards that an embedder's vectors lie in, with the number of vectors; only those that a run uses."""
+    table, id_ = _PLACES[of]
     query = (
-        select(curation.Embedding.shard, func.count(distinct(curation.Embedding.response_id)))
-        .where(curation.Embedding.embedder_id == embedder_id, curation.Embedding.shard.is_not(None))
-        .group_by(curation.Embedding.shard)
-        .order_by(curation.Embedding.shard)
+        select(table.shard, func.count(distinct(id_)))
+        .where(table.embedder_id == embedder_id, table.shard.is_not(None))
+        .group_by(table.shard)
+        .order_by(table.shard)
     )
-    if run_id is not None:
+    if run_id is not None and of == "prompts":
+        is_of_run = (curation.RunPrompt.prompt_id == id_) & (curation.RunPrompt.run_id == run_id)
+        query = query.join(curation.RunPrompt, is_of_run)
+    elif run_id is not None:
         is_candidate = curation.Candidate.response_id == curation.Embedding.response_id
         query = query.join(curation.Candidate, is_candidate).where(*_embeds(run_id))
     return {shard or "": count for shard, count in session.execute(query)}
 
 
-def runs_using(session: Session, embedder_id: int, shards: Collection[str]) -> list[int]:
-    """The runs whose candidates have their vectors in these shards, in order."""
+def runs_using(session: Session, embedder_id: int, shards: Collection[str], *, of: Embedded = "responses") -> list[int]:
+    """The runs whose candidates, or prompts, have their vectors in these shards, in order."""
     run_ids: set[int] = set()
     for batch in batches(shards, LOOKUP_BATCH):
+        if of == "prompts":
+            place = curation.PromptEmbedding
+            of_prompts = (
+                select(curation.RunPrompt.run_id)
+                .join(place, place.prompt_id == curation.RunPrompt.prompt_id)
+                .join(curation.Run, curation.Run.id == curation.RunPrompt.run_id)
+                .where(place.embedder_id == embedder_id, curation.Run.embedder_id == embedder_id)
+                .where(place.shard.in_(batch))
+            )
+            run_ids |= set(session.scalars(of_prompts.distinct()))
+            continue
         query = (
             select(curation.Candidate.run_id)
             .join(curation.Embedding, curation.Embedding.response_id == curation.Candidate.response_id)
@@ -87,11 +122,12 @@ def runs_using(session: Session, embedder_id: int, shards: Collection[str]) -> l
     return sorted(run_ids)
 
 
-def forget_shard(session: Session, embedder_id: int, shard: str) -> int:
+def forget_shard(session: Session, embedder_id: int, shard: str, *, of: Embedded = "responses") -> int:
     """Forget the vectors of one shard, so that a run that needs them embeds them anew; return how many there were."""
-    of_shard = (curation.Embedding.embedder_id == embedder_id, curation.Embedding.shard == shard)
-    count = session.scalar(select(func.count()).select_from(curation.Embedding).where(*of_shard)) or 0
-    session.execute(delete(curation.Embedding).where(*of_shard))
+    table, _ = _PLACES[of]
+    of_shard = (table.embedder_id == embedder_id, table.shard == shard)
+    count = session.scalar(select(func.count()).select_from(table).where(*of_shard)) or 0
+    session.execute(delete(table).where(*of_shard))
     return count
 
 
@@ -118,18 +154,34 @@ def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
     return session.scalar(query) or 0
 
 
-def embedded_among(session: Session, embedder_key: str, response_ids: Sequence[int]) -> int:
-    """How many of these responses the embedder of this key has embedded."""
+def prompts_to_embed(session: Session, run_id: int, embedder_id: int, *, after: int, size: int) -> list[StoredPrompt]:
+    """The next `size` prompts of a run, id above `after`, that this embedder has yet to embed."""
+    query = (
+        select(curation.Prompt.id, curation.Prompt.messages)
+        .join(curation.RunPrompt, curation.RunPrompt.prompt_id == curation.Prompt.id)
+        .where(*_lacks_prompt_embedding(run_id, embedder_id), curation.RunPrompt.prompt_id > after)
+        .order_by(curation.RunPrompt.prompt_id)
+        .limit(size)
+    )
+    return [StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)]
+
+
+def count_prompts_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
+    """How many prompts of a run this embedder has yet to embed."""
+    query = select(func.count()).select_from(curation.RunPrompt).where(*_lacks_prompt_embedding(run_id, embedder_id))
+    return session.scalar(query) or 0
+
+
+def embedded_among(session: Session, embedder_key: str, ids: Sequence[int], *, of: Embedded = "responses") -> int:
+    """How many of these responses, or prompts, the embedder of this key has embedded."""
+    table, id_ = _PLACES[of]
     query = (
         select(func.count())
-        .select_from(curation.Embedding)
-        .join(curation.Embedder, curation.Embedder.id == curation.Embedding.embedder_id)
+        .select_from(table)
+        .join(curation.Embedder, curation.Embedder.id == table.embedder_id)
         .where(curation.Embedder.key == embedder_key)
     )
-    return sum(
-        session.scalar(query.where(curation.Embedding.response_id.in_(batch))) or 0
-        for batch in batches(response_ids, LOOKUP_BATCH)
-    )
+    return sum(session.scalar(query.where(id_.in_(batch))) or 0 for batch in batches(ids, LOOKUP_BATCH))
 
 
 def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewEmbedding]) -> int:
@@ -137,6 +189,25 @@ def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewE
     return insert_new(
         session, curation.Embedding, [{"embedder_id": embedder_id, **asdict(embedding)} for embedding in embeddings]
     )
+
+
+def add_prompt_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewPromptEmbedding]) -> int:
+    """Store where prompts' vectors lie. Returns how many were new."""
+    rows = [{"embedder_id": embedder_id, **asdict(embedding)} for embedding in embeddings]
+    return insert_new(session, curation.PromptEmbedding, rows)
+
+
+def prompt_locations(session: Session, embedder_id: int, prompt_ids: Collection[int]) -> dict[int, tuple[str, int]]:
+    """Shard and row of each prompt's own vector, by prompt id; prompts without a vector are absent."""
+    table = curation.PromptEmbedding
+    query = select(table.prompt_id, table.shard, table.row).where(
+        table.embedder_id == embedder_id, table.shard.is_not(None)
+    )
+    return {
+        id_: (shard or "", row or 0)
+        for batch in batches(prompt_ids, LOOKUP_BATCH)
+        for id_, shard, row in session.execute(query.where(table.prompt_id.in_(batch))).tuples()
+    }
 
 
 def vector_locations(
@@ -169,28 +240,48 @@ def vector_locations(
     return [VectorLocation(*row) for row in session.execute(query)]
 
 
-def newest_embedder_of(session: Session, response_id: int) -> EmbedderRecord:
-    """The embedder that embedded this response last.
+def newest_embedder_of(session: Session, id_: int, *, of: Embedded = "responses") -> EmbedderRecord:
+    """The embedder that embedded this response, or prompt, last.
 
     Raises:
-        LookupError: If there is no such response, or nothing has embedded it.
+        LookupError: If there is none of this id, or nothing has embedded it.
     """
+    table, column = _PLACES[of]
     query = (
         select(curation.Embedder)
-        .join(curation.Embedding, curation.Embedding.embedder_id == curation.Embedder.id)
-        .where(curation.Embedding.response_id == response_id, curation.Embedding.shard.is_not(None))
+        .join(table, table.embedder_id == curation.Embedder.id)
+        .where(column == id_, table.shard.is_not(None))
         .order_by(curation.Embedder.id.desc())
         .limit(1)
     )
     embedder = session.scalar(query)
-    if embedder is None:
-        is_stored = session.get(curation.Response, response_id) is not None
+    if embedder is None and of == "prompts":
+        is_stored = session.get(curation.Prompt, id_) is not None
         raise LookupError(
-            f"response {response_id} has no vector: it repeats another response's text, is empty or not embedded yet"
+            f"prompt {id_} has no vector: no run has embedded it yet, or it is empty; a curation does: antipode curate"
             if is_stored
-            else f"there is no response {response_id}; ids are in the pairs: antipode pairs"
+            else f"there is no prompt {id_}; ids are in the table prompts: antipode sql 'SELECT id, text FROM prompts'"
+        )
+    if embedder is None:
+        is_stored = session.get(curation.Response, id_) is not None
+        raise LookupError(
+            f"response {id_} has no vector: it repeats another response's text, is empty or not embedded yet"
+            if is_stored
+            else f"there is no response {id_}; ids are in the pairs: antipode pairs"
         )
     return record_of(EmbedderRecord, embedder)
+
+
+def newest_embedding_run(session: Session) -> int:
+    """The newest run that embedded anything.
+
+    Raises:
+        LookupError: If there is none.
+    """
+    run_id = session.scalar(select(func.max(curation.Run.id)).where(curation.Run.embedder_id.is_not(None)))
+    if run_id is None:
+        raise LookupError("nothing is embedded yet; a curation does: antipode curate")
+    return run_id
 
 
 def embedder_of_run(session: Session, run_id: int) -> EmbedderRecord:
@@ -216,12 +307,15 @@ def vector_of(session: Session, embedder_id: int, response_id: int) -> VectorLoc
     return VectorLocation(*session.execute(query).one())
 
 
-def embedded_rows(session: Session, embedder_id: int) -> Iterator[tuple[str, list[int], list[int]]]:
-    """All vectors of an embedder, shard by shard: the shard, the response ids, their rows in it."""
+def embedded_rows(
+    session: Session, embedder_id: int, *, of: Embedded = "responses"
+) -> Iterator[tuple[str, list[int], list[int]]]:
+    """All vectors of an embedder, shard by shard: the shard, the ids of responses or prompts, their rows in it."""
+    table, id_ = _PLACES[of]
     query = (
-        select(curation.Embedding.shard, curation.Embedding.response_id, curation.Embedding.row)
-        .where(curation.Embedding.embedder_id == embedder_id, curation.Embedding.shard.is_not(None))
-        .order_by(curation.Embedding.shard, curation.Embedding.row)
+        select(table.shard, id_, table.row)
+        .where(table.embedder_id == embedder_id, table.shard.is_not(None))
+        .order_by(table.shard, table.row)
     )
     vectors = session.execute(query, execution_options={"yield_per": 10_000})
     for shard, rows in groupby(vectors.tuples(), key=lambda row: row[0] or ""):
@@ -253,6 +347,12 @@ def _is_guarded() -> ColumnElement[bool]:
         )
         .exists()
     )
+
+
+def _lacks_prompt_embedding(run_id: int, embedder_id: int) -> tuple[ColumnElement[bool], ...]:
+    table = curation.PromptEmbedding
+    is_embedded = (table.embedder_id == embedder_id, table.prompt_id == curation.RunPrompt.prompt_id)
+    return curation.RunPrompt.run_id == run_id, ~select(table.prompt_id).where(*is_embedded).exists()
 
 
 def _embeds(run_id: int) -> tuple[ColumnElement[bool], ...]:

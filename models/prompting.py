@@ -41,6 +41,12 @@ def with_system_prompt(prompt: Prompt, system_prompt: str | None) -> tuple[Messa
     return (Message("system", system_prompt), *prompt.messages)
 
 
+def without_system_message(prompt: Prompt) -> Prompt:
+    """The prompt without its system messages: what is asked, whoever is told to answer it; itself if it is no more."""
+    asked = tuple(message for message in prompt.messages if message.role != "system")
+    return Prompt(asked) if asked else prompt
+
+
 def render_prompt(
     tokenizer: PreTrainedTokenizerBase,
     prompt: Prompt,

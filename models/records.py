@@ -19,6 +19,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 Side = Literal["first", "second"]
 SourceVerdict = Literal["first", "second", "tie", "both_bad"]
 FinishReason = Literal["stop", "length"]
+Embedded = Literal["responses", "prompts"]  # what has vectors
 Strategy = Literal["easy", "hard", "random", "centroid", "longest_gap"]
 
 

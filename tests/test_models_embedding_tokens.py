@@ -59,6 +59,14 @@ def test_special_tokens_written_in_a_response_are_plain_text(tokenizer: Any) -> 
         assert tokenizer.decode(sequence.ids) == text
 
 
+def test_a_text_that_answers_nothing_is_read_alone_among_answers(tokenizer: Any) -> None:
+    alone, behind = EmbeddingRequest(None, "the fox"), EmbeddingRequest(PROMPT, "the fox")
+    arguments = {"context": "prompt_and_response", "max_tokens": 100, "max_positions": None}
+    first, second = tokenize(tokenizer, [alone, behind], **arguments)
+    assert first.ids == plain_ids(tokenizer, "the fox") == second.ids[-second.response_length :]
+    assert len(second.ids) > len(first.ids) == first.response_length
+
+
 def test_a_special_token_spelt_by_the_vocabulary_itself_is_dropped() -> None:
     from tokenizers import Tokenizer, decoders, models
     from transformers import PreTrainedTokenizerFast

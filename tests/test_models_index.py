@@ -193,14 +193,3 @@ def test_blocks_that_make_no_index_are_refused(blocks: Any, message: str) -> Non
 def test_searches_without_an_answer_are_refused(queries: Any, k: int, exclude: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         VectorIndex.build([([1], [[1.0, 0.0]])]).search(queries, k, exclude=exclude)
-
-
-@pytest.mark.gpu
-def test_the_gpu_finds_what_brute_force_finds_up_to_half_precision() -> None:
-    rng, ids, vectors = random_case(11, n=2000, d=64, duplicates=0)
-    vectors = vectors.astype(np.float16).astype(np.float32)
-    queries = rng.normal(size=(20, 64)).astype(np.float32)
-    index = VectorIndex.build([(ids, vectors)])
-    _, found = index.search(queries, 5, exclude=None)
-    _, expected = brute_force(ids, vectors.astype(np.float64), queries, 5, [()] * 20)
-    np.testing.assert_allclose(found, expected, atol=2e-3)

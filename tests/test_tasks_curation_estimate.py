@@ -63,8 +63,11 @@ def test_what_is_told_is_what_comes(settings, sessions, prompts):
     assert told(estimate, "prompts", *NAMES) == (prompts, 0, 4 * 10, 4 * 10 + 2 * 2)
     assert sampled == estimate.value("responses to sample")
     assert 0.6 * estimate.value("vectors to write") <= vectors <= estimate.value("vectors to write")
-    assert vector_bytes(settings) == vectors * estimate.value("disk, vectors") / estimate.value("vectors to write")
-    assert told(estimate_curation(config, settings), *NAMES, "disk, vectors") == (sampled, 0, 0, 0)
+    a_vector = estimate.value("disk, vectors") / estimate.value("vectors to write")
+    assert vector_bytes(settings) == vectors * a_vector + estimate.value("disk, vectors of prompts")
+    assert count(sessions, curation.PromptEmbedding) == estimate.value("prompts to embed") == prompts
+    again = ("disk, vectors", "prompts to embed", "disk, vectors of prompts", "time, embedding")
+    assert told(estimate_curation(config, settings), *NAMES, *again) == (sampled, 0, 0, 0, 0, 0, 0)
 
 
 def test_of_stored_responses_the_vectors_are_told_to_the_byte(settings, sessions, prompts):
@@ -74,7 +77,8 @@ def test_of_stored_responses_the_vectors_are_told_to_the_byte(settings, sessions
     curate(configured(**OWN))
 
     assert estimate.value("vectors to write") == 6
-    assert vector_bytes(settings) == estimate.value("disk, vectors") == 6 * (2 * HASHED_DIMENSION + 12)
+    assert estimate.value("disk, vectors") == 6 * (2 * HASHED_DIMENSION + 12)
+    assert vector_bytes(settings) == (6 + 13) * (2 * HASHED_DIMENSION + 12)
 
 
 def test_more_samples_a_prompt_cost_only_those_that_are_not_stored(settings, sessions, prompts):

@@ -72,7 +72,7 @@ def test_a_lost_folder_is_embedded_anew_if_told_so(settings, sessions):
     before = picks(sessions, curate(configured(**SMALL_SHARDS)))
     names = [path.name for path in shard_folders(settings)]
     shutil.rmtree(settings.artifact_root / "vectors")
-    (check,) = check_vectors(settings, None)
+    check, _ = check_vectors(settings, None)
     assert check.is_absent and list(check.missing) == names and check.run_ids == (1,)
     assert [shard for shard, _ in forget_broken([check], settings, are_lost=True)] == names
     assert picks(sessions, curate(configured(**SMALL_SHARDS))) == before
@@ -89,7 +89,7 @@ def test_a_broken_shard_stops_the_run_that_needs_it_and_is_mended_alone(settings
     kept = {path: path.stat().st_mtime_ns for path in others}
     with pytest.raises((BrokenShardError, VectorsMissingError), match=broken.name):
         curate(config)
-    (check,) = check_vectors(settings, None)
+    check, _ = check_vectors(settings, None)
     assert [*check.missing, *check.damaged] == [broken.name]
     assert (not check.missing) == broken.is_dir() and not check.is_absent
     ((shard, count),) = forget_broken([check], settings, are_lost=False)

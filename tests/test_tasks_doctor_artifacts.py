@@ -28,5 +28,5 @@ def test_missing_vectors_and_policies_are_problems(settings, sessions):
     shutil.rmtree(min((settings.artifact_root / "vectors").glob("*/*")))
     found = artifact_findings(settings)
     assert levels(found) == ["problem", "problem"]
-    assert "1 of 4 shards are missing" in told(found) and f"the first: policy {policy.id}" in told(found)
+    assert "1 of 5 shards are missing" in told(found) and f"the first: policy {policy.id}" in told(found)
     assert told(found).count("mount the disk or share") == 2

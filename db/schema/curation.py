@@ -184,6 +184,19 @@ class Embedding(Base):
     is_truncated: Mapped[bool]
 
 
+class PromptEmbedding(Base):
+    """Where a prompt's own vector lies, among the prompts'. `shard` and `row` are NULL for one without a token."""
+
+    __tablename__ = "prompt_embeddings"
+
+    embedder_id: Mapped[int] = mapped_column(ForeignKey("embedders.id"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
+    shard: Mapped[str | None] = mapped_column(String(80))
+    row: Mapped[int | None]
+    token_count: Mapped[int]
+    is_truncated: Mapped[bool]
+
+
 class Run(Base):
     """One execution of a flow: its whole configuration, what code ran it, how it ended.
 

@@ -103,8 +103,8 @@ class Vectors(BaseModel):
         elif self.repair:
             forgotten = list(forget_broken(broken, settings, are_lost=self.lost))
             show(
-                f"forgotten: {len(forgotten):,} shards with the vectors of {sum(count for _, count in forgotten):,} "
-                "responses\nNext: give the command of the run again, which embeds them anew"
+                f"forgotten: {len(forgotten):,} shards with {sum(count for _, count in forgotten):,} vectors"
+                "\nNext: give the command of the run again, which embeds them anew"
             )
         else:
             show("Next: bring the folder back, or have them embedded anew: antipode vectors check --repair")

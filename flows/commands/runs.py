@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, write_pairs
+from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, show_similar_prompts, write_pairs
 from models.records import MAX_ID, Strategy
 from tasks.settings import Settings
 from tasks.terminal import show
@@ -46,18 +46,38 @@ class Runs(BaseModel):
 
 
 class Similar(BaseModel):
-    """Show the responses most similar to one, over everything that was embedded like it."""
+    """Show the responses most similar to one, or to a text; the prompts most similar to one. Read from the index."""
 
-    response_id: CliPositionalArg[int] = Field(
-        ge=1, le=MAX_ID, description="A response's id, as `antipode pairs` shows it."
+    response_id: CliPositionalArg[int | None] = Field(
+        None, ge=1, le=MAX_ID, description="A response's id, as `antipode pairs` shows it."
     )
+    prompt: int | None = Field(None, ge=1, le=MAX_ID, description="A prompt's id: the prompts most similar to it.")
+    text: str | None = Field(None, min_length=1, description="A text: the responses most similar to it.")
+    run: str | None = Field(None, description="With --text: the run whose embedder reads it. Empty: the newest.")
     count: int = Field(10, ge=1, le=1_000, description="How many to show (1 to 1,000).")
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.curation.similar import similar_responses
+        from tasks.curation.similar import responses_like, similar_prompts, similar_responses
+        from tasks.reports.run_queries import find_run
 
-        show_similar(similar_responses(self.response_id, self.count, Settings()))
+        settings = Settings()
+        if self.prompt is not None:
+            show_similar_prompts(similar_prompts(self.prompt, self.count, settings))
+        elif self.text is not None:
+            run_id = None if self.run is None else find_run(self.run, settings)
+            show_similar(responses_like(self.text, self.count, settings, run_id=run_id))
+        elif self.response_id is not None:
+            show_similar(similar_responses(self.response_id, self.count, settings))
+
+    @model_validator(mode="after")
+    def _asks_about_one_thing(self) -> Self:
+        asked = [self.response_id, self.prompt, self.text]
+        if sum(value is not None for value in asked) != 1:
+            raise ValueError("give one thing to compare with: antipode similar 42, --prompt 7 or --text 'some words'")
+        if self.run is not None and self.text is None:
+            raise ValueError("--run says whose embedder reads --text; leave it out")
+        return self
 
 
 class Report(BaseModel):

@@ -24,7 +24,7 @@ from tasks.settings import Settings
 from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
-    from tasks.curation.similar import SimilarResponse
+    from tasks.curation.similar import SimilarPrompt, SimilarResponse
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
 WRAPPED_WIDTH, CELL_PADDING = 40, 3
@@ -104,6 +104,18 @@ def show_similar(responses: Sequence[SimilarResponse]) -> None:
             cell(shortened(response.prompt, PROMPT_WIDTH)),
             cell(shortened(response.response, 2 * RESPONSE_WIDTH)),
         )
+    make_console().print(table)
+
+
+def show_similar_prompts(prompts: Sequence[SimilarPrompt]) -> None:
+    """Print a prompt and its nearest ones."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("similarity", justify="right")
+    table.add_column("prompt", justify="right")
+    table.add_column("text", max_width=2 * RESPONSE_WIDTH, no_wrap=True)
+    for prompt in prompts:
+        text = cell(shortened(prompt.prompt, 2 * RESPONSE_WIDTH))
+        table.add_row(f"{prompt.similarity:.4f}", str(prompt.prompt_id), text)
     make_console().print(table)
 
 

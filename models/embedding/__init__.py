@@ -18,10 +18,11 @@ Context = Literal["response", "start_and_response", "prompt_and_response"]
 class EmbeddingRequest:
     """A response and the prompt it answers; the prompt is read only in the context `prompt_and_response`.
 
+    `prompt`: None for a text that answers nothing, such as a prompt itself: nothing is read before it in that context.
     `thought`: what is read before the text, None for the answer alone.
     """
 
-    prompt: Prompt
+    prompt: Prompt | None
     text: str
     thought: str | None = None
 

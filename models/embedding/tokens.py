@@ -51,7 +51,7 @@ def tokenize(
     Args:
         tokenizer: a transformers tokenizer.
         requests: what to embed.
-        context: whether the rendered prompt goes first.
+        context: whether the rendered prompt goes first, where a request has one.
         max_tokens: response tokens kept, from the start.
         max_positions: the most ids the model takes, None for no limit. The prompt is cut from the left to fit.
         template_arguments: what the chat template is given beside the prompt.
@@ -156,9 +156,14 @@ def _behind_prompts(
 ) -> list[TokenSequence]:
     prompts = {
         prompt: render_prompt(tokenizer, prompt, system_prompt=None, template_arguments=template_arguments)
-        for prompt in {request.prompt for request in requests}
+        for prompt in {request.prompt for request in requests if request.prompt is not None}
     }
-    read = [read_together(tokenizer, prompts[one.prompt], [(one.thought, one.text)]) for one in requests]
+    read = [
+        ([], [one.text])
+        if one.prompt is None
+        else read_together(tokenizer, prompts[one.prompt], [(one.thought, one.text)])
+        for one in requests
+    ]
     responses = _response_ids(tokenizer, [text for _, (text,) in read])
     return [
         _joined(prompt_ids, ids, response_limit=response_limit, max_positions=max_positions)

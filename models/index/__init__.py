@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.index.factory import Factory
 from models.index.segments import Device, Segment, flat_indexes, unit_rows
 
 # Candidates fetched beyond k, so that a tie at the last place seldom needs a second search.
@@ -24,11 +25,21 @@ _QUERIES_PER_BLOCK = 1024
 
 
 class VectorIndex:
-    """Exact nearest neighbours by cosine in float32; proposed by the GPU in float16 where FAISS has one."""
+    """Nearest neighbours by cosine in float32; proposed by the GPU in float16 where FAISS has one.
 
-    def __init__(self, segments: Sequence[Segment], device: Device) -> None:
-        """Use `build`, or `models.index.kept` for the one on disk. Segments: of one dimension, no id twice."""
+    Exact, unless a `Factory` proposes.
+    """
+
+    def __init__(self, segments: Sequence[Segment], device: Device, factory: Factory | None = None) -> None:
+        """Use `build`, or `models.index.kept` for the one on disk.
+
+        Args:
+            segments: of one dimension, no id twice.
+            device: what they were made for.
+            factory: proposes among the first segments, which it covers; it may miss some. None: all is exact.
+        """
         self._segments = list(segments)
+        self._factory = factory
         self._device = device
         self._ids = np.concatenate([segment.ids for segment in segments])
         self._starts = np.cumsum([0, *(len(segment) for segment in segments)])
@@ -60,6 +71,20 @@ class VectorIndex:
         """Components of a vector."""
         return int(self._segments[0].flat.d)
 
+    @property
+    def has_gpu(self) -> bool:
+        """Whether a GPU proposes."""
+        return self._device.has_gpu
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every search finds all that is nearest; a search among some ids always does."""
+        return self._factory is None
+
+    def rows(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The ids (n,) and unit vectors (n, d) at these positions (n,), from 0 to the index's length."""
+        return self._ids[positions], self._vectors(positions)
+
     def search(
         self,
         queries: ArrayLike,
@@ -77,7 +102,8 @@ class VectorIndex:
             k: neighbours wanted, at least 1.
             exclude: for each query the ids that are no answer to it (its own, its prompt's), or None for no exclusion.
             among: (a,) sorted int64 ids that alone may be answers; those that the index lacks are none. Their vectors
-                are copied from an index that holds others too, once for searches among the same ids. None: all.
+                are copied from an index that holds others too, once for searches among the same ids, and they are
+                searched exactly. None: all.
 
         Returns:
             ids (m, k) int64 and cosine similarities (m, k) float32; where fewer than k vectors are left the rest of the
@@ -99,7 +125,7 @@ class VectorIndex:
         for start in range(0, len(unit), _QUERIES_PER_BLOCK):
             block = slice(start, start + _QUERIES_PER_BLOCK)
             widest = max(len(excluded_ids) for excluded_ids in excluded[block])
-            fetched, positions = self._propose(unit[block], k + widest + _SPARE)
+            fetched, positions = self._propose(unit[block], k + widest + _SPARE, is_exact=self.is_exact)
             for row, query in enumerate(unit[block], start):
                 found_ids, found_similarities = self._nearest(
                     query, k, excluded[row], fetched=fetched[row - start], positions=positions[row - start]
@@ -118,20 +144,28 @@ class VectorIndex:
             parts = [segment.part(mask, self._device) for segment, mask in zip(self._segments, masks, strict=True)]
             kept = [part for part in parts if part]
             is_whole = all(mask.all() for mask in masks)
-            part = self if is_whole else VectorIndex(kept, self._device) if kept else None
+            part = self if is_whole and self.is_exact else VectorIndex(kept, self._device) if kept else None
             self._part = among.copy(), part
         return self._part[1]
 
-    def _propose(self, queries: NDArray[np.float32], width: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _propose(
+        self, queries: NDArray[np.float32], width: int, *, is_exact: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The `width` best by FAISS's own similarities, best first, with their positions; fewer if there are no more.
 
-        What is left out of a segment's best is no better than the last of the best of all.
+        What is left out of a segment's best is no better than the last of the best of all. Where a factory proposes,
+        position -1 stands for one that it did not find.
         """
-        found = [segment.search(queries, width) for segment in self._segments]
+        found, covered = list[tuple[NDArray[np.float32], NDArray[np.int64]]](), 0
+        if self._factory is not None and not is_exact:
+            covered = len(self._factory)
+            found.append(self._factory.search(queries, width))
+        for segment, start in zip(self._segments, self._starts[:-1], strict=True):
+            if start >= covered:
+                values, rows = segment.search(queries, width)
+                found.append((values, rows + start))
         similarities = np.concatenate([values for values, _ in found], axis=1)
-        positions = np.concatenate(
-            [rows + start for (_, rows), start in zip(found, self._starts, strict=False)], axis=1
-        )
+        positions = np.concatenate([places for _, places in found], axis=1)
         if len(found) == 1:
             return similarities, positions
         order = np.argsort(-similarities, axis=1, kind="stable")[:, :width]
@@ -146,18 +180,24 @@ class VectorIndex:
         fetched: NDArray[np.float32],
         positions: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rank one query's candidates, fetching more until none that is left out could belong among the first k."""
+        """Rank one query's candidates, fetching more until none that is left out could belong among the first k.
+
+        Candidates of a factory are as many as there will be, unless they are too few: then the search is exact.
+        """
+        is_exact = self.is_exact
         while True:
             ids, similarities = self._ranked(query, positions, excluded_ids)
-            is_settled = len(ids) >= k and fetched[-1] < similarities[k - 1] - self._tolerance
-            if is_settled or len(positions) >= len(self):
+            is_enough = len(ids) >= k and (not is_exact or fetched[-1] < similarities[k - 1] - self._tolerance)
+            if is_enough or (is_exact and len(positions) >= len(self)):
                 return ids[:k], similarities[:k]
-            wider = self._propose(query[None], 4 * len(positions))
+            is_exact = True
+            wider = self._propose(query[None], 4 * len(positions), is_exact=True)
             fetched, positions = wider[0][0], wider[1][0]
 
     def _ranked(
         self, query: NDArray[np.float32], positions: NDArray[np.int64], excluded_ids: Collection[int]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        positions = positions[positions >= 0]
         ids = self._ids[positions]
         if excluded_ids:
             is_kept = ~np.isin(ids, list(excluded_ids))

@@ -22,12 +22,18 @@ _ROWS_AT_ONCE = 8_192
 _GPU_LIMIT = 2_048
 
 
+# Ids (n,), vectors (n, d), and whether each of these is divided by its norm.
+_Piece = tuple[NDArray[np.int64], NDArray[Any], bool]
+
+
 class Device:
     """The GPU, if FAISS can use one; else the processor. One for an index, whatever its number of segments."""
 
-    def __init__(self, dimension: int) -> None:
-        """Look for a GPU that can search vectors of this dimension, and say in the log what is used."""
+    def __init__(self, dimension: int, *, is_told: bool = True) -> None:
+        """Look for a GPU that can search vectors of this dimension; `is_told`: say in the log what is used."""
         self._resources, reason = _usable_gpu(dimension)
+        if not is_told:
+            return
         if self._resources is None:
             _log.warning("vectors are searched on the CPU: %s", reason)
         else:
@@ -39,11 +45,15 @@ class Device:
         return self._resources is not None
 
     def copy(self, flat: Any) -> Any:
-        """A copy of a flat index in float16 on the GPU, as large as it must be; None without a GPU."""
+        """A copy of a flat index in float16 on the GPU, as large as it must be; None without a GPU or room on it."""
         if self._resources is None:
             return None
         copied = _gpu_index(self._resources, flat.d)
-        copied.copyFrom(flat)
+        try:
+            copied.copyFrom(flat)
+        except RuntimeError as error:  # another process holds the memory
+            _log.warning("%d vectors are searched on the CPU: the GPU does not take them: %s", flat.ntotal, error)
+            return None
         return copied
 
 
@@ -56,6 +66,7 @@ class Segment:
         self.ids = ids
         self._copy = device.copy(flat)
         self.vectors = vectors_of(flat)
+        self.vectors.flags.writeable = False  # a mapped one would end the process
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,26 +93,30 @@ class Segment:
 
 
 def flat_indexes(
-    blocks: Iterable[tuple[ArrayLike, ArrayLike]], *, rows: int = SEGMENT_ROWS
+    blocks: Iterable[tuple[ArrayLike, ArrayLike]], *, unit: Iterable[Segment] = (), rows: int = SEGMENT_ROWS
 ) -> Iterator[tuple[Any, NDArray[np.int64]]]:
     """Flat indexes of at most `rows` vectors with their ids, from blocks of (ids, vectors).
 
     Each is as large as its vectors; while it is made, float32 copies of some thousand rows are beside it.
 
+    Args:
+        blocks: ids (n,) and vectors (n, d) of any norm but zero and any float type, memory-mapped ones included.
+        unit: segments whose vectors come first, bit by bit.
+        rows: vectors of an index, at most.
+
     Raises:
         ValueError: If a vector has no direction, ids and vectors are not as many, or dimensions differ.
     """
-    held: list[tuple[NDArray[np.int64], ArrayLike]] = []
+    held: list[_Piece] = []
     held_rows, dimension = 0, None
-    for raw_ids, vectors in blocks:
-        ids = np.asarray(raw_ids, dtype=np.int64)
+    for ids, vectors, is_unit in _pieces(blocks, unit):
         count, dimension = _checked_shape(ids, vectors, dimension)
         for start in range(0, count, rows):
             piece = slice(start, min(start + rows, count))
             if held_rows + (piece.stop - piece.start) > rows:
                 yield _joined(held, held_rows)
                 held, held_rows = [], 0
-            held.append((ids[piece], np.asarray(vectors)[piece]))
+            held.append((ids[piece], vectors[piece], is_unit))
             held_rows += piece.stop - piece.start
     if held_rows:
         yield _joined(held, held_rows)
@@ -131,7 +146,14 @@ def vectors_of(flat: Any) -> NDArray[np.float32]:
     return view.reshape(flat.ntotal, flat.d)
 
 
-def _checked_shape(ids: NDArray[np.int64], vectors: ArrayLike, dimension: int | None) -> tuple[int, int]:
+def _pieces(blocks: Iterable[tuple[ArrayLike, ArrayLike]], unit: Iterable[Segment]) -> Iterator[_Piece]:
+    for segment in unit:
+        yield segment.ids, segment.vectors, True
+    for ids, vectors in blocks:
+        yield np.asarray(ids, dtype=np.int64), np.asarray(vectors), False
+
+
+def _checked_shape(ids: NDArray[np.int64], vectors: NDArray[Any], dimension: int | None) -> tuple[int, int]:
     shape = np.shape(vectors)
     if len(shape) != 2:
         raise ValueError(f"vectors must be (n, d), got {shape}")
@@ -142,15 +164,16 @@ def _checked_shape(ids: NDArray[np.int64], vectors: ArrayLike, dimension: int | 
     return shape[0], shape[1]
 
 
-def _joined(held: list[tuple[NDArray[np.int64], Any]], count: int) -> tuple[Any, NDArray[np.int64]]:
-    flat = _flat_of(np.shape(held[0][1])[1], count)
+def _joined(held: list[_Piece], count: int) -> tuple[Any, NDArray[np.int64]]:
+    flat = _flat_of(held[0][1].shape[1], count)
     target, at = vectors_of(flat), 0
-    for _, vectors in held:
+    for _, vectors, is_unit in held:
         for start in range(0, len(vectors), _ROWS_AT_ONCE):
-            block = unit_rows(vectors[start : start + _ROWS_AT_ONCE])
+            rows = vectors[start : start + _ROWS_AT_ONCE]
+            block = rows if is_unit else unit_rows(rows)
             target[at : at + len(block)] = block
             at += len(block)
-    return flat, np.concatenate([ids for ids, _ in held])
+    return flat, np.concatenate([ids for ids, *_ in held])
 
 
 def _flat_of(dimension: int, count: int) -> Any:

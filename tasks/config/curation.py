@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from models.embedding import Context
 from models.records import MAX_CANDIDATES, MAX_PAIRS, UNSTORABLE, SamplingParameters, Strategy
 from tasks.config.guard import GuardConfig
+from tasks.config.index import IndexConfig
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
 from tasks.config.servers import AskedServer
 
@@ -269,6 +270,7 @@ class CurateConfig(SampleConfig, RunConfig):
     name: Name = Field("curation", description="Name of the run, for you (1 to 200 characters).")
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
+    index: Added[IndexConfig] = Field(IndexConfig(), description="How their index is kept.")
     guard: GuardConfig = Field(GuardConfig(), description="Which responses are left out of the pairing.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
     queue: QueueConfig = Field(QueueConfig(), description="Whether people are asked for labels at once.")

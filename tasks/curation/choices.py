@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from db import responses
 from db.engine import Session, batches
 from db.prompts import ensure_under_system_prompt, select_prompt_ids, source_names
+from models.index.factory import check_factory
 from tasks.config.curation import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
-from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend, generator_price
+from tasks.curation.engines import SERVED_ELSEWHERE, generator_backend, generator_price, vector_size
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.named_models import check_model, chosen_model
@@ -97,7 +98,7 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
         ModelLoadError: If a folder holds no model.
         NothingToDoError: If there is no prompt.
         LookupError: If there is no such policy.
-        ValueError: If a limit of money is set and no price is known.
+        ValueError: If a limit of money is set and no price is known; if index.factory makes no index of the vectors.
     """
     with open_database(settings) as sessions:
         with sessions() as session:
@@ -107,6 +108,8 @@ def check_curation(config: CurateConfig, settings: Settings) -> None:
             names = _models_at_work(session, config, prompt_ids, is_loaded_here=True)
         for name in names:
             check_model(sessions, name, settings)
+        if config.index.factory:
+            check_factory(config.index.factory, vector_size(sessions, config, settings))
 
 
 def check_nightly(source: str | None, model: str | None, settings: Settings) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, runs
+from db.engine import Session
 from models.embedding import Embedder, EmbeddingRequest, Embeddings
-from models.records import StoredResponse
+from models.prompting import without_system_message
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import find_embedder, make_embedder, vector_store
@@ -22,7 +26,7 @@ from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 
 @task(name="embed", task_run_name="embed for run {run_id}", cache_policy=NO_CACHE)
 def embed(run_id: int) -> None:
-    """Embed every candidate of the run that has no vector yet; duplicates share their first one's.
+    """Embed every candidate of the run, and every prompt, that has no vector yet; duplicates share their first one's.
 
     A shard of vectors is complete on disk before its rows are stored: a run that is killed in between embeds only that
     shard again. A shard that is recorded and not on disk is never forgotten here: its folder may come back.
@@ -35,62 +39,134 @@ def embed(run_id: int) -> None:
         with run.sessions.begin() as session:
             embedder_id = embeddings.ensure_embedder(session, identity)
             runs.set_embedder(session, run_id, embedder_id)
-            store = vector_store(identity.key, run.settings)
-            check_presence(session, run_id, embedder_id, store)
-            total = embeddings.count_to_embed(session, run_id, embedder_id)
-        if total:
-            with (
-                device(is_used=local_model is not None) as process,
-                stage_progress("embed", total, f"responses, {identity.model}") as advance,
-                closing(make_embedder(run.config, local_model, run.settings, process)) as embedder,
-            ):
-                _EmbedderStage(run, embedder_id, store).run(embedder, advance)
+            stores = [vector_store(identity.key, run.settings, of) for of in ("responses", "prompts")]
+            check_presence(session, run_id, embedder_id, stores[0])
+            check_presence(session, run_id, embedder_id, stores[1], of="prompts")
+            texts: list[_Texts] = [_Responses(run, embedder_id), _Prompts(run, embedder_id)]
+            totals = [of.count(session) for of in texts]
+        if not any(totals):
+            return
+        with device(is_used=local_model is not None) as process, ExitStack() as stack:
+            embedder: Embedder | None = None
+            for of, total, store in zip(texts, totals, stores, strict=True):
+                if total:
+                    with stage_progress(of.stage, total, f"{of.unit}, {identity.model}") as advance:
+                        embedder = embedder or stack.enter_context(
+                            closing(make_embedder(run.config, local_model, run.settings, process))
+                        )
+                        _embed_all(run, of, store, embedder, advance)
 
 
-class _EmbedderStage:
-    """Reads responses, embeds them, stores them, a shard at a time."""
+class _Texts(Protocol):
+    """What is embedded: which texts lack a vector, and where their places are stored."""
 
-    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int, store: VectorStore) -> None:
-        self._sessions = run.sessions
-        self._run_id = run.run_id
-        self._responses_per_shard = run.config.embed.responses_per_shard
+    @property
+    def stage(self) -> str:
+        """The name of the progress bar."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        ...
+
+    def count(self, session: Session) -> int:
+        """How many texts lack a vector."""
+        ...
+
+    def page(self, session: Session, after: int, size: int) -> list[tuple[int, EmbeddingRequest]]:
+        """The next of them, by id."""
+        ...
+
+    def add(self, session: Session, ids: Sequence[int], shard: str | None, embedded: Embeddings) -> None:
+        """Store where the vectors of a page lie."""
+        ...
+
+
+class _Responses:
+    stage, unit = "embed", "responses"
+
+    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int) -> None:
+        self._run_id, self._embedder_id = run.run_id, embedder_id
         self._has_thoughts = run.config.embed.has_thoughts
-        self._embedder_id = embedder_id
-        self._store = store
 
-    def run(self, embedder: Embedder, advance: Advance) -> None:
-        after = 0
-        while page := self._page(after):
-            embeddings = embedder.embed([self._request(response) for response in page])
-            self._write(page, embeddings)
-            advance(len(page))
-            after = page[-1].id
+    def count(self, session: Session) -> int:
+        return embeddings.count_to_embed(session, self._run_id, self._embedder_id)
 
-    def _request(self, response: StoredResponse) -> EmbeddingRequest:
-        thought = response.thought if self._has_thoughts else None
-        return EmbeddingRequest(response.prompt, response.text, thought)
-
-    def _page(self, after: int) -> list[StoredResponse]:
-        size = self._responses_per_shard
-        with self._sessions() as session:
-            return embeddings.responses_to_embed(session, self._run_id, self._embedder_id, after=after, size=size)
-
-    def _write(self, page: list[StoredResponse], embedded: Embeddings) -> None:
-        ids = np.array([response.id for response in page], dtype=np.int64)
-        has_direction = np.isfinite(embedded.vectors).all(axis=1) & (embedded.vectors != 0).any(axis=1)
-        shard = None
-        if has_direction.any():
-            shard = self._store.write_shard(ids[has_direction], embedded.vectors[has_direction])
-        rows = np.cumsum(has_direction) - 1
-        records = [
-            embeddings.NewEmbedding(
-                response_id=int(ids[at]),
-                shard=shard if has_direction[at] else None,
-                row=int(rows[at]) if has_direction[at] else None,
-                token_count=int(embedded.token_counts[at]),
-                is_truncated=bool(embedded.is_truncated[at]),
-            )
-            for at in range(len(page))
+    def page(self, session: Session, after: int, size: int) -> list[tuple[int, EmbeddingRequest]]:
+        page = embeddings.responses_to_embed(session, self._run_id, self._embedder_id, after=after, size=size)
+        return [
+            (one.id, EmbeddingRequest(one.prompt, one.text, one.thought if self._has_thoughts else None))
+            for one in page
         ]
-        with self._sessions.begin() as session:
-            embeddings.add_embeddings(session, self._embedder_id, records)
+
+    def add(self, session: Session, ids: Sequence[int], shard: str | None, embedded: Embeddings) -> None:
+        rows = _rows(shard, embedded)
+        embeddings.add_embeddings(
+            session,
+            self._embedder_id,
+            [embeddings.NewEmbedding(id_, *row) for id_, row in zip(ids, rows, strict=True)],
+        )
+
+
+class _Prompts:
+    """Prompts as the embedder reads a response: their text alone, without the system message that many share."""
+
+    stage, unit = "embed prompts", "prompts"
+
+    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int) -> None:
+        self._run_id, self._embedder_id = run.run_id, embedder_id
+
+    def count(self, session: Session) -> int:
+        return embeddings.count_prompts_to_embed(session, self._run_id, self._embedder_id)
+
+    def page(self, session: Session, after: int, size: int) -> list[tuple[int, EmbeddingRequest]]:
+        page = embeddings.prompts_to_embed(session, self._run_id, self._embedder_id, after=after, size=size)
+        return [(one.id, EmbeddingRequest(None, without_system_message(one.prompt).text)) for one in page]
+
+    def add(self, session: Session, ids: Sequence[int], shard: str | None, embedded: Embeddings) -> None:
+        rows = _rows(shard, embedded)
+        embeddings.add_prompt_embeddings(
+            session,
+            self._embedder_id,
+            [embeddings.NewPromptEmbedding(id_, *row) for id_, row in zip(ids, rows, strict=True)],
+        )
+
+
+def _embed_all(
+    run: RunAtWork[CurateConfig], texts: _Texts, store: VectorStore, embedder: Embedder, advance: Advance
+) -> None:
+    """Read texts, embed them, store them, a shard at a time."""
+    after = 0
+    while True:
+        with run.sessions() as session:
+            page = texts.page(session, after, run.config.embed.responses_per_shard)
+        if not page:
+            return
+        ids = [id_ for id_, _ in page]
+        embedded = embedder.embed([request for _, request in page])
+        has_direction, shard = _has_direction(embedded), None
+        if has_direction.any():
+            shard = store.write_shard(np.array(ids, dtype=np.int64)[has_direction], embedded.vectors[has_direction])
+        with run.sessions.begin() as session:
+            texts.add(session, ids, shard, embedded)
+        advance(len(page))
+        after = ids[-1]
+
+
+def _has_direction(embedded: Embeddings) -> NDArray[np.bool_]:
+    is_vector: NDArray[np.bool_] = np.isfinite(embedded.vectors).all(axis=1) & (embedded.vectors != 0).any(axis=1)
+    return is_vector
+
+
+def _rows(shard: str | None, embedded: Embeddings) -> Iterable[tuple[str | None, int | None, int, bool]]:
+    """Shard, row, tokens and whether it was cut, of each text; a text without a direction is in no row."""
+    has_direction = _has_direction(embedded)
+    for at, row in enumerate(np.cumsum(has_direction) - 1):
+        is_stored = bool(has_direction[at])
+        yield (
+            shard if is_stored else None,
+            int(row) if is_stored else None,
+            int(embedded.token_counts[at]),
+            bool(embedded.is_truncated[at]),
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from db.engine import Sessions
@@ -25,18 +26,20 @@ from models.generation.scripted import ScriptedGenerator
 from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
 from models.isolation import IsolatedProcess
+from models.model_files import embedding_size
 from models.number_format import torch_device
-from models.records import EmbedderIdentity, GeneratorIdentity
+from models.records import Embedded, EmbedderIdentity, GeneratorIdentity
 from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
-from tasks.named_models import NamedModel, find_model
+from tasks.named_models import NamedModel, find_model, look_up_model
 from tasks.prices import Price, price_of
 from tasks.settings import Settings
 
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
 REQUEST_RETRIES = 5
+VECTOR_FOLDERS: dict[Embedded, str] = {"responses": "vectors", "prompts": "prompt_vectors"}
 SERVED_ELSEWHERE = ("openai", "scripted")
 
 
@@ -213,6 +216,14 @@ def make_embedder(
     )
 
 
-def vector_store(embedder_key: str, settings: Settings) -> VectorStore:
-    """The shards of one embedder."""
-    return VectorStore(settings.artifact_root / "vectors" / embedder_key[:16])
+def vector_size(sessions: Sessions, config: CurateConfig, settings: Settings) -> int | None:
+    """Components of the embedder's vectors; None where the model is not on this machine, or does not say."""
+    if config.embed.backend == "hashed":
+        return HASHED_DIMENSION
+    model = look_up_model(sessions, config.embed.model or config.model.name, config.model, settings)
+    return None if model is None else embedding_size(Path(model.location))
+
+
+def vector_store(embedder_key: str, settings: Settings, of: Embedded = "responses") -> VectorStore:
+    """The shards of one embedder, of responses' vectors or of prompts'."""
+    return VectorStore(settings.artifact_root / VECTOR_FOLDERS[of] / embedder_key[:16])

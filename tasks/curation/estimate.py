@@ -60,6 +60,7 @@ class _Plan:
     characters_in: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     candidates: int = 0
     to_embed: int = 0
+    prompts_to_embed: int = 0
 
     @property
     def to_sample(self) -> int:
@@ -160,6 +161,9 @@ class _Estimator:
             embedded = embeddings.embedded_among(self._session, key, candidates) if key else 0
             plan.candidates += len(candidates)
             plan.to_embed += len(candidates) - embedded
+            read = embeddings.embedded_among(self._session, key, batch, of="prompts") if key else 0
+            plan.prompts_to_embed -= read
+        plan.prompts_to_embed += len(prompt_ids)
         plan.candidates += plan.to_sample
         plan.to_embed += plan.to_sample
         return plan
@@ -278,18 +282,23 @@ class _Estimator:
         sign: Sign = "≤" if plan.to_sample else ""
         basis = "responses of the same text share one" if sign else "all others are stored"
         figures = [Figure("vectors to write", plan.to_embed, basis, sign)]
+        of_prompts = Figure("prompts to embed", plan.prompts_to_embed, "one vector each; all others are stored")
+        vectors = plan.to_embed + plan.prompts_to_embed
         if embedder.size is not None:
-            size = plan.to_embed * (embedder.size * COMPONENT_BYTES + ROW_BYTES)
+            a_row = embedder.size * COMPONENT_BYTES + ROW_BYTES
             basis = f"{embedder.size:,} × {COMPONENT_BYTES} + {ROW_BYTES} bytes each"
-            figures.append(Figure("disk, vectors", size, basis, sign, "bytes"))
+            size = plan.prompts_to_embed * a_row
+            figures.append(Figure("disk, vectors", plan.to_embed * a_row, basis, sign, "bytes"))
+            figures += [of_prompts, Figure("disk, vectors of prompts", size, basis, unit="bytes")]
         else:
             figures.append(Figure("disk, vectors", None, "the size of the vectors is not known here", unit="bytes"))
+            figures.append(of_prompts)
         select = self._config.select
         a_prompt = round(plan.candidates / max(1, len(prompt_ids)))
         pairs = len(prompt_ids) * len(select.strategies) * min(select.pairs_per_prompt, a_prompt * (a_prompt - 1) // 2)
         if select.scope == "source_pairs":  # of two responses each, mostly
             pairs = round(plan.candidates / 2 * select.share) * len(select.strategies)
-        size = plan.to_sample * RESPONSE_BYTES + plan.to_embed * EMBEDDING_BYTES
+        size = plan.to_sample * RESPONSE_BYTES + vectors * EMBEDDING_BYTES
         size += plan.candidates * CANDIDATE_BYTES + pairs * PAIR_BYTES
         for name, missing in plan.missing.items():
             stored = self._stored(name)
@@ -316,4 +325,9 @@ class _Estimator:
             per_second = rate([response.stored_at for response in stored], starts)
             generation.append(time_figure(f"time, sampling{of}", missing, per_second, unit="responses"))
         per_second = measured.embedding_rate(self._session, backend=embedder.backend, model=embedder.model)
-        return [*generation, time_figure("time, embedding", plan.to_embed, per_second, unit="responses")]
+        return [
+            *generation,
+            time_figure(
+                "time, embedding", plan.to_embed + plan.prompts_to_embed, per_second, unit="responses and prompts"
+            ),
+        ]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from db import embeddings
 from db.engine import Session, Sessions
+from models.records import Embedded
 from models.vectors import BrokenShardError, MissingShardError, VectorStore
-from tasks.curation.engines import vector_store
+from tasks.curation.engines import VECTOR_FOLDERS, vector_store
 from tasks.database import open_database
 from tasks.errors import VectorsMissingError
 from tasks.progress import Advance, stage_progress
@@ -25,15 +26,17 @@ class EmbedderCheck:
     Attributes:
         embedder_id: the embedder.
         model: its model.
+        of: what has these vectors: responses or prompts.
         store: where its vectors lie.
         shard_count: the shards that the database speaks of.
-        missing: those that are not there, with the responses in each.
+        missing: those that are not there, with the number of vectors in each.
         damaged: those whose content is not what was written, likewise.
         run_ids: the runs that use one of them.
     """
 
     embedder_id: int
     model: str
+    of: Embedded
     store: VectorStore
     shard_count: int
     missing: dict[str, int]
@@ -46,24 +49,26 @@ class EmbedderCheck:
         return bool(self.missing) and len(self.missing) == self.shard_count
 
 
-def check_presence(session: Session, run_id: int, embedder_id: int, store: VectorStore) -> None:
+def check_presence(
+    session: Session, run_id: int, embedder_id: int, store: VectorStore, *, of: Embedded = "responses"
+) -> None:
     """Refuse to go on without the vectors that a run has, or beside a folder without any that were written there.
 
     Raises:
         VectorsMissingError: If so; it says where they were.
     """
     present = set(store.shards())
-    recorded = embeddings.recorded_shards(session, embedder_id)
+    recorded = embeddings.recorded_shards(session, embedder_id, of=of)
     if recorded and not present & recorded.keys():
         raise VectorsMissingError(
             f"none of the {len(recorded):,} recorded shards of vectors is in {store.folder.absolute()}; bring the "
             "folder back (is the disk or share mounted? is ANTIPODE_ARTIFACT_ROOT right?); if they are lost for good: "
             "antipode vectors check --repair --lost"
         )
-    if missing := embeddings.recorded_shards(session, embedder_id, run_id).keys() - present:
+    if missing := embeddings.recorded_shards(session, embedder_id, run_id, of=of).keys() - present:
         raise VectorsMissingError(
             f"{len(missing):,} shards of the run's vectors are not in {store.folder.absolute()}, the first: "
-            f"{min(missing)}; bring them back, or have their responses embedded anew: antipode vectors check --repair"
+            f"{min(missing)}; bring them back, or have their {of} embedded anew: antipode vectors check --repair"
         )
 
 
@@ -72,20 +77,21 @@ def check_vectors(settings: Settings, run_id: int | None) -> list[EmbedderCheck]
     with open_database(settings) as sessions:
         with sessions() as session:
             embedders = [
-                (embedder, embeddings.recorded_shards(session, embedder.id, run_id))
+                (embedder, of, embeddings.recorded_shards(session, embedder.id, run_id, of=of))
                 for embedder in embeddings.list_embedders(session)
+                for of in VECTOR_FOLDERS
             ]
-        total = sum(len(shards) for _, shards in embedders)
+        total = sum(len(shards) for *_, shards in embedders)
         with stage_progress("check", total, "shards of vectors") as advance:
             return [
-                _check(sessions, embedder, shards, vector_store(embedder.key, settings), advance)
-                for embedder, shards in embedders
+                _check(sessions, embedder, shards, of, settings, advance)
+                for embedder, of, shards in embedders
                 if shards
             ]
 
 
 def forget_broken(checks: list[EmbedderCheck], settings: Settings, *, are_lost: bool) -> Iterator[tuple[str, int]]:
-    """Forget the missing and damaged shards, one by one, each with the number of its responses; delete the damaged.
+    """Forget the missing and damaged shards, one by one, each with the number of its vectors; delete the damaged.
 
     Args:
         checks: what `check_vectors` found.
@@ -105,7 +111,7 @@ def forget_broken(checks: list[EmbedderCheck], settings: Settings, *, are_lost: 
                 )
             for shard in (*check.missing, *check.damaged):
                 with sessions.begin() as session:
-                    count = embeddings.forget_shard(session, check.embedder_id, shard)
+                    count = embeddings.forget_shard(session, check.embedder_id, shard, of=check.of)
                 check.store.remove_shard(shard)
                 yield shard, count
 
@@ -114,9 +120,11 @@ def _check(
     sessions: Sessions,
     embedder: embeddings.EmbedderRecord,
     shards: dict[str, int],
-    store: VectorStore,
+    of: Embedded,
+    settings: Settings,
     advance: Advance,
 ) -> EmbedderCheck:
+    store = vector_store(embedder.key, settings, of)
     missing, damaged = {}, {}
     for shard, count in shards.items():
         try:
@@ -127,5 +135,5 @@ def _check(
             damaged[shard] = count
         advance(1)
     with sessions() as session:
-        run_ids = embeddings.runs_using(session, embedder.id, missing.keys() | damaged.keys())
-    return EmbedderCheck(embedder.id, embedder.model, store, len(shards), missing, damaged, tuple(run_ids))
+        run_ids = embeddings.runs_using(session, embedder.id, missing.keys() | damaged.keys(), of=of)
+    return EmbedderCheck(embedder.id, embedder.model, of, store, len(shards), missing, damaged, tuple(run_ids))

@@ -38,15 +38,16 @@ def artifact_findings(settings: Settings) -> list[Finding]:
 
 def _vectors(session: Session, settings: Settings) -> Finding:
     from db import embeddings
-    from tasks.curation.engines import vector_store
+    from tasks.curation.engines import VECTOR_FOLDERS, vector_store
 
-    count, missing = 0, 0
+    count, missing, folder = 0, 0, ""
     for embedder in embeddings.list_embedders(session):
-        shards = embeddings.recorded_shards(session, embedder.id).keys()
-        count += len(shards)
-        missing += len(shards - set(vector_store(embedder.key, settings).shards()))
+        for of, name in VECTOR_FOLDERS.items():
+            shards = embeddings.recorded_shards(session, embedder.id, of=of).keys()
+            lacking = len(shards - set(vector_store(embedder.key, settings, of).shards()))
+            count, missing, folder = count + len(shards), missing + lacking, folder or (name if lacking else "")
     if missing:
-        text = f"{missing:,} of {count:,} shards are missing in {settings.artifact_root.absolute() / 'vectors'}"
+        text = f"{missing:,} of {count:,} shards are missing in {settings.artifact_root.absolute() / folder}"
         return Finding("vectors", "problem", text, f"{MOUNT}; then: antipode vectors check")
     return Finding("vectors", "ok", f"{count:,} shards are there; what is in them: antipode vectors check")
 

@@ -30,6 +30,7 @@ VOLATILE = {
     "replies": {"seconds", "run_id"},
     "evaluations": {"seconds"},
 }
+VECTORS = {"embeddings": "vectors", "prompt_embeddings": "prompt_vectors"}  # tables of places, and their folders
 POINTERS = {("runs", "labelled_run_id"): "runs", ("runs", "annotator_id"): "annotators"}  # without a foreign key
 # Within stored JSON: ids, and what depends on the clock.
 _NUMBERS = {"run", "runs", "policy", "snapshot", "run_id", "evaluation", "seconds", "peak_memory_bytes"}
@@ -101,19 +102,19 @@ class Picture:
             if column.name not in ignored:
                 value = row[column.name]
                 content[column.name] = value is not None if isinstance(column.type, DateTime) else _plain(value)
-        if name == "embeddings":
-            content |= self._vector(row)
+        if name in VECTORS:
+            content |= self._vector(row, self._root / VECTORS[name])
         return json.dumps(content, sort_keys=True, default=str)
 
     def _file_hash(self, path: Path) -> str:
         """Of its bytes, whatever folder they lie in: what names an export to its trainer holds its path."""
         return hashlib.sha256(path.read_bytes().replace(str(self._root).encode(), b"")).hexdigest()
 
-    def _vector(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _vector(self, row: dict[str, Any], root: Path) -> dict[str, Any]:
         """The bytes themselves instead of where they lie: another id makes another shard."""
         if row["shard"] is None:
             return {}
-        folder = self._root / "vectors" / self._embedders[row["embedder_id"]][:16] / row["shard"]
+        folder = root / self._embedders[row["embedder_id"]][:16] / row["shard"]
         if folder not in self._vectors:
             self._vectors[folder] = np.load(folder / "vectors.npy"), np.load(folder / "norms.npy")
         vectors, norms = self._vectors[folder]

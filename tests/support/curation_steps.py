@@ -7,6 +7,7 @@ from tasks.config.curation import CurateConfig
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
 from tasks.curation.guard import guard
+from tasks.curation.index import index
 from tasks.curation.opening import open_run
 from tasks.curation.selection import select
 from tasks.runs import recorded
@@ -24,7 +25,7 @@ def configured(**changes):
 def curate(config):
     run_id = open_run.fn(config)
     with recorded(run_id):
-        for step in (generate, embed, guard, select):
+        for step in (generate, embed, index, guard, select):
             step.fn(run_id)
     return run_id
 

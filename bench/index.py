@@ -1,0 +1,110 @@
+"""The index on disk: time and memory to make it, to grow it and to open it, its size, and what a factory overlooks.
+
+python -m bench.index                              (a million vectors of 768 components, on the CPU)
+python -m bench.index --count 200000 --dimension 256
+
+Prints a table and writes bench/index.json. The vectors are random around 1,000 centres. Memory is what is anonymous,
+the most above what the process had before; pages of mapped files are the system's to take back. The disk must hold 2.5
+times the vectors in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from models.index.kept import KeptIndex, OpenedIndex, Source
+from models.vectors import VectorStore
+
+ROWS_A_SHARD = 4_096
+RESULTS = Path(__file__).with_suffix(".json")
+QUERIES = 100
+
+
+def measure(folder: Path, *, count: int, dimension: int, factory: str) -> dict[str, float | str | None]:
+    """Make an index of nine tenths of the vectors, grow it by the last, open it again, search it."""
+    store, sources = _shards(folder / "vectors", count, dimension)
+    read: Callable[[str], np.ndarray] = lambda shard: store.read_shard(shard).vectors  # noqa: E731
+    for source in sources:
+        read(source.shard)  # checked once in a process, which is not the index's time
+    first = int(0.9 * len(sources))
+    figures: dict[str, float | str | None] = {"machine": platform.machine(), "count": count, "dimension": dimension}
+    opened: OpenedIndex | None = None
+    for name, some in (("build", sources[:first]), ("grow", sources), ("open", sources)):
+        with _watched() as watched:
+            opened = KeptIndex(folder / "index", read).open(some, factory=factory)
+        figures |= {f"{name}_s": watched["seconds"], f"{name}_peak_bytes": watched["peak_bytes"]}
+    size = sum(path.stat().st_size for path in (folder / "index").iterdir())
+    assert opened is not None and opened.index is not None
+    queries = np.random.default_rng(1).normal(size=(QUERIES, dimension))
+    with _watched() as watched:
+        opened.index.search(queries, 10, exclude=None)
+    most = max(float(figures[f"{name}_peak_bytes"] or 0) for name in ("build", "grow"))
+    recall = opened.recall.recall if opened.recall else None
+    return figures | {
+        "size_bytes": size, "peak_over_size": most / size, "search_ms": 1000 * watched["seconds"] / QUERIES,
+        "factory": opened.factory, "recall": recall,
+    }  # fmt: skip
+
+
+@contextmanager
+def _watched() -> Iterator[dict[str, float]]:
+    """Seconds, and the most anonymous memory above that at the beginning, looked at every millisecond."""
+    before, watched, is_over = _anonymous_bytes(), {"peak_bytes": 0.0, "seconds": 0.0}, threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.001):
+            watched["peak_bytes"] = max(watched["peak_bytes"], _anonymous_bytes() - before)
+
+    thread, begun = threading.Thread(target=watch), time.perf_counter()
+    thread.start()
+    try:
+        yield watched
+    finally:
+        watched["seconds"] = time.perf_counter() - begun
+        is_over.set()
+        thread.join()
+
+
+def _anonymous_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def _shards(folder: Path, count: int, dimension: int) -> tuple[VectorStore, list[Source]]:
+    rng, store, sources = np.random.default_rng(0), VectorStore(folder), list[Source]()
+    centres = rng.normal(size=(1_000, dimension)).astype(np.float32)
+    for start in range(0, count, ROWS_A_SHARD):
+        ids = np.arange(start, min(start + ROWS_A_SHARD, count))
+        noise = rng.standard_normal(size=(len(ids), dimension), dtype=np.float32)
+        shard = store.write_shard(ids, centres[rng.integers(0, 1_000, len(ids))] + noise)
+        sources.append(Source(shard, ids, np.arange(len(ids))))
+    return store, sources
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--dimension", type=int, default=768)
+    parser.add_argument("--factory", default="")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder), count=arguments.count, dimension=arguments.dimension, factory=arguments.factory)
+    for name, value in figures.items():
+        print(f"{name:18} {value:,.3f}" if isinstance(value, float) else f"{name:18} {value}")
+    arguments.output.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,336 @@
+"""An index that is kept on disk: read by memory map, grown by what is new, made anew where it does not fit any more.
+
+    <folder>/index.json             which files are the index, what they hold, and the hashes of their bytes
+             <name>.vectors.faiss   a segment's unit vectors, an IndexFlatIP
+             <name>.ids.npy         (n,) int64, their ids in the same order
+             <name>.factory.faiss   an index of a factory string over the first segments, if there is one
+             lock                   held by who changes anything
+
+A file is never changed: what is new becomes a new segment (small ones are joined with it), and index.json, which takes
+the place of the one before as a whole, says which count. So a process that is killed anywhere leaves the index as it
+was, with files that nobody names; the next one that changes something deletes them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from models.files import whole_file
+from models.index import VectorIndex
+from models.index.factory import FLAT, Factory, FactoryError, factory_of_size, read, train, write
+from models.index.manifest import (
+    MANIFEST,
+    VERSION,
+    FactoryFile,
+    File,
+    Manifest,
+    Recall,
+    SegmentFiles,
+    UnfitError,
+    checked_file,
+    file_hash,
+    read_manifest,
+)
+from models.index.segments import SEGMENT_ROWS, Device, Segment, flat_indexes
+
+EXACT_ROWS = 1_000_000  # above, an index of a factory string proposes
+# Vectors beside a factory's index are searched exactly, until they are so many, in comparison with it.
+_TAIL_SHARE = 0.25
+_SAMPLE, _NEIGHBOURS, _SEED = 1_000, 10, 0
+
+State = Literal["current", "grown", "built", "rebuilt", "not kept"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What of one shard belongs in the index: ids (n,) and their rows (n,) in it, both int64."""
+
+    shard: str
+    ids: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """The shard, a hash of ids and rows, and their number: with the shard's name, which is a hash, all content."""
+        digest = hashlib.sha256(self.ids.tobytes() + b" " + self.rows.tobytes()).hexdigest()
+        return self.shard, digest[:32], len(self.ids)
+
+    def of(self, vectors: NDArray[Any]) -> NDArray[Any]:
+        """These rows of the shard's vectors: a view where they are a run of rows, as they mostly are."""
+        first = int(self.rows[0])
+        is_run = len(self.rows) == int(self.rows[-1]) - first + 1 and bool((np.diff(self.rows) == 1).all())
+        return vectors[first : first + len(self.rows)] if is_run else vectors[self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedIndex:
+    """An index and what was done to have it.
+
+    Attributes:
+        index: None if there is no vector.
+        state: `current`: as it was; `grown`; `built`: there was none; `rebuilt`: it did not fit any more;
+            `not kept`: nothing may be written there, so it is in memory.
+        added: vectors that were read from the shards for it.
+        factory: the factory string, empty for an exact index.
+        recall: what was measured of it.
+        reason: why it was rebuilt, is not kept, or is exact though a factory was asked for.
+    """
+
+    index: VectorIndex | None
+    state: State
+    added: int = 0
+    factory: str = ""
+    recall: Recall | None = None
+    reason: str = ""
+
+
+class KeptIndex:
+    """The index in one folder. Several processes may open it at once; one at a time changes it."""
+
+    def __init__(self, folder: Path, read_vectors: Callable[[str], NDArray[Any]]) -> None:
+        """Name the folder, which need not exist, and what reads a shard's vectors (n, d) by its name."""
+        self._folder = folder
+        self._read_vectors = read_vectors
+        self._device: Device | None = None
+
+    def open(
+        self,
+        sources: Sequence[Source],
+        *,
+        factory: str | None = None,
+        on_rows: Callable[[int, int], None] = lambda done, total: None,
+    ) -> OpenedIndex:
+        """The index of exactly these vectors, made so on disk if it is not.
+
+        Args:
+            sources: all that belongs in it.
+            factory: the FAISS factory string; empty: exact up to a million vectors, `factory_of_size` above; `Flat`:
+                exact at any size; None: whatever it is.
+            on_rows: told how many vectors were read from the shards, and how many there are to read.
+
+        Raises:
+            BrokenShardError: If a shard that must be read is missing or damaged.
+            OSError: If the disk is full or fails.
+        """
+        wanted = {source.key: source for source in sources}
+        if not wanted:
+            return OpenedIndex(None, "current")
+        try:
+            manifest = read_manifest(self._folder)
+            if set(manifest.sources) == wanted.keys() and not self._wants_other(manifest, factory):
+                return self._opened(manifest, self._load(manifest), "current")
+        except UnfitError:
+            pass  # told below, by who holds the lock
+        try:
+            with self._locked():
+                return self._changed(wanted, factory, on_rows)
+        except PermissionError as error:
+            return self._in_memory(sources, f"nothing may be written in {self._folder} ({error.strerror})")
+
+    def _changed(
+        self, wanted: dict[tuple[str, str, int], Source], factory: str | None, on_rows: Callable[[int, int], None]
+    ) -> OpenedIndex:
+        kept, state, reason = self._still_fitting(wanted)
+        old = set(kept.sources) if kept else set()
+        new = [source for key, source in wanted.items() if key not in old]
+        manifest = kept
+        if new or manifest is None:
+            manifest = self._grown(kept, new, tuple(wanted), on_rows)
+            state = state or "grown"
+        problem = ""
+        if self._wants_other(manifest, factory):
+            manifest, problem = self._with_factory(manifest, factory)
+        if manifest != kept:
+            self._publish(manifest)
+        added = sum(len(source.ids) for source in new)
+        return self._opened(manifest, self._load(manifest), state or "current", added, reason or problem)
+
+    def _still_fitting(self, wanted: dict[tuple[str, str, int], Source]) -> tuple[Manifest | None, State | None, str]:
+        """What is there if all of it is wanted and sound; else what must be done instead, and why."""
+        try:
+            manifest = read_manifest(self._folder)
+            if not set(manifest.sources) <= wanted.keys():
+                raise UnfitError("it holds vectors that are stored no more, or elsewhere")
+            self._load(manifest)
+        except UnfitError as error:
+            return (None, "built", "") if error.is_absent else (None, "rebuilt", str(error))
+        return manifest, None, ""
+
+    def _grown(
+        self,
+        kept: Manifest | None,
+        new: Sequence[Source],
+        keys: tuple[tuple[str, str, int], ...],
+        on_rows: Callable[[int, int], None],
+    ) -> Manifest:
+        """Write new segments, joined with those before that are no larger; what a factory covers stays as it is."""
+        segments, covered = list(kept.segments if kept else ()), kept.factory.segments if kept and kept.factory else 0
+        rows, joined = sum(len(source.ids) for source in new), list[SegmentFiles]()
+        for segment in sorted(segments[covered:], key=lambda one: one.count):
+            if segment.count <= min(rows, SEGMENT_ROWS // 2):
+                joined.append(segment)
+                rows += segment.count
+        loaded = [self._segment(segment, kept.dimension) for segment in joined] if kept else []
+        dimension = 0
+        segments = [segment for segment in segments if segment not in joined]
+        for flat, ids in flat_indexes(self._blocks(new, on_rows), unit=loaded):
+            dimension = flat.d
+            segments.append(self._write_segment(flat, ids))
+            del flat
+        return Manifest(kept.dimension if kept else dimension, keys, tuple(segments), kept.factory if kept else None)
+
+    def _blocks(
+        self, sources: Sequence[Source], on_rows: Callable[[int, int], None]
+    ) -> Iterator[tuple[ArrayLike, ArrayLike]]:
+        done, total = 0, sum(len(source.ids) for source in sources)
+        for source in sources:
+            yield source.ids, source.of(self._read_vectors(source.shard))
+            done += len(source.ids)
+            on_rows(done, total)
+
+    def _wants_other(self, manifest: Manifest, factory: str | None) -> bool:
+        has = manifest.factory
+        if factory is None and has is not None:
+            factory = has.string
+        string = self._string(factory, manifest.count)
+        if not string:
+            return has is not None
+        if has is None:
+            return True
+        tail = sum(segment.count for segment in manifest.segments[has.segments :])
+        is_automatic = not factory and has.string.startswith("IVF")  # its number of lists follows when it is made anew
+        return tail > _TAIL_SHARE * (manifest.count - tail) or not (is_automatic or has.string == string)
+
+    @staticmethod
+    def _string(factory: str | None, count: int) -> str:
+        if factory == FLAT or (not factory and count <= EXACT_ROWS):
+            return ""
+        return factory or factory_of_size(count)
+
+    def _with_factory(self, manifest: Manifest, factory: str | None) -> tuple[Manifest, str]:
+        """The index with the factory's index over all its segments, measured; exact, and why, where it cannot be."""
+        exact = Manifest(manifest.dimension, manifest.sources, manifest.segments, None)
+        if factory is None and manifest.factory is not None:
+            factory = manifest.factory.string
+        string = self._string(factory, manifest.count)
+        if not string:
+            return exact, ""
+        segments = [self._segment(segment, manifest.dimension) for segment in manifest.segments]
+        try:
+            proposer = Factory(train(string, [segment.vectors for segment in segments]))
+        except FactoryError as error:
+            return exact, f"it is exact, for {error}"
+        recall = _measured(segments, proposer, self._found_device(manifest.dimension))
+        file = self._written(f"{uuid.uuid4().hex}.factory.faiss", lambda draft: write(proposer.index, draft))
+        made = FactoryFile(file, string, len(manifest.segments), proposer.effort, recall)
+        return Manifest(manifest.dimension, manifest.sources, manifest.segments, made), ""
+
+    def _opened(
+        self, manifest: Manifest, index: VectorIndex, state: State, added: int = 0, reason: str = ""
+    ) -> OpenedIndex:
+        made = manifest.factory
+        return OpenedIndex(index, state, added, made.string if made else "", made.recall if made else None, reason)
+
+    def _in_memory(self, sources: Sequence[Source], reason: str) -> OpenedIndex:
+        index = VectorIndex.build(self._blocks(sources, lambda done, total: None))
+        return OpenedIndex(index, "not kept", len(index), reason=reason)
+
+    def _load(self, manifest: Manifest) -> VectorIndex:
+        device = self._found_device(manifest.dimension)
+        segments = [self._segment(segment, manifest.dimension) for segment in manifest.segments]
+        made = manifest.factory
+        proposer = Factory(self._read(made.file), effort=made.effort) if made else None
+        if made and proposer and len(proposer) != sum(len(segment) for segment in segments[: made.segments]):
+            raise UnfitError(f"{made.file.name} holds another number of vectors than it should")
+        try:
+            return VectorIndex(segments, device, proposer)
+        except ValueError as error:
+            raise UnfitError(str(error)) from error
+
+    def _segment(self, segment: SegmentFiles, dimension: int) -> Segment:
+        flat = self._read(segment.vectors)
+        ids = self._read_ids(segment.ids)
+        if flat.d != dimension or not flat.ntotal == len(ids) == segment.count:
+            raise UnfitError(f"{segment.vectors.name} holds other vectors than it should")
+        return Segment(flat, ids, self._found_device(dimension))
+
+    def _found_device(self, dimension: int) -> Device:
+        self._device = self._device or Device(dimension, is_told=False)
+        return self._device
+
+    def _read(self, file: File) -> Any:
+        path = checked_file(self._folder, file)
+        try:
+            return read(path)
+        except RuntimeError as error:
+            raise UnfitError(f"{file.name} cannot be read") from error
+
+    def _read_ids(self, file: File) -> NDArray[np.int64]:
+        path = checked_file(self._folder, file)
+        try:
+            ids: NDArray[np.int64] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UnfitError(f"{file.name} cannot be read") from error
+        return ids
+
+    def _write_segment(self, flat: Any, ids: NDArray[np.int64]) -> SegmentFiles:
+        name = uuid.uuid4().hex
+        vectors = self._written(f"{name}.vectors.faiss", lambda draft: write(flat, draft))
+        return SegmentFiles(vectors, self._written(f"{name}.ids.npy", lambda draft: _save(draft, ids)), len(ids))
+
+    def _written(self, name: str, put: Callable[[Path], None]) -> File:
+        path = self._folder / name
+        with whole_file(path) as draft:
+            put(draft)
+        return File(name, file_hash(path))
+
+    def _publish(self, manifest: Manifest) -> None:
+        with whole_file(self._folder / MANIFEST) as draft:
+            draft.write_text(json.dumps({"version": VERSION, **asdict(manifest)}))
+        for path in self._folder.iterdir():
+            if path.name not in manifest.files | {MANIFEST, "lock"} and path.is_file():
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Wait until no other process changes the index; the lock goes with the process."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _measured(segments: list[Segment], proposer: Factory, device: Device) -> Recall:
+    """Widen the factory's searches as far as is worth it; compare with exact search on a sample, itself left out.
+
+    Of equally similar vectors any is right: what is as similar as the last true neighbour counts as found.
+    """
+    exact, approximate = VectorIndex(segments, device), VectorIndex(segments, device, proposer)
+    rows = np.random.default_rng(_SEED).permutation(len(exact))[:_SAMPLE]
+    ids, vectors = exact.rows(np.sort(rows))
+    own = [(int(id_),) for id_ in ids]
+    found = exact.search(vectors, _NEIGHBOURS, exclude=own)[1]
+    last = np.where(np.isfinite(found), found, np.inf).min(axis=1, keepdims=True)
+    true_count = np.isfinite(found).sum()
+
+    def recall() -> float:
+        similarities = approximate.search(vectors, _NEIGHBOURS, exclude=own)[1]
+        return float((similarities >= last - 1e-6).sum() / true_count) if true_count else 1.0
+
+    return Recall(proposer.tune(recall), len(rows))
+
+
+def _save(path: Path, ids: NDArray[np.int64]) -> None:
+    with path.open("wb") as file:
+        np.save(file, ids, allow_pickle=False)

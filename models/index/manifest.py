@@ -1,0 +1,151 @@
+"""What an index on disk is made of: its manifest, and files that are compared with their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST, VERSION = "index.json", 1
+_READ_BYTES = 2**24
+
+_sound: dict[Path, tuple[tuple[int, int, int], str]] = {}  # files that were hashed, with their signatures
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """How many of the true nearest `neighbours` a factory's index found, as a share, over `sample` stored vectors."""
+
+    recall: float
+    sample: int
+    neighbours: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the folder and the hash of its bytes."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFiles:
+    """A segment's two files and its number of vectors."""
+
+    vectors: File
+    ids: File
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryFile:
+    """A factory's index over the first `segments`: its file and string, how far it searches, what it then finds."""
+
+    file: File
+    string: str
+    segments: int
+    effort: int
+    recall: Recall
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All of an index; `sources`: shard, hash of ids and rows, and number of vectors, of all that is in it."""
+
+    dimension: int
+    sources: tuple[tuple[str, str, int], ...]
+    segments: tuple[SegmentFiles, ...]
+    factory: FactoryFile | None
+
+    @property
+    def count(self) -> int:
+        """Vectors in all."""
+        return sum(segment.count for segment in self.segments)
+
+    @property
+    def files(self) -> set[str]:
+        """The names of the files that count."""
+        names = {file.name for segment in self.segments for file in (segment.vectors, segment.ids)}
+        return names | ({self.factory.file.name} if self.factory else set())
+
+
+class UnfitError(Exception):
+    """The index on disk is not what it should be; its text says why. `is_absent`: there is none at all."""
+
+    def __init__(self, reason: str, *, is_absent: bool = False) -> None:
+        super().__init__(reason)
+        self.is_absent = is_absent
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the folder's index.json says.
+
+    Raises:
+        UnfitError: If there is none that can be read.
+    """
+    path = folder / MANIFEST
+    try:
+        return _manifest_of(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        is_empty = not folder.is_dir() or not any(folder.glob("*.faiss"))
+        raise UnfitError("its index.json is missing", is_absent=is_empty) from error
+    except OSError as error:
+        raise UnfitError(f"its index.json cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnfitError("its index.json is damaged or of another version") from error
+
+
+def checked_file(folder: Path, file: File) -> Path:
+    """The file's path, its bytes compared with their hash once in a process and again if it has changed.
+
+    Raises:
+        UnfitError: If it is not there or holds other bytes.
+    """
+    path = folder / file.name
+    if file.name != Path(file.name).name:
+        raise UnfitError("its index.json names a file elsewhere")
+    try:
+        status = path.stat()
+        signature = status.st_ino, status.st_mtime_ns, status.st_size
+        if _sound.get(path.absolute()) != (signature, file.sha256):
+            if file_hash(path) != file.sha256:
+                raise UnfitError(f"{file.name} is damaged")
+            _sound[path.absolute()] = signature, file.sha256
+    except OSError as error:
+        raise UnfitError(f"{file.name} cannot be read: {error.strerror}") from error
+    return path
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while content := file.read(_READ_BYTES):
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def _manifest_of(stored: dict[str, Any]) -> Manifest:
+    if stored["version"] != VERSION:
+        raise ValueError(f"version {stored['version']}")
+    made = stored["factory"]
+    return Manifest(
+        int(stored["dimension"]),
+        tuple((str(shard), str(digest), int(count)) for shard, digest, count in stored["sources"]),
+        tuple(
+            SegmentFiles(File(**segment["vectors"]), File(**segment["ids"]), int(segment["count"]))
+            for segment in stored["segments"]
+        ),
+        None
+        if made is None
+        else FactoryFile(
+            File(**made["file"]),
+            str(made["string"]),
+            int(made["segments"]),
+            int(made["effort"]),
+            Recall(**made["recall"]),
+        ),
+    )

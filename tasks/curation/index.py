@@ -1,0 +1,95 @@
+"""The index step: the vectors of an embedder as an index on disk, that searches map; made if it is not current."""
+
+from __future__ import annotations
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from db import embeddings
+from db.embeddings import EmbedderRecord
+from db.engine import Session
+from models.index import VectorIndex
+from models.index.kept import KeptIndex, OpenedIndex, Source
+from models.records import Embedded
+from tasks.curation.engines import VECTOR_FOLDERS, vector_store
+from tasks.progress import say, step_progress
+from tasks.run_kinds import CURATION, run_at_work
+from tasks.settings import Settings
+
+FOLDER = "indexes"
+
+
+@task(name="index", task_run_name="index for run {run_id}", cache_policy=NO_CACHE)
+def index(run_id: int) -> None:
+    """Bring the indexes of the run's embedder, of responses and of prompts, to what is stored; say what was done.
+
+    A step that is killed leaves the index as it was, and starts over.
+
+    Raises:
+        BrokenShardError: If a shard that is new to the index is missing or damaged.
+        OSError: If the disk is full or fails.
+    """
+    with run_at_work(run_id, CURATION) as run:
+        with run.sessions() as session:
+            embedder = embeddings.embedder_of_run(session, run_id)
+            sources = {of: _sources(session, embedder, of) for of in VECTOR_FOLDERS}
+        for of in VECTOR_FOLDERS:
+            with step_progress(f"index {of}", "vectors") as on_rows:
+                kept = kept_index(embedder, run.settings, of)
+                opened = kept.open(sources[of], factory=run.config.index.factory, on_rows=on_rows)
+            if opened.index is not None:
+                say(told(opened, of))
+
+
+def open_index(
+    session: Session, embedder: EmbedderRecord, settings: Settings, *, of: Embedded = "responses"
+) -> VectorIndex:
+    """The index of all vectors of an embedder, mapped from disk; grown or made anew where it must be, which is said.
+
+    Raises:
+        LookupError: If there is no vector.
+        BrokenShardError: If a shard that is new to the index is missing or damaged.
+        OSError: If the disk is full or fails.
+    """
+    opened = kept_index(embedder, settings, of).open(_sources(session, embedder, of))
+    if opened.index is None:
+        raise LookupError(f"{embedder.model} has embedded no {of} yet; a curation does: antipode curate")
+    if opened.state != "current":
+        say(told(opened, of))
+    return opened.index
+
+
+def kept_index(embedder: EmbedderRecord, settings: Settings, of: Embedded) -> KeptIndex:
+    """The folder of an embedder's index, and what reads its shards."""
+    store = vector_store(embedder.key, settings, of)
+    folder = settings.artifact_root / FOLDER / embedder.key[:16] / of
+    return KeptIndex(folder, lambda shard: store.read_shard(shard).vectors)
+
+
+def told(opened: OpenedIndex, of: Embedded) -> str:
+    """One line: how many vectors, how they are searched, what was done."""
+    how = (opened.factory or "exact") + (" on the GPU" if opened.index and opened.index.has_gpu else "")
+    if opened.recall is not None:
+        recall = opened.recall
+        how += (
+            f", which finds {recall.recall:.1%} of the true {recall.neighbours} nearest of {recall.sample:,} stored "
+            "vectors"
+        )
+    done = {
+        "current": "up to date",
+        "grown": f"grown by {opened.added:,}",
+        "built": "made",
+        "rebuilt": "made anew",
+        "not kept": "in memory",
+    }[opened.state]
+    reason = f" ({opened.reason})" if opened.reason else ""
+    count = len(opened.index) if opened.index else 0
+    return f"index of {of}: {count:,} vectors, {how}; {done}{reason}"
+
+
+def _sources(session: Session, embedder: EmbedderRecord, of: Embedded) -> list[Source]:
+    return [
+        Source(shard, np.array(ids, dtype=np.int64), np.array(rows, dtype=np.int64))
+        for shard, ids, rows in embeddings.embedded_rows(session, embedder.id, of=of)
+    ]

@@ -1,0 +1,166 @@
+"""The index on disk: growth, what is noticed, what a kill leaves, and two processes at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kept_indexes import D, reader, shards_of
+from surroundings import ROOT
+
+from models.index import VectorIndex
+from models.index.kept import KeptIndex, Source
+from models.vectors import VectorStore
+
+
+def plain(store: VectorStore, sources: list[Source]) -> VectorIndex:
+    return VectorIndex.build((source.ids, source.of(store.read_shard(source.shard).vectors)) for source in sources)
+
+
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def assert_answers_as(index: VectorIndex | None, expected: VectorIndex) -> None:
+    queries = np.random.default_rng(9).normal(size=(20, D))
+    assert index is not None and len(index) == len(expected)
+    for found, wanted in zip(
+        index.search(queries, 7, exclude=None), expected.search(queries, 7, exclude=None), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_an_index_that_grew_answers_bit_by_bit_as_one_that_was_built_at_once(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 9)
+    kept, states, segments = KeptIndex(tmp_path / "index", reader(store)), [], []
+    for count in range(1, 10):
+        opened = kept.open(sources[:count])
+        states.append((opened.state, opened.added))
+        segments.append(len(list((tmp_path / "index").glob("*.vectors.faiss"))))
+        assert_answers_as(opened.index, plain(store, sources[:count]))
+    assert states == [("built", 50), *[("grown", 50)] * 8]
+    assert max(segments) <= 4, "small segments are joined"
+
+
+def test_an_index_that_is_current_is_read_and_no_file_is_touched(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 3)
+    KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    before = files(tmp_path / "index")
+    opened = KeptIndex(tmp_path / "index", lambda shard: pytest.fail("no shard is read")).open(sources[::-1])
+    assert (opened.state, opened.added, opened.reason) == ("current", 0, "")
+    assert files(tmp_path / "index") == before
+    assert_answers_as(opened.index, plain(store, sources))
+
+
+def test_only_the_named_rows_of_a_shard_are_in_the_index(tmp_path: Path) -> None:
+    store, (source,) = shards_of(tmp_path / "vectors", 1)
+    some = Source(source.shard, source.ids[[3, 7, 9]], np.array([3, 7, 9]))
+    opened = KeptIndex(tmp_path / "index", reader(store)).open([some])
+    assert_answers_as(opened.index, plain(store, [some]))
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a flipped byte": ("*.vectors.faiss", flipped, "is damaged"),
+    "flipped ids": ("*.ids.npy", flipped, "is damaged"),
+    "a truncated file": ("*.vectors.faiss", lambda path: os.truncate(path, 100), "is damaged"),
+    "an empty file": ("*.ids.npy", lambda path: os.truncate(path, 0), "is damaged"),
+    "a missing file": ("*.vectors.faiss", Path.unlink, "cannot be read: No such file"),
+    "a missing manifest": ("index.json", Path.unlink, "its index.json is missing"),
+    "an empty manifest": ("index.json", lambda path: os.truncate(path, 0), "damaged or of another version"),
+    "garbage": ("index.json", lambda path: path.write_bytes(b"\xff\xfe[["), "damaged or of another version"),
+    "another form": ("index.json", lambda path: path.write_text('{"version": 1}'), "damaged or of another version"),
+    "another version": ("index.json", lambda path: path.write_text('{"version": 2}'), "damaged or of another version"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_noticed_and_said_and_the_index_is_made_anew(tmp_path: Path, name: str) -> None:
+    pattern, damage, reason = DAMAGE[name]
+    store, sources = shards_of(tmp_path / "vectors", 2)
+    KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    damage(next((tmp_path / "index").glob(pattern)))
+    opened = KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    assert opened.state == "rebuilt" and reason in opened.reason and opened.added == 100
+    assert_answers_as(opened.index, plain(store, sources))
+    assert KeptIndex(tmp_path / "index", reader(store)).open(sources).state == "current"
+    assert len(files(tmp_path / "index")) == 4, "what was damaged is gone"
+
+
+def test_vectors_that_are_stored_no_more_leave_the_index(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 3)
+    kept = KeptIndex(tmp_path / "index", reader(store))
+    kept.open(sources)
+    moved = Source(sources[1].shard, sources[1].ids, sources[1].rows[::-1].copy())
+    for changed in (sources[1:], [sources[1], moved][1:] + sources[2:]):
+        opened = kept.open(changed)
+        assert opened.state == "rebuilt" and "stored no more, or elsewhere" in opened.reason
+        assert_answers_as(opened.index, plain(store, changed))
+
+
+def test_without_a_vector_there_is_no_index(tmp_path: Path) -> None:
+    opened = KeptIndex(tmp_path / "index", lambda shard: pytest.fail("no shard is read")).open([])
+    assert opened.index is None and not (tmp_path / "index").exists()
+
+
+GROWING = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from kept_indexes import shards_of, reader
+    from models.index.kept import KeptIndex
+    store, sources = shards_of(Path(sys.argv[1]) / "vectors", int(sys.argv[2]), rows=int(sys.argv[3]))
+    print("ready", flush=True)
+    opened = KeptIndex(Path(sys.argv[1]) / "index", reader(store)).open(sources)
+    print(opened.state, len(opened.index), flush=True)
+""")
+
+
+def growing(folder: Path, count: int, rows: int) -> subprocess.Popen[str]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
+    return subprocess.Popen(
+        [sys.executable, "-c", GROWING, str(folder), str(count), str(rows)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.03, 0.1])
+def test_a_process_killed_while_it_grows_leaves_an_index_that_the_next_one_finishes(
+    tmp_path: Path, delay_s: float
+) -> None:
+    rows = 10_000
+    store, sources = shards_of(tmp_path / "vectors", 20, rows=rows)
+    kept = KeptIndex(tmp_path / "index", reader(store))
+    kept.open(sources[:2])
+    process = growing(tmp_path, 20, rows)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    opened = KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    assert opened.state in {"grown", "current"}
+    assert_answers_as(opened.index, plain(store, sources))
+    assert not list((tmp_path / "index").glob(".*")) or opened.state == "current"
+
+
+def test_two_processes_at_once_both_have_the_whole_index(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 6, rows=2_000)
+    both = [growing(tmp_path, 6, 2_000) for _ in range(2)]
+    told = {process.communicate()[0].splitlines()[1] for process in both}
+    assert told == {"built 12000", "current 12000"}
+    opened = KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    assert opened.state == "current"
+    assert_answers_as(opened.index, plain(store, sources))
