@@ -59,7 +59,7 @@ def test_prompts_go_in_and_selected_pairs_come_out(antipode, prompts_file, setti
     curated = antipode("curate", "--source.name", "prompts", *SCRIPTED, "--generate.responses_per_prompt", "6")
     assert curated.returncode == 0, curated.stderr
     assert "40 prompts, 240 responses" in curated.stdout
-    for stage in ("generate", "embed", "select"):
+    for stage in ("generate", "embed", "index", "select"):
         assert stage in curated.stderr
     report = tmp_path / "artifacts" / "reports" / "run-1.html"
     assert str(report) in curated.stdout and report.read_text().startswith("<!DOCTYPE html>")
@@ -75,7 +75,7 @@ def test_prompts_go_in_and_selected_pairs_come_out(antipode, prompts_file, setti
 
     artifacts = httpx.post(f"{prefect_server}/artifacts/latest/filter", json={}).json()
     keys = {artifact["key"]: artifact for artifact in artifacts}
-    assert {"run-1", "run-1-pairs", "run-1-similarities", "generate", "embed", "select"} <= set(keys)
+    assert {"run-1", "run-1-pairs", "run-1-similarities", "generate", "embed", "index-responses", "select"} <= set(keys)
     assert len(json.loads(keys["run-1-pairs"]["data"])) == 80
 
 
@@ -190,6 +190,11 @@ def test_similar_shows_the_response_itself_and_then_its_nearest(antipode, prompt
     assert rows[0][:2] == ["1.0000", "1"]
     similarities = [float(row[0]) for row in rows]
     assert len(rows) == 5 and similarities == sorted(similarities, reverse=True)
+    prompts = antipode("similar", "--prompt", "1", "--count", "2")
+    assert [line.split()[:2] for line in prompts.stdout.splitlines() if "1.0000" in line] == [["1.0000", "1"]]
+    assert len(antipode("similar", "--text", "a word", "--count", "2").stdout.strip().splitlines()) == 4
+    both = antipode("similar", "1", "--text", "a word")
+    assert both.returncode == 1 and "give one thing to compare with: antipode similar 42" in both.stderr
     missing = antipode("similar", "99999")
     assert missing.returncode == 1 and missing.stderr.count("\n") == 1 and "no response 99999" in missing.stderr
 

@@ -116,7 +116,10 @@ def test_too_few_vectors_for_a_factory_are_searched_exactly_and_this_is_said(tmp
         assert "IVF1024,SQ8 cannot be made of 250 vectors: Number of training points (250)" in opened.reason
 
 
-@pytest.mark.parametrize("factory", ["ivf64", "IVF", "IVF64,Foo", "HNSW", "PQ", "LSH", "IVF64\n", "Flat,IVF8"])
+@pytest.mark.parametrize(
+    "factory",
+    ["ivf64", "IVF", "IVF64,Foo", "HNSW", "PQ", "LSH", "IVF9999999,Flat", "HNSW32000", "IVF64\n", "Flat,IVF8"],
+)
 def test_strings_that_are_no_index_are_refused_with_one_line(factory: str) -> None:
     with pytest.raises(FactoryError, match="is no index that is known here; give Flat, IVF") as refusal:
         check_factory(factory, None)

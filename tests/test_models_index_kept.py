@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from surroundings import ROOT
 
 from models.index import VectorIndex
 from models.index.kept import KeptIndex, Source
-from models.vectors import VectorStore
+from models.vectors import MissingShardError, VectorStore
 
 
 def plain(store: VectorStore, sources: list[Source]) -> VectorIndex:
@@ -108,6 +109,36 @@ def test_vectors_that_are_stored_no_more_leave_the_index(tmp_path: Path) -> None
         opened = kept.open(changed)
         assert opened.state == "rebuilt" and "stored no more, or elsewhere" in opened.reason
         assert_answers_as(opened.index, plain(store, changed))
+
+
+def test_a_shard_that_cannot_be_read_is_left_out_and_told_until_it_comes_back(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 3)
+    away = (store.folder / sources[1].shard).rename(tmp_path / "away")
+    kept = KeptIndex(tmp_path / "index", reader(store))
+    for state in ("built", "current"):
+        opened = kept.open(sources)
+        assert opened.state == state and "1 shards cannot be read and are left out" in opened.reason
+        assert_answers_as(opened.index, plain(store, [sources[0], sources[2]]))
+    with pytest.raises(MissingShardError, match="it is not there"):
+        KeptIndex(tmp_path / "another", reader(store)).open([sources[1]])
+    away.rename(store.folder / sources[1].shard)
+    opened = kept.open(sources)
+    assert (opened.state, opened.reason, opened.added) == ("grown", "", 50)
+    assert_answers_as(opened.index, plain(store, sources))
+
+
+def test_where_nothing_may_be_written_the_index_is_in_memory(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 2)
+    kept = KeptIndex(tmp_path / "index", reader(store))
+    with pytest.MonkeyPatch.context() as read_only:
+        read_only.setattr(Path, "mkdir", refused)
+        opened = kept.open(sources)
+    assert opened.state == "not kept" and "nothing may be written in" in opened.reason
+    assert_answers_as(opened.index, plain(store, sources))
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_without_a_vector_there_is_no_index(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tasks.runs import alone_on
 OF_GENERATE = {"prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization", "batch_poll_s"}
 OF_JUDGE = {"concurrency", "requests_per_minute", "timeout_s", "max_retries", "batch_poll_s"}
 PACE = {
+    "IndexConfig": {"factory"},
     "GenerateConfig": OF_GENERATE,
     "EmbedConfig": {"tokens_per_batch", "responses_per_shard", "timeout_s"},
     "RewardModelConfig": {"tokens_per_batch", "timeout_s"},

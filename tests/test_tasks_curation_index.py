@@ -13,6 +13,7 @@ from tasks.config.curation import CurateConfig
 from tasks.curation.choices import check_curation
 from tasks.curation.index import index, open_index
 from tasks.curation.similar import responses_like, similar_prompts, similar_responses
+from tasks.curation.vectors import check_vectors
 from tasks.runs import recorded
 
 PROMPTS = tuple(f"How do {animal} sleep?" for animal in ("cats", "dogs", "owls", "bats", "bears"))
@@ -82,7 +83,9 @@ def test_a_wished_factory_is_used_or_the_line_says_why_not(settings, sessions, c
     assert "index of prompts: 5 vectors, exact; up to date (it is exact, for IVF64,SQ8 cannot be made of 5" in told
     curate(configured(name="wish 2", index={"factory": "HNSW8"}))
     told = capsys.readouterr().err
-    assert "vectors, HNSW8, which finds 100.0% of the true 10 nearest of 5 stored vectors; up to date" in told
+    found = "HNSW8, which finds 100.0% of the true 10 nearest of"
+    assert f"index of prompts: 5 vectors, {found} 5 stored vectors; up to date" in told
+    assert [check.index[: len(found)] for check in check_vectors(settings, None)] == [found, found]
 
 
 @on_sqlite

@@ -16,6 +16,8 @@ def show_vectors(check: EmbedderCheck) -> None:
     """Print what is there, each broken shard by its name, and the runs that used one."""
     sound = check.shard_count - len(check.missing) - len(check.damaged)
     show(f"{check.model}, {check.of}, {check.store.folder.absolute()}: {sound:,} of {check.shard_count:,} shards sound")
+    if check.index:
+        show(f"  index: {check.index}")
     for state, shards in (("missing", check.missing), ("damaged", check.damaged)):
         for shard, count in shards.items():
             show(f"  {state} {shard}: {count:,} {check.of}")

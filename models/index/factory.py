@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 _log = logging.getLogger(__name__)
 
 FLAT = "Flat"  # exact, whatever the number
-_ALLOWED = re.compile(r"(OPQ\d+(_\d+)?,|PCAR?\d+,)?(IVF\d+(,(Flat|SQ8|SQfp16|SQ4|PQ\d+(x\d+)?))?|HNSW\d+(,Flat|,SQ8)?"
-                      r"|PQ\d+(x\d+)?)")  # fmt: skip
+# A number of lists or links in the billions would take all memory before a vector is seen.
+_QUANTISER = r"Flat|SQ4|SQ8|SQfp16|PQ\d{1,4}(x\d{1,2})?"
+_ALLOWED = re.compile(
+    r"((OPQ\d{1,4}(_\d{1,5})?|PCAR?\d{1,5}),)?"
+    rf"(IVF\d{{1,6}},({_QUANTISER})|HNSW\d{{1,3}}(,Flat|,SQ8)?|PQ\d{{1,4}}(x\d{{1,2}})?)"
+)
 _SEED = 1234
 # k-means wants at least 39 vectors a centroid (FAISS warns below); more than 256 it leaves out itself.
 _TRAINING_ROWS_A_LIST, _TRAINING_ROWS = 64, 65_536

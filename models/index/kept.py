@@ -43,12 +43,14 @@ from models.index.manifest import (
     read_manifest,
 )
 from models.index.segments import SEGMENT_ROWS, Device, Segment, flat_indexes
+from models.vectors import BrokenShardError
 
 EXACT_ROWS = 1_000_000  # above, an index of a factory string proposes
 # Vectors beside a factory's index are searched exactly, until they are so many, in comparison with it.
 _TAIL_SHARE = 0.25
 _SAMPLE, _NEIGHBOURS, _SEED = 1_000, 10, 0
 
+Key = tuple[str, str, int]  # of a source
 State = Literal["current", "grown", "built", "rebuilt", "not kept"]
 
 
@@ -61,7 +63,7 @@ class Source:
     rows: NDArray[np.int64]
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> Key:
         """The shard, a hash of ids and rows, and their number: with the shard's name, which is a hash, all content."""
         digest = hashlib.sha256(self.ids.tobytes() + b" " + self.rows.tobytes()).hexdigest()
         return self.shard, digest[:32], len(self.ids)
@@ -120,7 +122,7 @@ class KeptIndex:
             on_rows: told how many vectors were read from the shards, and how many there are to read.
 
         Raises:
-            BrokenShardError: If a shard that must be read is missing or damaged.
+            BrokenShardError: If no shard that must be read can be; if some can, the others are left out, and told.
             OSError: If the disk is full or fails.
         """
         wanted = {source.key: source for source in sources}
@@ -138,25 +140,49 @@ class KeptIndex:
         except PermissionError as error:
             return self._in_memory(sources, f"nothing may be written in {self._folder} ({error.strerror})")
 
+    def described(self) -> OpenedIndex | None:
+        """What its manifest says of its factory, without opening it; None where there is none that can be read."""
+        try:
+            made = read_manifest(self._folder).factory
+        except UnfitError:
+            return None
+        return OpenedIndex(None, "current", 0, made.string if made else "", made.recall if made else None)
+
     def _changed(
-        self, wanted: dict[tuple[str, str, int], Source], factory: str | None, on_rows: Callable[[int, int], None]
+        self, wanted: dict[Key, Source], factory: str | None, on_rows: Callable[[int, int], None]
     ) -> OpenedIndex:
         kept, state, reason = self._still_fitting(wanted)
         old = set(kept.sources) if kept else set()
-        new = [source for key, source in wanted.items() if key not in old]
+        new, unreadable = self._readable({key: source for key, source in wanted.items() if key not in old})
+        if unreadable and not new and kept is None:
+            raise unreadable[0]
         manifest = kept
         if new or manifest is None:
-            manifest = self._grown(kept, new, tuple(wanted), on_rows)
+            manifest = self._grown(kept, list(new.values()), (*old, *new), on_rows)
             state = state or "grown"
         problem = ""
         if self._wants_other(manifest, factory):
             manifest, problem = self._with_factory(manifest, factory)
         if manifest != kept:
             self._publish(manifest)
-        added = sum(len(source.ids) for source in new)
-        return self._opened(manifest, self._load(manifest), state or "current", added, reason or problem)
+        added = sum(len(source.ids) for source in new.values())
+        if unreadable:
+            problem = f"{len(unreadable):,} shards cannot be read and are left out: antipode vectors check"
+        reasons = "; ".join(part for part in (reason, problem) if part)
+        return self._opened(manifest, self._load(manifest), state or "current", added, reasons)
 
-    def _still_fitting(self, wanted: dict[tuple[str, str, int], Source]) -> tuple[Manifest | None, State | None, str]:
+    def _readable(self, sources: dict[Key, Source]) -> tuple[dict[Key, Source], list[BrokenShardError]]:
+        """The sources whose shards can be read, and what is wrong with the others."""
+        read, broken = dict[Key, Source](), list[BrokenShardError]()
+        for key, source in sources.items():
+            try:
+                self._read_vectors(source.shard)
+                read[key] = source
+            except BrokenShardError as error:
+                broken.append(error)
+        return read, broken
+
+    def _still_fitting(self, wanted: dict[Key, Source]) -> tuple[Manifest | None, State | None, str]:
         """What is there if all of it is wanted and sound; else what must be done instead, and why."""
         try:
             manifest = read_manifest(self._folder)
@@ -171,7 +197,7 @@ class KeptIndex:
         self,
         kept: Manifest | None,
         new: Sequence[Source],
-        keys: tuple[tuple[str, str, int], ...],
+        keys: tuple[Key, ...],
         on_rows: Callable[[int, int], None],
     ) -> Manifest:
         """Write new segments, joined with those before that are no larger; what a factory covers stays as it is."""

@@ -13,7 +13,6 @@ class IndexConfig(Section):
 
     factory: Pace[str] = Field(
         "",
-        max_length=100,
         description="FAISS factory string: IVF… (IVF1024,SQ8), HNSW… (HNSW32) or PQ… (PQ16); what it overlooks is "
         "measured. `Flat`: exact. Empty: exact up to a million vectors, an IVF index above.",
     )

@@ -69,13 +69,7 @@ def kept_index(embedder: EmbedderRecord, settings: Settings, of: Embedded) -> Ke
 
 def told(opened: OpenedIndex, of: Embedded) -> str:
     """One line: how many vectors, how they are searched, what was done."""
-    how = (opened.factory or "exact") + (" on the GPU" if opened.index and opened.index.has_gpu else "")
-    if opened.recall is not None:
-        recall = opened.recall
-        how += (
-            f", which finds {recall.recall:.1%} of the true {recall.neighbours} nearest of {recall.sample:,} stored "
-            "vectors"
-        )
+    how = kind_of_search(opened) + (" on the GPU" if opened.index and opened.index.has_gpu else "")
     done = {
         "current": "up to date",
         "grown": f"grown by {opened.added:,}",
@@ -86,6 +80,14 @@ def told(opened: OpenedIndex, of: Embedded) -> str:
     reason = f" ({opened.reason})" if opened.reason else ""
     count = len(opened.index) if opened.index else 0
     return f"index of {of}: {count:,} vectors, {how}; {done}{reason}"
+
+
+def kind_of_search(opened: OpenedIndex) -> str:
+    """Exact, or by which factory string, and how much of what is nearest that was found to find."""
+    if opened.recall is None:
+        return opened.factory or "exact"
+    share, of = f"{opened.recall.recall:.1%}", f"{opened.recall.sample:,} stored vectors"
+    return f"{opened.factory}, which finds {share} of the true {opened.recall.neighbours} nearest of {of}"
 
 
 def _sources(session: Session, embedder: EmbedderRecord, of: Embedded) -> list[Source]:

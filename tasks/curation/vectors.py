@@ -13,6 +13,7 @@ from db.engine import Session, Sessions
 from models.records import Embedded
 from models.vectors import BrokenShardError, MissingShardError, VectorStore
 from tasks.curation.engines import VECTOR_FOLDERS, vector_store
+from tasks.curation.index import kept_index, kind_of_search
 from tasks.database import open_database
 from tasks.errors import VectorsMissingError
 from tasks.progress import Advance, stage_progress
@@ -32,6 +33,7 @@ class EmbedderCheck:
         missing: those that are not there, with the number of vectors in each.
         damaged: those whose content is not what was written, likewise.
         run_ids: the runs that use one of them.
+        index: how their index is searched; empty where there is none.
     """
 
     embedder_id: int
@@ -42,6 +44,7 @@ class EmbedderCheck:
     missing: dict[str, int]
     damaged: dict[str, int]
     run_ids: tuple[int, ...]
+    index: str = ""
 
     @property
     def is_absent(self) -> bool:
@@ -136,4 +139,6 @@ def _check(
         advance(1)
     with sessions() as session:
         run_ids = embeddings.runs_using(session, embedder.id, missing.keys() | damaged.keys(), of=of)
-    return EmbedderCheck(embedder.id, embedder.model, of, store, len(shards), missing, damaged, tuple(run_ids))
+    kept = kept_index(embedder, settings, of).described()
+    search = kind_of_search(kept) if kept else ""
+    return EmbedderCheck(embedder.id, embedder.model, of, store, len(shards), missing, damaged, tuple(run_ids), search)

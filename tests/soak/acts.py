@@ -34,6 +34,7 @@ from tasks.curation import generation, ingestion, selection
 from tasks.curation.embedding import embed
 from tasks.curation.generation import generate
 from tasks.curation.guard import guard
+from tasks.curation.index import index
 from tasks.curation.ingestion import import_source
 from tasks.curation.opening import open_run
 from tasks.curation.selection import select
@@ -122,6 +123,7 @@ def all_acts(world: World) -> list[Act]:
         Act("curate from a server", lambda: _curate_from(world), waits=True, is_aside=True),
         Act("generate", lambda: _step(generate.fn)),
         Act("embed", lambda: _step(embed.fn)),
+        Act("index", lambda: _step(index.fn)),
         Act("guard", lambda: _step(guard.fn)),
         Act("select", _curate, waits=True),
         Act("index and report", _look),
@@ -173,7 +175,7 @@ def _curate_from(world: World) -> None:
 
 def _carry_out(config: CurateConfig) -> None:
     run_id = open_run.fn(config)
-    work_on(run_id, lambda: [step.fn(run_id) for step in (generate, embed, guard, select)])
+    work_on(run_id, lambda: [step.fn(run_id) for step in (generate, embed, index, guard, select)])
 
 
 def _look() -> None:

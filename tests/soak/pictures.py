@@ -74,7 +74,7 @@ class Picture:
         parts = path.relative_to(self._root).parts
         is_draft = any(part.startswith(".") for part in parts)
         return not is_draft and (
-            parts[0] in {"vectors", "rejects", "out"} or (parts[0] == "policies" and "model" in parts)
+            parts[0] in {*VECTORS.values(), "rejects", "out"} or (parts[0] == "policies" and "model" in parts)
         )
 
     def _digest(self, name: str, key: tuple[Any, ...]) -> str:
