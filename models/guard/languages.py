@@ -17,7 +17,7 @@ FEWEST_LETTERS = 40
 FEWEST_LETTERS_OF_A_PROMPT = 20  # with the same result
 FEWEST_LETTERS_OF_A_LINE = 15  # of a line of the prompt: a short one may be what is to be corrected
 LEAST_CERTAINTY = 0.9
-LONGEST_READ = 600  # characters of prose; the detector is as sure of them as of more, and takes 1 µs each
+LONGEST_READ = 300  # characters of prose; the detector is as sure of them as of more, and takes 1 µs each
 
 _NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\w+://\S+|\S+@\S+|<[^<>]{1,200}>|\$\$?[^$]{1,300}\$", re.DOTALL)
 _MOST_LINES = 24  # of a prompt, from its beginning and its end

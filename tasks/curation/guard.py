@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, prompts
+from db.embeddings import EmbedderRecord
 from db.findings import guard_flags
 from db.findings.guard_flags import GuardedCandidate, GuardFlag
 from models.guard import (
@@ -28,12 +29,12 @@ from models.guard import (
     prompt_counts,
     text_findings,
 )
-from models.index import VectorIndex
 from models.records import StoredPrompt, VectorLocation
 from models.selection.similarity import as_float32, group_similarities
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store
+from tasks.curation.index import open_index
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
@@ -57,7 +58,7 @@ def guard(run_id: int) -> None:
         with run.sessions() as session:
             total = prompts.count_run_prompts(session, run_id)
             embedder = embeddings.embedder_of_run(session, run_id)
-        stage = _GuardStage(run, embedder.id, vector_store(embedder.key, run.settings))
+        stage = _GuardStage(run, embedder, vector_store(embedder.key, run.settings))
         with stage_progress("guard", 2 * total, "prompts, each read twice") as advance:
             stage.run(advance)
         _tell(run)
@@ -66,12 +67,13 @@ def guard(run_id: int) -> None:
 class _GuardStage:
     """Reads candidates and vectors, applies the rules, stores what they find; twice over the prompts, page by page."""
 
-    def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int, store: VectorStore) -> None:
+    def __init__(self, run: RunAtWork[CurateConfig], embedder: EmbedderRecord, store: VectorStore) -> None:
         self._sessions = run.sessions
         self._run_id = run.run_id
         self._config = run.config
         self._active = run.config.guard.active_rules(run.config.select.scope)
-        self._embedder_id = embedder_id
+        self._settings = run.settings
+        self._embedder = embedder
         self._store = store
         self._reader = LanguageReader()
 
@@ -101,9 +103,10 @@ class _GuardStage:
 
     def _pages(self) -> Iterator[tuple[list[StoredPrompt], list[GuardedCandidate]]]:
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
+            ids = [prompt.id for prompt in page]
             with self._sessions() as session:
-                ids = [prompt.id for prompt in page]
-                yield page, guard_flags.guarded_candidates(session, self._run_id, self._embedder_id, ids)
+                candidates = guard_flags.guarded_candidates(session, self._run_id, self._embedder.id, ids)
+            yield page, candidates
 
     def _embedded(self, advance: Advance) -> _Embedded:
         """The first time over the prompts: how near each candidate is to its prompt's others."""
@@ -124,18 +127,13 @@ class _GuardStage:
             return lambda queries: np.empty(0, np.int64)
         order = np.argsort(embedded.ids)
         ids, prompt_ids = embedded.ids[order], embedded.prompt_ids[order]
-        index = VectorIndex.build(self._blocks())
+        with self._sessions() as session:
+            index = open_index(session, self._embedder, self._settings)
 
         def nearest(queries: NDArray[np.floating], count: int) -> tuple[Ids, NDArray[np.float32]]:
             return index.search(queries, count, exclude=None, among=ids)
 
         return lambda queries: prompt_counts(queries, nearest, (ids, prompt_ids))
-
-    def _blocks(self) -> Iterator[tuple[Ids, NDArray[np.float16]]]:
-        for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
-            locations = self._locations(page)
-            if locations:
-                yield np.array([location.response_id for location in locations], np.int64), self._vectors(locations)
 
     def _text_findings(
         self, page: Sequence[StoredPrompt], candidates: Sequence[GuardedCandidate]
@@ -189,7 +187,7 @@ class _GuardStage:
     def _locations(self, page: Sequence[StoredPrompt]) -> list[VectorLocation]:
         ids = [prompt.id for prompt in page]
         with self._sessions() as session:
-            return embeddings.vector_locations(session, self._run_id, self._embedder_id, ids, has_guarded=True)
+            return embeddings.vector_locations(session, self._run_id, self._embedder.id, ids, has_guarded=True)
 
     def _vectors(self, places: Sequence[GuardedCandidate | VectorLocation]) -> NDArray[np.float16]:
         """(n, d); (0, 1) where there is nothing to read."""

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.report import (
     CurationReport,
+    FlaggedExample,
+    GuardedRule,
     NextStep,
     PromptCandidates,
     ResponseCounts,
@@ -59,6 +61,7 @@ def report(text: str = "fern") -> CurationReport:
         },
         candidates=(replace(candidates({"easy": (0, 1), "hard": (0, 2)}), prompt=text, responses=(text, *TEXTS[1:])),),
         next_steps=(NextStep(text, text), NextStep("Export", "antipode export")),
+        guarded=(GuardedRule(text, text, 3, 1, (FlaggedExample(text, text, is_left_out=True),)),),
     )
 
 
