@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from models.embedding import Context
-from models.records import MAX_CANDIDATES, MAX_ID, MAX_PAIRS, UNSTORABLE, SamplingParameters
+from models.records import MAX_CANDIDATES, MAX_PAIRS, UNSTORABLE, SamplingParameters
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress, StrategyName
 from tasks.config.servers import AskedServer
 
@@ -229,7 +229,6 @@ class SelectConfig(Section):
     budget: Added[int | None] = Field(
         None,
         ge=1,
-        le=MAX_ID,
         description="prompt: at most so many pairs by each strategy, all on the same prompts, first on those where "
         "these strategies have no label yet (1 or more). Empty: every prompt.",
     )
