@@ -89,9 +89,7 @@ def _of_files(files: Iterable[Path]) -> dict[str, StrategyRule]:
             content = path.read_bytes()
         except OSError as error:
             why = error.strerror or type(error).__name__
-            raise ValueError(
-                f"the file of strategies {path} cannot be read: {reason}; name one that is there"
-            ) from error
+            raise ValueError(f"the file of strategies {path} cannot be read: {why}; name one that is there") from error
         for name, rule in _of_file(str(path), content).items():
             if name in SHIPPED or name in found:
                 whose = "shipped" if name in SHIPPED else "in another file"
