@@ -67,3 +67,11 @@ def test_a_vector_without_a_direction_is_refused():
     rows[3] = 0
     with pytest.raises(ValueError, match="no direction"):
         clusters_of(rows.__getitem__, 9, clusters=2, seed=0)
+
+
+@pytest.mark.gpu
+def test_the_gpu_finds_clusters_as_tight_as_the_processor_does():
+    rows, owner = blobs(count=3_000, spread=0.5)
+    unit = rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    found = clusters_of(rows.__getitem__, len(rows), clusters=5, seed=1)
+    assert cohesion(unit, found) >= 0.95 * cohesion(unit, owner)

@@ -160,7 +160,7 @@ def test_a_run_of_a_strategy_that_is_gone_can_still_be_read(settings, sessions, 
     assert len(list(selected_pairs("last", strategy="middling", limit=None, settings=settings))) == 6
     assert quality_of_run(run_id, strategies=("middling",), settings=settings).pair_count == 6
     assert "middling" in write_run_report(run_id, settings).read_text()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"mine\.py cannot be read: No such file or directory; name one that is there"):
         open_run.fn(selecting("middling", strategy_files=[path]))
 
 

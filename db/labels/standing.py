@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import batches
+from db.labels.preferences import STANDING_RULE
 from db.schema import curation, labels
 from models.labelling.records import PairKey
 
@@ -16,9 +17,9 @@ BATCH = 5_000
 
 
 def pairs_with_preference(session: Session, response_ids: Iterable[int]) -> set[PairKey]:
-    """The pairs whose first response is among these and that have a preference by some rule, whatever it says."""
+    """The pairs whose first response is among these and that have a standing preference, whatever it says."""
     table = labels.Preference
-    query = select(table.first_response_id, table.second_response_id).distinct()
+    query = select(table.first_response_id, table.second_response_id).filter_by(rule=STANDING_RULE)
     found: set[PairKey] = set()
     for batch in batches(response_ids, BATCH):
         found |= {PairKey(*pair) for pair in session.execute(query.where(table.first_response_id.in_(batch)))}
@@ -32,7 +33,8 @@ def label_counts(session: Session, prompt_ids: Iterable[int], strategies: Sequen
         select(pair.prompt_id, pair.first_response_id, pair.second_response_id)
         .join(
             preference,
-            (preference.first_response_id == pair.first_response_id)
+            (preference.rule == STANDING_RULE)
+            & (preference.first_response_id == pair.first_response_id)
             & (preference.second_response_id == pair.second_response_id),
         )
         .where(pair.strategy.in_(strategies))

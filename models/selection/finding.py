@@ -28,8 +28,7 @@ def load_strategies(names: Iterable[Strategy], files: Iterable[Path] = ()) -> di
     """The strategies of these names; files before packages, where both have one of a name.
 
     Raises:
-        ValueError: if a name is unknown, or a file or package does not hold what it should.
-        OSError: if a file cannot be read.
+        ValueError: if a name is unknown, or a file or package cannot be read or does not hold what it should.
     """
     of_files = _of_files(files)
     return {name: _found(name, of_files) for name in names}
@@ -86,7 +85,12 @@ def _of_package(entry: EntryPoint) -> StrategyRule:
 def _of_files(files: Iterable[Path]) -> dict[str, StrategyRule]:
     found: dict[str, StrategyRule] = {}
     for path in files:
-        for name, rule in _of_file(str(path), path.read_bytes()).items():
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise ValueError(f"the file of strategies {path} cannot be read: {why}; name one that is there") from error
+        for name, rule in _of_file(str(path), content).items():
             if name in SHIPPED or name in found:
                 whose = "shipped" if name in SHIPPED else "in another file"
                 raise ValueError(f"{path}: there is a strategy {name} {whose}; give it another name")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from models.embedding import Context
 from models.labelling.queue_orders import QueueOrder
-from models.records import MAX_CANDIDATES, MAX_ID, MAX_PAIRS, UNSTORABLE, SamplingParameters
+from models.records import MAX_CANDIDATES, MAX_PAIRS, UNSTORABLE, SamplingParameters
 from tasks.config.contamination import ContaminationConfig
 from tasks.config.guard import GuardConfig
 from tasks.config.index import IndexConfig
@@ -242,7 +242,6 @@ class SelectConfig(Section):
     budget: Added[int | None] = Field(
         None,
         ge=1,
-        le=MAX_ID,
         description="prompt: at most so many pairs by each strategy, all on the same prompts, first on those where "
         "these strategies have no label yet (1 or more). Empty: every prompt.",
     )

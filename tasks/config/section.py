@@ -7,13 +7,14 @@ taken up whatever its value was. `Consent`: it decides whether a run that was st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from models.chat.secrets import plain_address
-from models.records import MAX_ID, STRATEGY_PATTERN, UNSTORABLE, Strategy, content_key
+from models.records import MAX_ID, STRATEGY_PATTERN, UNSTORABLE, Strategy, content_key, shortened
 from tasks.terminal import printable
 
 LONGEST_NAME = 200  # characters, of what is stored by a name that the user gave
@@ -39,12 +40,20 @@ def _on_one_line(name: str) -> str:
     return name
 
 
+def _named_like_a_strategy(name: str) -> str:
+    if not re.fullmatch(STRATEGY_PATTERN, name):
+        raise ValueError(
+            f"expected the name of a strategy: a letter, then letters, digits, _ . or -, got {shortened(name, 60)!r}"
+        )
+    return name
+
+
 Pace = Annotated[Value, _Pace()]
 Consent = Annotated[Value, _Consent()]
 Added = Annotated[Value, _Added()]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
 # Any name: what runs stored may be of a package that is no longer there. Who selects says which names there are.
-StrategyName = Annotated[Strategy, Field(pattern=f"^{STRATEGY_PATTERN}$")]
+StrategyName = Annotated[Strategy, AfterValidator(_named_like_a_strategy)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
 FIRST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden")

@@ -20,7 +20,6 @@ def rules_of(select: SelectConfig) -> dict[str, StrategyRule]:
 
     Raises:
         ValueError: If one is unknown, is not what it should be, or cannot choose within the scope.
-        OSError: If a file of strategies cannot be read.
     """
     rules = load_strategies(select.strategies, map(Path, select.strategy_files))
     several = next((rule.name for rule in rules.values() if rule.needs_several), None)
@@ -36,7 +35,6 @@ def key_data(config: CurateConfig) -> list[list[str]]:
 
     Raises:
         ValueError: As `rules_of`.
-        OSError: As `rules_of`.
     """
     return [[rule.name, rule.origin] for rule in rules_of(config.select).values() if rule.origin]
 
@@ -47,7 +45,6 @@ def rules_at_work(session: Session, run_id: int) -> dict[str, StrategyRule]:
     Raises:
         StrategyChangedError: If the code of one is another now.
         ValueError: As `rules_of`.
-        OSError: As `rules_of`.
     """
     config = CURATION.stored_config(session, run_id)
     if (data := key_data(config)) and runs.get_run(session, run_id).config_key not in config.stored_keys(*data):
