@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from models.head import Worth
 from models.quality.quality import LabelQuality
 
 # Also the order in which strategies are shown. The page gives each one colour and one dash pattern, in colours.css.
@@ -148,6 +149,7 @@ class CurationReport:
         candidates: prompts the map may show; it takes the first of those whose strategies differ most. May be empty.
         next_steps: what to do next, in order.
         labels: how far the pairs' labels can be trusted; shown if there is a judgement.
+        worth: what the labels are worth; shown with them.
         length_words: how far similarity goes with the difference in length among the pairs that could be chosen; None
             where it is not known.
 
@@ -168,6 +170,7 @@ class CurationReport:
     next_steps: tuple[NextStep, ...]
     labels: LabelQuality | None = None
     length_words: str | None = None
+    worth: Worth | None = None
 
     def __post_init__(self) -> None:
         if not self.strategies:

@@ -13,6 +13,7 @@ from models.report.contents import STRATEGY_MEANINGS, CurationReport, PromptCand
 from models.report.histograms import draw_histograms
 from models.report.labels import label_words
 from models.report.templates import make_environment
+from models.report.worth import worth_words
 
 
 def write_report(report: CurationReport, path: Path) -> None:
@@ -54,6 +55,7 @@ def render_report(report: CurationReport) -> str:
         map_size=(WIDTH, HEIGHT),
         candidates=_listed(shown_prompt, on_map) if shown_prompt and on_map else [],
         labels=label_words(report.labels) if report.labels and report.labels.judgement_count else None,
+        worth=worth_words(report.worth) if report.worth and report.worth.label_count else None,
     )
 
 

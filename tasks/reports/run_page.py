@@ -9,6 +9,7 @@ import numpy as np
 
 from db import embeddings, pairs, responses, runs
 from db.engine import Session, as_utc
+from models.head import Worth
 from models.intervals import Interval
 from models.report import (
     CurationReport,
@@ -20,10 +21,12 @@ from models.report import (
     write_report,
 )
 from models.report.length import NO_CHOICE, correlation_words
+from models.vectors import BrokenShardError
 from tasks.config.curation import CurateConfig
 from tasks.config.section import in_form_order
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
+from tasks.labels.label_worth import read_worth
 from tasks.labels.quality import read_quality
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings
@@ -107,7 +110,16 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         labels=read_quality(session, run_id),
         next_steps=next_steps(run_id),
         length_words=length_words(session, summary),
+        worth=worth_or_none(session, run_id, settings),
     )
+
+
+def worth_or_none(session: Session, run_id: int, settings: Settings) -> Worth | None:
+    """What the labels of a run are worth; None where its vectors are gone: the rest of the page needs them not."""
+    try:
+        return read_worth(session, run_id, settings)
+    except (LookupError, BrokenShardError):
+        return None
 
 
 def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> dict[str, StrategyResult]:
