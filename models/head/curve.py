@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.head.axes import MAX_AXES, principal_axes
+from models.head.axes import principal_axes
 from models.head.fitting import fit_posteriors
 from models.head.propagation import Votes, one_thread, propagate
 
 FOLDS = 4
 REPEATS = 3
+AXES = 64  # hundreds of fits; for the side of a margin more are no better
 SIZES = 6  # sizes of a curve, in equal ratios
 _SMALLEST_SHARE = 5  # the largest size over the smallest: with fewer labels curves rise slower than a power law
 
@@ -76,7 +77,7 @@ class Prepared(NamedTuple):
 
 def prepare(labels: Labels) -> Prepared:
     """Find axes and prior of all labels together; of what a held-out label says, both know next to nothing."""
-    axes = principal_axes(labels.differences, MAX_AXES)
+    axes = principal_axes(labels.differences, AXES)
     on_axes = labels.differences @ axes
     length = np.einsum("nd,nd->n", labels.differences, labels.differences, dtype=np.float64)
     rest = np.maximum(length - np.einsum("nk,nk->n", on_axes, on_axes), 0.0)
