@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_AXES = 64  # on real pairs 32 to 128 are equally good (docs/head.md), and a fit to 10,000 labels takes seconds
+# On real pairs 32 to 128 are equally good. Of a sure reward in 256 directions (4 nats), 90 % intervals of 400 labels
+# hold 82 % with 64 axes, 84 % with 128 and 90 % with 256, which take three times as long.
+MAX_AXES = 128
 _MOST_EXACT = 1_500  # above, a decomposition of the whole moment takes minutes
 _OVERSAMPLED, _POWERS = 16, 4  # Halko, Martinsson and Tropp 2011, algorithm 4.4
 

@@ -13,14 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.head.axes import MAX_AXES, principal_axes
+from models.head.axes import principal_axes
 from models.head.fitting import fit_posteriors
-from models.head.propagation import Votes, propagate
+from models.head.propagation import Votes, one_thread, propagate
 
 FOLDS = 4
-REPEATS = 5
-SIZES = 7  # sizes of a curve, in equal ratios
+REPEATS = 3
+AXES = 64  # hundreds of fits; for the side of a margin more are no better
+SIZES = 6  # sizes of a curve, in equal ratios
 _SMALLEST_SHARE = 5  # the largest size over the smallest: with fewer labels curves rise slower than a power law
+
+_SWEEPS = 5  # the side that a margin is on is settled long before its size
 
 _Floats = NDArray[np.float64]
 
@@ -74,7 +77,7 @@ class Prepared(NamedTuple):
 
 def prepare(labels: Labels) -> Prepared:
     """Find axes and prior of all labels together; of what a held-out label says, both know next to nothing."""
-    axes = principal_axes(labels.differences, MAX_AXES)
+    axes = principal_axes(labels.differences, AXES)
     on_axes = labels.differences @ axes
     length = np.einsum("nd,nd->n", labels.differences, labels.differences, dtype=np.float64)
     rest = np.maximum(length - np.einsum("nk,nk->n", on_axes, on_axes), 0.0)
@@ -108,10 +111,11 @@ def learning_curve(
     largest = min(len(train) for train, _ in splits)
     sizes = np.unique(np.geomspace(max(2, largest / _SMALLEST_SHARE), max(2, largest), SIZES).astype(np.int64))
     counts, changes = [], []
-    for train, test in splits:
-        rights = [_rights(prepared, train[:size], test) for size in sizes]
-        counts.append([one.sum() for one in rights])
-        changes.append([np.var(after - before) / len(test) for before, after in pairwise(rights)])
+    with one_thread():
+        for train, test in splits:
+            rights = [_rights(prepared, train[:size], test) for size in sizes]
+            counts.append([one.sum() for one in rights])
+            changes.append([np.var(after - before) / len(test) for before, after in pairwise(rights)])
     tested = np.array([len(test) for _, test in splits])
     return Curve(sizes, np.array(counts), tested, np.array(changes))
 
@@ -132,7 +136,7 @@ def dialogue_splits(dialogues: NDArray[np.int64], seed: int) -> list[tuple[NDArr
 
 def _rights(prepared: Prepared, train: NDArray[np.int64], test: NDArray[np.int64]) -> _Floats:
     votes = Votes(prepared.votes.shares[train], prepared.votes.weights[train])
-    fit = propagate(prepared.on_axes[train], prepared.noise[train], votes, prepared.variance)
+    fit = propagate(prepared.on_axes[train], prepared.noise[train], votes, prepared.variance, most_sweeps=_SWEEPS)
     return right(prepared.on_axes[test] @ fit.mean, prepared.votes.shares[test])
 
 

@@ -19,7 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from models.head.axes import MAX_AXES, principal_axes
-from models.head.propagation import Evidence, Votes, propagate
+from models.head.propagation import Evidence, Votes, one_thread, propagate
 from models.head.records import Head, Posterior
 
 MIN_LABELS = 25  # with fewer, intervals say nothing but the prior
@@ -72,6 +72,16 @@ def fit_posteriors(on_axes: _Floats, rest: _Floats, votes: Votes) -> tuple[Poste
         votes: what was said of each pair.
     """
     length = float(np.einsum("nk,nk->", on_axes, on_axes) + rest.sum()) / len(rest)
+    with one_thread():
+        found = _by_size(on_axes, rest, votes, length)
+    best = max(score for score, _ in found)
+    plausible = [(weight, fit) for score, fit in found if (weight := math.exp(score - best)) >= _LEAST_WEIGHT]
+    total = sum(weight for weight, _ in plausible)
+    return tuple(Posterior(weight / total, fit.mean, fit.root, fit.variance) for weight, fit in plausible)
+
+
+def _by_size(on_axes: _Floats, rest: _Floats, votes: Votes, length: float) -> list[tuple[float, Evidence]]:
+    """The score of each size that is not hopeless, with its posterior."""
     found: list[tuple[float, Evidence]] = []
     for sizes in (SIZES[len(SIZES) // 2 :], SIZES[: len(SIZES) // 2][::-1]):  # outwards from the middle
         for size in sizes:
@@ -80,10 +90,7 @@ def fit_posteriors(on_axes: _Floats, rest: _Floats, votes: Votes) -> tuple[Poste
             found.append((fit.log_evidence - ((0.5 * math.log(size) - _LOG_MIDDLE) / _LOG_DEVIATION) ** 2 / 2, fit))
             if found[-1][0] < max(score for score, _ in found) - _HOPELESS:
                 break
-    best = max(score for score, _ in found)
-    plausible = [(weight, fit) for score, fit in found if (weight := math.exp(score - best)) >= _LEAST_WEIGHT]
-    total = sum(weight for weight, _ in plausible)
-    return tuple(Posterior(weight / total, fit.mean, fit.root, fit.variance) for weight, fit in plausible)
+    return found
 
 
 def independence(first: ArrayLike, second: ArrayLike) -> _Floats:

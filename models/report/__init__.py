@@ -12,6 +12,7 @@ from models.report.contents import (
 )
 from models.report.labels import labels_markdown, labels_svg
 from models.report.page import render_report, write_report
+from models.report.worth import worth_markdown, worth_svg
 
 __all__ = [
     "CurationReport",
@@ -25,5 +26,7 @@ __all__ = [
     "labels_markdown",
     "labels_svg",
     "render_report",
+    "worth_markdown",
+    "worth_svg",
     "write_report",
 ]

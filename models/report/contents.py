@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from models.head import Worth
 from models.quality.quality import LabelQuality
 
 # Also the order in which strategies are shown; a user's own come after.
@@ -205,6 +206,7 @@ class CurationReport:
         candidates: prompts the map may show; it takes the first of those whose strategies differ most. May be empty.
         next_steps: what to do next, in order.
         labels: how far the pairs' labels can be trusted; shown if there is a judgement.
+        worth: what the labels are worth; shown with them.
         length_words: how far similarity goes with the difference in length among the pairs that could be chosen; None
             where it is not known.
         checks: what the checks of prompts and pairs found, a sentence each; may be empty.
@@ -231,6 +233,7 @@ class CurationReport:
     checks: tuple[str, ...] = ()
     guarded: tuple[GuardedRule, ...] = ()
     figures: Mapping[str, StrategyFigures] = field(default_factory=dict)
+    worth: Worth | None = None
 
     def __post_init__(self) -> None:
         if not self.strategies:

@@ -21,6 +21,7 @@ from models.report.histograms import draw_histograms
 from models.report.labels import label_words
 from models.report.strategies import STRATEGY_TABLE_WORDS, overlap_table, strategy_table
 from models.report.templates import make_environment
+from models.report.worth import worth_words
 
 
 def write_report(report: CurationReport, path: Path) -> None:
@@ -65,6 +66,7 @@ def render_report(report: CurationReport) -> str:
         figures_words=STRATEGY_TABLE_WORDS,
         overlaps=overlap_table(report.figures),
         labels=label_words(report.labels) if report.labels and report.labels.judgement_count else None,
+        worth=worth_words(report.worth) if report.worth and report.worth.label_count else None,
     )
 
 

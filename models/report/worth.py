@@ -96,6 +96,17 @@ def worth_markdown(worth: Worth) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def worth_words(worth: Worth) -> dict[str, object]:
+    """What the page's section reads: the lines, the picture, the tables."""
+    return {
+        "lines": [line for line in (headline(worth), promise_words(worth), longer_words(worth)) if line],
+        "panel": draw_worth(worth),
+        "size": (WIDTH, HEIGHT),
+        "tables": [table for table in (curve_table(worth), strategy_table(worth)) if table.rows],
+        "tested": tested_words(worth) if worth.strategies else "",
+    }
+
+
 def worth_svg(worth: Worth) -> str:
     """The learning curve as an SVG document of its own; without a curve it says so in words."""
     panel = draw_worth(worth)

@@ -12,6 +12,7 @@ from db import embeddings, pairs, responses, runs
 from db.engine import Session, as_utc
 from db.findings.guard_flags import flagged_examples, guard_counts
 from models.guard import RULES
+from models.head import Worth
 from models.intervals import Interval
 from models.report import (
     CurationReport,
@@ -26,10 +27,12 @@ from models.report import (
 )
 from models.report.contents import StrategyFigures
 from models.report.length import NO_CHOICE, correlation_words
+from models.vectors import BrokenShardError
 from tasks.config.curation import CurateConfig
 from tasks.config.section import in_form_order
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
+from tasks.labels.label_worth import read_worth
 from tasks.labels.quality import read_quality
 from tasks.reports.prompt_checks import check_lines
 from tasks.run_kinds import CURATION
@@ -152,7 +155,16 @@ def _guarded(session: Session, run_id: int) -> tuple[GuardedRule, ...]:
             ),
         )
         for each in guard_counts(session, run_id).rules
+        worth=worth_or_none(session, run_id, settings),
     )
+
+
+def worth_or_none(session: Session, run_id: int, settings: Settings) -> Worth | None:
+    """What the labels of a run are worth; None where its vectors are gone: the rest of the page needs them not."""
+    try:
+        return read_worth(session, run_id, settings)
+    except (LookupError, BrokenShardError):
+        return None
 
 
 def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> dict[str, StrategyResult]:

@@ -23,7 +23,7 @@ from db import pairs, runs
 from db.findings.guard_flags import guard_counts
 from models.guard import RULES, GuardCounts
 from models.records import shortened
-from models.report import labels_markdown, labels_svg
+from models.report import labels_markdown, labels_svg, worth_markdown, worth_svg
 from models.report.contents import StrategyFigures
 from models.report.labels import escaped
 from models.report.similarities_picture import similarities_svg
@@ -38,7 +38,14 @@ from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
 from tasks.reports.prompt_checks import check_lines
 from tasks.reports.run_ends import label_end
-from tasks.reports.run_page import example_pairs, length_words, report_path, strategy_figures, write_run_report
+from tasks.reports.run_page import (
+    example_pairs,
+    length_words,
+    report_path,
+    strategy_figures,
+    worth_or_none,
+    write_run_report,
+)
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings
 
@@ -101,14 +108,19 @@ def publish_labels(run_id: int) -> None:
         return
     with open_database(settings) as sessions, sessions() as session:
         quality = read_quality(session, end.labelled_run_id, settings)
+        worth = worth_or_none(session, end.labelled_run_id, settings)
         summary = runs.summaries(session, run_id)[0]
         config = LabelConfig.model_validate(runs.get_run(session, run_id).config)
     queue_id = people_queue(config, run_id, settings) if config.annotator in {"people", "routed"} else None
     key, name = f"labels-of-run-{end.labelled_run_id}", escaped(summary.run)
     picture_id = show_picture(labels_svg(quality), key=f"{key}-picture", description=f"{name}: agreement")
     places = [artifact_link("How far annotators agree", picture_id)]
+    if worth:
+        curve_id = show_picture(worth_svg(worth), key=f"{key}-worth", description=f"{name}: what labels are worth")
+        places.append(artifact_link("What the labels are worth", curve_id))
     create_markdown_artifact(
         labels_markdown(quality)
+        + (f"\n{worth_markdown(worth)}" if worth else "")
         + labels_end_markdown(summary, end.labelled_run_id, queue_id, settings, places, has_labels=bool(end.outcomes)),
         key=key,
         description=f"{name}: labels of run {end.labelled_run_id}",
