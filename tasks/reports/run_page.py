@@ -72,7 +72,6 @@ def strategy_figures(session: Session, run_id: int) -> dict[str, StrategyFigures
         strategy: StrategyFigures(
             pairs=(row := summaries[strategy]).pairs,
             median_similarity=statistics.median(values),
-            mean_similarity=row.mean_similarity,
             mean_length_ratio=row.mean_length_ratio,
             degenerate_pairs=round(row.degenerate_share * row.pairs),
             shared_pairs=round(row.shared_share * row.pairs),
