@@ -34,6 +34,7 @@ COMMANDS = {
     "web": Command("labels", "Web", "the labelling page for people"),
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
+    "head": Command("head", "Head", "what the labels so far are worth, and what they predict"),
     "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),
     "push": Command("exchange", "Push", "a snapshot with its card to a hub"),
     "pull": Command("exchange", "Pull", "a pushed snapshot back, checked"),

@@ -68,7 +68,7 @@ def labels_markdown(quality: LabelQuality) -> str:
     tables = (agreement_table, rates_table, annotator_table, couple_table, suspect_table)
     for table in (make(quality) for make in tables):
         if table.rows:
-            parts.append(f"## {escaped(table.title)}\n\n{_markdown_table(table)}")
+            parts.append(f"## {escaped(table.title)}\n\n{markdown_table(table)}")
         if table.rows and table.title == AGREEMENT_TITLE:
             parts.append(escaped(trend(quality)))
     return "\n\n".join(parts) + "\n"
@@ -321,7 +321,8 @@ def _suspect_row(suspect: Suspect) -> tuple[str, ...]:
     )
 
 
-def _markdown_table(table: QualityTable) -> str:
+def markdown_table(table: QualityTable) -> str:
+    """A table as Markdown (GFM), every cell escaped."""
     rule = ["--" if column < table.text_columns else "--:" for column in range(len(table.columns))]
     return "\n".join([_markdown_row(table.columns), f"|{'|'.join(rule)}|", *map(_markdown_row, table.rows)])
 

@@ -1,0 +1,59 @@
+"""What `antipode head` prints: the learning curve, what more labels would add, strategies, where predictions are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from rich.text import Text
+
+from flows.terminal.tables import make_console, print_rows
+from models.head import MIN_LABELS, Worth
+from models.report.worth import curve_table, headline, longer_words, promise_words, strategy_table, tested_words
+from tasks.terminal import show
+
+NO_PREDICTIONS = f"predictions take {MIN_LABELS} labels that prefer a side, of any run with the same embedder"
+PREDICTED = (
+    "{count:,} pairs without a label have a prediction with a 90 % interval: "
+    'antipode sql "SELECT * FROM predicted_preferences WHERE run_id = {run}"'
+)
+ALL_LABELLED = "every pair of the run has a label: nothing is left to predict"
+
+
+def show_worth(worth: Worth, predicted: int, run_id: int) -> None:
+    """Print what a run's labels are worth; what is not there yet is a line that says what it takes."""
+    console = make_console()
+    for line in (headline(worth), promise_words(worth), longer_words(worth)):
+        if line:
+            console.print(Text(line))
+    for table in (curve_table(worth), strategy_table(worth)):
+        if table.rows:
+            print_rows(console, table.columns, table.rows, text_columns=table.text_columns, title=table.title)
+    if worth.strategies:
+        console.print(Text(tested_words(worth)))
+    if predicted:
+        console.print(Text(PREDICTED.format(count=predicted, run=run_id)))
+    else:
+        console.print(Text(NO_PREDICTIONS if worth.label_count < MIN_LABELS else ALL_LABELLED))
+
+
+def print_json(worth: Worth, predicted: int) -> None:
+    """Print the figures as JSON."""
+    show(json.dumps(_plain(asdict(worth)) | {"predicted": predicted}, ensure_ascii=False, indent=2))
+
+
+def _plain(value: object) -> dict[str, object]:
+    """Named tuples as objects, so that a reader need not count."""
+    plain = _named(value)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _named(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _named(one) for name, one in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _named(one) for name, one in value._asdict().items()}
+    if isinstance(value, tuple | list):
+        return [_named(one) for one in value]
+    return value

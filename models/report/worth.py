@@ -1,0 +1,161 @@
+"""What labels are worth in words, tables and a picture: the same on the terminal, on the page and in Prefect."""
+
+from __future__ import annotations
+
+from models.head import MIN_CURVE_LABELS, MIN_DIALOGUES, Worth
+from models.intervals import Interval
+from models.report.axes import LETTER_WIDTH, round_axis, step_axis
+from models.report.curves_picture import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, Series
+from models.report.labels import QualityTable, escaped, markdown_table
+from models.report.templates import make_environment
+
+NO_CURVE = "A curve of what labels are worth takes {labels} labels that prefer a side, on {dialogues} prompts or more."
+
+
+def headline(worth: Worth) -> str:
+    """How many labels there are, and how often a head of them is right, or how many a curve takes."""
+    if not worth.curve or worth.next is None:
+        wanted = NO_CURVE.format(labels=MIN_CURVE_LABELS, dialogues=MIN_DIALOGUES)
+        return f"{wanted} There are {worth.label_count:,} on {worth.dialogue_count:,}."
+    return (
+        f"A reward head made of {worth.label_count:,} labels is right about {_points(worth.next.accuracy)} of labels "
+        "that it has not seen (a coin: 50 %)."
+    )
+
+
+def promise_words(worth: Worth) -> str:
+    """What the next labels are expected to add; empty where there is no curve."""
+    if worth.next is None:
+        return ""
+    gain = worth.next.gain
+    if worth.next.is_measurable:
+        half = (gain.high - gain.low) / 2
+        return (
+            f"The next {worth.next.step} labels are expected to add {_number(100 * gain.value)} ± "
+            f"{_number(100 * half)} points (90 % interval {_number(100 * gain.low)} to {_number(100 * gain.high)})."
+        )
+    return (
+        f"The next {worth.next.step} labels are expected to add nothing measurable: {_number(100 * gain.value)} "
+        f"points, 90 % interval {_number(100 * gain.low)} to {_number(100 * gain.high)}."
+    )
+
+
+def longer_words(worth: Worth) -> str:
+    """How far the longer response wins, and what similarity can say; empty without a label."""
+    if worth.longer is None:
+        return ""
+    return (
+        f"Without any label, the longer response is the preferred one in {_points(worth.longer)}. The similarity of "
+        "two responses is the same from either side: it prefers neither, as a coin."
+    )
+
+
+def tested_words(worth: Worth) -> str:
+    """What strategies are compared on."""
+    which = "pairs that `random` selected" if worth.tested_on == "random" else "pairs of all strategies together"
+    return f"Strategies are compared on the same held-out labels, those on {which}, by as many labels each."
+
+
+def curve_table(worth: Worth) -> QualityTable:
+    """The learning curve; without a row where there are too few labels."""
+    rows = tuple((f"{point.count:,}", _percent(point.accuracy), _bounds(point.accuracy)) for point in worth.curve)
+    return QualityTable("Right about held-out labels", ("labels", "right", "90 % interval"), rows, 0)
+
+
+def strategy_table(worth: Worth) -> QualityTable:
+    """The strategies; without a row where fewer than two have labels enough."""
+    common = worth.strategies[0].at_common.count if worth.strategies else 0
+    columns = (
+        "strategy",
+        "labels",
+        f"right, of {common:,} labels",
+        "90 % interval",
+        "next 100, points",
+        "90 % interval",
+    )
+    rows = tuple(
+        (
+            one.strategy,
+            f"{one.label_count:,}",
+            _percent(one.at_common.accuracy),
+            _bounds(one.at_common.accuracy),
+            _number(100 * one.next.gain.value),
+            f"{_number(100 * one.next.gain.low)} to {_number(100 * one.next.gain.high)}",
+        )
+        for one in worth.strategies
+    )
+    return QualityTable("What a strategy’s labels teach", columns, rows, 1)
+
+
+def worth_markdown(worth: Worth) -> str:
+    """The same as Markdown (GFM)."""
+    lines = [line for line in (headline(worth), promise_words(worth), longer_words(worth)) if line]
+    parts = ["## What the labels are worth", *map(escaped, lines)]
+    if worth.strategies:
+        parts += [markdown_table(strategy_table(worth)), escaped(tested_words(worth))]
+    return "\n\n".join(parts) + "\n"
+
+
+def worth_svg(worth: Worth) -> str:
+    """The learning curve as an SVG document of its own; without a curve it says so in words."""
+    panel = draw_worth(worth)
+    return (
+        make_environment()
+        .get_template("curves_sheet.html")
+        .render(panels=(panel,) if panel else (), size=(WIDTH, HEIGHT), nothing=headline(worth))
+    )
+
+
+def draw_worth(worth: Worth) -> Panel | None:
+    """Accuracy by number of labels with its 90 % band, what is expected further on, and the longer response beside."""
+    if not worth.curve or worth.next is None or worth.longer is None:
+        return None
+    last = worth.next.count + worth.next.step
+    x = step_axis(last, start=LEFT, stop=RIGHT, most_ticks=6)
+    bounds = [bound for point in worth.curve for bound in point.accuracy[1:]]
+    expected = Interval(*(worth.next.accuracy.value + gain for gain in worth.next.gain))
+    y = round_axis(
+        [100 * value for value in (0.5, *bounds, *expected, worth.longer.value)], start=BOTTOM, stop=TOP, most_ticks=6
+    )
+
+    def place(count: float, share: float) -> tuple[float, float]:
+        return x.place(count), y.place(100 * share)
+
+    upper = [place(point.count, point.accuracy.high) for point in worth.curve]
+    lower = [place(point.count, point.accuracy.low) for point in worth.curve]
+    middle = tuple(place(point.count, point.accuracy.value) for point in worth.curve)
+    ahead = (place(worth.next.count, worth.next.accuracy.value), place(last, expected.value))
+    flat = (place(0, worth.longer.value), place(last, worth.longer.value))
+    lines = (
+        ("held out", "held-out", _path(middle), middle, False, f"{_points(worth.curve[-1].accuracy)} at the last"),
+        ("90 %", "held-out", _path((*upper, *reversed(lower))) + "Z", (), True, "90 % intervals"),
+        ("expected", "chosen", _path(ahead) + _path((place(last, expected.low), place(last, expected.high))), (), False,
+         promise_words(worth)),
+        ("longer wins", "base", _path(flat), (), False, longer_words(worth)),
+    )  # fmt: skip
+    series, key_x = [], float(LEFT)
+    for label, mark, path, places, is_filled, title in lines:
+        series.append(Series(label, mark, path, places, is_filled, key_x, title))
+        key_x += 40 + LETTER_WIDTH * len(label)
+    y_ticks = tuple((f"{label} %", at) for label, at in y.ticks)
+    return Panel("Right about held-out labels", "labels", x.ticks, y_ticks, tuple(series))
+
+
+def _path(places: tuple[tuple[float, float], ...]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in places)
+
+
+def _points(share: Interval) -> str:
+    return f"{_percent(share)} ({_bounds(share)})"
+
+
+def _percent(share: Interval) -> str:
+    return f"{100 * share.value:.1f} %"
+
+
+def _bounds(share: Interval) -> str:
+    return f"{100 * share.low:.1f}–{100 * share.high:.1f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
