@@ -10,6 +10,7 @@ Intervals are of the mean over seeds (Student's t, 95 %).
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import random
@@ -33,7 +34,7 @@ from models.labelling.records import ShownPair, ShownResponse
 from models.labelling.rubric import RubricLabeller
 from models.records import Prompt
 
-SEEDS, LABELS = 10, (50, 150, 250)
+SEEDS, LABELS = 6, (50, 150, 300)
 THRESHOLDS = (0.8, 0.9, 0.95)
 CHEAP = ("rubric (temperature 1)", "rubric (temperature 3)", "longer wins")
 _NORMAL = NormalDist()
@@ -67,31 +68,26 @@ def world(seed: int, embedder: HiddenStateEmbedder) -> World:
     return World(left - right, truth > 0, {name: margins > 0 for name, margins in says.items()})
 
 
-def compare(found: World, seed: int, label_count: int, cheap: str) -> dict[str, dict[str, float]]:
-    """By threshold: the share that goes to people, and agreement with the truth, routed and at random."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(found.truth))
+def compare(found: World, seed: int, label_count: int) -> dict[tuple[str, float], dict[str, float]]:
+    """By cheap annotator and threshold: the share that goes to people, and agreement with the truth."""
+    order = np.random.default_rng(seed).permutation(len(found.truth))
     seen, rest = order[:label_count], order[label_count:]
     head = fit_head(found.differences[seen], found.truth[seen].astype(float))
-    zeros = np.zeros_like(found.differences[rest])
-    margins = head.compare(found.differences[rest], zeros)
+    margins = head.compare(found.differences[rest], np.zeros_like(found.differences[rest]))
     sure = np.array([_NORMAL.cdf(abs(mean) / spread) for mean, spread in zip(*margins, strict=True)])
     probability = win_probability(margins).mean
-    is_right = found.cheap[cheap][rest] == found.truth[rest]
     results = {}
-    for threshold in THRESHOLDS:
-        to_people = sure < threshold
-        count = int(to_people.sum())
-        by_probability = np.zeros(len(rest), dtype=bool)
-        by_probability[np.argsort(np.abs(probability - 0.5), kind="stable")[:count]] = True
-        sent = ~to_people
-        results[f"{threshold:g}"] = {
-            "people": count / len(rest),
+    for cheap, threshold in itertools.product(CHEAP, THRESHOLDS):
+        is_right, to_people = found.cheap[cheap][rest] == found.truth[rest], sure < threshold
+        sent, share = ~to_people, float(to_people.mean())
+        results[cheap, threshold] = {
+            "people": share,
             "routed": float((is_right | to_people).mean()),
-            "by_probability": float((is_right | by_probability).mean()),
-            "random": float(is_right.mean() + (1 - is_right.mean()) * count / len(rest)),
-            "cheap_error": float(1 - is_right[sent].mean()) if sent.any() else float("nan"),
+            "random": float(is_right.mean() + (1 - is_right.mean()) * share),
+            "cheap_error": float((~is_right).mean()),
+            "cheap_error_routed": float((~is_right)[sent].mean()) if sent.any() else 0.0,
             "expected_error": float(np.minimum(probability, 1 - probability)[sent].mean()) if sent.any() else 0.0,
+            "head_error": float(((margins.means > 0) != found.truth[rest])[sent].mean()) if sent.any() else 0.0,
         }
     return results
 
@@ -104,10 +100,9 @@ def main() -> None:
     )  # fmt: skip
     worlds = [world(seed, embedder) for seed in range(SEEDS)]
     rows: list[dict[str, Any]] = []
-    for cheap in CHEAP:
-        for label_count in LABELS:
-            found = [compare(one, seed, label_count, cheap) for seed, one in enumerate(worlds)]
-            rows += [_row(cheap, label_count, threshold, [one[threshold] for one in found]) for threshold in found[0]]
+    for label_count in LABELS:
+        found = [compare(one, seed, label_count) for seed, one in enumerate(worlds)]
+        rows += [_row(label_count, kind, [one[kind] for one in found]) for kind in found[0]]
     for row in rows:
         shown = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
         sys.stdout.write("  ".join(shown) + "\n")
@@ -115,12 +110,12 @@ def main() -> None:
     Path(__file__).with_suffix(".json").write_text(text + "\n")
 
 
-def _row(cheap: str, label_count: int, threshold: str, runs: list[dict[str, float]]) -> dict[str, Any]:
+def _row(label_count: int, kind: tuple[str, float], runs: list[dict[str, float]]) -> dict[str, Any]:
     gains = np.array([run["routed"] - run["random"] for run in runs])
     half = t_quantile(0.95, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
     means = {name: round(float(fmean(run[name] for run in runs)), 4) for name in runs[0]}
     gain = {"gain": round(float(gains.mean()), 4), "gain_half": round(float(half), 4)}
-    return {"cheap": cheap, "labels": label_count, "threshold": threshold, **means, **gain}
+    return {"labels": label_count, "cheap": kind[0], "min_probability": kind[1], **means, **gain}
 
 
 def _qualities(draw: random.Random) -> Qualities:
