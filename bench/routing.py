@@ -1,6 +1,6 @@
 """What routing is worth in the demo world: agreement with the truth, people asked equally often, routed and at random.
 
-    python -m bench.routing      # some minutes on one core; prints a table, writes bench/routing.json
+    OMP_NUM_THREADS=1 python -m bench.routing      # a minute; prints a table, writes bench/routing.json
 
 Per seed: a pair of responses of mixed quality to each of the demo's train prompts; the head is made of so many labels
 by people, who tell the truth, and splits the rest as `label --annotator routed` does. The cheap annotator is the rubric
@@ -34,7 +34,7 @@ from models.labelling.records import ShownPair, ShownResponse
 from models.labelling.rubric import RubricLabeller
 from models.records import Prompt
 
-SEEDS, LABELS = 6, (50, 150, 300)
+SEEDS, LABELS = 10, (50, 150, 300)
 THRESHOLDS = (0.8, 0.9, 0.95)
 CHEAP = ("rubric (temperature 1)", "rubric (temperature 3)", "longer wins")
 _NORMAL = NormalDist()
