@@ -30,7 +30,7 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
     if end.strategies:
         table = strategy_table(end.strategies)
         print_rows(console, table.columns, table.rows, text_columns=table.text_columns, title=table.title)
-        console.print(f"  {STRATEGY_TABLE_WORDS}")
+        console.print(STRATEGY_TABLE_WORDS)
     if end.length_words:
         console.print(f"  {end.length_words}", soft_wrap=True)
     for line in end.checks:

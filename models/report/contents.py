@@ -139,7 +139,6 @@ class StrategyFigures:
     Attributes:
         pairs: how many pairs, at least one.
         median_similarity: the median cosine of a pair's two embeddings.
-        mean_similarity: its mean.
         mean_length_ratio: of the shorter over the longer response, in characters, as a mean over the pairs.
         degenerate_pairs: pairs of which the guard flagged a response, by whatever rule.
         shared_pairs: pairs that another strategy of the run chose too.
@@ -148,7 +147,6 @@ class StrategyFigures:
 
     pairs: int
     median_similarity: float
-    mean_similarity: float
     mean_length_ratio: float
     degenerate_pairs: int
     shared_pairs: int

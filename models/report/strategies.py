@@ -11,13 +11,12 @@ from models.report.templates import cosine, share_of
 
 def strategy_table(strategies: Mapping[str, StrategyFigures]) -> QualityTable:
     """One row a strategy, in the order given; it fits 80 columns."""
-    columns = ("strategy", "pairs", "median", "mean", "length", "flagged", "shared")
+    columns = ("strategy", "pairs", "similarity", "length", "flagged", "shared")
     rows = tuple(
         (
             name,
             f"{row.pairs:,}",
             cosine(row.median_similarity),
-            cosine(row.mean_similarity),
             f"{row.mean_length_ratio:.2f}",
             share_of(row.degenerate_pairs, row.pairs),
             share_of(row.shared_pairs, row.pairs),
@@ -28,7 +27,7 @@ def strategy_table(strategies: Mapping[str, StrategyFigures]) -> QualityTable:
 
 
 STRATEGY_TABLE_WORDS = (
-    "Median and mean: of the similarity. Length: the shorter response over the longer, a mean. Flagged: pairs with a "
+    "Similarity: the median. Length: the shorter response over the longer, a mean. Flagged: pairs with a "
     "response that the guard flagged. Shared: pairs that another strategy chose too."
 )
 

@@ -6,9 +6,9 @@ from db import embeddings
 from db.engine import Session
 from db.labels import embedded_pairs
 from db.labels.predictions import Prediction
-from models.head import win_probability
 from models.labelling.records import PairKey
-from tasks.curation.heads import head_of, sides_of
+from tasks.curation.heads import head_of
+from tasks.labels.label_worth import predict
 from tasks.settings import Settings
 
 
@@ -28,22 +28,4 @@ def expected_preferences(session: Session, run_id: int, settings: Settings) -> d
     if head is None:
         return None
     pairs = embedded_pairs.pairs_of_run(session, run_id, embedder.id)
-    margins = head.compare(*sides_of(pairs, embedder, settings))
-    probabilities = win_probability(margins)
-    columns = (column.tolist() for column in (*probabilities, *margins))
-    rows = zip(pairs, *columns, strict=True)
-    return {pair.pair: _prediction(pair.pair, tuple(numbers), head.label_count) for pair, *numbers in rows}
-
-
-def _prediction(pair: PairKey, numbers: tuple[float, ...], label_count: int) -> Prediction:
-    probability, low, high, margin, deviation = numbers
-    return Prediction(
-        first_response_id=pair.first_response_id,
-        second_response_id=pair.second_response_id,
-        probability=probability,
-        low=low,
-        high=high,
-        margin=margin,
-        deviation=deviation,
-        label_count=label_count,
-    )
+    return {prediction.pair: prediction for prediction in predict(head, pairs, embedder, settings)}

@@ -76,7 +76,6 @@ def strategy_figures(session: Session, run_id: int) -> dict[str, StrategyFigures
         strategy: StrategyFigures(
             pairs=(row := summaries[strategy]).pairs,
             median_similarity=statistics.median(values),
-            mean_similarity=row.mean_similarity,
             mean_length_ratio=row.mean_length_ratio,
             degenerate_pairs=round(row.degenerate_share * row.pairs),
             shared_pairs=round(row.shared_share * row.pairs),
@@ -139,6 +138,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         checks=tuple(check_lines(session, run_id)),
         figures=strategy_figures(session, run_id),
         guarded=_guarded(session, run_id),
+        worth=worth_or_none(session, run_id, settings),
     )
 
 
@@ -155,7 +155,6 @@ def _guarded(session: Session, run_id: int) -> tuple[GuardedRule, ...]:
             ),
         )
         for each in guard_counts(session, run_id).rules
-        worth=worth_or_none(session, run_id, settings),
     )
 
 
