@@ -292,9 +292,7 @@ class _Estimator:
             figures.append(Figure("disk, vectors", plan.to_embed * a_row, basis, sign, "bytes"))
             figures += [of_prompts, Figure("disk, vectors of prompts", size, basis, unit="bytes")]
             size = vectors * (embedder.size * INDEX_COMPONENT_BYTES + INDEX_ID_BYTES)
-            basis = (
-                f"{embedder.size:,} × {INDEX_COMPONENT_BYTES} + {INDEX_ID_BYTES} bytes a vector, on disk alone"
-            )
+            basis = f"{embedder.size:,} × {INDEX_COMPONENT_BYTES} + {INDEX_ID_BYTES} bytes a vector, on disk alone"
             figures.append(Figure("disk, index", size, basis, sign, "bytes"))
         else:
             figures.append(Figure("disk, vectors", None, "the size of the vectors is not known here", unit="bytes"))
