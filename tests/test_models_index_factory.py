@@ -105,6 +105,9 @@ def test_above_the_limit_of_exact_search_a_factory_is_chosen_by_size(
         "", "IVF128,SQ8", "IVF128,SQ8", "IVF128,SQ8",
     ]  # fmt: skip
     assert kept.open(sources).state == "current"
+    kept.open(sources, factory="Flat")
+    asked = kept.open(sources)  # by who has no wish
+    assert (asked.state, asked.factory) == ("current", "") and not list((tmp_path / "index").glob("*.factory.faiss"))
 
 
 def test_too_few_vectors_for_a_factory_are_searched_exactly_and_this_is_said(tmp_path: Path) -> None:

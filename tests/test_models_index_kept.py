@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -127,18 +129,54 @@ def test_a_shard_that_cannot_be_read_is_left_out_and_told_until_it_comes_back(tm
     assert_answers_as(opened.index, plain(store, sources))
 
 
-def test_where_nothing_may_be_written_the_index_is_in_memory(tmp_path: Path) -> None:
-    store, sources = shards_of(tmp_path / "vectors", 2)
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_where_nothing_may_be_written_the_index_is_in_memory(tmp_path: Path, error: int) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 3)
+    (store.folder / sources[1].shard).rename(tmp_path / "away")
     kept = KeptIndex(tmp_path / "index", reader(store))
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
     with pytest.MonkeyPatch.context() as read_only:
         read_only.setattr(Path, "mkdir", refused)
         opened = kept.open(sources)
-    assert opened.state == "not kept" and "nothing may be written in" in opened.reason
+        with pytest.raises(MissingShardError, match="it is not there"):
+            kept.open([sources[1]])
+    assert opened.state == "not kept" and opened.reason.startswith("nothing may be written in")
+    assert "1 shards cannot be read and are left out" in opened.reason
+    assert_answers_as(opened.index, plain(store, [sources[0], sources[2]]))
+
+
+@pytest.mark.parametrize("room", [0, 100, 6_000, 6_400, 6_444])
+def test_a_disk_that_is_full_is_told_and_leaves_the_index_as_it_was(tmp_path: Path, room: int) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 3, rows=100)  # of 6,445 bytes each
+    KeptIndex(tmp_path / "index", reader(store)).open(sources[:1])
+    before = files(tmp_path / "index")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*faiss'"):
+            KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert files(tmp_path / "index") == before
+    opened = KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    assert (opened.state, opened.added, opened.reason) == ("grown", 200, "")
     assert_answers_as(opened.index, plain(store, sources))
 
 
-def refused(*_: Any, **__: Any) -> None:
-    raise PermissionError(13, "Permission denied")
+def test_what_another_process_added_since_the_sources_were_read_stays(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 3)
+    KeptIndex(tmp_path / "index", reader(store)).open(sources)
+    before = files(tmp_path / "index")
+    opened = KeptIndex(tmp_path / "index", reader(store)).open(sources[:2], latest=lambda: sources)
+    assert (opened.state, opened.added, opened.reason) == ("current", 0, "")
+    assert files(tmp_path / "index") == before
+    assert_answers_as(opened.index, plain(store, sources))
+    gone = KeptIndex(tmp_path / "index", reader(store)).open(sources[:2], latest=lambda: [])
+    assert gone.index is None and files(tmp_path / "index") == before
 
 
 def test_without_a_vector_there_is_no_index(tmp_path: Path) -> None:

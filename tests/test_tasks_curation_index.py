@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
 import pytest
 from curation_steps import configured, curate, row
 from pydantic import ValidationError
@@ -66,6 +69,19 @@ def test_a_damaged_index_is_made_anew_by_who_asks_and_this_is_said(settings, ses
     capsys.readouterr()
     assert similar_responses(1, 5, settings) == expected
     assert "vectors, exact; made anew (" in (told := capsys.readouterr().err) and "is damaged)" in told
+
+
+@on_sqlite
+def test_who_asks_is_told_of_each_shard_that_is_not_in_the_index(settings, sessions, curated, capsys):
+    add(sessions, row(9, "How do whales sleep?"), name="more", content_hash="1" * 64)
+    curate(configured(source={"name": "more"}))
+    (shard,) = (path for path in (settings.artifact_root / "vectors").glob("*/*") if len(np.load(path / "ids.npy")) < 5)
+    shard.rename(settings.artifact_root / "away")
+    shutil.rmtree(settings.artifact_root / "indexes")
+    for done in ("made", "up to date"):
+        capsys.readouterr()
+        similar_responses(1, 3, settings)
+        assert f"{done} (1 shards cannot be read and are left out: antipode" in capsys.readouterr().err
 
 
 @on_sqlite

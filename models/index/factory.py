@@ -138,14 +138,24 @@ def write(index: Any, path: Path) -> None:
     """Write any FAISS index to a file.
 
     Raises:
-        OSError: If it cannot be written, with the path.
+        OSError: If it cannot be written. FAISS's own writer has no error of the system, and none at all where the last
+            few bytes find no room.
     """
     import faiss
 
-    try:
-        faiss.write_index(index, str(path))
-    except RuntimeError as error:
-        raise OSError(0, _reason(error), str(path)) from error
+    failures: list[OSError] = []
+    untyped: Any = faiss  # its stubs do not know the writer
+    with path.open("wb") as file:
+
+        def put(content: bytes) -> None:
+            try:
+                file.write(content)
+            except OSError as error:
+                failures.append(error)
+
+        faiss.write_index(index, untyped.PyCallbackIOWriter(put))
+        if failures:
+            raise failures[0]
 
 
 def read(path: Path) -> Any:

@@ -13,6 +13,7 @@ was, with files that nobody names; the next one that changes something deletes t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -49,6 +50,7 @@ EXACT_ROWS = 1_000_000  # above, an index of a factory string proposes
 # Vectors beside a factory's index are searched exactly, until they are so many, in comparison with it.
 _TAIL_SHARE = 0.25
 _SAMPLE, _NEIGHBOURS, _SEED = 1_000, 10, 0
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 Key = tuple[str, str, int]  # of a source
 State = Literal["current", "grown", "built", "rebuilt", "not kept"]
@@ -111,6 +113,7 @@ class KeptIndex:
         sources: Sequence[Source],
         *,
         factory: str | None = None,
+        latest: Callable[[], Sequence[Source]] | None = None,
         on_rows: Callable[[int, int], None] = lambda done, total: None,
     ) -> OpenedIndex:
         """The index of exactly these vectors, made so on disk if it is not.
@@ -118,7 +121,9 @@ class KeptIndex:
         Args:
             sources: all that belongs in it.
             factory: the FAISS factory string; empty: exact up to a million vectors, `factory_of_size` above; `Flat`:
-                exact at any size; None: whatever it is.
+                exact at any size; None: whatever it is, exact where there is none.
+            latest: reads the sources anew, where the index must be changed: another process may have stored and added
+                more since they were read. None: they are those of `sources`.
             on_rows: told how many vectors were read from the shards, and how many there are to read.
 
         Raises:
@@ -136,9 +141,12 @@ class KeptIndex:
             pass  # told below, by who holds the lock
         try:
             with self._locked():
-                return self._changed(wanted, factory, on_rows)
-        except PermissionError as error:
-            return self._in_memory(sources, f"nothing may be written in {self._folder} ({error.strerror})")
+                wanted = {source.key: source for source in latest()} if latest else wanted
+                return self._changed(wanted, factory, on_rows) if wanted else OpenedIndex(None, "current")
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            return self._in_memory(wanted, f"nothing may be written in {self._folder} ({error.strerror})")
 
     def described(self) -> OpenedIndex | None:
         """What its manifest says of its factory, without opening it; None where there is none that can be read."""
@@ -166,9 +174,7 @@ class KeptIndex:
         if manifest != kept:
             self._publish(manifest)
         added = sum(len(source.ids) for source in new.values())
-        if unreadable:
-            problem = f"{len(unreadable):,} shards cannot be read and are left out: antipode vectors check"
-        reasons = "; ".join(part for part in (reason, problem) if part)
+        reasons = "; ".join(part for part in (reason, problem, _told(unreadable)) if part)
         return self._opened(manifest, self._load(manifest), state or "current", added, reasons)
 
     def _readable(self, sources: dict[Key, Source]) -> tuple[dict[Key, Source], list[BrokenShardError]]:
@@ -227,8 +233,8 @@ class KeptIndex:
 
     def _wants_other(self, manifest: Manifest, factory: str | None) -> bool:
         has = manifest.factory
-        if factory is None and has is not None:
-            factory = has.string
+        if factory is None:
+            factory = has.string if has else FLAT
         string = self._string(factory, manifest.count)
         if not string:
             return has is not None
@@ -268,9 +274,13 @@ class KeptIndex:
         made = manifest.factory
         return OpenedIndex(index, state, added, made.string if made else "", made.recall if made else None, reason)
 
-    def _in_memory(self, sources: Sequence[Source], reason: str) -> OpenedIndex:
-        index = VectorIndex.build(self._blocks(sources, lambda done, total: None))
-        return OpenedIndex(index, "not kept", len(index), reason=reason)
+    def _in_memory(self, wanted: dict[Key, Source], reason: str) -> OpenedIndex:
+        sources, unreadable = self._readable(wanted)
+        if not sources:
+            raise unreadable[0]
+        index = VectorIndex.build(self._blocks(list(sources.values()), lambda done, total: None))
+        reasons = "; ".join(part for part in (reason, _told(unreadable)) if part)
+        return OpenedIndex(index, "not kept", len(index), reason=reasons)
 
     def _load(self, manifest: Manifest) -> VectorIndex:
         device = self._found_device(manifest.dimension)
@@ -355,6 +365,12 @@ def _measured(segments: list[Segment], proposer: Factory, device: Device) -> Rec
         return float((similarities >= last - 1e-6).sum() / true_count) if true_count else 1.0
 
     return Recall(proposer.tune(recall), len(rows))
+
+
+def _told(unreadable: Sequence[BrokenShardError]) -> str:
+    if not unreadable:
+        return ""
+    return f"{len(unreadable):,} shards cannot be read and are left out: antipode vectors check"
 
 
 def _save(path: Path, ids: NDArray[np.int64]) -> None:

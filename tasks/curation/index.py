@@ -33,11 +33,15 @@ def index(run_id: int) -> None:
     with run_at_work(run_id, CURATION) as run:
         with run.sessions() as session:
             embedder = embeddings.embedder_of_run(session, run_id)
-            sources = {of: _sources(session, embedder, of) for of in VECTOR_FOLDERS}
         for of in VECTOR_FOLDERS:
+
+            def stored(of: Embedded = of) -> list[Source]:
+                with run.sessions() as session:
+                    return _sources(session, embedder, of)
+
             with step_progress(f"index {of}", "vectors") as on_rows:
                 kept = kept_index(embedder, run.settings, of)
-                opened = kept.open(sources[of], factory=run.config.index.factory, on_rows=on_rows)
+                opened = kept.open(stored(), factory=run.config.index.factory, latest=stored, on_rows=on_rows)
             if opened.index is not None:
                 say(told(opened, of))
 
@@ -52,10 +56,15 @@ def open_index(
         BrokenShardError: If a shard that is new to the index is missing or damaged.
         OSError: If the disk is full or fails.
     """
-    opened = kept_index(embedder, settings, of).open(_sources(session, embedder, of))
+
+    def latest() -> list[Source]:
+        with Session(session.get_bind()) as another:  # what this one reads may be as it was when it began
+            return _sources(another, embedder, of)
+
+    opened = kept_index(embedder, settings, of).open(_sources(session, embedder, of), latest=latest)
     if opened.index is None:
         raise LookupError(f"{embedder.model} has embedded no {of} yet; a curation does: antipode curate")
-    if opened.state != "current":
+    if opened.state != "current" or opened.reason:
         say(told(opened, of))
     return opened.index
 
