@@ -132,3 +132,17 @@ def test_a_higher_threshold_finds_fewer_and_is_another_run(settings, sessions):
         curate(configured(**NEW | {"select": NEW["select"] | {"labelled_similarity": least}})) for least in (0.5, 1.0)
     )
     assert len(alike(sessions, loose)) > len(alike(sessions, strict)) >= 0
+
+
+@on_sqlite
+def test_labelled_pairs_of_another_run_whose_vectors_are_away_stop_no_run(settings, sessions, capsys):
+    add(sessions, *ROWS)
+    label_first_pair(sessions, curate(configured(**NEW)))
+    add(sessions, row(4, "Four?", "the sun is up", "no rain fell here"), name="more", content_hash="1" * 64)
+    (shard,) = (settings.artifact_root / "vectors").glob("*/*")
+    new = NEW | {"source": {"name": "more"}}
+    curate(configured(**new))
+    shard.rename(settings.artifact_root / "away")
+    run_id = curate(configured(**new | {"select": NEW["select"] | {"skips_labelled": True}}))
+    assert selected(sessions, run_id) == {("easy", "Four?"), ("hard", "Four?")}
+    assert "1 labelled pairs are compared with none: their vectors cannot be read" in capsys.readouterr().err

@@ -302,7 +302,7 @@ class KeptIndex:
         return Segment(flat, ids, self._found_device(dimension))
 
     def _found_device(self, dimension: int) -> Device:
-        self._device = self._device or Device(dimension, is_told=False)
+        self._device = self._device or Device(dimension)
         return self._device
 
     def _read(self, file: File) -> Any:

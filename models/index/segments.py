@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,9 @@ _Piece = tuple[NDArray[np.int64], NDArray[Any], bool]
 class Device:
     """The GPU, if FAISS can use one; else the processor. One for an index, whatever its number of segments."""
 
-    def __init__(self, dimension: int, *, is_told: bool = True) -> None:
-        """Look for a GPU that can search vectors of this dimension; `is_told`: say in the log what is used."""
-        self._resources, reason = _usable_gpu(dimension)
-        if not is_told:
-            return
-        if self._resources is None:
-            _log.warning("vectors are searched on the CPU: %s", reason)
-        else:
-            _log.info("vectors are searched on the GPU in float16")
+    def __init__(self, dimension: int) -> None:
+        """Look for a GPU that can search vectors of this dimension; one that cannot is told in the log, once."""
+        self._resources = _usable_gpu(dimension)
 
     @property
     def has_gpu(self) -> bool:
@@ -194,14 +189,12 @@ def _gpu_index(resources: Any, dimension: int) -> Any:
     return faiss.GpuIndexFlatIP(resources, dimension, config)
 
 
-def _usable_gpu(dimension: int) -> tuple[Any, str]:
-    """The resources of a GPU that searched a probe, or None and why there is none."""
+def _usable_gpu(dimension: int) -> Any:
+    """The resources of a GPU that searched a probe, or None."""
     import faiss
 
-    if not hasattr(faiss, "GpuIndexFlatIP"):
-        return None, "this faiss is built without GPU support (faiss-cpu)"
-    if faiss.get_num_gpus() == 0:
-        return None, "faiss sees no GPU"
+    if not hasattr(faiss, "GpuIndexFlatIP") or faiss.get_num_gpus() == 0:
+        return None
     try:
         resources = faiss.StandardGpuResources()
         index = _gpu_index(resources, dimension)
@@ -209,5 +202,11 @@ def _usable_gpu(dimension: int) -> tuple[Any, str]:
         index.add(probe)
         index.search(probe, 1)
     except RuntimeError as error:  # a build without kernels for this GPU: faiss-gpu-cu12 1.13.2 on an H100
-        return None, f"faiss cannot use the GPU: {error}"
-    return resources, ""
+        _warn_once(f"vectors are searched on the CPU: faiss cannot use the GPU: {error}")
+        return None
+    return resources
+
+
+@cache
+def _warn_once(line: str) -> None:
+    _log.warning("%s", line)

@@ -2,27 +2,30 @@
 
 Mean hidden states of causal language models share one large direction, so that the cosines of unlike prompts are high
 (measured: docs/decisions/0038). The mean over the run's prompts is taken away before cosines are made.
+
+All pairs are looked at, most of them in a few dimensions: with P a projection onto some axes, cos(a, b) is at most
+Pa·Pb + |a − Pa||b − Pb| (Cauchy and Schwarz), an inner product of vectors of one component more than there are axes.
+Where that is below the similarity, so is the cosine. Which axes only decides how fast it is. A product of matrices
+never decides itself: BLAS may sum equal rows differently, depending on where in a block they stand.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.index import VectorIndex
-
 Blocks = Callable[[], Iterable[tuple[ArrayLike, ArrayLike]]]  # ids (n,) and vectors (n, d), anew at each call
 
 # Below so many prompts a mean says more of the prompts than of the model: two that are alike would be opposites.
 LEAST_FOR_A_MEAN = 32
-_FIRST_K = 8
-_QUERIES = 4_096
-_ANSWERS_AT_ONCE = 2**22
+_AXES, _AXES_OF, _SEED = 64, 4_096, 0
+_QUERIES, _ROWS, _PAIRS = 512, 16_384, 8_192  # looked at together: 32 MB of bounds, pairs of 50 MB at d = 768
+_BOUND_ERROR = 1e-4  # of float32 sums of products, at most, generously
+_MOST_OPEN = 0.01  # of the pairs: where the bounds leave more, a product of all components is faster than pair by pair
+_ROUNDING = 1e-6  # of the cosine, so that equal vectors are near at a similarity of 1
 # A prompt that is so near the mean has no direction of its own left: what float16 storage leaves is noise.
 _LEAST_NORM = 1e-3
 
@@ -30,9 +33,10 @@ _LEAST_NORM = 1e-3
 class Centre:
     """The mean direction of a run's prompts, which is taken away; nothing is, of fewer than `LEAST_FOR_A_MEAN`."""
 
-    def __init__(self, mean: NDArray[np.float32] | None) -> None:
+    def __init__(self, mean: NDArray[np.float32] | None, shape: tuple[int, int]) -> None:
         """Use `of`."""
         self._mean = mean
+        self.shape = shape  # of all the vectors that it was made of
 
     @classmethod
     def of(cls, blocks: Blocks) -> Centre:
@@ -44,9 +48,10 @@ class Centre:
             summed = units.sum(axis=0, dtype=np.float64)
             total = summed if total is None else total + summed
             count += len(units)
+        shape = count, 0 if total is None else len(total)
         if total is None or count < LEAST_FOR_A_MEAN:
-            return cls(None)
-        return cls((total / count).astype(np.float32))
+            return cls(None, shape)
+        return cls((total / count).astype(np.float32), shape)
 
     def apply(self, vectors: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The vectors (n, d) as unit vectors without the mean, and which of them (n,) have a direction left."""
@@ -54,7 +59,10 @@ class Centre:
         if self._mean is None:
             return units, np.ones(len(units), dtype=np.bool_)
         centred = units - self._mean
-        return centred, np.sqrt(np.einsum("nd,nd->n", centred, centred)) > _LEAST_NORM
+        norms = np.sqrt(np.einsum("nd,nd->n", centred, centred))
+        has_direction = norms > _LEAST_NORM
+        centred /= np.where(has_direction, norms, 1)[:, None]
+        return centred, has_direction
 
 
 class Near(NamedTuple):
@@ -66,46 +74,82 @@ class Near(NamedTuple):
 
 
 class PromptIndex:
-    """A run's prompts by direction, without what all of them share."""
+    """A run's prompts by direction, without what all of them share; 4 × (d + 65) bytes a prompt."""
 
     def __init__(self, blocks: Blocks) -> None:
-        """Read the blocks twice: for the mean, and for the index. Vectors are (n, d) of any norm but zero."""
+        """Read the blocks twice: for the mean, and for the directions. Vectors are (n, d) of any norm but zero."""
         self.centre = Centre.of(blocks)
-        kept = self._kept(blocks)
-        first = next(kept, None)
-        self._index = None if first is None else VectorIndex.build(chain([first], kept))
+        self._ids = np.empty(self.centre.shape[0], dtype=np.int64)
+        self._vectors = np.empty(self.centre.shape, dtype=np.float32)
+        count = 0
+        for ids, vectors in blocks():
+            centred, has_direction = self.centre.apply(vectors)
+            kept = slice(count, count := count + int(has_direction.sum()))
+            self._ids[kept] = np.asarray(ids, dtype=np.int64)[has_direction]
+            self._vectors[kept] = centred[has_direction]
+        self._ids, self._vectors = self._ids[:count], self._vectors[:count]
+        self._axes = _axes_of(self._vectors)
+        self._bounds = np.concatenate(
+            [self._bounding(self._vectors[start : start + _ROWS]) for start in range(0, max(1, count), _ROWS)]
+        )
 
     def __len__(self) -> int:
-        return 0 if self._index is None else len(self._index)
+        return len(self._ids)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The ids (n,) of the prompts that have a direction."""
+        return self._ids
 
     def near(self, queries: ArrayLike, similarity: float) -> Iterator[Near]:
         """All prompts at or above a similarity to a query, for each query that has any.
 
-        Most similar first, equal ones by id. The search is widened until the last neighbour is below the similarity.
+        Most similar first, equal ones by id.
 
         Args:
             queries: (m, d) of any norm but zero, as the embedder gave them.
             similarity: the least cosine, of vectors without the mean.
         """
+        if not len(self):
+            return
         centred, has_direction = self.centre.apply(queries)
-        waiting, k = np.flatnonzero(has_direction), min(_FIRST_K, len(self))
-        while len(waiting) and self._index is not None:
-            wider = []
-            for start in range(0, len(waiting), size := max(1, _ANSWERS_AT_ONCE // k)):
-                rows = waiting[start : start + size]
-                ids, similarities = self._index.search(centred[rows], k, exclude=None)
-                is_wider = (similarities[:, -1] >= similarity) & (k < len(self))
-                wider.append(rows[is_wider])
-                for at in np.flatnonzero(~is_wider & (similarities[:, 0] >= similarity)):
-                    is_near = similarities[at] >= similarity
-                    yield Near(int(rows[at]), ids[at, is_near], similarities[at, is_near])
-            waiting, k = np.concatenate(wider), min(4 * k, len(self))
+        asked = np.flatnonzero(has_direction)
+        for start in range(0, len(asked), _QUERIES):
+            rows = asked[start : start + _QUERIES]
+            at, places, similarities = self._near(centred[rows], similarity)
+            order = np.lexsort((self._ids[places], -similarities, at))
+            ids, similarities = self._ids[places[order]], similarities[order]
+            ends = np.cumsum(np.bincount(at, minlength=len(rows)))
+            for row, first, end in zip(rows.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+                if end > first:
+                    yield Near(row, ids[first:end], similarities[first:end])
 
-    def _kept(self, blocks: Blocks) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        for ids, vectors in blocks():
-            centred, has_direction = self.centre.apply(vectors)
-            if has_direction.any():
-                yield np.asarray(ids, dtype=np.int64)[has_direction], centred[has_direction]
+    def _near(
+        self, queries: NDArray[np.float32], similarity: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+        """Query, place and cosine of all pairs at or above the similarity; queries are unit vectors."""
+        bounding = self._bounding(queries)
+        found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
+        for start in range(0, len(self), _ROWS):
+            block = slice(start, start + _ROWS)
+            is_open = bounding @ self._bounds[block].T >= similarity - _BOUND_ERROR
+            if np.count_nonzero(is_open) > _MOST_OPEN * is_open.size:
+                is_open = queries @ self._vectors[block].T >= similarity - _BOUND_ERROR
+            at, places = (part.astype(np.int32) for part in np.nonzero(is_open))
+            places += start
+            for first in range(0, len(at), _PAIRS):
+                pairs = slice(first, first + _PAIRS)
+                cosines = np.einsum("nd,nd->n", queries[at[pairs]], self._vectors[places[pairs]])
+                is_near = cosines >= similarity - _ROUNDING
+                found.append((at[pairs][is_near], places[pairs][is_near], cosines[is_near]))
+        every_at, every_place, every_cosine = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return every_at, every_place, every_cosine
+
+    def _bounding(self, units: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The components along the axes, and what is left beside them: (n, axes + 1)."""
+        along = units @ self._axes
+        left = units - along @ self._axes.T
+        return np.concatenate([along, np.sqrt(np.einsum("nd,nd->n", left, left))[:, None]], axis=1)
 
 
 def prompt_groups(index: PromptIndex, blocks: Blocks, *, similarity: float) -> dict[int, int]:
@@ -118,32 +162,35 @@ def prompt_groups(index: PromptIndex, blocks: Blocks, *, similarity: float) -> d
         blocks: the prompts' ids and vectors.
         similarity: the least cosine, of vectors without the mean, of two prompts that are nearly the same.
     """
-    parents: dict[int, int] = {}
+    all_ids = np.sort(index.ids)
+    parents = np.arange(len(all_ids))  # by place in all_ids: of the same part so far, never a higher one
     for ids, vectors in blocks():
-        all_ids, array = np.asarray(ids, dtype=np.int64), np.asarray(vectors)
-        for start in range(0, len(all_ids), _QUERIES):
-            part = slice(start, start + _QUERIES)
-            for near in index.near(array[part], similarity):
-                for other in near.ids.tolist():
-                    _join(parents, int(all_ids[start + near.row]), other)
-    roots = {id_: _root(parents, id_) for id_ in sorted(parents)}
-    sizes = Counter(roots.values())
-    return {id_: root for id_, root in roots.items() if sizes[root] > 1}
+        for near in index.near(vectors, similarity):
+            places = np.searchsorted(all_ids, np.append(near.ids, np.asarray(ids, dtype=np.int64)[near.row]))
+            roots = _roots(parents, places)
+            parents[roots] = parents[places] = roots.min()
+    roots = _roots(parents, np.arange(len(all_ids)))
+    is_in_group = np.bincount(roots, minlength=1)[roots] > 1
+    return dict(zip(all_ids[is_in_group].tolist(), all_ids[roots[is_in_group]].tolist(), strict=True))
 
 
-def _join(parents: dict[int, int], one: int, other: int) -> None:
-    low, high = sorted((_root(parents, one), _root(parents, other)))
-    parents[high] = low
+def _roots(parents: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest place of the part that each place is in so far."""
+    roots = places
+    while ((above := parents[roots]) != roots).any():
+        roots = above
+    return roots
 
 
-def _root(parents: dict[int, int], id_: int) -> int:
-    """The lowest id of the part that an id is in so far; the way there is made short."""
-    root = id_
-    while (above := parents.setdefault(root, root)) != root:
-        root = above
-    while parents[id_] != root:
-        parents[id_], id_ = root, parents[id_]
-    return root
+def _axes_of(units: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Orthonormal axes (d, a) along which the vectors differ most, nearly: subspace iteration on a sample."""
+    count, dimension = units.shape
+    random = np.random.default_rng(_SEED)
+    axes = random.standard_normal((dimension, min(_AXES, dimension)), dtype=np.float32)
+    rows = units if count <= _AXES_OF else units[random.choice(count, _AXES_OF, replace=False)]
+    for _ in range(3):
+        axes = np.linalg.qr(rows.T @ (rows @ axes) if count else axes)[0]
+    return axes
 
 
 def _units(vectors: ArrayLike) -> NDArray[np.float32]:

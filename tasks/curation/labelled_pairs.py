@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from db import runs
 from db.engine import as_utc
-from db.findings.labelled_pairs import LabelledAlike, labelled_locations
+from db.findings.labelled_pairs import LabelledAlike, LabelledLocation, labelled_locations
 from db.labels.preferences import STANDING_RULE
 from models.neighbours.labelled import LabelledDifferences
 from models.records import Pair, VectorLocation
-from models.vectors import VectorStore
+from models.vectors import BrokenShardError, VectorStore
 from tasks.config.curation import CurateConfig
+from tasks.progress import say
 from tasks.run_kinds import RunAtWork
 from tasks.runs import PROMPTS_PER_PAGE
 
@@ -32,7 +33,8 @@ class Kept:
 class LabelledPairs:
     """The labelled pairs that a run compares its own with: those whose preference stood when the run began.
 
-    Labels that come while it selects, or before it is taken up again, change nothing of it.
+    Labels that come while it selects, or before it is taken up again, change nothing of it; a preference that changes
+    meanwhile counts no more. Pairs whose vectors cannot be read are left out, which is said: they may be another run's.
     """
 
     def __init__(self, run: RunAtWork[CurateConfig], embedder_id: int, store: VectorStore) -> None:
@@ -80,17 +82,36 @@ class LabelledPairs:
     def _blocks(
         self, run: RunAtWork[CurateConfig], embedder_id: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float16]]]:
+        lost = 0
         with run.sessions() as session:
             before = as_utc(runs.get_run(session, run.run_id).started_at)
             blocks = labelled_locations(session, embedder_id, STANDING_RULE, before=before, size=PROMPTS_PER_PAGE)
-            for block in blocks:
+            for every in blocks:
+                readable = self._readable(every)
+                block = [one for one in every if {one.first[0], one.second[0]} <= readable]
+                lost += len(every) - len(block)
                 ids = np.arange(len(self._keys), len(self._keys) + len(block), dtype=np.int64)
                 self._keys += [(one.first_response_id, one.second_response_id) for one in block]
                 first, second = (
                     self._store.gather([shard for shard, _ in places], [row for _, row in places])
                     for places in ([one.first for one in block], [one.second for one in block])
                 )
-                yield ids, first, second
+                if block:
+                    yield ids, first, second
+        if lost:
+            say(f"{lost:,} labelled pairs are compared with none: their vectors cannot be read; antipode vectors check")
+
+    def _readable(self, block: Sequence[LabelledLocation]) -> set[str]:
+        """The shards of these pairs that can be read."""
+        shards = {shard for one in block for shard, _ in (one.first, one.second)}
+        return {shard for shard in shards if self._can_be_read(shard)}
+
+    def _can_be_read(self, shard: str) -> bool:
+        try:
+            self._store.read_shard(shard)
+        except BrokenShardError:
+            return False
+        return True
 
     def _vectors(self, locations: Collection[VectorLocation]) -> NDArray[np.float16]:
         return self._store.gather([one.shard for one in locations], [one.row for one in locations])
