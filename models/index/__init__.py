@@ -6,7 +6,7 @@ between the CPU and the GPU there. Knows no database.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,7 @@ _CPU_TOLERANCE = 1e-5
 _GPU_TOLERANCE = 2e-3
 # Queries searched at once: enough for a matrix product at full speed, few enough to keep the candidates small.
 _QUERIES_PER_BLOCK = 1024
+_CANDIDATES_AT_ONCE = 1 << 22  # similarities and positions of so many: 50 MB
 
 
 class VectorIndex:
@@ -123,16 +124,41 @@ class VectorIndex:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         ids, similarities = _no_answers(len(unit), k)
         for start in range(0, len(unit), _QUERIES_PER_BLOCK):
-            block = slice(start, start + _QUERIES_PER_BLOCK)
-            widest = max(len(excluded_ids) for excluded_ids in excluded[block])
-            fetched, positions = self._propose(unit[block], k + widest + _SPARE, is_exact=self.is_exact)
-            for row, query in enumerate(unit[block], start):
-                found_ids, found_similarities = self._nearest(
-                    query, k, excluded[row], fetched=fetched[row - start], positions=positions[row - start]
-                )
+            rows = list(range(start, min(start + _QUERIES_PER_BLOCK, len(unit))))
+            width = k + max(len(excluded[row]) for row in rows) + _SPARE
+            for row, found_ids, found in self._nearest(unit, rows, k, excluded, width=width):
                 ids[row, : len(found_ids)] = found_ids
-                similarities[row, : len(found_similarities)] = found_similarities
+                similarities[row, : len(found)] = found
         return ids, similarities
+
+    def _nearest(
+        self,
+        unit: NDArray[np.float32],
+        rows: list[int],
+        k: int,
+        excluded: Sequence[Collection[int]],
+        *,
+        width: int,
+    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+        """Rank the candidates of these queries, fetching more until none left out could belong among the first k.
+
+        Candidates of a factory are as many as there will be, unless they are too few: then the search is exact. The
+        queries that need more are searched for together.
+        """
+        is_exact = self.is_exact
+        while rows:
+            unsettled: list[int] = []
+            step = max(1, _CANDIDATES_AT_ONCE // width)
+            for block in (rows[start : start + step] for start in range(0, len(rows), step)):
+                fetched, positions = self._propose(unit[block], width, is_exact=is_exact)
+                for row, values, places in zip(block, fetched, positions, strict=True):
+                    ids, found = self._ranked(unit[row], places, excluded[row])
+                    is_enough = len(ids) >= k and (not is_exact or values[-1] < found[k - 1] - self._tolerance)
+                    if is_enough or (is_exact and len(places) >= len(self)):
+                        yield row, ids[:k], found[:k]
+                    else:
+                        unsettled.append(row)
+            rows, width, is_exact = unsettled, 4 * width, True
 
     def _among(self, raw: ArrayLike) -> VectorIndex | None:
         """The index of these ids alone, which is itself if it has no other; None if it has none of them."""
@@ -170,29 +196,6 @@ class VectorIndex:
             return similarities, positions
         order = np.argsort(-similarities, axis=1, kind="stable")[:, :width]
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(positions, order, axis=1)
-
-    def _nearest(
-        self,
-        query: NDArray[np.float32],
-        k: int,
-        excluded_ids: Collection[int],
-        *,
-        fetched: NDArray[np.float32],
-        positions: NDArray[np.int64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rank one query's candidates, fetching more until none that is left out could belong among the first k.
-
-        Candidates of a factory are as many as there will be, unless they are too few: then the search is exact.
-        """
-        is_exact = self.is_exact
-        while True:
-            ids, similarities = self._ranked(query, positions, excluded_ids)
-            is_enough = len(ids) >= k and (not is_exact or fetched[-1] < similarities[k - 1] - self._tolerance)
-            if is_enough or (is_exact and len(positions) >= len(self)):
-                return ids[:k], similarities[:k]
-            is_exact = True
-            wider = self._propose(query[None], 4 * len(positions), is_exact=True)
-            fetched, positions = wider[0][0], wider[1][0]
 
     def _ranked(
         self, query: NDArray[np.float32], positions: NDArray[np.int64], excluded_ids: Collection[int]
