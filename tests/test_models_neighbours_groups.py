@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.neighbours import groups as groups_module
 from models.neighbours.groups import LEAST_FOR_A_MEAN, Centre, PromptIndex, prompt_groups
 
 
@@ -65,6 +66,25 @@ def test_a_group_larger_than_the_first_search_is_found_whole():
     vectors = np.concatenate([np.tile(random.normal(size=(1, 8)), (50, 1)), random.normal(size=(30, 8))])
     found = groups(np.arange(80), vectors, 0.999)
     assert found == dict.fromkeys(range(50), 0)
+
+
+@pytest.mark.parametrize("rank", [5, 200], ids=["few dimensions say most", "all dimensions say as much"])
+def test_bounds_in_few_dimensions_lose_no_pair(monkeypatch, rank):
+    monkeypatch.setattr(groups_module, "_ROWS", 37)
+    monkeypatch.setattr(groups_module, "_QUERIES", 11)
+    monkeypatch.setattr(groups_module, "_PAIRS", 5)
+    random = np.random.default_rng(rank)
+    vectors = random.normal(size=(120, rank)) @ random.normal(size=(rank, 200)) + 0.3 * random.normal(size=(120, 200))
+    vectors[:20] += 20 * vectors[20:40]  # near these, by pairs
+    ids = np.arange(1_000, 1_120)
+    for similarity in (0.3, 0.9, 0.99):
+        assert groups(ids, vectors, similarity) == slow_groups(ids, vectors, similarity) != {}
+
+
+def test_equal_prompts_are_one_group_at_a_similarity_of_1():
+    random = np.random.default_rng(3)
+    vectors = np.repeat(random.normal(size=(40, 100)), 2, axis=0)
+    assert groups(np.arange(80), vectors, 1.0) == {at: at - at % 2 for at in range(80)}
 
 
 def test_a_chain_of_neighbours_is_one_group_under_its_lowest_id():
