@@ -26,8 +26,6 @@ def test_plain_clusters_are_found_whatever_the_norms_and_however_often():
 
     found = clusters_of(read, len(rows), clusters=5, seed=1)
     assert found.dtype == np.int64 and 0 <= found.min() <= found.max() < 5 and sum(asked) == 600
-    for cluster in np.unique(found):
-        assert len(set(owner[found == cluster])) >= 1
     unit = rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     assert cohesion(unit, found) >= 0.8 * cohesion(unit, owner)
     np.testing.assert_array_equal(found, clusters_of(read, len(rows), clusters=5, seed=1))
