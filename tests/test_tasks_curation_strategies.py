@@ -15,6 +15,7 @@ from db import pairs, runs
 from flows.terminal.runs import show_pairs_of
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
 from models.selection import SHIPPED
+from tasks.config.contamination import ContaminationConfig
 from tasks.config.curation import OF_SEVERAL, CurateConfig
 from tasks.config.exchange import PairsConfig, PreferencesConfig
 from tasks.curation.choices import check_curation
@@ -100,6 +101,22 @@ def test_another_code_is_another_run_and_the_same_is_taken_up(settings, sessions
     select.fn(run_id)
     with sessions() as session:
         assert len(list(pairs.selected_pairs(session, run_id))) == 6
+
+
+@on_sqlite
+def test_a_strategy_of_a_file_goes_with_a_benchmark(settings, sessions, tmp_path):
+    add_prompts(sessions)
+    benchmark = tmp_path / "benchmark.jsonl"
+    benchmark.write_text('{"prompt": "What is the capital of the country that lies west of Spain?"}\n')
+    config = selecting("middling", strategy_files=[written(tmp_path)])
+    config = config.model_copy(update={"contamination": ContaminationConfig(files=(str(benchmark),))})
+    assert curate(config) == 1
+    run_id = open_run.fn(config)
+    for step in (generate, embed):
+        step.fn(run_id)
+    written(tmp_path, FILE + "# changed\n")
+    with pytest.raises(StrategyChangedError, match="middling, or a benchmark's file, is not what it was when run 2"):
+        select.fn(run_id)
 
 
 @on_sqlite
