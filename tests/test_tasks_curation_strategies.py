@@ -131,7 +131,7 @@ def test_a_strategy_that_fails_names_the_prompt_and_the_run_goes_on_once_it_does
 
 
 @on_sqlite
-def test_source_pairs_are_ranked_by_a_users_own_strategy_too(settings, sessions, tmp_path):
+def test_source_pairs_are_ranked_by_a_users_own_strategy_too(settings, sessions, tmp_path, capsys):
     texts = [("a", "bb"), ("a", "b" * 50), ("a" * 9, "b" * 3), ("a b", "c d")]
     rows = [
         ImportedRow(n, Prompt.from_text(f"Prompt {n}?"), tuple(map(ImportedResponse, both)), (ImportedPair(0, 1),))
@@ -141,6 +141,9 @@ def test_source_pairs_are_ranked_by_a_users_own_strategy_too(settings, sessions,
     run_id = curate(selecting("shortest", strategy_files=[written(tmp_path)], scope="source_pairs", share=0.5))
     with sessions() as session:
         assert [pair.prompt_id for pair in pairs.selected_pairs(session, run_id)] == [1, 4]
+    asking = FILE.replace("def shortest(lengths)", "def shortest(lengths, margins)")
+    curate(selecting("shortest", strategy_files=[written(tmp_path, asking)], scope="source_pairs", share=0.5))
+    assert "is learnt" not in capsys.readouterr().err, "it is given nothing of labels"
     several = FILE.replace("def shortest", "def _other") + "\n\nmiddling.needs_several = True\n"
     config = selecting("middling", strategy_files=[written(tmp_path, several)], scope="source_pairs")
     with pytest.raises(ValueError, match="middling needs several candidates a prompt, scope source_pairs has two"):
