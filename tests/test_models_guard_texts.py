@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import zlib
 
 import pytest
@@ -137,6 +138,14 @@ def test_a_system_message_may_name_the_language():
 )
 def test_short_answers_code_addresses_and_formulas_are_of_no_language(text):
     assert LanguageReader().strangeness(QUESTION, text) is None
+
+
+def test_texts_without_spaces_are_read_as_fast_as_others():
+    reader, begun = LanguageReader(), time.process_time()
+    for text in ("这是一个很长的没有空格的中文句子" * 200, "a" * 3000, "https" * 600, "a@b" * 1000, "$" * 3000):
+        for _ in range(60):
+            reader.strangeness(QUESTION, text)
+    assert time.process_time() - begun < 3, "1 s here; 4 s more if words are looked for in words"
 
 
 def test_languages_that_their_readers_read_are_one():

@@ -183,3 +183,11 @@ def test_a_package_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
     install_package(tmp_path, target="dicing_gone:dice")
     with pytest.raises(ValueError, match=r"strategy dice of dicing 1.0 .dicing_gone:dice. cannot be imported: Module"):
         rule_named("dice")
+
+
+@pytest.mark.parametrize(("target", "problem"), [("builtins:min", "has no parameters"), ("math:pi", "a function, got")])
+def test_a_package_that_offers_no_function_of_arrays_is_named(tmp_path, monkeypatch, target, problem):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    install_package(tmp_path, target=target)
+    with pytest.raises(ValueError, match=rf"strategy dice .*{problem}"):
+        rule_named("dice")

@@ -22,9 +22,9 @@ def twin(words, costs, budget, labels, clusters):
     if clusters is not None:
         place = {}
         for cluster in set(clusters):
-            own = [at for at in order if clusters[at] == cluster]
+            own = [at for at in order if clusters[at] == cluster and costs[at]]
             place |= {at: (rank + 0.5) / len(own) for rank, at in enumerate(own)}
-        order = sorted(range(len(words)), key=lambda at: (place[at], words[at]))
+        order = sorted(place, key=lambda at: (place[at], words[at]))
     chosen = []
     for at in order:
         if costs[at] == 0:
@@ -83,6 +83,16 @@ def test_an_even_draw_takes_from_every_cluster_by_its_size(budget):
         clusters=clusters,
     )
     assert np.abs(np.bincount(clusters[drawn], minlength=4) - budget * sizes / 400).max() <= 1
+
+
+def test_prompts_that_are_left_out_take_no_place_in_an_even_draw():
+    clusters = np.repeat(np.arange(2), [200, 20])
+    costs = np.ones(220, int)
+    costs[10:200] = 0  # nearly the same as the first ten
+    drawn = drawn_prompts(
+        prompt_words(keys_of(220), seed=3), costs, 15, label_counts=np.zeros(220, int), clusters=clusters
+    )
+    assert np.bincount(clusters[drawn]).tolist() == [5, 10]
 
 
 def test_prompts_without_a_label_come_first():

@@ -187,7 +187,7 @@ def test_max_min_lcb_learns_from_25_labels_on_and_says_so(settings, sessions, ca
     for _ in range(2):
         label(sessions, curate(config))
     said = capsys.readouterr().err
-    assert said.count("fewer than 25 labels on pairs of this embedder, max_min_lcb draws at random") == 2
+    assert said.count("fewer than 25 labels on pairs of this embedder, nothing is learnt yet") == 2
     run_id = curate(config)
     assert "max_min_lcb: learnt from 30 labels" in capsys.readouterr().err
     with sessions() as session:

@@ -189,6 +189,17 @@ def test_pairs_that_sources_made_are_marked_and_left_out_only_if_told_so(setting
 
 
 @on_sqlite
+def test_a_source_pair_with_the_text_of_one_that_is_left_out_is_counted_with_it(settings, sessions):
+    texts = (LOOP, "A fine answer.", LOOP, "Another one, as good.")
+    add(sessions, replace(row(1, "Why?", *texts), pairs=(ImportedPair(0, 1), ImportedPair(1, 2), ImportedPair(1, 3))))
+    scope = {"scope": "source_pairs", "strategies": ["easy"], "share": 1.0}
+    run_id = curate(configured(generate={"when": "never"}, select=scope, guard={"has_source_pairs": True}))
+    with sessions() as session:
+        assert len(list(pairs.selected_pairs(session, run_id))) == 1
+        assert guard_flags.left_out_source_pairs(session, run_id) == 2
+
+
+@on_sqlite
 @pytest.mark.parametrize("texts", [(), ("only one",), ("", " "), ("\x1b[31m", "\u202e", "<script>")])
 def test_odd_runs_pass(settings, sessions, texts):
     add(sessions, row(1, "Why?", *texts), row(2, "And why?", "one", "another"))

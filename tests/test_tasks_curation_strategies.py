@@ -15,6 +15,7 @@ from db import pairs, runs
 from flows.terminal.runs import show_pairs_of
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
 from models.selection import SHIPPED
+from tasks.config.contamination import ContaminationConfig
 from tasks.config.curation import OF_SEVERAL, CurateConfig
 from tasks.config.exchange import PairsConfig, PreferencesConfig
 from tasks.curation.choices import check_curation
@@ -103,6 +104,22 @@ def test_another_code_is_another_run_and_the_same_is_taken_up(settings, sessions
 
 
 @on_sqlite
+def test_a_strategy_of_a_file_goes_with_a_benchmark(settings, sessions, tmp_path):
+    add_prompts(sessions)
+    benchmark = tmp_path / "benchmark.jsonl"
+    benchmark.write_text('{"prompt": "What is the capital of the country that lies west of Spain?"}\n')
+    config = selecting("middling", strategy_files=[written(tmp_path)])
+    config = config.model_copy(update={"contamination": ContaminationConfig(files=(str(benchmark),))})
+    assert curate(config) == 1
+    run_id = open_run.fn(config)
+    for step in (generate, embed):
+        step.fn(run_id)
+    written(tmp_path, FILE + "# changed\n")
+    with pytest.raises(StrategyChangedError, match="middling, or a benchmark's file, is not what it was when run 2"):
+        select.fn(run_id)
+
+
+@on_sqlite
 def test_a_strategy_that_fails_names_the_prompt_and_the_run_goes_on_once_it_does_not(settings, sessions, tmp_path):
     add_prompts(sessions)
     config = selecting("mine", strategy_files=[written(tmp_path, FAILS_LATER)])
@@ -114,7 +131,7 @@ def test_a_strategy_that_fails_names_the_prompt_and_the_run_goes_on_once_it_does
 
 
 @on_sqlite
-def test_source_pairs_are_ranked_by_a_users_own_strategy_too(settings, sessions, tmp_path):
+def test_source_pairs_are_ranked_by_a_users_own_strategy_too(settings, sessions, tmp_path, capsys):
     texts = [("a", "bb"), ("a", "b" * 50), ("a" * 9, "b" * 3), ("a b", "c d")]
     rows = [
         ImportedRow(n, Prompt.from_text(f"Prompt {n}?"), tuple(map(ImportedResponse, both)), (ImportedPair(0, 1),))
@@ -124,6 +141,9 @@ def test_source_pairs_are_ranked_by_a_users_own_strategy_too(settings, sessions,
     run_id = curate(selecting("shortest", strategy_files=[written(tmp_path)], scope="source_pairs", share=0.5))
     with sessions() as session:
         assert [pair.prompt_id for pair in pairs.selected_pairs(session, run_id)] == [1, 4]
+    asking = FILE.replace("def shortest(lengths)", "def shortest(lengths, margins)")
+    curate(selecting("shortest", strategy_files=[written(tmp_path, asking)], scope="source_pairs", share=0.5))
+    assert "is learnt" not in capsys.readouterr().err, "it is given nothing of labels"
     several = FILE.replace("def shortest", "def _other") + "\n\nmiddling.needs_several = True\n"
     config = selecting("middling", strategy_files=[written(tmp_path, several)], scope="source_pairs")
     with pytest.raises(ValueError, match="middling needs several candidates a prompt, scope source_pairs has two"):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import and_, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.engine import insert_new
 from db.schema import curation
@@ -111,16 +111,17 @@ def guard_counts(session: Session, run_id: int) -> GuardCounts:
 
 
 def left_out_source_pairs(session: Session, run_id: int) -> int:
-    """How many pairs that sources made hold a response that the guard leaves out of the run."""
-    pair = curation.SourcePair
+    """How many pairs that sources made hold a response that the guard leaves out of the run, or one of its text."""
+    pair, first, second = curation.SourcePair, aliased(curation.Candidate), aliased(curation.Candidate)
     ids = select(curation.GuardFlag.response_id).where(
         curation.GuardFlag.run_id == run_id, curation.GuardFlag.is_left_out
     )
-    candidates = select(curation.Candidate.response_id).where(curation.Candidate.run_id == run_id)
+    texts = [func.coalesce(one.duplicate_of_id, one.response_id) for one in (first, second)]
     query = (
         select(pair.first_response_id, pair.second_response_id)
-        .where(pair.first_response_id.in_(candidates), pair.second_response_id.in_(candidates))
-        .where(pair.first_response_id.in_(ids) | pair.second_response_id.in_(ids))
+        .join(first, (first.run_id == run_id) & (first.response_id == pair.first_response_id))
+        .join(second, (second.run_id == run_id) & (second.response_id == pair.second_response_id))
+        .where(texts[0].in_(ids) | texts[1].in_(ids), texts[0] != texts[1])
         .distinct()
     )
     return session.scalar(select(func.count()).select_from(query.subquery())) or 0

@@ -1,6 +1,14 @@
 """The guard: which candidates are not worth a pair, by rules on texts and on embeddings. Knows no database, no run."""
 
-from models.guard.boilerplate import MOST_NEIGHBOURS, SHORTEST_BOILERPLATE, is_boilerplate_length, prompt_counts
+from models.guard.boilerplate import (
+    MOST_NEIGHBOURS,
+    SHORTEST_BOILERPLATE,
+    is_boilerplate_length,
+    may_have_near,
+    prompt_counts,
+    sketch_axes,
+    sketches,
+)
 from models.guard.keeping import left_out
 from models.guard.languages import LanguageReader
 from models.guard.nearness import least_nearness, nearness
@@ -23,8 +31,11 @@ __all__ = [
     "is_boilerplate_length",
     "least_nearness",
     "left_out",
+    "may_have_near",
     "nearness",
     "prompt_counts",
     "repeated_share",
+    "sketch_axes",
+    "sketches",
     "text_findings",
 ]

@@ -19,7 +19,10 @@ FEWEST_LETTERS_OF_A_LINE = 15  # of a line of the prompt: a short one may be wha
 LEAST_CERTAINTY = 0.9
 LONGEST_READ = 300  # characters of prose; the detector is as sure of them as of more, and takes 1 µs each
 
-_NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\w+://\S+|\S+@\S+|<[^<>]{1,200}>|\$\$?[^$]{1,300}\$", re.DOTALL)
+# A word is looked at from its beginning alone: scripts without spaces have words as long as the text.
+_NO_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|(?<!\w)\w+://\S+|(?<!\S)\S+@\S+|<[^<>]{1,200}>|\$\$?[^$]{1,300}\$", re.DOTALL
+)
 _MOST_LINES = 24  # of a prompt, from its beginning and its end
 
 # Languages that a detector takes for one another, and that their readers read.
@@ -62,14 +65,13 @@ class LanguageReader:
         None too where either is short (fewer than 40 letters of prose, 20 of a prompt's) or of no certain language,
         where the prompt asks for a translation or names a language, and where a part of it is in the response's.
         """
-        found = _read(text, FEWEST_LETTERS)
-        if found is None:
-            return None
         if prompt is not self._prompt:
             last = _read(prompt.messages[-1].content, FEWEST_LETTERS_OF_A_PROMPT) if prompt.messages else None
             self._prompt, self._language = prompt, last and last[0]
+        if self._language is None or (found := _read(text, FEWEST_LETTERS)) is None:
+            return None
         language, certainty = found
-        if self._language is None or _are_alike(language, self._language):
+        if _are_alike(language, self._language):
             return None
         return None if _allows(prompt, language) else certainty
 

@@ -99,7 +99,10 @@ def rule_of(name: str, function: object, *, origin: str = "") -> StrategyRule:
     """
     if not callable(function):
         raise ValueError(f"strategy {name} must be a function, got {type(function).__name__}")
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError as error:  # min, int, numpy.add
+        raise ValueError(f"strategy {name} has no parameters to be read; write it as a Python function") from error
     unknown = [p.name for p in parameters if p.name not in ASKED or p.kind in (p.POSITIONAL_ONLY, p.VAR_KEYWORD)]
     if unknown or not parameters:
         asked = f"asks for {unknown[0]}" if unknown else "asks for nothing"

@@ -27,7 +27,7 @@ def drawn_prompts(
     """Draw prompts until their pairs use the budget up; those with fewer labels so far come first.
 
     With clusters every cluster is drawn from in proportion to its size, as nearly as whole prompts allow: the prompt at
-    place r of n in its cluster comes at (r + 1/2) / n.
+    place r of n in its cluster comes at (r + 1/2) / n, prompts that cost nothing not counted.
 
     Args:
         words: (n,) uint64, a random word for each prompt; of equal ones the lower index comes first.
@@ -40,13 +40,13 @@ def drawn_prompts(
         Sorted (m,) indices.
     """
     order = np.lexsort((words, label_counts))
+    order = order[pair_counts[order] > 0]
     if clusters is not None:
-        places = np.empty(len(words))
-        for cluster in np.unique(clusters):
+        places = np.zeros(len(words))
+        for cluster in np.unique(clusters[order]):
             own = order[clusters[order] == cluster]
             places[own] = (np.arange(len(own)) + 0.5) / len(own)
-        order = np.lexsort((words, places))
-    order = order[pair_counts[order] > 0]
+        order = order[np.lexsort((words[order], places[order]))]
     return np.sort(order[np.cumsum(pair_counts[order]) <= budget]).astype(np.int64)
 
 

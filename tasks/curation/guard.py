@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -25,10 +26,14 @@ from models.guard import (
     is_boilerplate_length,
     least_nearness,
     left_out,
+    may_have_near,
     nearness,
     prompt_counts,
+    sketch_axes,
+    sketches,
     text_findings,
 )
+from models.index import VectorIndex
 from models.records import StoredPrompt, VectorLocation
 from models.selection.similarity import as_float32, group_similarities
 from models.vectors import VectorStore
@@ -40,15 +45,17 @@ from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
 Ids = NDArray[np.int64]
+Search = Callable[[NDArray[np.float16]], Ids]  # vectors (n, d) → under how many prompts each stands (n,)
 
 
 @dataclass(frozen=True, slots=True)
 class _Embedded:
-    """The run's candidates that have a vector, in the order of the pages: 20 bytes each."""
+    """The run's candidates that have a vector, in the order of the pages: 212 bytes each."""
 
     ids: Ids
     prompt_ids: Ids
     nearness: NDArray[np.float32]
+    sketches: NDArray[np.float32]
 
 
 @task(name="guard", task_run_name="guard for run {run_id}", cache_policy=NO_CACHE)
@@ -85,12 +92,12 @@ class _GuardStage:
         for page, candidates in self._pages():
             with_vector = [candidate for candidate in candidates if candidate.shard is not None]
             vectors = self._vectors(with_vector)
-            near = embedded.nearness[done : done + len(with_vector)]
+            of_page = slice(done, done + len(with_vector))
             done += len(with_vector)
+            near = embedded.nearness[of_page]
             found = self._text_findings(page, candidates)
-            is_long = np.array([is_boilerplate_length(candidate.text) for candidate in with_vector], dtype=np.bool_)
-            counts = np.ones(len(with_vector), np.int64)
-            counts[is_long] = search(vectors[is_long])
+            is_long = [is_boilerplate_length(candidate.text) for candidate in with_vector]
+            counts = self._prompt_counts(vectors, np.array(is_long, dtype=np.bool_), embedded, of_page, search)
             for candidate, count, m in zip(with_vector, counts.tolist(), near.tolist(), strict=True):
                 if count > self._config.guard.boilerplate_prompts:
                     found[candidate.response_id].append(Finding("boilerplate", count))
@@ -111,27 +118,50 @@ class _GuardStage:
     def _embedded(self, advance: Advance) -> _Embedded:
         """The first time over the prompts: how near each candidate is to its prompt's others."""
         ids, prompt_ids, near = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        axes, short = None, list[NDArray[np.float32]]()
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             locations = self._locations(page)
             of_prompts = np.array([location.prompt_id for location in locations], np.int64)
             offsets = np.append(np.flatnonzero(np.diff(of_prompts, prepend=-1)), len(of_prompts))
             ids.append(np.array([location.response_id for location in locations], np.int64))
             prompt_ids.append(of_prompts)
-            near.append(nearness(self._vectors(locations), offsets))
+            vectors = self._vectors(locations)
+            near.append(nearness(vectors, offsets))
+            if locations:
+                axes = sketch_axes(vectors) if axes is None else axes
+                short.append(sketches(vectors, axes))
             advance(len(page))
-        return _Embedded(np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near))
+        of_run = np.concatenate(short) if short else np.empty((0, 1), np.float32)
+        return _Embedded(np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near), of_run)
 
-    def _search(self, embedded: _Embedded) -> Callable[[NDArray[np.float16]], Ids]:
-        """Under how many prompts of the run each of these vectors, or a near one, stands."""
-        if not len(embedded.ids):
-            return lambda queries: np.empty(0, np.int64)
+    def _prompt_counts(
+        self,
+        vectors: NDArray[np.float16],
+        is_asked: NDArray[np.bool_],
+        embedded: _Embedded,
+        of_page: slice,
+        search: Search,
+    ) -> Ids:
+        """Under how many prompts a page's responses stand: 1 for who is not asked for, or cannot be boilerplate."""
+        counts, asked = np.ones(len(vectors), np.int64), np.flatnonzero(is_asked)
+        queries = embedded.sketches[of_page][asked]
+        asked = asked[may_have_near(queries, embedded.sketches, beyond=self._config.guard.boilerplate_prompts)]
+        if len(asked):
+            counts[asked] = search(vectors[asked])
+        return counts
+
+    def _search(self, embedded: _Embedded) -> Search:
+        """Under how many prompts of the run each of these vectors, or a near one, stands; opened when it is asked."""
         order = np.argsort(embedded.ids)
         ids, prompt_ids = embedded.ids[order], embedded.prompt_ids[order]
-        with self._sessions() as session:
-            index = open_index(session, self._embedder, self._settings)
+
+        @cache
+        def index() -> VectorIndex:
+            with self._sessions() as session:
+                return open_index(session, self._embedder, self._settings)
 
         def nearest(queries: NDArray[np.floating], count: int) -> tuple[Ids, NDArray[np.float32]]:
-            return index.search(queries, count, exclude=None, among=ids)
+            return index().search(queries, count, exclude=None, among=ids)
 
         return lambda queries: prompt_counts(queries, nearest, (ids, prompt_ids))
 

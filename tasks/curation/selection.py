@@ -63,7 +63,8 @@ def select(run_id: int) -> None:
             total = prompts.count_run_prompts(session, run_id)
             embedder = embeddings.embedder_of_run(session, run_id)
             rules = rules_at_work(session, run_id)
-            margins = _margins(session, rules, embedder, run.settings)
+            has_margins = run.config.select.scope == "prompt"  # pairs that sources made are ranked without a head
+            margins = _margins(session, rules, embedder, run.settings) if has_margins else None
         store = vector_store(embedder.key, run.settings)
         stage = _SelectionStage(run, embedder.id, store, rules=rules, margins=margins)
         with stage_progress("select", total, "prompts") as advance:
@@ -260,7 +261,7 @@ def _margins(
         return None
     head = head_of(session, embedder, settings)
     if head is None:
-        say(f"{asking}: fewer than {MIN_LABELS} labels on pairs of this embedder, max_min_lcb draws at random")
+        say(f"{asking}: fewer than {MIN_LABELS} labels on pairs of this embedder, nothing is learnt yet")
         return None
     say(f"{asking}: learnt from {head.label_count:,} labels")
     return head.margins

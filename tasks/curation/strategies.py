@@ -9,6 +9,7 @@ from db import pairs, runs
 from db.engine import Session
 from models.selection import StrategyRule, known_names, load_strategies, unknown_name
 from tasks.config.curation import CurateConfig, SelectConfig
+from tasks.curation.benchmarks import benchmarks_content
 from tasks.errors import StrategyChangedError
 from tasks.run_kinds import CURATION
 
@@ -44,15 +45,19 @@ def rules_at_work(session: Session, run_id: int) -> dict[str, StrategyRule]:
 
     Raises:
         StrategyChangedError: If the code of one is another now.
+        SourceError: If one is a user's own, and a benchmark's file that the run names too cannot be read.
         ValueError: As `rules_of`.
     """
     config = CURATION.stored_config(session, run_id)
-    if (data := key_data(config)) and runs.get_run(session, run_id).config_key not in config.stored_keys(*data):
-        names = ", ".join(name for name, _ in data)
-        raise StrategyChangedError(
-            f"the code of {names} is not what it was when run {run_id} began; put it back, or curate again: another "
-            "code makes a new run"
-        )
+    if own := key_data(config):
+        keys = config.stored_keys(*benchmarks_content(config), *own)  # as open_run has it
+        names = ", ".join(name for name, _ in own)
+        what = f"the code of {names}, or a benchmark's file," if config.contamination.files else f"the code of {names}"
+        if runs.get_run(session, run_id).config_key not in keys:
+            raise StrategyChangedError(
+                f"{what} is not what it was when run {run_id} began; put it back, or curate again: another makes a new "
+                "run"
+            )
     return rules_of(config.select)
 
 
