@@ -42,7 +42,7 @@ def test_power_laws_are_those_of_a_plain_optimiser():
     for at, curve in enumerate(curves):
         best, _ = curve_fit(
             lambda n, a, b, c: a - b * n**-c, sizes, curve, p0=(0.7, 0.5, 0.5), sigma=weights**-0.5,
-            bounds=([0, 0, 0.1], [1, 5, 1.5]),
+            bounds=([0, 0, 0.1], [1, 5, 0.7]),
         )  # fmt: skip
         expected = best[0] - best[1] * 400.0 ** -best[2]
         assert found.at(400.0)[at] == pytest.approx(expected, abs=0.004)
@@ -57,7 +57,7 @@ def test_a_curve_that_falls_or_reaches_all_is_a_law_still():
 
 @pytest.mark.parametrize(("count", "seeds"), [(100, 16), (250, 8)])
 def test_what_is_promised_of_the_next_hundred_labels_comes(count, seeds):
-    kept = []
+    kept, off = [], []
     for seed in range(seeds):
         world = simulated(seed, count + 2_100, dimension=32, size=(1.0, 2.5)[seed % 2])
         labels = as_labels(world, count)
@@ -67,7 +67,9 @@ def test_what_is_promised_of_the_next_hundred_labels_comes(count, seeds):
         gain = promise(curve, count).gain
         came = accuracy(world, count + 100) - accuracy(world, count)
         kept.append(gain.low <= came <= gain.high)
+        off.append(gain.value - came)
     assert np.mean(kept) >= 0.8
+    assert abs(np.mean(off)) < 0.0075, "of the 1 to 2.5 points that come; promises are rather low"
 
 
 def accuracy(world, count):
