@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.head.axes import principal_axes
+from models.head.axes import on_and_off, principal_axes
 from models.head.fitting import fit_posteriors
 from models.head.propagation import Votes, one_thread, propagate
 
@@ -85,9 +85,7 @@ class Prepared(NamedTuple):
 def prepare(differences: NDArray[np.float32], votes: Votes) -> Prepared:
     """Find axes and prior of all labels together; of what a held-out label says, both know next to nothing."""
     axes = principal_axes(differences, AXES)
-    on_axes = differences @ axes
-    length = np.einsum("nd,nd->n", differences, differences, dtype=np.float64)
-    rest = np.maximum(length - np.einsum("nk,nk->n", on_axes, on_axes), 0.0)
+    on_axes, rest = on_and_off(differences, axes)
     posteriors = fit_posteriors(on_axes, rest, votes)
     variance = float(np.exp(sum(one.weight * np.log(one.variance) for one in posteriors)))
     return Prepared(on_axes, variance * rest, votes, variance)
