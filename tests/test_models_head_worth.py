@@ -9,8 +9,10 @@ from scipy.special import expit
 from simulated_labels import simulated
 
 from models.head import Labels, fit_head, label_worth
-from models.head.curve import FOLDS, Curve, dialogue_splits, learning_curve, prepare, right
+from models.head.curve import FOLDS, Curve, dialogue_splits, drawn, learning_curve, prepare, right
 from models.head.extrapolation import fit_power_laws, promise
+from models.head.propagation import Votes
+from models.head.worth import MOST_LABELS
 
 
 def as_labels(world, count, dialogues=None):
@@ -40,7 +42,7 @@ def test_power_laws_are_those_of_a_plain_optimiser():
     for at, curve in enumerate(curves):
         best, _ = curve_fit(
             lambda n, a, b, c: a - b * n**-c, sizes, curve, p0=(0.7, 0.5, 0.5), sigma=weights**-0.5,
-            bounds=([0, 0, 0.1], [1, 5, 1.5]),
+            bounds=([0, 0, 0.1], [1, 5, 0.7]),
         )  # fmt: skip
         expected = best[0] - best[1] * 400.0 ** -best[2]
         assert found.at(400.0)[at] == pytest.approx(expected, abs=0.004)
@@ -55,16 +57,19 @@ def test_a_curve_that_falls_or_reaches_all_is_a_law_still():
 
 @pytest.mark.parametrize(("count", "seeds"), [(100, 16), (250, 8)])
 def test_what_is_promised_of_the_next_hundred_labels_comes(count, seeds):
-    kept = []
+    kept, off = [], []
     for seed in range(seeds):
         world = simulated(seed, count + 2_100, dimension=32, size=(1.0, 2.5)[seed % 2])
         labels = as_labels(world, count)
         every = np.ones(count, dtype=bool)
-        curve = learning_curve(prepare(labels), labels.dialogues, learns=every, tests=every, seed=seed)
+        prepared = prepare(labels.differences, Votes(labels.shares, labels.weights))
+        curve = learning_curve(prepared, labels.dialogues, learns=every, tests=every, seed=seed)
         gain = promise(curve, count).gain
         came = accuracy(world, count + 100) - accuracy(world, count)
         kept.append(gain.low <= came <= gain.high)
+        off.append(gain.value - came)
     assert np.mean(kept) >= 0.8
+    assert abs(np.mean(off)) < 0.0075, "of the 1 to 2.5 points that come; promises are rather low"
 
 
 def accuracy(world, count):
@@ -116,3 +121,23 @@ def test_identical_vectors_and_one_way_labels_have_a_curve_of_coins():
     worth = label_worth(labels, np.zeros(120), {})
     assert {point.accuracy.value for point in worth.curve} == {0.5}
     assert worth == label_worth(labels, np.zeros(120), {})
+
+
+def test_of_many_labels_some_are_read_and_all_are_counted():
+    count, read = MOST_LABELS + 400, []
+    world = simulated(5, count, dimension=4)
+
+    class Rows:
+        def __getitem__(self, places):
+            read.append(places)
+            return world.differences[places]
+
+    easy = np.arange(count) % 2 == 0
+    labels = Labels(Rows(), world.votes, np.ones(count), np.arange(count) // 2)
+    worth = label_worth(labels, world.margins, {"easy": easy, "hard": ~easy})
+    (places,) = read
+    assert len(places) == MOST_LABELS and np.array_equal(np.unique(places), places)
+    assert np.array_equal(places, drawn(labels.dialogues, MOST_LABELS, 0))
+    assert np.unique(labels.dialogues[places], return_counts=True)[1].tolist() == [2] * (MOST_LABELS // 2)
+    assert worth.label_count == worth.next.count == count
+    assert {one.label_count for one in worth.strategies} == {one.next.count for one in worth.strategies} == {count // 2}

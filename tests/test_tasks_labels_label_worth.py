@@ -57,7 +57,7 @@ def test_a_run_with_labels_has_a_curve_and_predictions_for_the_rest(sessions, se
     assert sum(right) >= 18
     assert all(one.low <= one.probability <= one.high and one.label_count == 110 for one in found.values())
     label(sessions, run_id, COUNT)
-    assert predict_run(run_id, settings) == 0
+    assert predict_run(run_id, settings) == 0, "and not None, which is too few labels"
     with sessions() as session:
         assert predictions_of(session, run_id, keys) == {}, "what has a label needs no prediction"
 
@@ -66,7 +66,7 @@ def test_too_few_labels_are_worth_a_line_that_says_what_it_takes(sessions, setti
     label(sessions, run_id, 10)
     worth = worth_of_run(run_id, strategies=(), seed=0, settings=settings)
     assert worth.label_count == 10 and worth.next is None
-    assert predict_run(run_id, settings) == 0
+    assert predict_run(run_id, settings) is None
 
 
 @on_sqlite
@@ -90,6 +90,11 @@ def test_the_command_prints_what_labels_are_worth(sessions, antipode, run_id):
 
 @on_sqlite
 def test_a_run_that_is_not_there_or_a_wrong_seed_is_one_line(antipode, run_id):
-    for arguments, words in ((("--run", "nowhere"), "nowhere"), (("--seed", "-1"), "seed")):
+    for arguments, words in (
+        (("--run", "nowhere"), "nowhere"),
+        (("--seed", "-1"), "seed"),
+        (("--strategies", '["easier"]'), "easier"),
+        (("--strategies", '["no name"]'), "no name"),
+    ):
         failed = antipode("head", *arguments)
         assert failed.returncode and words in failed.stderr and len(failed.stderr.strip().splitlines()) == 1

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from curation_steps import configured, curate
 from labelled_breads import COUNT, curate_loaves, label_first
-from labelling_steps import pair_keys
+from labelling_steps import OWN, pair_keys
 from stored_labels import ANNA, judge
 from surroundings import on_sqlite
 
 from flows.terminal.quality import show_quality
 from models.report.labels import labels_markdown
+from tasks.labels import out_of_fold
 from tasks.labels.out_of_fold import expected_by_others
 from tasks.labels.quality import quality_of_run
 
@@ -54,6 +56,21 @@ def test_with_few_labels_nothing_is_expected(sessions, settings, run_id):
     label_first(sessions, run_id, 25)
     assert by_others(sessions, run_id, settings) == {}
     assert by_others(sessions, 99, settings) == {}
+
+
+def test_labels_of_another_run_teach_and_are_not_asked_and_of_many_some_teach(sessions, settings, run_id, monkeypatch):
+    label_first(sessions, run_id, COUNT)
+    other_id = curate(configured(**OWN, name="few", source={"limit": 7}))
+    own = set(pair_keys(sessions, other_id))
+    expected = by_others(sessions, other_id, settings)
+    assert set(expected) == own and len(own) == 7
+    of_all = by_others(sessions, run_id, settings)
+    assert expected == pytest.approx({pair: of_all[pair] for pair in own})
+    monkeypatch.setattr(out_of_fold, "MOST_TEACHERS", 35)
+    of_some = by_others(sessions, run_id, settings)
+    assert len(of_some) == COUNT and of_some == by_others(sessions, run_id, settings)
+    monkeypatch.setattr(out_of_fold, "MOST_TEACHERS", 10)
+    assert by_others(sessions, run_id, settings) == {}, "ten labels teach nothing"
 
 
 @on_sqlite

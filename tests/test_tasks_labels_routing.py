@@ -79,6 +79,18 @@ def test_sure_pairs_go_to_the_judge_and_the_rest_to_people(settings, sessions, s
     assert f"{COUNT - len(sure)} other pairs wait for people: antipode web --every_queue" in shown
 
 
+def test_people_meet_the_uncertain_first_by_the_head_that_settled_the_split(settings, sessions, monkeypatch):
+    """One head: while a second was fitted, nobody else could write."""
+    run_id = curate_loaves(sessions)
+    label_first(sessions, run_id, LABELS)
+    monkeypatch.setattr("tasks.labels.people.expected_probabilities", None)
+    config = routed(run_id, people={"order": "uncertain"}, routed={"cheap": "scores", "min_probability": 0.99})
+    label_run = label(**config.model_dump())
+    settled = {one.pair: abs(one.probability - 0.5) for one in routes_of(sessions, label_run) if one.to_people}
+    doubts = [settled[pair] for pair, *_ in places(sessions, people_queue(config, label_run, settings))]
+    assert len(doubts) > LABELS and doubts == sorted(doubts)
+
+
 def test_a_run_that_goes_on_sends_each_pair_where_it_was_sent(settings, sessions, server):
     run_id = curate_loaves(sessions)
     label_first(sessions, run_id, LABELS)

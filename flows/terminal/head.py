@@ -20,7 +20,7 @@ PREDICTED = (
 ALL_LABELLED = "every pair of the run has a label: nothing is left to predict"
 
 
-def show_worth(worth: Worth, predicted: int, run_id: int) -> None:
+def show_worth(worth: Worth, predicted: int | None, run_id: int) -> None:
     """Print what a run's labels are worth; what is not there yet is a line that says what it takes."""
     console = make_console()
     for line in (headline(worth), promise_words(worth), longer_words(worth)):
@@ -34,12 +34,12 @@ def show_worth(worth: Worth, predicted: int, run_id: int) -> None:
     if predicted:
         console.print(Text(PREDICTED.format(count=predicted, run=run_id)))
     else:
-        console.print(Text(NO_PREDICTIONS if worth.label_count < MIN_LABELS else ALL_LABELLED))
+        console.print(Text(NO_PREDICTIONS if predicted is None else ALL_LABELLED))
 
 
-def print_json(worth: Worth, predicted: int) -> None:
+def print_json(worth: Worth, predicted: int | None) -> None:
     """Print the figures as JSON."""
-    show(json.dumps(_plain(asdict(worth)) | {"predicted": predicted}, ensure_ascii=False, indent=2))
+    show(json.dumps(_plain(asdict(worth)) | {"predicted": predicted or 0}, ensure_ascii=False, indent=2))
 
 
 def _plain(value: object) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """A reward head on stored embeddings, made from the labels so far. Knows no database, no text and no file."""
 
-from models.head.curve import Labels
+from models.head.curve import Labels, drawn
 from models.head.extrapolation import Promise
 from models.head.fitting import MIN_LABELS, fit_head, independence
 from models.head.records import CONFIDENCE, Head, Margins, Posterior, Probabilities, win_probability
@@ -20,6 +20,7 @@ __all__ = [
     "Promise",
     "StrategyWorth",
     "Worth",
+    "drawn",
     "fit_head",
     "independence",
     "label_worth",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.head.axes import principal_axes
+from models.head.axes import on_and_off, principal_axes
 from models.head.fitting import fit_posteriors
 from models.head.propagation import Votes, one_thread, propagate
 
@@ -28,17 +28,24 @@ _SWEEPS = 5  # the side that a margin is on is settled long before its size
 _Floats = NDArray[np.float64]
 
 
+class Differences(Protocol):
+    """First minus second embedding of n pairs: an array (n, d) float32, or what reads the rows that are asked for."""
+
+    def __getitem__(self, places: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """The differences (k, d) of the pairs at these places."""
+
+
 class Labels(NamedTuple):
     """Decided labels on n pairs.
 
     Attributes:
-        differences: (n, d) float32, first minus second embedding.
+        differences: of the n pairs.
         shares: (n,) the share of the votes for the first; above 0.5 it is preferred.
         weights: (n,) how much of a label each is.
         dialogues: (n,) int64, the same number for labels of one dialogue.
     """
 
-    differences: NDArray[np.float32]
+    differences: Differences
     shares: _Floats
     weights: _Floats
     dialogues: NDArray[np.int64]
@@ -75,13 +82,10 @@ class Prepared(NamedTuple):
     variance: float
 
 
-def prepare(labels: Labels) -> Prepared:
+def prepare(differences: NDArray[np.float32], votes: Votes) -> Prepared:
     """Find axes and prior of all labels together; of what a held-out label says, both know next to nothing."""
-    axes = principal_axes(labels.differences, AXES)
-    on_axes = labels.differences @ axes
-    length = np.einsum("nd,nd->n", labels.differences, labels.differences, dtype=np.float64)
-    rest = np.maximum(length - np.einsum("nk,nk->n", on_axes, on_axes), 0.0)
-    votes = Votes(labels.shares, labels.weights)
+    axes = principal_axes(differences, AXES)
+    on_axes, rest = on_and_off(differences, axes)
     posteriors = fit_posteriors(on_axes, rest, votes)
     variance = float(np.exp(sum(one.weight * np.log(one.variance) for one in posteriors)))
     return Prepared(on_axes, variance * rest, votes, variance)
@@ -118,6 +122,21 @@ def learning_curve(
             changes.append([np.var(after - before) / len(test) for before, after in pairwise(rights)])
     tested = np.array([len(test) for _, test in splits])
     return Curve(sizes, np.array(counts), tested, np.array(changes))
+
+
+def drawn(dialogues: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """The places of all n labels, or of dialogues in random order up to `most` labels, ascending.
+
+    Args:
+        dialogues: (n,) the dialogue of each.
+        most: how many labels; the last dialogue that is drawn may be cut.
+        seed: of the order.
+    """
+    if len(dialogues) <= most:
+        return np.arange(len(dialogues))
+    names, groups = np.unique(dialogues, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(names))[groups]
+    return np.sort(np.argsort(order, kind="stable")[:most])
 
 
 def dialogue_splits(dialogues: NDArray[np.int64], seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -20,7 +20,9 @@ from models.intervals import Interval
 STEP = 100  # labels
 CONFIDENCE = 0.90
 DRAWS = 2_000
-_RATES = np.linspace(0.1, 1.5, 15)  # c of the power law
+# c of the power law. Steeper ones follow a curve's noise and flatten at once: with rates up to 1.5, 264 promises on
+# simulated labels were of 0.9 points in the mean instead of 1.1, of 1.3 that came, and their intervals held as often.
+_RATES = np.linspace(0.1, 0.7, 13)
 _SMALLEST_VARIANCE = 1e-6  # of an accuracy: a tenth of a point
 
 # Simulated rewards of 1 to 3 nats have 0.02 to 0.04 at 100 to 400 labels; some curves show less by chance, and even 0.

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from models.head.axes import MAX_AXES, principal_axes
+from models.head.axes import MAX_AXES, on_and_off, principal_axes
 from models.head.propagation import Evidence, Votes, one_thread, propagate
 from models.head.records import Head, Posterior
 
@@ -58,9 +58,8 @@ def fit_head(
     if counts.shape != shares.shape or not ((counts > 0) & (counts <= 1)).all():
         raise ValueError("a weight is above 0 and up to 1, one a label; some are not")
     axes = principal_axes(pairs, axis_count)
-    on_axes = pairs @ axes
-    rest = np.einsum("nd,nd->n", pairs, pairs, dtype=np.float64) - np.einsum("nk,nk->n", on_axes, on_axes)
-    return Head(axes, fit_posteriors(on_axes, np.maximum(rest, 0.0), Votes(shares, counts)), len(pairs))
+    on_axes, rest = on_and_off(pairs, axes)
+    return Head(axes, fit_posteriors(on_axes, rest, Votes(shares, counts)), len(pairs))
 
 
 def fit_posteriors(on_axes: _Floats, rest: _Floats, votes: Votes) -> tuple[Posterior, ...]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from models.head.axes import on_and_off
+
 CONFIDENCE = 0.90
 QUANTILE = 1.6448536269514722  # of the standard normal at 0.95: 90 % lie within ± it
 _ROWS = 4_096  # of pairs that are compared at a time
@@ -114,10 +116,7 @@ class Head:
         return checked
 
     def _margins(self, differences: NDArray[np.float32]) -> tuple[_Floats, _Floats]:
-        on_axes = differences @ self.axes
-        length = np.einsum("nd,nd->n", differences, differences, dtype=np.float64)
-        rest = np.maximum(length - np.einsum("nk,nk->n", on_axes, on_axes), 0.0)
-        return mixed_margins(self.posteriors, on_axes, rest)
+        return mixed_margins(self.posteriors, *on_and_off(differences, self.axes))
 
 
 def mixed_margins(posteriors: tuple[Posterior, ...], on_axes: _Floats, rest: _Floats) -> tuple[_Floats, _Floats]:

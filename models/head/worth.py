@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.head.curve import Curve, Labels, Prepared, learning_curve, prepare, right
+from models.head.curve import Curve, Labels, Prepared, drawn, learning_curve, prepare, right
 from models.head.extrapolation import CONFIDENCE, Promise, curve_intervals, promise
+from models.head.propagation import Votes
 from models.intervals import Interval, clustered_mean
 
 MIN_CURVE_LABELS = 100  # with fewer, the next hundred are expected to add something between −10 and 15 points
 MIN_DIALOGUES = 20
 MIN_TESTED = 30  # labels of random pairs, for strategies to be compared on them alone
 MIN_STRATEGY_LABELS = 40
-MOST_LABELS = 5_000  # a curve of more takes minutes; the first so many in a random order of dialogues are read
+MOST_LABELS = 3_000  # of these the curves of four strategies take 3 s of a core, and every report has them
 
 _Floats = NDArray[np.float64]
 
@@ -71,10 +72,10 @@ class Worth:
 def label_worth(
     labels: Labels, length_gaps: _Floats, selected_by: Mapping[str, NDArray[np.bool_]], *, seed: int = 0
 ) -> Worth:
-    """Say what labels are worth.
+    """Say what labels are worth. Of more than `MOST_LABELS`, curves are made of so many, drawn by dialogue.
 
     Args:
-        labels: decided ones.
+        labels: decided ones; their differences are read where a curve is made, of the labels that it is made of.
         length_gaps: (n,) the first response's length minus the second's.
         selected_by: strategy → (n,) whether it selected the pair.
         seed: of splits and draws.
@@ -86,12 +87,13 @@ def label_worth(
         longer = clustered_mean(rights, labels.dialogues, confidence=CONFIDENCE)
     if len(labels.shares) < MIN_CURVE_LABELS or dialogue_count < MIN_DIALOGUES:
         return Worth(len(labels.shares), dialogue_count, (), None, longer)
-    kept = _some(labels.dialogues, seed)
-    few = Labels(labels.differences[kept], labels.shares[kept], labels.weights[kept], labels.dialogues[kept])
-    prepared, everything = prepare(few), np.ones(len(kept), dtype=bool)
-    curve = learning_curve(prepared, few.dialogues, learns=everything, tests=everything, seed=seed)
+    kept = drawn(labels.dialogues, MOST_LABELS, seed)
+    prepared = prepare(labels.differences[kept], Votes(labels.shares[kept], labels.weights[kept]))
+    dialogues, everything = labels.dialogues[kept], np.ones(len(kept), dtype=bool)
+    curve = learning_curve(prepared, dialogues, learns=everything, tests=everything, seed=seed)
     expected = promise(curve, len(labels.shares), drawn_from=len(kept), seed=seed) if curve else None
     masks = {strategy: mask[kept] for strategy, mask in selected_by.items()}
+    counts = {strategy: int(mask.sum()) for strategy, mask in selected_by.items()}
     is_random = masks.get("random", ~everything)
     tests = is_random if is_random.sum() >= MIN_TESTED else everything
     return Worth(
@@ -100,7 +102,7 @@ def label_worth(
         _points(curve) if curve else (),
         expected,
         longer,
-        _strategies(prepared, few.dialogues, masks, tests, seed),
+        _strategies((prepared, dialogues), masks, counts, tests, seed),
         "random" if tests is is_random else "all",
     )
 
@@ -110,18 +112,22 @@ def _points(curve: Curve) -> tuple[Point, ...]:
 
 
 def _strategies(
-    prepared: Prepared,
-    dialogues: NDArray[np.int64],
+    drawn_labels: tuple[Prepared, NDArray[np.int64]],
     selected_by: Mapping[str, NDArray[np.bool_]],
+    counts: Mapping[str, int],
     tests: NDArray[np.bool_],
     seed: int,
 ) -> tuple[StrategyWorth, ...]:
-    """Each strategy's curve on the same held-out labels; nothing where fewer than two have labels enough."""
+    """Each strategy's curve on the same held-out labels; nothing where fewer than two have labels enough.
+
+    `selected_by` and `tests` are of the drawn labels, with their dialogues; `counts` of all.
+    """
+    prepared, dialogues = drawn_labels
     curves: dict[str, tuple[Curve, Promise]] = {}
     for strategy, mask in selected_by.items():
-        if (count := int(mask.sum())) >= MIN_STRATEGY_LABELS:
+        if (learnt := int(mask.sum())) >= MIN_STRATEGY_LABELS:
             curve = learning_curve(prepared, dialogues, learns=mask, tests=tests, seed=seed)
-            expected = promise(curve, count, seed=seed) if curve else None
+            expected = promise(curve, counts[strategy], drawn_from=learnt, seed=seed) if curve else None
             if curve and expected:
                 curves[strategy] = (curve, expected)
     if len(curves) < 2:
@@ -131,12 +137,3 @@ def _strategies(
         StrategyWorth(strategy, expected.count, Point(common, curve_intervals(curve, at=common)[0]), expected)
         for strategy, (curve, expected) in curves.items()
     )
-
-
-def _some(dialogues: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The positions of all labels, or of whole dialogues at random up to `MOST_LABELS`, in order."""
-    if len(dialogues) <= MOST_LABELS:
-        return np.arange(len(dialogues))
-    names, groups = np.unique(dialogues, return_inverse=True)
-    place = np.random.default_rng(seed).permutation(len(names))[groups]
-    return np.sort(np.argsort(place, kind="stable")[:MOST_LABELS])

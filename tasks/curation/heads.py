@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.embeddings import EmbedderRecord
-from db.engine import Session
+from db.engine import Session, batches
 from db.labels import embedded_pairs
 from db.labels.embedded_pairs import EmbeddedPair
 from models.head import MIN_LABELS, Head, fit_head, independence
@@ -16,6 +17,7 @@ from tasks.curation.engines import vector_store
 from tasks.settings import Settings
 
 Vectors = NDArray[np.float32]
+BATCH = 4_096  # pairs whose vectors are read at once
 
 
 def head_of(session: Session, embedder: EmbedderRecord, settings: Settings) -> Head | None:
@@ -34,13 +36,36 @@ def head_of(session: Session, embedder: EmbedderRecord, settings: Settings) -> H
 
 
 def differences_of(pairs: Sequence[EmbeddedPair], embedder: EmbedderRecord, settings: Settings) -> Vectors:
-    """First embedding minus second, (n, d) float32 of unit embeddings.
+    """First embedding minus second, (n, d) float32 of unit embeddings; (0, 0) for no pair.
 
     Raises:
         BrokenShardError: if a vector is missing or damaged.
     """
-    first, second = sides_of(pairs, embedder, settings)
-    return first - second
+    differences, start = np.empty((0, 0), dtype=np.float32), 0
+    for batch in batches(pairs, BATCH):  # all at once, both sides would take four times as much
+        first, second = sides_of(batch, embedder, settings)
+        if not start:
+            differences = np.empty((len(pairs), first.shape[1]), dtype=np.float32)
+        np.subtract(first, second, out=differences[start : start + len(batch)])
+        start += len(batch)
+    return differences
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDifferences:
+    """The differences of pairs, read where they are asked for."""
+
+    pairs: Sequence[EmbeddedPair]
+    embedder: EmbedderRecord
+    settings: Settings
+
+    def __getitem__(self, places: NDArray[np.int64], /) -> Vectors:
+        """Those (k, d) of the pairs at these places.
+
+        Raises:
+            BrokenShardError: if a vector is missing or damaged.
+        """
+        return differences_of([self.pairs[at] for at in places], self.embedder, self.settings)
 
 
 def sides_of(pairs: Sequence[EmbeddedPair], embedder: EmbedderRecord, settings: Settings) -> tuple[Vectors, Vectors]:

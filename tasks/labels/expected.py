@@ -29,3 +29,13 @@ def expected_preferences(session: Session, run_id: int, settings: Settings) -> d
         return None
     pairs = embedded_pairs.pairs_of_run(session, run_id, embedder.id)
     return {prediction.pair: prediction for prediction in predict(head, pairs, embedder, settings)}
+
+
+def expected_probabilities(session: Session, run_id: int, settings: Settings) -> dict[PairKey, float]:
+    """The same as the probability that the first of a pair is preferred; empty where nothing is expected.
+
+    Raises:
+        BrokenShardError: if a vector is missing or damaged.
+    """
+    expected = expected_preferences(session, run_id, settings) or {}
+    return {pair: one.probability for pair, one in expected.items()}

@@ -15,11 +15,10 @@ from db.labels.embedded_pairs import EmbeddedPair
 from db.labels.predictions import Prediction
 from models.head import Head, Labels, Worth, label_worth, win_probability
 from models.labelling.records import PairKey
-from tasks.curation.heads import differences_of, head_of, shares_of, sides_of, weights_of
+from tasks.curation.heads import BATCH, StoredDifferences, head_of, shares_of, sides_of, weights_of
+from tasks.curation.strategies import check_names
 from tasks.database import open_database
 from tasks.settings import Settings
-
-BATCH = 4_096  # pairs whose vectors are read at once
 
 
 def worth_of_run(run_id: int, *, strategies: Sequence[str], seed: int, settings: Settings) -> Worth:
@@ -32,10 +31,11 @@ def worth_of_run(run_id: int, *, strategies: Sequence[str], seed: int, settings:
         settings: where the database and the vectors are.
 
     Raises:
-        LookupError: if the run has embedded nothing.
+        LookupError: if the run has embedded nothing, or no strategy has one of the names.
         BrokenShardError: if a vector is missing or damaged.
     """
     with open_database(settings) as sessions, sessions() as session:
+        check_names(session, run_id, strategies)
         return read_worth(session, run_id, settings, strategies=strategies, seed=seed)
 
 
@@ -57,11 +57,11 @@ def read_worth(
     return label_worth(_labels(pairs, embedder, settings), _length_gaps(pairs), masks, seed=seed)
 
 
-def predict_run(run_id: int, settings: Settings) -> int:
+def predict_run(run_id: int, settings: Settings) -> int | None:
     """Store what a head of all labels expects of the run's pairs without one, in the place of what was there before.
 
     Returns:
-        How many pairs; 0 where there are fewer than 25 labels, and then nothing is stored.
+        Of how many pairs; None where there are fewer than 25 labels, and then nothing stays stored.
 
     Raises:
         LookupError: if the run has embedded nothing.
@@ -77,7 +77,7 @@ def predict_run(run_id: int, settings: Settings) -> int:
         with sessions.begin() as session:
             predictions.forget_predictions(session, run_id)
             predictions.store_predictions(session, run_id, found)
-    return len(found)
+    return None if head is None else len(found)
 
 
 def predict(
@@ -103,7 +103,7 @@ def predict(
 def _labels(pairs: Sequence[EmbeddedPair], embedder: EmbedderRecord, settings: Settings) -> Labels:
     numbers: dict[str, int] = {}
     dialogues = np.array([numbers.setdefault(pair.dialogue, len(numbers)) for pair in pairs], dtype=np.int64)
-    return Labels(differences_of(pairs, embedder, settings), shares_of(pairs), weights_of(pairs), dialogues)
+    return Labels(StoredDifferences(pairs, embedder, settings), shares_of(pairs), weights_of(pairs), dialogues)
 
 
 def _length_gaps(pairs: Sequence[EmbeddedPair]) -> NDArray[np.float64]:

@@ -62,7 +62,9 @@ def _sent_to_the_machine(run: RunAtWork[LabelConfig], pairs: Sequence[PairKey]) 
     with run.sessions.begin() as session:
         split = settled_split(session, run.run_id, pairs, run.config, run.settings)
         if split.people:
-            queue_of_pairs(session, int(run.config.pairs.run), split.people, run.config, run.settings)
+            labelled = int(run.config.pairs.run)
+            known = split.probabilities
+            queue_of_pairs(session, labelled, split.people, run.config, run.settings, probabilities=known)
     say(split.words(run.config.routed.cheap))
     return list(split.cheap)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
 from db import evaluations, runs
 from db.engine import Session
 from db.labels import queues, routes
-from db.labels.predictions import Prediction
 from models.head import MIN_LABELS
 from models.labelling.queue_orders import QueueOrder
 from models.labelling.records import LONGEST_NAME, AnnotatorIdentity, PairKey
@@ -19,7 +18,7 @@ from models.records import shortened
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
-from tasks.labels.expected import expected_preferences
+from tasks.labels.expected import expected_probabilities
 from tasks.labels.pairs import chosen_pairs
 from tasks.progress import say
 from tasks.settings import Settings
@@ -78,25 +77,40 @@ def open_people_queue(config: LabelConfig, settings: Settings) -> int:
 
 
 def queue_of_pairs(
-    session: Session, run_id: int, pairs: Sequence[PairKey], config: LabelConfig, settings: Settings
+    session: Session,
+    run_id: int,
+    pairs: Sequence[PairKey],
+    config: LabelConfig,
+    settings: Settings,
+    *,
+    probabilities: Mapping[PairKey, float] | None = None,
 ) -> int:
     """Put these pairs of a curation run into a queue, in the order that the configuration says; return its id.
 
     The order is settled when the queue is opened, by the labels of then. Whoever labels is shown nothing of what is
     expected, and the queue's name leaves out the strategies: it must not lead their hand.
 
+    Args:
+        session: in a transaction.
+        run_id: the curation run.
+        pairs: of it.
+        config: whose `people` section counts.
+        settings: where the vectors lie.
+        probabilities: that the first of a pair is preferred; None: what the labels so far let expect, if it is needed.
+            A caller who has written in this transaction gives them: a head takes long, and others wait to write.
+
     Raises:
         BrokenShardError: if a vector that the order needs is missing or damaged.
     """
     run, people = runs.get_run(session, run_id), config.people
-    expected: dict[PairKey, Prediction] | None = None
     if people.order != "shuffled":
         standing_id = queues.find_queue(session, pairs, people.judgements_per_pair)
         if standing_id is not None:
             say(f"queue {standing_id} holds just these pairs already, and keeps its order")
         else:
-            expected = expected_preferences(session, run_id, settings)
-            say(_order_words(people.order, pairs, expected))
+            if probabilities is None:
+                probabilities = expected_probabilities(session, run_id, settings)
+            say(_order_words(people.order, pairs, probabilities))
     return queues.open_queue(
         session,
         name=shortened(f"{run.name} (run {run.id})", LONGEST_QUEUE_NAME),
@@ -104,7 +118,7 @@ def queue_of_pairs(
         judgements_per_pair=people.judgements_per_pair,
         seed=config.seed,
         order=people.order,
-        probabilities={pair: one.probability for pair, one in (expected or {}).items()},
+        probabilities=probabilities or {},
     )
 
 
@@ -117,15 +131,13 @@ def people_queue(config: LabelConfig, run_id: int, settings: Settings) -> int | 
         return queues.find_queue(session, pairs, config.people.judgements_per_pair) if pairs else None
 
 
-def _order_words(order: QueueOrder, pairs: Sequence[PairKey], expected: dict[PairKey, Prediction] | None) -> str:
+def _order_words(order: QueueOrder, pairs: Sequence[PairKey], probabilities: Mapping[PairKey, float]) -> str:
     """By what a new queue is in order, on one line."""
-    if expected is None:
+    if not probabilities:
         return f"there are fewer than {MIN_LABELS} labels to expect others by: the queue is shuffled"
-    known = [expected[pair] for pair in set(pairs) if pair in expected]
     first = "the pairs that either response may win" if order == "uncertain" else "the pairs whose winner is clear"
-    unknown = len(set(pairs)) - len(known)
+    unknown = len(set(pairs) - set(probabilities))
     rest = (
         f"; {unknown:,} were never embedded and come {'first' if order == 'uncertain' else 'last'}" if unknown else ""
     )
-    by = f", by {known[0].label_count:,} labels" if known else ""
-    return f"the queue begins with {first}{by}{rest}"
+    return f"the queue begins with {first}, by the labels so far{rest}"

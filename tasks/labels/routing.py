@@ -33,17 +33,17 @@ class Split:
         people: those for people.
         expected_error: the share of the former in which the response that is expected to win will lose, by what the
             labels leave open; None where none goes there.
-        has_head: whether there were labels enough to expect anything.
+        probabilities: that the first of a pair is preferred, of those of which anything is known; empty without a head.
     """
 
     cheap: tuple[PairKey, ...]
     people: tuple[PairKey, ...]
     expected_error: float | None
-    has_head: bool
+    probabilities: Mapping[PairKey, float]
 
     def words(self, cheap: str) -> str:
         """What went where, on one line."""
-        if not self.has_head:
+        if not self.probabilities:
             return (
                 f"routed: all {len(self.people):,} pairs go to people, since there are fewer than 25 labels to expect "
                 "others by; label some, and route the rest"
@@ -98,7 +98,7 @@ def split_of(settled: Sequence[Route]) -> Split:
         cheap=tuple(one.pair for one in cheap),
         people=tuple(one.pair for one in settled if one.to_people),
         expected_error=sum(wrong) / len(wrong) if wrong else None,
-        has_head=any(one.probability is not None for one in settled),
+        probabilities={one.pair: one.probability for one in settled if one.probability is not None},
     )
 
 

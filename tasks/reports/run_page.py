@@ -92,11 +92,14 @@ def report_path(run_id: int, settings: Settings) -> Path:
 
 def write_run_report(run_id: int, settings: Settings) -> Path:
     """Write the run's report page anew and return where it is."""
-    with open_database(settings) as sessions, sessions() as session:
-        report = _report(session, run_id, settings)
-    path = report_path(run_id, settings)
-    write_report(report, path)
+    write_report(read_run_report(run_id, settings), path := report_path(run_id, settings))
     return path
+
+
+def read_run_report(run_id: int, settings: Settings) -> CurationReport:
+    """What the run's report page tells."""
+    with open_database(settings) as sessions, sessions() as session:
+        return _report(session, run_id, settings)
 
 
 def example_pairs(session: Session, run_id: int, per_strategy: int) -> list[pairs.SelectedPair]:
@@ -138,7 +141,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         checks=tuple(check_lines(session, run_id)),
         figures=strategy_figures(session, run_id),
         guarded=_guarded(session, run_id),
-        worth=worth_or_none(session, run_id, settings),
+        worth=_worth(session, run_id, settings),
     )
 
 
@@ -158,7 +161,7 @@ def _guarded(session: Session, run_id: int) -> tuple[GuardedRule, ...]:
     )
 
 
-def worth_or_none(session: Session, run_id: int, settings: Settings) -> Worth | None:
+def _worth(session: Session, run_id: int, settings: Settings) -> Worth | None:
     """What the labels of a run are worth; None where its vectors are gone: the rest of the page needs them not."""
     try:
         return read_worth(session, run_id, settings)

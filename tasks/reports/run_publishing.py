@@ -23,7 +23,7 @@ from db import pairs, runs
 from db.findings.guard_flags import guard_counts
 from models.guard import RULES, GuardCounts
 from models.records import shortened
-from models.report import labels_markdown, labels_svg, worth_markdown, worth_svg
+from models.report import labels_markdown, labels_svg, worth_markdown, worth_svg, write_report
 from models.report.contents import StrategyFigures
 from models.report.labels import escaped
 from models.report.similarities_picture import similarities_svg
@@ -33,7 +33,6 @@ from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.labels.people import open_people_queue, people_queue
-from tasks.labels.quality import read_quality
 from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
 from tasks.reports.prompt_checks import check_lines
@@ -41,9 +40,9 @@ from tasks.reports.run_ends import label_end
 from tasks.reports.run_page import (
     example_pairs,
     length_words,
+    read_run_report,
     report_path,
     strategy_figures,
-    worth_or_none,
     write_run_report,
 )
 from tasks.run_kinds import CURATION
@@ -103,12 +102,13 @@ def publish_labels(run_id: int) -> None:
     """
     settings = Settings()
     end = label_end(run_id, settings)
-    write_run_report(end.labelled_run_id, settings)
+    report = read_run_report(end.labelled_run_id, settings)  # once: curves and heads are fitted for it
+    write_report(report, report_path(end.labelled_run_id, settings))
     if TaskRunContext.get() is None:
         return
+    quality, worth = report.labels, report.worth
+    assert quality is not None  # every page has it
     with open_database(settings) as sessions, sessions() as session:
-        quality = read_quality(session, end.labelled_run_id, settings)
-        worth = worth_or_none(session, end.labelled_run_id, settings)
         summary = runs.summaries(session, run_id)[0]
         config = LabelConfig.model_validate(runs.get_run(session, run_id).config)
     queue_id = people_queue(config, run_id, settings) if config.annotator in {"people", "routed"} else None
