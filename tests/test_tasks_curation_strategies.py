@@ -103,6 +103,18 @@ def test_another_code_is_another_run_and_the_same_is_taken_up(settings, sessions
 
 
 @on_sqlite
+def test_a_users_own_strategy_and_a_benchmark_go_together(settings, sessions, tmp_path):
+    add_prompts(sessions)
+    benchmark = tmp_path / "benchmark.txt"
+    benchmark.write_text("A question that is in no prompt of this run?\n")
+    config = selecting("middling", strategy_files=[written(tmp_path)])
+    config = CurateConfig.model_validate(config.model_dump() | {"contamination": {"files": [str(benchmark)]}})
+    run_id = curate(config)
+    with sessions() as session:
+        assert len(list(pairs.selected_pairs(session, run_id))) == 6
+
+
+@on_sqlite
 def test_a_strategy_that_fails_names_the_prompt_and_the_run_goes_on_once_it_does_not(settings, sessions, tmp_path):
     add_prompts(sessions)
     config = selecting("mine", strategy_files=[written(tmp_path, FAILS_LATER)])

@@ -9,6 +9,7 @@ from db import pairs, runs
 from db.engine import Session
 from models.selection import StrategyRule, known_names, load_strategies, unknown_name
 from tasks.config.curation import CurateConfig, SelectConfig
+from tasks.curation.benchmarks import benchmarks_content
 from tasks.errors import StrategyChangedError
 from tasks.run_kinds import CURATION
 
@@ -43,17 +44,22 @@ def rules_at_work(session: Session, run_id: int) -> dict[str, StrategyRule]:
     """The strategies of a run, with the code that they had when it was opened.
 
     Raises:
-        StrategyChangedError: If the code of one is another now.
+        StrategyChangedError: If the code of one is another now, or a benchmark's file, which is in the same key.
+        SourceError: If a benchmark's file cannot be read any more.
         ValueError: As `rules_of`.
     """
     config = CURATION.stored_config(session, run_id)
-    if (data := key_data(config)) and runs.get_run(session, run_id).config_key not in config.stored_keys(*data):
-        names = ", ".join(name for name, _ in data)
-        raise StrategyChangedError(
-            f"the code of {names} is not what it was when run {run_id} began; put it back, or curate again: another "
-            "code makes a new run"
-        )
-    return rules_of(config.select)
+    rules = rules_of(config.select)
+    if data := key_data(config):
+        read = [*benchmarks_content(config), *data]
+        if runs.get_run(session, run_id).config_key not in config.stored_keys(*read):
+            code = ", ".join(name for name, _ in data)
+            files = f" or the benchmark {', '.join(config.contamination.files)}" if config.contamination.files else ""
+            raise StrategyChangedError(
+                f"the code of {code}{files} is not what it was when run {run_id} began; put it back, or curate again: "
+                "another code makes a new run"
+            )
+    return rules
 
 
 def check_names(session: Session, run_id: int | None, names: Sequence[str]) -> None:
