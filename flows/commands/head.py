@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from models.records import Strategy
+from tasks.config.section import StrategyName
 from tasks.settings import Settings
 
 
@@ -14,7 +14,9 @@ class Head(BaseModel):
     """Fit a reward head to the labels so far: what they are worth, what more would add, predictions for the rest."""
 
     run: str = Field("last", description="Id or name of a curation run, or `last`.")
-    strategies: tuple[Strategy, ...] = Field((), description="Only labels on pairs of these strategies. Empty: of all.")
+    strategies: tuple[StrategyName, ...] = Field(
+        (), description="Only labels on pairs of these strategies. Empty: of all."
+    )
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the splits that labels are held out by (0 or more).")
     format: Literal["table", "json"] = Field("table", description="How to write it.")
 

@@ -16,6 +16,7 @@ from db.labels.predictions import Prediction
 from models.head import Head, Labels, Worth, label_worth, win_probability
 from models.labelling.records import PairKey
 from tasks.curation.heads import differences_of, head_of, shares_of, sides_of, weights_of
+from tasks.curation.strategies import check_names
 from tasks.database import open_database
 from tasks.settings import Settings
 
@@ -32,10 +33,11 @@ def worth_of_run(run_id: int, *, strategies: Sequence[str], seed: int, settings:
         settings: where the database and the vectors are.
 
     Raises:
-        LookupError: if the run has embedded nothing.
+        LookupError: if the run has embedded nothing, or there is no such strategy.
         BrokenShardError: if a vector is missing or damaged.
     """
     with open_database(settings) as sessions, sessions() as session:
+        check_names(session, run_id, strategies)
         return read_worth(session, run_id, settings, strategies=strategies, seed=seed)
 
 
