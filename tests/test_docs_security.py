@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 from surroundings import ROOT
 
@@ -18,3 +20,11 @@ def test_every_test_that_is_named_as_proof_exists():
 def test_it_is_linked_from_where_people_set_things_up():
     assert "(docs/security.md)" in (ROOT / "README.md").read_text()
     assert "(security.md)" in (ROOT / "docs" / "production.md").read_text()
+
+
+def test_the_labelling_page_knows_no_strategy():
+    said = (
+        "import sys, web.app; print([name for name in sys.modules if name.startswith(('models.selection', 'flows'))])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"

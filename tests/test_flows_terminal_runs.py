@@ -36,4 +36,5 @@ def test_a_server_that_has_words_for_every_prompt_does_not_fill_the_screen(setti
     lines = [line.strip() for line in capsys.readouterr().out.splitlines() if "without a pair" in line]
     assert len(lines) == SHOWN_REASONS + 1
     assert lines[0] == "3 prompts without a pair: refused for tiny: [policy] 1"
+    assert lines[1] == "1 prompt without a pair: refused: 4"
     assert lines[-1] == "3 prompts without a pair, for 3 other reasons"

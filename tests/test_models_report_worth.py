@@ -80,4 +80,4 @@ def test_strategies_stand_beside_each_other_at_as_many_labels():
     table = strategy_table(WORTH)
     assert table.columns[2] == "right, of 80 labels"
     assert table.rows[0] == ("easy", "120", "63.0 %", "59.0–67.0 %", "1.2", "0.4 to 2.0")
-    assert "pairs that \\`random\\` selected" in worth_markdown(WORTH)
+    assert "pairs that the strategy random selected" in worth_markdown(WORTH)

@@ -86,9 +86,7 @@ def test_what_is_in_a_benchmark_is_told_by_kind_and_used_all_the_same(settings, 
     assert [one.response_id is None for one in found(sessions, run_id)] == [True, True, True, False]
     assert selected(sessions, run_id) == {1, 2, 3, 4}
     show_pairs_of(run_id, settings)
-    words = (
-        f"3 prompts are in the benchmark {file} (2 prompts by shared words, 1 by words in a response, 1 by embedding)"
-    )
+    words = f"3 prompts are in the benchmark {file} (2 by shared words, 1 by words in a response, 1 by embedding)"
     assert f"{words}, used all the same" in capsys.readouterr().out
     assert "3 prompts are in the benchmark" in write_run_report(run_id, settings).read_text()
 

@@ -75,6 +75,7 @@ def test_the_command_prints_what_labels_are_worth(sessions, antipode, run_id):
     assert nothing.returncode == 0
     assert "takes 100 labels that prefer a side, on 20 prompts or more. There are 0 on 0." in nothing.stdout
     assert "predictions take 25 labels" in nothing.stdout
+    assert f"Next: antipode web --run {run_id}, or antipode label --pairs.run {run_id}" in nothing.stdout
     label(sessions, run_id, 110)
     shown = antipode("head", "--run", str(run_id))
     assert shown.returncode == 0, shown.stderr
@@ -93,8 +94,8 @@ def test_a_run_that_is_not_there_or_a_wrong_seed_is_one_line(antipode, run_id):
     for arguments, words in (
         (("--run", "nowhere"), "nowhere"),
         (("--seed", "-1"), "seed"),
-        (("--strategies", '["easier"]'), "easier"),
-        (("--strategies", '["no name"]'), "no name"),
+        (("--strategies", "esy"), "there is no strategy 'esy'; did you mean easy?"),
+        (("--strategies", "../x"), "expected the name of a strategy"),
     ):
         failed = antipode("head", *arguments)
         assert failed.returncode and words in failed.stderr and len(failed.stderr.strip().splitlines()) == 1

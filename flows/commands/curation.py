@@ -33,7 +33,7 @@ class Import(ImportConfig):
 
 
 class Curate(CurateConfig):
-    """Generate, embed, select: one curation run. The same command again goes on where a stopped run was."""
+    """Generate, embed, index, select: one curation run. The same command again goes on where a stopped run was."""
 
     dry_run: DryRun = False
 

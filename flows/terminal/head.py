@@ -17,6 +17,7 @@ PREDICTED = (
     "{count:,} pairs without a label have a prediction with a 90 % interval: "
     'antipode sql "SELECT * FROM predicted_preferences WHERE run_id = {run}"'
 )
+NEXT = "Next: antipode web --run {run}, or antipode label --pairs.run {run}"
 ALL_LABELLED = "every pair of the run has a label: nothing is left to predict"
 
 
@@ -35,6 +36,8 @@ def show_worth(worth: Worth, predicted: int | None, run_id: int) -> None:
         console.print(Text(PREDICTED.format(count=predicted, run=run_id)))
     else:
         console.print(Text(NO_PREDICTIONS if predicted is None else ALL_LABELLED))
+    if not worth.curve:
+        console.print(Text(NEXT.format(run=run_id)))
 
 
 def print_json(worth: Worth, predicted: int | None) -> None:

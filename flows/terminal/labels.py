@@ -49,7 +49,7 @@ def show_labels(run_id: int, settings: Settings) -> None:
         show(f"  {end.waiting:,} other pairs wait for people: {QUEUES}")
     show(f"  preferences by majority of all annotators: {_counts(end.outcomes)}")
     if end.outcomes:
-        show(f"Next: antipode quality {run}\n      antipode export preferences.jsonl {run}")
+        show(f"Next: antipode quality {run}\n      antipode head {run}\n      antipode export preferences.jsonl {run}")
     else:
         show(f"Next: another annotator, such as you: antipode web --run {end.labelled_run_id}")
 

@@ -39,7 +39,8 @@ def show_quality(quality: LabelQuality, run_id: int) -> None:
     if not quality.judgement_count:
         return
     console = make_console()
-    _show(console, rates_table(quality))
+    if any(row.ties or row.both_bad or row.skips for row in quality.rates):
+        _show(console, rates_table(quality))
     _show(console, annotator_table(quality))
     _show(console, couple_table(quality))
     if quality.suspects:

@@ -27,20 +27,20 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
     console.print(_figures(end.summary))
     if end.guarded.rules:
         console.print(f"  {end.guarded.words}", soft_wrap=True)
+    reasons = list(end.skipped.items())  # the most frequent first; a server may have words for every prompt
+    for reason, count in reasons[:SHOWN_REASONS]:
+        console.print(f"  {_prompts(count)} without a pair: {reason}")
+    if others := reasons[SHOWN_REASONS:]:
+        counted = sum(count for _, count in others)
+        console.print(f"  {_prompts(counted)} without a pair, for {len(others):,} other reasons")
+    for line in end.checks:
+        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
     if end.strategies:
         table = strategy_table(end.strategies)
         print_rows(console, table.columns, table.rows, text_columns=table.text_columns, title=table.title)
         console.print(STRATEGY_TABLE_WORDS)
     if end.length_words:
-        console.print(f"  {end.length_words}", soft_wrap=True)
-    for line in end.checks:
-        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
-    reasons = list(end.skipped.items())  # the most frequent first; a server may have words for every prompt
-    for reason, count in reasons[:SHOWN_REASONS]:
-        console.print(f"  {count:,} prompts without a pair: {reason}")
-    if others := reasons[SHOWN_REASONS:]:
-        counted = sum(count for _, count in others)
-        console.print(f"  {counted:,} prompts without a pair, for {len(others):,} other reasons")
+        console.print(end.length_words, soft_wrap=True)
 
 
 def show_next(run_id: int, settings: Settings) -> None:
@@ -53,10 +53,20 @@ def show_next(run_id: int, settings: Settings) -> None:
         console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True)
 
 
+def _prompts(count: int) -> str:
+    return "1 prompt" if count == 1 else f"{count:,} prompts"
+
+
 def _figures(summary: RunSummary) -> str:
+    cut = f"cut at max_tokens{' and left out' if summary.left_out_responses else ''}"
+    noted = (
+        (summary.duplicates, "duplicates"),
+        (summary.empty_responses, "empty"),
+        (summary.cut_responses, cut),
+        (summary.truncated_responses, "read in part by the embedder"),
+    )
+    notes = ", ".join(f"{count:,} {what}" for count, what in noted if count)
     return (
-        f"Run {summary.run_id} ({summary.run}, {summary.status}): {summary.prompts:,} prompts, "
-        f"{summary.responses:,} responses ({summary.duplicates:,} duplicates, {summary.empty_responses:,} empty, "
-        f"{summary.cut_responses:,} cut at max_tokens{' and left out' if summary.left_out_responses else ''}, "
-        f"{summary.truncated_responses:,} read in part by the embedder), {summary.pairs:,} pairs"
+        f"Run {summary.run_id} ({summary.run}, {summary.status}): {_prompts(summary.prompts)}, "
+        f"{summary.responses:,} responses{f' ({notes})' if notes else ''}, {summary.pairs:,} pairs"
     )

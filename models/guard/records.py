@@ -56,6 +56,8 @@ class GuardCounts:
 
     @property
     def words(self) -> str:
-        """What the guard found, on one line; by rule, how many are left out and, after a plus, only marked."""
-        by_rule = ", ".join(f"{one.rule} {one.left_out:,} + {one.marked:,}" for one in self.rules)
-        return f"{self.left_out:,} responses left out of the pairing + {self.marked:,} only marked ({by_rule})"
+        """What the guard found, on one line, by rule; of those that are only marked nothing where there is none."""
+        out = ", ".join(f"{one.rule} {one.left_out:,}" for one in self.rules if one.left_out)
+        marked = ", ".join(f"{one.rule} {one.marked:,}" for one in self.rules if one.marked)
+        words = f"{self.left_out:,} responses left out of the pairing" + (f" ({out})" if out else "")
+        return words + (f", {self.marked:,} only marked ({marked})" if self.marked else "")

@@ -19,6 +19,7 @@ from models.quality.quality import (
 )
 from models.records import shortened
 from models.report.agreement_picture import HEIGHT, WIDTH, draw_panels, group_name, ordered_bins, ordered_strategies
+from models.report.contents import in_order
 from models.report.templates import cosine, make_environment, share_of
 
 # Krippendorff, Content Analysis (2004), p. 241: rely on 0.800 and more, below 0.667 on nothing.
@@ -187,6 +188,7 @@ def agreement_table(quality: LabelQuality) -> QualityTable:
 
 def rates_table(quality: LabelQuality) -> QualityTable:
     """What people and machines could not decide, a row a strategy and kind; of votes, and of pairs looked at."""
+    order = {name: place for place, name in enumerate(in_order({row.strategy for row in quality.rates}))}
     rows = tuple(
         (
             row.strategy,
@@ -196,7 +198,7 @@ def rates_table(quality: LabelQuality) -> QualityTable:
             share_of(row.both_bad, row.votes),
             share_of(row.skips, row.votes + row.skips),
         )
-        for row in quality.rates
+        for row in sorted(quality.rates, key=lambda row: order[row.strategy])
     )
     return QualityTable(RATES_TITLE, ("strategy", "labelled by", "votes", "ties", "both bad", "skipped"), rows, 2)
 

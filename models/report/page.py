@@ -19,7 +19,7 @@ from models.report.contents import (
 )
 from models.report.histograms import draw_histograms
 from models.report.labels import label_words
-from models.report.strategies import STRATEGY_TABLE_WORDS, overlap_table, strategy_table
+from models.report.strategies import OVERLAP_TABLE_WORDS, overlap_table
 from models.report.templates import make_environment
 from models.report.worth import worth_words
 
@@ -62,9 +62,8 @@ def render_report(report: CurationReport) -> str:
         map=on_map,
         map_size=(WIDTH, HEIGHT),
         candidates=_listed(shown_prompt, on_map) if shown_prompt and on_map else [],
-        figures=strategy_table(report.figures),
-        figures_words=STRATEGY_TABLE_WORDS,
-        overlaps=overlap_table(report.figures),
+        overlaps=overlap_table({name: report.figures[name] for name in in_order(report.figures)}),
+        overlaps_words=OVERLAP_TABLE_WORDS,
         labels=label_words(report.labels) if report.labels and report.labels.judgement_count else None,
         worth=worth_words(report.worth) if report.worth and report.worth.label_count else None,
     )

@@ -8,6 +8,15 @@ from models.report.contents import StrategyFigures
 from models.report.labels import QualityTable, escaped
 from models.report.templates import cosine, share_of
 
+STRATEGY_TABLE_WORDS = (
+    "Similarity: median. Length: shorter response over longer, mean. Flagged: pairs with a response that the guard "
+    "flagged. Shared: chosen by another strategy too."
+)
+OVERLAP_TABLE_WORDS = (
+    "Flagged: pairs with a response that the guard flagged. Shared: pairs that another strategy chose too, and by "
+    "name that of the column; such a pair is labelled once, and counts for both."
+)
+
 
 def strategy_table(strategies: Mapping[str, StrategyFigures]) -> QualityTable:
     """One row a strategy, in the order given; it fits 80 columns."""
@@ -26,21 +35,23 @@ def strategy_table(strategies: Mapping[str, StrategyFigures]) -> QualityTable:
     return QualityTable("What each strategy chose", columns, rows, 1)
 
 
-STRATEGY_TABLE_WORDS = (
-    "Similarity: the median. Length: the shorter response over the longer, a mean. Flagged: pairs with a "
-    "response that the guard flagged. Shared: pairs that another strategy chose too."
-)
-
-
 def overlap_table(strategies: Mapping[str, StrategyFigures]) -> QualityTable:
-    """Of each row's pairs, the share that the column's strategy chose too; no row where there is only one strategy."""
-    names = tuple(strategies)
+    """Of each row's pairs, the shares that are flagged, that any other strategy chose too, and that each of them did.
+
+    The page has it beside similarities and lengths; one strategy shares nothing.
+    """
+    others = tuple(strategies) if len(strategies) > 1 else ()
     rows = tuple(
-        (name, *("" if other == name else share_of(row.shared_with.get(other, 0), row.pairs) for other in names))
+        (
+            name,
+            share_of(row.degenerate_pairs, row.pairs),
+            *([share_of(row.shared_pairs, row.pairs)] if others else []),
+            *("" if other == name else share_of(row.shared_with.get(other, 0), row.pairs) for other in others),
+        )
         for name, row in strategies.items()
-        if len(names) > 1
     )
-    return QualityTable("Pairs that two strategies chose", ("of the pairs of", *names), rows, 1)
+    columns = ("of the pairs of", "flagged", *(["shared"] if others else []), *others)
+    return QualityTable("Flagged pairs, and those that two strategies chose", columns, rows, 1)
 
 
 def strategies_markdown(strategies: Mapping[str, StrategyFigures]) -> str:

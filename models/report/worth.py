@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.head import MIN_CURVE_LABELS, MIN_DIALOGUES, Worth
 from models.intervals import Interval
 from models.report.axes import LETTER_WIDTH, round_axis, step_axis
+from models.report.contents import in_order
 from models.report.curves_picture import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, Series
 from models.report.labels import QualityTable, escaped, markdown_table
 from models.report.templates import make_environment
@@ -52,7 +53,8 @@ def longer_words(worth: Worth) -> str:
 
 def tested_words(worth: Worth) -> str:
     """What strategies are compared on."""
-    which = "pairs that `random` selected" if worth.tested_on == "random" else "pairs of all strategies together"
+    is_random = worth.tested_on == "random"
+    which = "pairs that the strategy random selected" if is_random else "pairs of all strategies together"
     return f"Strategies are compared on the same held-out labels, those on {which}, by as many labels each."
 
 
@@ -64,6 +66,7 @@ def curve_table(worth: Worth) -> QualityTable:
 
 def strategy_table(worth: Worth) -> QualityTable:
     """The strategies; without a row where fewer than two have labels enough."""
+    by_name = {one.strategy: one for one in worth.strategies}
     common = worth.strategies[0].at_common.count if worth.strategies else 0
     columns = (
         "strategy",
@@ -82,7 +85,7 @@ def strategy_table(worth: Worth) -> QualityTable:
             _number(100 * one.next.gain.value),
             f"{_number(100 * one.next.gain.low)} to {_number(100 * one.next.gain.high)}",
         )
-        for one in worth.strategies
+        for one in map(by_name.__getitem__, in_order(by_name))
     )
     return QualityTable("What a strategy’s labels teach", columns, rows, 1)
 

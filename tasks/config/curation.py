@@ -227,7 +227,7 @@ class SelectConfig(Section):
         "(entry points `antipode.strategies`), or a function of `strategy_files`.",
     )
     strategy_files: Added[tuple[StrategyFile, ...]] = Field(
-        (), description="Python files, on the machine that selects: each function in them is a strategy of its name."
+        (), description="Python files on the machine that selects, run with its rights: each function is a strategy."
     )
     pairs_per_prompt: Added[int] = Field(
         1,
@@ -338,7 +338,7 @@ class CurateConfig(SampleConfig, RunConfig):
     source: SourceConfig = Field(SourceConfig(), description="Which prompts.")
     embed: EmbedConfig = Field(EmbedConfig(), description="How responses are embedded.")
     guard: GuardConfig = Field(GuardConfig(), description="Which responses are left out of the pairing.")
-    index: Added[IndexConfig] = Field(IndexConfig(), description="How their index is kept.")
+    index: Added[IndexConfig] = Field(IndexConfig(), description="How the index of embeddings is kept.")
     select: SelectConfig = Field(SelectConfig(), description="How pairs are selected.")
     contamination: Added[ContaminationConfig] = Field(
         ContaminationConfig(), description="Whether benchmarks are among the prompts."

@@ -23,8 +23,8 @@ class GuardConfig(Section):
         5,
         ge=1,
         le=128,
-        description="A response is boilerplate if it, or one as good as equal to it, stands under so many other "
-        "prompts of the run (1 to 128).",
+        description="A response is boilerplate if it, or one as good as equal to it, stands under more than so "
+        "many other prompts of the run (1 to 128).",
     )
     has_source_pairs: bool = Field(
         False,

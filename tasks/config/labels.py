@@ -160,9 +160,10 @@ class LabelConfig(RunConfig):
     @model_validator(mode="after")
     def _the_annotator_is_reachable(self) -> Self:
         if self.machine == "judge" and not (self.judge.base_url and self.judge.model):
+            other = "--routed.cheap scores, rubric or another" if self.annotator == "routed" else "--annotator people"
             raise ValueError(
                 f"a judge needs an address and a model, got judge.base_url {self.judge.base_url!r} and judge.model "
-                f"{self.judge.model!r}; set both, or take another annotator: --annotator people"
+                f"{self.judge.model!r}; set both, or take another annotator: {other}"
             )
         if self.machine == "reward_model" and not self.reward_model.name:
             raise ValueError("annotator reward_model needs --reward_model.name: a hub name or a folder")

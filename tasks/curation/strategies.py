@@ -44,21 +44,22 @@ def rules_at_work(session: Session, run_id: int) -> dict[str, StrategyRule]:
     """The strategies of a run, with the code that they had when it was opened.
 
     Raises:
-        StrategyChangedError: If the code of one is another now.
-        SourceError: If one is a user's own, and a benchmark's file that the run names too cannot be read.
+        StrategyChangedError: If the code of one is another now, or a benchmark's file, which is in the same key.
+        SourceError: If a benchmark's file cannot be read any more.
         ValueError: As `rules_of`.
     """
     config = CURATION.stored_config(session, run_id)
-    if own := key_data(config):
-        keys = config.stored_keys(*benchmarks_content(config), *own)  # as open_run has it
-        names = ", ".join(name for name, _ in own)
-        what = f"the code of {names}, or a benchmark's file," if config.contamination.files else f"the code of {names}"
-        if runs.get_run(session, run_id).config_key not in keys:
+    rules = rules_of(config.select)
+    if data := key_data(config):
+        read = [*benchmarks_content(config), *data]  # as open_run has it
+        if runs.get_run(session, run_id).config_key not in config.stored_keys(*read):
+            code = ", ".join(name for name, _ in data)
+            files = f" or the benchmark {', '.join(config.contamination.files)}" if config.contamination.files else ""
             raise StrategyChangedError(
-                f"{what} is not what it was when run {run_id} began; put it back, or curate again: another makes a new "
-                "run"
+                f"the code of {code}{files} is not what it was when run {run_id} began; put it back, or curate again: "
+                "another code makes a new run"
             )
-    return rules_of(config.select)
+    return rules
 
 
 def check_names(session: Session, run_id: int | None, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from models.records import shortened
 from tasks.run_kinds import CURATION
 
 SHOWN_GROUPS, SHOWN_PROMPTS, PROMPT_WIDTH = 3, 2, 60
-_WORDS = {"prompt": "prompts by shared words", "response": "by words in a response", "similar": "by embedding"}
+_WORDS = {"prompt": "by shared words", "response": "by words in a response", "similar": "by embedding"}
 
 
 def check_lines(session: Session, run_id: int) -> list[str]:
@@ -35,13 +35,13 @@ def check_lines(session: Session, run_id: int) -> list[str]:
             continue
         kinds = ", ".join(f"{count:,} {_WORDS[kind]}" for kind, count in found[file].by_kind.items())
         what = "left out" if config.contamination.are_left_out else "used all the same"
-        lines.append(f"{found[file].prompts:,} prompts are in the benchmark {file} ({kinds}), {what}")
+        prompts = "1 prompt is" if found[file].prompts == 1 else f"{found[file].prompts:,} prompts are"
+        lines.append(f"{prompts} in the benchmark {file} ({kinds}), {what}")
     alike, left_out = count_labelled_alike(session, run_id)
     if alike:
+        pairs = "1 pair differs" if alike == 1 else f"{alike:,} pairs differ"
         what = f"{left_out:,} of them left out" if left_out else "selected all the same"
-        lines.append(
-            f"{alike:,} pairs differ as a labelled pair does (cosine ≥ {config.select.labelled_similarity:g}), {what}"
-        )
+        lines.append(f"{pairs} as a labelled pair does (cosine ≥ {config.select.labelled_similarity:g}), {what}")
     return lines
 
 

@@ -107,7 +107,7 @@ def example_pairs(session: Session, run_id: int, per_strategy: int) -> list[pair
     strategies = CURATION.load_config(session, run_id).select.strategies
     return [
         pair
-        for strategy in strategies
+        for strategy in dict.fromkeys(strategies)  # one that is named twice chose once
         for pair in pairs.selected_pairs(session, run_id, strategy=strategy, limit=per_strategy)
     ]
 
