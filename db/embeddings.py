@@ -258,7 +258,8 @@ def newest_embedder_of(session: Session, id_: int, *, of: Embedded = "responses"
     if embedder is None and of == "prompts":
         is_stored = session.get(curation.Prompt, id_) is not None
         raise LookupError(
-            f"prompt {id_} has no vector: no run has embedded it yet, or it is empty; a curation does: antipode curate"
+            f"prompt {id_} has no vector: no run has embedded it yet, it was forgotten, or the prompt is empty; a "
+            "curation makes one: antipode curate"
             if is_stored
             else f"there is no prompt {id_}; ids are in the table prompts: antipode sql 'SELECT id, text FROM prompts'"
         )
