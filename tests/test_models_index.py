@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +153,6 @@ def test_shards_of_the_store_are_blocks_of_the_index(tmp_path: Path) -> None:
     found, similarities = index.search(vectors, 1, exclude=None)
     np.testing.assert_array_equal(found[:, 0], ids)
     np.testing.assert_allclose(similarities, 1.0, atol=1e-5)
-
-
-def test_the_log_says_where_vectors_are_searched(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="models.index"):
-        VectorIndex.build([([1], [[1.0, 0.0]]), ([2], [[1.0, 0.0]])])
-    assert len(caplog.records) == 1
-    assert "vectors are searched on the " in caplog.text
 
 
 @pytest.mark.parametrize(

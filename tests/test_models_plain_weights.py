@@ -95,6 +95,8 @@ def test_nothing_reads_a_file_that_could_run_code():
     for place, name, text in calls():
         if name in {"pickle.load", "pickle.loads", "pickle.Unpickler", "dill.loads", "cloudpickle.loads"}:
             assert place.startswith("models/isolated_host.py"), place
-        assert name not in {"eval", "exec", "torch.load", "yaml.load", "joblib.load", "os.system"}, place
+        if name == "exec":  # a file of strategies, which the user names to have it run
+            assert place.startswith("models/selection/finding.py"), place
+        assert name not in {"eval", "torch.load", "yaml.load", "joblib.load", "os.system"}, place
         assert "allow_pickle=True" not in text and "shell=True" not in text, place
         assert "trust_remote_code=True" not in text, place

@@ -15,8 +15,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from models.head.axes import MAX_AXES, on_and_off, principal_axes
 from models.head.propagation import Evidence, Votes, one_thread, propagate
@@ -104,6 +102,9 @@ def independence(first: ArrayLike, second: ArrayLike) -> _Floats:
         first: (n,) ids of the first responses.
         second: (n,) ids of the second ones.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ends = np.stack([np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)])
     nodes, places = np.unique(ends, return_inverse=True)
     one, other = places.reshape(ends.shape)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
 from threadpoolctl import threadpool_limits
 
 from models.head.records import DENSITY, GRID
@@ -115,6 +114,8 @@ def propagate(
 
 def _gaussian(on_axes: _Floats, sites: Sites, variance: float) -> tuple[_Floats, _Floats]:
     """Mean and an upper triangular root of the covariance of the weights."""
+    from scipy.linalg import cholesky, solve_triangular
+
     precision = (on_axes.T * sites.precision) @ on_axes
     precision[np.diag_indices(len(precision))] += 1 / variance
     if not len(precision):

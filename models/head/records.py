@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from models.head.axes import on_and_off
 
@@ -139,6 +138,8 @@ def mixed_margins(posteriors: tuple[Posterior, ...], on_axes: _Floats, rest: _Fl
 
 def win_probability(margins: Margins) -> Probabilities:
     """E[σ(margin)] for normal margins, and σ of the margin's 5 % and 95 % quantiles."""
+    from scipy.special import expit
+
     means, deviations = (np.asarray(part, dtype=np.float64) for part in margins)
     # All is computed of the side that is ahead, so that the two orders of a pair sum to 1 exactly.
     ahead = np.abs(means)
