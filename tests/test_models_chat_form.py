@@ -68,7 +68,7 @@ def test_a_form_that_changes_replies_is_part_of_the_identity_and_another_questio
 
 def test_keys_of_before_are_what_they_were_and_a_form_gives_others() -> None:
     """The hashes are those of the version before there were forms."""
-    curate = CurateConfig.model_validate({"model": {"name": "demo"}})
+    curate = CurateConfig.model_validate({"model": {"name": "demo"}, "guard": {"none": True}})
     assert curate.key == "787e7fa65e75276fce29942320bfbf3f79c014a14f26e9812252ba0f65350d3d"
     label = LabelConfig.model_validate({"annotator": "judge", "judge": SERVER | {"base_url": "http://h/v1"}})
     assert label.key == "d2dd2fca6d1d682325ce4adef409d4f069fc90a543d4dff86706d18fb5b7c1b5"

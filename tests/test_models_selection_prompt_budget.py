@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.selection import drawn_prompts, least_similar_first, prompt_words
+from models.selection import drawn_prompts, prompt_words
 
 
 def keys_of(count):
@@ -100,7 +100,3 @@ def test_prompts_without_a_label_come_first():
     words, ones = prompt_words(keys_of(5), seed=0), np.ones(5, int)
     assert drawn_prompts(words, ones, 2, label_counts=labels).tolist() == [1, 3]
     assert drawn_prompts(words, ones, 4, label_counts=labels).tolist() == [1, 2, 3, 4]
-
-
-def test_the_least_similar_prompts_come_first():
-    assert least_similar_first(np.array([0.3, np.nan, -0.5, 0.3])).tolist() == [2, 0, 3, 1]

@@ -58,7 +58,8 @@ def add_prompts(sessions, count=6):
 
 
 def selecting(*strategies, **changes):
-    return configured(generate={"when": "never"}, select={"strategies": list(strategies)} | changes)
+    select = {"strategies": list(strategies)} | changes
+    return configured(guard={"none": True}, generate={"when": "never"}, select=select)
 
 
 @on_sqlite
@@ -115,7 +116,7 @@ def test_a_strategy_of_a_file_goes_with_a_benchmark(settings, sessions, tmp_path
     for step in (generate, embed):
         step.fn(run_id)
     written(tmp_path, FILE + "# changed\n")
-    with pytest.raises(StrategyChangedError, match="middling or the benchmark .* is not what it was when run 2"):
+    with pytest.raises(StrategyChangedError, match=r"middling or the benchmark .* is not what it was when run 2"):
         select.fn(run_id)
 
 

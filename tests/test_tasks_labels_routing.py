@@ -146,7 +146,7 @@ def test_how_sure_a_winner_is_worked_by_hand():
 
 
 def test_a_cheap_annotator_is_configured_by_its_own_section():
-    with pytest.raises(ValidationError, match="a judge needs an address and a model.*--routed.cheap scores"):
+    with pytest.raises(ValidationError, match=r"a judge needs an address and a model.*--routed\.cheap scores"):
         LabelConfig.model_validate({"annotator": "routed"})
     with pytest.raises(ValidationError, match="rubric is set, but the annotator is routed"):
         routed(1, rubric={"seed": 3})

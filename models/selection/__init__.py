@@ -7,7 +7,7 @@ from models.selection.budget import rank_pairs
 from models.selection.finding import known_names, load_strategies, rule_named, unknown_name
 from models.selection.length_correlation import correlation_of_pairs, length_correlations, mean_correlation
 from models.selection.pairs import Selection, select_pairs, select_several
-from models.selection.prompt_budget import drawn_prompts, least_similar_first, prompt_words
+from models.selection.prompt_budget import drawn_prompts, prompt_words
 from models.selection.records import Reason, SelectedPairs
 from models.selection.rules import SHIPPED
 from models.selection.similarity import TOLERANCE, pair_similarities
@@ -26,7 +26,6 @@ __all__ = [
     "correlation_of_pairs",
     "drawn_prompts",
     "known_names",
-    "least_similar_first",
     "length_correlations",
     "load_strategies",
     "mean_correlation",
