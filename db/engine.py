@@ -238,7 +238,14 @@ def alone(database: Sessions | Session, name: str) -> Iterator[bool]:
             # The server notices within a minute that the network to this host is cut, and gives the name back.
             limits = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
             connection.execute(select(*(func.set_config(name, value, False) for name, value in limits.items())))
-            yield bool(connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(name)))))  # until it is closed
+            is_free = bool(connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(name)))))
+            try:
+                yield is_free
+            finally:
+                # A connection that is closed gives the name back too, but not at once; one that broke has done it.
+                if is_free:
+                    with suppress(DBAPIError):
+                        connection.execute(select(func.pg_advisory_unlock(func.hashtext(name))))
         return
     with _open_lock(_lock_file(Path(engine.url.database or "antipode"), name.replace(" ", "-"))) as file:
         yield _is_locked_now(file)

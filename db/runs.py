@@ -348,7 +348,7 @@ def skip_counts(session: Session, run_id: int) -> dict[str, int]:
         select(curation.RunPrompt.skipped, func.count())
         .where(curation.RunPrompt.run_id == run_id, curation.RunPrompt.skipped.is_not(None))
         .group_by(curation.RunPrompt.skipped)
-        .order_by(func.count().desc())
+        .order_by(func.count().desc(), func.min(curation.RunPrompt.prompt_id))
     )
     counts = Counter[str]()
     for reason, count in session.execute(query).tuples():
