@@ -84,7 +84,7 @@ def _responses(rows: list[Row]) -> dict[str, list[str]]:
 
 
 def _key(row: Row) -> frozenset[str]:
-    return frozenset((row["prompt"], row["first"]["text"], row["second"]["text"]))
+    return _known_by(row["prompt"], row["first"]["text"], row["second"]["text"])
 
 
 def _measured(
@@ -127,7 +127,12 @@ def _figures(pairs: list[Row], votes: dict[frozenset[str], float]) -> Row:
 
 
 def _pair_key(row: Row) -> frozenset[str]:
-    return frozenset((row["prompt"], row["first_response"], row["second_response"]))
+    return _known_by(row["prompt"], row["first_response"], row["second_response"])
+
+
+def _known_by(*texts: str) -> frozenset[str]:
+    """The texts of a pair, without what an import trims."""
+    return frozenset(text.strip() for text in texts)
 
 
 def _antipode(folder: Path, *arguments: object) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from flows.terminal.tables import rejected_line
@@ -70,12 +70,10 @@ def serve_page(
     from flows.terminal.people import link_lines
     from tasks.database import open_database
     from tasks.labels.people import page_secret
-    from tasks.service.label_events import LabelWatch
     from web.app import create_app
     from web.server import make_server
 
-    with open_database(Settings(), keeps_connections=True) as sessions:
-        on_labels = LabelWatch(Settings()).labels_came if "PREFECT_API_URL" in os.environ else _nobody_waits
+    with open_database(Settings(), keeps_connections=True) as sessions, _watched() as on_labels:
         app = create_app(sessions, secret=page_secret(Settings()), lease_s=LEASE_S, on_labels=on_labels)
         listening = _listen(host, port)
         address = Settings().page_url or _address(host, port)
@@ -154,8 +152,19 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in verdicts.items()) or "none"
 
 
-def _nobody_waits() -> None:
-    """No Prefect server is named."""
+@contextmanager
+def _watched() -> Iterator[Callable[[], None]]:
+    """What is called when labels came: it has Prefect told, where a server of it is named."""
+    if "PREFECT_API_URL" not in os.environ:
+        yield lambda: None
+        return
+    from tasks.service.label_events import LabelWatch
+
+    watch = LabelWatch(Settings())
+    try:
+        yield watch.labels_came
+    finally:
+        watch.close()
 
 
 def _address(host: str, port: int) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 
 from tasks.settings import Settings
 
 PAUSE_S = 1.0
+CLOSE_S = 15.0  # Prefect's import takes seconds; a server that does not answer is not waited for
 PAGE_RESOURCE = "antipode.page"
 
 logger = logging.getLogger(__name__)
@@ -23,17 +23,26 @@ class LabelWatch:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._came = threading.Event()
-        threading.Thread(target=self._watch, name="label watch", daemon=True).start()
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="label watch", daemon=True)
+        self._thread.start()
 
     def labels_came(self) -> None:
         """Say that labels were stored or taken back."""
         self._came.set()
 
+    def close(self) -> None:
+        """End the thread: a process that ended while it still imports libraries of C++ would be aborted."""
+        self._is_closed.set()
+        self._came.set()
+        self._thread.join(CLOSE_S)
+
     def _watch(self) -> None:
         _import_prefect()
         while True:
             self._came.wait()
-            time.sleep(PAUSE_S)  # many labels within it cause one look
+            if self._is_closed.wait(PAUSE_S):  # many labels within it cause one look
+                return
             self._came.clear()
             try:
                 tell_if_due(self._settings)
