@@ -49,7 +49,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, read in (("self_instruct", _self_instruct), ("pandalm", _pandalm), ("tulu", _tulu)):
             rows, votes = read(arguments.data)
-            results[name] = _measured(Path(folder), name, rows, votes, arguments.model)
+            own = Path(folder) / name  # the sets share prompts, whose responses of all sources are candidates
+            own.mkdir()
+            results[name] = _measured(own, name, rows, votes, arguments.model)
             print(_table(name, results[name]), flush=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
