@@ -12,6 +12,10 @@ from models.guard.records import RuleCount
     ("counts", "words"),
     [
         (
+            GuardCounts(1, 0, (RuleCount("outlier", 1, 0),)),
+            "1 response left out of the pairing (outlier 1)",
+        ),
+        (
             GuardCounts(34, 0, (RuleCount("boilerplate", 34, 0), RuleCount("outlier", 5, 0))),
             "34 responses left out of the pairing (boilerplate 34, outlier 5)",
         ),

@@ -173,6 +173,14 @@ def test_an_unknown_strategy_is_told_before_anything_begins_and_wherever_it_is_n
 
 
 @on_sqlite
+def test_a_strategy_that_is_named_twice_is_told_before_anything_begins(settings, sessions):
+    add_prompts(sessions)
+    for refuse in (check_curation, estimate_curation):
+        with pytest.raises(ValueError, match=r"select\.strategies: easy is named twice; name it once"):
+            refuse(selecting("easy", "random", "easy"), settings)
+
+
+@on_sqlite
 def test_a_run_of_a_strategy_that_is_gone_can_still_be_read(settings, sessions, tmp_path):
     add_prompts(sessions)
     path = written(tmp_path)

@@ -59,5 +59,6 @@ class GuardCounts:
         """What the guard found, on one line, by rule; of those that are only marked nothing where there is none."""
         out = ", ".join(f"{one.rule} {one.left_out:,}" for one in self.rules if one.left_out)
         marked = ", ".join(f"{one.rule} {one.marked:,}" for one in self.rules if one.marked)
-        words = f"{self.left_out:,} responses left out of the pairing" + (f" ({out})" if out else "")
+        responses = "response" if self.left_out == 1 else "responses"
+        words = f"{self.left_out:,} {responses} left out of the pairing" + (f" ({out})" if out else "")
         return words + (f", {self.marked:,} only marked ({marked})" if self.marked else "")

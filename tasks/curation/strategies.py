@@ -20,8 +20,10 @@ def rules_of(select: SelectConfig) -> dict[str, StrategyRule]:
     """The strategies of a configuration, by name, in its order.
 
     Raises:
-        ValueError: If one is unknown, is not what it should be, or cannot choose within the scope.
+        ValueError: If one is named twice, unknown, is not what it should be, or cannot choose within the scope.
     """
+    if twice := [name for at, name in enumerate(select.strategies) if name in select.strategies[:at]]:
+        raise ValueError(f"select.strategies: {twice[0]} is named twice; name it once")
     rules = load_strategies(select.strategies, map(Path, select.strategy_files))
     several = next((rule.name for rule in rules.values() if rule.needs_several), None)
     if select.scope == "source_pairs" and several:
