@@ -123,7 +123,8 @@ def test_several_drawings_share_a_sheet_two_in_a_row_and_none_leaves_words() -> 
 
 
 def test_a_plot_is_a_table_too() -> None:
-    assert plot_table(LINES).rows[0] == ("easy", "50", "0.600 (0.570 to 0.630)")
+    assert plot_table(LINES).columns == ("labels", "easy", "random")
+    assert plot_table(LINES).rows[0] == ("50", "0.600 (0.570 to 0.630)", "0.580 (0.550 to 0.610)")
     assert plot_table(ROWS).rows[2] == ("other", "1.10 (0.00 to ∞)")
     assert plot_table(BARS).columns == ("cosine", "easy", "hard")
     assert plot_table(BARS).rows[0] == ("−0.500 to 0", "3", "0")

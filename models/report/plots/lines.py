@@ -109,18 +109,18 @@ def _scene(plot: LinePlot, lines: Sequence[_Drawn], top: float) -> _Scene:
     intervals = [interval for line in lines for _, interval in line.points]
     y = round_axis(shown_range(intervals, plot.reference), start=bottom, stop=top, most_ticks=MOST_TICKS)
     frame = Frame(round(tick_room(y), 1), WIDTH - 8, top, bottom)
-    return _Scene(_x_axis(plot, sorted({at for line in lines for at, _ in line.points}), frame), y, frame)
+    inset = max(abs(line.shift) for line in lines) + 6
+    places = sorted({at for line in lines for at, _ in line.points})
+    return _Scene(_x_axis(plot, places, (frame.left + inset, frame.right - inset)), y, frame)
 
 
 def _is_drawn(plot: LinePlot, point: tuple[float, Interval]) -> bool:
     return is_drawable(point[0], is_logarithmic=plot.is_x_logarithmic) and is_drawable(point[1].value)
 
 
-def _x_axis(plot: LinePlot, places: Sequence[float], frame: Frame) -> Axis:
-    if plot.is_x_logarithmic:
-        axis = log_axis(places, start=frame.left, stop=frame.right, most_ticks=MOST_TICKS)
-    else:
-        axis = tight_axis(places, start=frame.left + 6, stop=frame.right, most_ticks=MOST_TICKS)
+def _x_axis(plot: LinePlot, places: Sequence[float], ends: tuple[float, float]) -> Axis:
+    make_axis = log_axis if plot.is_x_logarithmic else tight_axis
+    axis = make_axis(places, start=ends[0], stop=ends[1], most_ticks=MOST_TICKS)
     if len(places) > MOST_TICKS + 1 or any(place != round(place) or place >= 1e5 for place in places):
         return axis
     # Few whole numbers (budgets) are ticks themselves, if there is room for their names.

@@ -66,13 +66,16 @@ def undrawn_notes(undrawn_count: int, drawn: Sequence[Interval]) -> tuple[str, .
 
 def plot_table(plot: Plot) -> Table:
     """The numbers of a plot as a table, where no picture can be shown or somebody wants to read them."""
+    title = plot.title
     match plot:
         case LinePlot():
-            columns: tuple[str, ...] = ("line", plot.x_title, plot.y_title)
+            title = f"{title} ({plot.y_title})"
+            columns: tuple[str, ...] = (plot.x_title, *(line.name for line in plot.lines))
+            by_line = [dict(line.points) for line in plot.lines]
+            places = sorted({at for points in by_line for at in points})
             rows: list[tuple[str, ...]] = [
-                (line.name, number_words(at), interval_words(interval))
-                for line in plot.lines
-                for at, interval in line.points
+                (number_words(at), *(interval_words(points[at]) if at in points else "–" for points in by_line))
+                for at in places
             ]
         case IntervalPlot():
             columns, rows = ("", plot.x_title), [(name, interval_words(interval)) for name, interval in plot.rows]
@@ -84,7 +87,7 @@ def plot_table(plot: Plot) -> Table:
         case FieldPlot():
             columns = (plot.x_title, plot.y_title, "change along the first", "along the second")
             rows = [tuple(map(number_words, arrow)) for arrow in plot.arrows]
-    return Table(plot.title, columns, tuple(rows), 0 if isinstance(plot, FieldPlot) else 1, plot.caption)
+    return Table(title, columns, tuple(rows), 0 if isinstance(plot, FieldPlot) else 1, plot.caption)
 
 
 def _bound(value: float) -> str:
