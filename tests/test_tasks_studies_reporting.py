@@ -7,6 +7,7 @@ import shlex
 
 import planted_studies
 import pytest
+from hostile_texts import HOSTILE, RAW_CONTROL
 from planted_studies import BAD, DIVERGING, LOG
 from pydantic_settings import CliApp
 
@@ -14,6 +15,7 @@ from flows.__main__ import _command_line
 from flows.commands.runs import Report
 from flows.commands.study import Study
 from flows.terminal.studies import show_study
+from models.studies.findings import Findings, Section, Table
 from tasks.config.studies import StudyConfig
 from tasks.studies import kinds
 from tasks.studies.estimate import estimate_study
@@ -106,6 +108,20 @@ def test_the_terminal_says_answer_table_failures_files_and_next_step(run, settin
         "antipode study label-efficiency --strategies easy,diverging,bad --budgets 50 --seeds 3",
     ):
         assert words in out
+
+
+def test_hostile_names_take_no_terminal_and_no_page_over(run, settings, monkeypatch, capsys):
+    def find(study, outcomes):
+        table = Table("<b>\u202e", HOSTILE[:2], (HOSTILE[:2],), note=HOSTILE[0])
+        return Findings(HOSTILE[0], HOSTILE[1], (Section(HOSTILE[0], HOSTILE[:1], (), (table,)),), ((HOSTILE[0], "1"),))
+
+    monkeypatch.setitem(kinds.STUDIES, planted_studies.NAME, planted_studies.PLANTED._replace(find=find))
+    run_id = run()
+    publish_study.fn(run_id)
+    show_study(run_id, settings)
+    assert not RAW_CONTROL.search(capsys.readouterr().out)
+    page, markdown, _ = (path.read_text() for path in report_files(run_id, settings))
+    assert "<b>" not in page and "<b>" not in markdown
 
 
 def test_antipode_report_writes_it_anew(run, settings, capsys):

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-
 import planted_studies
 import pytest
-from planted_studies import BAD, DIVERGING, LOG, PAUSE, log_of
-from surroundings import ROOT, on_sqlite, wait_for
+from planted_studies import BAD, DIVERGING, LOG, log_of
 
 from db import runs
 from db.studies.trials import outcomes_of, seconds_like
@@ -94,33 +88,3 @@ def test_one_process_at_a_time_works_on_a_study(log):
     run_id = open_study.fn(CONFIG)
     with alone_on(run_id), pytest.raises(RunBusyError, match="being worked on"), alone_on(run_id):
         pass
-
-
-@on_sqlite
-@pytest.mark.slow
-def test_a_study_whose_process_is_killed_repeats_no_stored_trial(log, sessions, tmp_path, prefect_server):
-    arguments = ("study", planted_studies.NAME, "--strategies", "easy,random", "--budgets", "50", "--seeds", "5")
-    command = (sys.executable, "-m", "planted_studies", *arguments)
-
-    environment = os.environ | {
-        "PREFECT_API_URL": prefect_server, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}", PAUSE: "0.5",
-    }  # fmt: skip
-
-    def stored():
-        with sessions() as session:
-            return len(outcomes_of(session, 1))
-
-    with subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: stored() >= 3 or process.poll() is not None, "the study")
-        process.send_signal(signal.SIGKILL)
-    before, begun = stored(), log_of(log)
-    assert 3 <= before < 10 and len(begun) <= before + 1
-    again = subprocess.run(
-        command, env=environment | {PAUSE: "0"}, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
-    )
-    assert again.returncode == 0, again.stderr
-    assert f"{before} of 10 trials are stored already" in again.stderr
-    assert len(log_of(log)) - len(begun) == 10 - before and stored() == 10
-    assert "Nothing is <better>." in again.stdout and str(tmp_path / "artifacts/reports/study-1.html") in again.stdout
-    with sessions() as session:
-        assert runs.get_run(session, 1).status == runs.COMPLETED
