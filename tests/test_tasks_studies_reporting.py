@@ -132,6 +132,12 @@ def test_antipode_report_writes_it_anew(run, settings, capsys):
     assert all(path.exists() for path in report_files(run_id, settings))
 
 
+def test_the_flag_of_a_dry_run_is_the_commands_own(run, capsys):
+    CliApp.run(_command_line("study"), cli_args=["study", planted_studies.NAME, "--seeds", "3", "--dry-run"])
+    out = capsys.readouterr().out
+    assert out.startswith("Dry run of study: nothing is stored, loaded or sent") and "trials" in out
+
+
 def test_a_dry_run_counts_what_is_stored_and_stores_nothing(run, settings):
     estimate = estimate_study(CONFIG, settings)
     assert [estimate.value(name) for name in ("trials", "stored", "to come", "time")] == [9, 0, 9, None]

@@ -67,7 +67,7 @@ def study_markdown(report: StudyReport) -> str:
         failures = "\n".join(f"- {escaped(trial)}: {escaped(reason)}" for trial, reason in report.failures)
         parts.append(f"## Trials that could not be done\n\n{failures}")
     facts = "\n".join(f"- {escaped(label)}: {escaped(value)}" for label, value in report.all_facts)
-    parts.append(f"## What it rests on\n\n{facts}")
+    parts.append(f"## Sizes, data, versions, time\n\n{facts}")
     parts.append(f"## Made by\n\n    {report.command}")
     return "\n\n".join(parts) + "\n"
 

@@ -36,7 +36,7 @@ def estimate_study(config: StudyConfig, settings: Settings) -> Estimate:
     missing = [trial for trial in trials if trial.key not in stored]
     arms, seeds = ({getattr(trial, name) for trial in trials} for name in ("arm", "seed"))
     each = (
-        f"each a training of {config.model.name or 'the model'}" if checked.trains_policies else "each in this process"
+        f"each a training of {config.model.name or 'the model'}" if checked.trains_policies else "no policy is trained"
     )
     figures = (
         Figure("trials", len(trials), f"{len(arms):,} arms under {len(seeds):,} seeds: {', '.join(sorted(arms))}"),
