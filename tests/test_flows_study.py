@@ -16,6 +16,10 @@ from surroundings import ROOT, on_sqlite, wait_for
 
 from db import runs
 from db.studies.trials import outcomes_of
+from flows.study import study
+from tasks.config.studies import StudyConfig
+from tasks.studies import kinds
+from tasks.studies.running import open_study
 
 
 @on_sqlite
@@ -66,3 +70,23 @@ def test_what_cannot_be_studied_is_one_line(antipode, sessions):
         assert_one_line(antipode("study", *arguments), 2, words)
     helped = antipode("study", "--help")
     assert helped.returncode == 0 and "true utility" in " ".join(helped.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"study": "label-efficiency", "strategies": ["easy"], "budgets": [50], "seeds": 2},
+        {"study": "label-efficiency", "learner": "alignment", "train": {"learning_rate": 5e-7, "lora": {"rank": 8}}},
+    ],
+    ids=lambda values: values.get("learner", "head"),
+)
+@on_sqlite
+def test_a_dead_study_is_taken_up_by_what_is_stored_of_it(sessions, monkeypatch, values):
+    """As the sweep does: it starts the deployment with the stored configuration."""
+    monkeypatch.setitem(kinds.STUDIES, planted_studies.NAME, planted_studies.PLANTED)
+    run_id = open_study.fn(StudyConfig.model_validate(values))
+    with sessions() as session:
+        run = runs.get_run(session, run_id)
+    given = study.validate_parameters({"config": run.config})["config"]
+    assert given.key == run.config_key
+    assert open_study.fn(given) == run_id
