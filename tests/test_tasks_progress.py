@@ -60,6 +60,16 @@ def test_what_stops_a_stage_is_told_with_how_far_it_came(lines):
     assert lines() == [], "it has ended"
 
 
+def test_a_line_says_what_was_done_last_where_that_is_told(lines):
+    with stage_progress("trials", 4, "trials") as advance:
+        advance(1, "easy, 50 labels, seed 0")
+        time.sleep(0.2)
+        assert lines()[-1] == "trials: 1 of 4 trials, 0 s (last: easy, 50 labels, seed 0)"
+        advance(1)
+        time.sleep(0.2)
+        assert lines()[-1] == "trials: 2 of 4 trials, 0 s"
+
+
 def test_a_line_comes_at_least_every_fifteen_seconds():
     assert progress.LINE_INTERVAL_S <= 15
 
