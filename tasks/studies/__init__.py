@@ -1,0 +1,1 @@
+"""Studies at work: what each compares, and how its trials are carried out. Knows no Prefect."""
