@@ -1,1 +1,1 @@
-"""Studies at work: what each compares, and how its trials are carried out. Knows no Prefect."""
+"""Studies: arms compared on a user's own data, trial by trial. Each study is a module; `kinds` says which there are."""
