@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
+from tasks.studies.real_candidates import REAL_CANDIDATES
 from tasks.studies.study import Study
 
-STUDIES: dict[StudyName, Study] = {}
+STUDIES: dict[StudyName, Study] = {"real-candidates": REAL_CANDIDATES}
