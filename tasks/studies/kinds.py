@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
+from tasks.studies.label_efficiency import LABEL_EFFICIENCY
 from tasks.studies.study import Study
 
-STUDIES: dict[StudyName, Study] = {}
+STUDIES: dict[StudyName, Study] = {"label-efficiency": LABEL_EFFICIENCY}
