@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from models.studies.findings import Findings
 from models.studies.pool import Rows
 from models.studies.trials import Outcome, Trial
+from tasks.config.studies import StudyConfig
 from tasks.studies.choosing import arms_of, checked, rules_by_arm, strategy_pairs
 from tasks.studies.policy_findings import findings_of
 from tasks.studies.policy_trials import Workbench, carry_out_on
@@ -45,3 +46,17 @@ def find(study: StudyAtWork, outcomes: Sequence[Outcome]) -> Findings:
 
 
 ALIGNMENT_LEARNER = Study(checked, trials, carry_out, find)
+
+
+def by_learner(head: Study, alignment: Study) -> Study:
+    """One study of both learners, each carried out by its own."""
+
+    def of(config: StudyConfig) -> Study:
+        return alignment if config.learner == "alignment" else head
+
+    return Study(
+        check=lambda config, settings: of(config).check(config, settings),
+        trials=lambda study: of(study.config).trials(study),
+        carry_out=lambda study, missing: of(study.config).carry_out(study, missing),
+        find=lambda study, outcomes: of(study.config).find(study, outcomes),
+    )

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
+from tasks.studies.alignment_learner import ALIGNMENT_LEARNER, by_learner
+from tasks.studies.label_efficiency import LABEL_EFFICIENCY
 from tasks.studies.real_candidates import REAL_CANDIDATES
 from tasks.studies.study import Study
 
-STUDIES: dict[StudyName, Study] = {"real-candidates": REAL_CANDIDATES}
+STUDIES: dict[StudyName, Study] = {
+    "label-efficiency": by_learner(LABEL_EFFICIENCY, ALIGNMENT_LEARNER),
+    "real-candidates": REAL_CANDIDATES,
+}
