@@ -28,9 +28,9 @@ _SELECTION = frozenset(
 )
 READ_BY: dict[StudyName, frozenset[str]] = {
     "label-efficiency": _SELECTION | _TRAINING,
-    "pilot": _SELECTION,
-    "real-pairs": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
-    "real-candidates": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
+    "pilot": _SELECTION - {"learner"},
+    "real-pairs": frozenset({"strategies", "strategy_files", "share", "seeds", "labels", "agreement"}) | _TRAINING,
+    "real-candidates": frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"}) | _TRAINING,
     "noise": frozenset({"labels", "agreement", "seeds"}),
     "embedding-drift": frozenset({"seeds"}) | _TRAINING,
     "ld-align": frozenset({"seeds", "methods", "golden", "source", "rounds", "guide", "sampling"}) | _TRAINING,
@@ -91,7 +91,7 @@ class StudyConfig(RunConfig):
     seeds: int = Field(
         5, ge=2, le=1_000, description="How often everything is tried, each under its own seed (2 to 1000)."
     )
-    seed: int = Field(0, ge=0, lt=2**52, description="The first of the seeds (0 or more).")
+    seed: int = Field(0, ge=0, lt=2**53, description="The first of the seeds (0 or more).")
     labels: tuple[Labels, ...] = Field(
         ("truth", "noisy"),
         min_length=1,
@@ -100,6 +100,9 @@ class StudyConfig(RunConfig):
     )
     agreement: float = Field(
         0.7, gt=0.5, lt=1, description="Share of the pairs on which two noisy annotators agree (0.5 to 1)."
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, description="real-pairs: the share of the pairs that each arm trains on (0 to 1)."
     )
     learner: Learner = Field(
         "head",
@@ -141,6 +144,12 @@ class StudyConfig(RunConfig):
         read = READ_BY_ALL | READ_BY[self.study]
         if unread := [name for name in self.changed() if name not in read]:
             raise ValueError(f"study {self.study} does not read {', '.join(unread)}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _every_seed_is_one(self) -> Self:
+        if self.seed + self.seeds > 2**53:
+            raise ValueError(f"seed {self.seed}: the last of {self.seeds} seeds would be too large; give a smaller one")
         return self
 
     @model_validator(mode="after")

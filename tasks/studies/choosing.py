@@ -57,7 +57,7 @@ def strategy_pairs(bench: Workbench, rule: StrategyRule, annotator: Annotator, *
         )
 
 
-def checked(config: StudyConfig, settings: Settings) -> StudyConfig:
+def checked(config: StudyConfig, settings: Settings, *, needs_labels: bool = False) -> StudyConfig:
     """The configuration with its curation run by its id, if such a study can be made of it.
 
     Raises:
@@ -72,8 +72,11 @@ def checked(config: StudyConfig, settings: Settings) -> StudyConfig:
         data = config.data.model_copy(update={"run": str(run_id)})
         settled = config.model_copy(update={"data": data})
         bench = Workbench(StudyAtWork(sessions, 0, settled, settings))
-        if not bench.candidates.prompt_ids:
+        candidates = bench.candidates
+        if not candidates.prompt_ids:
             raise NothingToDoError(f"run {run_id} has no prompt with two different responses; curate more candidates")
+        if needs_labels and candidates.pool.labelled is None:
+            raise ValueError(f"no pair of run {run_id} is labelled; label some: antipode label, or import labels")
         for name in config.labels:
             bench.annotator(name)
         if not len(bench.measured_pairs.rows):
