@@ -14,7 +14,7 @@ from models.selection import StrategyRule, load_strategies
 from models.studies.annotators import Annotator
 from models.studies.asking import asked_pairs
 from models.studies.pool import Floats, Pool, Rows
-from tasks.config.studies import StudyConfig
+from tasks.config.studies import Labels, StudyConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.settings import Settings
@@ -27,6 +27,19 @@ RANDOM = "random"
 def arms_of(config: StudyConfig) -> tuple[str, ...]:
     """The strategies that are compared, `random` last."""
     return (*(name for name in config.strategies if name != RANDOM), RANDOM)
+
+
+def with_papers_arms(
+    config: StudyConfig, strategies: tuple[str, ...], *, labels: tuple[Labels, ...] | None = None
+) -> StudyConfig:
+    """The configuration with the arms of the paper, and these labels, where it does not name others."""
+    fields = StudyConfig.model_fields
+    changes: dict[str, object] = {}
+    if config.strategies == fields["strategies"].default:
+        changes["strategies"] = strategies
+    if labels is not None and config.labels == fields["labels"].default:
+        changes["labels"] = labels
+    return config.model_copy(update=changes)
 
 
 def rules_by_arm(config: StudyConfig) -> dict[str, StrategyRule]:

@@ -7,12 +7,25 @@ from collections.abc import Iterator, Sequence
 from models.studies.findings import Findings
 from models.studies.pool import Rows
 from models.studies.trials import Outcome, Trial
-from tasks.studies.choosing import arms_of, checked, rules_by_arm, strategy_pairs
+from tasks.config.studies import StudyConfig
+from tasks.settings import Settings
+from tasks.studies.choosing import arms_of, checked, rules_by_arm, strategy_pairs, with_papers_arms
 from tasks.studies.policy_findings import findings_of
 from tasks.studies.policy_trials import Workbench, carry_out_on
 from tasks.studies.study import Study, StudyAtWork
 
 COMPARED = ("win_rate", "like_length_win_rate", "accuracy", "margin")
+
+
+def check(config: StudyConfig, settings: Settings) -> StudyConfig:
+    """The configuration with its run by its id, if a policy can be trained for each strategy.
+
+    Raises:
+        LookupError: If there is no such run.
+        ValueError: If a strategy is unknown, or the run has nothing that these labels need.
+        NothingToDoError: If there is nothing to measure on.
+    """
+    return checked(with_papers_arms(config, ("centroid", "easy", "hard")), settings)
 
 
 def trials(study: StudyAtWork) -> list[Trial]:
@@ -48,4 +61,4 @@ def find(study: StudyAtWork, outcomes: Sequence[Outcome]) -> Findings:
     )
 
 
-REAL_CANDIDATES = Study(checked, trials, carry_out, find)
+REAL_CANDIDATES = Study(check, trials, carry_out, find)

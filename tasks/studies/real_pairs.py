@@ -16,7 +16,7 @@ from models.studies.pool import Rows, owners
 from models.studies.trials import Outcome, Trial
 from tasks.config.studies import StudyConfig
 from tasks.settings import Settings
-from tasks.studies.choosing import arms_of, checked, rules_by_arm
+from tasks.studies.choosing import arms_of, checked, rules_by_arm, with_papers_arms
 from tasks.studies.policy_findings import findings_of
 from tasks.studies.policy_trials import Workbench, carry_out_on
 from tasks.studies.study import Study, StudyAtWork
@@ -33,6 +33,7 @@ def check(config: StudyConfig, settings: Settings) -> StudyConfig:
         ValueError: If a strategy is unknown or chooses among several candidates, or there is no label.
         NothingToDoError: If there is nothing to measure on.
     """
+    config = with_papers_arms(config, ("easy", "hard"), labels=("stored",))
     rules = rules_by_arm(config)
     if several := [name for name, rule in rules.items() if rule.needs_several]:
         raise ValueError(
@@ -90,17 +91,18 @@ def given_pairs(bench: Workbench) -> Rows:
 def _sizes_section(study: StudyAtWork) -> Section:
     bench = Workbench(study)
     rows = given_pairs(bench)
+    total, share = len(bench.candidates.prompt_ids), study.config.share
     kept = len(bench.parts.training) + len(bench.parts.held_out)
     table = Table(
         "Sizes of the data",
         ("what", "count"),
         (
-            ("prompts with two different responses", f"{len(bench.candidates.prompt_ids):,}"),
+            ("prompts with two different responses", f"{total:,}"),
             ("prompts to train on", f"{len(bench.parts.training):,}"),
             ("prompts that are only measured on", f"{len(bench.parts.held_out):,}"),
-            ("prompts kept out, since they are of a test split or an earlier policy's", f"{len(bench.candidates.prompt_ids) - kept:,}"),
+            ("prompts of a test split, or held out from an earlier policy", f"{total - kept:,}"),
             ("pairs that are ranked", f"{len(rows):,}"),
-            ("pairs that each arm trains on", f"{max(1, int(study.config.share * len(rows) + 0.5)):,}"),
+            ("pairs that each arm trains on", f"{max(1, int(share * len(rows) + 0.5)):,}"),
             ("pairs that are measured on", f"{len(bench.measured_pairs.rows):,}"),
         ),
     )  # fmt: skip
