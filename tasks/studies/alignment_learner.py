@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from models.studies.findings import Findings
+import numpy as np
+
+from models.studies.findings import Findings, Section, Table
 from models.studies.pool import Rows
+from models.studies.savings import savings
 from models.studies.trials import Outcome, Trial
 from tasks.config.studies import StudyConfig
-from tasks.studies.choosing import arms_of, checked, rules_by_arm, strategy_pairs
-from tasks.studies.policy_findings import findings_of
+from tasks.settings import Settings
+from tasks.studies.choosing import RANDOM, arms_of, checked, rules_by_arm, strategy_pairs
+from tasks.studies.policy_findings import FIGURES, findings_of, values_of
 from tasks.studies.policy_trials import Workbench, carry_out_on
 from tasks.studies.study import Study, StudyAtWork
 
+SAVED_IN = ("win_rate", "accuracy")
 COMPARED = ("win_rate", "like_length_win_rate", "accuracy", "margin")
 QUESTION = "With the same number of labels, which strategy's pairs make a better policy than random ones?"
 
@@ -41,11 +46,51 @@ def carry_out(study: StudyAtWork, missing: Sequence[Trial]) -> Iterator[Outcome]
 
 
 def find(study: StudyAtWork, outcomes: Sequence[Outcome]) -> Findings:
-    """What the outcomes say."""
-    return findings_of(outcomes, question=QUESTION, names=COMPARED)
+    """What the outcomes say; with several budgets, what each strategy saves too."""
+    tables = [
+        table
+        for annotator in study.config.labels
+        for name in SAVED_IN
+        if (table := _savings_table([one for one in outcomes if one.trial.annotator == annotator], annotator, name))
+    ]
+    more = (Section("Labels saved against random", tables=tuple(tables)),) if tables else ()
+    return findings_of(outcomes, question=QUESTION, names=COMPARED, more=more)
 
 
-ALIGNMENT_LEARNER = Study(checked, trials, carry_out, find)
+def check(config: StudyConfig, settings: Settings) -> StudyConfig:
+    """The configuration with its run by its id, if its prompts hold as many labels as the largest budget.
+
+    Raises:
+        LookupError: If there is no such run.
+        ValueError: If a strategy is unknown, or the run has nothing or too little that these labels need.
+        NothingToDoError: If there is nothing to measure on.
+    """
+    if config.label_counts:
+        raise ValueError(
+            "label_counts are for the learner head, a policy is trained at each of the budgets; leave it out"
+        )
+    return checked(config, settings, most_labels=max(config.budgets))
+
+
+def _savings_table(outcomes: Sequence[Outcome], annotator: str, name: str) -> Table | None:
+    """What each strategy saves at each budget in a figure; None with one budget, or where it was not measured."""
+    budgets = sorted({one.trial.budget for one in outcomes})
+    curves = [values_of([one for one in outcomes if one.trial.budget == each], name, outcomes) for each in budgets]
+    arms = [arm for arm in curves[0] if all(arm in curve for curve in curves)] if curves else []
+    if len(budgets) < 2 or RANDOM not in arms:
+        return None
+    stacked = {arm: np.stack([curve[arm] for curve in curves]) for arm in arms}
+    baseline = stacked.pop(RANDOM)
+    found = savings(stacked, baseline, budgets, budgets)
+    return Table(
+        f"Saving in {FIGURES[name].short}, {annotator}: labels that random needs over those the strategy needs",
+        ("strategy", *(f"at {budget:,} labels [95 %]" for budget in budgets)),
+        tuple((arm, *(found[arm, budget].words for budget in budgets)) for arm in stacked),
+        note="Read off between the budgets that were tried; ≥ and ≤ say where these end.",
+    )
+
+
+ALIGNMENT_LEARNER = Study(check, trials, carry_out, find)
 
 
 def by_learner(head: Study, alignment: Study) -> Study:

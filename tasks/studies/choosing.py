@@ -12,7 +12,7 @@ from models.head.fitting import fit_head
 from models.head.propagation import one_thread
 from models.selection import StrategyRule, load_strategies
 from models.studies.annotators import Annotator
-from models.studies.asking import asked_pairs
+from models.studies.asking import asked_pairs, pair_count
 from models.studies.pool import Floats, Pool, Rows
 from tasks.config.studies import Labels, StudyConfig
 from tasks.database import open_database
@@ -70,7 +70,9 @@ def strategy_pairs(bench: Workbench, rule: StrategyRule, annotator: Annotator, *
         )
 
 
-def checked(config: StudyConfig, settings: Settings, *, needs_labels: bool = False) -> StudyConfig:
+def checked(
+    config: StudyConfig, settings: Settings, *, needs_labels: bool = False, most_labels: int = 1
+) -> StudyConfig:
     """The configuration with its curation run by its id, if such a study can be made of it.
 
     Raises:
@@ -91,10 +93,24 @@ def checked(config: StudyConfig, settings: Settings, *, needs_labels: bool = Fal
         if needs_labels and candidates.pool.labelled is None:
             raise ValueError(f"no pair of run {run_id} is labelled; label some: antipode label, or import labels")
         for name in config.labels:
-            bench.annotator(name)
+            require_labels(bench, bench.annotator(name), most_labels)
         if not len(bench.measured_pairs.rows):
             raise NothingToDoError("no held-out prompt has a pair whose better response is known; label more pairs")
     return settled
+
+
+def require_labels(bench: Workbench, annotator: Annotator, count: int) -> None:
+    """Refuse more labels than the training prompts hold.
+
+    Raises:
+        ValueError: It says how many they hold.
+    """
+    held = pair_count(bench.candidates.pool, bench.parts.training, lambda rows: annotator.answer(rows, 0))
+    if held < count:
+        raise ValueError(
+            f"the {len(bench.parts.training)} training prompts hold {held} pairs that {annotator.name} labels, "
+            f"{count} are asked for; lower the largest budget, or lower data.held_out_share"
+        )
 
 
 def _head(pool: Pool, pairs: Rows, answers: Floats) -> Head | None:

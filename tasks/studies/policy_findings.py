@@ -77,16 +77,21 @@ def findings_of(
     )
 
 
-def values_of(outcomes: Sequence[Outcome], name: str) -> dict[str, Values]:
-    """Arm → (seeds, prompts) of a figure; NaN where an arm was not measured on a prompt. Empty where nobody has it."""
-    figure = FIGURES[name]
-    seeds = sorted({outcome.trial.seed for outcome in outcomes})
-    measured = [one for one in outcomes if name in one.figures["by_prompt"]]
+def values_of(outcomes: Sequence[Outcome], name: str, among: Sequence[Outcome] | None = None) -> dict[str, Values]:
+    """Arm → (seeds, prompts) of a figure; NaN where an arm was not measured on a prompt. Empty where nobody has it.
+
+    `among`: the outcomes whose seeds and prompts are the axes; None: these.
+    """
+    figure, of_axes = FIGURES[name], outcomes if among is None else among
+    seeds = sorted({one.trial.seed for one in of_axes})
+    measured = [one for one in of_axes if name in one.figures["by_prompt"]]
     prompts = sorted({prompt for one in measured for prompt in one.figures["by_prompt"][figure.prompts]})
     column = {prompt: at for at, prompt in enumerate(prompts)}
     found: dict[str, Values] = {}
-    for one in measured:
+    for one in outcomes:
         by_prompt = one.figures["by_prompt"]
+        if name not in by_prompt:
+            continue
         array = found.setdefault(one.trial.arm, np.full((len(seeds), len(prompts)), np.nan))
         for prompt, value in zip(by_prompt[figure.prompts], by_prompt[name], strict=True):
             array[seeds.index(one.trial.seed), column[prompt]] = np.nan if value is None else value
