@@ -30,7 +30,7 @@ def test_a_strategy_that_needs_half_the_labels_saves_two():
     findings = find(RunAtWork(None, 1, config, None), outcomes)
     (table,) = next(section for section in findings.sections if section.title == "Labels saved against random").tables
     ((arm, _, at_100, at_200),) = table.rows
-    assert arm == "easy" and at_100.startswith("2.00 [") and at_200.startswith("2.00 [")
+    assert arm == "easy" and at_100.startswith("≥ 2.00 [") and at_200.startswith("2.00 [1.")
     assert findings.answer.startswith("Above random in accuracy: easy, noisy, 50 labels by +0.1")
 
 
