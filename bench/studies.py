@@ -3,7 +3,7 @@
 MODEL is a folder or hub name, DATA a folder with the sets below. Every set is imported, curated, labelled and studied
 by the commands that a user gives, in folders of their own below `--folder` (thrown away unless it is named).
 
-- the demo world: `antipode demo --prompts 640`.
+- the demo world: `antipode demo --prompts 518`.
 - `pandalm_pairs_3humans.jsonl.gz`: pairs of five models' responses, `votes` of three people.
 - `tulu_pairs_human_experts.jsonl.gz`: pairs of four models' responses, `votes` of experts with `grade` −2 to 2.
 - `self_instruct_user_252.jsonl.gz`: responses of eight models; nobody has said which is better.
@@ -79,7 +79,7 @@ def _prepared(folder: Path, name: str, model: str, data: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if name == "demo":
-        _antipode(folder, "demo", "--prompts", 640)
+        _antipode(folder, "demo", "--prompts", 518)
     else:
         _curated(folder, name, model, list(_rows(data / FILES[name])))
     (folder / "is_ready").touch()
