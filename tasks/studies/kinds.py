@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
-from tasks.studies.alignment_learner import ALIGNMENT_LEARNER, by_learner
 from tasks.studies.label_efficiency import LABEL_EFFICIENCY
 from tasks.studies.pilot import PILOT
-from tasks.studies.real_candidates import REAL_CANDIDATES
-from tasks.studies.real_pairs import REAL_PAIRS
+from tasks.studies.policies.alignment_learner import ALIGNMENT_LEARNER, by_learner
+from tasks.studies.policies.real_candidates import REAL_CANDIDATES
+from tasks.studies.policies.real_pairs import REAL_PAIRS
 from tasks.studies.study import Study
 
 STUDIES: dict[StudyName, Study] = {

@@ -16,9 +16,9 @@ from models.studies.pool import Rows, owners
 from models.studies.trials import Outcome, Trial
 from tasks.config.studies import StudyConfig
 from tasks.settings import Settings
-from tasks.studies.choosing import arms_of, checked, rules_by_arm, with_papers_arms
-from tasks.studies.policy_findings import findings_of
-from tasks.studies.policy_trials import Workbench, carry_out_on
+from tasks.studies.policies.choosing import arms_of, checked, rules_by_arm, with_papers_arms
+from tasks.studies.policies.findings import findings_of
+from tasks.studies.policies.trials import Workbench, carry_out_on
 from tasks.studies.study import Study, StudyAtWork
 
 COMPARED = ("win_rate", "like_length_win_rate", "margin", "accuracy", "chosen_reward")

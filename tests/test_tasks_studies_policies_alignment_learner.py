@@ -9,8 +9,8 @@ from policy_worlds import curate_candidates, study_config
 
 from models.studies.trials import Outcome, Trial
 from tasks.run_kinds import RunAtWork
-from tasks.studies.alignment_learner import find
 from tasks.studies.kinds import STUDIES
+from tasks.studies.policies.alignment_learner import find
 
 LEVELS = {"easy": {50: 0.6, 100: 0.8, 200: 0.9}, "random": {50: 0.5, 100: 0.6, 200: 0.8}}
 

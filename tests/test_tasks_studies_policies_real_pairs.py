@@ -10,9 +10,9 @@ from policy_worlds import carried_out_study, curate_candidates, study_config
 
 from models.studies.pool import owners
 from tasks.run_kinds import STUDY, run_at_work
-from tasks.studies.policy_trials import Workbench
+from tasks.studies.policies.real_pairs import given_pairs
+from tasks.studies.policies.trials import Workbench
 from tasks.studies.publishing import study_report
-from tasks.studies.real_pairs import given_pairs
 from tasks.studies.running import open_study
 
 

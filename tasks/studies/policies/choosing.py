@@ -18,7 +18,7 @@ from tasks.config.studies import Labels, StudyConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.settings import Settings
-from tasks.studies.policy_trials import Workbench
+from tasks.studies.policies.trials import Workbench
 from tasks.studies.study import StudyAtWork
 
 RANDOM = "random"

@@ -10,7 +10,7 @@ from policy_worlds import TWIN, carried_out_study, curate_candidates, study_conf
 from db.studies.trials import add_outcome, outcomes_of
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.studies.kinds import STUDIES
-from tasks.studies.policy_trials import Workbench
+from tasks.studies.policies.trials import Workbench
 from tasks.studies.publishing import study_report
 from tasks.studies.running import carry_out_trials, open_study
 

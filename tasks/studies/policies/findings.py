@@ -123,7 +123,7 @@ def answer_of(differences: Mapping[tuple[str, str, Cell], Compared], name: str) 
     of_name = {(arm, cell): one for (figure, arm, cell), one in differences.items() if figure == name}
     what = FIGURES[name].short
     if not of_name:
-        return f"Cannot tell: no {what} was measured; name who compares: --evaluate.annotator."
+        return f"Cannot tell: no {what} was measured against random; name who compares: --evaluate.annotator."
     more = [f"{_words(arm, cell)} by {_signed(one.interval)}" for (arm, cell), one in of_name.items() if one.is_more]
     less = [f"{_words(arm, cell)} by {_signed(one.interval)}" for (arm, cell), one in of_name.items() if one.is_less]
     widest = max((one.corrected.high - one.corrected.low) / 2 for one in of_name.values())
@@ -131,8 +131,7 @@ def answer_of(differences: Mapping[tuple[str, str, Cell], Compared], name: str) 
         [f"below random in {what}: {'; '.join(less)}"] if less else []
     )
     if told:
-        sentence = ". ".join(told)
-        return f"{sentence[0].upper()}{sentence[1:]} (corrected for {len(differences)} comparisons)."
+        return f"{'. '.join(one[0].upper() + one[1:] for one in told)} (corrected for {len(differences)} comparisons)."
     return (
         f"Cannot tell: no arm differs from random in {what} after correction for {len(differences)} comparisons; "
         f"differences below about {widest:.2g} are not seen at this size."

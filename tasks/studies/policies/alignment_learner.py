@@ -12,9 +12,9 @@ from models.studies.savings import savings
 from models.studies.trials import Outcome, Trial
 from tasks.config.studies import StudyConfig
 from tasks.settings import Settings
-from tasks.studies.choosing import RANDOM, arms_of, checked, rules_by_arm, strategy_pairs
-from tasks.studies.policy_findings import FIGURES, findings_of, values_of
-from tasks.studies.policy_trials import Workbench, carry_out_on
+from tasks.studies.policies.choosing import RANDOM, arms_of, checked, rules_by_arm, strategy_pairs
+from tasks.studies.policies.findings import FIGURES, findings_of, values_of
+from tasks.studies.policies.trials import Workbench, carry_out_on
 from tasks.studies.study import Study, StudyAtWork
 
 SAVED_IN = ("win_rate", "accuracy")
