@@ -11,7 +11,7 @@ from db.studies.trials import add_outcome, outcomes_of
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.studies.kinds import STUDIES
 from tasks.studies.policies.trials import Workbench
-from tasks.studies.publishing import study_report
+from tasks.studies.reporting import study_report
 from tasks.studies.running import carry_out_trials, open_study
 
 

@@ -12,7 +12,7 @@ from models.studies.pool import owners
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.studies.policies.real_pairs import given_pairs
 from tasks.studies.policies.trials import Workbench
-from tasks.studies.publishing import study_report
+from tasks.studies.reporting import study_report
 from tasks.studies.running import open_study
 
 
