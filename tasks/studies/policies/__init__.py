@@ -1,0 +1,1 @@
+"""Studies that train a policy for each trial. Knows no Prefect run."""
