@@ -1,6 +1,6 @@
 """Does agreement fall with similarity in real data? `python -m bench.real_noise MODEL DATA FOLDER`.
 
-MODEL is a folder or hub name, DATA a folder with the sets below, FOLDER where databases are kept: a second call goes on.
+MODEL is a folder or hub name, DATA a folder with the sets below, FOLDER where databases stay: a second call goes on.
 Every set is imported, embedded and labelled by the commands that a user gives; then `antipode study noise` asks.
 
 - `pandalm_pairs_3humans.jsonl.gz`: pairs of five models' responses, `votes` of three people.
