@@ -29,7 +29,7 @@ READ_BY: dict[StudyName, frozenset[str]] = {
     "pilot": _SELECTION,
     "real-pairs": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
     "real-candidates": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
-    "noise": frozenset({"labels", "agreement", "seeds"}),
+    "noise": frozenset(),
     "embedding-drift": frozenset({"seeds"}) | _TRAINING,
     "ld-align": frozenset({"seeds", "methods", "golden", "source", "rounds", "guide", "sampling"}) | _TRAINING,
     "losses": frozenset({"seeds", "methods"}) | _TRAINING,
@@ -41,6 +41,9 @@ class StudyDataConfig(Section):
 
     run: str = Field("last", description="Id or name of the curation run whose responses are studied, or `last`.")
     annotators: tuple[str, ...] = Field((), description="Only labels of these annotators. Empty: of all.")
+    gold: str = Field(
+        "", description="Annotator whose labels are the truth, for `noise`. Empty: who takes references for gold."
+    )
     held_out_share: float = Field(
         0.3,
         gt=0,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
+from tasks.studies.noise import NOISE
 from tasks.studies.study import Study
 
-STUDIES: dict[StudyName, Study] = {}
+STUDIES: dict[StudyName, Study] = {
+    "noise": NOISE,
+}
