@@ -30,7 +30,7 @@ READ_BY: dict[StudyName, frozenset[str]] = {
     "real-pairs": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
     "real-candidates": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
     "noise": frozenset(),
-    "embedding-drift": frozenset({"seeds"}) | _TRAINING,
+    "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
     "ld-align": frozenset({"seeds", "methods", "golden", "source", "rounds", "guide", "sampling"}) | _TRAINING,
     "losses": frozenset({"seeds", "methods"}) | _TRAINING,
 }
