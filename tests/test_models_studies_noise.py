@@ -62,6 +62,8 @@ def test_what_length_alone_does_is_not_taken_for_similarity():
     assert answer_of(trend(pairs, "all")) == "yes"
     assert answer_of(trend(pairs, "length_held")) == "no"
     assert answer_of(trend(pairs, "like_length")) != "yes"
+    assert answer_of(trend(pairs, "within_prompts")) == "yes"
+    assert answer_of(trend(pairs, "within_length_held")) == "no"
 
 
 def test_what_hard_prompts_alone_do_is_not_there_within_prompts():
@@ -70,7 +72,7 @@ def test_what_hard_prompts_alone_do_is_not_there_within_prompts():
     assert answer_of(trend(pairs, "within_prompts")) == "no"
 
 
-@pytest.mark.parametrize("view", ["all", "length_held", "within_prompts"])
+@pytest.mark.parametrize("view", ["all", "length_held", "within_prompts", "within_length_held"])
 def test_nineteen_of_twenty_intervals_hold_a_trend_that_is_none(view):
     intervals = [trend(world(seed, slope=0, prompts=30), view).correlation for seed in range(200)]
     assert sum(low <= 0 <= high for _, low, high in intervals) >= 181  # 190 expected; 181: one in five hundred

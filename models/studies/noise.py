@@ -1,8 +1,9 @@
 """Do labels grow less certain as two responses grow more alike (REAL section 5.2 and figure 3)? Knows arrays alone.
 
 REAL compares the agreement of two annotators between the least and the most similar half. Similarity goes with length
-and with the prompt, so the same is asked four times: of all pairs, with the length ratio held by regression, of pairs
-of like length alone, and within prompts, where a selection chooses. All by ranks, so that no bins decide.
+and with the prompt, so the same is asked five times: of all pairs, with the length ratio held by regression, of pairs
+of like length alone, within prompts, where a selection chooses, and there with the length ratio held. All by ranks, so
+that no bins decide.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from models.intervals import Interval, prompt_mean, share, t_quantile
 
 Floats = NDArray[np.float64]
-View = Literal["all", "length_held", "like_length", "within_prompts"]
+View = Literal["all", "length_held", "like_length", "within_prompts", "within_length_held"]
 VIEWS: tuple[View, ...] = get_args(View)
 Answer = Literal["yes", "no", "reversed", "cannot tell"]
 
@@ -123,14 +124,14 @@ def trend(pairs: CertaintyOfPairs, view: View) -> Trend | None:
 
     Prompts are left out in up to 100 groups in turn; the t interval is that of Fisher's transform. `length_held` is the
     partial correlation: ranks less what the rank of the length ratio says of them. `within_prompts` compares ranks less
-    their prompt's mean, over prompts of several pairs.
+    their prompt's mean, over prompts of several pairs; `within_length_held` these less what the ratio's say.
 
     Returns:
         None where fewer than `LEAST_PROMPTS` prompts count, or similarity or certainty does not vary.
     """
     if view == "like_length":
         pairs = pairs.where(pairs.length_ratio >= LIKE_LENGTH)
-    elif view == "within_prompts":
+    elif view in ("within_prompts", "within_length_held"):
         _, places, counts = np.unique(pairs.prompts, return_inverse=True, return_counts=True)
         pairs = pairs.where(counts[places] > 1)
     if pairs.prompt_count < LEAST_PROMPTS:
@@ -188,23 +189,39 @@ def _of_all(pairs: CertaintyOfPairs) -> float:
 
 
 def _length_held(pairs: CertaintyOfPairs) -> float:
-    ratios = _ranks(pairs.length_ratio)
-    ratios = ratios - ratios.mean()
-    scale = float(ratios @ ratios)
-
-    def without(ranks: Floats) -> Floats:
-        return ranks - ratios * (float(ratios @ ranks) / scale) if scale > 0 else ranks
-
-    return _correlation(without(_ranks(pairs.similarity)), without(_ranks(pairs.values)))
+    return _correlation(*_without_length(*_all_ranks(pairs)))
 
 
 def _within_prompts(pairs: CertaintyOfPairs) -> float:
+    similarity, values, _ = _within(pairs)
+    return _correlation(similarity, values)
+
+
+def _within_length_held(pairs: CertaintyOfPairs) -> float:
+    return _correlation(*_without_length(*_within(pairs)))
+
+
+def _all_ranks(pairs: CertaintyOfPairs) -> tuple[Floats, Floats, Floats]:
+    """Ranks of similarity, certainty and length ratio, (n,) each, less their mean."""
+    ranks = (_ranks(part) for part in (pairs.similarity, pairs.values, pairs.length_ratio))
+    similarity, values, ratios = (part - part.mean() for part in ranks)
+    return similarity, values, ratios
+
+
+def _within(pairs: CertaintyOfPairs) -> tuple[Floats, Floats, Floats]:
+    """The same less their prompt's mean."""
     _, places, counts = np.unique(pairs.prompts, return_inverse=True, return_counts=True)
+    similarity, values, ratios = (part - (np.bincount(places, part) / counts)[places] for part in _all_ranks(pairs))
+    return similarity, values, ratios
 
-    def without(ranks: Floats) -> Floats:
-        return ranks - (np.bincount(places, ranks) / counts)[places]
 
-    return _correlation(without(_ranks(pairs.similarity)), without(_ranks(pairs.values)))
+def _without_length(similarity: Floats, values: Floats, ratios: Floats) -> tuple[Floats, Floats]:
+    """What the length ratio's ranks do not say of the other two's, by least squares."""
+    scale = float(ratios @ ratios)
+    if scale <= _ROUNDING * len(ratios):
+        return similarity, values
+    of_similarity, of_values = (float(ratios @ part) / scale for part in (similarity, values))
+    return similarity - ratios * of_similarity, values - ratios * of_values
 
 
 _STATISTICS: Mapping[View, Callable[[CertaintyOfPairs], float]] = {
@@ -212,6 +229,7 @@ _STATISTICS: Mapping[View, Callable[[CertaintyOfPairs], float]] = {
     "length_held": _length_held,
     "like_length": _of_all,
     "within_prompts": _within_prompts,
+    "within_length_held": _within_length_held,
 }
 
 

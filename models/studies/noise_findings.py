@@ -16,6 +16,7 @@ VIEW_WORDS: Mapping[View, str] = {
     "length_held": "length ratio held",
     "like_length": f"of like length (≥ {LIKE_LENGTH:g})",
     "within_prompts": "within prompts",
+    "within_length_held": "within prompts, length ratio held",
 }
 _ANSWERS = {
     "yes": "Yes: {measure} falls as the two responses grow more alike",
@@ -105,7 +106,7 @@ def _trends(
             "Rank correlation of the similarity of a pair's embeddings with how certain its label is: below 0, what is "
             "more alike is noisier, as REAL's figure 3 says of agreement. Similarity goes with length and with the "
             "prompt, so the same is asked with the length ratio held, of pairs of like length alone, and within "
-            "prompts, where a selection chooses.",
+            "prompts, where a selection chooses, with the length ratio held and without.",
             *not_taken,
         ),
         plots=(
