@@ -37,8 +37,8 @@ def test_where_it_cannot_be_told_it_says_how_many_more_pairs_would_tell():
 
 def test_what_holds_of_all_pairs_and_not_at_like_length_is_said_beside():
     said = answer(all=trend(-0.3, 0.1, 0.0), length_held=trend(0.0, 0.05, 0.9), like_length=trend(-0.1, 0.2, 0.3))
-    assert "length ratio held: no (0.00 [-0.05, 0.05])" in said
-    assert "of like length (≥ 0.8): cannot tell" in said
+    assert "length ratio held, no (0.00 [-0.05, 0.05])" in said
+    assert "of like length (≥ 0.8), cannot tell" in said
 
 
 def test_trends_are_corrected_for_how_many_are_tested():
@@ -53,6 +53,13 @@ def test_measures_that_were_not_taken_are_named_with_the_reason():
     found = noise_findings("3", {"clarity": noise(all=trend(-0.2, 0.1, 0.0))}, {"agreement": "no pair has two votes"})
     assert "Agreement was not measured: no pair has two votes." in found.sections[0].paragraphs
     assert found.answer.startswith("Yes: clarity falls")
+
+
+def test_what_other_measures_say_stands_in_the_answer_too():
+    measured = {"agreement": noise(all=trend(-0.1, 0.2, 0.3)), "clarity": noise(all=trend(-0.2, 0.05, 0.0))}
+    said = noise_findings("3", measured, {}).answer
+    assert said.startswith("Cannot tell whether agreement")
+    assert said.endswith("Clarity: all pairs, yes (-0.20 [-0.25, -0.15]).")
 
 
 def test_of_labels_that_never_differ_nothing_can_be_told():

@@ -56,10 +56,15 @@ def noise_findings(
     ]
     if by_annotator:
         sections.append(_annotators(by_annotator))
-    first = next(measure for measure in MEASURES if measure in measured)
+    first, *others = (measure for measure in MEASURES if measure in measured)
     return Findings(
         question=f"Are labels noisier where the two responses are more alike, in run {run}?",
-        answer=_answer(first, measured[first], corrected),
+        answer=" ".join(
+            (
+                _answer(first, measured[first], corrected),
+                *(f"{measure.capitalize()}: {_views(measure, measured[measure], corrected)}." for measure in others),
+            )
+        ),
         sections=tuple(sections),
         sizes=(
             *((f"Pairs, {measure}", _size(measured[measure])) for measure in MEASURES if measure in measured),
@@ -85,15 +90,22 @@ def _answer(measure: Measure, noise: Noise, corrected: Mapping[tuple[Measure, Vi
             f"About {pairs_to_tell(overall):,} more pairs like these would tell, four times in five, if the trend is "
             "what it seems to be."
         )
-    others = [
-        f"{VIEW_WORDS[view]}: {answer_of(noise.trends[view], p=corrected[measure, view])} "
+    if len(noise.trends) > 1:
+        sentences.append(f"The same asked otherwise: {_views(measure, noise, corrected, VIEWS[1:])}.")
+    return " ".join(sentences)
+
+
+def _views(
+    measure: Measure, noise: Noise, corrected: Mapping[tuple[Measure, View], float], views: Sequence[View] = VIEWS
+) -> str:
+    """The answer of each view, with its trend."""
+    said = [
+        f"{VIEW_WORDS[view]}, {answer_of(noise.trends[view], p=corrected[measure, view])} "
         f"({shown(noise.trends[view].correlation)})"
-        for view in VIEWS[1:]
+        for view in views
         if view in noise.trends
     ]
-    if others:
-        sentences.append(f"The same asked otherwise: {'; '.join(others)}.")
-    return " ".join(sentences)
+    return "; ".join(said) or "the same for all pairs"
 
 
 def _trends(
