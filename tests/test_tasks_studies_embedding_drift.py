@@ -7,10 +7,13 @@ from alignment_world import QUICK, chosen_prompts, count_rows, tiny_model
 from curation_steps import configured, curate
 from installed import installed
 from labelling_steps import label
+from sqlalchemy import delete, func, select
 from stored_rows import add
 
 from db import policies
+from db.schema.labels import Snapshot
 from db.schema.policies import Policy
+from db.schema.studies import StudyTrial
 from db.studies.trials import outcomes_of
 from models.demo.corpus import reference_response
 from models.records import ImportedResponse, ImportedRow, Prompt
@@ -118,3 +121,19 @@ def test_a_study_without_a_model_and_a_setting_it_does_not_read_are_refused(worl
         open_study.fn(config("none such", "demo"))
     with pytest.raises(ValueError, match="does not read budgets"):
         config(1, "demo", budgets=(10,))
+
+
+def test_labels_that_come_while_it_goes_on_change_no_training(world):
+    sessions, _, study_id = world
+    label(annotator="rubric", rubric={"temperature": 1, "seed": 3})  # a vote more on every pair
+    with sessions.begin() as session:
+        session.execute(
+            delete(StudyTrial).where(StudyTrial.run_id == study_id)
+        )  # as if none were done
+    with recorded(study_id):
+        carry_out_trials.fn(study_id)
+    with sessions() as session:
+        assert len(set(session.scalars(select(Policy.snapshot_id)))) == 1
+        assert (
+            session.scalar(select(func.count()).select_from(Snapshot).where(Snapshot.name == f"study {study_id}")) == 1
+        )

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from db import policies, runs
+from db.labels.snapshot_facts import find_snapshot
 from db.prompts import stored_prompts
 from db.responses import candidate_texts
 from models.embedding import Context, EmbeddingRequest
@@ -26,11 +27,13 @@ from tasks.alignment.data import alignment_at_work
 from tasks.alignment.opening import open_align_run
 from tasks.alignment.training import fine_tune, train_policy
 from tasks.config.alignment import AlignConfig, DataConfig
+from tasks.config.exchange import PreferencesConfig
 from tasks.config.studies import StudyConfig
 from tasks.database import open_database
 from tasks.devices import keep_device
 from tasks.errors import NothingToDoError
 from tasks.evaluation.measures import CONTEXTS, DRIFT_RESPONSES, embedded
+from tasks.labels.exchange import take_snapshot
 from tasks.named_models import NamedModel, find_model, policy_name
 from tasks.progress import stage_progress
 from tasks.run_kinds import load_alignment
@@ -104,6 +107,18 @@ class _Drift:
         return {"policy": policy, "steps": steps, "moved": {name: asdict(found) for name, found in by_context.items()}}
 
     @cached_property
+    def _snapshot(self) -> int:
+        """The preferences as they were when the study began, whatever labels came since: all trainings see the same."""
+        name, data = f"study {self._work.run_id}", self._work.config.data
+        with self._work.sessions() as session:
+            try:
+                return find_snapshot(session, name)
+            except LookupError:
+                pass
+        config = PreferencesConfig(run=data.run, annotators=data.annotators)
+        return take_snapshot(self._work.sessions, config, name=name).snapshot.id
+
+    @cached_property
     def _start_run(self) -> int:
         """The run that fine-tunes: its data says what is held out."""
         config = self._work.config
@@ -127,9 +142,7 @@ class _Drift:
         return AlignConfig(
             name=config.name,
             seed=seed,
-            data=DataConfig(
-                run=config.data.run, annotators=config.data.annotators, held_out_share=config.data.held_out_share
-            ),
+            data=DataConfig(snapshot=self._snapshot, held_out_share=config.data.held_out_share),
             model=config.model.model_copy(update={"name": model}),
             sft=config.sft.model_copy(update={"epochs": epochs}),
             train=config.train.model_copy(
