@@ -23,12 +23,14 @@ Budget = Annotated[int, Field(ge=1, le=10_000_000)]
 # What every study reads, and what each reads beside it: anything else is refused where it is set.
 READ_BY_ALL = frozenset({"study", "name", "data", "seed"})
 _TRAINING = frozenset({"model", "sft", "train", "evaluate"})
-_SELECTION = frozenset({"strategies", "strategy_files", "budgets", "seeds", "labels", "agreement", "learner"})
+_SELECTION = frozenset(
+    {"strategies", "strategy_files", "budgets", "label_counts", "seeds", "labels", "agreement", "learner"}
+)
 READ_BY: dict[StudyName, frozenset[str]] = {
     "label-efficiency": _SELECTION | _TRAINING,
-    "pilot": _SELECTION,
-    "real-pairs": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
-    "real-candidates": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
+    "pilot": _SELECTION - {"learner"},
+    "real-pairs": frozenset({"strategies", "strategy_files", "share", "seeds", "labels", "agreement"}) | _TRAINING,
+    "real-candidates": frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"}) | _TRAINING,
     "noise": frozenset(),
     "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
     "ld-align": frozenset({"seeds", "methods", "golden", "source", "rounds", "guide", "sampling"}) | _TRAINING,
@@ -74,7 +76,7 @@ class StudyConfig(RunConfig):
     name: Name = Field("study", description="Name of the run, for you (1 to 200 characters).")
     data: StudyDataConfig = Field(StudyDataConfig(), description="What is studied.")
     strategies: tuple[StrategyName, ...] = Field(
-        ("easy", "centroid", "hard", "longest_gap", "closest_lengths_easy"),
+        ("easy", "centroid", "hard", "longest_gap", "closest_lengths_easy", "max_min_lcb"),
         min_length=1,
         description="Strategies that are compared with `random`, shipped ones or your own.",
     )
@@ -84,10 +86,15 @@ class StudyConfig(RunConfig):
     budgets: tuple[Budget, ...] = Field(
         (50, 100, 200), min_length=1, description="How many labels each arm gets; every one is tried (1 or more)."
     )
+    label_counts: tuple[Budget, ...] = Field(
+        (),
+        description="At which numbers of labels the curves are measured that savings are read off. Empty: the "
+        "budgets, and steps of √2 from a quarter of the smallest to twice the largest, as far as the data goes.",
+    )
     seeds: int = Field(
         5, ge=2, le=1_000, description="How often everything is tried, each under its own seed (2 to 1000)."
     )
-    seed: int = Field(0, ge=0, lt=2**52, description="The first of the seeds (0 or more).")
+    seed: int = Field(0, ge=0, lt=2**53, description="The first of the seeds (0 or more).")
     labels: tuple[Labels, ...] = Field(
         ("truth", "noisy"),
         min_length=1,
@@ -96,6 +103,9 @@ class StudyConfig(RunConfig):
     )
     agreement: float = Field(
         0.7, gt=0.5, lt=1, description="Share of the pairs on which two noisy annotators agree (0.5 to 1)."
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, description="real-pairs: the share of the pairs that each arm trains on (0 to 1)."
     )
     learner: Learner = Field(
         "head",
@@ -137,6 +147,12 @@ class StudyConfig(RunConfig):
         read = READ_BY_ALL | READ_BY[self.study]
         if unread := [name for name in self.changed() if name not in read]:
             raise ValueError(f"study {self.study} does not read {', '.join(unread)}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _every_seed_is_one(self) -> Self:
+        if self.seed + self.seeds > 2**53:
+            raise ValueError(f"seed {self.seed}: the last of {self.seeds} seeds would be too large; give a smaller one")
         return self
 
     @model_validator(mode="after")
