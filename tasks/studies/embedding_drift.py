@@ -32,7 +32,7 @@ from tasks.config.studies import StudyConfig
 from tasks.database import open_database
 from tasks.devices import keep_device
 from tasks.errors import NothingToDoError
-from tasks.evaluation.measures import CONTEXTS, DRIFT_RESPONSES, embedded
+from tasks.evaluation.measures import CONTEXTS, embedded
 from tasks.labels.exchange import take_snapshot
 from tasks.named_models import NamedModel, find_model, policy_name
 from tasks.progress import stage_progress
@@ -43,6 +43,7 @@ from tasks.studies.study import Study, StudyAtWork, carried_out
 
 START = "fine-tuned"
 SHARES = (0.25, 0.5, 1.0)
+RESPONSES = 256  # every checkpoint of every seed reads them twice: a minute each on two busy cores
 _MOVED = TypeAdapter(dict[str, Moved])
 
 
@@ -161,7 +162,7 @@ class _Drift:
         found: dict[int, list[EmbeddingRequest]] = {}
         for id_ in held_out:
             own = [EmbeddingRequest(prompts[id_], text) for _, text in texts.get(id_, ())]
-            if len(own) > 1 and sum(map(len, found.values())) + len(own) <= DRIFT_RESPONSES:
+            if len(own) > 1 and sum(map(len, found.values())) + len(own) <= RESPONSES:
                 found[id_] = own
         if len(found) < 2:
             raise NothingToDoError(
