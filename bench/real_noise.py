@@ -10,7 +10,7 @@ Every set is imported, embedded and labelled by the commands that a user gives; 
   order is a tie.
 - `hh_rlhf_harmless_base_test.jsonl.gz`: `chosen` and `rejected`, one label a pair, so that the study refuses.
 
-Reports: FOLDER/SET.json and .md, as committed in docs/studies.
+Writes docs/studies/noise-SET.md and .json.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import argparse
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+REPORTS = Path(__file__).resolve().parent.parent / "docs" / "studies"
 MAX_TOKENS = 128
 HH_ROWS = 300
 IDS = """
@@ -84,7 +86,11 @@ def prepare(folder: Path, name: str, data: Path, model: str) -> None:
 def ask(folder: Path, name: str) -> None:
     """Ask the study; a set that cannot answer refuses, which is told and no failure."""
     gold = ["--data.gold", "gold"] if name == "llmbar" else []
-    antipode(folder, "study", "noise", "--name", f"noise, {name}", "--data.run", name, *gold, check=name != "hh")
+    antipode(folder, "study", "noise", "--name", f"noise-{name}", "--data.run", name, *gold, check=name != "hh")
+    pages = sorted((folder / "root" / "reports").glob("study-*.md"), key=lambda page: page.stat().st_mtime)
+    for page in pages[-1:]:
+        for report in (page, page.with_suffix(".json")):
+            shutil.copyfile(report, (REPORTS / f"noise-{name}").with_suffix(report.suffix))
 
 
 def _rows(data: Path, name: str) -> list[Row]:
