@@ -6,7 +6,7 @@ import pytest
 from alignment_world import QUICK, chosen_prompts, count_rows, tiny_model
 from curation_steps import configured, curate
 from installed import installed
-from labelling_steps import label
+from labelling_steps import curate_breads, label
 from sqlalchemy import delete, func, select
 from stored_rows import add
 
@@ -113,6 +113,12 @@ def test_a_second_study_of_the_same_trains_nothing(world):
     assert count_rows(sessions, Policy.__name__) == before
 
 
+def test_a_run_without_a_preference_is_refused_with_what_to_do(sessions, settings):
+    run_id = curate_breads(sessions)
+    with pytest.raises(ValueError, match=f"run {run_id} has no preference to train on; label its pairs first"):
+        open_study.fn(config(run_id, "demo"))
+
+
 def test_a_study_without_a_model_and_a_setting_it_does_not_read_are_refused(world):
     _, study_config, _ = world
     with pytest.raises(ValueError, match="name the model"):
@@ -127,9 +133,7 @@ def test_labels_that_come_while_it_goes_on_change_no_training(world):
     sessions, _, study_id = world
     label(annotator="rubric", rubric={"temperature": 1, "seed": 3})  # a vote more on every pair
     with sessions.begin() as session:
-        session.execute(
-            delete(StudyTrial).where(StudyTrial.run_id == study_id)
-        )  # as if none were done
+        session.execute(delete(StudyTrial).where(StudyTrial.run_id == study_id))  # as if none were done
     with recorded(study_id):
         carry_out_trials.fn(study_id)
     with sessions() as session:

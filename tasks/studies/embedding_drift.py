@@ -15,6 +15,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from db import policies, runs
+from db.labels import labelling
+from db.labels.preferences import STANDING_RULE, outcome_counts
 from db.labels.snapshot_facts import find_snapshot
 from db.prompts import stored_prompts
 from db.responses import candidate_texts
@@ -52,12 +54,18 @@ def _check(config: StudyConfig, settings: Settings) -> StudyConfig:
 
     Raises:
         LookupError: If there is no such run.
-        ValueError: If no model is named.
+        ValueError: If no model is named, or the run has no preference.
     """
     if config.model.name is None:
         raise ValueError("name the model that is trained and embeds: --model.name NAME (a hub name or a folder)")
     with open_database(settings) as sessions, sessions() as session:
         run_id = runs.find_run(session, config.data.run)
+        outcomes = outcome_counts(session, STANDING_RULE, labelling.pair_keys(session, run_id))
+    if not (outcomes.get("first") or outcomes.get("second")):
+        raise ValueError(
+            f"run {run_id} has no preference to train on; label its pairs first, such as with "
+            f"antipode label --pairs.run {run_id} --annotator judge, or antipode web --run {run_id}"
+        )
     return config.model_copy(update={"data": config.data.model_copy(update={"run": str(run_id)})})
 
 
