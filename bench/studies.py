@@ -46,6 +46,11 @@ class Report(NamedTuple):
         return f"{self.study}-{self.data}"
 
 
+DRIFT = (
+    "--model.name", "demo", "--seeds", "2", "--sft.learning_rate", "1e-4", "--train.epochs", "1",
+    "--train.learning_rate", "3e-4", "--train.examples_per_device", "32", "--train.max_length", "256",
+    "--train.evaluate_every", "0", "--train.save_every", "0",
+)  # fmt: skip
 MADE = (
     Report("label-efficiency", "demo", ("--labels", "truth,noisy", "--seeds", "10")),
     Report("label-efficiency", "pandalm", ("--labels", "stored", "--seeds", "10", "--budgets", "25,50,100")),
@@ -53,6 +58,8 @@ MADE = (
     Report("pilot", "demo"),
     Report("pilot", "pandalm"),
     Report("pilot", "tulu"),
+    Report("noise", "demo"),  # of real sets: bench/real_noise.py
+    Report("embedding-drift", "demo", DRIFT),
 )
 
 

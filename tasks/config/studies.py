@@ -31,8 +31,8 @@ READ_BY: dict[StudyName, frozenset[str]] = {
     "pilot": _SELECTION - {"learner"},
     "real-pairs": frozenset({"strategies", "strategy_files", "share", "seeds", "labels", "agreement"}) | _TRAINING,
     "real-candidates": frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"}) | _TRAINING,
-    "noise": frozenset({"labels", "agreement", "seeds"}),
-    "embedding-drift": frozenset({"seeds"}) | _TRAINING,
+    "noise": frozenset(),
+    "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
     "ld-align": frozenset({"seeds", "methods", "golden", "source", "rounds", "guide", "sampling"}) | _TRAINING,
     "losses": frozenset({"seeds", "methods"}) | _TRAINING,
 }
@@ -43,6 +43,9 @@ class StudyDataConfig(Section):
 
     run: str = Field("last", description="Id or name of the curation run whose responses are studied, or `last`.")
     annotators: tuple[str, ...] = Field((), description="Only labels of these annotators. Empty: of all.")
+    gold: str = Field(
+        "", description="Annotator whose labels are the truth, for `noise`. Empty: who takes references for gold."
+    )
     held_out_share: float = Field(
         0.3,
         gt=0,

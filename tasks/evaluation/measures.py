@@ -30,6 +30,7 @@ from tasks.alignment.training_settings import reference_dtype
 from tasks.devices import device
 from tasks.named_models import NamedModel
 from tasks.progress import Advance, stage_progress
+from tasks.settings import Settings
 
 DRIFT_RESPONSES = 512
 DRIFT_TOKENS = 512
@@ -164,23 +165,26 @@ def drift_of(run: AlignmentAtWork[Any], policy: NamedModel) -> dict[str, Drift]:
     requests = [request for group in groups for request in group]
     offsets = np.cumsum([0, *map(len, groups)])
     with stage_progress("drift", 2 * len(CONTEXTS) * len(requests), "embeddings") as advance:
-        before, after = (_embed(run, model, requests, advance) for model in (run.base, policy))
+        before, after = (
+            embedded(model, requests, dtype=run.config.model.dtype, settings=run.settings, advance=advance)
+            for model in (run.base, policy)
+        )
     return {context: embedding_drift(before[context], after[context], offsets, bins=DRIFT_BINS) for context in CONTEXTS}
 
 
-def _embed(
-    run: AlignmentAtWork[Any], model: NamedModel, requests: Sequence[EmbeddingRequest], advance: Advance
+def embedded(
+    model: NamedModel, requests: Sequence[EmbeddingRequest], *, dtype: str, settings: Settings, advance: Advance
 ) -> dict[Context, Any]:
-    """The vectors of the requests in each context."""
+    """The vectors (n, d) of the requests in each context; `advance` is told of each context's."""
     arguments = {
         "model": model.location,
         "revision": model.revision,
-        "dtype": run.config.model.dtype,
+        "dtype": dtype,
         "context": CONTEXTS[0],
         "max_tokens": DRIFT_TOKENS,
         "tokens_per_batch": DRIFT_BATCH_TOKENS,
     }
-    log_path = run.settings.artifact_root / "logs" / "drift.log"
+    log_path = settings.artifact_root / "logs" / "drift.log"
     vectors: dict[Context, Any] = {}
     with (
         device() as process,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
+from tasks.studies.embedding_drift import EMBEDDING_DRIFT
 from tasks.studies.label_efficiency import LABEL_EFFICIENCY
+from tasks.studies.noise import NOISE
 from tasks.studies.pilot import PILOT
 from tasks.studies.policies.alignment_learner import ALIGNMENT_LEARNER, by_learner
 from tasks.studies.policies.real_candidates import REAL_CANDIDATES
@@ -15,4 +17,6 @@ STUDIES: dict[StudyName, Study] = {
     "pilot": PILOT,
     "real-pairs": REAL_PAIRS,
     "real-candidates": REAL_CANDIDATES,
+    "noise": NOISE,
+    "embedding-drift": EMBEDDING_DRIFT,
 }
