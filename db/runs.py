@@ -22,7 +22,7 @@ from models.number_format import NumberFormat
 RUNNING, COMPLETED, FAILED, CRASHED, STOPPED = "running", "completed", "failed", "crashed", "stopped"
 LARGEST_ID = 2**31
 _NAMED = re.compile(r"(?<=nearly the same as )prompt \d+, which stands for its group|, line \d+$")
-CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE = "curate", "label", "align", "ld-align", "evaluate"
+CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE, STUDY = "curate", "label", "align", "ld-align", "evaluate", "study"
 
 
 class OpenedMeanwhileError(RuntimeError):

@@ -44,6 +44,7 @@ COMMANDS = {
     "ld-align": Command("alignment", "LdAlign", "LD-Align or SPIN: rounds without labels"),
     "evaluate": Command("alignment", "Evaluate", "compare a policy with another model"),
     "questions": Command("alignment", "Questions", "MT-Bench's or Arena-Hard's protocol on your questions"),
+    "study": Command("study", "Study", "do labels go further here: strategies and methods compared"),
     "benchmarks": Command("policies", "Benchmarks", "lm-eval on a policy"),
     "policies": Command("policies", "Policies", "list the trained policies"),
     "promote": Command("policies", "Promote", "put a policy into use"),

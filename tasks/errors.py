@@ -49,3 +49,7 @@ class VectorsMissingError(RuntimeError):
 
 class WeightsMissingError(RuntimeError):
     """Policies that the database speaks of are not where they were written."""
+
+
+class TrialFailedError(ValueError):
+    """A trial of a study cannot be done, and the others can."""

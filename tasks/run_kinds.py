@@ -17,6 +17,7 @@ from tasks.config.evaluation import QuestionsConfig
 from tasks.config.labels import LabelConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.config.section import RunConfig
+from tasks.config.studies import StudyConfig
 from tasks.database import open_database
 from tasks.number_formats import with_format
 from tasks.settings import Settings
@@ -47,6 +48,7 @@ ALIGNMENT_IN_ROUNDS = RunKind(runs.LD_ALIGN, LdAlignConfig.model_validate)
 # A comparison has the configuration of the run that made the policy.
 COMPARISON: RunKind[AlignmentSection] = RunKind(runs.EVALUATE, TypeAdapter(AlignConfig | LdAlignConfig).validate_python)
 QUESTIONS = RunKind(runs.EVALUATE, QuestionsConfig.model_validate)
+STUDY = RunKind(runs.STUDY, StudyConfig.model_validate)
 
 
 def kind_of_alignment(session: Session, run_id: int) -> RunKind[AlignmentSection]:

@@ -284,4 +284,11 @@ VIEWS: dict[str, str] = {
             GROUP BY evaluation_pairs.evaluation_id
         ) AS judged ON judged.evaluation_id = evaluations.id
     """,
+    "study_results": """
+        SELECT study_trials.run_id, runs.name AS run, study_trials.arm, study_trials.annotator, study_trials.budget,
+               study_trials.seed, study_trials.part, CAST(study_trials.figures AS text) AS figures,
+               study_trials.seconds, study_trials.created_at AS done_at
+        FROM study_trials
+        JOIN runs ON runs.id = study_trials.run_id
+    """,
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from models.records import content_key
+
+FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,3 +48,25 @@ class Outcome:
     trial: Trial
     figures: dict[str, Any]
     seconds: float
+
+    @property
+    def failure(self) -> str | None:
+        """Why the trial could not be done; None for one that was."""
+        return self.figures.get(FAILED)
+
+
+def comparable(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """What may be compared where some trials failed: arms are compared in pairs under a seed, and lose both partners.
+
+    What failed under every seed (an arm with so many labels of this annotator) is left out alone, so that the others
+    are still compared; of an annotator whose other trials failed under a seed, nothing of that seed is left.
+    """
+    done = {_cell(outcome.trial) for outcome in outcomes if outcome.failure is None}
+    kept = [outcome for outcome in outcomes if _cell(outcome.trial) in done]
+    lost = {(outcome.trial.annotator, outcome.trial.seed) for outcome in kept if outcome.failure is not None}
+    return [outcome for outcome in kept if (outcome.trial.annotator, outcome.trial.seed) not in lost]
+
+
+def _cell(trial: Trial) -> tuple[str, str, int, str]:
+    """A trial but for its seed."""
+    return trial.arm, trial.annotator, trial.budget, trial.part

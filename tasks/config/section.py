@@ -56,7 +56,7 @@ Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidat
 StrategyName = Annotated[Strategy, AfterValidator(_named_like_a_strategy)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]
 
-FIRST_IN_FORM = ("name", "source", "pairs", "annotator", "preset", "golden")
+FIRST_IN_FORM = ("study", "name", "source", "pairs", "annotator", "preset", "golden")
 _WAYS_OF_A_SERVER = ("token_limit", "sends_seed", "system_role", "extra_body", "mode", "batch_discount", "batch_poll_s")
 LAST_IN_FORM = (*_WAYS_OF_A_SERVER, "seed")
 

@@ -1,0 +1,79 @@
+"""The report of a study as HTML, Markdown and JSON. Knows no database and no study in particular."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from models.report.labels import escaped
+from models.report.templates import duration, make_environment
+from models.studies.findings import Findings, Table
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReport:
+    """A study as its report shows it.
+
+    Attributes:
+        run_id: the study's run.
+        study: its name.
+        name: the run's name.
+        command: what makes it again.
+        findings: what it found.
+        failures: trials that could not be done, as (trial, reason).
+        facts: what it was made with, as (label, value): the data's run, versions of packages and code.
+        trial_count: how many trials are stored.
+        seconds: what they took together.
+    """
+
+    run_id: int
+    study: str
+    name: str
+    command: str
+    findings: Findings
+    failures: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    trial_count: int
+    seconds: float
+
+    @property
+    def all_facts(self) -> tuple[tuple[str, str], ...]:
+        """What the findings rest on, what it was made with, what it took."""
+        took = f"{self.trial_count:,}, {duration(timedelta(seconds=self.seconds))} together"
+        return (*self.findings.sizes, *self.facts, ("Trials", took))
+
+
+def study_page(report: StudyReport) -> str:
+    """The page as the text of an HTML file: no script, nothing loaded from elsewhere, every text escaped."""
+    return make_environment().get_template("study.html").render(report=report)
+
+
+def study_markdown(report: StudyReport) -> str:
+    """The report as Markdown (GFM), its plots as their captions: whatever a name holds marks nothing up."""
+    findings = report.findings
+    parts = [f"# {escaped(findings.question)}", f"**{escaped(findings.answer)}**"]
+    for section in findings.sections:
+        parts.append(f"## {escaped(section.title)}")
+        parts += map(escaped, section.paragraphs)
+        parts += [f"*{escaped(plot.title)}.* {escaped(plot.caption)}" for plot in section.plots]
+        parts += map(_markdown_table, section.tables)
+    if report.failures:
+        failures = "\n".join(f"- {escaped(trial)}: {escaped(reason)}" for trial, reason in report.failures)
+        parts.append(f"## Trials that could not be done\n\n{failures}")
+    facts = "\n".join(f"- {escaped(label)}: {escaped(value)}" for label, value in report.all_facts)
+    parts.append(f"## What it rests on\n\n{facts}")
+    parts.append(f"## Made by\n\n`{report.command}`")
+    return "\n\n".join(parts) + "\n"
+
+
+def study_json(report: StudyReport) -> str:
+    """The report as JSON, its plots as data."""
+    return json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    rules = ("---" if at < table.text_columns else "---:" for at in range(len(table.columns)))
+    rows = (map(escaped, table.columns), rules, *(map(escaped, row) for row in table.rows))
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n\n".join(filter(None, (f"**{escaped(table.title)}**", lines, escaped(table.note))))

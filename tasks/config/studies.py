@@ -1,0 +1,145 @@
+"""Configuration of studies: what is compared, on which data, at which budgets, how often."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.alignment.records import Method
+from tasks.config.alignment import SftConfig, TrainConfig
+from tasks.config.curation import MaxTokens, ModelConfig, SourceConfig, StrategyFile, Temperature
+from tasks.config.evaluation import EvaluateConfig
+from tasks.config.rounds import GuideConfig, RoundsConfig
+from tasks.config.section import Name, RunConfig, Section, StrategyName
+
+StudyName = Literal[
+    "label-efficiency", "pilot", "real-pairs", "real-candidates", "noise", "embedding-drift", "ld-align", "losses"
+]
+Labels = Literal["truth", "noisy", "stored"]
+Learner = Literal["head", "alignment"]
+Budget = Annotated[int, Field(ge=1, le=10_000_000)]
+
+# What every study reads, and what each reads beside it: anything else is refused where it is set.
+READ_BY_ALL = frozenset({"study", "name", "data", "seed"})
+_TRAINING = frozenset({"model", "sft", "train", "evaluate"})
+_SELECTION = frozenset({"strategies", "strategy_files", "budgets", "seeds", "labels", "agreement", "learner"})
+READ_BY: dict[StudyName, frozenset[str]] = {
+    "label-efficiency": _SELECTION | _TRAINING,
+    "pilot": _SELECTION,
+    "real-pairs": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
+    "real-candidates": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
+    "noise": frozenset({"labels", "agreement", "seeds"}),
+    "embedding-drift": frozenset({"seeds"}) | _TRAINING,
+    "ld-align": frozenset({"seeds", "methods", "golden", "source", "rounds", "guide", "sampling"}) | _TRAINING,
+    "losses": frozenset({"seeds", "methods"}) | _TRAINING,
+}
+
+
+class StudyDataConfig(Section):
+    """What a study is made of: a curation run's prompts, responses, embeddings and labels."""
+
+    run: str = Field("last", description="Id or name of the curation run whose responses are studied, or `last`.")
+    annotators: tuple[str, ...] = Field((), description="Only labels of these annotators. Empty: of all.")
+    held_out_share: float = Field(
+        0.3,
+        gt=0,
+        lt=1,
+        description="Share of the prompts that is only measured on, the same for every arm: none trains on it, no "
+        "strategy chooses from it (0 to 1).",
+    )
+
+
+class OwnSamplesConfig(Section):
+    """How a policy's own responses are sampled, in studies that train in rounds."""
+
+    temperature: Temperature = 1.0
+    max_tokens: MaxTokens = 256
+
+
+class StudyConfig(RunConfig):
+    """One study: arms compared at equal budgets, several times over."""
+
+    key_prefix: ClassVar = ("study",)
+    study: StudyName = Field(
+        "label-efficiency",
+        description="`label-efficiency`: what each strategy saves against random; `pilot`: should you select here, and "
+        "how; `real-pairs`, `real-candidates`: REAL's comparisons; `noise`: agreement of labels against similarity; "
+        "`embedding-drift`: how far training moves embeddings; `ld-align`: LD-Align against its rivals; `losses`: "
+        "methods of alignment side by side.",
+    )
+    name: Name = Field("study", description="Name of the run, for you (1 to 200 characters).")
+    data: StudyDataConfig = Field(StudyDataConfig(), description="What is studied.")
+    strategies: tuple[StrategyName, ...] = Field(
+        ("easy", "centroid", "hard", "longest_gap", "closest_lengths_easy"),
+        min_length=1,
+        description="Strategies that are compared with `random`, shipped ones or your own.",
+    )
+    strategy_files: tuple[StrategyFile, ...] = Field(
+        (), description="Python files on the machine that selects, run with its rights: each function is a strategy."
+    )
+    budgets: tuple[Budget, ...] = Field(
+        (50, 100, 200), min_length=1, description="How many labels each arm gets; every one is tried (1 or more)."
+    )
+    seeds: int = Field(
+        5, ge=2, le=1_000, description="How often everything is tried, each under its own seed (2 to 1000)."
+    )
+    seed: int = Field(0, ge=0, lt=2**52, description="The first of the seeds (0 or more).")
+    labels: tuple[Labels, ...] = Field(
+        ("truth", "noisy"),
+        min_length=1,
+        description="Who labels in the study. `truth`: the true utility or the data set's scores; `noisy`: the same "
+        "seen through noise; `stored`: the labels in the database.",
+    )
+    agreement: float = Field(
+        0.7, gt=0.5, lt=1, description="Share of the pairs on which two noisy annotators agree (0.5 to 1)."
+    )
+    learner: Learner = Field(
+        "head",
+        description="What learns from the labels. `head`: a reward head on frozen embeddings, seconds a trial; "
+        "`alignment`: a policy, by `train.method`.",
+    )
+    methods: tuple[Method, ...] = Field(
+        ("sft", "dpo", "ipo", "orpo", "asft"), min_length=1, description="Methods that are compared."
+    )
+    model: ModelConfig = Field(ModelConfig(), description="The model that is trained.")
+    sft: SftConfig = Field(SftConfig(), description="Supervised fine-tuning first: one start for all arms.")
+    train: TrainConfig = Field(TrainConfig(), description="How policies are trained, the same for all arms.")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="What policies are measured by.")
+    golden: Literal["chosen", "references"] = Field(
+        "chosen", description="Golden responses of rounds: the chosen ones, or the references of an SFT `source`."
+    )
+    source: SourceConfig = Field(SourceConfig(), description="For `references`: an imported SFT data set.")
+    rounds: RoundsConfig = Field(RoundsConfig(), description="The rounds.")
+    guide: GuideConfig = Field(GuideConfig(), description="The guide of rounds.")
+    sampling: OwnSamplesConfig = Field(OwnSamplesConfig(), description="The policies' own responses in rounds.")
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds under which everything is tried."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+    @property
+    def trains_policies(self) -> bool:
+        """Whether the study trains policies, so that it has a number format."""
+        return "train" in READ_BY[self.study] and (self.learner == "alignment" or "learner" not in READ_BY[self.study])
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that are not at their default: what the study's command says."""
+        fields = type(self).model_fields
+        return {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
+
+    @model_validator(mode="after")
+    def _nothing_is_set_in_vain(self) -> Self:
+        read = READ_BY_ALL | READ_BY[self.study]
+        if unread := [name for name in self.changed() if name not in read]:
+            raise ValueError(f"study {self.study} does not read {', '.join(unread)}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _everything_is_tried_once(self) -> Self:
+        for name in ("strategies", "budgets", "labels", "methods"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: every one once, got {', '.join(map(str, values))}")
+        return self

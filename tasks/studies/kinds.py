@@ -1,0 +1,8 @@
+"""The studies by their names."""
+
+from __future__ import annotations
+
+from tasks.config.studies import StudyName
+from tasks.studies.study import Study
+
+STUDIES: dict[StudyName, Study] = {}
