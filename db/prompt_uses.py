@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new
 from db.schema.curation import Prompt
+from db.schema.labels import Snapshot
 from db.schema.policies import Evaluation, Policy, PromptUse
 
 Role = Literal["train", "held_out"]
@@ -38,11 +39,14 @@ def first_turns_held_out(session: Session) -> set[str]:
     """The keys of the first turns of all that was ever held out from a policy.
 
     What a run held out counts if it made a policy, or finished an evaluation: its policy may have been trained already.
-    Any other has measured nothing.
+    Any other has measured nothing. A study's trials are no policies to go on from: what they hold out is not counted,
+    and a policy that trains on it later is never compared with one of theirs on it.
     """
     trained = PromptUse.run_id.in_(select(Policy.run_id).where(Policy.status == "trained"))
     measured = PromptUse.run_id.in_(select(Evaluation.run_id).where(Evaluation.finished_at.is_not(None)))
-    return set(session.scalars(_first_turns(HELD_OUT).where(trained | measured)))
+    of_study = select(Policy.run_id).join(Snapshot, Snapshot.id == Policy.snapshot_id)
+    of_study = of_study.where(Snapshot.query["study"].as_integer().is_not(None))
+    return set(session.scalars(_first_turns(HELD_OUT).where(trained | measured, PromptUse.run_id.not_in(of_study))))
 
 
 def first_turns_trained_on(

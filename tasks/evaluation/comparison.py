@@ -135,6 +135,28 @@ def compare(run: AlignmentAtWork[Any], policy_id: int, baseline: NamedModel) -> 
     return evaluation_id, pairs
 
 
+def pair_scores(
+    run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair], annotator_id: int | None
+) -> list[float | None]:
+    """The score of each pair from the policy's side: 1, 0.5 or 0; None where no verdict can be read.
+
+    Several people count by majority. A judge must have answered in both orders; others judge the same in either.
+    """
+    needed = 2 if run.config.evaluate.annotator == "judge" else 1
+    with run.sessions() as session:
+        verdicts_of_pairs = judgements.showings(session, list(dict.fromkeys(pair.key for pair in pairs)))
+        ids = {id_ for by_annotator in verdicts_of_pairs.values() for id_ in by_annotator}
+        annotators = judgements.annotators(session, ids)
+    annotator_ids = {id_ for id_ in ids if annotators[id_].kind == "person"} if annotator_id is None else {annotator_id}
+    scores: list[float | None] = []
+    for pair in pairs:
+        by_annotator = verdicts_of_pairs.get(pair.key, {})
+        complete = [by_annotator[id_] for id_ in annotator_ids & set(by_annotator) if len(by_annotator[id_]) >= needed]
+        readable = [score for verdicts in complete if (score := _score(pair, verdicts)) is not None]
+        scores.append(_majority(readable) if readable else None)
+    return scores
+
+
 def _tell_what_is_cut(run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair]) -> None:
     """Say how many of the compared responses stop in the middle: an annotator judges them as they are."""
     policy, baseline = sum(pair.policy.is_cut for pair in pairs), sum(pair.baseline.is_cut for pair in pairs)
@@ -186,7 +208,7 @@ def _comparison(
         annotator_id = _judge(run, keys)
         with run.sessions.begin() as session:
             evaluations.set_annotator(session, evaluation_id, annotator_id)
-    scores = _scores(run, pairs, annotator_id)
+    scores = pair_scores(run, pairs, annotator_id)
     comparisons = [
         Comparison(pair.policy.prompt_id, score, len(pair.policy.text), len(pair.baseline.text))
         for pair, score in zip(pairs, scores, strict=True)
@@ -209,26 +231,6 @@ def _judge(run: AlignmentAtWork[Any], keys: Sequence[PairKey]) -> int:
     if not is_complete:
         raise BudgetUsedUpError("the comparison is not complete; its verdicts are kept, the same command goes on")
     return annotator_id
-
-
-def _scores(run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair], annotator_id: int | None) -> list[float | None]:
-    """The score of each pair from the policy's side: 1, 0.5 or 0; None where no verdict can be read.
-
-    Several people count by majority. A judge must have answered in both orders; others judge the same in either.
-    """
-    needed = 2 if run.config.evaluate.annotator == "judge" else 1
-    with run.sessions() as session:
-        verdicts_of_pairs = judgements.showings(session, list(dict.fromkeys(pair.key for pair in pairs)))
-        ids = {id_ for by_annotator in verdicts_of_pairs.values() for id_ in by_annotator}
-        annotators = judgements.annotators(session, ids)
-    annotator_ids = {id_ for id_ in ids if annotators[id_].kind == "person"} if annotator_id is None else {annotator_id}
-    scores: list[float | None] = []
-    for pair in pairs:
-        by_annotator = verdicts_of_pairs.get(pair.key, {})
-        complete = [by_annotator[id_] for id_ in annotator_ids & set(by_annotator) if len(by_annotator[id_]) >= needed]
-        readable = [score for verdicts in complete if (score := _score(pair, verdicts)) is not None]
-        scores.append(_majority(readable) if readable else None)
-    return scores
 
 
 def _majority(scores: Sequence[float]) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from db.samples import Sample, references
 from models.alignment.records import Example, ResponseLogps, ScoreRequest
@@ -36,6 +38,31 @@ DRIFT_BATCH_TOKENS = 8_192
 CONTEXTS: tuple[Context, ...] = ("response", "prompt_and_response")
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredPairs:
+    """Held-out examples with two responses that are short enough, under the policy and the model its run began with.
+
+    Attributes:
+        prompt_ids: (n,) whose examples they are.
+        logps: of the policy's chosen, its rejected, the start's chosen, its rejected: (n,) sums in nats each.
+        chosen_token_counts: (n,) tokens of the chosen responses.
+    """
+
+    prompt_ids: NDArray[np.int64]
+    logps: tuple[NDArray[np.float64], ...]
+    chosen_token_counts: NDArray[np.int64]
+
+    def margins(self, beta: float) -> NDArray[np.float64]:
+        """(n,) implicit rewards of the chosen less those of the rejected responses (REAL eq. 10)."""
+        chosen, rejected = self.rewards(beta)
+        return chosen - rejected
+
+    def rewards(self, beta: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) implicit rewards β log(policy / start), of the chosen and of the rejected responses."""
+        policy_chosen, policy_rejected, start_chosen, start_rejected = self.logps
+        return beta * (policy_chosen - start_chosen), beta * (policy_rejected - start_rejected)
+
+
 def held_out_rewards(
     run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel, examples: Sequence[tuple[int, Example]]
 ) -> RewardSummary | None:
@@ -43,6 +70,21 @@ def held_out_rewards(
 
     None where no example has two responses that are short enough.
     """
+    scored = scored_pairs(run, policy, start, examples)
+    if not len(scored.prompt_ids):
+        return None
+    return reward_summary(
+        *scored.logps,
+        beta=run.config.evaluate.reward_beta,
+        chosen_token_counts=scored.chosen_token_counts,
+        clusters=scored.prompt_ids,
+    )
+
+
+def scored_pairs(
+    run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel, examples: Sequence[tuple[int, Example]]
+) -> ScoredPairs:
+    """The held-out examples that can be scored, pair by pair; what was scored before is not computed again."""
     pairs = [(prompt_id, example) for prompt_id, example in examples if example.rejected is not None]
     requests = [example.score_requests for _, example in pairs]
     optimize = run.config.optimize
@@ -53,14 +95,10 @@ def held_out_rewards(
         for model in (policy, start)
     ]
     scored = [at for at, of_pair in enumerate(requests) if all(request in of for of in logps for request in of_pair)]
-    if not scored:
-        return None
-    sums = [np.array([of[requests[at][side]].logps for at in scored]) for of in logps for side in (0, 1)]
-    return reward_summary(
-        *sums,
-        beta=run.config.evaluate.reward_beta,
-        chosen_token_counts=np.array([logps[0][requests[at][0]].token_count for at in scored]),
-        clusters=np.array([pairs[at][0] for at in scored]),
+    return ScoredPairs(
+        np.array([pairs[at][0] for at in scored], dtype=np.int64),
+        tuple(np.array([of[requests[at][side]].logps for at in scored]) for of in logps for side in (0, 1)),
+        np.array([logps[0][requests[at][0]].token_count for at in scored], dtype=np.int64),
     )
 
 
