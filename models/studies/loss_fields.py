@@ -6,6 +6,7 @@ one, both in (0, 1). Knows no model and no torch; a test holds the forms against
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -99,9 +100,9 @@ def _field(title: str, slopes: Callable[[float, float], Slopes]) -> FieldPlot:
     arrows = []
     for p_w in _GRID:
         for p_l in _GRID:
-            down = [-float(slope) for slope in slopes(p_w, p_l)]
-            scale = float(np.hypot(*down)) ** -0.5
-            arrows.append((p_w, p_l, scale * down[0], scale * down[1]))
+            right, up = (-float(slope) for slope in slopes(p_w, p_l))
+            scale = math.hypot(right, up) ** -0.5
+            arrows.append((p_w, p_l, scale * right, scale * up))
     return FieldPlot(title, *_PLANE, tuple(arrows))
 
 
