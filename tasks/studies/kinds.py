@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
+from tasks.studies.ld_align import LD_ALIGN
 from tasks.studies.losses import LOSSES
 from tasks.studies.study import Study
 
 STUDIES: dict[StudyName, Study] = {
+    "ld-align": LD_ALIGN,
     "losses": LOSSES,
 }

@@ -8,6 +8,7 @@ from db import evaluations, policies, runs
 from db.labels import snapshots
 from db.prompt_uses import HELD_OUT, TRAIN, uses_of
 from db.studies.trials import outcomes_of
+from tasks.alignment.choices import check_alignment, chosen_base
 from tasks.alignment.data import is_held_out
 from tasks.config.alignment import AlignConfig, DataConfig, SftConfig, TrainConfig
 from tasks.config.curation import ModelConfig
@@ -39,12 +40,13 @@ class Start(NamedTuple):
 
 
 def checked_policies(config: StudyConfig, settings: Settings) -> StudyConfig:
-    """The configuration with its run by its id, after checks that policies can be trained and compared.
+    """The configuration with its run and model by lasting names, after checks that policies can be trained and compared.
 
     Raises:
         ValueError: If nobody compares the policies, or the configuration says what the study's arms say.
-        LookupError: If there is no such curation run.
+        LookupError: If there is no such curation run, source or policy.
         NoPreferencesError: If its pairs have no preference to train on.
+        NoModelError: If no model is chosen.
     """
     if config.evaluate.annotator in {"none", "people"}:
         raise ValueError(
@@ -52,10 +54,18 @@ def checked_policies(config: StudyConfig, settings: Settings) -> StudyConfig:
             "judge, a reward model or the rubric: --evaluate.annotator"
         )
     with open_database(settings) as sessions, sessions() as session:
-        run_id = runs.find_run(session, config.data.run)
-        preferences_now(session, _preferences(config, str(run_id)))
-    data = config.data.model_copy(update={"run": str(run_id)})
-    return config.model_copy(update={"data": data})
+        data = config.data.model_copy(update={"run": str(runs.find_run(session, config.data.run))})
+        preferences_now(session, _preferences(config, data.run))
+        one = AlignConfig(
+            data=DataConfig(run=data.run, annotators=data.annotators),
+            model=config.model,
+            sft=config.sft,
+            train=config.train,
+            evaluate=config.evaluate,
+        )
+        model = chosen_base(session, one)
+    check_alignment(one, settings)
+    return config.model_copy(update={"data": data, "model": model})
 
 
 def start_of_arms(study: StudyAtWork) -> Start:
