@@ -53,3 +53,7 @@ class WeightsMissingError(RuntimeError):
 
 class TrialFailedError(ValueError):
     """A trial of a study cannot be done, and the others can."""
+
+
+class StudyChangedError(ValueError):
+    """What a study is made of changed while it was at work, so that its trials would not fit together."""

@@ -18,7 +18,7 @@ class Study(StudyConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        config, settings = StudyConfig.model_validate(self.model_dump()), Settings()
+        config, settings = StudyConfig.model_validate(self.model_dump(exclude_unset=True)), Settings()
         prepare_prefect()
         from flows.study import study
 

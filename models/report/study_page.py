@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from models.report.labels import escaped
+from models.report.plots import draw_plot, plot_table
 from models.report.templates import duration, make_environment
 from models.studies.findings import Findings, Table
 
@@ -46,18 +47,17 @@ class StudyReport:
 
 def study_page(report: StudyReport) -> str:
     """The page as the text of an HTML file: no script, nothing loaded from elsewhere, every text escaped."""
-    return make_environment().get_template("study.html").render(report=report)
+    return make_environment().get_template("study.html").render(report=report, draw=draw_plot, table_of=plot_table)
 
 
 def study_markdown(report: StudyReport) -> str:
-    """The report as Markdown (GFM), its plots as their captions: whatever a name holds marks nothing up."""
+    """The report as Markdown (GFM), its plots as tables: whatever a name holds marks nothing up."""
     findings = report.findings
     parts = [f"# {escaped(findings.question)}", f"**{escaped(findings.answer)}**"]
     for section in findings.sections:
         parts.append(f"## {escaped(section.title)}")
         parts += map(escaped, section.paragraphs)
-        parts += [f"*{escaped(plot.title)}.* {escaped(plot.caption)}" for plot in section.plots]
-        parts += map(_markdown_table, section.tables)
+        parts += map(_markdown_table, (*map(plot_table, section.plots), *section.tables))
     if report.failures:
         failures = "\n".join(f"- {escaped(trial)}: {escaped(reason)}" for trial, reason in report.failures)
         parts.append(f"## Trials that could not be done\n\n{failures}")

@@ -23,7 +23,9 @@ Budget = Annotated[int, Field(ge=1, le=10_000_000)]
 # What every study reads, and what each reads beside it: anything else is refused where it is set.
 READ_BY_ALL = frozenset({"study", "name", "data", "seed"})
 _TRAINING = frozenset({"model", "sft", "train", "evaluate"})
-_SELECTION = frozenset({"strategies", "strategy_files", "budgets", "seeds", "labels", "agreement", "learner"})
+_SELECTION = frozenset(
+    {"strategies", "strategy_files", "budgets", "label_counts", "seeds", "labels", "agreement", "learner"}
+)
 READ_BY: dict[StudyName, frozenset[str]] = {
     "label-efficiency": _SELECTION | _TRAINING,
     "pilot": _SELECTION,
@@ -71,7 +73,7 @@ class StudyConfig(RunConfig):
     name: Name = Field("study", description="Name of the run, for you (1 to 200 characters).")
     data: StudyDataConfig = Field(StudyDataConfig(), description="What is studied.")
     strategies: tuple[StrategyName, ...] = Field(
-        ("easy", "centroid", "hard", "longest_gap", "closest_lengths_easy"),
+        ("easy", "centroid", "hard", "longest_gap", "closest_lengths_easy", "max_min_lcb"),
         min_length=1,
         description="Strategies that are compared with `random`, shipped ones or your own.",
     )
@@ -80,6 +82,11 @@ class StudyConfig(RunConfig):
     )
     budgets: tuple[Budget, ...] = Field(
         (50, 100, 200), min_length=1, description="How many labels each arm gets; every one is tried (1 or more)."
+    )
+    label_counts: tuple[Budget, ...] = Field(
+        (),
+        description="At which numbers of labels the curves are measured that savings are read off. Empty: the "
+        "budgets, and steps of √2 from a quarter of the smallest to twice the largest, as far as the data goes.",
     )
     seeds: int = Field(
         5, ge=2, le=1_000, description="How often everything is tried, each under its own seed (2 to 1000)."

@@ -40,7 +40,7 @@ class Start(NamedTuple):
 
 
 def checked_policies(config: StudyConfig, settings: Settings) -> StudyConfig:
-    """The configuration with its run and model by lasting names, after checks that policies can be trained and compared.
+    """The configuration with its run and model by lasting names, after checks that policies can be made and compared.
 
     Raises:
         ValueError: If nobody compares the policies, or the configuration says what the study's arms say.
