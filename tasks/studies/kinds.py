@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.config.studies import StudyName
-from tasks.studies.label_efficiency import LABEL_EFFICIENCY, PILOT
+from tasks.studies.label_efficiency import LABEL_EFFICIENCY
 from tasks.studies.ld_align import LD_ALIGN
 from tasks.studies.losses import LOSSES
 from tasks.studies.study import Study
@@ -12,5 +12,4 @@ STUDIES: dict[StudyName, Study] = {
     "label-efficiency": LABEL_EFFICIENCY,
     "ld-align": LD_ALIGN,
     "losses": LOSSES,
-    "pilot": PILOT,
 }
