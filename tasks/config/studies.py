@@ -28,7 +28,7 @@ _SELECTION = frozenset(
 )
 READ_BY: dict[StudyName, frozenset[str]] = {
     "label-efficiency": _SELECTION | _TRAINING,
-    "pilot": _SELECTION,
+    "pilot": _SELECTION - {"learner"},
     "real-pairs": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
     "real-candidates": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
     "noise": frozenset({"labels", "agreement", "seeds"}),

@@ -42,14 +42,11 @@ def with_counts(config: StudyConfig, found: StudyPool) -> StudyConfig:
     Raises:
         ValueError: If the run has no labels of this kind, too few of them, or fewer than the largest budget.
     """
-    for labels in config.labels:
-        require_labels(config, found, labels)
-    parts = parts_of(found.pool, config)
-    most = min(labels_at_most(found.pool, parts, config, labels) for labels in config.labels)
+    most = most_labels(config, found)
     largest = max(*config.budgets, *config.label_counts)
     if largest > most:
         raise ValueError(
-            f"run {config.data.run}: its {len(parts.training):,} training prompts hold {most:,} labels to choose "
+            f"run {config.data.run}: its training prompts hold {most:,} labels to choose "
             f"among, {largest:,} are asked for; --budgets up to {most}, or a smaller --data.held_out_share"
         )
     if config.label_counts:
@@ -57,6 +54,18 @@ def with_counts(config: StudyConfig, found: StudyPool) -> StudyConfig:
     else:
         counts = label_grid(config.budgets, most)
     return config.model_copy(update={"label_counts": counts})
+
+
+def most_labels(config: StudyConfig, found: StudyPool) -> int:
+    """How many labels the training prompts hold, of the kind that has fewest.
+
+    Raises:
+        ValueError: If the run has no labels of a kind, or too few of them.
+    """
+    for labels in config.labels:
+        require_labels(config, found, labels)
+    parts = parts_of(found.pool, config)
+    return min(labels_at_most(found.pool, parts, config, labels) for labels in config.labels)
 
 
 def require_labels(config: StudyConfig, found: StudyPool, labels: Labels) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from models.intervals import Interval
+from models.studies.advice import Evidence
 from models.studies.findings import Findings, IntervalPlot, Line, LinePlot, Section, Table
 from tasks.config.studies import StudyConfig
 from tasks.studies.head_learner import BASELINE
-from tasks.studies.measured import ACCURACY, ALIKE, WIN_RATE, WIN_RATE_ALIKE, Cell, Measured
+from tasks.studies.measured import ACCURACY, ALIKE, WIN_RATE, WIN_RATE_ALIKE, Measured
 
 WHO = {
     "truth": "Labels without noise",
@@ -39,23 +40,12 @@ def answer_of(one: Measured, config: StudyConfig) -> str:
     """What the intervals of a labeller's trials allow to say, and no more."""
     if not one.is_comparable:
         return f"{who(one, config)}: cannot tell, no arm could be compared with random."
-    better, worse = (_standing(one, ACCURACY, is_more=is_more) for is_more in (True, False))
-    alike = _standing(one, ALIKE, is_more=True)
-    parts = []
-    if better:
-        parts.append("; ".join(_gain(one, arm, budgets) for arm, budgets in better.items()))
-    else:
-        parts.append(f"cannot tell that any strategy saves labels: {_widest(one)}")
-    if better and ALIKE in one.figures:
-        held = ", ".join(arm for arm in better if arm in alike)
-        parts.append(
-            f"among pairs of like length {held} is still better than random"
-            if held
-            else "among pairs of like length none of it is told from random"
-        )
-    if worse:
-        parts.append(f"{', '.join(worse)} costs labels")
-    return f"{who(one, config)}: {'; '.join(parts)}."
+    worse: dict[str, list[str]] = {}
+    for (arm, budget), each in one.evidence.items():
+        if each.gain.is_less:
+            worse.setdefault(arm, []).append(f"{budget:,}")
+    told = "; ".join(f"`{arm}` at {', '.join(budgets)} labels" for arm, budgets in worse.items())
+    return f"{who(one, config)}. {one.advice.words}{f' Surely worse than random: {told}.' if worse else ''}"
 
 
 def who(one: Measured, config: StudyConfig) -> str:
@@ -75,6 +65,29 @@ def sections_of(one: Measured, config: StudyConfig) -> list[Section]:
     return sections
 
 
+def brief_sections(one: Measured, name: str) -> list[Section]:
+    """The same on one page: savings and differences with the largest budget, the curves, and what stands beside."""
+    largest = max(one.budgets)
+    rows = tuple(
+        (
+            arm,
+            one.evidence[arm, largest].saving.words,
+            _difference(one.evidence[arm, largest], ACCURACY),
+            _difference(one.evidence[arm, largest], ALIKE),
+        )
+        for arm in one.rivals
+    )
+    table = Table(
+        f"Against random, {largest:,} labels each",
+        ("strategy", "saving", "points of accuracy", "at like length"),
+        rows,
+        note=f"95 % intervals; *: stands after Holm's correction for {len(one.evidence)} comparisons.",
+    )
+    saved, rest = _saved(one, name).plots[-1], _rest(one, name)
+    curve = _curve(one, name, ACCURACY)
+    return [Section("What it rests on", rest.paragraphs, plots=(saved, curve), tables=(table, *rest.tables))]
+
+
 def sizes_of(measured: Sequence[Measured]) -> Iterable[tuple[str, str]]:
     """What a study rests on."""
     for one in measured[:1]:
@@ -88,39 +101,18 @@ def sizes_of(measured: Sequence[Measured]) -> Iterable[tuple[str, str]]:
         yield f"Held-out pairs, {words}", f"{one.size('held_out_pairs'):,}"
         yield f"Of like length, {words}", f"{one.size('held_out_alike_pairs'):,}"
         if one.is_comparable:
-            yield f"Comparisons corrected for, {words}", f"{len(one.differences):,} (savings: {len(one.savings):,})"
-
-
-def _standing(one: Measured, figure: str, *, is_more: bool) -> dict[str, list[int]]:
-    """The arms that differ from random after correction, with the budgets at which they do."""
-    found: dict[str, list[int]] = {}
-    for cell, difference in one.differences.items():
-        if cell.figure == figure and (difference.is_more if is_more else difference.is_less):
-            found.setdefault(cell.arm, []).append(cell.budget)
-    return found
-
-
-def _gain(one: Measured, arm: str, budgets: list[int]) -> str:
-    told = ", ".join(f"{one.savings[arm, budget].words} at {budget:,}" for budget in budgets)
-    return f"{arm} needs fewer labels than random by a factor of {told} labels"
-
-
-def _widest(one: Measured) -> str:
-    """The range of all savings with their intervals."""
-    lowest = min(one.savings.values(), key=lambda each: each.interval.low)
-    highest = max(one.savings.values(), key=lambda each: each.interval.high)
-    return f"none of {len(one.savings)} savings stands, from {lowest.words} to {highest.words}"
+            yield f"Comparisons corrected for, {words}", f"{len(one.evidence):,}, and as many at like length"
 
 
 def _saved(one: Measured, name: str) -> Section:
     rows = []
     for arm in one.rivals:
-        rows.append((arm, *(one.savings[arm, budget].words for budget in one.budgets)))
+        rows.append((arm, *(one.evidence[arm, budget].saving.words for budget in one.budgets)))
     plots = tuple(
         IntervalPlot(
             title=f"{name}: saving at {budget:,} labels",
             x_title=SAVING,
-            rows=tuple((arm, one.savings[arm, budget].interval) for arm in one.rivals),
+            rows=tuple((arm, one.evidence[arm, budget].saving.interval) for arm in one.rivals),
             caption="95 % intervals; left of 1 a strategy costs labels. At an edge: as much, or beyond.",
             is_x_logarithmic=True,
             reference=1.0,
@@ -139,24 +131,24 @@ def _saved(one: Measured, name: str) -> Section:
 def _differing(one: Measured, name: str) -> Section:
     tables = []
     for figure in (ACCURACY, ALIKE):
-        if figure not in one.figures:
-            continue
         rows = tuple(
-            (arm, *(_difference(one, Cell(arm, budget, figure)) for budget in one.budgets)) for arm in one.rivals
+            (arm, *(_difference(one.evidence[arm, budget], figure) for budget in one.budgets)) for arm in one.rivals
         )
         tables.append(
             Table(
                 f"{TITLES[figure]}, less random's",
                 ("strategy", *(f"{budget:,} labels" for budget in one.budgets)),
                 rows,
-                note=f"Hundredths with 95 % intervals; *: stands after Holm's correction for {len(one.differences)}.",
+                note=f"Hundredths with 95 % intervals; *: stands after Holm's correction for {len(one.evidence)}.",
             )
         )
     return Section(f"{name}: differences to random", tables=tuple(tables))
 
 
-def _difference(one: Measured, cell: Cell) -> str:
-    found = one.differences[cell]
+def _difference(each: Evidence, figure: str) -> str:
+    found = each.gain if figure == ACCURACY else each.gain_alike
+    if found is None:
+        return "no such pair"
     value, low, high = (100 * bound for bound in found.interval)
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{'*' if found.is_more or found.is_less else ''}"
 

@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 
 from models.intervals import Interval, share
-from models.studies.comparing import Compared, Values, compared, crossed_mean
-from models.studies.savings import Saving, savings
+from models.studies.advice import Advice, Evidence, advise, weigh
+from models.studies.comparing import Values, crossed_mean
 from models.studies.trials import Outcome
 from tasks.studies.head_learner import BASELINE
 
 ACCURACY, ALIKE = "accuracy", "accuracy_alike"
 WIN_RATE, WIN_RATE_ALIKE = "win_rate", "win_rate_alike"
-
-
-class Cell(NamedTuple):
-    """One comparison with `random`: an arm, a budget, a figure."""
-
-    arm: str
-    budget: int
-    figure: str
 
 
 class Measured:
@@ -79,24 +70,16 @@ class Measured:
         return Interval(value, max(low, 0.0), min(high, 1.0))
 
     @cached_property
-    def differences(self) -> dict[Cell, Compared]:
-        """Every arm less `random` at every budget, at all pairs and at like length, corrected together."""
-        pairs = {}
-        for figure in (ACCURACY, ALIKE):
-            if figure not in self.figures:
-                continue
-            baseline = self.curve(BASELINE, figure)
-            for arm in self.rivals:
-                for budget in self.budgets:
-                    at = self.counts.index(budget)
-                    pairs[Cell(arm, budget, figure)] = (self.curve(arm, figure)[at], baseline[at])
-        return compared(pairs)
+    def evidence(self) -> dict[tuple[str, int], Evidence]:
+        """What each arm gains over `random` and saves at each budget, corrected for all arms and budgets."""
+        accuracy, alike = ({arm: self.curve(arm, figure) for arm in self.arms} for figure in (ACCURACY, ALIKE))
+        found = weigh(accuracy, alike, self.counts, self.budgets)
+        return {(each.strategy, each.budget): each for each in found}
 
     @cached_property
-    def savings(self) -> dict[tuple[str, int], Saving]:
-        """What each arm saves at each budget, by accuracy at all pairs."""
-        arms = {arm: self.curve(arm, ACCURACY) for arm in self.rivals}
-        return savings(arms, self.curve(BASELINE, ACCURACY), self.counts, self.budgets)
+    def advice(self) -> Advice:
+        """What the evidence allows to recommend."""
+        return advise(list(self.evidence.values()), seeds=len(self.seeds), prompts=self.held_out_prompts)
 
     @cached_property
     def longer_wins(self) -> Interval:
@@ -114,7 +97,7 @@ class Measured:
     def decided_share(self, arm: str) -> float:
         """The share of an arm's labels that prefer a side."""
         own = [(one.figures["decided"], count) for (name, count, _), one in self._by_cell.items() if name == arm]
-        return sum(decided for decided, _ in own) / sum(count for _, count in own)
+        return float(sum(decided for decided, _ in own) / sum(count for _, count in own))
 
     def size(self, name: str) -> int:
         """A number that is the same for all trials."""

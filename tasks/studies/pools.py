@@ -155,7 +155,7 @@ def _rubric(
 ) -> dict[int, float] | None:
     """The true utility of each response, as the rubric at temperature 0 sees it; None outside the demo world."""
     texts = responses.candidate_texts(session, run_id, prompt_ids)
-    kept, told = set(response_ids), {}
+    kept, told = set(response_ids), dict[int, float]()
     for prompt in prompts.stored_prompts(session, [id_ for id_ in prompt_ids if id_ in texts]):
         try:
             told |= {id_: utility(prompt.prompt.text, text) for id_, text in texts[prompt.id] if id_ in kept}
