@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from models.chat.rounds import Stop
 from models.judging.asking import Asker, Question
-from models.judging.prompts import MATERIAL, Messages, fence_around, fenced, parse_reply
+from models.judging.prompts import MATERIAL, JudgePrompt, Messages, fence_around, fenced, parse_reply
 from models.judging.replies import StoredReply
 from models.labelling.records import ShownVerdict
 from models.records import Message, Prompt
 
-_FORM = "with_tie"
+_FORM: JudgePrompt = "with_tie"
 _SYSTEM = (
     "You compare two answers to an instruction with a reference answer, and you name the one that is closer to the "
     f"reference in what it says and how it says it, whether or not it is the better answer. {MATERIAL}"
