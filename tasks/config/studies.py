@@ -129,7 +129,7 @@ class StudyConfig(RunConfig):
 
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their default: what the study's command says."""
-        fields = type(self).model_fields
+        fields = StudyConfig.model_fields  # the command's class has its own beside them
         return {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
 
     @model_validator(mode="after")
