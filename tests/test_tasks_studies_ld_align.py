@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from alignment_world import MEASURED, QUICK, TINY_GUIDE, count_rows, merged, prefer, tiny_model
 from installed import installed
+from sqlalchemy import select as query
 
 from db import policies
+from db.schema.studies import StudyTrial
 from db.studies.trials import add_outcome
 from models.studies.ld_align import LATENT, ld_align_findings
 from tasks.config.studies import StudyConfig
@@ -76,6 +78,20 @@ def test_a_study_stopped_between_rounds_goes_on_from_the_last_rounds_policy(worl
     assert count_rows(sessions, "Policy") == before + 1
     with sessions() as session:
         assert policies.get_policy(session, two["policy"]).parent_id == one["policy"]
+
+
+def test_with_all_of_a_seed_stored_the_preferences_are_still_those_of_its_trials(world):
+    _, sessions, _, trials, before, outcomes = world
+    with sessions() as session:
+        run_id = session.scalar(query(StudyTrial.run_id).limit(1))
+    with run_at_work(run_id, STUDY) as work:
+        with sessions.begin() as session:
+            for one in outcomes:
+                add_outcome(session, run_id, one)
+        (again,) = LD_ALIGN.carry_out(work, trials[:1])
+    assert again.figures["snapshot"] == outcomes[0].figures["snapshot"]
+    assert again.figures["policy"] == outcomes[0].figures["policy"]
+    assert count_rows(sessions, "Policy") == before + 1
 
 
 def test_of_two_samples_it_is_stored_how_far_they_lie_and_which_is_better(world):

@@ -131,7 +131,8 @@ def _data(study: StudyAtWork) -> DataConfig:
     """The study's snapshot: that of its stored trials, else the preferences as they are now, parted by dialogue."""
     config = study.config
     with study.sessions() as session:
-        stored = [one.figures["snapshot"] for one in outcomes_of(session, study.run_id).values() if one.failure is None]
+        outcomes = outcomes_of(session, study.run_id).values()
+    stored = [one.figures["snapshot"] for one in outcomes if "snapshot" in one.figures]
     if stored:
         return DataConfig(snapshot=stored[0], held_out_share=NO_SHARE)
     with study.sessions.begin() as session:
