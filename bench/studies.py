@@ -3,7 +3,7 @@
 MODEL is a folder or hub name, DATA a folder with the sets below. Every set is imported, curated, labelled and studied
 by the commands that a user gives, in folders of their own below `--folder` (thrown away unless it is named).
 
-- the demo world: `antipode demo --prompts 640`; for studies that train policies by many methods, 256 prompts.
+- the demo world: `antipode demo --prompts 518`; for studies that train policies by many methods, 256 prompts.
 - `pandalm_pairs_3humans.jsonl.gz`: pairs of five models' responses, `votes` of three people.
 - `tulu_pairs_human_experts.jsonl.gz`: pairs of four models' responses, `votes` of experts with `grade` −2 to 2.
 - `self_instruct_user_252.jsonl.gz`: responses of eight models; nobody has said which is better.
@@ -175,7 +175,7 @@ def _tulu_votes(row: Row) -> dict[str, str]:
     return {name: "first" if grade > 0 else "second" if grade < 0 else "tie" for name, grade in words.items()}
 
 
-DEMOS = {"demo": 640, "small_demo": 256}
+DEMOS = {"demo": 518, "small_demo": 256}
 FILES = {
     "pandalm": "pandalm_pairs_3humans.jsonl.gz",
     "tulu": "tulu_pairs_human_experts.jsonl.gz",

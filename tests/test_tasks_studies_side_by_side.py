@@ -14,10 +14,7 @@ SEVEN = {"start": 7}
 
 def test_every_item_is_done_once_and_alike_in_one_process_and_in_three():
     alone, together = (
-        {
-            done.item: done.result[0]
-            for done in side_by_side(Counting, WITH_SEVEN, range(9), method="add", processes=count)
-        }
+        {done.item: done.result[0] for done in side_by_side(Counting, SEVEN, range(9), method="add", processes=count)}
         for count in (1, 3)
     )
     assert alone == together == {item: item + 7 for item in range(9)}

@@ -29,8 +29,8 @@ _SELECTION = frozenset(
 READ_BY: dict[StudyName, frozenset[str]] = {
     "label-efficiency": _SELECTION | _TRAINING,
     "pilot": _SELECTION - {"learner"},
-    "real-pairs": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
-    "real-candidates": frozenset({"strategies", "seeds", "labels", "agreement"}) | _TRAINING,
+    "real-pairs": frozenset({"strategies", "strategy_files", "share", "seeds", "labels", "agreement"}) | _TRAINING,
+    "real-candidates": frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"}) | _TRAINING,
     "noise": frozenset({"labels", "agreement", "seeds"}),
     "embedding-drift": frozenset({"seeds"}) | _TRAINING,
     "ld-align": frozenset({"seeds", "methods", "rounds", "guide", "sampling"}) | _TRAINING,
@@ -100,6 +100,9 @@ class StudyConfig(RunConfig):
     )
     agreement: float = Field(
         0.7, gt=0.5, lt=1, description="Share of the pairs on which two noisy annotators agree (0.5 to 1)."
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, description="real-pairs: the share of the pairs that each arm trains on (0 to 1)."
     )
     learner: Learner = Field(
         "head",

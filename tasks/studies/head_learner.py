@@ -145,8 +145,13 @@ def path_trials(study: StudyAtWork) -> list[Trial]:
     ]
 
 
-def carry_out(study: StudyAtWork, missing: Sequence[Trial]) -> Iterator[Outcome]:
-    """Carry out trials path by path, as many at once as there are cores; those of a path are there together.
+def carry_out(study: StudyAtWork, missing: Sequence[Trial], *, processes: int | None = None) -> Iterator[Outcome]:
+    """Carry out trials path by path, several side by side; those of a path are there together.
+
+    Args:
+        study: at work.
+        missing: of its trials.
+        processes: how many paths at once at most; None: one a core. What comes does not depend on it.
 
     Raises:
         StudyChangedError: if trials are stored that were made of other labels, candidates or strategies.
@@ -168,7 +173,7 @@ def carry_out(study: StudyAtWork, missing: Sequence[Trial]) -> Iterator[Outcome]
         "agreement": config.agreement,
         "seed": config.seed,
     }
-    for path, came in side_by_side(HeadPaths, arguments, paths, method="carry_out"):
+    for path, came in side_by_side(HeadPaths, arguments, paths, method="carry_out", processes=processes):
         trials = by_path[path.arm, path.annotator, path.seed]
         for count, (figures, seconds) in came.items():
             yield Outcome(trials[count], figures | {"content": content}, seconds)

@@ -43,7 +43,7 @@ def with_counts(config: StudyConfig, found: StudyPool) -> StudyConfig:
         ValueError: If the run has no labels of this kind, too few of them, or fewer than the largest budget.
     """
     most = most_labels(config, found)
-    largest = max(*config.budgets, *config.label_counts)
+    largest = max((*config.budgets, *config.label_counts))
     if largest > most:
         raise ValueError(
             f"run {config.data.run}: its training prompts hold {most:,} labels to choose "
