@@ -5,8 +5,8 @@ from __future__ import annotations
 from tasks.config.studies import StudyName
 from tasks.studies.alignment_learner import ALIGNMENT_LEARNER, by_learner
 from tasks.studies.label_efficiency import LABEL_EFFICIENCY
-from tasks.studies.ld_align import LD_ALIGN
-from tasks.studies.losses import LOSSES
+from tasks.studies.methods.ld_align import LD_ALIGN
+from tasks.studies.methods.losses import LOSSES
 from tasks.studies.pilot import PILOT
 from tasks.studies.real_candidates import REAL_CANDIDATES
 from tasks.studies.real_pairs import REAL_PAIRS

@@ -20,8 +20,8 @@ from tasks.devices import keep_device
 from tasks.evaluation.comparison import evaluate_policy
 from tasks.runs import working_on
 from tasks.settings import Settings
-from tasks.studies.latent_space import latent_figures
-from tasks.studies.policy_starts import Start, arm_figures, checked_policies, method_config, start_of_arms
+from tasks.studies.methods.latent_space import latent_figures
+from tasks.studies.methods.policy_starts import Start, arm_figures, checked_policies, method_config, start_of_arms
 from tasks.studies.study import Study, StudyAtWork, carried_out
 from tasks.studies.trainings import Figures, Trained, drop_weights, trained
 

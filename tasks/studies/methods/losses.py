@@ -12,7 +12,7 @@ from models.studies.trials import Outcome, Trial
 from tasks.config.alignment import PairwiseMethod, TrainConfig
 from tasks.config.studies import StudyConfig
 from tasks.settings import Settings
-from tasks.studies.policy_starts import Start, arm_figures, checked_policies, method_config, start_of_arms
+from tasks.studies.methods.policy_starts import Start, arm_figures, checked_policies, method_config, start_of_arms
 from tasks.studies.study import Study, StudyAtWork, carried_out
 from tasks.studies.trainings import Figures, drop_weights, trained
 

@@ -14,7 +14,7 @@ from models.studies.ld_align import LATENT, ld_align_findings
 from tasks.config.studies import StudyConfig
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.runs import find_or_open, opened
-from tasks.studies.ld_align import LD_ALIGN
+from tasks.studies.methods.ld_align import LD_ALIGN
 
 ROUNDS = {name: value for name, value in QUICK.items() if name != "learning_rate"}
 

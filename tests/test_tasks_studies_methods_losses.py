@@ -17,7 +17,7 @@ from tasks.config.studies import StudyConfig
 from tasks.errors import NoModelError
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.runs import find_or_open, opened
-from tasks.studies.losses import LOSSES
+from tasks.studies.methods.losses import LOSSES
 
 
 def study_config(model, **changes):
