@@ -3,7 +3,7 @@
 MODEL is a folder or hub name, DATA a folder with the sets below. Every set is imported, curated, labelled and studied
 by the commands that a user gives, in folders of their own below `--folder` (thrown away unless it is named).
 
-- the demo world: `antipode demo --prompts 518`.
+- the demo world: `antipode demo --prompts 518`; for studies that train policies by many methods, 256 prompts.
 - `pandalm_pairs_3humans.jsonl.gz`: pairs of five models' responses, `votes` of three people.
 - `tulu_pairs_human_experts.jsonl.gz`: pairs of four models' responses, `votes` of experts with `grade` −2 to 2.
 - `self_instruct_user_252.jsonl.gz`: responses of eight models; nobody has said which is better.
@@ -51,10 +51,47 @@ DRIFT = (
     "--train.learning_rate", "3e-4", "--train.examples_per_device", "32", "--train.max_length", "256",
     "--train.evaluate_every", "0", "--train.save_every", "0",
 )  # fmt: skip
+# As small as `antipode demo` trains, with one pass over the preferences: a trial is half a minute on two quiet cores.
+_TRAINING = {"examples_per_device": 32, "max_length": 256, "epochs": 1, "evaluate_every": 5, "save_every": 0}
+_SMALL_POLICIES = {
+    "seeds": 5,
+    "sft.learning_rate": 1e-4,
+    "train.learning_rate": 3e-4,
+    **{f"train.{name}": value for name, value in _TRAINING.items()},
+    "evaluate.annotator": "rubric",
+    "evaluate.source.name": "demo",
+    "evaluate.source.split": "test",
+    "evaluate.source.limit": 64,
+    "evaluate.responses_per_prompt": 2,
+    "evaluate.temperature": 1,
+    "evaluate.max_tokens": 96,
+    "evaluate.backend": "transformers",
+    "evaluate.has_drift": False,
+}
+# The guide from scratch does without its latent vector in the demo world: it is told to go on, and the report says so.
+_SMALL_ROUNDS = {
+    "rounds.count": 2,
+    "rounds.learning_rates": 3e-4,
+    **{f"rounds.{name}": value for name, value in _TRAINING.items()},
+    "guide.base": "scratch",
+    "guide.must_use_latent": False,
+    "sampling.max_tokens": 96,
+}
+
+
+def _options(*sections: dict[str, object]) -> tuple[str, ...]:
+    """Settings as the command line takes them."""
+    return tuple(
+        f"--no-{name}" if value is False else f"--{name}={value}" for of in sections for name, value in of.items()
+    )
+
+
 MADE = (
     Report("label-efficiency", "demo", ("--labels", "truth,noisy", "--seeds", "10")),
     Report("label-efficiency", "pandalm", ("--labels", "stored", "--seeds", "10", "--budgets", "25,50,100")),
     Report("label-efficiency", "tulu", ("--labels", "stored", "--seeds", "10")),
+    Report("losses", "small_demo", _options(_SMALL_POLICIES)),
+    Report("ld-align", "small_demo", _options(_SMALL_POLICIES, _SMALL_ROUNDS)),
     Report("pilot", "demo"),
     Report("pilot", "pandalm"),
     Report("pilot", "tulu"),
@@ -85,8 +122,8 @@ def _prepared(folder: Path, name: str, model: str, data: Path) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if name == "demo":
-        _antipode(folder, "demo", "--prompts", 518)
+    if name in DEMOS:
+        _antipode(folder, "demo", "--prompts", DEMOS[name])
     else:
         _curated(folder, name, model, list(_rows(data / FILES[name])))
     (folder / "is_ready").touch()
@@ -145,6 +182,7 @@ def _tulu_votes(row: Row) -> dict[str, str]:
     return {name: "first" if grade > 0 else "second" if grade < 0 else "tie" for name, grade in words.items()}
 
 
+DEMOS = {"demo": 518, "small_demo": 256}
 FILES = {
     "pandalm": "pandalm_pairs_3humans.jsonl.gz",
     "tulu": "tulu_pairs_human_experts.jsonl.gz",

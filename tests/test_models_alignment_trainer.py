@@ -19,6 +19,7 @@ from alignment_jobs import (
     make_job,
     save_gpt2,
     save_llama,
+    token_counts_of,
     trained,
     weights,
 )
@@ -29,6 +30,7 @@ from models.evaluation.rewards import reward_summary
 from models.records import Prompt
 
 HELD_OUT = {"loss", "margin", "accuracy", "objective", "chosen_logps", "rejected_logps", "perplexity", "kl"}
+HELD_OUT |= {"likelihood_margin"}
 TRAIN = {"loss", "chosen_logps", "learning_rate", "grad_norm"}
 TRAIN_PAIRS = TRAIN | {"margin", "accuracy", "rejected_logps", "chosen_rewards", "rejected_rewards"}
 LORA = LoraSettings(rank=4, alpha=8, dropout=0.0, target_modules=(), is_quantized=False)
@@ -89,6 +91,8 @@ def test_what_is_measured_is_what_the_saved_model_says(tmp_path: Path, model: st
         0.1 * ((chosen - (one.reference_chosen_logps or 0)) - (rejected - (one.reference_rejected_logps or 0)))
         for one, (chosen, rejected) in zip(examples, logps, strict=True)
     ]
+    counts = token_counts_of(result.model_folder, examples)
+    per_token = [sums[0] / count[0] - sums[1] / count[1] for sums, count in zip(logps, counts, strict=True)]
     ratios = [(one.reference_chosen_logps or 0) - chosen for one, (chosen, _) in zip(examples, logps, strict=True)]
     loss = sum(math.log1p(math.exp(-margin)) for margin in margins) / 8
     wanted = {
@@ -98,6 +102,7 @@ def test_what_is_measured_is_what_the_saved_model_says(tmp_path: Path, model: st
         "accuracy": sum(margin > 0 for margin in margins) / 8,
         "chosen_logps": sum(chosen for chosen, _ in logps) / 8,
         "rejected_logps": sum(rejected for _, rejected in logps) / 8,
+        "likelihood_margin": sum(per_token) / 8,
         "kl": sum(ratios) / 8,
     }
     assert {name: result.metrics[name] for name in wanted} == pytest.approx(wanted, rel=1e-4, abs=1e-4)
@@ -303,7 +308,7 @@ def test_held_out_pairs_without_reference_count_only_where_none_is_needed(
         assert some["held_out", metric] == pytest.approx(rest["held_out", metric], abs=1e-6)
     for metric in ("chosen_logps", "rejected_logps", "perplexity"):
         assert some["held_out", metric] == pytest.approx(whole["held_out", metric], rel=1e-6)
-    assert names(tmp_path / "none", "held_out") == {"chosen_logps", "rejected_logps", "perplexity", "kl"}
+    assert names(tmp_path / "none", "held_out") == HELD_OUT - {"loss", "margin", "accuracy", "objective"}
 
 
 def test_nothing_held_out_measures_nothing(tmp_path: Path, model: str, examples: Sequence[Example]) -> None:

@@ -56,3 +56,10 @@ def test_only_studies_that_train_have_a_number_format():
 
 def test_the_seeds_follow_the_first():
     assert StudyConfig(seed=7, seeds=3).all_seeds == (7, 8, 9)
+
+
+def test_a_flag_of_the_command_is_no_setting_of_the_study():
+    class Command(StudyConfig):
+        dry_run: bool = False
+
+    assert Command(study="losses", dry_run=True).changed() == {"study": "losses"}

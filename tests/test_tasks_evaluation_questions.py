@@ -159,3 +159,39 @@ def test_a_question_that_is_refused_is_named(settings, sessions, server, file):
     )
     with pytest.raises(NoAnswerError, match=r"long has no answer to 1 of the questions, such as 'One and one\?'"):
         ask_questions(file, configured(server), settings)
+
+
+@on_sqlite
+def test_answers_of_a_file_are_graded_and_no_model_is_asked_for_any(settings, sessions, server, file, tmp_path):
+    answers = tmp_path / "answers.jsonl"
+    rows = [{"question_id": 1, "turns": ["rye wheat", "rye wheat"]}, {"question_id": 2, "turns": ["rye wheat"]}]
+    answers.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    config = configured(server, model={}, answers=str(answers))
+    assert ask_questions(file, config, settings).overall.value == 2.0, "two words an answer"
+    assert not asked(server, "long", "short") and len(asked(server, "judge")) == 3
+    games = configured(server, protocol="arena_hard", model={}, answers=str(answers), against="long")
+    assert ask_questions(file, games, settings).score.value == 0.0
+    both = configured(server, protocol="arena_hard", against_answers=str(answers))
+    assert ask_questions(file, both, settings).score.value == 100.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"answers": "answers.jsonl"}, "leave out `model`, or `answers`"),
+        ({"protocol": "arena_hard", "against": "short", "against_answers": "a.jsonl"}, "leave out `against`"),
+        ({"against_answers": "a.jsonl"}, "arena_hard compares with a baseline"),
+    ],
+)
+def test_answers_come_from_a_model_or_from_a_file(server, changes, words):
+    with pytest.raises(ValueError, match=words):
+        configured(server, **changes)
+
+
+@on_sqlite
+def test_each_category_has_its_temperature(settings, sessions, server, file):
+    rows = [{**QUESTIONS[0], "category": "writing"}, QUESTIONS[1]]
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    ask_questions(file, configured(server, has_category_temperatures=True, temperature=0.2), settings)
+    at = {(body["messages"][0]["content"], body["temperature"]) for body in asked(server, "long")}
+    assert at == {("Which bread?", 0.7), ("One and one?", 0.2)}

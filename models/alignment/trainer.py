@@ -126,7 +126,8 @@ class PolicyTrainer(Trainer):
     def measure_held_out(self) -> None:
         """Measure the held-out examples as the policy is now (REAL eq. 10, 11), and KL(reference ‖ policy).
 
-        All are means over prompts of each prompt's mean, as in the evaluation; perplexity is per token. Margin, loss,
+        All are means over prompts of each prompt's mean, as in the evaluation; perplexity is per token, and so is the
+        likelihood margin: the mean log-probability of the chosen response minus the rejected one's. Margin, loss,
         accuracy and KL are relative to the examples' reference, the model that the run began with; the method's own
         objective to the start of this training.
         """
@@ -210,6 +211,11 @@ class PolicyTrainer(Trainer):
                 values["objective"] = self._losses(logps, None).losses
             return values
         values["rejected_logps"] = logps.policy_rejected
+        assert logps.rejected_token_counts is not None
+        of_chosen = logps.policy_chosen / logps.chosen_token_counts
+        values["likelihood_margin"] = (
+            of_chosen - logps.policy_rejected / logps.rejected_token_counts
+        )  # ASFT figure 2 (a)
         if logps.reference_chosen is not None or self._settings.method not in METHODS_WITH_REFERENCE:
             values["objective"] = self._losses(from_start, torch.ones_like(logps.policy_chosen)).losses
         if logps.reference_chosen is not None:

@@ -39,7 +39,7 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
     """
     with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run, keep_device():
         model = run.model(last_id)
-        pairs = _golden_pairs(run, model)
+        pairs = golden_pairs(run, model)
         with run.sessions() as session:
             stored_pairs = {
                 (row.golden_response_id, row.sampled_response_id) for row in distances_of(session, run_id, round_number)
@@ -50,7 +50,7 @@ def weigh_round(run_id: int, round_number: int, last_id: int | None) -> None:
             distances, weights = np.zeros(len(pairs)), np.ones(len(pairs))
         else:
             first = _first(run, round_number, last_id)
-            first_pairs = pairs if round_number == 1 else _golden_pairs(run, first)
+            first_pairs = pairs if round_number == 1 else golden_pairs(run, first)
             distances = guided_distances(run, pairs, first, first_pairs)
             weights = _weights(run, pairs, distances, model)
         measured = zip(distances.tolist(), weights.tolist(), strict=True)
@@ -110,7 +110,7 @@ def of_round(values: Sequence[float], round_number: int) -> float:
     return values[min(round_number, len(values)) - 1]
 
 
-def _golden_pairs(run: AlignmentAtWork[LdAlignConfig], model: NamedModel) -> list[GoldenPair]:
+def golden_pairs(run: AlignmentAtWork[LdAlignConfig], model: NamedModel) -> list[GoldenPair]:
     """Each golden response with the model's sample for its prompt."""
     assert run.data.golden is not None  # a run in rounds has them
     golden = {sample.prompt_id: sample for sample in run.data.golden.train}
@@ -121,7 +121,7 @@ def _golden_pairs(run: AlignmentAtWork[LdAlignConfig], model: NamedModel) -> lis
 
 def _examples(run: AlignmentAtWork[LdAlignConfig], round_number: int, model: NamedModel) -> list[Example]:
     """A round's pairs with their weights."""
-    pairs = _golden_pairs(run, model)
+    pairs = golden_pairs(run, model)
     with run.sessions() as session:
         distances = distances_of(session, run.run_id, round_number)
     weights = {(row.golden_response_id, row.sampled_response_id): row.weight for row in distances}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -17,7 +18,7 @@ from tasks.config.curation import (
     TopP,
 )
 from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig, RubricConfig
-from tasks.config.section import RunConfig, Section, ServerAddress
+from tasks.config.section import Added, RunConfig, Section, ServerAddress
 
 EvaluationAnnotator = Literal["none", "judge", "reward_model", "rubric", "people"]
 
@@ -116,7 +117,16 @@ class QuestionsConfig(AnswersConfig, RunConfig):
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the answers and of the interval (0 or more).")
     model: ModelConfig = Field(ModelConfig(), description="Who answers, such as `policy:3`.")
     against: str | None = Field(None, description="arena_hard: the baseline, a model's name or `policy:ID`.")
+    answers: Added[Path | None] = Field(
+        None, description="File of the answers, as MT-Bench or Arena-Hard write them: no model is asked for any."
+    )
+    against_answers: Added[Path | None] = Field(None, description="arena_hard: the same of the baseline's answers.")
     temperature: Temperature = 0.0
+    has_category_temperatures: Added[bool] = Field(
+        False,
+        description="MT-Bench's temperatures by category: writing, roleplay 0.7; stem, humanities 0.1; extraction, "
+        "math, coding, reasoning 0. Other categories take `temperature`.",
+    )
     max_tokens: MaxTokens = 1024
     base_url: ServerAddress | None = Field(None, description="For backend openai: address of the server.")
     judge: ProtocolJudgeConfig = Field(ProtocolJudgeConfig(), description="The judge.")
@@ -127,8 +137,12 @@ class QuestionsConfig(AnswersConfig, RunConfig):
     def _everybody_is_named(self) -> Self:
         if not (self.judge.base_url and self.judge.model):
             raise ValueError("a judge needs an address and a model; set judge.base_url and judge.model")
-        if (self.protocol == "arena_hard") != (self.against is not None):
+        if (self.protocol == "arena_hard") != (self.against is not None or self.against_answers is not None):
             raise ValueError("arena_hard compares with a baseline and mt_bench does not: give `against` for arena_hard")
+        if self.answers is not None and self.model != ModelConfig():
+            raise ValueError("answers of a file are asked of no model; leave out `model`, or `answers`")
+        if self.against_answers is not None and self.against is not None:
+            raise ValueError("the baseline's answers are in a file; leave out `against`, or `against_answers`")
         self.sampling()
         return self
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from models.alignment.records import Method
 from tasks.config.alignment import SftConfig, TrainConfig
-from tasks.config.curation import MaxTokens, ModelConfig, SourceConfig, StrategyFile, Temperature
+from tasks.config.curation import MaxTokens, ModelConfig, StrategyFile, Temperature
 from tasks.config.evaluation import EvaluateConfig
 from tasks.config.rounds import GuideConfig, RoundsConfig
 from tasks.config.section import Name, RunConfig, Section, StrategyName
@@ -33,7 +33,7 @@ READ_BY: dict[StudyName, frozenset[str]] = {
     "real-candidates": frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"}) | _TRAINING,
     "noise": frozenset(),
     "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
-    "ld-align": frozenset({"seeds", "methods", "golden", "source", "rounds", "guide", "sampling"}) | _TRAINING,
+    "ld-align": frozenset({"seeds", "methods", "rounds", "guide", "sampling"}) | _TRAINING,
     "losses": frozenset({"seeds", "methods"}) | _TRAINING,
 }
 
@@ -119,10 +119,6 @@ class StudyConfig(RunConfig):
     sft: SftConfig = Field(SftConfig(), description="Supervised fine-tuning first: one start for all arms.")
     train: TrainConfig = Field(TrainConfig(), description="How policies are trained, the same for all arms.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="What policies are measured by.")
-    golden: Literal["chosen", "references"] = Field(
-        "chosen", description="Golden responses of rounds: the chosen ones, or the references of an SFT `source`."
-    )
-    source: SourceConfig = Field(SourceConfig(), description="For `references`: an imported SFT data set.")
     rounds: RoundsConfig = Field(RoundsConfig(), description="The rounds.")
     guide: GuideConfig = Field(GuideConfig(), description="The guide of rounds.")
     sampling: OwnSamplesConfig = Field(OwnSamplesConfig(), description="The policies' own responses in rounds.")

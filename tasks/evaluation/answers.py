@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from db.engine import alone
@@ -14,6 +15,7 @@ from models.files import whole_file
 from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream
 from models.generation.seeds import sample_seed
 from models.protocols.question_files import Question
+from models.protocols.temperatures import by_temperature
 from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import QuestionsConfig
@@ -36,6 +38,18 @@ def answers_of(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], m
         NoAnswerError: A question cannot be answered.
         GenerationStoppedError: The server gave out; what it answered is kept.
     """
+    config = run.config
+    if not config.has_category_temperatures:
+        return _answers_at_once(questions, run, model)
+    answers: dict[int, tuple[str, ...]] = {}
+    for temperature, positions in by_temperature(questions, config.temperature).items():
+        at_one = replace(run, config=config.model_copy(update={"temperature": temperature}))
+        texts = _answers_at_once([questions[at] for at in positions], at_one, model)
+        answers |= dict(zip(positions, texts, strict=True))
+    return [answers[at] for at in range(len(questions))]
+
+
+def _answers_at_once(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], model: ModelConfig) -> Answers:
     sample, settings = run.config.sampling().model_copy(update={"model": model}), run.settings
     local_model = find_generator(run.sessions, sample, model.name, settings)
     key = content_key(generator_identity(sample, model.name, local_model).key, questions_content(questions))

@@ -114,6 +114,14 @@ def logps_of(model: str, examples: Sequence[Example]) -> list[tuple[float, float
     return list(zip(found.chosen_logps.tolist(), found.rejected_logps.tolist(), strict=True))
 
 
+def token_counts_of(model: str, examples: Sequence[Example]) -> list[tuple[int, int]]:
+    """The tokens of chosen and rejected, their ends included."""
+    from transformers import AutoTokenizer
+
+    tokens, _ = tokenize_examples(AutoTokenizer.from_pretrained(model), examples, max_length=1000)
+    return [(len(one.chosen_ids), len(one.rejected_ids or ())) for one in tokens.values()]
+
+
 def make_job(folder: Path, model: str, examples: Sequence[Example], **changes: Any) -> TrainingJob:
     """A job that trains on the examples and measures on them; `changes` are the settings'."""
     return TrainingJob(

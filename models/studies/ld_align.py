@@ -1,0 +1,185 @@
+"""What a study of LD-Align says: rounds beside their rivals, and section 5.2's looks at the latent space.
+
+From outcomes alone. An outcome of the part `LATENT` holds the distances of the first round's pairs and, of two samples
+for each held-out prompt, how far each lies from the golden response and which one is better. Knows no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from models.guide.distances import FartherShare, distance_weights, farther_is_worse
+from models.studies.comparing import crossed_mean
+from models.studies.findings import Findings, HistogramPlot, IntervalPlot, Line, LinePlot, Section, Table
+from models.studies.policy_arms import (
+    LIKE_LENGTH,
+    WIN_RATE,
+    against,
+    difference_table,
+    in_words,
+    over_seeds,
+    plain,
+    signed,
+    values_of,
+    win_rate_plot,
+    win_rate_table,
+)
+from models.studies.trials import Outcome
+
+LATENT = "latent space"
+CONTROL = "sft"
+QUESTION = (
+    "Does LD-Align make a better policy of golden responses alone than its rivals, and does its distance mean it?"
+)
+_EDGES = tuple(np.linspace(0, 3, 25).tolist())  # of the weight s / S, whose mean is 1; larger ones are in the last bin
+
+Arms = Mapping[str, Sequence[Outcome]]
+
+
+def ld_align_findings(outcomes: Sequence[Outcome]) -> Findings:
+    """What the outcomes say; the last round of every method is compared with continued SFT, or the first method."""
+    trained = [one for one in outcomes if one.trial.part != LATENT]
+    latent = [one for one in outcomes if one.trial.part == LATENT]
+    arms = _arms(trained)
+    last = {arm: of_arm for arm, of_arm in arms.items() if _round(of_arm[0]) == _rounds_of(trained, of_arm[0])}
+    control = CONTROL if CONTROL in last else next(iter(last))
+    rates = values_of(last, WIN_RATE)
+    found = against(control, (WIN_RATE, rates), (LIKE_LENGTH, values_of(last, LIKE_LENGTH)))
+    note = "Against the fine-tuned model that all begin with; every prompt and seed counts the same."
+    sections = [
+        Section(
+            "Win rate against the fine-tuned model",
+            ("The judged form of LD-Align’s table: rounds, SPIN, continued SFT and DPO, all from one model.",),
+            (win_rate_plot(arms, "Win rate against the fine-tuned model"),),
+            (win_rate_table(arms, "Win rates", note), difference_table(found, control)),
+        ),
+        _rewards(arms),
+        *([_latent_space(latent)] if latent else []),
+    ]
+    first = trained[0].figures
+    sizes = (
+        ("methods tried", f"{len(last)}"),
+        ("seeds", f"{len({one.trial.seed for one in trained})}"),
+        ("preferences trained on", f"{first['train_count']:,}"),
+        ("held-out preferences", f"{first['held_out_count']:,}"),
+        ("prompts compared on", f"{rates[control].shape[1]:,}" if control in rates else "0"),
+        ("comparisons corrected for", f"{len(found)}"),
+    )
+    answer = in_words(found, control)
+    if latent:
+        answer = f"{answer} {_meaning(latent)}"
+    return Findings(QUESTION, answer, tuple(sections), sizes)
+
+
+def _arms(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+    arms: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        arms.setdefault(", ".join(filter(None, (one.trial.arm, one.trial.part))), []).append(one)
+    return arms
+
+
+def _round(outcome: Outcome) -> int:
+    """The round of an outcome; 0 of a method without rounds."""
+    return int(outcome.figures.get("round", 0))
+
+
+def _rounds_of(outcomes: Sequence[Outcome], outcome: Outcome) -> int:
+    return max(_round(one) for one in outcomes if one.trial.arm == outcome.trial.arm)
+
+
+def _rewards(arms: Arms) -> Section:
+    values = values_of(arms, "chosen_reward")
+    rows = [(arm, signed(crossed_mean(of_arm))) for arm, of_arm in values.items()]
+    lines: dict[str, list[tuple[float, Sequence[Outcome]]]] = {}
+    for of_arm in arms.values():
+        if _round(of_arm[0]):
+            lines.setdefault(of_arm[0].trial.arm, []).append((_round(of_arm[0]), of_arm))
+    plot = LinePlot(
+        "Mean reward of golden responses by round",
+        "Round",
+        "r(x, y) = β log(policy / start), nats",
+        tuple(
+            Line(
+                arm,
+                tuple((number, over_seeds([one.figures["chosen_reward"] for one in of_arm])) for number, of_arm in by),
+            )
+            for arm, by in lines.items()
+        ),
+        "Held-out golden responses; bands are 95 % over seeds.",
+        reference=0.0,
+    )
+    words = "The implicit reward of held-out golden responses, against the fine-tuned model that round 1 began with."
+    table = Table("Mean reward r(x, y), nats", ("Arm", "Mean [95 %]"), tuple(rows))
+    return Section("Reward of the golden responses", (words,), (plot,) if lines else (), (table,))
+
+
+def _latent_space(latent: Sequence[Outcome]) -> Section:
+    counts: np.ndarray = np.zeros(len(_EDGES) - 1, dtype=np.int64)
+    for one in latent:
+        weights = distance_weights(one.figures["distances"])
+        counts += np.histogram(np.minimum(weights, _EDGES[-1]), _EDGES)[0]
+    histogram = HistogramPlot(
+        "Weights of the first round’s pairs",
+        "Weight s / S (distance of golden and sampled response ÷ its mean)",
+        "Pairs",
+        _EDGES,
+        (("all seeds", tuple(counts.tolist())),),
+        f"Pairs of {len(latent)} seeds; what is above {_EDGES[-1]:g} is in the last bin.",
+    )
+    shares = {name: _agreement(latent, better) for name, better in _CLAIMS.items()}
+    rows = [
+        (name, "–" if share.rate is None else plain(share.rate), f"{share.count:,}", f"{share.tie_count:,}")
+        for name, share in shares.items()
+    ]
+    claims = IntervalPlot(
+        "The farther of two samples is the worse one",
+        "Share of couples",
+        tuple((name, share.rate) for name, share in shares.items() if share.rate is not None),
+        "95 % intervals by prompt, all seeds together; 0.5 is chance.",
+        reference=0.5,
+    )
+    table = Table(
+        "Two samples to one held-out prompt",
+        ("The one farther in the latent space is …", "Share [95 %]", "Couples", "Ties left out"),
+        tuple(rows),
+    )
+    words = (
+        "LD-Align section 5.2 asks whether the sample farther from the golden response is the worse one. Farther may "
+        "just mean of other words or of another length: the lines below say how often it is that.",
+    )
+    return Section("What the latent distance means (LD-Align section 5.2)", words, (histogram, claims), (table,))
+
+
+# What a couple says of the two samples, by the names of its values; larger is better.
+_CLAIMS = {
+    "the worse one, by the annotator": "scores",
+    "the less like the golden one, by a judge": "closer",
+    "the less like the golden one, by ROUGE-L": "overlaps",
+    "the less like the golden one, by length": "length_nearness",
+}
+
+
+def _agreement(latent: Sequence[Outcome], better: str) -> FartherShare:
+    """How often the farther sample is the one of the lower value, over the couples of all seeds."""
+    couples = [
+        (couple["prompt"], *couple["distances"], *couple[better])
+        for one in latent
+        for couple in one.figures["couples"]
+        if couple.get(better) is not None
+    ]
+    if not couples:
+        return FartherShare(None, 0, 0)
+    prompts, first, second, first_value, second_value = zip(*couples, strict=True)
+    return farther_is_worse((first, second), (first_value, second_value), prompts)
+
+
+def _meaning(latent: Sequence[Outcome]) -> str:
+    share = _agreement(latent, "scores").rate
+    if share is None:
+        return "Cannot tell what the latent distance means: no two samples differ."
+    where = "more often than by chance" if share.low > 0.5 else "less often than by chance" if share.high < 0.5 else ""
+    if not where:
+        return f"Cannot tell whether the sample farther from the golden response is the worse one: {plain(share)}."
+    return f"The sample farther from the golden response is the worse one {where}: {plain(share)} of the couples."

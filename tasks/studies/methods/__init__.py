@@ -1,0 +1,1 @@
+"""Studies of methods: losses side by side, rounds beside their rivals, all from one start."""

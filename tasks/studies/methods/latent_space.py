@@ -1,0 +1,115 @@
+"""What the distance of an LD-Align run's guide means on prompts that are only measured on (LD-Align section 5.2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from db.latent_distances import distances_of
+from db.samples import Sample, references
+from models.evaluation.text_scores import text_scores
+from models.judging.closeness import Near, closer
+from tasks.alignment.data import AlignmentAtWork, alignment_at_work
+from tasks.alignment.guides import guided_distances
+from tasks.alignment.rounds import golden_pairs
+from tasks.alignment.samples import comparison_samples
+from tasks.budgets import budget_of
+from tasks.config.rounds import LdAlignConfig
+from tasks.errors import BudgetUsedUpError
+from tasks.evaluation.comparison import ComparedPair, pair_scores
+from tasks.labels.labellers import make_asker
+from tasks.labels.labelling import DatabaseReplies, judge_batching, judge_with
+from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
+from tasks.studies.trainings import Figures
+
+
+class Couple(NamedTuple):
+    """Two samples of the model that the rounds began with, and the golden response to their prompt."""
+
+    golden: Sample
+    first: Sample
+    second: Sample
+
+
+def latent_figures(run_id: int) -> Figures:
+    """The distances of the first round's pairs, and of two samples a prompt their distances and which is better.
+
+    Couples of equal texts are left out. `scores`, `closer`, `overlaps` and `length_nearness` are pairs of values, the
+    larger the better: the annotator's; whose is closer to the golden response by the judge, if one compares; ROUGE-L
+    with the golden response; and minus the difference in characters.
+    """
+    with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run:
+        couples = _couples(run)
+        pairs = [(one.golden, sample) for one in couples for sample in (one.first, one.second)]
+        distances = guided_distances(run, pairs, run.base, golden_pairs(run, run.base)).tolist()
+        scores, closeness = _scores(run, couples), _closeness(run, couples)
+        with run.sessions() as session:
+            stored = [row.distance for row in distances_of(session, run_id, 1)]
+    return {
+        "distances": [round(distance, 5) for distance in stored],
+        "couples": [
+            {
+                "prompt": couple.golden.prompt_id,
+                "distances": distances[2 * at : 2 * at + 2],
+                "scores": _both(scores[at]),
+                "closer": _both(closeness[at]),
+                "overlaps": [_overlap(couple.golden, one) for one in couple[1:]],
+                "length_nearness": [-abs(len(one.text) - len(couple.golden.text)) for one in couple[1:]],
+            }
+            for at, couple in enumerate(couples)
+        ],
+    }
+
+
+def _couples(run: AlignmentAtWork[LdAlignConfig]) -> list[Couple]:
+    by_prompt: dict[int, list[Sample]] = {}
+    for sample in comparison_samples(run, run.base):
+        by_prompt.setdefault(sample.prompt_id, []).append(sample)
+    assert run.data.golden is not None  # a run in rounds has them
+    with run.sessions() as session:
+        golden = {one.prompt_id: one for one in references(session, sorted(by_prompt))}
+    golden |= {one.prompt_id: one for one in run.data.golden.held_out}
+    return [
+        Couple(golden[prompt_id], *samples[:2])
+        for prompt_id, samples in by_prompt.items()
+        if prompt_id in golden and len(samples) > 1 and samples[0].text != samples[1].text
+    ]
+
+
+def _both(score: float | None) -> list[float] | None:
+    return None if score is None else [score, 1 - score]
+
+
+def _scores(run: AlignmentAtWork[LdAlignConfig], couples: list[Couple]) -> list[float | None]:
+    """Of each couple the first sample's score against the second: 1, 0.5, 0, or None."""
+    pairs = [ComparedPair(couple.first, couple.second) for couple in couples]
+    labelling = run.config.evaluate.labelling(run.config.seed)
+    annotator_id, is_complete = judge_with(run, labelling, list(dict.fromkeys(pair.key for pair in pairs)))
+    if not is_complete:
+        raise BudgetUsedUpError("the couples are not all judged; verdicts are kept, the same command goes on")
+    return pair_scores(run, pairs, annotator_id)
+
+
+def _closeness(run: AlignmentAtWork[LdAlignConfig], couples: list[Couple]) -> list[float | None]:
+    """Of each couple the first sample's score by a judge asked which is closer to the golden response."""
+    if run.config.evaluate.annotator != "judge":
+        return [None] * len(couples)
+    judge = run.config.evaluate.judge
+    asker = make_asker(
+        judge,
+        run.settings,
+        replies=DatabaseReplies(run),
+        budget=budget_of(run, judge),
+        batching=judge_batching(run, judge),
+    )
+    near = [Near(one.golden.prompt, one.golden.text, one.first.text, one.second.text) for one in couples]
+    found = closer(asker, near)
+    if found.stop is not None:
+        raise BudgetUsedUpError(
+            f"not every couple was held against its golden response: {found.stop.reason}; replies are kept, the same "
+            "command goes on"
+        )
+    return found.scores
+
+
+def _overlap(golden: Sample, sample: Sample) -> float | None:
+    return text_scores([sample.text], [golden.text]).token_rouge_l

@@ -1,0 +1,64 @@
+"""What a study of LD-Align says of made-up outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from study_outcomes import outcome
+
+from models.studies.findings import HistogramPlot
+from models.studies.ld_align import LATENT, ld_align_findings
+
+
+def outcomes(*, worth=0.2):
+    return [
+        one
+        for seed in range(5)
+        for one in (
+            outcome("ld_align", seed, worth=worth / 2, part="round 1", round=1),
+            outcome("ld_align", seed, worth=worth, part="round 2", round=2),
+            outcome("sft", seed),
+        )
+    ]
+
+
+def latent(seed, *, is_farther_worse=True, count=40):
+    couples = [
+        {
+            "prompt": at, "distances": [1.0, 2.0], "scores": [1.0, 0.0] if is_farther_worse else [at % 2, 1 - at % 2],
+            "overlaps": [50.0, 10.0], "length_nearness": [-5, -5],
+        }
+        for at in range(count)
+    ]  # fmt: skip
+    found = outcome("ld_align", seed, part=LATENT)
+    return replace(found, figures={"distances": [1.0, 2.0, 3.0], "couples": couples})
+
+
+def test_the_last_round_is_compared_and_the_rounds_are_shown():
+    found = ld_align_findings(outcomes())
+    assert found.answer == "Ld_align, round 2 wins more often than sft."
+    assert [name for name, _ in found.sections[0].plots[0].rows[::2]] == [
+        "ld_align, round 1",
+        "ld_align, round 2",
+        "sft",
+    ]
+    assert dict(found.sizes)["comparisons corrected for"] == "2"
+    (by_round,) = found.sections[1].plots
+    assert [(line.name, [x for x, _ in line.points]) for line in by_round.lines] == [("ld_align", [1.0, 2.0])]
+
+
+def test_a_distance_that_means_worse_is_told_from_one_that_means_nothing():
+    means = ld_align_findings([*outcomes(), *(latent(seed) for seed in range(5))])
+    assert "is the worse one more often than by chance: 1.00" in means.answer
+    nothing = ld_align_findings([*outcomes(), *(latent(seed, is_farther_worse=False) for seed in range(5))])
+    assert "Cannot tell whether the sample farther from the golden response is the worse one" in nothing.answer
+
+
+def test_ties_are_left_out_and_counted_and_every_pair_has_its_weight():
+    section = ld_align_findings([*outcomes(), latent(0)]).sections[-1]
+    rows = {row[0]: row for row in section.tables[0].rows}
+    assert rows["the less like the golden one, by length"][1:] == ("–", "0", "40")
+    assert rows["the less like the golden one, by a judge"][1:] == ("–", "0", "0")
+    assert rows["the worse one, by the annotator"][2] == "40"
+    (histogram,) = (plot for plot in section.plots if isinstance(plot, HistogramPlot))
+    assert sum(histogram.series[0][1]) == 3
