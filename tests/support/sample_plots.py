@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import combinations
 
 from models.intervals import Interval
 from models.report.plots import Drawing
 from models.report.plots.drawing import Words
 from models.studies.findings import FieldPlot, HistogramPlot, IntervalPlot, Line, LinePlot, Plot
 
+LETTER_HEIGHT = 12.0
 ARMS = (
     "easy",
     "random",
@@ -81,3 +83,15 @@ def titles(drawing: Drawing) -> list[str]:
 def paths(drawing: Drawing, kind: str) -> list[str]:
     """The path data of all strokes of a kind."""
     return [stroke.path for group in drawing.groups for stroke in group.strokes if stroke.kind == kind]
+
+
+def check_words(drawing: Drawing) -> None:
+    """No text reaches beyond the picture or stands on another."""
+    words = list(all_words(drawing))
+    for each in words:
+        start, stop = each.box
+        assert start >= -0.1 and stop <= drawing.width + 0.1, each
+        assert 0 < each.y <= drawing.height, each
+    for one, other in combinations(words, 2):
+        is_beside = one.box[1] <= other.box[0] + 0.1 or other.box[1] <= one.box[0] + 0.1
+        assert is_beside or abs(one.y - other.y) >= LETTER_HEIGHT, (one, other)

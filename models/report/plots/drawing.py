@@ -18,8 +18,10 @@ _KEY_WIDTH = 34.0
 _WIDE_LETTER = 14.0
 
 Anchor = Literal["start", "middle", "end"]
-WordsKind = Literal["heading", "tick", "label", "value"]
-StrokeKind = Literal["grid", "frame", "reference", "line", "band", "filled", "whisker", "marker", "hollow", "hit"]
+WordsKind = Literal["heading", "tick", "label", "value", "part-label"]
+StrokeKind = Literal[
+    "grid", "frame", "reference", "line", "band", "filled", "whisker", "marker", "hollow", "hit", "part", "median"
+]
 
 
 class Words(NamedTuple):

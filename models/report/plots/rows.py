@@ -35,7 +35,8 @@ _HEAD = 6.0  # of an arrow
 def draw_rows(plot: IntervalPlot) -> Drawing:
     """The rows in the order given, over one axis; the bar of a bound beyond it ends in an arrow.
 
-    A row whose value cannot be drawn has its name and figures all the same.
+    A row whose value cannot be drawn has its name and figures all the same. One named after a strategy, alone or before
+    a comma, has the strategy's mark.
     """
     if not plot.rows:
         return empty(plot.title, words=NO_ROW)
@@ -50,7 +51,7 @@ def draw_rows(plot: IntervalPlot) -> Drawing:
         groups += _reference(plot, axis, frame)
     for number, (name, interval) in enumerate(plot.rows):
         place = axis if axis and _is_drawn(plot, interval) else None
-        groups.append(_row(name, interval, place, top + ROW_HEIGHT * number))
+        groups.append(interval_row(name, interval, place, top + ROW_HEIGHT * number))
     notes = undrawn_notes(len(plot.rows) - len(drawable), drawable)
     return Drawing(plot.title, below(groups) + 2, tuple(groups), notes)
 
@@ -73,14 +74,16 @@ def _reference(plot: IntervalPlot, axis: Axis, frame: Frame) -> list[Group]:
     return [Group((stroke,), title=f"no difference: {number_words(plot.reference)}")]
 
 
-def _row(name: str, interval: Interval, axis: Axis | None, top: float) -> Group:
+def interval_row(name: str, interval: Interval, axis: Axis | None, top: float) -> Group:
+    """One row, as high as `ROW_HEIGHT`; without an axis it has words alone."""
     figures = interval_words(interval)
     room = WIDTH - text_width(figures) - 12
     words = (
         Words(fitted(name, room), 0, top + 14, "label"),
         Words(figures, WIDTH, top + 14, "value", "end"),
     )
-    mark = series_marks([name])[0] if name in COLOURED else _PLAIN
+    strategy = name.partition(",")[0]
+    mark = series_marks([strategy])[0] if strategy in COLOURED else _PLAIN
     strokes = _bar(interval, mark, axis, top + 27) if axis else ()
     return Group(strokes, words, mark.name, f"{name}: {figures}")
 
