@@ -44,12 +44,16 @@ def _comparison(figures: EvaluationFigures) -> Drawing:
     title = f"{figures.annotator}: policy against {figures.baseline}{seed}"
     head = heading(title)
     top = below([head]) + 4
-    rates = [("win rate, 95 % interval", figures.rate)]
+    rates = [("win rate", figures.rate)]
     if figures.length_controlled:
-        rates.append(("at equal length, 95 % interval", figures.length_controlled))
+        rates.append(("at equal length", figures.length_controlled))
     frame = Frame(LEFT, RIGHT, top + _BAR_HEIGHT + 6, top + _BAR_HEIGHT + 6 + ROW_HEIGHT * len(rates))
     axis = round_axis([0, 100], start=LEFT, stop=RIGHT, most_ticks=6)
-    groups = [head, *_parts(figures, top), x_ticks(axis, frame, "share of comparisons, %", is_grid=True)]
+    groups = [
+        head,
+        *_parts(figures, top),
+        x_ticks(axis, frame, "share of comparisons, %; bars: 95 % intervals", is_grid=True),
+    ]
     even = Stroke(f"M{axis.place(50)} {frame.top:.1f}V{frame.bottom + 5:.1f}", "reference")
     groups.append(Group((even,), title="as good as each other: 50 %"))
     for row, (words, rate) in enumerate(rates):
@@ -63,7 +67,7 @@ def _parts(figures: EvaluationFigures, top: float) -> list[Group]:
     for mark, count in (("win", figures.win), ("tie", figures.tie), ("lose", figures.lose)):
         x, width = LEFT + (RIGHT - LEFT) * counted / total, (RIGHT - LEFT) * count / total
         words = f"{mark} {percent(count / total)}"
-        fits = next((label for label in (words, mark) if text_width(label) + 8 < width), "")
+        fits = next((label for label in (words, mark) if text_width(label, "part-label") + 6 < width), "")
         if count:
             bar = Stroke(f"M{x:.1f} {top:.1f}h{width:.1f}v{_BAR_HEIGHT}h{-width:.1f}Z", "part")
             label = Words(fits, round(x + width / 2, 1), top + 17.5, "part-label", "middle")

@@ -51,7 +51,7 @@ def draw_similarities(similarities: Mapping[str, Floats]) -> Drawing | None:
     top = below([head]) + 2
     frame = Frame(_EDGE, WIDTH - _EDGE, top, top + ROW_HEIGHT * len(names))
     x = tight_axis(edges.tolist(), start=frame.left, stop=frame.right, most_ticks=MOST_TICKS)
-    title = "cosine of the two responses; the line marks the median"
+    title = "cosine of the two responses; line: the median"
     groups = [head, x_ticks(x, frame, title, is_grid=True)]
     for row, (name, mark) in enumerate(zip(names, series_marks(names), strict=True)):
         heights = shares[name] / peak
@@ -64,7 +64,7 @@ def _row(name: str, mark: str, values: Floats, outline: tuple[str, float], x: Ax
     median = float(np.median(values))
     figures = f"median {cosine(median)}, {values.size:,} {'pair' if values.size == 1 else 'pairs'}"
     words = (
-        Words(fitted(name, WIDTH - text_width(figures) - 12), 0, top + 14, "label"),
+        Words(fitted(name, WIDTH - text_width(figures, "value") - 12), 0, top + 14, "label"),
         Words(figures, WIDTH, top + 14, "value", "end"),
     )
     line = Stroke(f"M{x.place(median)} {top + _BAR_TOP:.1f}V{top + _BAR_BOTTOM:.1f}", "median")

@@ -9,7 +9,8 @@ from itertools import combinations
 from models.intervals import Interval
 from models.report.plots import Drawing
 from models.report.plots.drawing import Words
-from models.studies.findings import FieldPlot, HistogramPlot, IntervalPlot, Line, LinePlot, Plot
+from models.report.study_page import StudyReport
+from models.studies.findings import FieldPlot, Findings, HistogramPlot, IntervalPlot, Line, LinePlot, Plot, Section
 
 LETTER_HEIGHT = 12.0
 ARMS = (
@@ -68,6 +69,19 @@ BARS = HistogramPlot(
 )
 FIELD = FieldPlot("Field", "p(chosen)", "p(rejected)", ((0.1, 0.1, 0.5, -0.5), (0.9, 0.9, 0.1, 0.0), (0.5, 0.5, 0, 0)))
 PLOTS: tuple[Plot, ...] = (LINES, TEN_LINES, BROKEN_LINE, ROWS, MANY_ROWS, BARS, FIELD)
+
+
+STUDY = StudyReport(
+    run_id=1,
+    study="pilot",
+    name="demo",
+    command="antipode study pilot",
+    findings=Findings("Does it help?", "Cannot tell.", (Section("All", plots=PLOTS),)),
+    failures=(),
+    facts=(),
+    trial_count=0,
+    seconds=0,
+)
 
 
 def all_words(drawing: Drawing) -> Iterator[Words]:

@@ -77,7 +77,7 @@ def _reference(plot: IntervalPlot, axis: Axis, frame: Frame) -> list[Group]:
 def interval_row(name: str, interval: Interval, axis: Axis | None, top: float) -> Group:
     """One row, as high as `ROW_HEIGHT`; without an axis it has words alone."""
     figures = interval_words(interval)
-    room = WIDTH - text_width(figures) - 12
+    room = WIDTH - text_width(figures, "value") - 12
     words = (
         Words(fitted(name, room), 0, top + 14, "label"),
         Words(figures, WIDTH, top + 14, "value", "end"),
