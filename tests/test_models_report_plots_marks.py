@@ -52,8 +52,8 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-LIGHT = variables(SHEET.partition("@media")[0])
-DARK = LIGHT | variables(SHEET.partition("@media")[2].partition("}\n}")[0])
+LIGHT = variables(SHEET.partition("@media print")[0])
+DARK = LIGHT | variables(SHEET.partition("@media screen")[2].partition("}\n}")[0])
 
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])

@@ -100,7 +100,7 @@ def fitted(text: str, room: float, kind: WordsKind = "label") -> str:
 def wrapped(text: str, room: float, kind: WordsKind = "label", *, most: int = 3) -> list[str]:
     """The text in lines no wider than `room`, at most `most` of them; the last one is cut where there is more."""
     lines: list[str] = []
-    words = text.split()
+    words = " ".join(text.split()).replace(" %", "\u00a0%").split(" ") if text.strip() else []
     while words:
         if len(lines) == most - 1:
             return [*lines, fitted(" ".join(words), room, kind)]
