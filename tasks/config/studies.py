@@ -84,7 +84,7 @@ class StudyConfig(RunConfig):
     seeds: int = Field(
         5, ge=2, le=1_000, description="How often everything is tried, each under its own seed (2 to 1000)."
     )
-    seed: int = Field(0, ge=0, lt=2**52, description="The first of the seeds (0 or more).")
+    seed: int = Field(0, ge=0, lt=2**53, description="The first of the seeds (0 or more).")
     labels: tuple[Labels, ...] = Field(
         ("truth", "noisy"),
         min_length=1,
@@ -134,6 +134,12 @@ class StudyConfig(RunConfig):
         read = READ_BY_ALL | READ_BY[self.study]
         if unread := [name for name in self.changed() if name not in read]:
             raise ValueError(f"study {self.study} does not read {', '.join(unread)}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _every_seed_is_one(self) -> Self:
+        if self.seed + self.seeds > 2**53:
+            raise ValueError(f"seed {self.seed}: the last of {self.seeds} seeds would be too large; give a smaller one")
         return self
 
     @model_validator(mode="after")
