@@ -20,6 +20,7 @@ from sample_plots import (
     all_words,
     check_words,
     exactly,
+    paths,
     titles,
 )
 
@@ -129,3 +130,34 @@ def test_a_plot_is_a_table_too() -> None:
     assert plot_table(BARS).rows[0] == ("−0.500 to 0", "3", "0")
     assert plot_table(FIELD).rows[2] == ("0.500", "0.500", "0", "0")
     assert plot_table(HistogramPlot("", "x", "y", (0.0, 1.0), ())).rows == (("0 to 1",),)
+
+
+def test_a_long_name_of_a_row_has_a_line_of_its_own() -> None:
+    name = "longest_gap, 200 labels, two noisy annotators"
+    drawing = draw_plot(IntervalPlot("Saving", "ratio", ((name, Interval(0.0612, 0.000123, 0.123)),)))
+    said = {words.text: words.y for words in all_words(drawing)}
+    assert said["0.0612 (0.000123 to 0.123)"] > said[name]
+
+
+def test_a_row_named_after_a_strategy_has_its_mark() -> None:
+    names = ("easy", "easy, 100 labels", "easier, 100 labels")
+    drawing = draw_plot(IntervalPlot("Saving", "ratio", tuple((name, Interval(1, 0, 2)) for name in names)))
+    assert [group.mark for group in drawing.groups if group.mark] == ["easy", "easy", "plain"]
+
+
+def test_a_bound_far_beyond_the_others_ends_in_an_arrow_and_does_not_press_them_together() -> None:
+    rows = (("one", Interval(1, 0, 2)), ("two", Interval(2, 1, 3)), ("wide", Interval(1, -1000, 2)))
+    drawing = draw_plot(IntervalPlot("Differences", "points", rows, reference=0))
+    bars = paths(drawing, "whisker")
+    starts = [float(bar[1:].split(" ")[0]) for bar in bars]
+    stops = [float(bar.partition("H")[2].partition("M")[0]) for bar in bars]
+    assert stops[0] - starts[0] > 100
+    assert starts[2] == 10.0 and "l6.0 5" in bars[2] and "l6.0 5" not in bars[0]
+    assert "wide: 1.00 (−1,000 to 2.00)" in titles(drawing)
+
+
+def test_few_budgets_are_the_ticks_of_their_axis() -> None:
+    for is_logarithmic in (False, True):
+        plot = LinePlot("t", "labels", "y", LINES.lines, is_x_logarithmic=is_logarithmic)
+        ticks = [words.text for words in all_words(draw_plot(plot)) if words.anchor == "middle"]
+        assert ticks == ["50", "100", "200", "400", "labels"]
