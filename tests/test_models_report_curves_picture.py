@@ -52,7 +52,7 @@ def test_a_curve_is_drawn_on_round_axes_and_told_to_a_pointer() -> None:
     assert middle == pytest.approx((left + right) / 2, abs=0.1) and half == pytest.approx((bottom + top) / 2, abs=0.1)
     assert left < right and top < bottom
     assert ticks(drawing, "end") == ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5"]
-    assert ticks(drawing, "middle") == ["0", "10", "20", "optimizer steps"]
+    assert ticks(drawing, "middle") == ["0", "5", "10", "15", "20", "optimizer steps"]
     assert titles(drawing)[1] == "optimizer steps: 10\nheld out: 0.250"
 
 

@@ -161,3 +161,12 @@ def test_few_budgets_are_the_ticks_of_their_axis() -> None:
         plot = LinePlot("t", "labels", "y", LINES.lines, is_x_logarithmic=is_logarithmic)
         ticks = [words.text for words in all_words(draw_plot(plot)) if words.anchor == "middle"]
         assert ticks == ["50", "100", "200", "400", "labels"]
+
+
+@pytest.mark.parametrize("reference", [math.nan, math.inf, -math.inf, 1e200])
+def test_a_reference_that_cannot_be_drawn_is_left_out(reference: float) -> None:
+    lines_plot = LinePlot("t", "x", "y", LINES.lines, reference=reference)
+    rows_plot = IntervalPlot("t", "x", ROWS.rows, reference=reference)
+    for plot in (lines_plot, rows_plot):
+        assert paths(draw_plot(plot), "reference") == []
+        check_words(draw_plot(plot))

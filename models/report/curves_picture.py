@@ -68,7 +68,7 @@ def draw_curves(points: Sequence[MetricPoint]) -> tuple[Drawing, ...]:
         if any(is_drawable(value) for by_step in by_label.values() for value in by_step.values()):
             drawn = tuple(_line(label, by_step) for label, by_step in by_label.items() if by_step)
             plot = LinePlot(title, "optimizer steps", unit, drawn)
-            drawings.append(draw_lines(plot, x_range=(0, max(1, last_step))))
+            drawings.append(draw_lines(plot, last_step=last_step))
     return tuple(drawings)
 
 

@@ -64,8 +64,7 @@ def _is_drawn(plot: IntervalPlot, interval: Interval) -> bool:
 
 
 def _axis(plot: IntervalPlot, intervals: Sequence[Interval], frame: Frame) -> Axis:
-    is_known = plot.reference is not None and is_drawable(plot.reference, is_logarithmic=plot.is_x_logarithmic)
-    ends = shown_range(intervals, plot.reference if is_known else None, is_logarithmic=plot.is_x_logarithmic)
+    ends = shown_range(intervals, plot.reference, is_logarithmic=plot.is_x_logarithmic)
     axis = log_axis if plot.is_x_logarithmic else round_axis
     return axis(ends, start=frame.left, stop=frame.right, most_ticks=MOST_TICKS)
 
