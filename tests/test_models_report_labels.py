@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +15,7 @@ from real_browser import chromium
 from report_pages import EVIL, Tags, report
 
 from flows.terminal.quality import NO_JUDGEMENTS, NO_PAIRS, NO_SECOND_ANNOTATOR, NO_SUSPECTS, show_quality
+from models.intervals import Interval
 from models.labelling.records import PairKey
 from models.quality.quality import (
     Annotator,
@@ -28,7 +28,7 @@ from models.quality.quality import (
     Suspect,
 )
 from models.report import labels_markdown, labels_svg, render_report, write_report
-from models.report.agreement_picture import BOTTOM, LEFT, RIGHT, TOP, draw_panels
+from models.report.agreement_picture import agreement_plots
 from models.report.labels import (
     NO_AGREEMENT,
     alpha_meaning,
@@ -200,53 +200,21 @@ def test_alpha_comes_with_what_it_means(alpha: float | None, meaning: str) -> No
     assert "two annotators" in alpha_meaning(one_annotator())
 
 
-def test_a_picture_worked_by_hand() -> None:
+def test_the_pictures_show_who_agrees_by_strategy_by_similarity_and_beyond_chance() -> None:
     shares = Share(1.0, 0.75, 1.0, 4), NOTHING
-    strategies, similarity, alphas, ordinal = draw_panels(
+    strategies, similarity, alphas, ordinal = agreement_plots(
         replace(
             EMPTY, by_strategy=(group("imported", shares[1]), group("easy", shares[0])), by_similarity=bins(*shares)
         )
     )
-    assert strategies.ticks[0] == ("50 %", BOTTOM) and strategies.ticks[-1] == ("100 %", TOP)
-    easy, imported = strategies.estimates
-    assert (easy.x, imported.x) == (LEFT + (RIGHT - LEFT) / 4, RIGHT - (RIGHT - LEFT) / 4)
-    assert (easy.y, easy.top, easy.bottom) == (TOP, TOP, (TOP + BOTTOM) / 2)
-    assert (easy.mark, easy.value, easy.count, easy.words) == ("easy", "100 %", "4", ("easy",))
-    assert (imported.mark, imported.value, imported.y, imported.words) == ("", "–", None, ("imported",))
-    assert [each.words for each in similarity.estimates] == [("0.00–", "0.50"), ("0.50–", "1.00")]
+    assert strategies.rows == (("easy, 4 pairs", Interval(100, 75, 100)),), "where nobody met there is no row"
+    assert similarity.rows == (("0.00 to 0.50, 4 pairs", Interval(100, 75, 100)),)
     assert [each.title for each in (alphas, ordinal)] == ["Krippendorff’s α, nominal", "Krippendorff’s α, ordinal"]
-    assert alphas.ticks[0] == ("0", BOTTOM) and alphas.ticks[-1] == ("1", TOP)
-    everyone, easy, imported = alphas.estimates
-    assert (everyone.y, everyone.words, imported.y) == (None, ("all",), None)
-    assert (easy.value, easy.title) == ("0.41", "easy: 0.41 (0.30 to 0.52), 4 pairs")
-    assert (easy.y, easy.top) == (149.8, 130.5), "0.41 and 0.52 of the way from 222 to 46, to a tenth"
-    assert draw_panels(one_annotator()) == ()
-    below = replace(EMPTY, alpha=Coefficient(-0.2, -0.6, 0.2))
-    assert [label for label, _ in draw_panels(below)[0].ticks] == [
-        "−1",
-        "−0.75",
-        "−0.5",
-        "−0.25",
-        "0",
-        "0.25",
-        "0.5",
-        "0.75",
-        "1",
-    ]
-    (below,) = draw_panels(replace(EMPTY, by_similarity=(group("-0.20 to -0.05", shares[0], -0.2, -0.05),)))
-    assert below.estimates[0].words == ("−0.20–", "−0.05")
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40))
-def test_every_dot_lies_in_its_interval_and_words_never_overlap(values: list[tuple[float, float, float]]) -> None:
-    shares = [Share(middle, low, high, 9) for low, middle, high in map(sorted, values)]
-    (panel, *_) = draw_panels(replace(EMPTY, by_similarity=bins(*shares)))
-    for estimate in panel.estimates:
-        assert estimate.y is not None
-        assert TOP <= estimate.top <= estimate.y <= estimate.bottom <= BOTTOM
-    labelled = [each.x for each in panel.estimates if each.is_labelled]
-    assert labelled[0] > LEFT and panel.estimates[-1].x < RIGHT
-    assert all(right - left >= 38.8 for left, right in pairwise(labelled))
+    assert alphas.rows == (("easy, 4 pairs", Interval(0.41, 0.3, 0.52)),) and alphas.reference == 0
+    assert "%" in strategies.x_title and "α" in alphas.x_title
+    assert agreement_plots(one_annotator()) == ()
+    (below,) = agreement_plots(replace(EMPTY, by_similarity=(group("-0.20 to -0.05", shares[0], -0.2, -0.05),)))
+    assert below.rows[0][0] == "−0.20 to −0.05, 4 pairs"
 
 
 @pytest.mark.parametrize("shown", [quality(), quality(EVIL, EVIL), one_annotator(), EMPTY])
@@ -255,7 +223,8 @@ def test_the_standalone_picture_is_well_formed_and_needs_nothing_else(shown: Lab
     root = ElementTree.fromstring(svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     # Four strategies, five bins; then all pairs and four strategies, twice.
-    assert len(root.findall(".//{*}circle")) == (19 if shown.by_strategy and shown.agreements else 0)
+    dots = [each for each in root.iter() if each.get("class") in ("marker", "hollow")]
+    assert len(dots) == (19 if shown.by_strategy and shown.agreements else 0)
     assert "var(--ink)" in svg and "--ink:" in svg and "prefers-color-scheme: dark" in svg
     caption = " ".join(text.text or "" for text in root.findall("{*}text"))
     assert caption == (trend(shown) if shown.agreements else NO_AGREEMENT)
@@ -374,4 +343,4 @@ def test_the_section_never_runs_out_of_a_window(width: int, tmp_path: Path) -> N
         view = browser.new_page(viewport={"width": width, "height": 900})
         view.goto((tmp_path / "report.html").as_uri())
         assert view.evaluate("document.documentElement.scrollWidth") <= width
-        assert view.locator(".labels .panel circle").count() == 19
+        assert view.locator(".labels .marker, .labels .hollow").count() == 19

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_plots import BARS, BROKEN_LINE, FIELD, LINES, LONG, PLOTS, ROWS, TEN_LINES, all_words, exactly, titles
+from sample_plots import (
+    BARS,
+    BROKEN_LINE,
+    FIELD,
+    LINES,
+    LONG,
+    PLOTS,
+    ROWS,
+    TEN_LINES,
+    all_words,
+    check_words,
+    exactly,
+    paths,
+    titles,
+)
 
 from models.intervals import Interval
-from models.report.plots import Drawing, draw_plot, drawings_svg, plot_svg, plot_table
+from models.report.plots import draw_plot, drawings_svg, plot_svg, plot_table
 from models.studies.findings import FieldPlot, HistogramPlot, IntervalPlot, Line, LinePlot, Plot
 
-LETTER_HEIGHT = 12.0
 anything = st.floats() | st.floats(-5, 5)
 intervals = (
     st.lists(anything, min_size=3, max_size=3).map(sorted).map(lambda three: Interval(three[1], three[0], three[2]))
@@ -32,18 +44,6 @@ plots = (
     )
     | arrows.map(lambda found: FieldPlot("t", "x", "y", found))
 )
-
-
-def check_words(drawing: Drawing) -> None:
-    """No text reaches beyond the picture or stands on another."""
-    words = list(all_words(drawing))
-    for each in words:
-        start, stop = each.box
-        assert start >= -0.1 and stop <= drawing.width + 0.1, each
-        assert 0 < each.y <= drawing.height, each
-    for one, other in combinations(words, 2):
-        is_beside = one.box[1] <= other.box[0] + 0.1 or other.box[1] <= one.box[0] + 0.1
-        assert is_beside or abs(one.y - other.y) >= LETTER_HEIGHT, (one, other)
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.title[:12])
@@ -80,7 +80,7 @@ def test_a_picture_is_xml_of_its_own_that_asks_nobody_and_marks_nothing_up(plot:
 
 def test_a_caption_stands_below_in_lines_that_fit() -> None:
     root = ElementTree.fromstring(plot_svg(TEN_LINES))
-    caption = [each.text or "" for each in root.iter() if each.get("class") == "caption"]
+    caption = [each.text or "" for each in root.iter() if each.get("class") == "caption start"]
     assert " ".join(caption) == LONG
     assert len(caption) > 1
 
@@ -130,3 +130,43 @@ def test_a_plot_is_a_table_too() -> None:
     assert plot_table(BARS).rows[0] == ("−0.500 to 0", "3", "0")
     assert plot_table(FIELD).rows[2] == ("0.500", "0.500", "0", "0")
     assert plot_table(HistogramPlot("", "x", "y", (0.0, 1.0), ())).rows == (("0 to 1",),)
+
+
+def test_a_long_name_of_a_row_has_a_line_of_its_own() -> None:
+    name = "longest_gap, 200 labels, two noisy annotators"
+    drawing = draw_plot(IntervalPlot("Saving", "ratio", ((name, Interval(0.0612, 0.000123, 0.123)),)))
+    said = {words.text: words.y for words in all_words(drawing)}
+    assert said["0.0612 (0.000123 to 0.123)"] > said[name]
+
+
+def test_a_row_named_after_a_strategy_has_its_mark() -> None:
+    names = ("easy", "easy, 100 labels", "easier, 100 labels")
+    drawing = draw_plot(IntervalPlot("Saving", "ratio", tuple((name, Interval(1, 0, 2)) for name in names)))
+    assert [group.mark for group in drawing.groups if group.mark] == ["easy", "easy", "plain"]
+
+
+def test_a_bound_far_beyond_the_others_ends_in_an_arrow_and_does_not_press_them_together() -> None:
+    rows = (("one", Interval(1, 0, 2)), ("two", Interval(2, 1, 3)), ("wide", Interval(1, -1000, 2)))
+    drawing = draw_plot(IntervalPlot("Differences", "points", rows, reference=0))
+    bars = paths(drawing, "whisker")
+    starts = [float(bar[1:].split(" ")[0]) for bar in bars]
+    stops = [float(bar.partition("H")[2].partition("M")[0]) for bar in bars]
+    assert stops[0] - starts[0] > 100
+    assert starts[2] == 10.0 and "l6.0 5" in bars[2] and "l6.0 5" not in bars[0]
+    assert "wide: 1.00 (−1,000 to 2.00)" in titles(drawing)
+
+
+def test_few_budgets_are_the_ticks_of_their_axis() -> None:
+    for is_logarithmic in (False, True):
+        plot = LinePlot("t", "labels", "y", LINES.lines, is_x_logarithmic=is_logarithmic)
+        ticks = [words.text for words in all_words(draw_plot(plot)) if words.anchor == "middle"]
+        assert ticks == ["50", "100", "200", "400", "labels"]
+
+
+@pytest.mark.parametrize("reference", [math.nan, math.inf, -math.inf, 1e200])
+def test_a_reference_that_cannot_be_drawn_is_left_out(reference: float) -> None:
+    lines_plot = LinePlot("t", "x", "y", LINES.lines, reference=reference)
+    rows_plot = IntervalPlot("t", "x", ROWS.rows, reference=reference)
+    for plot in (lines_plot, rows_plot):
+        assert paths(draw_plot(plot), "reference") == []
+        check_words(draw_plot(plot))

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from sample_plots import PLOTS
+from sample_plots import PLOTS, STUDY
 
-from models.report.study_page import StudyReport, study_markdown, study_page
-from models.studies.findings import Findings, Section
-
-REPORT = StudyReport(
-    run_id=1,
-    study="pilot",
-    name="demo",
-    command="antipode study pilot",
-    findings=Findings("Does it help?", "Cannot tell.", (Section("All", plots=PLOTS),)),
-    failures=(),
-    facts=(),
-    trial_count=0,
-    seconds=0,
-)
+from models.report.study_page import study_markdown, study_page
 
 
 def test_every_plot_is_a_picture_with_caption_notes_and_figures() -> None:
-    page = study_page(REPORT)
+    page = study_page(STUDY)
     svgs = [f"<svg {part.partition('</svg>')[0]}</svg>" for part in page.split("<svg ")[1:]]
     drawn = [each for each in map(ElementTree.fromstring, svgs) if each.get("class") == "drawing"]
     assert [each.get("aria-label") for each in drawn] == [plot.title for plot in PLOTS]
@@ -33,7 +20,7 @@ def test_every_plot_is_a_picture_with_caption_notes_and_figures() -> None:
 
 
 def test_markdown_has_every_plot_as_a_table() -> None:
-    markdown = study_markdown(REPORT)
+    markdown = study_markdown(STUDY)
     assert "| 50 | 0\\.600 (0\\.570 to 0\\.630) | 0\\.580 (0\\.550 to 0\\.610) |" in markdown
     assert "| easy | 2\\.40 (1\\.50 to 3\\.90) |" in markdown
     assert "<b>" not in markdown

@@ -12,11 +12,11 @@ from models.intervals import Interval
 from models.report import worth_markdown, worth_svg
 from models.report.worth import (
     curve_table,
-    draw_worth,
     headline,
     longer_words,
     promise_words,
     strategy_table,
+    worth_plot,
     worth_words,
 )
 
@@ -56,10 +56,11 @@ def test_too_few_labels_get_one_line_that_says_what_it_takes():
         "A curve of what labels are worth takes 100 labels that prefer a side, on 20 prompts or more. "
         "There are 12 on 9."
     )
-    assert promise_words(FEW) == "" and draw_worth(FEW) is None
+    assert promise_words(FEW) == "" and worth_plot(FEW) is None
     assert curve_table(FEW).rows == strategy_table(FEW).rows == ()
     assert longer_words(replace(FEW, longer=None)) == ""
-    assert "There are 12 on 9." in worth_svg(FEW) and "There are 12 on 9." in worth_markdown(FEW).replace("\\", "")
+    shown = " ".join(text.text for text in ET.fromstring(worth_svg(FEW)).iter() if text.get("class") == "caption start")
+    assert "There are 12 on 9." in shown and "There are 12 on 9." in worth_markdown(FEW).replace("\\", "")
     assert worth_words(FEW)["panel"] is None
 
 
@@ -68,12 +69,14 @@ def test_the_picture_is_well_formed(worth):
     assert ET.fromstring(worth_svg(worth)).tag.endswith("svg")
 
 
-def test_the_picture_has_curve_band_promise_and_the_rival_in_its_frame():
-    panel = draw_worth(WORTH)
-    assert [series.label for series in panel.series] == ["held out", "90 %", "expected", "longer wins"]
-    curve = panel.series[0].places
-    assert len(curve) == 5 and all(50 < x < 440 and 50 < y < 240 for x, y in curve)
-    assert [y for _, y in curve] == sorted((y for _, y in curve), reverse=True), "up is more"
+def test_the_picture_has_curve_band_promise_and_the_rival():
+    plot = worth_plot(WORTH)
+    assert [line.name for line in plot.lines] == ["measured", "expected", "the longer response"]
+    measured, expected, flat = (line.points for line in plot.lines)
+    assert measured[0] == (CURVE[0].count, Interval(*(100 * bound for bound in CURVE[0].accuracy)))
+    assert expected[0][0] == NEXT.count and expected[1][0] == NEXT.count + NEXT.step
+    assert expected[1][1].value == pytest.approx(100 * (NEXT.accuracy.value + NEXT.gain.value))
+    assert flat == ((0.0, Interval(60.0, 60.0, 60.0)), (expected[1][0], Interval(60.0, 60.0, 60.0)))
 
 
 def test_strategies_stand_beside_each_other_at_as_many_labels():

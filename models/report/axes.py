@@ -9,7 +9,6 @@ from dataclasses import dataclass
 # Beyond it a value counts as not finite: differences of two must not overflow.
 LARGEST = 1e100
 _SMALLEST = 1e-100
-LETTER_WIDTH = 7.2  # of the pictures' small print, in their units
 MOST_TICKS = 6
 
 

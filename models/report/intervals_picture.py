@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from models.records import shortened
-from models.report.axes import digits
+from models.intervals import Interval
+from models.report.axes import digits, round_axis
+from models.report.plots import Drawing, drawings_svg
+from models.report.plots.drawing import WIDTH, Frame, Group, Stroke, Words, below, heading, text_width, x_ticks
+from models.report.plots.rows import ROW_HEIGHT, interval_row
 from models.report.policy_contents import EvaluationFigures, Rate
-from models.report.templates import make_environment
 
-WIDTH, ROW_HEIGHT = 460, 132  # SVG units, about one CSS pixel on a wide screen
-LEFT, RIGHT = 12, 448
-_LETTERS = 58  # that fit the width as a heading
+LEFT, RIGHT = 10.0, WIDTH - 14.0
+_BAR_HEIGHT = 26.0
 NO_COMPARISONS = "Nobody has compared the policy with another model yet."
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of the bar; `label` is empty where it would not fit."""
-
-    mark: str
-    x: float
-    width: float
-    label: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A rate's place between those of its low and its high end, all clipped to the scale."""
-
-    mark: str
-    y: float
-    low: float
-    x: float
-    high: float
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One evaluation: heading, bar and one or two rates, in a frame of its own that begins at `top`."""
-
-    title: str
-    top: float
-    parts: tuple[Part, ...]
-    intervals: tuple[Interval, ...]
 
 
 def comparisons_svg(evaluations: Sequence[EvaluationFigures]) -> str:
@@ -54,17 +21,12 @@ def comparisons_svg(evaluations: Sequence[EvaluationFigures]) -> str:
 
     Without any comparison it says so in words.
     """
-    return (
-        make_environment()
-        .get_template("intervals_sheet.html")
-        .render(comparisons=draw_comparisons(evaluations), size=(WIDTH, ROW_HEIGHT), nothing=NO_COMPARISONS)
-    )
+    return drawings_svg(draw_comparisons(evaluations), title="Wins, ties and losses", nothing=NO_COMPARISONS)
 
 
-def draw_comparisons(evaluations: Sequence[EvaluationFigures]) -> tuple[Comparison, ...]:
-    """One row an evaluation, in the order given; one without a comparison is left out."""
-    compared = [evaluation for evaluation in evaluations if evaluation.win + evaluation.tie + evaluation.lose]
-    return tuple(_comparison(evaluation, ROW_HEIGHT * row) for row, evaluation in enumerate(compared))
+def draw_comparisons(evaluations: Sequence[EvaluationFigures]) -> tuple[Drawing, ...]:
+    """One picture an evaluation, in the order given; one without a comparison is left out."""
+    return tuple(_comparison(each) for each in evaluations if each.win + each.tie + each.lose)
 
 
 def percent(share: float) -> str:
@@ -77,35 +39,38 @@ def rate_words(rate: Rate) -> str:
     return f"{percent(rate.value)} ({digits(100 * rate.low)} to {percent(rate.high)})"
 
 
-def _comparison(figures: EvaluationFigures, top: float) -> Comparison:
-    rates = [("rate", "win rate", figures.rate)]
-    if figures.length_controlled:
-        rates.append(("controlled", "length-controlled win rate", figures.length_controlled))
+def _comparison(figures: EvaluationFigures) -> Drawing:
     seed = "" if figures.seed is None else f", seed {figures.seed}"
-    return Comparison(
-        shortened(f"{figures.annotator}: policy against {figures.baseline}", _LETTERS - len(seed)) + seed,
-        top,
-        _parts(figures),
-        tuple(_interval(mark, words, rate, 78 + 18 * row) for row, (mark, words, rate) in enumerate(rates)),
-    )
+    title = f"{figures.annotator}: policy against {figures.baseline}{seed}"
+    head = heading(title)
+    top = below([head]) + 4
+    rates = [("win rate", figures.rate)]
+    if figures.length_controlled:
+        rates.append(("at equal length", figures.length_controlled))
+    frame = Frame(LEFT, RIGHT, top + _BAR_HEIGHT + 6, top + _BAR_HEIGHT + 6 + ROW_HEIGHT * len(rates))
+    axis = round_axis([0, 100], start=LEFT, stop=RIGHT, most_ticks=6)
+    groups = [
+        head,
+        *_parts(figures, top),
+        x_ticks(axis, frame, "share of comparisons, %; bars: 95 % intervals", is_grid=True),
+    ]
+    even = Stroke(f"M{axis.place(50)} {frame.top:.1f}V{frame.bottom + 5:.1f}", "reference")
+    groups.append(Group((even,), title="as good as each other: 50 %"))
+    for row, (words, rate) in enumerate(rates):
+        interval = Interval(100 * rate.value, 100 * rate.low, 100 * rate.high)
+        groups.append(interval_row(words, interval, axis, frame.top + ROW_HEIGHT * row))
+    return Drawing(title, below(groups) + 2, tuple(groups))
 
 
-def _interval(mark: str, words: str, rate: Rate, y: float) -> Interval:
-    low, x, high = (_place(share) for share in (rate.low, rate.value, rate.high))
-    return Interval(mark, y, low, x, high, f"{words} {rate_words(rate)}")
-
-
-def _parts(figures: EvaluationFigures) -> tuple[Part, ...]:
+def _parts(figures: EvaluationFigures, top: float) -> list[Group]:
     total, counted, parts = figures.win + figures.tie + figures.lose, 0, []
     for mark, count in (("win", figures.win), ("tie", figures.tie), ("lose", figures.lose)):
-        x, width = _place(counted / total), (RIGHT - LEFT) * count / total
+        x, width = LEFT + (RIGHT - LEFT) * counted / total, (RIGHT - LEFT) * count / total
         words = f"{mark} {percent(count / total)}"
-        fits = next((label for label in (words, mark) if 7.4 * len(label) + 8 < width), "")
+        fits = next((label for label in (words, mark) if text_width(label, "part-label") + 6 < width), "")
         if count:
-            parts.append(Part(mark, x, round(width, 1), fits, f"{words}, {count:,} of {total:,}"))
+            bar = Stroke(f"M{x:.1f} {top:.1f}h{width:.1f}v{_BAR_HEIGHT}h{-width:.1f}Z", "part")
+            label = Words(fits, round(x + width / 2, 1), top + 17.5, "part-label", "middle")
+            parts.append(Group((bar,), (label,) if fits else (), mark, f"{words}, {count:,} of {total:,}"))
         counted += count
-    return tuple(parts)
-
-
-def _place(share: float) -> float:
-    return round(LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, share)), 1)
+    return parts

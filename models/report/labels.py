@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +17,10 @@ from models.quality.quality import (
     Suspect,
 )
 from models.records import shortened
-from models.report.agreement_picture import HEIGHT, WIDTH, draw_panels, group_name, ordered_bins, ordered_strategies
+from models.report.agreement_picture import agreement_plots, group_name, ordered_bins, ordered_strategies
 from models.report.contents import in_order
-from models.report.templates import cosine, make_environment, share_of
+from models.report.plots import draw_plot, drawings_svg
+from models.report.templates import cosine, share_of
 
 # Krippendorff, Content Analysis (2004), p. 241: rely on 0.800 and more, below 0.667 on nothing.
 RELIABLE_ALPHA, TENTATIVE_ALPHA = 0.8, 0.667
@@ -30,7 +30,6 @@ RATES_TITLE = "What could not be decided, by strategy"
 NO_AGREEMENT = "No pair has votes of two annotators yet, so there is no agreement to show."
 
 _PROMPT_WIDTH = 80
-_CAPTION_WIDTH = 62  # letters that fit a line under one panel of the standalone picture
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _MARKUP = re.compile(r"[&<>|\\`*_\[\]~:.@!#$^=+-]")
 
@@ -50,17 +49,8 @@ def labels_svg(quality: LabelQuality) -> str:
 
     It is dark where the viewer prefers dark. Without any agreement it says so in words.
     """
-    panels = draw_panels(quality)
-    caption = trend(quality) if panels else NO_AGREEMENT
-    return (
-        make_environment()
-        .get_template("agreement_sheet.html")
-        .render(
-            panels=panels,
-            caption=textwrap.wrap(caption, _CAPTION_WIDTH * min(2, max(1, len(panels)))),
-            size=(WIDTH, HEIGHT),
-        )
-    )
+    drawings = [draw_plot(plot) for plot in agreement_plots(quality)]
+    return drawings_svg(drawings, title=AGREEMENT_TITLE, caption=trend(quality), nothing=NO_AGREEMENT)
 
 
 def labels_markdown(quality: LabelQuality) -> str:
@@ -94,7 +84,7 @@ def label_words(quality: LabelQuality) -> dict[str, object]:
     )
     return {function.__name__: function for function in words} | {
         "quality": quality,
-        "panels": draw_panels(quality),
+        "panels": [draw_plot(plot) for plot in agreement_plots(quality)],
         "agreement": agreement_table(quality),
         "rates": rates_table(quality),
         "no_agreement": NO_AGREEMENT,

@@ -9,7 +9,6 @@ from datetime import timedelta
 from models.evaluation.measurements import Divergence, Divergences, Drift, Spread
 from models.guide import LEAST_GAIN, NO_COUPLE, GuideCheck
 from models.intervals import Interval
-from models.report import curves_picture, intervals_picture
 from models.report.axes import digits
 from models.report.curves_picture import draw_curves, draw_drift, draw_latent_distances, last_value, unfinished_count
 from models.report.intervals_picture import draw_comparisons, percent, rate_words
@@ -52,10 +51,7 @@ def policy_page(contents: PolicyContents) -> str:
             digits=digits,
             facts=facts(contents),
             tiles=_tiles(contents),
-            size=(curves_picture.WIDTH, curves_picture.HEIGHT),
-            versus_size=(intervals_picture.WIDTH, intervals_picture.ROW_HEIGHT),
             comparisons=draw_comparisons(contents.evaluations),
-            has_controlled=any(evaluation.length_controlled for evaluation in contents.evaluations),
             evaluation_table=evaluation_table(contents.evaluations),
             curves=draw_curves(contents.points),
             unfinished=unfinished_count(contents.points),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from models.head import MIN_CURVE_LABELS, MIN_DIALOGUES, Worth
 from models.intervals import Interval
-from models.report.axes import LETTER_WIDTH, round_axis, step_axis
 from models.report.contents import in_order
-from models.report.curves_picture import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, Series
 from models.report.labels import QualityTable, escaped, markdown_table
-from models.report.templates import make_environment
+from models.report.plots import draw_plot, drawings_svg
+from models.studies.findings import Line, LinePlot
 
+CURVE_TITLE = "What labels teach"
+CAPTION = (
+    "Heads are fitted to growing numbers of labels and asked about labels of other prompts. Bands and bars: 90 % "
+    "intervals; beyond the last label stands what the next hundred are expected to add. The flat line is what the "
+    "longer response gets without a label, the dashed one a coin."
+)
 NO_CURVE = "A curve of what labels are worth takes {labels} labels that prefer a side, on {dialogues} prompts or more."
 
 
@@ -103,8 +108,8 @@ def worth_words(worth: Worth) -> dict[str, object]:
     """What the page's section reads: the lines, the picture, the tables."""
     return {
         "lines": [line for line in (headline(worth), promise_words(worth), longer_words(worth)) if line],
-        "panel": draw_worth(worth),
-        "size": (WIDTH, HEIGHT),
+        "panel": draw_plot(plot) if (plot := worth_plot(worth)) else None,
+        "caption": CAPTION,
         "tables": [table for table in (curve_table(worth), strategy_table(worth)) if table.rows],
         "tested": tested_words(worth) if worth.strategies else "",
     }
@@ -112,51 +117,24 @@ def worth_words(worth: Worth) -> dict[str, object]:
 
 def worth_svg(worth: Worth) -> str:
     """The learning curve as an SVG document of its own; without a curve it says so in words."""
-    panel = draw_worth(worth)
-    return (
-        make_environment()
-        .get_template("curves_sheet.html")
-        .render(panels=(panel,) if panel else (), size=(WIDTH, HEIGHT), nothing=headline(worth))
-    )
+    plot = worth_plot(worth)
+    return drawings_svg([draw_plot(plot)] if plot else [], title=CURVE_TITLE, nothing=headline(worth))
 
 
-def draw_worth(worth: Worth) -> Panel | None:
+def worth_plot(worth: Worth) -> LinePlot | None:
     """Accuracy by number of labels with its 90 % band, what is expected further on, and the longer response beside."""
     if not worth.curve or worth.next is None or worth.longer is None:
         return None
+    here, longer = worth.next.accuracy.value, 100 * worth.longer.value
     last = worth.next.count + worth.next.step
-    x = step_axis(last, start=LEFT, stop=RIGHT, most_ticks=6)
-    bounds = [bound for point in worth.curve for bound in point.accuracy[1:]]
-    expected = Interval(*(worth.next.accuracy.value + gain for gain in worth.next.gain))
-    y = round_axis(
-        [100 * value for value in (0.5, *bounds, *expected, worth.longer.value)], start=BOTTOM, stop=TOP, most_ticks=6
+    expected = Interval(*(100 * (here + gain) for gain in worth.next.gain))
+    measured = tuple(
+        (float(point.count), Interval(*(100 * bound for bound in point.accuracy))) for point in worth.curve
     )
-
-    def place(count: float, share: float) -> tuple[float, float]:
-        return x.place(count), y.place(100 * share)
-
-    upper = [place(point.count, point.accuracy.high) for point in worth.curve]
-    lower = [place(point.count, point.accuracy.low) for point in worth.curve]
-    middle = tuple(place(point.count, point.accuracy.value) for point in worth.curve)
-    ahead = (place(worth.next.count, worth.next.accuracy.value), place(last, expected.value))
-    flat = (place(0, worth.longer.value), place(last, worth.longer.value))
-    lines = (
-        ("held out", "held-out", _path(middle), middle, False, f"{_points(worth.curve[-1].accuracy)} at the last"),
-        ("90 %", "held-out", _path((*upper, *reversed(lower))) + "Z", (), True, "90 % intervals"),
-        ("expected", "chosen", _path(ahead) + _path((place(last, expected.low), place(last, expected.high))), (), False,
-         promise_words(worth)),
-        ("longer wins", "base", _path(flat), (), False, longer_words(worth)),
-    )  # fmt: skip
-    series, key_x = [], float(LEFT)
-    for label, mark, path, places, is_filled, title in lines:
-        series.append(Series(label, mark, path, places, is_filled, key_x, title))
-        key_x += 40 + LETTER_WIDTH * len(label)
-    y_ticks = tuple((f"{label} %", at) for label, at in y.ticks)
-    return Panel("Right about held-out labels", "labels", x.ticks, y_ticks, tuple(series))
-
-
-def _path(places: tuple[tuple[float, float], ...]) -> str:
-    return "M" + "L".join(f"{x} {y}" for x, y in places)
+    ahead = ((float(worth.next.count), Interval(*[100 * here] * 3)), (float(last), expected))
+    flat = tuple((at, Interval(longer, longer, longer)) for at in (0.0, float(last)))
+    lines = (Line("measured", measured), Line("expected", ahead), Line("the longer response", flat))
+    return LinePlot(CURVE_TITLE, "labels", "right about held-out labels, %", lines, CAPTION, reference=50)
 
 
 def _points(share: Interval) -> str:

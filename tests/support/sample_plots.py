@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import combinations
 
 from models.intervals import Interval
 from models.report.plots import Drawing
 from models.report.plots.drawing import Words
-from models.studies.findings import FieldPlot, HistogramPlot, IntervalPlot, Line, LinePlot, Plot
+from models.report.study_page import StudyReport
+from models.studies.findings import FieldPlot, Findings, HistogramPlot, IntervalPlot, Line, LinePlot, Plot, Section
 
+LETTER_HEIGHT = 12.0
 ARMS = (
     "easy",
     "random",
@@ -68,6 +71,19 @@ FIELD = FieldPlot("Field", "p(chosen)", "p(rejected)", ((0.1, 0.1, 0.5, -0.5), (
 PLOTS: tuple[Plot, ...] = (LINES, TEN_LINES, BROKEN_LINE, ROWS, MANY_ROWS, BARS, FIELD)
 
 
+STUDY = StudyReport(
+    run_id=1,
+    study="pilot",
+    name="demo",
+    command="antipode study pilot",
+    findings=Findings("Does it help?", "Cannot tell.", (Section("All", plots=PLOTS),)),
+    failures=(),
+    facts=(),
+    trial_count=0,
+    seconds=0,
+)
+
+
 def all_words(drawing: Drawing) -> Iterator[Words]:
     """Every piece of text of a drawing."""
     return (words for group in drawing.groups for words in group.words)
@@ -81,3 +97,15 @@ def titles(drawing: Drawing) -> list[str]:
 def paths(drawing: Drawing, kind: str) -> list[str]:
     """The path data of all strokes of a kind."""
     return [stroke.path for group in drawing.groups for stroke in group.strokes if stroke.kind == kind]
+
+
+def check_words(drawing: Drawing) -> None:
+    """No text reaches beyond the picture or stands on another."""
+    words = list(all_words(drawing))
+    for each in words:
+        start, stop = each.box
+        assert start >= -0.1 and stop <= drawing.width + 0.1, each
+        assert 0 < each.y <= drawing.height, each
+    for one, other in combinations(words, 2):
+        is_beside = one.box[1] <= other.box[0] + 0.1 or other.box[1] <= one.box[0] + 0.1
+        assert is_beside or abs(one.y - other.y) >= LETTER_HEIGHT, (one, other)

@@ -7,19 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from models.report.axes import LETTER_WIDTH, Axis
+from models.report.axes import Axis
 from models.report.plots.marks import Mark, marker_path
 
 # SVG units. A phone of 390 CSS pixels shows a page's picture about 330 wide: text of 13 units is 11 pixels there.
 WIDTH = 380.0
 LINE_HEIGHT = 18.0
-_HEADING_WIDTH = 8.0  # a letter of the heading, which is bold
 _KEY_WIDTH = 34.0
-_WIDE_LETTER = 14.0
+# The widths of DejaVu Sans, the widest of the sheets' fonts, at 13 units.
+_LETTER, _CAPITAL, _NARROW, _BROAD, _EAST_ASIAN = 8.3, 10.1, 5.5, 12.9, 14.0
+_NARROW_LETTERS, _BROAD_LETTERS = frozenset(" .,:;'’!|ijlftrI()[]-"), frozenset("mwMW%@—−÷‖→≥≤∞&")
 
 Anchor = Literal["start", "middle", "end"]
-WordsKind = Literal["heading", "tick", "label", "value"]
-StrokeKind = Literal["grid", "frame", "reference", "line", "band", "filled", "whisker", "marker", "hollow", "hit"]
+WordsKind = Literal["heading", "tick", "label", "value", "part-label"]
+_LARGER: dict[WordsKind, float] = {"heading": 1.22, "value": 1.13, "part-label": 1.13}  # bold, the heading larger too
+StrokeKind = Literal[
+    "grid", "frame", "reference", "line", "band", "filled", "whisker", "marker", "hollow", "hit", "part", "median"
+]
 
 
 class Words(NamedTuple):
@@ -34,7 +38,7 @@ class Words(NamedTuple):
     @property
     def box(self) -> tuple[float, float]:
         """From where to where it reaches, at the most."""
-        width = text_width(self.text, is_heading=self.kind == "heading")
+        width = text_width(self.text, self.kind)
         start = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
         return start, start + width
 
@@ -78,40 +82,39 @@ class Frame(NamedTuple):
     bottom: float
 
 
-def text_width(text: str, *, is_heading: bool = False) -> float:
-    """How wide a text is at the most, by its letters; those of East Asia are wide."""
-    letter = _HEADING_WIDTH if is_heading else LETTER_WIDTH
-    return sum(_WIDE_LETTER if unicodedata.east_asian_width(each) in "WF" else letter for each in text)
+def text_width(text: str, kind: WordsKind = "label") -> float:
+    """How wide a text is at the most, by its letters."""
+    return _LARGER.get(kind, 1.0) * sum(map(_letter_width, text))
 
 
-def fitted(text: str, room: float, *, is_heading: bool = False) -> str:
+def fitted(text: str, room: float, kind: WordsKind = "label") -> str:
     """The text on one line, cut with an ellipsis where it is wider than `room`."""
     line = " ".join(text.split())
-    if text_width(line, is_heading=is_heading) <= room:
+    if text_width(line, kind) <= room:
         return line
-    while line and text_width(line + "…", is_heading=is_heading) > room:
+    while line and text_width(line + "…", kind) > room:
         line = line[:-1]
     return line.rstrip() + "…"
 
 
-def wrapped(text: str, room: float, *, is_heading: bool = False, most: int = 3) -> list[str]:
+def wrapped(text: str, room: float, kind: WordsKind = "label", *, most: int = 3) -> list[str]:
     """The text in lines no wider than `room`, at most `most` of them; the last one is cut where there is more."""
     lines: list[str] = []
-    words = text.split()
+    words = " ".join(text.split()).replace(" %", "\u00a0%").split(" ") if text.strip() else []
     while words:
         if len(lines) == most - 1:
-            return [*lines, fitted(" ".join(words), room, is_heading=is_heading)]
+            return [*lines, fitted(" ".join(words), room, kind)]
         count = 1
-        while count < len(words) and text_width(" ".join(words[: count + 1]), is_heading=is_heading) <= room:
+        while count < len(words) and text_width(" ".join(words[: count + 1]), kind) <= room:
             count += 1
-        lines.append(fitted(" ".join(words[:count]), room, is_heading=is_heading))
+        lines.append(fitted(" ".join(words[:count]), room, kind))
         words = words[count:]
     return lines
 
 
 def heading(title: str) -> Group:
     """The title in as many lines as it takes, from the top."""
-    lines = wrapped(title, WIDTH, is_heading=True)
+    lines = wrapped(title, WIDTH, "heading")
     return Group(words=tuple(Words(line, 0, 15 + LINE_HEIGHT * row, "heading") for row, line in enumerate(lines)))
 
 
@@ -184,6 +187,16 @@ def empty(title: str, *, words: str) -> Drawing:
     y = below([head]) + 14
     said = Group(words=tuple(Words(line, 0, y + LINE_HEIGHT * row) for row, line in enumerate(lines)))
     return Drawing(title, y + LINE_HEIGHT * len(lines), (head, said))
+
+
+def _letter_width(letter: str) -> float:
+    if letter in _NARROW_LETTERS:
+        return _NARROW
+    if letter in _BROAD_LETTERS:
+        return _BROAD
+    if unicodedata.east_asian_width(letter) in "WF":
+        return _EAST_ASIAN
+    return _CAPITAL if letter.isupper() else _LETTER
 
 
 def _kept_inside(words: Words) -> Words:

@@ -8,7 +8,7 @@ from itertools import chain, groupby, pairwise
 from typing import NamedTuple
 
 from models.intervals import Interval
-from models.report.axes import MOST_TICKS, Axis, is_drawable, log_axis, round_axis, tight_axis
+from models.report.axes import MOST_TICKS, Axis, is_drawable, log_axis, round_axis, step_axis, tight_axis
 from models.report.plots.drawing import (
     WIDTH,
     Drawing,
@@ -33,7 +33,7 @@ PLOT_HEIGHT = 190.0
 NO_VALUE = "There is no finite value to draw."
 _MOST_BANDS = 3  # more of them are mud
 _MOST_MARKERS = 16  # of a line; more hide it
-_MOST_COLUMNS = 120  # that tell their values to a pointer
+_MOST_COLUMNS = 60  # that tell their values to a pointer
 _DODGE = 3.0  # between the bars of two lines
 
 Points = list[tuple[float, Interval]]
@@ -62,10 +62,11 @@ class _Drawn(NamedTuple):
     shift: float  # of its points, to the right
 
 
-def draw_lines(plot: LinePlot) -> Drawing:
+def draw_lines(plot: LinePlot, *, last_step: int | None = None) -> Drawing:
     """The lines with markers where they have few points; a value that is not finite interrupts its line.
 
-    Up to three lines have bands, more have bars beside each other. A pointer is told all values of an x.
+    Up to three lines have bands, more have bars beside each other. A pointer is told all values of an x. With a
+    `last_step` the axis is one of whole steps from 0 to it, no point beyond: plots beside each other share it.
     """
     lines = _drawn_lines(plot)
     if not lines:
@@ -73,7 +74,7 @@ def draw_lines(plot: LinePlot) -> Drawing:
     head = heading(plot.title)
     named = [line for line in lines if line.name]
     keys = legend([line.name for line in named], [line.mark for line in named], below([head]) + 2)
-    scene = _scene(plot, lines, below([head, *keys]) + title_room(plot.y_title) + 2)
+    scene = _scene(plot, lines, last_step, top=below([head, *keys]) + title_room(plot.y_title) + 2)
     frame = scene.frame
     groups = [head, *keys, y_ticks(scene.y, frame, plot.y_title), x_ticks(scene.x, frame, plot.x_title)]
     if plot.reference is not None and is_drawable(plot.reference):
@@ -104,14 +105,16 @@ def _drawn_lines(plot: LinePlot) -> list[_Drawn]:
     ]
 
 
-def _scene(plot: LinePlot, lines: Sequence[_Drawn], top: float) -> _Scene:
+def _scene(plot: LinePlot, lines: Sequence[_Drawn], last_step: int | None, *, top: float) -> _Scene:
     bottom = top + PLOT_HEIGHT
     intervals = [interval for line in lines for _, interval in line.points]
     y = round_axis(shown_range(intervals, plot.reference), start=bottom, stop=top, most_ticks=MOST_TICKS)
     frame = Frame(round(tick_room(y), 1), WIDTH - 8, top, bottom)
     inset = max(abs(line.shift) for line in lines) + 6
-    places = sorted({at for line in lines for at, _ in line.points})
-    return _Scene(_x_axis(plot, places, (frame.left + inset, frame.right - inset)), y, frame)
+    ends = frame.left + inset, frame.right - inset
+    if last_step is not None:
+        return _Scene(step_axis(last_step, start=ends[0], stop=ends[1], most_ticks=MOST_TICKS), y, frame)
+    return _Scene(_x_axis(plot, sorted({at for line in lines for at, _ in line.points}), ends), y, frame)
 
 
 def _is_drawn(plot: LinePlot, point: tuple[float, Interval]) -> bool:

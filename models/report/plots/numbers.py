@@ -44,7 +44,8 @@ def shown_range(
     narrow_first = sorted(scaled, key=lambda values: max(values) - min(values))
     core = [value for values in narrow_first[: (len(narrow_first) + 1) // 2] for value in values]
     core += [values[0] for values in scaled]
-    core += [] if reference is None else [math.log(reference) if is_logarithmic else reference]
+    if reference is not None and is_drawable(reference, is_logarithmic=is_logarithmic):
+        core.append(math.log(reference) if is_logarithmic else reference)
     low, high = min(core), max(core)
     room = _WIDEST * (high - low)
     bounds = [value for values in scaled for value in values if low - room <= value <= high + room]

@@ -43,9 +43,10 @@ def plot_svg(plot: Plot) -> str:
 
 def drawings_svg(drawings: Sequence[Drawing], *, title: str, caption: str = "", nothing: str = "") -> str:
     """Drawings on one sheet, two in a row, with notes and a caption below; `nothing` is what it says without any."""
-    columns = 2 if len(drawings) > 1 else 1
+    columns = 1 if len(drawings) == 1 else 2
     rows = [drawings[first : first + columns] for first in range(0, len(drawings), columns)]
-    said = [note for drawing in drawings for note in drawing.notes] + ([caption] if caption else [])
+    said = [f"{drawing.title}: {note}" if columns > 1 else note for drawing in drawings for note in drawing.notes]
+    said += [caption] if caption else []
     said = said if drawings else [nothing]
     room = WIDTH * columns + 28 * (columns - 1)
     lines = [line for words in said for line in wrapped(words, room, most=_CAPTION_LINES)]

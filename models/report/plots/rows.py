@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from models.intervals import Interval
 from models.report.axes import MOST_TICKS, Axis, is_drawable, log_axis, round_axis
 from models.report.contents import COLOURED
 from models.report.plots.drawing import (
+    LINE_HEIGHT,
     WIDTH,
     Drawing,
     Frame,
@@ -35,22 +37,24 @@ _HEAD = 6.0  # of an arrow
 def draw_rows(plot: IntervalPlot) -> Drawing:
     """The rows in the order given, over one axis; the bar of a bound beyond it ends in an arrow.
 
-    A row whose value cannot be drawn has its name and figures all the same.
+    A row whose value cannot be drawn has its name and figures all the same. One named after a strategy, alone or before
+    a comma, has the strategy's mark.
     """
     if not plot.rows:
         return empty(plot.title, words=NO_ROW)
     head = heading(plot.title)
     top = below([head]) + 2
-    frame = Frame(_EDGE, WIDTH - _EDGE, top, top + ROW_HEIGHT * len(plot.rows))
+    tops = list(accumulate((row_height(*row) for row in plot.rows), initial=top))
+    frame = Frame(_EDGE, WIDTH - _EDGE, top, tops[-1])
     drawable = [interval for _, interval in plot.rows if _is_drawn(plot, interval)]
     groups = [head]
     axis = _axis(plot, drawable, frame) if drawable else None
     if axis:
         groups.append(x_ticks(axis, frame, plot.x_title, is_grid=True))
         groups += _reference(plot, axis, frame)
-    for number, (name, interval) in enumerate(plot.rows):
+    for (name, interval), row_top in zip(plot.rows, tops[:-1], strict=True):
         place = axis if axis and _is_drawn(plot, interval) else None
-        groups.append(_row(name, interval, place, top + ROW_HEIGHT * number))
+        groups.append(interval_row(name, interval, place, row_top))
     notes = undrawn_notes(len(plot.rows) - len(drawable), drawable)
     return Drawing(plot.title, below(groups) + 2, tuple(groups), notes)
 
@@ -60,8 +64,7 @@ def _is_drawn(plot: IntervalPlot, interval: Interval) -> bool:
 
 
 def _axis(plot: IntervalPlot, intervals: Sequence[Interval], frame: Frame) -> Axis:
-    is_known = plot.reference is not None and is_drawable(plot.reference, is_logarithmic=plot.is_x_logarithmic)
-    ends = shown_range(intervals, plot.reference if is_known else None, is_logarithmic=plot.is_x_logarithmic)
+    ends = shown_range(intervals, plot.reference, is_logarithmic=plot.is_x_logarithmic)
     axis = log_axis if plot.is_x_logarithmic else round_axis
     return axis(ends, start=frame.left, stop=frame.right, most_ticks=MOST_TICKS)
 
@@ -73,16 +76,28 @@ def _reference(plot: IntervalPlot, axis: Axis, frame: Frame) -> list[Group]:
     return [Group((stroke,), title=f"no difference: {number_words(plot.reference)}")]
 
 
-def _row(name: str, interval: Interval, axis: Axis | None, top: float) -> Group:
+def interval_row(name: str, interval: Interval, axis: Axis | None, top: float) -> Group:
+    """One row, as high as `row_height` says; without an axis it has words alone."""
     figures = interval_words(interval)
-    room = WIDTH - text_width(figures) - 12
+    y = top + row_height(name, interval) - ROW_HEIGHT
     words = (
-        Words(fitted(name, room), 0, top + 14, "label"),
-        Words(figures, WIDTH, top + 14, "value", "end"),
+        Words(fitted(name, WIDTH if y > top else _name_room(interval)), 0, top + 14, "label"),
+        Words(figures, WIDTH, y + 14, "value", "end"),
     )
-    mark = series_marks([name])[0] if name in COLOURED else _PLAIN
-    strokes = _bar(interval, mark, axis, top + 27) if axis else ()
+    strategy = name.partition(",")[0]
+    mark = series_marks([strategy])[0] if strategy in COLOURED else _PLAIN
+    strokes = _bar(interval, mark, axis, y + 27) if axis else ()
     return Group(strokes, words, mark.name, f"{name}: {figures}")
+
+
+def row_height(name: str, interval: Interval) -> float:
+    """The height of a row: one line of words and its bar, or two lines where the name is long."""
+    return ROW_HEIGHT if text_width(" ".join(name.split())) <= _name_room(interval) else ROW_HEIGHT + LINE_HEIGHT
+
+
+def _name_room(interval: Interval) -> float:
+    """What the figures leave the name of their line."""
+    return WIDTH - text_width(interval_words(interval), "value") - 12
 
 
 def _bar(interval: Interval, mark: Mark, axis: Axis, y: float) -> tuple[Stroke, ...]:
