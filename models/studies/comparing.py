@@ -4,6 +4,8 @@ Values are (seeds, prompts), NaN where nothing was measured. Both are random: an
 prompts, of their order and of the labels' noise, and other prompts might have been held out. An interval therefore
 speaks of new labellings of prompts out of the same training pool, measured on new prompts like those held out. It does
 not speak of another pool: where the labels use most of the pool's prompts, seeds differ by pairs and noise alone.
+A strategy that draws nothing then labels the same pairs under every seed, and what luck is in these is in no interval:
+budgets well below the number of training prompts keep it small.
 """
 
 from __future__ import annotations

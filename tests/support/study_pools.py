@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.selection import SHIPPED
+from models.selection.draws import mixed, seed_word
+from models.studies.annotators import Annotator, truth
+from models.studies.head_trials import head_path, label_grid
 from models.studies.pool import LabelledPairs, pool_of
 
 
@@ -39,3 +43,34 @@ def labelled_pool(rows, shares, *, sizes=(3, 3, 3), dialogues=None, seed=0):
         np.arange(len(sizes)) if dialogues is None else dialogues,
         labelled=LabelledPairs(np.array(rows), np.array(shares, dtype=float), np.full(len(rows), 3)),
     )
+
+
+def similarities(pool, rows):
+    """The cosine of each pair (m, 2)."""
+    return np.einsum("md,md->m", *(pool.embeddings[side] for side in rows.T))
+
+
+def flipped(pool, probability):
+    """The truth, turned round with a probability that (m, 2) pairs are asked for; the same for a pair whoever asks."""
+    true = truth(pool).answer
+
+    def answer(rows, seed):
+        lower, higher = np.sort(rows, axis=1).astype(np.uint64).T
+        words = mixed(mixed(mixed(lower) ^ higher) ^ seed_word(seed))
+        is_wrong = (words >> np.uint64(11)) * 2.0**-53 < probability(rows)
+        said = true(rows, seed)
+        return np.where(is_wrong, 1 - said, said)
+
+    return Annotator("flipped", answer)
+
+
+def studied_curves(lab, strategies, annotator, budgets, *, seeds):
+    """Numbers of labels up to the largest budget, and figure → strategy → (counts, seeds, prompts)."""
+    counts = label_grid(budgets, max(budgets))
+    curves = {}
+    for name in strategies:
+        paths = [head_path(lab, SHIPPED[name], annotator, seed=seed, counts=counts) for seed in range(seeds)]
+        for figure in paths[0][0].figures:
+            points = zip(*paths, strict=True)
+            curves.setdefault(figure, {})[name] = np.array([[one.figures[figure] for one in point] for point in points])
+    return counts, curves
