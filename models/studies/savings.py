@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from models.intervals import CONFIDENCE, Interval
 from models.studies.comparing import Crossed, Values, crossed, paired
 
+_EQUAL = 1e-9  # qualities this near are equal: a mean of means rounds
 _STEPS = 16  # between two numbers of labels that were tried; a bound is exact to a sixteenth of the step
 
 
@@ -105,39 +106,44 @@ def savings(
     }
 
 
-def worth_of_more(baseline: ArrayLike, counts: Sequence[int], budget: int, times: float) -> float:
-    """What `times` as many labels would add to random's quality, or have added where more were not tried; 0 or more.
+def worth_of_more(baseline: ArrayLike, counts: Sequence[int], times: float) -> float:
+    """What `times` as many labels add to random's quality, on average over what was tried; negative if it falls.
+
+    The slope of the mean curve over the logarithm of labels, by least squares: two neighbouring points are too near
+    to tell one.
 
     Args:
         baseline: (counts, seeds, prompts) of random.
-        counts: numbers of labels, rising.
-        budget: one of them.
+        counts: two or more numbers of labels, rising.
         times: above 1.
     """
-    curve, logs = _rising(np.asarray(baseline, dtype=np.float64)), np.log(np.asarray(counts, dtype=np.float64))
-    here, step = np.log(budget), np.log(times)
-    if here + step > logs[-1]:
-        here -= step
-    return float(np.interp(here + step, logs, curve) - np.interp(here, logs, curve))
+    means = _means(np.asarray(baseline, dtype=np.float64))
+    logs = np.log(np.asarray(counts, dtype=np.float64))
+    logs -= logs.mean()
+    return float(logs @ means / (logs @ logs) * np.log(times))
 
 
 def _rising(values: Values) -> Values:
     """(counts,) the mean curve, made to rise."""
     from scipy.optimize import isotonic_regression
 
-    means = np.nanmean(values.reshape(len(values), -1), axis=1)
-    return np.asarray(isotonic_regression(means).x, dtype=np.float64)
+    return np.asarray(isotonic_regression(_means(values)).x, dtype=np.float64)
+
+
+def _means(values: Values) -> Values:
+    """(counts,) the mean of what was measured."""
+    return np.asarray(np.nanmean(values.reshape(len(values), -1), axis=1), dtype=np.float64)
 
 
 def _labels_for(curve: Values, quality: float, labels: Values, budget: int) -> float:
     """The number of labels, nearest the budget, at which a rising curve has this quality; the first or last beyond."""
-    if quality > curve[-1]:
+    if quality > curve[-1] + _EQUAL:
         return float(labels[-1])
-    if quality < curve[0]:
+    if quality < curve[0] - _EQUAL:
         return float(labels[0])
     logs = np.log(labels)
-    first = int(np.searchsorted(curve, quality, side="left"))
-    last = int(np.searchsorted(curve, quality, side="right")) - 1
+    first = int(np.searchsorted(curve, quality - _EQUAL, side="left"))
+    last = int(np.searchsorted(curve, quality + _EQUAL, side="right")) - 1
     if first <= last:
         return float(np.clip(budget, labels[first], labels[last]))
     part = (quality - curve[last]) / (curve[first] - curve[last])
