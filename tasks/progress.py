@@ -24,7 +24,12 @@ from tasks.terminal import printable, show
 ARTIFACT_INTERVAL_S = 5.0
 LINE_INTERVAL_S = 10.0  # between two plain lines; a reader of a log waits no more than 15 s
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Takes the number of items just done, and the last of them in words, where that tells something."""
+
+    def __call__(self, count: int, words: str = "", /) -> None:
+        """Show that so many more are done."""
 
 
 @contextmanager
@@ -35,10 +40,10 @@ def stage_progress(stage: str, total: int, unit: str) -> Iterator[Advance]:
     with _display(stage, unit) as display:
         display.update(0, total)
 
-        def advance(count: int) -> None:
+        def advance(count: int, words: str = "", /) -> None:
             nonlocal done
             done += count
-            display.update(done, total)
+            display.update(done, total, words)
             publish(done)
 
         yield advance
@@ -62,8 +67,8 @@ def step_progress(stage: str, unit: str) -> Iterator[Callable[[int, int], None]]
 class _Display(Protocol):
     """Shows a stage while it is entered."""
 
-    def update(self, done: int, total: int) -> None:
-        """Say how far the stage is."""
+    def update(self, done: int, total: int, words: str = "") -> None:
+        """Say how far the stage is, and what was done last."""
 
     def __enter__(self) -> Self: ...
 
@@ -87,12 +92,13 @@ class _Bar:
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}", markup=False),
             TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[words]}", markup=False),
             console=console,
         )
-        self._bar = self._progress.add_task(printable(stage), total=None, unit=printable(unit))
+        self._bar = self._progress.add_task(printable(stage), total=None, unit=printable(unit), words="")
 
-    def update(self, done: int, total: int) -> None:
-        self._progress.update(self._bar, completed=done, total=total)
+    def update(self, done: int, total: int, words: str = "") -> None:
+        self._progress.update(self._bar, completed=done, total=total, words=printable(words))
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -110,13 +116,13 @@ class _Lines:
     def __init__(self, stage: str, unit: str) -> None:
         self._stage = stage
         self._unit = unit
-        self._done, self._total = 0, 0
+        self._done, self._total, self._words = 0, 0, ""
         self._begun = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._print_regularly, daemon=True)
 
-    def update(self, done: int, total: int) -> None:
-        self._done, self._total = done, total
+    def update(self, done: int, total: int, words: str = "") -> None:
+        self._done, self._total, self._words = done, total, words
 
     def __enter__(self) -> Self:
         _print(f"{self._stage} begins")
@@ -132,7 +138,8 @@ class _Lines:
 
     def _print_regularly(self) -> None:
         while not self._ended.wait(LINE_INTERVAL_S):
-            _print(f"{self._state()}, {self._elapsed()}")
+            last = f" (last: {self._words})" if self._words else ""
+            _print(f"{self._state()}, {self._elapsed()}{last}")
 
     def _state(self) -> str:
         return f"{self._stage}: {self._done:,} of {self._total:,} {self._unit}" if self._total else self._stage

@@ -13,9 +13,11 @@ from surroundings import ROOT
 
 from db import evaluations, policies, promotions, prompt_uses, runs
 from db.labels import judgements, labelling, predictions, preferences
+from db.studies.trials import add_outcome
 from flows.commands.database import Backup, Sql
 from models.alignment.records import MetricPoint
 from models.labelling.records import Judgement
+from models.studies.trials import Outcome, Trial
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ExportConfig
 from tasks.config.labels import LabelConfig
@@ -107,6 +109,8 @@ def test_every_documented_query_runs(settings, sessions):
     label_and_export_in_this_process(settings)
     predict(sessions)
     compare_and_promote(sessions)
+    with sessions.begin() as session:
+        add_outcome(session, 1, Outcome(Trial("easy", "truth", 50), {"accuracy": 0.7}, 1.5))
     queries = blocks("sql")
     assert len(queries) >= 20
     with sessions() as session:
@@ -133,7 +137,8 @@ def test_every_documented_query_runs(settings, sessions):
         ("nearly_labelled_pairs", "`nearly_labelled_pairs`, one row", "`policy_summary`, one row"),
         ("policy_summary", "`policy_summary`, one row", "`training_curves`, one row"),
         ("training_curves", "`training_curves`, one row", "`policy_evaluations`, one row"),
-        ("policy_evaluations", "`policy_evaluations`, one row", "## Tables"),
+        ("policy_evaluations", "`policy_evaluations`, one row", "`study_results`, one row"),
+        ("study_results", "`study_results`, one row", "## Tables"),
     ],
 )
 def test_every_column_of_a_view_is_documented(sessions, view, begin, end):

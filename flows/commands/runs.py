@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
+from flows.processes.engine import quiet_prefect
 from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, show_similar_prompts, write_pairs
 from models.records import MAX_ID
 from tasks.config.section import StrategyName
@@ -84,13 +85,20 @@ class Similar(BaseModel):
 class Report(BaseModel):
     """Write the report page of a run anew and print where it is."""
 
-    run: str = Field("last", description="Id or name of a run, or `last`.")
+    run: str = Field("last", description="Id or name of a run, `last`, or the id of a study.")
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.reports.run_page import write_run_report
-        from tasks.reports.run_queries import find_run
+        from tasks.reports.run_queries import find_run, study_of
 
+        if (study_id := study_of(self.run, Settings())) is not None:
+            quiet_prefect()
+            from tasks.studies.reporting import report_files, write_study_report
+
+            write_study_report(study_id)
+            show("\n".join(map(str, report_files(study_id, Settings()))))
+            return
         show(str(write_run_report(find_run(self.run, Settings()), Settings())))
 
 

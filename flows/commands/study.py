@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from flows.processes.engine import prepare_prefect
-from flows.terminal.studies import show_study
+from flows.commands.dry_run import DryRun
+from flows.processes.engine import prepare_prefect, quiet_prefect
 from tasks.config.studies import StudyConfig, StudyName
 from tasks.settings import Settings
 
@@ -15,11 +15,21 @@ class Study(StudyConfig):
     """Compare strategies or methods on your own data, at equal budgets. Resumes where it stopped."""
 
     study: CliPositionalArg[StudyName] = Field(description=StudyConfig.model_fields["study"].description)
+    dry_run: DryRun = False
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        config, settings = StudyConfig.model_validate(self.model_dump(exclude_unset=True)), Settings()
+        config = StudyConfig.model_validate(self.model_dump(exclude={"dry_run"}, exclude_unset=True))
+        settings = Settings()
+        if self.dry_run:
+            quiet_prefect()
+            from flows.terminal.estimates import show_estimate
+            from tasks.studies.estimate import estimate_study
+
+            show_estimate(estimate_study(config, settings))
+            return
         prepare_prefect()
         from flows.study import study
+        from flows.terminal.studies import show_study
 
         show_study(study(config), settings)

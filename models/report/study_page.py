@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 
 from models.report.labels import escaped
 from models.report.plots import draw_plot, plot_table
@@ -26,6 +28,7 @@ class StudyReport:
         facts: what it was made with, as (label, value): the data's run, versions of packages and code.
         trial_count: how many trials are stored.
         seconds: what they took together.
+        planned_count: how many there are in all; more than are stored where the study is not done.
     """
 
     run_id: int
@@ -37,11 +40,13 @@ class StudyReport:
     facts: tuple[tuple[str, str], ...]
     trial_count: int
     seconds: float
+    planned_count: int = 0
 
     @property
     def all_facts(self) -> tuple[tuple[str, str], ...]:
         """What the findings rest on, what it was made with, what it took."""
-        took = f"{self.trial_count:,}, {duration(timedelta(seconds=self.seconds))} together"
+        of = f" of {self.planned_count:,}: the study is not done" if self.trial_count < self.planned_count else ""
+        took = f"{self.trial_count:,}{of}, {duration(timedelta(seconds=self.seconds))} together"
         return (*self.findings.sizes, *self.facts, ("Trials", took))
 
 
@@ -63,13 +68,21 @@ def study_markdown(report: StudyReport) -> str:
         parts.append(f"## Trials that could not be done\n\n{failures}")
     facts = "\n".join(f"- {escaped(label)}: {escaped(value)}" for label, value in report.all_facts)
     parts.append(f"## What it rests on\n\n{facts}")
-    parts.append(f"## Made by\n\n`{report.command}`")
+    parts.append(f"## Made by\n\n    {report.command}")
     return "\n\n".join(parts) + "\n"
 
 
 def study_json(report: StudyReport) -> str:
-    """The report as JSON, its plots as data."""
-    return json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n"
+    """The report as JSON, its plots as data; a bound that is not finite is null."""
+    return json.dumps(_finite(asdict(report)), indent=1, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _markdown_table(table: Table) -> str:

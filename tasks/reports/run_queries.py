@@ -38,3 +38,11 @@ def find_run(run: str, settings: Settings) -> int:
     """
     with open_database(settings) as sessions, sessions() as session:
         return runs.find_run(session, run)
+
+
+def study_of(run: str, settings: Settings) -> int | None:
+    """The id of a study given as such; None for anything else."""
+    if not (run.isdecimal() and int(run) < runs.LARGEST_ID):
+        return None
+    with open_database(settings) as sessions, sessions() as session:
+        return next((one.run_id for one in runs.summaries(session, int(run)) if one.kind == runs.STUDY), None)

@@ -27,8 +27,9 @@ class Study(NamedTuple):
     Attributes:
         check: refuses a configuration in one line before the run is opened; returns it with names whose meaning changes
             (`last`) replaced by what they mean now.
-        trials: the whole design, in order; the same whenever it is asked.
-        carry_out: the trials that are not stored yet; yields each as soon as it is done.
+        trials: the whole design, in order; the same whenever it is asked, before the run is opened too.
+        carry_out: the trials that are not stored yet; yields each as soon as it is done. Of figures that are called
+            `tokens`, `requests` or `cost` the report gives the sums.
         find: what the outcomes say, without those that failed and their partners.
     """
 

@@ -18,6 +18,7 @@ from db.findings.contaminations import Contamination, store_contaminations
 from db.findings.labelled_pairs import LabelledAlike, store_labelled_alike
 from db.labels import batches, judgements, labelling, predictions, replies, routes, sign_ins
 from db.schema.curation import Pair
+from db.studies.trials import add_outcome
 from models.alignment.records import MetricPoint, ResponseLogps
 from models.chat.batch_records import Batch, Service
 from models.evaluation.measurements import ComparisonSummary, Measurements
@@ -27,6 +28,7 @@ from models.intervals import Interval
 from models.judging.replies import StoredReply
 from models.number_format import NumberFormat
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Message, Prompt
+from models.studies.trials import Outcome, Trial
 
 TURNS = tuple(Message(role, f"Turn {role} äß?") for role in ("system", "user", "assistant", "user"))
 
@@ -38,6 +40,7 @@ def fill(folder):
         _found(sessions, run_id)
         _labelled(sessions, run_id)
         _trained(sessions, run_id)
+        _studied(sessions)
         _unfinished(sessions)
         return settings
 
@@ -156,10 +159,16 @@ def _trained(sessions, run_id):
         runs.set_status(session, aligned, runs.COMPLETED)
 
 
+def _studied(sessions):
+    with sessions.begin() as session:
+        run_id = runs.open_run(session, kind=runs.STUDY, name="s", config={}, config_key="s", code_version="0")
+        add_outcome(session, run_id, Outcome(Trial("easy", "truth", 50, 2**53), {"accuracy": 0.5}, 1.5))
+
+
 def _unfinished(sessions):
     """A run of every kind in every state."""
     formats = NumberFormat("float32", "no instructions for bfloat16")
-    for kind in (runs.CURATE, runs.LABEL, runs.ALIGN, runs.LD_ALIGN, runs.EVALUATE):
+    for kind in (runs.CURATE, runs.LABEL, runs.ALIGN, runs.LD_ALIGN, runs.EVALUATE, runs.STUDY):
         for status in (runs.RUNNING, runs.COMPLETED, runs.FAILED, runs.CRASHED, runs.STOPPED):
             key = f"{kind} {status}"
             with sessions.begin() as session:
