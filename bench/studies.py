@@ -133,8 +133,11 @@ def _make(report: Report, folder: Path) -> None:
     _antipode(folder, "study", report.study, "--name", report.name, *report.arguments)
     run = _ask(folder, "SELECT max(run_id) AS run FROM run_summary")[0]["run"]
     REPORTS.mkdir(exist_ok=True)
-    for ending in ("md", "json"):
-        shutil.copyfile(folder / "root" / "reports" / f"study-{run}.{ending}", REPORTS / f"{report.name}.{ending}")
+    made = folder / "root" / "reports"
+    shutil.copyfile(made / f"study-{run}.md", REPORTS / f"{report.name}.md")
+    content = json.loads((made / f"study-{run}.json").read_text(encoding="utf-8"))
+    small = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    (REPORTS / f"{report.name}.json").write_text(small + "\n", encoding="utf-8")
     print(f"docs/studies/{report.name}.md", flush=True)
 
 

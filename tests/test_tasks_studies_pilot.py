@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 from installed import installed
 from scored_breads import at_work, carried_out, curate_scored
-from stored_labels import ANNA, judge
+from stored_labels import ANNA, BEN, judge
 
+from db import runs
+from db.labels import judgements
 from db.studies.trials import outcomes_of
-from models.labelling.records import PairKey
+from models.labelling.records import Judgement, PairKey
 from tasks.config.studies import StudyConfig
 from tasks.studies.head_learner import path_trials
-from tasks.studies.pilot import check, find
+from tasks.studies.pilot import check, find, price_of_label
 from tasks.studies.pools import read_pool
+from tasks.studies.running import open_study
 
 
 def config(**changes):
@@ -79,3 +82,23 @@ def test_the_page_has_one_answer_what_it_rests_on_and_what_more_would_cost(bread
     assert dict(found.sizes)["Held-out prompts"] == "18"
     (cost,) = found.sections[1].paragraphs
     assert cost.endswith(".") and "\n" not in cost
+
+
+def test_a_label_costs_what_those_of_the_run_have_cost_and_people_are_not_counted(sessions, settings):
+    run_id = curate_scored(sessions)
+    label_first_pairs(sessions, settings, 42)
+    study_id = open_study.fn(config(seeds=2, budgets=(10,)))
+    with at_work(study_id) as work:
+        assert price_of_label(work) == 0
+    with sessions.begin() as session:
+        judging = runs.open_run(
+            session, kind=runs.LABEL, name="judge", config={}, config_key="j", code_version="0", labelled_run_id=run_id
+        )
+        runs.spend(session, judging, 4, 0.5)
+        first = read_pool(sessions, run_id, settings).response_ids
+        judge_id = judgements.add_annotator(session, BEN)
+        pairs = [PairKey(first[0], first[2]), PairKey(first[1], first[3])]
+        said = [Judgement(pair, pair.first_response_id, "first") for pair in pairs]
+        judgements.add_judgements(session, judge_id, said, run_id=judging)
+    with at_work(study_id) as work:
+        assert price_of_label(work) == 0.25

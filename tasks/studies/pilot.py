@@ -97,12 +97,12 @@ def _cost_of_knowing(study: StudyAtWork, one: Measured) -> str:
     )
     if one.annotator != "stored":
         return f"{words}, with scores on their responses."
-    each = _price_of_label(study)
+    each = price_of_label(study)
     price = f", {labels * each:,.2f} at the {each:,.4f} that a label of this run has cost so far" if each else ""
     return f"{words}, and about {labels:,} labels on the held-out ones{price}."
 
 
-def _price_of_label(study: StudyAtWork) -> float:
+def price_of_label(study: StudyAtWork) -> float:
     """What a label of the run has cost so far, in the currency of the prices; 0 where nothing is known of it."""
     with study.sessions() as session:
         labelling = [each for each in runs.summaries(session) if each.labelled_run_id == int(study.config.data.run)]
