@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from models.alignment.errors import FolderInUseError
 from models.alignment.records import Example, MetricPoint, StepsDone, TrainingResult, TrainingSettings, UnfitExample
 from models.files import whole_file
@@ -58,6 +56,8 @@ def read_job(folder: Path) -> TrainingJob:
     Raises:
         ValueError: The files hold something else.
     """
+    from pydantic import TypeAdapter  # who trains without a folder needs none
+
     content = json.loads((folder / _JOB).read_text("utf-8"))
     lists: dict[str, list[Any]] = {name: [] for name in _LISTS}
     with (folder / _EXAMPLES).open(encoding="utf-8") as lines:

@@ -63,7 +63,7 @@ def run_job(job: TrainingJob, folder: Path) -> None:
         ValueError: The settings cannot be kept, or the examples lack what the method needs.
     """
     steps = math.ceil(len(job.train) / job.settings.batch_size) * job.settings.epochs
-    arguments = _arguments(job.settings, folder, steps=steps)
+    arguments = trainer_arguments(job.settings, folder, steps=steps)
     _check_settings(job.settings, arguments.world_size)
     with _resource_errors(folder):
         _train_and_save(job, folder, arguments)
@@ -151,7 +151,8 @@ def _pairs_if_any(rows: list[Row]) -> list[Row]:
     return pairs or rows
 
 
-def _arguments(settings: TrainingSettings, folder: Path, *, steps: float) -> TrainingArguments:
+def trainer_arguments(settings: TrainingSettings, folder: Path, *, steps: float) -> TrainingArguments:
+    """The settings as transformers takes them; `steps` in all, `folder` where checkpoints go if there are any."""
     arguments = TrainingArguments(
         output_dir=str(folder / _CHECKPOINTS),
         per_device_train_batch_size=settings.examples_per_device,
