@@ -21,6 +21,6 @@ def test_every_plot_is_a_picture_with_caption_notes_and_figures() -> None:
 
 def test_markdown_has_every_plot_as_a_table() -> None:
     markdown = study_markdown(STUDY)
-    assert "| 50 | 0\\.600 (0\\.570 to 0\\.630) | 0\\.580 (0\\.550 to 0\\.610) |" in markdown
-    assert "| easy | 2\\.40 (1\\.50 to 3\\.90) |" in markdown
+    assert "| 50 | 0.600 (0.570 to 0.630) | 0.580 (0.550 to 0.610) |" in markdown
+    assert "| easy | 2.40 (1.50 to 3.90) |" in markdown
     assert "<b>" not in markdown

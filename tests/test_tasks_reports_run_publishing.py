@@ -122,7 +122,7 @@ def test_a_summary_says_whether_similarity_follows_length():
     rows = {"longest_gap": StrategyFigures(1197, 0.8204, 0.274, 12, 399, {"easy": 399})}
     words = correlation_words(Interval(-0.314, -0.352, -0.276))
     text = summary_markdown(SUMMARY, Path("page.html"), None, Settings(), strategies=rows, length=words)
-    assert "| longest\\_gap | 1,197 | 0\\.820 | 0\\.27 | 1\\.0 % | 33\\.3 % |" in text
+    assert "| longest\\_gap | 1,197 | 0.820 | 0.27 | 1.0 % | 33.3 % |" in text
     assert "Flagged: pairs with a response that the guard flagged." in text
     assert "difference in length: −0.31 [−0.35, −0.28], so the less similar pairs differ more in length" in text
     assert "in length" not in summary_markdown(SUMMARY, Path("page.html"), None, Settings())

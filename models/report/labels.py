@@ -31,7 +31,9 @@ NO_AGREEMENT = "No pair has votes of two annotators yet, so there is no agreemen
 
 _PROMPT_WIDTH = 80
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_MARKUP = re.compile(r"[&<>|\\`*_\[\]~:.@!#$^=+-]")
+# What could mark something up. A point within a number, a hyphen within a word, and a point or colon that ends a word
+# mark nothing up: they stay as they are, so that the source is as easy to read as what it renders.
+_MARKUP = re.compile(r"(?!(?<=\d)\.(?=\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])[.:](?= |$))[&<>|\\`*_\[\]~:.@!#$^=+-]")
 
 
 @dataclass(frozen=True, slots=True)
