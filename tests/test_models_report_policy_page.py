@@ -186,9 +186,7 @@ def test_the_markdown_is_short_and_has_the_figures() -> None:
 
 
 def test_the_markdown_of_a_bare_policy_says_who_it_is() -> None:
-    assert policy_markdown(BARE) == (
-        "# Policy 7: easy-dpo\n\n- Policy: 7\n- Method: dpo\n- Base model: pythia-160m\n"
-    )
+    assert policy_markdown(BARE) == ("# Policy 7: easy-dpo\n\n- Policy: 7\n- Method: dpo\n- Base model: pythia-160m\n")
 
 
 def test_no_text_can_mark_up_the_markdown() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from models.studies.trials import Outcome, Trial
@@ -65,3 +67,11 @@ def test_curves_and_samples_are_by_arm():
     assert [row[1:] for row in sections["Samples side by side"].tables[0].rows] == [
         ("start", "Because."), ("easy", "easy says so."), ("random", "random says so."),
     ]  # fmt: skip
+
+
+def test_what_was_not_measured_along_training_has_no_heading():
+    outcomes = [
+        replace(one, figures=one.figures | {"curves": {}, "samples": []}) for one in all_of(easy=0.7, random=0.5)
+    ]
+    titles = [one.title for one in findings_of(outcomes, question="?", names=("win_rate",)).sections]
+    assert "Along training" not in titles and "Samples side by side" not in titles

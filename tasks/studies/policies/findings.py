@@ -62,14 +62,14 @@ def findings_of(
     """What trials say, arms against random in these figures; the first that was measured gives the answer."""
     differences = to_random(outcomes, names)
     measured = [name for name in names if any(figure == name for figure, *_ in differences)]
-    samples = samples_section(outcomes)
+    samples, curves = samples_section(outcomes), curve_plots(outcomes)
     return Findings(
         question=question,
         answer=answer_of(differences, measured[0] if measured else names[0]),
         sections=(
             difference_section(differences, measured),
             levels_section(outcomes),
-            Section("Along training", plots=curve_plots(outcomes)),
+            *([Section("Along training", plots=curves)] if curves else []),
             *more,
             *([samples] if samples else []),
         ),
