@@ -20,7 +20,7 @@ from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.config.studies import StudyConfig
 from tasks.runs import recorded
 from tasks.studies.embedding_drift import SHARES, START
-from tasks.studies.publishing import study_report
+from tasks.studies.reporting import study_report
 from tasks.studies.running import carry_out_trials, open_study
 
 POOR = ("No.", "I do not know, and I will not look.", "Ask somebody else about it, please.")

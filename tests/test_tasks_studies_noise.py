@@ -13,7 +13,7 @@ from models.labelling.records import AnnotatorIdentity
 from models.studies.findings import Findings
 from tasks.config.studies import StudyConfig
 from tasks.runs import recorded
-from tasks.studies.publishing import study_report
+from tasks.studies.reporting import study_report
 from tasks.studies.running import carry_out_trials, open_study
 
 COUNT = 40
