@@ -121,7 +121,7 @@ def test_a_run_without_a_preference_is_refused_with_what_to_do(sessions, setting
 
 def test_a_study_without_a_model_and_a_setting_it_does_not_read_are_refused(world):
     _, study_config, _ = world
-    with pytest.raises(ValueError, match="name the model"):
+    with pytest.raises(ValueError, match="no model is chosen"):
         open_study.fn(study_config.model_copy(update={"model": study_config.model.model_copy(update={"name": None})}))
     with pytest.raises(LookupError, match="none"):
         open_study.fn(config("none such", "demo"))

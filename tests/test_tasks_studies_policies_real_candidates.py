@@ -6,8 +6,11 @@ import pytest
 from alignment_world import count_rows, tiny_model
 from installed import installed
 from policy_worlds import TWIN, carried_out_study, curate_candidates, study_config
+from sqlalchemy import select
 
+from db.schema.curation import Run
 from db.studies.trials import add_outcome, outcomes_of
+from tasks.errors import NoModelError
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.studies.kinds import STUDIES
 from tasks.studies.policies.trials import Workbench
@@ -97,3 +100,22 @@ def test_what_cannot_be_studied_is_told_before_a_run_is_opened(world):
     ):
         with pytest.raises((ValueError, LookupError), match=words):
             open_study.fn(config.model_copy(update=changes))
+
+
+@pytest.mark.parametrize("study", ["real-candidates", "real-pairs", "label-efficiency"])
+def test_a_study_of_policies_without_a_model_is_refused_before_a_run_is_stored(world, study):
+    sessions, config, *_ = world
+    before = stored_runs(sessions)
+    changes = {"study": study, "learner": "alignment", "budgets": (4,), "strategies": ("easy",)}
+    unnamed = config.model_copy(update=changes | {"model": config.model.model_copy(update={"name": None})})
+    with pytest.raises(NoModelError, match="no model is chosen; name the one that is to be aligned"):
+        open_study.fn(unnamed)
+    missing = config.model_copy(update=changes | {"model": config.model.model_copy(update={"name": "policy:99"})})
+    with pytest.raises(LookupError, match="99"):
+        open_study.fn(missing)
+    assert stored_runs(sessions) == before
+
+
+def stored_runs(sessions):
+    with sessions() as session:
+        return list(session.scalars(select(Run.id).order_by(Run.id)))

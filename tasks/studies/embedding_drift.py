@@ -25,6 +25,7 @@ from models.studies.drift import Moved, moved
 from models.studies.drift_findings import Checkpoint, drift_findings
 from models.studies.findings import Findings
 from models.studies.trials import Outcome, Trial
+from tasks.alignment.choices import chosen_base
 from tasks.alignment.data import alignment_at_work
 from tasks.alignment.opening import open_align_run
 from tasks.alignment.training import fine_tune, train_policy
@@ -50,23 +51,23 @@ _MOVED = TypeAdapter(dict[str, Moved])
 
 
 def _check(config: StudyConfig, settings: Settings) -> StudyConfig:
-    """Settle which run it is.
+    """Settle which run and which model it is.
 
     Raises:
-        LookupError: If there is no such run.
-        ValueError: If no model is named, or the run has no preference.
+        LookupError: If there is no such run, or no policy is in use.
+        NoModelError: If no model is chosen.
+        ValueError: If the run has no preference.
     """
-    if config.model.name is None:
-        raise ValueError("name the model that is trained and embeds: --model.name NAME (a hub name or a folder)")
     with open_database(settings) as sessions, sessions() as session:
         run_id = runs.find_run(session, config.data.run)
+        model = chosen_base(session, AlignConfig(data=DataConfig(run=str(run_id)), model=config.model))
         outcomes = outcome_counts(session, STANDING_RULE, labelling.pair_keys(session, run_id))
     if not (outcomes.get("first") or outcomes.get("second")):
         raise ValueError(
             f"run {run_id} has no preference to train on; label its pairs first, such as with "
             f"antipode label --pairs.run {run_id} --annotator judge, or antipode web --run {run_id}"
         )
-    return config.model_copy(update={"data": config.data.model_copy(update={"run": str(run_id)})})
+    return config.model_copy(update={"data": config.data.model_copy(update={"run": str(run_id)}), "model": model})
 
 
 def _trials(work: StudyAtWork) -> Sequence[Trial]:

@@ -14,9 +14,12 @@ from models.selection import StrategyRule, load_strategies
 from models.studies.annotators import Annotator
 from models.studies.asking import asked_pairs, pair_count
 from models.studies.pool import Floats, Pool, Rows
+from tasks.alignment.choices import chosen_base
+from tasks.config.alignment import AlignConfig, DataConfig
 from tasks.config.studies import Labels, StudyConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
+from tasks.named_models import check_model
 from tasks.settings import Settings
 from tasks.studies.policies.trials import Workbench
 from tasks.studies.study import StudyAtWork
@@ -73,10 +76,12 @@ def strategy_pairs(bench: Workbench, rule: StrategyRule, annotator: Annotator, *
 def checked(
     config: StudyConfig, settings: Settings, *, needs_labels: bool = False, most_labels: int = 1
 ) -> StudyConfig:
-    """The configuration with its curation run by its id, if such a study can be made of it.
+    """The configuration with its curation run and its model by lasting names, if such a study can be made of it.
 
     Raises:
-        LookupError: If there is no such run.
+        LookupError: If there is no such run, or no such policy.
+        NoModelError: If no model is chosen.
+        ModelLoadError: If a folder holds no model.
         ValueError: If a strategy is unknown, or the run's prompts have nothing that these labels need.
         NothingToDoError: If the held-out prompts have no pair to measure on.
     """
@@ -84,8 +89,11 @@ def checked(
     with open_database(settings) as sessions:
         with sessions() as session:
             run_id = runs.find_run(session, config.data.run)
+            aligned = AlignConfig(data=DataConfig(run=str(run_id)), model=config.model)
+            model = chosen_base(session, aligned)
+        check_model(sessions, model.name, settings)
         data = config.data.model_copy(update={"run": str(run_id)})
-        settled = config.model_copy(update={"data": data})
+        settled = config.model_copy(update={"data": data, "model": model})
         bench = Workbench(StudyAtWork(sessions, 0, settled, settings))
         candidates = bench.candidates
         if not candidates.prompt_ids:
