@@ -46,7 +46,7 @@ def select_tensors(
     return found
 
 
-def has_kernels(embeddings: Tensor, strategies: Sequence[object]) -> bool:
+def has_kernels(embeddings: Tensor, strategies: Sequence[str]) -> bool:
     """Whether the rows are where kernels run and of a kind they take, and every strategy is one they know."""
     import torch
 

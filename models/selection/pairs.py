@@ -125,10 +125,12 @@ def select_several(
     if not isinstance(embeddings, np.ndarray):
         from models.selection import on_device
 
-        is_plain = count == 1 and lengths is None
-        if is_plain and on_device.has_kernels(embeddings, strategies):
-            on_host = partial(select_pairs, strategy="centroid", seed=seed)
-            return Selection(on_device.select_tensors(embeddings, offsets, strategies, centroid=on_host), None)
+        names = [name for name in strategies if isinstance(name, str)]
+        is_plain = count == 1 and lengths is None and len(names) == len(strategies)
+        if is_plain and on_device.has_kernels(embeddings, names):
+            centroid = partial(select_pairs, strategy="centroid", seed=seed)
+            found = on_device.select_tensors(embeddings, offsets, names, centroid=centroid)
+            return Selection({name: [pairs] for name, pairs in found.items()}, None)
         embeddings = on_device.as_array(embeddings)
     if count < 1:
         raise ValueError(f"a group gets at least 1 pair, got count = {count}")
