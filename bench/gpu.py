@@ -14,8 +14,8 @@ import json
 import os
 import platform
 import time
-import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,7 @@ def _selection_of(candidates: int, dimension: int, size: Size, device: str, band
     if has_kernels(rows, STRATEGIES):
         result |= _kernel_shares(rows.view(groups, candidates, dimension), size, device, bandwidth)
     result["whole_call_groups_per_s"] = {
-        name: count / _wall(lambda name=name, count=count: _select(rows, offsets, name, count), device)
-        for name, count in timed.items()
+        name: count / _wall(partial(_select, rows, offsets, name, count)) for name, count in timed.items()
     }
     host = rows[: few * candidates].cpu().numpy()
     begin = time.perf_counter()
@@ -119,7 +118,7 @@ def _select(rows: torch.Tensor, offsets: np.ndarray[Any, Any], strategy: str, gr
     return select_pairs(rows[: offsets[groups]], offsets[: groups + 1], strategy=strategy, seed=0)
 
 
-def _wall(run: Callable[[], object], device: str) -> float:
+def _wall(run: Callable[[], object]) -> float:
     run()
     begin = time.perf_counter()
     run()
@@ -170,29 +169,17 @@ def _central64(cosines: np.ndarray[Any, Any], _strategy: str) -> tuple[tuple[int
 
 
 def measure(size: Size, device: str) -> dict[str, Any]:
-    """All parts; one that fails leaves its error in its place, so that the others' figures are kept."""
-    results: dict[str, Any] = {
+    """All parts."""
+    known = rates(size, device)
+    bandwidth = max(known["read_bytes_per_s"], known["copy_bytes_per_s"])
+    return {
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
         "versions": {name: version(name) for name in ("torch", "transformers", "numpy")},
-        "rates": rates(size, device),
+        "rates": known,
+        "embedding": gpu_models.embedding(size, device, known["bf16_gemm_flop_per_s"]),
+        "dpo": gpu_models.preference_step(size, device, known["bf16_gemm_flop_per_s"]),
+        "selection": selection(size, device, bandwidth),
     }
-    known = results["rates"]
-    bandwidth = max(known["read_bytes_per_s"], known["copy_bytes_per_s"])
-    parts: dict[str, Callable[[], Any]] = {
-        "embedding": lambda: gpu_models.embedding(size, device, known["bf16_gemm_flop_per_s"]),
-        "dpo": lambda: gpu_models.preference_step(size, device, known["bf16_gemm_flop_per_s"]),
-        "selection": lambda: selection(size, device, bandwidth),
-    }
-    for name, part in parts.items():
-        begin = time.perf_counter()
-        try:
-            results[name] = part()
-        except Exception:
-            results[name] = {"error": traceback.format_exc()}
-        results.setdefault("part_s", {})[name] = time.perf_counter() - begin
-        if device == "cuda":
-            torch.cuda.empty_cache()
-    return results
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ training step: what is spent on padding, on a prompt read twice, or on computing
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ HH_PROMPT = (4.6, 0.9)  # as bench/logps.py draws them
 LONGEST = 500
 PADDED_TEXTS = 64
 BETA = 0.1
-Step = Callable[[], torch.Tensor]
 
 
 def config_of(size: Size) -> LlamaConfig:
@@ -53,7 +53,8 @@ def made(kind: Any, size: Size, device: str, dtype: torch.dtype) -> Any:
 def drawn_lengths(parameters: tuple[float, float], count: int) -> list[int]:
     """Tokens of texts, 1 to 500."""
     drawn = np.random.default_rng(0).lognormal(*parameters, size=count)
-    return np.clip(drawn, 1, LONGEST).astype(int).tolist()
+    lengths: list[int] = np.clip(drawn, 1, LONGEST).astype(int).tolist()
+    return lengths
 
 
 def trunk_operations(size: Size, tokens: float, seen: float) -> float:
@@ -82,7 +83,7 @@ def embedding(size: Size, device: str, flop_per_s: float) -> dict[str, Any]:
     repeats = min(3, size.repeats)
     result: dict[str, Any] = {"attention_is_packed": False}
     padded_s = {
-        (name, order): seconds(lambda part=part: padded_means(network, part), device, repeats)
+        (name, order): seconds(partial(padded_means, network, part), device, repeats)
         for name, sequences in texts.items()
         for order, part in (("given", sequences), ("sorted", sorted(sequences, key=lambda one: len(one.ids))))
     }
@@ -99,9 +100,7 @@ def embedding(size: Size, device: str, flop_per_s: float) -> dict[str, Any]:
             taken = padded_s[name, order]
             own[f"padded_{order}"] = _rates(taken, needed / flop_per_s, lengths.sum())
         for budget in size.tokens_per_batch:
-            taken = seconds(
-                lambda sequences=sequences, budget=budget: packed_means(network, sequences, budget), device, repeats
-            )
+            taken = seconds(partial(packed_means, network, sequences, budget), device, repeats)
             own[f"packed_{budget}"] = _rates(taken, needed / flop_per_s, lengths.sum())
             own[f"packed_{budget}"]["times_padded_given"] = padded_s[name, "given"] / taken
         result[name] = own

@@ -25,11 +25,11 @@ class Size:
     heads: int = 32
     key_heads: int = 8
     vocabulary: int = 32_000
-    texts: int = 8192
-    long_texts: int = 512
+    texts: int = 2048
+    long_texts: int = 256
     long_tokens: int = 500
     tokens_per_batch: tuple[int, ...] = (8192, 32_768)
-    checked_texts: int = 16
+    checked_texts: int = 8
     pairs: int = 64
     pairs_per_forward: int = 16
     checked_pairs: int = 4

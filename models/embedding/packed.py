@@ -118,9 +118,9 @@ def _attend(
         )[0]
         return attended[None], None
     lengths = cu_seq_lens_q.diff().tolist()
-    parts = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
     each = [
-        functional.scaled_dot_product_attention(*part, is_causal=True, scale=scaling, enable_gqa=True) for part in parts
+        functional.scaled_dot_product_attention(*part, is_causal=True, scale=scaling, enable_gqa=True)  # type: ignore[misc]
+        for part in zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
     ]
     return torch.cat(each, dim=2).transpose(1, 2), None
 

@@ -170,6 +170,11 @@ def checked_groups(
 
 
 def group_bounds(offsets: NDArray[np.integer], *, row_count: int) -> tuple[Lengths, Lengths]:
+    """Where the groups of (g + 1,) offsets begin, and their sizes, (g,) each.
+
+    Raises:
+        ValueError: as `checked_groups`.
+    """
     if offsets.ndim != 1 or len(offsets) == 0 or not np.issubdtype(offsets.dtype, np.integer):
         raise ValueError(f"offsets must be a (groups + 1,) array of integers, got {offsets.shape} of {offsets.dtype}")
     bounds = offsets.astype(np.int64)

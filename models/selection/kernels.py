@@ -6,8 +6,6 @@ bench/gpu.py hold beside it. With TRITON_INTERPRET=1 they run on CPU tensors, sl
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -80,13 +78,14 @@ def _shape(tile: int, element_size: int) -> tuple[int, int, int]:
 
 
 @triton.jit
-def _over_group(of_rows: Any, is_same: Any) -> Any:
+def _over_group(of_rows: tl.tensor, is_same: tl.tensor) -> tl.tensor:
     return tl.sum(tl.where(is_same, of_rows[None, :], 0), axis=1)
 
 
 @triton.jit
 def _pick(
-    rows: Any, picks: Any, cosines: Any, counts: Any, matrices: Any, groups: Any, dimension: Any,
+    rows: tl.tensor, picks: tl.tensor, cosines: tl.tensor, counts: tl.tensor, matrices: tl.tensor,
+    groups: tl.tensor, dimension: tl.tensor,
     SIZE: tl.constexpr, TILE: tl.constexpr, CHUNK: tl.constexpr, KEEPS: tl.constexpr,
 ) -> None:  # fmt: skip
     per_tile: tl.constexpr = TILE // SIZE
@@ -137,7 +136,7 @@ def _pick(
 
 
 @triton.jit
-def _members(codes: Any, BITS: tl.constexpr) -> Any:
+def _members(codes: tl.tensor, BITS: tl.constexpr) -> tl.tensor:
     """Codes (n,) as rows of 16 zeros and ones."""
     bit = tl.arange(0, 16)
     return (((codes[:, None] >> bit[None, :]) & 1) * (bit < BITS)[None, :]).to(tl.float32)
@@ -145,9 +144,10 @@ def _members(codes: Any, BITS: tl.constexpr) -> Any:
 
 @triton.jit
 def _costs(
-    low_sums: Any, low_crossed: Any, low_count: Any, low_code: Any, high_code: Any, high_block: Any,
+    low_sums: tl.tensor, low_crossed: tl.tensor, low_count: tl.tensor, low_code: tl.tensor,
+    high_code: tl.tensor, high_block: tl.tensor,
     SIZE: tl.constexpr, LOW: tl.constexpr, HIGH: tl.constexpr,
-) -> Any:  # fmt: skip
+) -> tl.tensor:  # fmt: skip
     """−explained of the splits (low, high): as `two_means._best_split_numbers`; ∞ for the empty side and no split."""
     high = _members(high_code, HIGH)
     high_sums = tl.sum(tl.dot(high, high_block, input_precision="ieee") * high, axis=1)
@@ -160,7 +160,7 @@ def _costs(
 
 @triton.jit
 def _split(
-    matrices: Any, centred: Any, picks: Any, cosines: Any, groups: Any,
+    matrices: tl.tensor, centred: tl.tensor, picks: tl.tensor, cosines: tl.tensor, groups: tl.tensor,
     SIZE: tl.constexpr, LOW: tl.constexpr, HIGH: tl.constexpr, DOWN: tl.constexpr, ACROSS: tl.constexpr,
 ) -> None:  # fmt: skip
     group = tl.program_id(0).to(tl.int64)
@@ -206,7 +206,7 @@ def _split(
 
 
 @triton.jit
-def _first_smallest(is_member: Any, values: Any) -> Any:
+def _first_smallest(is_member: tl.tensor, values: tl.tensor) -> tl.tensor:
     values = tl.where(is_member, values, float("inf"))
     ceiling = tl.min(values, axis=0) + _TOLERANCE
     return tl.min(tl.where(is_member & (values <= ceiling), tl.arange(0, 16), 15), axis=0)
