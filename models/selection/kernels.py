@@ -17,6 +17,7 @@ LARGEST_SPLIT = 16  # candidates of which all splits are tried
 _TOLERANCE = tl.constexpr(float(TOLERANCE))
 _SMALLEST = tl.constexpr(float(SMALLEST_SQUARED_NORM))
 _NO_KEY = tl.constexpr(1 << 30)
+_FEW, _GROUPS_AT_ONCE = 8, 32  # up to 8 candidates, all splits of 32 groups are one product of matrices
 _LOW_BITS = 7  # the splits of seven candidates down a tile, those of the others across it
 
 
@@ -61,6 +62,14 @@ def split(matrices: Tensor) -> tuple[Tensor, Tensor]:
     centred -= centred.mean(dim=2, keepdim=True)
     picks = torch.empty((3, groups), dtype=torch.int32, device=matrices.device)
     cosines = torch.empty(groups, dtype=torch.float32, device=matrices.device)
+    if size <= _FEW:
+        entries = max(16, triton.next_power_of_2(size * size))
+        _split_few[(triton.cdiv(groups, _GROUPS_AT_ONCE),)](
+            matrices, centred, picks, cosines, groups,
+            SIZE=size, PADDED=triton.next_power_of_2(size), SPLITS=max(16, 1 << (size - 1)), ENTRIES=entries,
+            GROUPS=_GROUPS_AT_ONCE, num_warps=4,
+        )  # fmt: skip
+        return picks, cosines
     low = min(size - 1, _LOW_BITS)
     high = size - 1 - low
     across = 1 << min(high, _LOW_BITS)
@@ -133,6 +142,61 @@ def _pick(
         tl.store(place + groups, tl.where(has_pair, chosen % TILE % SIZE, 0), mask=is_first)
         tl.store(place + 2 * groups, tl.where(has_pair, rank, 0), mask=is_first)
         tl.store(cosines + turn * groups + group, value, mask=is_first)
+
+
+@triton.jit
+def _split_few(
+    matrices: tl.tensor, centred: tl.tensor, picks: tl.tensor, cosines: tl.tensor, groups: tl.tensor,
+    SIZE: tl.constexpr, PADDED: tl.constexpr, SPLITS: tl.constexpr, ENTRIES: tl.constexpr, GROUPS: tl.constexpr,
+) -> None:  # fmt: skip
+    group = tl.program_id(0) * GROUPS + tl.arange(0, GROUPS)
+    is_group = group < groups
+    start = group.to(tl.int64) * (SIZE * SIZE)
+    entry = tl.arange(0, ENTRIES)
+    values = tl.load(
+        centred + start[None, :] + entry[:, None],
+        mask=is_group[None, :] & (entry < SIZE * SIZE)[:, None],
+        other=0.0,
+    )
+    code = tl.arange(0, SPLITS)
+    # z_i z_j of each split, candidate m counting 2^(m-1); zᵀCz is then a product with the entries of C.
+    both = ((2 * code)[:, None] >> (entry // SIZE)[None, :]) & ((2 * code)[:, None] >> (entry % SIZE)[None, :]) & 1
+    count = tl.sum((((2 * code)[:, None] >> tl.arange(0, 16)[None, :]) & 1).to(tl.float32), axis=1)
+    explained = tl.dot(both.to(tl.float32), values, input_precision="ieee")
+    is_split = (code > 0) & (code < (1 << (SIZE - 1)))
+    weight = tl.where(is_split, SIZE / (count * (SIZE - count)), 0.0)
+    costs = tl.where(is_split[:, None], -explained * weight[:, None], float("inf"))
+    lowest = tl.min(costs, axis=0)
+    best = tl.min(tl.where(costs <= lowest[None, :] + _TOLERANCE, code[:, None], SPLITS), axis=0)
+    candidate = tl.arange(0, PADDED)
+    line, column = candidate[None, :, None], candidate[None, None, :]
+    place = start[:, None, None] + line * SIZE + column
+    is_there = is_group[:, None, None] & (line < SIZE) & (column < SIZE)
+    matrix = tl.load(centred + place, mask=is_there, other=0.0)
+    is_other = ((2 * best)[:, None] >> candidate[None, :]) & 1
+    pull = tl.sum(matrix * is_other.to(tl.float32)[:, None, :], axis=2)
+    own_norm = tl.sum(tl.where(line == column, matrix, 0.0), axis=2)
+    other_size = tl.sum(is_other.to(tl.float32), axis=1)[:, None]
+    is_first_side = (is_other == 0) & (candidate < SIZE)[None, :]
+    one = _first_smallest_few(is_first_side, own_norm + 2 * pull / (SIZE - other_size), PADDED)
+    other = _first_smallest_few(is_other == 1, own_norm - 2 * pull / other_size, PADDED)
+    cosine = tl.load(matrices + place, mask=is_there, other=2.0)
+    value = tl.load(matrices + start + one * SIZE + other, mask=is_group, other=0.0)
+    below = tl.minimum(value - _TOLERANCE, 1.0 - _TOLERANCE)
+    is_below = (line < column) & (cosine < below[:, None, None])
+    rank = 1 + tl.sum(tl.sum(is_below.to(tl.int32), axis=2), axis=1)
+    tl.store(picks + group, tl.minimum(one, other), mask=is_group)
+    tl.store(picks + groups + group, tl.maximum(one, other), mask=is_group)
+    tl.store(picks + 2 * groups + group, rank, mask=is_group)
+    tl.store(cosines + group, value, mask=is_group)
+
+
+@triton.jit
+def _first_smallest_few(is_member: tl.tensor, values: tl.tensor, PADDED: tl.constexpr) -> tl.tensor:
+    values = tl.where(is_member, values, float("inf"))
+    ceiling = tl.min(values, axis=1) + _TOLERANCE
+    place = tl.where(is_member & (values <= ceiling[:, None]), tl.arange(0, PADDED)[None, :], PADDED - 1)
+    return tl.min(place, axis=1)
 
 
 @triton.jit
