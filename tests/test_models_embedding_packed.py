@@ -77,6 +77,12 @@ def test_a_model_that_knows_no_such_arguments_is_left_as_it_was() -> None:
     assert network.config._attn_implementation == "sdpa"
 
 
+def test_a_model_whose_layers_have_windows_is_left_as_it_was() -> None:
+    network = made(MistralModel, MistralConfig, sliding_window=4096)
+    assert not _packs_as_it_pads(network)
+    assert network.config._attn_implementation == "sdpa"
+
+
 def test_nothing_packs_without_a_gpu() -> None:
     assert torch.cuda.is_available() or not can_pack(made().bfloat16())
 

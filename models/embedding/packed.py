@@ -107,9 +107,15 @@ def _attend(
     cu_seq_lens_q: Tensor,
     max_length_q: int,
     scaling: float | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each text: (1, heads, n, e), keys of fewer heads, to (1, n, heads, e)."""
+    """Causal attention within each text: (1, heads, n, e), keys of fewer heads, to (1, n, heads, e).
+
+    Raises:
+        ValueError: if the layer wants what is left out here, which short probes might not show.
+    """
+    if wanted := [name for name in ("sliding_window", "softcap", "s_aux") if more.get(name) is not None]:
+        raise ValueError(f"packed attention has no {', '.join(wanted)}; read these texts padded")
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
     if query.is_cuda:
         # What torch.nn.attention.varlen calls; that module's own arguments change from one torch to the next.
