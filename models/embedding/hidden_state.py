@@ -55,6 +55,9 @@ class HiddenStateEmbedder:
         """
         check_limits(max_tokens=max_tokens, tokens_per_batch=tokens_per_batch)
         self._tokenizer, self._network = _load(model, revision=revision, dtype=dtype)
+        from models.embedding.packed import can_pack
+
+        self._is_packing = can_pack(self._network)
         self._context: Context = context
         self._max_tokens = max_tokens
         self._template_arguments = template_arguments
@@ -99,11 +102,16 @@ class HiddenStateEmbedder:
         vectors = np.empty((len(sequences), hidden_size), dtype=np.float32)
         if not sequences:
             return vectors
-        batches = token_budget_batches([len(sequence.ids) for sequence in sequences], self._tokens_per_batch)
-        with torch.inference_mode():
-            # One copy to the host at the end: the GPU need not wait for Python between batches.
-            pooled = torch.cat([self._pooled([sequences[place] for place in batch]) for batch in batches])
-        vectors[[place for batch in batches for place in batch]] = pooled.cpu().numpy()
+        if self._is_packing:
+            from models.embedding.packed import packed_means
+
+            vectors = packed_means(self._network, sequences, self._tokens_per_batch)
+        else:
+            batches = token_budget_batches([len(sequence.ids) for sequence in sequences], self._tokens_per_batch)
+            with torch.inference_mode():
+                # One copy to the host at the end: the GPU need not wait for Python between batches.
+                pooled = torch.cat([self._pooled([sequences[place] for place in batch]) for batch in batches])
+            vectors[[place for batch in batches for place in batch]] = pooled.cpu().numpy()
         broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         if broken:
             raise FloatingPointError(

@@ -155,7 +155,7 @@ def checked_groups(
             or a group has more than 64 candidates.
     """
     embeddings = check_embeddings(embeddings)
-    starts, sizes = _group_bounds(offsets, row_count=len(embeddings))
+    starts, sizes = group_bounds(offsets, row_count=len(embeddings))
     rows = None if labelled is None else labelled.astype(np.int64).reshape(-1, 2)
     if lengths is None:
         return Groups(embeddings, None, starts, sizes, head, rows)
@@ -169,7 +169,12 @@ def checked_groups(
     return Groups(embeddings, lengths.astype(np.int64), starts, sizes, head, rows)
 
 
-def _group_bounds(offsets: NDArray[np.integer], *, row_count: int) -> tuple[Lengths, Lengths]:
+def group_bounds(offsets: NDArray[np.integer], *, row_count: int) -> tuple[Lengths, Lengths]:
+    """Where the groups of (g + 1,) offsets begin, and their sizes, (g,) each.
+
+    Raises:
+        ValueError: as `checked_groups`.
+    """
     if offsets.ndim != 1 or len(offsets) == 0 or not np.issubdtype(offsets.dtype, np.integer):
         raise ValueError(f"offsets must be a (groups + 1,) array of integers, got {offsets.shape} of {offsets.dtype}")
     bounds = offsets.astype(np.int64)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,12 @@ from models.selection.asking import Given, StrategyError, StrategyRule
 from models.selection.blocks import Block, Booleans, Lengths, Margins, Positions, checked_groups
 from models.selection.finding import rule_named
 from models.selection.length_correlation import block_correlations
-from models.selection.records import Reason, SelectedPairs
+from models.selection.records import Reason, SelectedPairs, nothing_selected
 from models.selection.similarity import TOLERANCE, Floats
 from models.selection.two_means import first_smallest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Selection:
 
 
 def select_pairs(
-    embeddings: Floats,
+    embeddings: Floats | Tensor,
     offsets: NDArray[np.integer],
     *,
     strategy: Strategy,
@@ -52,7 +57,7 @@ def select_pairs(
 
 
 def select_several(
-    embeddings: Floats,
+    embeddings: Floats | Tensor,
     offsets: NDArray[np.integer],
     *,
     strategies: Sequence[Strategy | StrategyRule],
@@ -101,6 +106,8 @@ def select_several(
 
     Args:
         embeddings: (n, d) float16, float32 or float64, raw or normalised; may be a memory map, which is read in blocks.
+            A tensor on a GPU stays there for one pair a group by easy, hard or centroid (up to 16 candidates), without
+            lengths; all else is copied to the host.
         offsets: (g + 1,) integers; rows offsets[i] up to offsets[i + 1] are the candidates of group i, 64 at most.
         strategies: which pairs to choose: names of shipped or installed ones, or rules (`load_strategies`).
         seed: read by `random`, and by `centroid` above 16 candidates.
@@ -115,13 +122,23 @@ def select_several(
             64 candidates, the count is below 1, a strategy is unknown, or it needs lengths and there are none.
         StrategyError: if a strategy fails, or gives what is no order; with the number of the group.
     """
+    if not isinstance(embeddings, np.ndarray):
+        from models.selection import on_device
+
+        names = [name for name in strategies if isinstance(name, str)]
+        is_plain = count == 1 and lengths is None and len(names) == len(strategies)
+        if is_plain and on_device.has_kernels(embeddings, names):
+            centroid = partial(select_pairs, strategy="centroid", seed=seed)
+            found = on_device.select_tensors(embeddings, offsets, names, centroid=centroid)
+            return Selection({name: [pairs] for name, pairs in found.items()}, None)
+        embeddings = on_device.as_array(embeddings)
     if count < 1:
         raise ValueError(f"a group gets at least 1 pair, got count = {count}")
     rules = [rule_named(each) if isinstance(each, str) else each for each in strategies]
     if lengths is None and (missing := [rule.name for rule in rules if "lengths" in rule.asks]):
         raise ValueError(f"{missing[0]} needs the length of each response; pass lengths")
     candidates = checked_groups(embeddings, offsets, lengths, head=head, labelled=labelled)
-    turns = {rule.name: [_nothing_selected(candidates.sizes) for _ in range(count)] for rule in rules}
+    turns = {rule.name: [nothing_selected(candidates.sizes) for _ in range(count)] for rule in rules}
     correlations = None if lengths is None else np.full(len(candidates.sizes), np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
         for groups, block in candidates.blocks():
@@ -161,18 +178,6 @@ def _in_turns(given: Given, rule: StrategyRule, count: int, *, is_disjoint: bool
             is_shared = [one[:, None] == end for one in (first, second) for end in ends]
             costs[np.logical_or.reduce(is_shared)] = np.inf
     return turns
-
-
-def _nothing_selected(sizes: Lengths) -> SelectedPairs:
-    groups = len(sizes)
-    return SelectedPairs(
-        first=np.full(groups, -1, np.int64),
-        second=np.full(groups, -1, np.int64),
-        similarity=np.full(groups, np.nan, np.float32),
-        reason=np.where(sizes == 0, Reason.NO_CANDIDATE, Reason.ONE_CANDIDATE).astype(np.uint8),
-        rank=np.zeros(groups, np.int32),
-        pair_count=np.zeros(groups, np.int32),
-    )
 
 
 def _write_block(

@@ -63,3 +63,16 @@ class SelectedPairs:
     def has_pair(self) -> NDArray[np.bool_]:
         """(g,) bool: whether the group has a pair."""
         return self.first >= 0
+
+
+def nothing_selected(sizes: NDArray[np.int64]) -> SelectedPairs:
+    """No pair in any of the groups of (g,) sizes."""
+    groups = len(sizes)
+    return SelectedPairs(
+        first=np.full(groups, -1, np.int64),
+        second=np.full(groups, -1, np.int64),
+        similarity=np.full(groups, np.nan, np.float32),
+        reason=np.where(sizes == 0, Reason.NO_CANDIDATE, Reason.ONE_CANDIDATE).astype(np.uint8),
+        rank=np.zeros(groups, np.int32),
+        pair_count=np.zeros(groups, np.int32),
+    )
