@@ -17,6 +17,7 @@ from db.engine import Session, Sessions, alone
 from db.prompts import run_prompts_after
 from models.errors import is_interrupt
 from models.records import StoredPrompt
+from tasks.config.section import Section, refuse_in_vain
 from tasks.database import is_gone, open_database, patiently
 from tasks.devices import device_time_of
 from tasks.errors import RunBusyError
@@ -53,6 +54,7 @@ def find_or_open(
     config: Config,
     *,
     name: str,
+    asked: Section | None = None,
     data: Sequence[object] = (),
     prompt_ids: Callable[[], Sequence[int]] = list,
     labelled_run_id: int | None = None,
@@ -65,10 +67,15 @@ def find_or_open(
         kind: of the run.
         config: with names whose meaning changes (the newest run, the policy in use) replaced by what they mean now.
         name: of the run.
+        asked: what somebody gave for it now: a new run is refused if nothing reads a part of that. None: it follows
+            from what is stored.
         data: what the run reads beside the database, as JSON.
         prompt_ids: the prompts that a new run works on.
         labelled_run_id: the run whose pairs are labelled.
         has_model: whether the run loads a model on this machine, so that it has a number format.
+
+    Raises:
+        ValueError: If something is set in vain.
     """
     keys, stored_config = config.stored_keys(*data), config.model_dump(mode="json")
     run_id = runs.find_unfinished(session, keys)
@@ -78,6 +85,8 @@ def find_or_open(
         if has_model:
             keep_format(session, run_id, config)
         return run_id
+    if asked is not None:
+        refuse_in_vain(asked)
     return runs.open_run(
         session,
         kind=kind.name,

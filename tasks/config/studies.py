@@ -138,12 +138,11 @@ class StudyConfig(RunConfig):
         fields = StudyConfig.model_fields  # a command has more of its own
         return {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
 
-    @model_validator(mode="after")
-    def _nothing_is_set_in_vain(self) -> Self:
+    def in_vain(self) -> str:
+        """See `Section`."""
         read = READ_BY_ALL | READ_BY[self.study]
-        if unread := [name for name in self.changed() if name not in read]:
-            raise ValueError(f"study {self.study} does not read {', '.join(unread)}; leave it out")
-        return self
+        unread = [name for name in self.changed() if name not in read]
+        return f"study {self.study} does not read {', '.join(unread)}; leave it out" if unread else ""
 
     @model_validator(mode="after")
     def _every_seed_is_one(self) -> Self:
