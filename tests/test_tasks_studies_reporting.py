@@ -57,6 +57,19 @@ def test_the_report_is_a_page_markdown_and_json(run, settings):
     assert "diverging, truth, 50 labels, seed 0" in page and "nothing comes of it" in markdown
 
 
+def test_what_stands_between_backticks_is_code_on_the_page(run, settings, monkeypatch):
+    def find(study, outcomes):
+        section = Section("By `x`", ("`hard` <b> costs a ` more.",), (), (Table("T", ("a",), (), note="As `n`."),))
+        return Findings("Is `q` it?", "Select by `<easy>`: it is.", (section,))
+
+    monkeypatch.setitem(kinds.STUDIES, planted_studies.NAME, planted_studies.PLANTED._replace(find=find))
+    run_id = run()
+    publish_study.fn(run_id)
+    page = report_files(run_id, settings).page.read_text()
+    assert "Select by <code>&lt;easy&gt;</code>: it is." in page and "Is <code>q</code> it?" in page
+    assert "<code>hard</code> &lt;b&gt; costs a ` more." in page and "As <code>n</code>." in page
+
+
 def test_where_nothing_can_be_compared_the_answer_is_that(run):
     report = study_report(run(CONFIG.model_copy(update={"strategies": (BAD,)})))
     assert report.findings.answer.startswith("Cannot tell: 3 of 3 trials could not be done")
