@@ -101,9 +101,23 @@ def _run(arguments: list[str]) -> None:
         sys.exit(0)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the last place that can print a failure)
         if is_interrupt(error):
-            sys.exit(failures.fail("stopped; the same command again goes on where it was", status=130))
+            sys.exit(_stopped())
         assert isinstance(error, Exception)
         sys.exit(failures.fail(failures.error_line(error), status=1))
+
+
+def _stopped() -> int:
+    """Record that the runs which were opened and not begun are stopped, say so, and return the exit status."""
+    from flows.terminal import failures
+
+    try:
+        if "tasks.runs" in sys.modules:  # else no run was opened
+            from tasks.runs import stop_opened
+
+            stop_opened()
+    except Exception as error:  # noqa: BLE001 (the last place that can print a failure)
+        return failures.fail(failures.error_line(error), status=1)
+    return failures.fail("stopped; the same command again goes on where it was", status=130)
 
 
 def _command_line(name: str) -> type[Any]:

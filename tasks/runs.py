@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,7 @@ Result = TypeVar("Result")
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
 PROMPTS_PER_PAGE = 2_000
+_opened: set[int] = set()  # or taken up, by this process
 _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 
@@ -81,13 +83,14 @@ def find_or_open(
     run_id = runs.find_unfinished(session, keys)
     if run_id is not None:
         runs.take_up(session, run_id, config=stored_config, config_key=keys[0])
+        _opened.add(run_id)
         say(f"taking up run {run_id}, which did not finish{_WITH_WHAT.get(kind.name, '')}")
         if has_model:
             keep_format(session, run_id, config)
         return run_id
     if asked is not None:
         refuse_in_vain(asked)
-    return runs.open_run(
+    run_id = runs.open_run(
         session,
         kind=kind.name,
         name=name,
@@ -98,6 +101,26 @@ def find_or_open(
         labelled_run_id=labelled_run_id,
         number_format=chosen_format(config) if has_model else None,
     )
+    _opened.add(run_id)
+    return run_id
+
+
+def stop_opened() -> None:
+    """Record that a person stopped the runs which this process opened and nobody works on, if they are `running`.
+
+    For Ctrl-C between a run's opening and its first step. Where the database is away, they stay `running`.
+    """
+    try:
+        with open_database(Settings()) as sessions:
+            with sessions() as session:
+                found = runs.running(session, started_before=datetime.now(UTC))
+            for run_id in sorted(_opened & {run.id for run in found if run.status == runs.RUNNING}):
+                with alone(sessions, f"run {run_id}") as is_free:
+                    if is_free:
+                        _finish(run_id, runs.STOPPED)
+    except Exception as error:
+        if not is_gone(error):
+            raise
 
 
 def work_on(run_id: int, work: Callable[[], Result]) -> Result:
