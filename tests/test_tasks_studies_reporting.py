@@ -84,8 +84,9 @@ def test_the_report_of_a_study_that_is_not_done_says_so(run, monkeypatch):
     assert dict(report.all_facts)["Trials"].startswith("1 of 9: the study is not done")
 
 
-def test_its_command_makes_the_same_study_again(monkeypatch):
-    config = StudyConfig.model_validate(
+@pytest.mark.parametrize(
+    "values",
+    [
         {
             "name": "my study; rm -rf /",
             "data": {"run": "3", "annotators": ["anna", "ben"], "held_out_share": 0.25},
@@ -96,10 +97,15 @@ def test_its_command_makes_the_same_study_again(monkeypatch):
             "model": {"name": "demo"},
             "train": {"gradient_checkpointing": True, "lora": {"rank": 8}},
             "evaluate": {"annotator": "rubric", "has_drift": False, "source": {"name": "demo"}},
-        }
-    )
+        },
+        {"study": "real-pairs", "preset": "paper", "train": {"max_length": 1024, "beta": 0.1, "batch_size": 32}},
+        {"study": "losses", "preset": "paper", "evaluate": {"annotator": "rubric"}},
+    ],
+    ids=lambda values: values.get("study", "label-efficiency"),
+)
+def test_its_command_makes_the_same_study_again(monkeypatch, values):
+    config = StudyConfig.model_validate(values)
     command = command_of(config)
-    assert command.startswith("antipode study label-efficiency --name 'my study; rm -rf /'")
     read = []
     monkeypatch.setattr(Study, "cli_cmd", lambda given: read.append(given.model_dump(exclude={"dry_run"})))
     CliApp.run(_command_line("study"), cli_args=shlex.split(command)[1:])
