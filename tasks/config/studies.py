@@ -28,10 +28,8 @@ _SELECTION = _ARMS | {"budgets", "label_counts", "learner"}
 READ_BY: dict[StudyName, frozenset[str]] = {
     "label-efficiency": _SELECTION | _TRAINING,
     "pilot": _SELECTION - {"learner"},
-    "real-pairs": frozenset({"preset", "strategies", "strategy_files", "share", "seeds", "labels", "agreement"})
-    | _TRAINING,
-    "real-candidates": frozenset({"preset", "strategies", "strategy_files", "seeds", "labels", "agreement"})
-    | _TRAINING,
+    "real-pairs": _ARMS | _TRAINING | {"preset", "share"},
+    "real-candidates": _ARMS | _TRAINING | {"preset"},
     "noise": frozenset(),
     "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
     "ld-align": frozenset({"preset", "seeds", "methods", "rounds", "guide", "sampling"}) | _TRAINING,
@@ -40,9 +38,8 @@ READ_BY: dict[StudyName, frozenset[str]] = {
 
 # The papers' own settings, of their sections; what a paper does not say stays at its default. β is each method's own,
 # which is 0.1 where a paper says it, but not IPO's (docs/decisions/0029).
-_REAL = {
-    "train": {"batch_size": 64, "max_length": 512, "optimizer": "rmsprop", "learning_rate": 5e-7}
-}  # of Phi-1.5 in 5.2 and 5.3, DPO as released by its authors; Pythia-2.8B has batches of 32, Llama-2-7B of 16
+# REAL: Phi-1.5's in 5.2 and 5.3, DPO as its authors released it. Pythia-2.8B has batches of 32, Llama-2-7B of 16.
+_REAL = {"train": {"batch_size": 64, "max_length": 512, "optimizer": "rmsprop", "learning_rate": 5e-7}}
 PAPERS: dict[StudyName, dict[str, dict[str, Any]]] = {
     "real-pairs": _REAL,
     "real-candidates": _REAL,
