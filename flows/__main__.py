@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 SUMMARY = "Spend preference labels where they teach most: generate, embed, select the pairs worth a label, label them."
 HELP = ("-h", "--help", "help")
@@ -101,15 +101,38 @@ def _run(arguments: list[str]) -> None:
         sys.exit(0)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the last place that can print a failure)
         if is_interrupt(error):
-            sys.exit(failures.fail("stopped; the same command again goes on where it was", status=130))
+            sys.exit(_stopped())
         assert isinstance(error, Exception)
         sys.exit(failures.fail(failures.error_line(error), status=1))
 
 
+def _stopped() -> int:
+    """Record that the runs which were opened and not begun are stopped, say so, and return the exit status."""
+    from flows.terminal import failures
+
+    try:
+        if "tasks.runs" in sys.modules:  # else no run was opened
+            from tasks.runs import stop_opened
+
+            stop_opened()
+    except Exception as error:  # noqa: BLE001 (the last place that can print a failure)
+        return failures.fail(failures.error_line(error), status=1)
+    return failures.fail("stopped; the same command again goes on where it was", status=130)
+
+
 def _command_line(name: str) -> type[Any]:
     """The command line with this command alone; the modules of the others are not imported."""
-    from pydantic import Field, create_model
-    from pydantic_settings import BaseSettings, CliApp, CliSubCommand, PydanticBaseSettingsSource, SettingsConfigDict
+    from pydantic import BaseModel, Field, create_model, model_validator
+    from pydantic_settings import (
+        BaseSettings,
+        CliApp,
+        CliSubCommand,
+        PydanticBaseSettingsSource,
+        SettingsConfigDict,
+        get_subcommand,
+    )
+
+    from tasks.config.section import refuse_in_vain
 
     class CommandLine(BaseSettings):
         model_config = SettingsConfigDict(
@@ -126,6 +149,12 @@ def _command_line(name: str) -> type[Any]:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             """Take the command line alone: an environment variable called PAIRS is somebody else's."""
             return (init_settings,)
+
+        @model_validator(mode="after")
+        def _nothing_is_set_in_vain(self) -> Self:
+            if isinstance(given := get_subcommand(self, is_required=False), BaseModel):
+                refuse_in_vain(given)
+            return self
 
         def cli_cmd(self) -> None:
             """Run the command."""

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from db.engine import Session, Sessions, alone
 from db.prompts import run_prompts_after
 from models.errors import is_interrupt
 from models.records import StoredPrompt
+from tasks.config.section import Section, refuse_in_vain
 from tasks.database import is_gone, open_database, patiently
 from tasks.devices import device_time_of
 from tasks.errors import RunBusyError
@@ -31,6 +33,7 @@ Result = TypeVar("Result")
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
 PROMPTS_PER_PAGE = 2_000
+_opened: set[int] = set()  # or taken up, by this process
 _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 
@@ -53,6 +56,7 @@ def find_or_open(
     config: Config,
     *,
     name: str,
+    asked: Section | None = None,
     data: Sequence[object] = (),
     prompt_ids: Callable[[], Sequence[int]] = list,
     labelled_run_id: int | None = None,
@@ -65,20 +69,28 @@ def find_or_open(
         kind: of the run.
         config: with names whose meaning changes (the newest run, the policy in use) replaced by what they mean now.
         name: of the run.
+        asked: what somebody gave for it now: a new run is refused if nothing reads a part of that. None: it follows
+            from what is stored.
         data: what the run reads beside the database, as JSON.
         prompt_ids: the prompts that a new run works on.
         labelled_run_id: the run whose pairs are labelled.
         has_model: whether the run loads a model on this machine, so that it has a number format.
+
+    Raises:
+        ValueError: If something is set in vain.
     """
     keys, stored_config = config.stored_keys(*data), config.model_dump(mode="json")
     run_id = runs.find_unfinished(session, keys)
     if run_id is not None:
         runs.take_up(session, run_id, config=stored_config, config_key=keys[0])
+        _opened.add(run_id)
         say(f"taking up run {run_id}, which did not finish{_WITH_WHAT.get(kind.name, '')}")
         if has_model:
             keep_format(session, run_id, config)
         return run_id
-    return runs.open_run(
+    if asked is not None:
+        refuse_in_vain(asked)
+    run_id = runs.open_run(
         session,
         kind=kind.name,
         name=name,
@@ -89,6 +101,26 @@ def find_or_open(
         labelled_run_id=labelled_run_id,
         number_format=chosen_format(config) if has_model else None,
     )
+    _opened.add(run_id)
+    return run_id
+
+
+def stop_opened() -> None:
+    """Record that a person stopped the runs which this process opened and nobody works on, if they are `running`.
+
+    For Ctrl-C between a run's opening and its first step. Where the database is away, they stay `running`.
+    """
+    try:
+        with open_database(Settings()) as sessions:
+            with sessions() as session:
+                found = runs.running(session, started_before=datetime.now(UTC))
+            for run_id in sorted(_opened & {run.id for run in found if run.status == runs.RUNNING}):
+                with alone(sessions, f"run {run_id}") as is_free:
+                    if is_free:
+                        _finish(run_id, runs.STOPPED)
+    except Exception as error:
+        if not is_gone(error):
+            raise
 
 
 def work_on(run_id: int, work: Callable[[], Result]) -> Result:

@@ -16,6 +16,7 @@ from models.judging.errors import JudgeServerError
 from models.records import GeneratorIdentity, Message, SamplingParameters
 from tasks.config.curation import CurateConfig, GenerateConfig
 from tasks.config.labels import JudgeConfig, LabelConfig
+from tasks.config.section import refuse_in_vain
 
 SYSTEM, USER, ANSWER = Message("system", "Rhyme."), Message("user", "Bread?"), Message("assistant", "Red.")
 SERVER = {"base_url": "http://here/v1", "model": "tiny"}
@@ -122,8 +123,8 @@ def test_no_field_is_given_twice_and_what_has_no_setting_may_be_given() -> None:
 
 
 def test_only_a_server_has_a_form() -> None:
-    with pytest.raises(ValidationError, match=r"generate.sends_seed is for generate.backend openai"):
-        GenerateConfig(sends_seed=False)
+    with pytest.raises(ValueError, match=r"generate.sends_seed is for generate.backend openai"):
+        refuse_in_vain(GenerateConfig(sends_seed=False))
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,17 @@ def test_a_gain_that_is_gone_at_like_length_is_explained_by_length():
     assert "Among pairs of like length it gains less than 2.0 points" in found.words
 
 
+def test_a_gain_of_longest_gap_that_stands_at_like_length_is_not_explained_by_length():
+    found = advised({"longest_gap": 0.1}, {"longest_gap": 0.08})
+    assert (found.verdict, found.strategy) == ("select", "longest_gap")
+    assert "not length alone: among pairs of like length the gain is 7.7 [7.1, 8.4]" in found.words
+    found = advised({"longest_gap": 0.1}, {"longest_gap": 0.0})
+    assert (found.verdict, found.strategy) == ("length", "longest_gap")
+    unknown = weigh(curves({"longest_gap": 0.1}), curves({"longest_gap": 0.03}, noise=0.3), COUNTS, (50, 100))
+    found = advise(unknown, seeds=10, prompts=60)
+    assert found.verdict == "length" and "`longest_gap` reads no response" in found.words
+
+
 def test_a_gain_that_longest_gap_has_too_is_explained_by_length_where_like_length_cannot_tell():
     wide = curves({"easy": 0.03, "longest_gap": 0.1}, noise=0.3)
     accuracy = curves({"easy": 0.1, "longest_gap": 0.13})

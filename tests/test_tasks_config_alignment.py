@@ -6,7 +6,6 @@ import math
 from typing import get_args
 
 import pytest
-from pydantic import ValidationError
 
 from models.alignment.records import LoraSettings
 from models.records import content_key
@@ -15,14 +14,15 @@ from tasks.alignment.training_settings import training_settings
 from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, LoraConfig, OptimizeConfig, PairwiseMethod
 from tasks.config.evaluation import EvaluateConfig, EvaluationConfig, QuestionsConfig
 from tasks.config.rounds import SPIN, LdAlignConfig, RoundsConfig
+from tasks.config.section import refuse_in_vain
 
 RUBRIC = {"annotator": "rubric"}
 JUDGE = {"base_url": "http://127.0.0.1:9/v1", "model": "tiny"}
 
 
 def refusal(kind, **config):
-    with pytest.raises(ValidationError) as caught:
-        kind.model_validate(config)
+    with pytest.raises(ValueError) as caught:
+        refuse_in_vain(kind.model_validate(config))
     return str(caught.value)
 
 

@@ -7,11 +7,12 @@ from pydantic import ValidationError
 
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
+from tasks.config.section import refuse_in_vain
 
 
 def refusal(**config):
-    with pytest.raises(ValidationError) as caught:
-        CurateConfig.model_validate(config)
+    with pytest.raises(ValueError) as caught:
+        refuse_in_vain(CurateConfig.model_validate(config))
     return str(caught.value)
 
 

@@ -19,6 +19,7 @@ from models.labelling.records import PairKey
 from models.records import Prompt
 from models.selection import prompt_words
 from tasks.config.curation import CurateConfig, SourceConfig
+from tasks.config.section import refuse_in_vain
 from tasks.curation.drawing import NOT_DRAWN
 from tasks.curation.embedding import embed
 from tasks.curation.engines import vector_store
@@ -160,8 +161,11 @@ def test_an_estimate_knows_the_budget(settings, sessions):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scope": "source_pairs", "strategies": ["easy"], "budget": 5}, "select.budget is for scope prompt"),
-        ({"scope": "source_pairs", "strategies": ["easy"], "pairs_are_disjoint": True}, "pairs_are_disjoint is for"),
+        ({"scope": "source_pairs", "strategies": ["easy"], "budget": 5}, "select.budget 5 is for scope prompt"),
+        (
+            {"scope": "source_pairs", "strategies": ["easy"], "pairs_are_disjoint": True},
+            "pairs_are_disjoint True is for",
+        ),
         ({"scope": "source_pairs", "strategies": ["max_min_lcb"]}, "max_min_lcb needs several candidates"),
         ({"budget": 2, "pairs_per_prompt": 3}, "select.budget 2 pays for no prompt"),
         ({"budget_over": "even"}, "give --select.budget too"),
@@ -170,7 +174,7 @@ def test_an_estimate_knows_the_budget(settings, sessions):
 )
 def test_settings_of_a_budget_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        CurateConfig.model_validate({"select": changes})
+        refuse_in_vain(CurateConfig.model_validate({"select": changes}))
 
 
 def test_a_run_without_a_budget_has_the_key_that_it_had():

@@ -17,6 +17,7 @@ from models.generation.openai_server import GenerationStoppedError
 from models.ingestion.rows import SourceError
 from models.protocols.judge import ProtocolStoppedError
 from tasks.config.evaluation import QuestionsConfig
+from tasks.config.section import refuse_in_vain
 from tasks.errors import NoAnswerError
 from tasks.evaluation.questions import ask_questions
 
@@ -185,7 +186,7 @@ def test_answers_of_a_file_are_graded_and_no_model_is_asked_for_any(settings, se
 )
 def test_answers_come_from_a_model_or_from_a_file(server, changes, words):
     with pytest.raises(ValueError, match=words):
-        configured(server, **changes)
+        refuse_in_vain(configured(server, **changes))
 
 
 @on_sqlite

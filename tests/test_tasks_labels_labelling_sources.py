@@ -12,6 +12,7 @@ from surroundings import on_sqlite
 
 from tasks.config.exchange import ImportConfig
 from tasks.config.labels import LabelConfig
+from tasks.config.section import refuse_in_vain
 from tasks.curation.ingestion import import_source
 from tasks.reports.run_ends import label_end
 
@@ -106,4 +107,4 @@ def test_a_criterion_is_of_the_annotator_source_alone_and_without_one_a_key_is_a
     by_criterion = {LabelConfig(annotator="source", source={"criterion": one}).key for one in ("", "better", "safer")}
     assert len(by_criterion) == 3
     with pytest.raises(ValueError, match="source is set, but the annotator is gold"):
-        LabelConfig.model_validate({"annotator": "gold", "source": {"criterion": "better"}})
+        refuse_in_vain(LabelConfig.model_validate({"annotator": "gold", "source": {"criterion": "better"}}))

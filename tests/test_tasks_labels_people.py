@@ -14,6 +14,7 @@ from db.labels import queues
 from flows.commands.labels import Web
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
+from tasks.config.section import refuse_in_vain
 from tasks.labels.expected import expected_preferences
 from tasks.labels.people import open_people_queue
 from tasks.reports.run_publishing import open_queue_of
@@ -111,8 +112,8 @@ def test_a_run_that_embedded_nothing_has_nothing_to_expect(settings, sessions):
 
 
 def test_an_order_belongs_to_a_queue_that_is_opened():
-    with pytest.raises(ValidationError, match="a queue that is not opened has no settings"):
-        CurateConfig.model_validate({"queue": {"order": "uncertain"}})
+    with pytest.raises(ValueError, match="a queue that is not opened has no settings"):
+        refuse_in_vain(CurateConfig.model_validate({"queue": {"order": "uncertain"}}))
     with pytest.raises(ValidationError, match="leave it out with --every_queue"):
         Web(order="easiest", every_queue=True)
 

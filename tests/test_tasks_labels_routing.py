@@ -17,6 +17,7 @@ from db.labels import queues, routes
 from db.labels.predictions import Prediction
 from flows.terminal.labels import show_labels
 from tasks.config.labels import LabelConfig
+from tasks.config.section import refuse_in_vain
 from tasks.labels.estimate import estimate_labelling
 from tasks.labels.expected import expected_preferences
 from tasks.labels.labelling import judge_pairs
@@ -148,10 +149,10 @@ def test_how_sure_a_winner_is_worked_by_hand():
 def test_a_cheap_annotator_is_configured_by_its_own_section():
     with pytest.raises(ValidationError, match=r"a judge needs an address and a model.*--routed\.cheap scores"):
         LabelConfig.model_validate({"annotator": "routed"})
-    with pytest.raises(ValidationError, match="rubric is set, but the annotator is routed"):
-        routed(1, rubric={"seed": 3})
-    with pytest.raises(ValidationError, match="routed is set, but the annotator is people"):
-        LabelConfig.model_validate({"annotator": "people", "routed": {"cheap": "gold"}})
+    with pytest.raises(ValueError, match="rubric is set, but the annotator is routed"):
+        refuse_in_vain(routed(1, rubric={"seed": 3}))
+    with pytest.raises(ValueError, match="routed is set, but the annotator is people"):
+        refuse_in_vain(LabelConfig.model_validate({"annotator": "people", "routed": {"cheap": "gold"}}))
     assert routed(1, people={"judgements_per_pair": 2}).of_machine().annotator == "scores"
 
 

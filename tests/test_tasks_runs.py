@@ -11,8 +11,10 @@ from stored_rows import add, all_prompt_ids, open_run, row
 
 from db import runs
 from db.engine import ping
+from tasks.config.studies import StudyConfig
 from tasks.database import open_database
-from tasks.runs import recorded
+from tasks.run_kinds import STUDY
+from tasks.runs import alone_on, find_or_open, recorded, stop_opened
 
 MOMENTS, TOO_LONG_S = 250, 20
 
@@ -87,3 +89,27 @@ def test_an_interrupt_leaves_the_connection_that_a_pool_handed_on(settings):
                 ping(session)
                 ping(session)
     assert ended is not session
+
+
+def test_ctrl_c_stops_what_this_process_opened_and_nobody_works_on(settings, sessions, monkeypatch):
+    monkeypatch.setattr("tasks.runs._opened", set())
+
+    def opened(name):
+        with sessions.begin() as session:
+            return find_or_open(session, STUDY, StudyConfig(name=name), name=name, has_model=False)
+
+    idle, held, ended = map(opened, ("idle", "held", "ended"))
+    add(sessions, row(1, "why?", "a", "b"))
+    of_others = open_run(sessions, all_prompt_ids(sessions))
+    with recorded(ended):
+        pass
+    with alone_on(held):
+        stop_opened()
+    with sessions() as session:
+        found = {run_id: runs.get_run(session, run_id).status for run_id in (idle, held, ended, of_others)}
+    assert found == {idle: runs.STOPPED, held: runs.RUNNING, ended: runs.COMPLETED, of_others: runs.RUNNING}
+    with sessions.begin() as session:
+        assert find_or_open(session, STUDY, StudyConfig(name="idle"), name="idle", has_model=False) == idle
+    stop_opened()
+    with sessions() as session:
+        assert runs.get_run(session, idle).status == runs.STOPPED, "one that is taken up counts as opened"

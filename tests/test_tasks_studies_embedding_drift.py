@@ -126,7 +126,7 @@ def test_a_study_without_a_model_and_a_setting_it_does_not_read_are_refused(worl
     with pytest.raises(LookupError, match="none"):
         open_study.fn(config("none such", "demo"))
     with pytest.raises(ValueError, match="does not read budgets"):
-        config(1, "demo", budgets=(10,))
+        open_study.fn(study_config.model_copy(update={"budgets": (10,), "name": "anew"}))
 
 
 def test_labels_that_come_while_it_goes_on_change_no_training(world):

@@ -57,6 +57,19 @@ def test_the_report_is_a_page_markdown_and_json(run, settings):
     assert "diverging, truth, 50 labels, seed 0" in page and "nothing comes of it" in markdown
 
 
+def test_what_stands_between_backticks_is_code_on_the_page(run, settings, monkeypatch):
+    def find(study, outcomes):
+        section = Section("By `x`", ("`hard` <b> costs a ` more.",), (), (Table("T", ("a",), (), note="As `n`."),))
+        return Findings("Is `q` it?", "Select by `<easy>`: it is.", (section,))
+
+    monkeypatch.setitem(kinds.STUDIES, planted_studies.NAME, planted_studies.PLANTED._replace(find=find))
+    run_id = run()
+    publish_study.fn(run_id)
+    page = report_files(run_id, settings).page.read_text()
+    assert "Select by <code>&lt;easy&gt;</code>: it is." in page and "Is <code>q</code> it?" in page
+    assert "<code>hard</code> &lt;b&gt; costs a ` more." in page and "As <code>n</code>." in page
+
+
 def test_where_nothing_can_be_compared_the_answer_is_that(run):
     report = study_report(run(CONFIG.model_copy(update={"strategies": (BAD,)})))
     assert report.findings.answer.startswith("Cannot tell: 3 of 3 trials could not be done")
@@ -71,8 +84,9 @@ def test_the_report_of_a_study_that_is_not_done_says_so(run, monkeypatch):
     assert dict(report.all_facts)["Trials"].startswith("1 of 9: the study is not done")
 
 
-def test_its_command_makes_the_same_study_again(monkeypatch):
-    config = StudyConfig.model_validate(
+@pytest.mark.parametrize(
+    "values",
+    [
         {
             "name": "my study; rm -rf /",
             "data": {"run": "3", "annotators": ["anna", "ben"], "held_out_share": 0.25},
@@ -83,10 +97,15 @@ def test_its_command_makes_the_same_study_again(monkeypatch):
             "model": {"name": "demo"},
             "train": {"gradient_checkpointing": True, "lora": {"rank": 8}},
             "evaluate": {"annotator": "rubric", "has_drift": False, "source": {"name": "demo"}},
-        }
-    )
+        },
+        {"study": "real-pairs", "preset": "paper", "train": {"max_length": 1024, "beta": 0.1, "batch_size": 32}},
+        {"study": "losses", "preset": "paper", "evaluate": {"annotator": "rubric"}},
+    ],
+    ids=lambda values: values.get("study", "label-efficiency"),
+)
+def test_its_command_makes_the_same_study_again(monkeypatch, values):
+    config = StudyConfig.model_validate(values)
     command = command_of(config)
-    assert command.startswith("antipode study label-efficiency --name 'my study; rm -rf /'")
     read = []
     monkeypatch.setattr(Study, "cli_cmd", lambda given: read.append(given.model_dump(exclude={"dry_run"})))
     CliApp.run(_command_line("study"), cli_args=shlex.split(command)[1:])

@@ -8,10 +8,13 @@ from planted_studies import BAD, DIVERGING, LOG, log_of
 
 from db import runs
 from db.studies.trials import outcomes_of, seconds_like
+from flows.study import study
 from tasks.config.studies import StudyConfig
 from tasks.errors import RunBusyError
-from tasks.runs import alone_on
+from tasks.run_kinds import STUDY
+from tasks.runs import alone_on, find_or_open, recorded
 from tasks.studies import kinds
+from tasks.studies.reporting import study_report
 from tasks.studies.running import carry_out_trials, open_study
 
 CONFIG = StudyConfig(strategies=("easy", "random"), budgets=(50,), seeds=2)
@@ -82,6 +85,22 @@ def test_what_is_no_fault_of_one_trial_stops_the_study(log, monkeypatch):
     with pytest.raises(OSError, match="no room"):
         carry_out_trials.fn(run_id)
     assert log_of(log) == []
+
+
+def test_a_study_stored_with_a_setting_that_it_does_not_read_is_taken_up_and_reported(log, sessions):
+    """As after a default has changed: what was stored is not what anybody gives now."""
+    old = CONFIG.model_copy(update={"methods": ("dpo", "ipo"), "share": 0.25})
+    with sessions.begin() as session:
+        run_id = find_or_open(session, STUDY, old, name="old", has_model=False)
+        stored = runs.get_run(session, run_id).config
+    given = study.validate_parameters({"config": stored})["config"]  # as the sweep starts it
+    assert open_study.fn(given) == run_id
+    with recorded(run_id):
+        carry_out_trials.fn(run_id)
+    report = study_report(run_id)
+    assert report.trial_count == 4 and "--methods dpo,ipo" in report.command
+    with pytest.raises(ValueError, match="study label-efficiency does not read share, methods; leave it out"):
+        open_study.fn(given)
 
 
 def test_one_process_at_a_time_works_on_a_study(log):

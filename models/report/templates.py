@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,9 +28,15 @@ def make_environment() -> Environment:
         "mark": mark_of,
         "share": share_of,
         "duration": duration,
+        "code_parts": code_parts,
         "moment": lambda time: f"{time:%Y-%m-%d %H:%M %Z}".strip(),
     }
     return environment
+
+
+def code_parts(words: str) -> list[str]:
+    """Words and code in turn, words first: code is what stands between two backticks; a single one stays."""
+    return re.split("`([^`]+)`", words)
 
 
 def cosine(similarity: float) -> str:

@@ -186,18 +186,21 @@ def _beside(curves: Mapping[str, Curve], cell: tuple[str, int], at: Mapping[int,
 def _is_beyond_length(each: Evidence, margin: float) -> bool:
     """Whether it surely gains among pairs of like length, and perhaps as much as is worth the trouble."""
     alike = each.gain_alike
-    return each.strategy != BY_LENGTH and alike is not None and alike.is_more and alike.corrected.high >= margin
+    return alike is not None and alike.is_more and alike.corrected.high >= margin
 
 
 def _why_length(each: Evidence, rival: Evidence | None, margin: float) -> str:
-    """Why the gain is one of length, a sentence; empty where that is not shown."""
-    if each.strategy == BY_LENGTH:
-        return f"`{BY_LENGTH}` reads no response: its labels teach what the annotator thinks of length."
+    """Why the gain is one of length, a sentence; empty where that is not shown.
+
+    Not asked of a gain that surely stands among pairs of like length, and may be worth its trouble there.
+    """
     if each.gain_alike is not None and each.gain_alike.corrected.high < margin:
         return (
             f"Among pairs of like length it gains less than {_number(100 * margin)} points: "
             f"{_points(each.gain_alike.interval, each.gain_alike.corrected)}."
         )
+    if each.strategy == BY_LENGTH:
+        return f"`{BY_LENGTH}` reads no response: its labels teach what the annotator thinks of length."
     over = each.over_length
     if rival is not None and rival.gain.is_more and over is not None and (over.value <= 0 or over.high < margin):
         return (

@@ -72,7 +72,7 @@ def certainty(
     """
     graders = {id_ for one in said.values() for id_ in one.strengths}
     values: dict[Measure, Callable[[Said], float | None]] = {
-        "agreement": _agreement,
+        "agreement": lambda one: agreement_of(one.votes),
         "accuracy": lambda one: _accuracy(one, annotator),
         "clarity": lambda one: _clarity(one, graders),
         "score gap": lambda one: None if one.scores is None else abs(one.scores[0] - one.scores[1]),
@@ -90,10 +90,10 @@ def certainty(
     )
 
 
-def _agreement(said: Said) -> float | None:
-    """The share of couples of votes that are equal."""
-    couples = comb(len(said.votes), 2)
-    return sum(comb(count, 2) for count in Counter(said.votes.values()).values()) / couples if couples else None
+def agreement_of(votes: Mapping[int, Vote]) -> float | None:
+    """The share of couples of votes, by annotator, that are equal; None of fewer than two votes."""
+    couples = comb(len(votes), 2)
+    return sum(comb(count, 2) for count in Counter(votes.values()).values()) / couples if couples else None
 
 
 def _accuracy(said: Said, annotator: int | None) -> float | None:

@@ -38,13 +38,13 @@ def open_align_run(config: AlignConfig) -> int:
         NothingToDoError: If there is nothing to train on, or nothing to measure on.
         LookupError: If there is no such run, snapshot or policy.
     """
-    return _open(config, ALIGNMENT)
+    return open_alignment(config, ALIGNMENT, asked=config)
 
 
 @task(name="open ld-align run", task_run_name="open ld-align run", cache_policy=NO_CACHE)
 def open_ld_align_run(config: LdAlignConfig) -> int:
     """The same for a run in rounds."""
-    return _open(config, ALIGNMENT_IN_ROUNDS)
+    return open_alignment(config, ALIGNMENT_IN_ROUNDS, asked=config)
 
 
 @task(name="open evaluation run", task_run_name="open evaluation run", cache_policy=NO_CACHE)
@@ -76,7 +76,9 @@ def open_evaluation_run(config: EvaluationConfig) -> int:
                     say(f"{policy_name(policy.id)} and {against} are compared on {compared.words}")
                 return [prompt.id for prompt in compared.prompts]
 
-            return find_or_open(session, COMPARISON, run_config, name=run_config.name, prompt_ids=prompt_ids)
+            return find_or_open(
+                session, COMPARISON, run_config, name=run_config.name, asked=config, prompt_ids=prompt_ids
+            )
 
     return opened(open_once)
 
@@ -112,10 +114,24 @@ def settled_guide(sessions: Sessions, config: LdAlignConfig) -> GuideConfig:
     return settled_base(config).guide
 
 
-def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
+def open_alignment(config: Config, kind: RunKind[Config], *, asked: Config | None = None) -> int:
+    """What opens a run that aligns; `asked`: the configuration if somebody gave it, None where a study made it."""
+
+    def open_once(sessions: Sessions) -> int:
+        run_config = fixed(sessions, config)
+        if isinstance(run_config, LdAlignConfig):
+            guide = settled_guide(sessions, run_config)
+            run_config = run_config.model_copy(update={"guide": guide})
+        with sessions.begin() as session:
+            return open_fixed(session, run_config, kind, asked=asked)
+
+    return opened(open_once)
+
+
+def open_fixed(session: Session, config: Config, kind: RunKind[Config], *, asked: Config | None) -> int:
     """Store the run of a configuration whose snapshot and model are fixed, or take up its unfinished one.
 
-    What a new run trains on and what it holds out is stored with it.
+    What a new run trains on and what it holds out is stored with it. `asked`: what somebody gave, before it was fixed.
     """
     read: list[AlignmentData] = []
 
@@ -129,22 +145,10 @@ def open_fixed(session: Session, config: Config, kind: RunKind[Config]) -> int:
         trained = data.golden.train if kind is ALIGNMENT_IN_ROUNDS and data.golden else ()
         return sorted({row.prompt_id for row in trained} | {prompt.id for prompt in compared.prompts})
 
-    run_id = find_or_open(session, kind, config, name=config.name, prompt_ids=prompt_ids)
+    run_id = find_or_open(session, kind, config, name=config.name, asked=asked, prompt_ids=prompt_ids)
     for data in read:
         train = (row.prompt_id for row in data.parts.train)
         add_uses(session, run_id, train=train, held_out={row.prompt_id for row in data.parts.held_out} | data.seen)
         if data.seen or data.lineage.unknown:
             say(f"held out: {data.held_out_words}")
     return run_id
-
-
-def _open(config: Config, kind: RunKind[Config]) -> int:
-    def open_once(sessions: Sessions) -> int:
-        run_config = fixed(sessions, config)
-        if isinstance(run_config, LdAlignConfig):
-            guide = settled_guide(sessions, run_config)
-            run_config = run_config.model_copy(update={"guide": guide})
-        with sessions.begin() as session:
-            return open_fixed(session, run_config, kind)
-
-    return opened(open_once)

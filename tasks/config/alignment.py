@@ -59,14 +59,12 @@ class DataConfig(PreferencesConfig):
         "what was once held out is never trained on later, whatever the share is then (0 to 1).",
     )
 
-    @model_validator(mode="after")
-    def _a_snapshot_is_already_chosen(self) -> Self:
+    def in_vain(self) -> str:
+        """See `Section`."""
         changed = [name for name in PreferencesConfig.model_fields if getattr(self, name) != _field_default(name)]
         if self.snapshot is not None and changed:
-            raise ValueError(
-                f"data.snapshot {self.snapshot} says which preferences; leave out data.{', data.'.join(changed)}"
-            )
-        return self
+            return f"data.snapshot {self.snapshot} says which preferences; leave out data.{', data.'.join(changed)}"
+        return ""
 
 
 def _field_default(name: str) -> Any:

@@ -147,14 +147,12 @@ class GenerateConfig(AskedServer):
             )
         return self
 
-    @model_validator(mode="after")
-    def _only_a_server_is_paid(self) -> Self:
+    def in_vain(self) -> str:
+        """See `Section`."""
         for name in ("max_requests", "max_cost", "input_price", "output_price", *AskedServer.model_fields):
             if self.backend != "openai" and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(
-                    f"generate.{name} is for generate.backend openai, got backend {self.backend!r}; leave it out"
-                )
-        return self
+                return f"generate.{name} is for generate.backend openai, got backend {self.backend!r}; leave it out"
+        return ""
 
     def own_fields(self) -> dict[str, str]:
         """See `AskedServer`."""
@@ -281,25 +279,20 @@ class SelectConfig(Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _source_pairs_are_a_share(self) -> Self:
-        if self.scope == "source_pairs" and self.pairs_per_prompt != 1:
-            raise ValueError(
-                f"select.pairs_per_prompt {self.pairs_per_prompt} is for scope prompt; source_pairs keeps a share: "
-                "give --select.share, and leave pairs_per_prompt out"
-            )
-        if self.scope == "source_pairs" and (self.budget is not None or self.pairs_are_disjoint):
-            name = "budget" if self.budget is not None else "pairs_are_disjoint"
-            raise ValueError(
-                f"select.{name} is for scope prompt; source_pairs keeps a share: give --select.share, and leave {name} "
-                "out"
-            )
-        return self
+    def in_vain(self) -> str:
+        """See `Section`."""
+        for name in ("pairs_per_prompt", "budget", "pairs_are_disjoint"):
+            if self.scope == "source_pairs" and (value := getattr(self, name)) != type(self).model_fields[name].default:
+                return (
+                    f"select.{name} {value} is for scope prompt; source_pairs keeps a share: give --select.share, and "
+                    f"leave {name} out"
+                )
+        if self.budget is None and self.budget_over != type(self).model_fields["budget_over"].default:
+            return f"select.budget_over {self.budget_over} spends a budget: give --select.budget too"
+        return ""
 
     @model_validator(mode="after")
     def _a_budget_pays_for_a_prompt(self) -> Self:
-        if self.budget is None and self.budget_over != "random":
-            raise ValueError(f"select.budget_over {self.budget_over} spends a budget: give --select.budget too")
         if self.budget is not None and self.budget < self.pairs_per_prompt:
             raise ValueError(
                 f"select.budget {self.budget} pays for no prompt of select.pairs_per_prompt {self.pairs_per_prompt}; "
@@ -316,11 +309,11 @@ class QueueConfig(Section):
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
     order: OrderOfPairs = "shuffled"
 
-    @model_validator(mode="after")
-    def _only_an_open_queue_has_settings(self) -> Self:
-        if not self.is_opened and (self.strategies or self.judgements_per_pair != 1 or self.order != "shuffled"):
-            raise ValueError("a queue that is not opened has no settings; set queue.is_opened, or leave queue out")
-        return self
+    def in_vain(self) -> str:
+        """See `Section`."""
+        if not self.is_opened and self != QueueConfig():
+            return "a queue that is not opened has no settings; set queue.is_opened, or leave queue out"
+        return ""
 
 
 class SampleConfig(Section):

@@ -61,10 +61,14 @@ class EvaluateConfig(AnswersConfig):
             raise ValueError(f"evaluate.backend loads a folder: auto, vllm or transformers, not {self.backend}")
         if self.annotator in _ANNOTATOR_SECTIONS:
             self.labelling(0)
+        return self
+
+    def in_vain(self) -> str:
+        """See `Section`."""
         for section in _ANNOTATOR_SECTIONS:
             if section != self.annotator and getattr(self, section) != type(self).model_fields[section].default:
-                raise ValueError(f"evaluate.{section} is set, but evaluate.annotator is {self.annotator}")
-        return self
+                return f"evaluate.{section} is set, but evaluate.annotator is {self.annotator}"
+        return ""
 
     def labelling(self, seed: int) -> LabelConfig:
         """The annotator as a labelling run would be configured."""
@@ -98,12 +102,12 @@ class ProtocolJudgeConfig(JudgeConfig):
 
     max_tokens: MaxTokens = 2048
 
-    @model_validator(mode="after")
-    def _the_protocol_asks(self) -> Self:
+    def in_vain(self) -> str:
+        """See `Section`."""
         for name in ("prompt", "has_rationale", "is_constrained"):
             if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"judge.{name} is for pairs, the protocol has its own question; leave it out")
-        return self
+                return f"judge.{name} is for pairs, the protocol has its own question; leave it out"
+        return ""
 
 
 class QuestionsConfig(AnswersConfig, RunConfig):
@@ -139,12 +143,16 @@ class QuestionsConfig(AnswersConfig, RunConfig):
             raise ValueError("a judge needs an address and a model; set judge.base_url and judge.model")
         if (self.protocol == "arena_hard") != (self.against is not None or self.against_answers is not None):
             raise ValueError("arena_hard compares with a baseline and mt_bench does not: give `against` for arena_hard")
-        if self.answers is not None and self.model != ModelConfig():
-            raise ValueError("answers of a file are asked of no model; leave out `model`, or `answers`")
         if self.against_answers is not None and self.against is not None:
             raise ValueError("the baseline's answers are in a file; leave out `against`, or `against_answers`")
         self.sampling()
         return self
+
+    def in_vain(self) -> str:
+        """See `Section`."""
+        if self.answers is not None and self.model != ModelConfig():
+            return "answers of a file are asked of no model; leave out `model`, or `answers`"
+        return ""
 
     def sampling(self) -> SampleConfig:
         """How the answers are made."""

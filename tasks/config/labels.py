@@ -146,16 +146,16 @@ class LabelConfig(RunConfig):
         changes = {"annotator": self.machine, "people": PeopleConfig(), "routed": RoutedConfig()}
         return self.model_copy(update=changes)
 
-    @model_validator(mode="after")
-    def _settings_belong_to_the_annotator(self) -> Self:
+    def in_vain(self) -> str:
+        """See `Section`."""
         used = {self.annotator} | ({self.routed.cheap, "people"} if self.annotator == "routed" else set())
         for section in ("source", "scores", "rubric", "reward_model", "judge", "people", "routed"):
             if section not in used and getattr(self, section) != type(self).model_fields[section].default:
-                raise ValueError(
+                return (
                     f"{section} is set, but the annotator is {self.annotator}; give --annotator {section}, or leave "
                     f"the settings of {section} out"
                 )
-        return self
+        return ""
 
     @model_validator(mode="after")
     def _the_annotator_is_reachable(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
@@ -132,10 +132,10 @@ class LdAlignConfig(AlignmentSection):
             values = values | {"rounds": SPIN | explicit}
         return values
 
-    @model_validator(mode="after")
-    def _golden_responses_are_named(self) -> Self:
+    def in_vain(self) -> str:
+        """See `Section`."""
         if self.golden == "references" and self.data != DataConfig(held_out_share=self.data.held_out_share):
-            raise ValueError("golden references come from `source`; leave `data` out, or set --golden chosen")
+            return "golden references come from `source`; leave `data` out, or set --golden chosen"
         if self.golden == "chosen" and self.source != SourceConfig():
-            raise ValueError("source is for golden references; give --golden references, or leave source out")
-        return self
+            return "source is for golden references; give --golden references, or leave source out"
+        return ""

@@ -93,6 +93,14 @@ class Section(BaseModel):
                 raise ValueError(f"expected a number that a database holds, at most {MAX_ID}, got {text}")
         return value
 
+    def in_vain(self) -> str:
+        """What is set here and read by nothing, as a line that says what to do; empty where nothing is.
+
+        Asked of settings that somebody gives, never of stored ones: a default that has changed since would make them
+        so, and what was stored could not be read any more.
+        """
+        return ""
+
     def without_pace(self) -> Self:
         """The settings that decide what comes out: every field of pace at its default."""
         changes: dict[str, object] = {}
@@ -103,6 +111,19 @@ class Section(BaseModel):
             elif any(isinstance(mark, _Pace) for mark in field.metadata):
                 changes[name] = field.get_default()
         return self.model_copy(update=changes)
+
+
+def refuse_in_vain(config: BaseModel) -> None:
+    """Refuse settings that nothing reads, in any section.
+
+    Raises:
+        ValueError: It says which they are and what to do.
+    """
+    if isinstance(config, Section) and (fault := config.in_vain()):
+        raise ValueError(fault)
+    for name in type(config).model_fields:
+        if isinstance(section := getattr(config, name), Section):
+            refuse_in_vain(section)
 
 
 class RunConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from tasks.config.alignment import SftConfig, TrainConfig
 from tasks.config.curation import MaxTokens, ModelConfig, StrategyFile, Temperature
 from tasks.config.evaluation import EvaluateConfig
 from tasks.config.rounds import GuideConfig, RoundsConfig
-from tasks.config.section import Name, RunConfig, Section, StrategyName
+from tasks.config.section import Added, Name, RunConfig, Section, StrategyName
 
 StudyName = Literal[
     "label-efficiency", "pilot", "real-pairs", "real-candidates", "noise", "embedding-drift", "ld-align", "losses"
@@ -23,18 +23,43 @@ Budget = Annotated[int, Field(ge=1, le=10_000_000)]
 # What every study reads, and what each reads beside it: anything else is refused where it is set.
 READ_BY_ALL = frozenset({"study", "name", "data", "seed"})
 _TRAINING = frozenset({"model", "sft", "train", "evaluate"})
-_SELECTION = frozenset(
-    {"strategies", "strategy_files", "budgets", "label_counts", "seeds", "labels", "agreement", "learner"}
-)
+_ARMS = frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"})
+_SELECTION = _ARMS | {"budgets", "label_counts", "learner"}
 READ_BY: dict[StudyName, frozenset[str]] = {
     "label-efficiency": _SELECTION | _TRAINING,
     "pilot": _SELECTION - {"learner"},
-    "real-pairs": frozenset({"strategies", "strategy_files", "share", "seeds", "labels", "agreement"}) | _TRAINING,
-    "real-candidates": frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"}) | _TRAINING,
+    "real-pairs": _ARMS | _TRAINING | {"preset", "share"},
+    "real-candidates": _ARMS | _TRAINING | {"preset"},
     "noise": frozenset(),
     "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
-    "ld-align": frozenset({"seeds", "methods", "rounds", "guide", "sampling"}) | _TRAINING,
-    "losses": frozenset({"seeds", "methods"}) | _TRAINING,
+    "ld-align": frozenset({"preset", "seeds", "methods", "rounds", "guide", "sampling"}) | _TRAINING,
+    "losses": frozenset({"preset", "seeds", "methods"}) | _TRAINING,
+}
+
+# The papers' own settings, of their sections; what a paper does not say stays at its default. β is each method's own,
+# which is 0.1 where a paper says it, but not IPO's (docs/decisions/0029).
+# REAL: Phi-1.5's in 5.2 and 5.3, DPO as its authors released it. Pythia-2.8B has batches of 32, Llama-2-7B of 16.
+_REAL = {"train": {"batch_size": 64, "max_length": 512, "optimizer": "rmsprop", "learning_rate": 5e-7}}
+PAPERS: dict[StudyName, dict[str, dict[str, Any]]] = {
+    "real-pairs": _REAL,
+    "real-candidates": _REAL,
+    # LD-Align 5.1, algorithm 1 and section 5.2, whose check takes two samples of a prompt
+    "ld-align": {
+        "train": {"batch_size": 64, "epochs": 2.0},
+        "rounds": {"count": 3},
+        "evaluate": {"responses_per_prompt": 2},
+    },
+    # ASFT, appendix
+    "losses": {
+        "train": {
+            "batch_size": 4,
+            "epochs": 2.0,
+            "max_length": 2048,
+            "optimizer": "adamw",
+            "schedule": "cosine",
+            "learning_rate": 1e-5,
+        }
+    },
 }
 
 
@@ -74,6 +99,11 @@ class StudyConfig(RunConfig):
         "methods of alignment side by side.",
     )
     name: Name = Field("study", description="Name of the run, for you (1 to 200 characters).")
+    preset: Added[Literal["own", "paper"]] = Field(
+        "own",
+        description="`paper`: the paper's settings for real-pairs, real-candidates, ld-align and losses, where you do "
+        "not say otherwise; a form says all of a section, so set it there yourself.",
+    )
     data: StudyDataConfig = Field(StudyDataConfig(), description="What is studied.")
     strategies: tuple[StrategyName, ...] = Field(
         ("easy", "centroid", "hard", "longest_gap", "closest_lengths_easy", "max_min_lcb"),
@@ -138,12 +168,20 @@ class StudyConfig(RunConfig):
         fields = StudyConfig.model_fields  # a command has more of its own
         return {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
 
-    @model_validator(mode="after")
-    def _nothing_is_set_in_vain(self) -> Self:
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("preset") != "paper":
+            return values
+        study = values.get("study", cls.model_fields["study"].default)
+        settings = PAPERS[study] if study in get_args(StudyName) and study in PAPERS else {}
+        return values | {name: _merged(of_paper, values.get(name, {})) for name, of_paper in settings.items()}
+
+    def in_vain(self) -> str:
+        """See `Section`."""
         read = READ_BY_ALL | READ_BY[self.study]
-        if unread := [name for name in self.changed() if name not in read]:
-            raise ValueError(f"study {self.study} does not read {', '.join(unread)}; leave it out")
-        return self
+        unread = [name for name in self.changed() if name not in read]
+        return f"study {self.study} does not read {', '.join(unread)}; leave it out" if unread else ""
 
     @model_validator(mode="after")
     def _every_seed_is_one(self) -> Self:
@@ -158,3 +196,10 @@ class StudyConfig(RunConfig):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: every one once, got {', '.join(map(str, values))}")
         return self
+
+
+def _merged(of_paper: dict[str, Any], given: Any) -> Any:
+    """What somebody set of a section, over the paper's settings."""
+    if isinstance(given, Section):
+        given = given.model_dump(exclude_unset=True)
+    return of_paper | given if isinstance(given, dict) else given

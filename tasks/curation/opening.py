@@ -35,6 +35,7 @@ def open_run(config: CurateConfig) -> int:
                 CURATION,
                 run_config,
                 name=run_config.name,
+                asked=config,
                 data=[*content, *key_data(run_config)],
                 prompt_ids=lambda: opened_prompts(session, run_config, prompt_ids),
                 has_model=loads_model(session, run_config, prompt_ids),

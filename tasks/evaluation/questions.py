@@ -69,7 +69,7 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
             seen = seen_questions(session, [question.turns[0] for question in questions], policy_ids)
             if seen is not None:
                 say(seen)
-            return find_or_open(session, QUESTIONS, run_config, name=name[:LONGEST_NAME], data=data)
+            return find_or_open(session, QUESTIONS, run_config, name=name[:LONGEST_NAME], asked=config, data=data)
 
     run_id = opened(open_once)
 

@@ -33,6 +33,7 @@ def open_label_run(config: LabelConfig) -> int:
                 LABELLING,
                 run_config,
                 name=run_config.name,
+                asked=config,
                 labelled_run_id=labelled_run_id,
                 has_model=holds_model(run_config),
             )

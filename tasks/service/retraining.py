@@ -116,7 +116,7 @@ def _open_once(sessions: Sessions, config: AlignConfig, trigger: TriggerConfig, 
             runs.take_turn_of_runs(session)
             reason = _why_not(session, config, trigger, run_config.data.snapshot, is_automatic)
             if reason is None:
-                return open_fixed(session, run_config, ALIGNMENT)
+                return open_fixed(session, run_config, ALIGNMENT, asked=config)
     except (NoModelError, NoPreferencesError, NothingToDoError) as error:
         reason = str(error)
     say(f"nothing to train on yet: {reason}")

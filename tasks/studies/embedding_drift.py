@@ -27,7 +27,7 @@ from models.studies.findings import Findings
 from models.studies.trials import Outcome, Trial
 from tasks.alignment.choices import chosen_base
 from tasks.alignment.data import alignment_at_work
-from tasks.alignment.opening import open_align_run
+from tasks.alignment.opening import open_alignment
 from tasks.alignment.training import fine_tune, train_policy
 from tasks.config.alignment import AlignConfig, DataConfig
 from tasks.config.exchange import PreferencesConfig
@@ -39,7 +39,7 @@ from tasks.evaluation.measures import CONTEXTS, embedded
 from tasks.labels.exchange import take_snapshot
 from tasks.named_models import NamedModel, find_model, policy_name
 from tasks.progress import stage_progress
-from tasks.run_kinds import load_alignment
+from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import working_on
 from tasks.settings import Settings
 from tasks.studies.study import Study, StudyAtWork, carried_out
@@ -132,7 +132,7 @@ class _Drift:
     def _start_run(self) -> int:
         """The run that fine-tunes: its data says what is held out."""
         config = self._work.config
-        return open_align_run.fn(self._config(config.seed, config.model.name, epochs=config.sft.epochs))
+        return open_alignment(self._config(config.seed, config.model.name, epochs=config.sft.epochs), ALIGNMENT)
 
     @cached_property
     def _start(self) -> int | None:
@@ -143,7 +143,7 @@ class _Drift:
     def _trained(self, share: float, seed: int) -> int:
         start = self._start
         name = self._work.config.model.name if start is None else policy_name(start)
-        run_id = open_align_run.fn(self._config(seed, name, share=share))
+        run_id = open_alignment(self._config(seed, name, share=share), ALIGNMENT)
         with working_on(run_id), keep_device():
             return train_policy.fn(run_id, None)
 

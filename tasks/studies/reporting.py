@@ -75,8 +75,10 @@ def study_report(run_id: int) -> StudyReport:
 
 
 def command_of(config: StudyConfig) -> str:
-    """The command that makes a study again: what is not at its default."""
-    options = [word for name, value in _changes(config) for word in _as_arguments(name, value)]
+    """The command that makes a study again: what is not at its default, or not as its preset says."""
+    base = StudyConfig(study=config.study, preset=config.preset)
+    changes = [*([] if config.preset == "own" else [("preset", config.preset)]), *_changes(config, base)]
+    options = [word for name, value in changes for word in _as_arguments(name, value)]
     return shlex.join(["antipode", "study", config.study, *options])
 
 
@@ -111,14 +113,14 @@ def _findings(work: StudyAtWork, outcomes: list[Outcome]) -> Findings:
     return STUDIES[work.config.study].find(work, compared)
 
 
-def _changes(section: Section, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting that is not at its default, with the name it has on the command line."""
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if value == field.default or (not path and name == "study"):
+def _changes(section: Section, base: Section, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each setting that is not as in `base`, with the name it has on the command line."""
+    for name in type(section).model_fields:
+        value, before = getattr(section, name), getattr(base, name)
+        if value == before:
             continue
         if isinstance(value, Section):
-            yield from _changes(value, f"{path}{name}.")
+            yield from _changes(value, before, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
 

@@ -32,7 +32,7 @@ def open_study(config: StudyConfig) -> int:
     def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
             has_model = checked.trains_policies
-            return find_or_open(session, STUDY, checked, name=checked.name, has_model=has_model)
+            return find_or_open(session, STUDY, checked, name=checked.name, asked=config, has_model=has_model)
 
     return opened(open_once)
 

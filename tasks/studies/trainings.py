@@ -21,13 +21,13 @@ from models.evaluation.measurements import Measurements
 from models.files import inside
 from models.records import content_key
 from tasks.alignment.data import alignment_at_work
-from tasks.alignment.opening import open_align_run
+from tasks.alignment.opening import open_alignment
 from tasks.alignment.training import fine_tune, train_policy
 from tasks.config.alignment import AlignConfig, DataConfig
 from tasks.devices import keep_device
 from tasks.evaluation.comparison import compare, evaluate_policy, pair_scores
 from tasks.evaluation.measures import scored_pairs
-from tasks.run_kinds import RunAtWork, load_alignment
+from tasks.run_kinds import ALIGNMENT, RunAtWork, load_alignment
 from tasks.runs import working_on
 
 TRAIN_SPLIT, HELD_OUT_SPLIT = "train", "test"
@@ -71,14 +71,14 @@ def fine_tuned(config: AlignConfig) -> int | None:
     """Fine-tune the model that all arms begin with, or find it; return its id, None where none is wanted."""
     if not config.sft.epochs:
         return None
-    run_id = open_align_run.fn(config)
+    run_id = open_alignment(config, ALIGNMENT)
     with working_on(run_id):
         return fine_tune.fn(run_id)
 
 
 def trained(config: AlignConfig) -> Trained:
     """Fine-tune, train and evaluate as `align` does, or find what was done; return the ids."""
-    run_id = open_align_run.fn(config)
+    run_id = open_alignment(config, ALIGNMENT)
     with working_on(run_id), keep_device():
         start_id = fine_tune.fn(run_id)
         policy_id = train_policy.fn(run_id, start_id)

@@ -12,12 +12,13 @@ from itertools import groupby
 from models.studies.findings import Findings
 from models.studies.ld_align import LATENT, ld_align_findings
 from models.studies.trials import Outcome, Trial
-from tasks.alignment.opening import open_ld_align_run
+from tasks.alignment.opening import open_alignment
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.config.rounds import LdAlignConfig
 from tasks.config.studies import StudyConfig
 from tasks.devices import keep_device
 from tasks.evaluation.comparison import evaluate_policy
+from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
 from tasks.runs import working_on
 from tasks.settings import Settings
 from tasks.studies.methods.latent_space import latent_figures
@@ -80,7 +81,7 @@ def _at_once(study: StudyAtWork, start: Start, trial: Trial) -> Figures:
 def _in_rounds(study: StudyAtWork, start: Start, method: str, seed: int, missing: Sequence[Trial]) -> Iterator[Outcome]:
     """The missing trials of one run in rounds; what its earlier rounds trained is found, not trained again."""
     wanted = {trial.part: trial for trial in missing}
-    run_id = open_ld_align_run.fn(_rounds_config(start, method, seed))
+    run_id = open_alignment(_rounds_config(start, method, seed), ALIGNMENT_IN_ROUNDS)
     with working_on(run_id), keep_device():
         policy_ids: list[int] = []
         for number in range(1, start.config.rounds.count + 1):

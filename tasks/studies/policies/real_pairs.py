@@ -16,6 +16,7 @@ from models.studies.pool import Rows, owners
 from models.studies.trials import Outcome, Trial
 from tasks.config.studies import StudyConfig
 from tasks.settings import Settings
+from tasks.studies.policies.agreement import agreement_by_pair, agreement_figures, agreement_section, keys_of
 from tasks.studies.policies.choosing import arms_of, checked, rules_by_arm, with_papers_arms
 from tasks.studies.policies.findings import findings_of
 from tasks.studies.policies.trials import Workbench, carry_out_on
@@ -72,12 +73,15 @@ def carry_out(study: StudyAtWork, missing: Sequence[Trial]) -> Iterator[Outcome]
         )
         return rows[positions]
 
-    yield from carry_out_on(bench, missing, chosen)
+    with study.sessions() as session:
+        agreement = agreement_by_pair(session, keys_of(bench, given_pairs(bench)), study.config.data.annotators)
+    yield from carry_out_on(bench, missing, chosen, lambda rows: agreement_figures(bench, rows, agreement))
 
 
 def find(study: StudyAtWork, outcomes: Sequence[Outcome]) -> Findings:
-    """What the outcomes say, with the sizes of the data (REAL table 2)."""
-    return findings_of(outcomes, question=QUESTION, names=COMPARED, more=(_sizes_section(study),))
+    """What the outcomes say, with the agreement on each arm's pairs and the sizes of the data (REAL table 2)."""
+    more = tuple(filter(None, (agreement_section(outcomes), _sizes_section(study))))
+    return findings_of(outcomes, question=QUESTION, names=COMPARED, more=more)
 
 
 def given_pairs(bench: Workbench) -> Rows:

@@ -43,6 +43,7 @@ RULE = "study"  # of a snapshot's rows: who decided
 SHOWN_PROMPTS, SHOWN_CHARACTERS = 3, 400  # of the samples that stand side by side in a report
 
 Chosen = Callable[[Trial], Rows]  # the pairs (m, 2) that a trial trains on, as rows of the pool, in order
+Told = Callable[[Rows], Figures]  # more that a study keeps of these pairs
 
 
 @dataclass(frozen=True)
@@ -186,18 +187,20 @@ class Workbench:
         ]  # fmt: skip
 
 
-def carry_out_on(bench: Workbench, trials: Sequence[Trial], chosen: Chosen) -> Iterator[Outcome]:
+def carry_out_on(
+    bench: Workbench, trials: Sequence[Trial], chosen: Chosen, told: Told = lambda _: {}
+) -> Iterator[Outcome]:
     """Train a policy for each trial, one after the other in one process on the device; yield each as it is done."""
     if not trials:
         return
     with keep_device():
         for trial in trials:
-            yield carried_out(trial, partial(_once, bench, trial, chosen))
+            yield carried_out(trial, partial(_once, bench, trial, chosen, told))
 
 
-def _once(bench: Workbench, trial: Trial, chosen: Chosen) -> Figures:
+def _once(bench: Workbench, trial: Trial, chosen: Chosen, told: Told) -> Figures:
     rows = chosen(trial)
-    return bench.train_on(trial, rows, bench.annotator(trial.annotator).answer(rows, trial.seed))
+    return bench.train_on(trial, rows, bench.annotator(trial.annotator).answer(rows, trial.seed)) | told(rows)
 
 
 def _groups_kept_out(session: Session, prompt_ids: Sequence[int]) -> Rows:
