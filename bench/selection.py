@@ -1,13 +1,13 @@
 """Selection against what one would write per prompt, and against memory: `python -m bench.selection` writes a JSON.
 
-Easy, hard and centroid together (`select_several`), one thread, process CPU time, medians of interleaved runs, the first
-round left out. The embeddings are given: float32, and in the last row the float16 memory map that shards are. Peers get
-the same float32 rows:
+Easy, hard and centroid together (`select_several`), one thread, process CPU time, medians of interleaved runs, the
+first round left out. The embeddings are given: float32, and in the last row the float16 memory map that shards are.
+Peers get the same float32 rows:
 
 - `all_three_by_pair_loop`: per prompt normalise, a Python loop over all pairs for easy and hard, then scikit-learn's
-  KMeans(2, random_state=0) and a loop over the members: our rewriting of the plan of the script that came with the paper.
-- `with_torch_a_pair`: the same plan with the calls that the script makes: torch's cosine_similarity for each pair, KMeans,
-  SciPy's cdist from the centres.
+  KMeans(2, random_state=0) and a loop over the members: our rewriting of the plan of the paper's script.
+- `with_torch_a_pair`: the same plan with the calls that the script makes: torch's cosine_similarity for each pair,
+  KMeans, SciPy's cdist from the centres.
 - `kmeans_only`: KMeans(2, random_state=0) on embeddings that are normalised already; no pair is chosen.
 
 `read` is a dot product of all embeddings with themselves: what one thread reads from memory in the same rounds.

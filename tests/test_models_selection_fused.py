@@ -59,6 +59,12 @@ def share_alike(ours: SelectedPairs, twins: SelectedPairs) -> float:
     return float(is_alike.mean())
 
 
+def is_allowed(strategy: Strategy, oracle: Oracle, pair: tuple[int, int]) -> bool:
+    if strategy == "centroid":
+        return oracle.is_central(pair)
+    return oracle.is_extreme(pair, 1 if strategy == "easy" else -1)
+
+
 @settings(max_examples=60, deadline=None)  # 60 x 100 groups
 @given(st.integers(0, 2**32), st.sampled_from([np.float32, np.float16, np.float64]))
 def test_compiled_pairs_agree_with_brute_force_on_random_and_degenerate_groups(seed: int, kind: type) -> None:
@@ -80,21 +86,23 @@ def test_compiled_pairs_agree_with_brute_force_on_random_and_degenerate_groups(s
             low, high = (int(place) for place in np.searchsorted(oracle.usable, ends))
             assert oracle.usable[[low, high]].tolist() == ends.tolist()
             oracle.check_pair((low, high), selected.similarity[group], selected.rank[group], selected.pair_count[group])
-            is_right = {
-                "easy": oracle.is_extreme((low, high), 1),
-                "hard": oracle.is_extreme((low, high), -1),
-                "centroid": oracle.is_central((low, high)),
-            }
-            assert is_right[strategy], (strategy, group, embeddings[start:end])
+            assert is_allowed(strategy, oracle, (low, high)), (strategy, group, embeddings[start:end])
 
 
 @pytest.mark.parametrize("kind", ["isotropic", "mean", "clusters", "very_similar", "duplicates", "low_dimension"])
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 8, 11, 12, 16])
-def test_compiled_pairs_are_those_of_numpy(size: int, kind: str) -> None:
+def test_compiled_pairs_are_those_of_numpy_but_for_ties(size: int, kind: str) -> None:
     rows = unit_groups(np.random.default_rng(size), 400, size, 70, kind)
     embeddings, offsets = rows.reshape(-1, rows.shape[2]), np.arange(0, 400 * size + 1, size)
-    for ours, twins in zip(compiled(embeddings, offsets), by_numpy(embeddings, offsets), strict=True):
-        assert share_alike(ours, twins) >= 0.9975  # where two values differ by the tolerance, rounding decides
+    for strategy, ours, twins in zip(
+        STRATEGIES, compiled(embeddings, offsets), by_numpy(embeddings, offsets), strict=True
+    ):
+        # Where two values differ by about the tolerance rounding decides: then both pairs are right.
+        assert share_alike(ours, twins) >= 0.97
+        for group in np.flatnonzero((ours.first != twins.first) | (ours.second != twins.second)):
+            oracle = Oracle(rows[group], np.zeros(size, np.int64))
+            for one in (ours, twins):
+                assert is_allowed(strategy, oracle, (one.first[group] - group * size, one.second[group] - group * size))
 
 
 @pytest.mark.parametrize("cosine", [0.5, 0.9, 0.99])
