@@ -2,6 +2,8 @@
 
 The same rules as `models.selection.rules` and `models.selection.two_means`, which is where they are explained. Needs
 numba: import it when selecting, not before.
+
+numba keeps what it compiled until this file changes: after a change of what is imported here, change this file too.
 """
 
 from __future__ import annotations
