@@ -44,11 +44,6 @@ finite = njit(fastmath=True, error_model="numpy")
 
 
 @careful
-def _step(done: int, total: int, bytes_a_step: int) -> int:
-    return bytes_a_step if done < total else 0
-
-
-@careful
 def _gram(rows: Any, ahead: Any, gram: Any) -> None:
     """Inner products of (K, d) rows into the upper half of (K, K), while (n,) `ahead` is fetched."""
     size, dimension = rows.shape
@@ -62,7 +57,7 @@ def _gram(rows: Any, ahead: Any, gram: Any) -> None:
     for i in range(0, size, 4):
         i1, i2, i3 = min(i + 1, last), min(i + 2, last), min(i + 3, last)
         own = (rows[i], rows[i1], rows[i2], rows[i3])
-        step = _step(done, total, TRIANGLE_LINES * LINE)
+        step = TRIANGLE_LINES * LINE if done < total else 0
         (gram[i, i], gram[i, i1], gram[i, i2], gram[i, i3], gram[i1, i1], gram[i1, i2], gram[i1, i3],
          gram[i2, i2], gram[i2, i3], gram[i3, i3]) = triangle(own, own, whole, _from(ahead, done), step)  # fmt: skip
         done += steps * step
@@ -70,7 +65,7 @@ def _gram(rows: Any, ahead: Any, gram: Any) -> None:
             j1, j2, j3 = min(j + 1, last), min(j + 2, last), min(j + 3, last)
             others = (rows[j], rows[j1], rows[j2], rows[j3])
             for a, b in ((i, i1), (i2, i3)):
-                step = _step(done, total, SQUARE_LINES * LINE)
+                step = SQUARE_LINES * LINE if done < total else 0
                 (gram[a, j], gram[a, j1], gram[a, j2], gram[a, j3], gram[b, j], gram[b, j1], gram[b, j2],
                  gram[b, j3]) = square((rows[a], rows[b]), others, whole, _from(ahead, done), step)  # fmt: skip
                 done += steps * step
