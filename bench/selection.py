@@ -1,15 +1,17 @@
-"""Selection against what one would write per prompt: `python -m bench.selection` prints a table, writes selection.json.
+"""Selection against what one would write per prompt, and against memory: `python -m bench.selection` writes a JSON.
 
-One thread, process CPU time, medians of interleaved runs. Every peer gets the same float32 embeddings. Peers:
+Easy, hard and centroid together (`select_several`), one thread, process CPU time, medians of interleaved runs, the
+first round left out. The embeddings are given: float32, and in the last row the float16 memory map that shards are.
+Peers get the same float32 rows:
 
-- `kmeans_only`: scikit-learn's KMeans(2, random_state=0) per prompt, embeddings already normalised, no pair chosen.
-- `per_prompt`: per prompt normalise, Gram, argmin (`easy`); KMeans and the nearest member of each cluster (`centroid`).
-- `pair_loop`: per prompt a Python loop over all pairs for easy and hard, then KMeans and a loop over the members: the
-  plan of the script that came with the paper. Compare `all_three`: `select_several` for easy, hard, centroid.
+- `all_three_by_pair_loop`: per prompt normalise, a Python loop over all pairs for easy and hard, then scikit-learn's
+  KMeans(2, random_state=0) and a loop over the members: our rewriting of the plan of the paper's script.
+- `with_torch_a_pair`: the same plan with the calls that the script makes: torch's cosine_similarity for each pair,
+  KMeans, SciPy's cdist from the centres.
+- `kmeans_only`: KMeans(2, random_state=0) on embeddings that are normalised already; no pair is chosen.
 
-`hard` and `longest_gap` have no row: nearly all that they and `easy` cost is the similarities, which say what a pair
-is, and then they compare one number a pair (`longest_gap` took 0.99, 1.02, 1.00, 1.04 of the time of `easy` at 4, 8,
-16, 64 candidates).
+`read` is a dot product of all embeddings with themselves: what one thread reads from memory in the same rounds.
+`share_of_read` is how fast selection goes through the embeddings, of that.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
@@ -32,19 +36,31 @@ from numpy.typing import NDArray  # noqa: E402
 from models.selection import select_several  # noqa: E402
 
 Matrix = NDArray[np.float32]
+Embeddings = NDArray[np.floating]
 
-DIMENSION = 768
 REPEATS = 5
-PEER_PROMPTS = {4: 60, 8: 50, 16: 40, 64: 12}
 SELECTED_MIB = 200
+STRATEGIES = ("easy", "hard", "centroid")
 
 
-def make_embeddings(prompts: int, candidates: int) -> Matrix:
-    """Unclustered responses around one mean per prompt, cosine 0.5: (prompts * candidates, 768)."""
+class Row(NamedTuple):
+    """One row of the table."""
+
+    candidates: int
+    dimension: int
+    peer_prompts: int
+    is_half: bool = False
+
+
+ROWS = [Row(4, 768, 30), Row(8, 768, 30), Row(16, 768, 20), Row(64, 768, 6), Row(8, 4096, 20), Row(8, 768, 30, True)]
+
+
+def make_embeddings(prompts: int, row: Row) -> Matrix:
+    """Unclustered responses around one mean per prompt, cosine 0.5: (prompts * candidates, dimension)."""
     rng = np.random.default_rng(0)
-    rows = rng.standard_normal((prompts, candidates, DIMENSION), dtype=np.float32)
-    rows += rng.standard_normal((prompts, 1, DIMENSION), dtype=np.float32)
-    return rows.reshape(-1, DIMENSION)
+    rows = rng.standard_normal((prompts, row.candidates, row.dimension), dtype=np.float32)
+    rows += rng.standard_normal((prompts, 1, row.dimension), dtype=np.float32)
+    return rows.reshape(-1, row.dimension)
 
 
 def normalised(rows: Matrix) -> Matrix:
@@ -59,24 +75,6 @@ def kmeans_only(unit: Matrix) -> tuple[Matrix, NDArray[np.int32]]:
 
     peer = KMeans(n_clusters=2, random_state=0).fit(unit)
     return peer.cluster_centers_, peer.labels_
-
-
-def easy_per_prompt(rows: Matrix) -> tuple[int, int]:
-    """The least similar pair, written the obvious way."""
-    unit = normalised(rows)
-    gram = unit @ unit.T
-    first, second = np.unravel_index(gram.argmin(), gram.shape)
-    return int(min(first, second)), int(max(first, second))
-
-
-def centroid_per_prompt(rows: Matrix) -> tuple[int, int]:
-    """The member nearest each centre, written the obvious way."""
-    unit = normalised(rows)
-    centres, labels = kmeans_only(unit)
-    distances = np.linalg.norm(unit[:, None] - centres, axis=2)
-    distances[labels[:, None] != np.arange(2)] = np.inf
-    first, second = distances.argmin(axis=0)
-    return int(min(first, second)), int(max(first, second))
 
 
 def all_three_by_pair_loop(rows: Matrix) -> list[tuple[int, int]]:
@@ -95,6 +93,22 @@ def all_three_by_pair_loop(rows: Matrix) -> list[tuple[int, int]]:
     ]
 
 
+def with_torch_a_pair(rows: Matrix) -> tuple[Any, ...]:
+    """Easy, hard and centroid with a call of torch's cosine for each pair; any candidate may be nearest to a centre."""
+    import torch
+    from scipy.spatial.distance import cdist
+
+    vectors = torch.from_numpy(rows)
+    similarity = {
+        (i, j): torch.nn.functional.cosine_similarity(vectors[i], vectors[j], dim=0)
+        for i in range(len(rows))
+        for j in range(i + 1, len(rows))
+    }
+    easy, hard = min(similarity, key=similarity.__getitem__), max(similarity, key=similarity.__getitem__)
+    centres, _ = kmeans_only(rows)
+    return easy, hard, cdist(centres, rows).argmin(axis=1)
+
+
 def per_prompt_loop(function: Callable[[Matrix], object], rows: Matrix, candidates: int) -> Callable[[], None]:
     """A run of the function over every prompt."""
 
@@ -105,17 +119,17 @@ def per_prompt_loop(function: Callable[[Matrix], object], rows: Matrix, candidat
     return run
 
 
-def selection(rows: Matrix, candidates: int, *strategies: str) -> Callable[[], None]:
-    """A run of `select_several` for the strategies named."""
+def selection(rows: Embeddings, candidates: int) -> Callable[[], None]:
+    """A run of `select_several`."""
     offsets = np.arange(0, len(rows) + 1, candidates)
 
     def run() -> None:
-        select_several(rows, offsets, strategies=strategies, seed=0)
+        select_several(rows, offsets, strategies=STRATEGIES, seed=0)
 
     return run
 
 
-def medians(runs: dict[str, tuple[Callable[[], None], int]]) -> dict[str, dict[str, float]]:
+def medians(runs: dict[str, tuple[Callable[[], object], int]]) -> dict[str, dict[str, float]]:
     """Microseconds a prompt, (run, prompts) by name: median and spread (max − min over median) of interleaved runs."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(REPEATS + 1):  # the first round warms up
@@ -128,63 +142,73 @@ def medians(runs: dict[str, tuple[Callable[[], None], int]]) -> dict[str, dict[s
         timed = seconds[name][1:]
         median = statistics.median(timed)
         result[name] = {
-            "us_per_prompt": round(1e6 * median / prompts, 2),
+            "us_per_prompt": round(1e6 * median / prompts, 3),
             "spread": round((max(timed) - min(timed)) / median, 3),
         }
     return result
 
 
-def measure(candidates: int) -> dict[str, object]:
-    """All runs for one number of candidates, and the ratios to the peers."""
-    prompts = (SELECTED_MIB << 20) // (4 * DIMENSION * candidates)
-    rows = make_embeddings(prompts, candidates)
-    peer_rows = rows[: PEER_PROMPTS[candidates] * candidates]
-    tenth = rows[: len(rows) // 10 // candidates * candidates]
-    runs = {
-        "easy": (selection(rows, candidates, "easy"), prompts),
-        "random": (selection(rows, candidates, "random"), prompts),
-        "centroid": (selection(rows, candidates, "centroid"), prompts),
-        "centroid_tenth": (selection(tenth, candidates, "centroid"), len(tenth) // candidates),
-        "centroid_fp16": (selection(tenth.astype(np.float16), candidates, "centroid"), len(tenth) // candidates),
-        "all_three": (selection(rows, candidates, "easy", "hard", "centroid"), prompts),
+def as_stored(rows: Matrix, folder: Path) -> Embeddings:
+    """The rows as the float16 memory map of a file."""
+    np.save(folder / "embeddings.npy", rows.astype(np.float16))
+    mapped: Embeddings = np.load(folder / "embeddings.npy", mmap_mode="r")
+    return mapped
+
+
+def measure(row: Row, folder: Path) -> dict[str, object]:
+    """All runs of one row, how many times faster than the peers selection is, and its share of what can be read."""
+    prompts = (SELECTED_MIB << 20) // (4 * row.dimension * row.candidates)
+    rows = make_embeddings(prompts, row)
+    flat, peer_rows = rows.reshape(-1), rows[: row.peer_prompts * row.candidates]
+    selected: Embeddings = as_stored(rows, folder) if row.is_half else rows
+    runs: dict[str, tuple[Callable[[], object], int]] = {
+        "selection": (selection(selected, row.candidates), prompts),
+        "read": (lambda: np.dot(flat, flat), prompts),
     }
     peers = {
         "kmeans_only": (kmeans_only, normalised(peer_rows)),
-        "easy_per_prompt": (easy_per_prompt, peer_rows),
-        "centroid_per_prompt": (centroid_per_prompt, peer_rows),
         "all_three_by_pair_loop": (all_three_by_pair_loop, peer_rows),
+        "with_torch_a_pair": (with_torch_a_pair, peer_rows),
     }
     for name, (function, peer_input) in peers.items():
-        runs[name] = (per_prompt_loop(function, peer_input, candidates), PEER_PROMPTS[candidates])
+        runs[name] = (per_prompt_loop(function, peer_input, row.candidates), row.peer_prompts)
     times = medians(runs)
-    compared = {
-        "easy / easy_per_prompt": ("easy_per_prompt", "easy"),
-        "centroid / kmeans_only": ("kmeans_only", "centroid"),
-        "centroid / centroid_per_prompt": ("centroid_per_prompt", "centroid"),
-        "centroid / all_three_by_pair_loop": ("all_three_by_pair_loop", "centroid"),
-        "all_three / all_three_by_pair_loop": ("all_three_by_pair_loop", "all_three"),
-        "centroid at N / at N/10": ("centroid_tenth", "centroid"),
+    ours = times["selection"]["us_per_prompt"]
+    read_rate = 4 * row.dimension * row.candidates / times["read"]["us_per_prompt"] / 1e3
+    rate = selected.itemsize * row.dimension * row.candidates / ours / 1e3
+    return {
+        **row._asdict(),
+        "prompts": prompts,
+        "times": times,
+        "times_faster": {name: round(times[name]["us_per_prompt"] / ours, 1) for name in peers},
+        "read_gb_per_s": round(read_rate, 1),
+        "selection_gb_per_s": round(rate, 1),
+        "share_of_read": round(rate / read_rate, 3),
     }
-    ratios = {
-        name: round(times[slow]["us_per_prompt"] / times[fast]["us_per_prompt"], 2)
-        for name, (slow, fast) in compared.items()
-    }
-    return {"candidates": candidates, "prompts": prompts, "times": times, "times_faster": ratios}
+
+
+def processor() -> str:
+    """The processor's name and its widest vectors."""
+    described = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.split(":")[1].strip() for line in described.splitlines() if line.startswith("model name")]
+    widest = next((name for name in ("avx512f", "avx2") if name in described), "no AVX2")
+    return f"{names[0] if names else platform.machine()}, {widest}, {os.cpu_count()} cores"
 
 
 def main() -> None:
     """Measure, print and write the results beside this file."""
-    versions = {name: version(name) for name in ("numpy", "scikit-learn")}
-    machine = (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    print(machine, versions, f"d={DIMENSION} float32, 1 thread, process time, median of {REPEATS} interleaved runs")
+    import torch
+
+    torch.set_num_threads(1)
+    versions = {name: version(name) for name in ("numpy", "numba", "scikit-learn", "scipy", "torch")}
+    machine = f"{processor()}, Python {platform.python_version()}"
+    print(machine, versions, f"1 thread, process time, median of {REPEATS} interleaved runs")
     results = []
-    for candidates in PEER_PROMPTS:
-        result = measure(candidates)
-        results.append(result)
-        print(json.dumps(result, indent=1))
-    report = {"machine": machine, "versions": versions, "dimension": DIMENSION, "repeats": REPEATS, "results": results}
+    with tempfile.TemporaryDirectory() as folder:
+        for row in ROWS:
+            results.append(measure(row, Path(folder)))
+            print(json.dumps(results[-1], indent=1))
+    report = {"machine": machine, "versions": versions, "repeats": REPEATS, "results": results}
     Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -7,7 +7,7 @@ stands in `models.selection.asking`, the shipped ones in `models.selection.rules
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from models.records import Strategy
 from models.selection.asking import Given, StrategyError, StrategyRule
 from models.selection.blocks import Block, Booleans, Lengths, Margins, Positions, checked_groups
 from models.selection.finding import rule_named
+from models.selection.fused import fused_sizes, select_fused
 from models.selection.length_correlation import block_correlations
 from models.selection.records import Reason, SelectedPairs, nothing_selected
 from models.selection.similarity import TOLERANCE, Floats
@@ -102,7 +103,8 @@ def select_several(
     the first pair in the order (0, 1), (0, 2), ..., (1, 2); the first split in counting order (above 16 candidates: of
     the splits found, and within 1e-6 of what the best explains); the first candidate.
     A group's result depends on its own rows, the strategy and the seed, not on other groups, order, batching or which
-    other strategies are asked for.
+    other strategies are asked for; only that `easy`, `hard` and `centroid` alone, one pair each, are chosen by compiled
+    code where there are many embeddings (`models.selection.fused`), whose cosines are other in the last digits.
 
     Args:
         embeddings: (n, d) float16, float32 or float64, raw or normalised; may be a memory map, which is read in blocks.
@@ -140,6 +142,11 @@ def select_several(
     candidates = checked_groups(embeddings, offsets, lengths, head=head, labelled=labelled)
     turns = {rule.name: [nothing_selected(candidates.sizes) for _ in range(count)] for rule in rules}
     correlations = None if lengths is None else np.full(len(candidates.sizes), np.nan)
+    if count == 1 and (largest := fused_sizes(candidates, rules)):
+        select_fused(candidates, [(rule, turns[rule.name][0]) for rule in rules], largest=largest)
+        candidates = replace(
+            candidates, sizes=np.where(candidates.sizes <= largest, 0, candidates.sizes), labelled=None
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         for groups, block in candidates.blocks():
             given = Given(block, seed=seed)
