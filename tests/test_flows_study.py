@@ -44,7 +44,7 @@ def test_a_study_whose_process_is_killed_repeats_no_stored_trial(sessions, tmp_p
     before, begun = stored(), log_of(log)
     assert 3 <= before < 10 and len(begun) <= before + 1
     again = subprocess.run(
-        command, env=environment | {PAUSE: "0"}, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+        command, env=environment | {PAUSE: "0"}, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert again.returncode == 0, again.stderr
     assert f"{before} of 10 trials are stored already" in again.stderr
