@@ -46,7 +46,7 @@ from db.migrations import require_current
 from models.demo import MODEL_FOLDER
 from tasks.settings import Settings
 
-COMMAND_TIMEOUT_S = 280
+COMMAND_TIMEOUT_S = 600
 
 hypothesis_settings.register_profile("antipode", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("antipode")

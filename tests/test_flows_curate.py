@@ -73,7 +73,7 @@ def test_prompts_go_in_and_selected_pairs_come_out(antipode, prompts_file, setti
         assert easy["prompt_id"] == hard["prompt_id"] and easy["similarity"] <= hard["similarity"]
         assert easy["rank"] == 1
 
-    artifacts = httpx.post(f"{prefect_server}/artifacts/latest/filter", json={}).json()
+    artifacts = httpx.post(f"{prefect_server}/artifacts/latest/filter", json={}, timeout=60).json()
     keys = {artifact["key"]: artifact for artifact in artifacts}
     assert {"run-1", "run-1-pairs", "run-1-similarities", "generate", "embed", "index-responses", "select"} <= set(keys)
     assert len(json.loads(keys["run-1-pairs"]["data"])) == 80
@@ -117,7 +117,7 @@ def test_a_run_killed_at_any_stage_goes_on_and_ends_as_if_it_had_not_been(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while process.poll() is None and counts(settings)[table_number] < enough and time.monotonic() < deadline:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)

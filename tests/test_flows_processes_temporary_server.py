@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -65,7 +64,7 @@ def children_of_nobody(folder):
 
 
 def child_of(process):
-    return eventually(lambda: psutil.Process(process.pid).children(), "a server", timeout_s=60)[0]
+    return eventually(lambda: psutil.Process(process.pid).children(), "a server")[0]
 
 
 def ended(process):
@@ -89,21 +88,22 @@ def stored_responses(settings):
 
 
 @on_sqlite
-def test_a_slow_start_is_waited_for_and_said_and_neither_sigterm_nor_the_end_leaves_a_server(antipode, start, tmp_path):
+def test_a_slow_start_is_waited_for_and_said_and_neither_sigterm_nor_the_end_leaves_a_server(
+    antipode, start, settings, tmp_path
+):
     """Without a home folder, as a container's user: Prefect's own is named."""
     import_prompts(antipode, tmp_path, 120)
     homeless = {"HOME": NOWHERE, "PREFECT_HOME": str(tmp_path / "prefect")}
     stopped = start(*CURATE, **homeless)
     server = child_of(stopped)
     server.suspend()
-    time.sleep(7)
+    assert any("Prefect's temporary server is still starting, " in line for line in stopped.stderr)
     server.resume()
-    eventually(lambda: "running" in antipode("runs").stdout, "the run", timeout_s=60)
+    eventually(lambda: stored_responses(settings), "some responses")
     stopped.send_signal(signal.SIGTERM)
     result = ended(stopped)
     assert result.returncode == -signal.SIGTERM
-    assert "Prefect's temporary server is still starting, " in result.stderr
-    eventually(lambda: not children_of_nobody(tmp_path), "the server's end", timeout_s=10)
+    eventually(lambda: not children_of_nobody(tmp_path), "the server's end")
 
     whole = ended(start(*CURATE, **homeless))
     assert whole.returncode == 0 and "taking up run 1" in whole.stderr, whole.stderr
@@ -120,7 +120,7 @@ def test_a_killed_command_leaves_no_server_and_nobody_waits_for_its_output(antip
         child_of(killed)
         killed.kill()
         assert ended(killed).returncode == -signal.SIGKILL
-    eventually(lambda: not children_of_nobody(tmp_path), "the server's end", timeout_s=10)
+    eventually(lambda: not children_of_nobody(tmp_path), "the server's end")
 
 
 @on_sqlite
@@ -140,7 +140,7 @@ def test_a_server_that_is_killed_under_a_run_is_one_line_and_the_stage_is_done_a
     # Prefect asks a server that is gone for a minute; here not once more.
     running = start(*CURATE, PREFECT_CLIENT_MAX_RETRIES="0")
     server = child_of(running)
-    eventually(lambda: stored_responses(settings) > 20, "some responses", timeout_s=60)
+    eventually(lambda: stored_responses(settings) > 20, "some responses")
     server.kill()
     said = []
     for line in running.stderr:
@@ -217,4 +217,4 @@ def test_a_process_that_becomes_another_program_still_ends_with_the_one_that_sta
         assert process.stdout.readline() == "here\n"
         process.kill()
         assert process.stdout.read() == "", "its end"
-    eventually(lambda: not children_of_nobody(tmp_path), "the end of what it had started", timeout_s=10)
+    eventually(lambda: not children_of_nobody(tmp_path), "the end of what it had started")

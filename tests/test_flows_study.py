@@ -44,7 +44,7 @@ def test_a_study_whose_process_is_killed_repeats_no_stored_trial(sessions, tmp_p
     before, begun = stored(), log_of(log)
     assert 3 <= before < 10 and len(begun) <= before + 1
     again = subprocess.run(
-        command, env=environment | {PAUSE: "0"}, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+        command, env=environment | {PAUSE: "0"}, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert again.returncode == 0, again.stderr
     assert f"{before} of 10 trials are stored already" in again.stderr
@@ -52,7 +52,7 @@ def test_a_study_whose_process_is_killed_repeats_no_stored_trial(sessions, tmp_p
     assert "Nothing is <better>." in again.stdout and str(tmp_path / "artifacts/reports/study-1.html") in again.stdout
     with sessions() as session:
         assert runs.get_run(session, 1).status == runs.COMPLETED
-    found = httpx.post(f"{prefect_server}/artifacts/latest/filter", json={}).json()
+    found = httpx.post(f"{prefect_server}/artifacts/latest/filter", json={}, timeout=60).json()
     artifacts = {one["key"]: one for one in found if (one["key"] or "").startswith("study-1")}
     assert set(artifacts) == {"study-1", "study-1-1"}, "the report, and its plot"
     assert "Nothing is" in artifacts["study-1"]["description"] and "## Where it is" in artifacts["study-1"]["data"]

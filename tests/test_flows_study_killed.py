@@ -35,7 +35,7 @@ def test_a_study_killed_midway_does_no_trial_twice_and_ends_with_all(
         process = fork_server.start(COMMAND, cwd=tmp_path, env=environment, **streams)
     eventually(lambda: stored_trials(sessions), "a first trial")
     os.kill(process.process_id, signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     before = stored_trials(sessions)
     ended = antipode(*COMMAND)
     assert ended.returncode == 0, ended.stderr

@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import httpx
 import pytest
+from chat_server import ChatServer, echo, serving
 from refusals import SCRIPTED, assert_one_line
+from service_parts import eventually
 from surroundings import ROOT, on_sqlite
 
 from models.errors import is_interrupt
@@ -23,6 +26,12 @@ def prompts_file(tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"Tell me about number {n}."}) + "\n" for n in range(20)))
     return path
+
+
+@pytest.fixture
+def server():
+    with serving(ChatServer()) as own:
+        yield own
 
 
 @on_sqlite
@@ -123,9 +132,18 @@ def test_a_really_read_only_file_system_is_one_line(tmp_path):
     assert_one_line(result, 1, "Read-only file system")
 
 
-def test_interrupted_by_the_user_it_says_so_and_goes_on_later(antipode, prompts_file, prefect_server, tmp_path):
+def test_interrupted_by_the_user_it_says_so_and_goes_on_later(antipode, prompts_file, server, prefect_server, tmp_path):
     antipode("import", str(prompts_file))
-    command = ["curate", *SCRIPTED, "--generate.prompts_per_shard", "1", "--embed.responses_per_shard", "1"]
+    goes_on = threading.Event()
+
+    def stuck(body, number):
+        if number > 3:
+            goes_on.wait()
+        return echo(body, number)
+
+    server.reply = stuck
+    command = ["curate", "--generate.backend", "openai", "--generate.base_url", server.url, "--model.name", "tiny"]
+    command += ["--generate.prompts_per_shard", "1", "--embed.backend", "hashed"]
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", *command],
         cwd=tmp_path,
@@ -134,17 +152,19 @@ def test_interrupted_by_the_user_it_says_so_and_goes_on_later(antipode, prompts_
         stdout=subprocess.DEVNULL,
         text=True,
     )
-    assert process.stderr is not None
-    assert any("generate begins" in line for line in process.stderr), "it is at work, not only opened"
-    process.send_signal(signal.SIGINT)
     try:
-        _, errors = process.communicate(timeout=60)
+        eventually(lambda: len(server.bodies) > 3, "a request that is not answered")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
     finally:
         process.kill()
+        goes_on.set()
     assert process.returncode == 130, errors
     assert "stopped; the same command again goes on where it was" in errors and "Traceback" not in errors
     assert [line.split()[2] for line in antipode("runs").stdout.splitlines() if "curation" in line] == ["stopped"]
-    flow_runs = httpx.post(f"{prefect_server}/flow_runs/filter", json={"limit": 1, "sort": "START_TIME_DESC"}).json()
+    flow_runs = httpx.post(
+        f"{prefect_server}/flow_runs/filter", json={"limit": 1, "sort": "START_TIME_DESC"}, timeout=60
+    ).json()
     assert [run["state"]["name"] for run in flow_runs] == ["Stopped"]
     assert antipode(*command).returncode == 0
 

@@ -146,7 +146,7 @@ class Ledger:
         self.requests, self.cost = 0, 0.0
         self.fails_at, self.fails_with_requests = fails_at, fails_with_requests
         self.calls: Counter[int] = Counter()
-        self.busy = threading.Lock()
+        self.busy, self.has_failed = threading.Lock(), threading.Event()
 
     def __call__(self, requests: int, cost: float) -> None:
         assert self.busy.acquire(blocking=False)
@@ -154,6 +154,7 @@ class Ledger:
         self.calls[requests] += 1
         if requests == self.fails_with_requests and self.calls[requests] == self.fails_at:
             self.busy.release()
+            self.has_failed.set()
             raise OSError("database is locked")
         self.requests += requests
         self.cost += cost
@@ -238,8 +239,9 @@ def test_a_ledger_that_fails_ends_the_call_but_keeps_what_was_under_way(
     everyone = threading.Barrier(4)
 
     def first_at_once(body: dict[str, Any], number: int) -> Answer:
-        everyone.wait(10)
-        time.sleep(0 if number == 1 else 0.3)
+        everyone.wait()
+        if number > 1:
+            ledger.has_failed.wait()
         return prefers(body)
 
     server.reply = first_at_once

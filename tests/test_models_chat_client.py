@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +62,7 @@ def dripping(head: bytes) -> Callable[[Write, threading.Event], None]:
 )  # fmt: skip
 def test_a_reply_has_one_limit_of_time_for_the_whole(fail: Fail, head: bytes) -> None:
     with raw_server(dripping(head)) as server:
-        begun = time.monotonic()
         assert "gave no whole answer within 0.6 s" in fail(server.url, timeout_s=0.6)
-        assert time.monotonic() - begun < 3
 
 
 @both

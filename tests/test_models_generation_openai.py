@@ -140,7 +140,7 @@ def test_a_slow_server_is_given_up(server: ChatServer) -> None:
     ended = threading.Event()
 
     def wait(body: dict[str, Any], number: int) -> Answer:
-        ended.wait(10)
+        ended.wait()
         return echo(body, number)
 
     server.reply = wait

@@ -36,8 +36,9 @@ def is_alive(process_id: int) -> bool:
         return False
 
 
-def is_gone_within(process_id: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
+def is_gone(process_id: int) -> bool:
+    """Whether it ends, within a time that a busy machine does not need."""
+    deadline = time.monotonic() + 60
     while is_alive(process_id) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not is_alive(process_id)
@@ -133,7 +134,7 @@ def test_close_ends_grandchildren_too_and_may_be_called_twice() -> None:
     process.close()
     process.close()
     assert not is_alive(process.process_id)
-    assert is_gone_within(grandchild, 5)
+    assert is_gone(grandchild)
 
 
 def test_a_grandchild_that_outlives_a_killed_backend_hides_neither_the_death_nor_itself() -> None:
@@ -142,7 +143,7 @@ def test_a_grandchild_that_outlives_a_killed_backend_hides_neither_the_death_nor
         os.kill(process.process_id, signal.SIGKILL)
         with pytest.raises(ProcessDiedError):
             process.call("add", 1)
-    assert is_gone_within(grandchild, 5)
+    assert is_gone(grandchild)
 
 
 @pytest.mark.parametrize("backend_is", ["busy", "idle"])
@@ -159,7 +160,7 @@ def test_nothing_is_left_when_the_parent_is_killed(backend_is: str) -> None:
     time.sleep(0.5)  # until the call has arrived
     parent.kill()
     parent.communicate()
-    assert all(is_gone_within(child, 5) for child in children)
+    assert all(is_gone(child) for child in children)
 
 
 def test_a_thread_that_ends_does_not_take_its_backend_along() -> None:
@@ -186,7 +187,7 @@ def test_an_interrupt_from_the_terminal_reaches_only_the_parent() -> None:
     _, errors = parent.communicate(timeout=20)
     assert errors.count("Traceback") == 1
     assert "KeyboardInterrupt" in errors
-    assert is_gone_within(child, 5)
+    assert is_gone(child)
 
 
 def test_calls_from_several_threads_take_turns() -> None:
@@ -209,7 +210,7 @@ def test_a_shared_process_that_died_while_idle_costs_nobody(tmp_path: Path) -> N
     process_id = second.call("process_id")
     second.close()
     os.kill(process_id, signal.SIGKILL)
-    assert is_gone_within(process_id, 5)
+    assert is_gone(process_id)
     third = shared.start(Backend, {"start": 3}, log_path=tmp_path / "log", timeout_s=30)
     assert third.call("add", 1) == 4
     shared.close()
@@ -258,7 +259,7 @@ def test_backends_that_follow_each_other_share_a_process_and_have_logs_of_their_
     assert (tmp_path / "first.log").read_text() == "total is 2\n"
     assert (tmp_path / "logs" / "second.log").read_text() == "total is 15\n"
     shared.close()
-    assert is_gone_within(process_id, 5)
+    assert is_gone(process_id)
     second.close()  # after its process
 
 

@@ -30,6 +30,7 @@ from models.quality.quality import (
 from models.report import labels_markdown, labels_svg, render_report, write_report
 from models.report.agreement_picture import agreement_plots
 from models.report.labels import (
+    AGREEMENT_TITLE,
     NO_AGREEMENT,
     alpha_meaning,
     coefficient,
@@ -261,6 +262,13 @@ def test_the_markup_of_a_prompt_marks_nothing_up(text: str) -> None:
 def test_markdown_has_no_table_without_rows() -> None:
     assert labels_markdown(EMPTY).startswith("# Labels\n\n0 of 0 pairs labelled") and "##" not in labels_markdown(EMPTY)
     assert "## Annotators" in labels_markdown(one_annotator()) and "worth" not in labels_markdown(one_annotator())
+
+
+def test_one_annotator_alone_has_no_agreement_to_show_and_no_dashes_for_it() -> None:
+    shown = labels_markdown(one_annotator())
+    assert f"## {AGREEMENT_TITLE}\n\n{escaped(NO_AGREEMENT)}\n" in shown
+    assert "α: needs two annotators a pair" in shown.replace("\\", "")
+    assert "| comparisons |" not in shown and "| comparisons |" in labels_markdown(quality())
 
 
 def test_the_terminal_shows_every_table(capsys: pytest.CaptureFixture[str]) -> None:

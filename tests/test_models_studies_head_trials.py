@@ -101,7 +101,6 @@ def test_a_world_in_which_selection_must_help_is_told_from_one_in_which_it_canno
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_strategy_under_two_names_has_a_difference_of_nothing_within_its_interval():
     rules, held = (SHIPPED["random"], rule_of("another_random", another_random)), []
     for study in range(200):

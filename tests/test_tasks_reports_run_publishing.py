@@ -111,7 +111,8 @@ def test_a_queue_that_would_not_be_as_asked_is_refused(queue, what):
 def test_a_summary_says_what_a_run_cost_and_what_to_do_next():
     text = summary_markdown(SUMMARY, Path("reports/run-7.html"), None, Settings())
     for words in (
-        "nightly (run 7)", "| 1,200 | 3 | 9,600 |", "123,456 tokens", "1 min 23 s", str(Path("reports").resolve()),
+        "nightly (run 7)", "| prompts | 1,200 |", "| of them without a pair | 3 |", "| responses | 9,600 |",
+        "123,456 tokens", "1 min 23 s", str(Path("reports").resolve()),
         "FROM selected_pairs WHERE run_id = 7", "antipode label --pairs.run 7", "antipode web --run 7",
     ):  # fmt: skip
         assert words in text

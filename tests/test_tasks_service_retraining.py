@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from alignment_world import chosen_prompts, import_pairs, ld_align_config, prefer
@@ -32,6 +33,7 @@ from tasks.config.service import TriggerConfig
 from tasks.curation.opening import open_run
 from tasks.labels.opening import open_label_run
 from tasks.run_kinds import CURATION, LABELLING, load_alignment
+from tasks.service import retraining
 from tasks.service.retraining import is_worth_a_run, judge_labels, open_due_run
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
@@ -291,23 +293,24 @@ def test_a_configuration_that_names_a_snapshot_is_taken_up(sessions, world):
 
 
 @on_sqlite
-def test_labels_that_still_come_in_are_waited_for_and_all_of_them_are_taken(sessions, world):
+def test_labels_that_still_come_in_are_waited_for_and_all_of_them_are_taken(sessions, world, monkeypatch):
     label(sessions, world[:4])
+    to_come = iter(world[4:9])
 
-    def go_on():
-        for pair in world[4:9]:
-            time.sleep(0.15)
+    def wait(seconds):
+        pair = next(to_come, None)
+        if pair is None:
+            time.sleep(seconds)
+        else:
             label(sessions, [pair])
 
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    run_id = look(quiet_s=0.6)
+    monkeypatch.setattr(retraining, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
+    run_id = look(quiet_s=2)
     with sessions() as session:
         started_at = runs.get_run(session, run_id).started_at.replace(tzinfo=UTC)
         newest_at = max(session.scalars(query(labels.Preference.updated_at))).replace(tzinfo=UTC)
-    thread.join()
     assert opened(sessions) == {run_id: 9}
-    assert (started_at - newest_at).total_seconds() >= 0.6
+    assert (started_at - newest_at).total_seconds() >= 2
 
 
 @on_sqlite

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from curation_steps import configured
@@ -134,19 +134,23 @@ def test_a_young_run_is_left_alone(settings, sessions, deploy):
 
 @on_sqlite
 def test_a_run_that_is_taken_up_between_two_looks_is_left_alone(settings, sessions, deploy, monkeypatch):
-    monkeypatch.setattr(sweep, "SECOND_LOOK_S", 1.0)
     deployment = deploy()
     run_id = open_run(sessions, deployment=deployment, flow_run_id=deployment.start())
-    is_done = threading.Event()
+    is_taken, is_done = threading.Event(), threading.Event()
 
     def take_up():
-        time.sleep(0.4)
         with alone_on(run_id):
-            is_done.wait(timeout=30)
+            is_taken.set()
+            is_done.wait()
 
-    worker = threading.Thread(target=take_up)
-    worker.start()
+    def between_the_looks(_):
+        worker.start()
+        is_taken.wait()
+
+    worker = threading.Thread(target=take_up, daemon=True)
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(sleep=between_the_looks))
     assert look() == 0
+    assert is_taken.is_set()
     is_done.set()
     worker.join()
     assert status(sessions, run_id) == ("running", None)

@@ -58,13 +58,17 @@ def labels_svg(quality: LabelQuality) -> str:
 def labels_markdown(quality: LabelQuality) -> str:
     """The tables as Markdown (GFM): whatever a prompt or a name holds is shown as it is and marks nothing up."""
     parts = [f"# Labels\n\n{escaped(headline(quality))}", *map(escaped, warnings(quality))]
-    tables = (agreement_table, rates_table, annotator_table, couple_table, suspect_table)
-    for table in (make(quality) for make in tables):
+    for make in (agreement_table, rates_table, annotator_table, couple_table, suspect_table):
+        table = make(quality)
         if table.rows:
-            parts.append(f"## {escaped(table.title)}\n\n{markdown_table(table)}")
-        if table.rows and table.title == AGREEMENT_TITLE:
-            parts.append(escaped(trend(quality)))
+            body = _agreement_body(quality, table) if make is agreement_table else markdown_table(table)
+            parts.append(f"## {escaped(table.title)}\n\n{body}")
     return "\n\n".join(parts) + "\n"
+
+
+def _agreement_body(quality: LabelQuality, table: QualityTable) -> str:
+    """The table and what it says, or that there is nothing to show: a table of dashes would say less."""
+    return f"{markdown_table(table)}\n\n{escaped(trend(quality))}" if has_agreement(quality) else escaped(NO_AGREEMENT)
 
 
 def label_words(quality: LabelQuality) -> dict[str, object]:
@@ -95,11 +99,11 @@ def label_words(quality: LabelQuality) -> dict[str, object]:
 
 def headline(quality: LabelQuality) -> str:
     """The counts and Krippendorff's alpha, nominal and ordinal, in a sentence or two."""
+    values = f"{coefficient(quality.alpha)} nominal, {coefficient(quality.ordinal_alpha)} ordinal; "
     return (
         f"{quality.labelled_count:,} of {quality.pair_count:,} pairs labelled, {quality.judgement_count:,} judgements "
         f"by {len(quality.annotators):,} {'annotator' if len(quality.annotators) == 1 else 'annotators'}. "
-        f"Krippendorff’s α: {coefficient(quality.alpha)} nominal, {coefficient(quality.ordinal_alpha)} ordinal; "
-        f"{alpha_meaning(quality)}."
+        f"Krippendorff’s α: {'' if quality.alpha.value is None else values}{alpha_meaning(quality)}."
     )
 
 

@@ -245,8 +245,8 @@ class SelectConfig(Section):
     )
     budget_over: Added[Literal["random", "even"]] = Field(
         "random",
-        description="Which prompts a budget is spent on: `random` ones, or `even`ly over clusters of prompts that are "
-        "alike.",
+        description="Which prompts a budget is spent on: `random`: any; `even`: evenly over clusters of "
+        "prompts that are alike.",
     )
     share: float = Field(0.5, gt=0, le=1, description="source_pairs: the share of pairs each strategy keeps (0 to 1).")
     has_cut: bool = Field(

@@ -172,14 +172,6 @@ def summary_markdown(
 ) -> str:
     """A curation as Markdown: figures, cost, where its pairs are, what to do next."""
     run_id = summary.run_id
-    figures = (
-        "| prompts | without a pair | responses | duplicates | empty | cut at max_tokens | of them left out "
-        "| read in part by the embedder | pairs |\n"
-        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-        f"| {summary.prompts:,} | {summary.skipped_prompts:,} | {summary.responses:,} | {summary.duplicates:,} "
-        f"| {summary.empty_responses:,} | {summary.cut_responses:,} | {summary.left_out_responses:,} "
-        f"| {summary.truncated_responses:,} | {summary.pairs:,} |"
-    )
     places = [
         page_line(settings, queue_id, run_id),
         *links,
@@ -199,9 +191,27 @@ def summary_markdown(
     figures_by_strategy = _strategies_section(strategies, length)
     figures_by_rule = _guard_section(guarded) if guarded else []
     found = [listed("What the checks found", checks)] if checks else []
-    parts = [f"# {escaped(summary.run)} (run {run_id})", figures, *figures_by_strategy, *figures_by_rule, *found]
+    head = [f"# {escaped(summary.run)} (run {run_id})", _figures_table(summary)]
+    parts = [*head, *figures_by_strategy, *figures_by_rule, *found]
     parts += cost_section(summary)
     return "\n\n".join([*parts, listed("The pairs", places), listed("What to do next", steps)]) + "\n"
+
+
+def _figures_table(summary: runs.RunSummary) -> str:
+    """What there is of everything, a row each: beside each other they would not fit into Prefect's page."""
+    counts = {
+        "prompts": summary.prompts,
+        "of them without a pair": summary.skipped_prompts,
+        "responses": summary.responses,
+        "duplicates": summary.duplicates,
+        "empty": summary.empty_responses,
+        "cut at max_tokens": summary.cut_responses,
+        "cut and left out": summary.left_out_responses,
+        "read in part by the embedder": summary.truncated_responses,
+        "pairs": summary.pairs,
+    }
+    rows = (f"| {what} | {count:,} |" for what, count in counts.items())
+    return "\n".join(["| what | how many |", "|--|--:|", *rows])
 
 
 def _strategies_section(strategies: Mapping[str, StrategyFigures], length: str | None) -> list[str]:

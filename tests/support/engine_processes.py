@@ -40,7 +40,7 @@ LIBRARIES = (
     "transformers.models.llama.modeling_llama",
     "transformers.trainer",
 )
-START_S = 60
+START_S = 300
 MESSAGE_BYTES = 2**17
 
 _start_fresh = isolation._start

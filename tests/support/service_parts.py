@@ -100,7 +100,7 @@ class Service:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=600,
         )
 
     def start_worker(self, *arguments: str) -> subprocess.Popen[bytes]:

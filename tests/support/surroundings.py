@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 REAL_DATA = ROOT.parent / "shared" / "data"
 REAL_MODEL = Path.home() / ".cache" / "antipode-real-model"  # where ../shared/tools/real-model puts it
-SERVER_START_S = 90
+SERVER_START_S = 300
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize(
