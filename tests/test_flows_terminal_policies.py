@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pytest
 from compared_policies import compared_world, poor
+from sqlalchemy import update
 from surroundings import on_sqlite
 
 from db import evaluations
+from db.schema.policies import Policy
 from flows.terminal.policies import show_evaluation, show_policies, show_policy
 from models.demo.corpus import reference_response
 from models.evaluation.measurements import HeldOut, Measurements
 from models.evaluation.rewards import reward_summary
+from tasks.config.exchange import PreferencesConfig
 from tasks.errors import GateError
 from tasks.evaluation.promotion import promote
+from tasks.labels.exchange import take_snapshot
 from tasks.reports.policy_queries import policy_lines
 
 
@@ -48,6 +52,33 @@ def test_what_to_do_next_is_what_the_gate_waits_for(world, capsys):
     assert next_lines(even, world, capsys)[0].startswith(f"antipode evaluate {even} --against policy:{better} ")
     world.compared(even, "promoted")
     assert next_lines(even, world, capsys)[0].startswith("antipode align --help   # it is worse")
+
+
+@on_sqlite
+def test_win_rates_of_other_prompts_are_told_apart_with_what_compares_two_policies(world, capsys):
+    better, other, third = (world.policy(reference_response), world.policy(poor), world.policy(poor))
+    world.says(str(world.model), poor)
+    for policy_id in (better, other):
+        world.compared(policy_id)
+    show_policies(policy_lines(world.settings))
+    assert "Win rates are of the same prompts" not in capsys.readouterr().out, "both are of the same twelve"
+    world.compared(third, annotator="rubric", source={"limit": 5})
+    show_policies(policy_lines(world.settings))
+    told = f"within a group only: {third} | {other}, {better}. Two on the same: antipode evaluate {third} --against"
+    assert f"{told} policy:{other}\n" in capsys.readouterr().out
+
+
+@on_sqlite
+def test_a_policy_of_one_strategy_says_that_its_figures_are_of_other_pairs(world, capsys):
+    policy_id = world.policy(poor)
+    show_policy(policy_id, world.settings)
+    assert "not those of a policy of other pairs" not in capsys.readouterr().out
+    taken = take_snapshot(world.sessions, PreferencesConfig(strategies=("easy",)), name="an arm")
+    with world.sessions.begin() as session:
+        session.execute(update(Policy).filter_by(id=policy_id).values(snapshot_id=taken.snapshot.id))
+    show_policy(policy_id, world.settings)
+    told = "; pairs of easy alone, so that margin, loss and accuracy are not those of a policy of other pairs\n"
+    assert told in capsys.readouterr().out
 
 
 @on_sqlite

@@ -19,7 +19,15 @@ from models.guide import NO_COUPLE, GuideCheck
 from models.intervals import Interval
 from models.report.contents import NextStep
 from models.report.policy_contents import Cost, Gate, PolicyContents, ResponseExample, TextScore
-from models.report.policy_page import evaluation_table, guide_table, kl_lines, kl_table, policy_markdown, policy_page
+from models.report.policy_page import (
+    evaluation_table,
+    guide_table,
+    kl_lines,
+    kl_table,
+    nothing_learnt,
+    policy_markdown,
+    policy_page,
+)
 
 BARE = PolicyContents(7, "easy-dpo", "dpo", 0, "pythia-160m")
 GUIDE = GuideCheck(
@@ -96,6 +104,26 @@ def test_a_figure_of_the_evaluation_is_shown_once_and_not_beside_the_trainings_o
 
 def test_without_an_evaluation_the_tiles_are_the_last_points_of_the_training() -> None:
     assert "43.8 %" in policy_page(replace(BARE, points=curve("accuracy", 0.5, 0.4375)))
+
+
+@pytest.mark.parametrize(
+    ("margin", "method", "words"),
+    [
+        ((0.0, 0.0, 0.0), "dpo", "raise --train.learning_rate"),
+        ((0.004, 0.001, 0.007), "spin", "margin is 0.00400 (0.00100 to 0.00700) nats; raise --rounds.learning_rates"),
+        ((0.1, -0.2, 0.4), "orpo", "no more than noise; label more pairs"),
+        ((0.2, 0.1, 0.3), "dpo", None),
+        ((-0.2, -0.3, -0.1), "dpo", None),
+        ((0.0, -math.inf, math.inf), "dpo", None),
+    ],
+)  # fmt: skip
+def test_a_margin_that_did_not_move_is_told_with_what_to_do(margin, method, words) -> None:
+    rewards = replace(measured(accuracy=0.5), margin=Interval(*margin))
+    contents = replace(BARE, method=method, held_out=rewards)
+    told = nothing_learnt(contents)
+    assert told is None if words is None else words in told
+    assert ("Learnt" in policy_page(contents)) == ("Learnt" in policy_markdown(contents)) == (told is not None)
+    assert nothing_learnt(BARE) is None, "nothing was measured"
 
 
 def test_each_comparison_says_its_prompts_its_seed_and_its_date() -> None:

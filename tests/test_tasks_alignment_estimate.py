@@ -74,6 +74,19 @@ def test_steps_time_and_space_are_those_that_come_and_what_is_trained_costs_noth
     assert footprint(settings) == before
 
 
+def test_adapters_at_a_rate_for_all_weights_are_told_of_before_they_are_trained(world):
+    settings, _sessions, model = world
+    lora = {"lora": {"rank": 2}}
+    aligned = align_config(model, sft={"epochs": 1.5, "learning_rate": 1e-5}, train={"learning_rate": None, **lora})
+    notes = estimate_alignment(aligned, settings).notes
+    assert [note.partition("; give ")[2] for note in notes] == [
+        "--sft.learning_rate 0.0001 or more", "--train.learning_rate 5e-06 or more",
+    ]  # fmt: skip
+    rounds = ld_align_config(model, rounds={"learning_rates": (5e-7,), **lora})
+    (note,) = estimate_alignment(rounds, settings).notes
+    assert note.endswith("give --rounds.learning_rates 5e-06 or more")
+
+
 def test_another_rule_is_applied_and_not_kept(settings, sessions):
     prefer(sessions, train=2, held_out=1)
     before = footprint(settings)

@@ -12,7 +12,8 @@ from surroundings import on_sqlite
 from db.schema.labels import Judgement
 from tasks.alignment.data import read_data
 from tasks.alignment.opening import open_align_run
-from tasks.alignment.plans import preference_plan
+from tasks.alignment.plans import fine_tuning_plan, preference_plan, rate_warning
+from tasks.config.rounds import RoundsConfig
 from tasks.errors import NothingToDoError
 from tasks.run_kinds import load_alignment
 
@@ -59,3 +60,28 @@ def test_strengths_that_nobody_gave_are_no_training(settings, sessions, strength
     prefer(sessions)
     with pytest.raises(NothingToDoError, match=f"train.strength {strength} needs preferences with a strength, none of"):
         planned(sessions, strength=strength)
+
+
+@on_sqlite
+def test_adapters_at_a_rate_for_all_weights_are_warned_of_with_a_rate_that_is_for_them(settings, sessions):
+    prefer(sessions)
+    defaults = {"learning_rate": None, "lora": {"rank": 8}}
+    plan, _ = planned(sessions, **defaults)
+    assert plan.rate_warning is not None and "give --train.learning_rate 1.5e-05 or more" in plan.rate_warning
+    for method, rate in (("ipo", 1.5e-5), ("orpo", 2.4e-4), ("asft", 3e-4), ("sft", 3e-4)):
+        told = planned(sessions, method=method, **defaults)[0].rate_warning
+        assert told is not None and f"the default of {method}, " in told and f" {rate:g} or more" in told
+    assert planned(sessions, learning_rate=None)[0].rate_warning is None, "all weights"
+    assert planned(sessions, learning_rate=5e-6, lora={"rank": 8})[0].rate_warning is None
+    config = align_config("demo", sft={"epochs": 1}, train={"lora": {"rank": 8}})
+    with sessions() as session:
+        data = read_data(session, config.model_copy(update={"data": config.data.model_copy(update={"snapshot": 1})}))
+    fine_tuning = fine_tuning_plan(config, SimpleNamespace(fingerprint="base"), data)
+    assert fine_tuning is not None and "give --sft.learning_rate 0.0003 or more" in str(fine_tuning.rate_warning)
+
+
+def test_rounds_are_warned_of_adapters_at_a_rate_for_all_weights():
+    rounds = RoundsConfig.model_validate({"lora": {"rank": 8}})
+    for method in ("ld_align", "spin"):
+        assert "give --rounds.learning_rates 1.5e-05 or more" in str(rate_warning(rounds, method, 5e-7))
+        assert rate_warning(rounds, method, 5e-6) is None

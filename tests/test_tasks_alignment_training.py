@@ -106,6 +106,16 @@ def test_what_every_step_measured_is_in_the_database(world):
     assert at_start["kl"] == pytest.approx(0, abs=1e-4), "the policy still is the model it starts from"
 
 
+def test_adapters_at_a_rate_for_all_weights_are_warned_of_before_they_are_trained_and_not_again(world, capsys):
+    settings, sessions, model, _ = world
+    config = align_config(model, train={"learning_rate": None, "lora": {"rank": 2}})
+    told = []
+    for _ in range(2):
+        trained(settings, sessions, config)
+        told.append("hardly move at the learning rate 5e-07" in capsys.readouterr().err)
+    assert told == [True, False]
+
+
 def test_the_same_command_again_trains_nothing(world):
     settings, sessions, model, policy_id = world
     before, scored = policy_of(sessions, policy_id), count_rows(sessions, "ResponseLogp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tasks.errors import StudyChangedError
 from tasks.studies.head_learner import carry_out, path_trials
 from tasks.studies.kinds import STUDIES
 from tasks.studies.label_efficiency import check
+from tasks.studies.label_findings import _same_pairs
 from tasks.studies.pools import read_pool
 from tasks.studies.running import carry_out_trials, open_study
 
@@ -82,6 +84,15 @@ def test_the_report_states_savings_with_intervals_at_every_budget_with_and_witho
     assert "Labels without noise." in found.answer and "two agree on 70 %" in found.answer
     words = [paragraph for section in found.sections for paragraph in section.paragraphs]
     assert any("taking the longer response is right in" in paragraph for paragraph in words)
+    assert sum(paragraph.startswith("With 40 labels of 42 training prompts a strat") for paragraph in words) == 2
+
+
+def test_only_a_budget_of_half_of_the_training_prompts_is_told_to_label_the_same_pairs():
+    def told(budgets):
+        return _same_pairs(SimpleNamespace(budgets=budgets, size={"training_prompts": 42}.get))
+
+    assert told((5, 20)) == ()
+    assert len(told((5, 21))) == 1
 
 
 def test_what_comes_does_not_depend_on_how_many_processes_there_are(breads, study):

@@ -48,6 +48,8 @@ def show_labels(run_id: int, settings: Settings) -> None:
     if end.waiting:
         show(f"  {end.waiting:,} other pairs wait for people: {QUEUES}")
     show(f"  preferences by majority of all annotators: {_counts(end.outcomes)}")
+    if end.arms:
+        show(f"  {end.arms}")
     if end.outcomes:
         show(f"Next: antipode quality {run}\n      antipode head {run}\n      antipode export preferences.jsonl {run}")
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flows.terminal.tables import make_console, print_rows
 from models.guide import NO_COUPLE, GuideCheck
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
-from models.report.policy_page import kl_lines
+from models.report.policy_page import kl_lines, nothing_learnt
 from tasks.reports.policy_queries import PolicyLine, evaluation_end, policy_contents, policy_page_path
 from tasks.settings import Settings
 from tasks.terminal import show
@@ -27,6 +27,8 @@ def show_policy(policy_id: int, settings: Settings) -> None:
     if "margin" in ends:
         rewards = (f"{name} {ends[name]}" for name in ("margin", "loss", "accuracy"))
         show(f"  held out, mean over prompts: {', '.join(rewards)}")
+    if learnt := nothing_learnt(contents):
+        show(f"  learnt: {learnt}")
     if "perplexity" in ends:
         show(f"  held out, per token: perplexity {ends['perplexity']}")
     for line in kl_lines(contents.kl):
@@ -84,6 +86,8 @@ def show_policies(lines: Sequence[PolicyLine]) -> None:
     comparison = ("against", "win rate", "prompts", "seed", "compared", "look")
     columns = ("policy", "name", "method", "round", "status", "from", "snapshot", "created", *comparison)
     print_rows(make_console(), columns, rows, text_columns=9)
+    if words := _different_prompts(lines):
+        show(words)
 
 
 def show_protocol(summary: MtBenchSummary | ArenaHardSummary) -> None:
@@ -106,6 +110,22 @@ def show_benchmarks(results: Mapping[str, Mapping[str, float]]) -> None:
     """Print what lm-eval measured."""
     for task, metrics in results.items():
         show(f"{task}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+
+
+def _different_prompts(lines: Sequence[PolicyLine]) -> str | None:
+    """Which win rates are of the same prompts, and what compares two others; None where all are."""
+    groups: dict[frozenset[int], list[int]] = {}
+    for line in lines:
+        if line.comparison is not None:
+            groups.setdefault(line.prompt_ids, []).append(line.policy.id)
+    if len(groups) < 2:
+        return None
+    told = " | ".join(", ".join(map(str, ids)) for ids in groups.values())
+    one, other, *_ = (ids[0] for ids in groups.values())
+    return (
+        f"Win rates are of the same prompts within a group only: {told}. "
+        f"Two on the same: antipode evaluate {one} --against policy:{other}"
+    )
 
 
 def _guide_line(guide: GuideCheck) -> str:

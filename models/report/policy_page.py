@@ -29,6 +29,8 @@ _DRIFT_FIGURES = (
     "prompts with the same easy pair",
     "responses",
 )
+# Nats: a margin below it moves the probability that the chosen response is preferred by about a point.
+_STILL = 0.05
 # Metric, label, what the number is; all on the held-out split.
 _TILES = (
     ("margin", "Held-out margin", "nats, mean over prompts"),
@@ -100,6 +102,7 @@ def facts(contents: PolicyContents) -> tuple[tuple[str, str], ...]:
         ("Baseline", contents.baseline or ""),
         ("Snapshot", " · ".join(part for part in snapshot if part)),
         ("Held out", contents.measured_on),
+        ("Learnt", nothing_learnt(contents) or ""),
     ]
     if contents.cost:
         rows += [
@@ -160,6 +163,25 @@ def kl_lines(kl: Divergences | None) -> list[str]:
         f"{divergence.cut_count:,} of {divergence.response_count:,} samples cut at max_tokens"
         for name, divergence in _named(kl)
     ]
+
+
+def nothing_learnt(contents: PolicyContents) -> str | None:
+    """What to say where the held-out margin is next to nothing, or no more than noise, and what to do; else None.
+
+    A single held-out prompt has no interval, and says nothing.
+    """
+    if contents.held_out is None or not math.isfinite(sum(contents.held_out.margin)):
+        return None
+    margin = contents.held_out.margin
+    section = "rounds.learning_rates" if contents.method in {"ld_align", "spin"} else "train.learning_rate"
+    if max(-margin.low, margin.high) < _STILL:
+        return f"next to nothing, the held-out margin is {_interval(margin)} nats; raise --{section}"
+    if margin.low <= 0 <= margin.high:
+        return (
+            f"nothing that shows, the held-out margin of {_interval(margin)} nats is no more than noise; label more "
+            "pairs, or hold out more: --data.held_out_share"
+        )
+    return None
 
 
 def _named(kl: Divergences | None) -> list[tuple[str, Divergence]]:

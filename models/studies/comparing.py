@@ -5,7 +5,7 @@ prompts, of their order and of the labels' noise, and other prompts might have b
 speaks of new labellings of prompts out of the same training pool, measured on new prompts like those held out. It does
 not speak of another pool: where the labels use most of the pool's prompts, seeds differ by pairs and noise alone.
 A strategy that draws nothing then labels the same pairs under every seed, and what luck is in these is in no interval:
-budgets well below the number of training prompts keep it small.
+budgets well below half of the training prompts keep it small (docs/decisions/0043 has how often intervals hold).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from models.model_files import size_bytes, weight_count
 from models.records import StoredPrompt
 from tasks.alignment.choices import check_alignment, chosen_base
 from tasks.alignment.data import AlignmentData, compared_prompts, data_of, read_data
-from tasks.alignment.plans import Plan, fine_tuning_plan, preference_plan
+from tasks.alignment.plans import Plan, fine_tuning_plan, preference_plan, rate_warning
 from tasks.alignment.training_settings import own_distribution
 from tasks.config.alignment import AlignConfig, OptimizeConfig
 from tasks.config.curation import GenerateConfig, SampleConfig
@@ -23,6 +23,7 @@ from tasks.config.rounds import LdAlignConfig
 from tasks.curation.engines import generator_identity
 from tasks.database import looked_at, open_database
 from tasks.estimates import Estimate, Figure, Limits, Sign, time_figure
+from tasks.labels.arms import arms_of
 from tasks.labels.estimate import JudgeWork, judge_figures, question_characters
 from tasks.labels.exchange import preferences_now
 from tasks.labels.labellers import judge_price
@@ -43,6 +44,7 @@ class _Training:
     examples: tuple[int, ...]
     optimize: OptimizeConfig
     policy_id: int | None = None
+    warning: str | None = None
 
     @property
     def longest(self) -> int:
@@ -99,6 +101,9 @@ class _Estimator:
             *(figure for training in trainings for figure in self._steps(training)),
         ]
         notes = [] if self._base else [f"{name} is not on this machine: the hub would be asked for it"]
+        notes += [training.warning for training in trainings if training.warning and training.policy_id is None]
+        if arms := arms_of(self._session, self._config.data):
+            notes.append(arms)
         currency = ""
         if self._config.evaluate.annotator == "judge":
             judge = self._config.evaluate.judge
@@ -144,13 +149,14 @@ class _Estimator:
         count = len(self._data.parts.train)
         rounds = config.rounds
         examples = [count * (2 if rounds.has_previous and number else 1) for number in range(rounds.count)]
-        return [*found, _Training(config.method, tuple(examples), rounds)]
+        warning = rate_warning(rounds, config.method, rounds.learning_rates[0])
+        return [*found, _Training(config.method, tuple(examples), rounds, warning=warning)]
 
     def _training(self, plan: Plan, *, is_known: bool) -> _Training:
         policy = policies.find_trained(self._session, plan.identity.key) if is_known else None
         is_there = policy is not None and (self._settings.artifact_root / (policy.folder or "")).is_dir()
         policy_id = policy.id if policy is not None and is_there else None
-        return _Training(plan.method, (len(plan.train),), plan.optimize, policy_id)
+        return _Training(plan.method, (len(plan.train),), plan.optimize, policy_id, plan.rate_warning)
 
     def _model(self, policy_id: int | None) -> NamedModel | None:
         if policy_id is None:

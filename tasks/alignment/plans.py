@@ -13,9 +13,11 @@ from models.records import content_key
 from tasks.alignment.data import AlignmentData, preference_example
 from tasks.alignment.training_settings import training_settings
 from tasks.config.alignment import METHOD_DEFAULTS, AlignConfig, AlignmentSection, OptimizeConfig, StrengthUse
+from tasks.config.rounds import RoundsConfig
 from tasks.named_models import NamedModel
 
 SFT_ROUND = 0
+ADAPTER_RATE_TIMES = 30  # the demo model's adapters come as far as all weights there: docs/log.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,27 @@ class Plan:
         """What the policy will be known by."""
         data_hash = content_key([_identifying(example) for example in self.train])
         return PolicyIdentity(self.start.fingerprint, data_hash, asdict(self.settings))
+
+    @property
+    def rate_warning(self) -> str | None:
+        """As `rate_warning`."""
+        rate, is_fine_tuning = self.settings.learning_rate, self.round == SFT_ROUND
+        return rate_warning(self.optimize, self.method, rate, is_fine_tuning=is_fine_tuning)
+
+
+def rate_warning(
+    optimize: OptimizeConfig, method: Method, learning_rate: float, *, is_fine_tuning: bool = False
+) -> str | None:
+    """What to say before adapters are trained at no more than the method's rate for all weights; None elsewhere."""
+    full = _full_rate(method)
+    if not optimize.lora.rank or learning_rate > full:
+        return None
+    section = "rounds.learning_rates" if isinstance(optimize, RoundsConfig) else "train.learning_rate"
+    option = "sft.learning_rate" if is_fine_tuning else section
+    return (
+        f"adapters (lora.rank {optimize.lora.rank}) hardly move at the learning rate {learning_rate:g}: the default of "
+        f"{method}, {full:g}, is for all weights; give --{option} {ADAPTER_RATE_TIMES * full:g} or more"
+    )
 
 
 def fine_tuning_plan(config: AlignmentSection, base: NamedModel, data: AlignmentData) -> Plan | None:
@@ -86,6 +109,12 @@ def preference_plan(
         held_out=[preference_example(row) for row in parts.held_out],
         kl_samples=kl_samples,
     )
+
+
+def _full_rate(method: Method) -> float:
+    """The learning rate of a method's paper, for all weights."""
+    of_pairs: dict[Method, float] = {name: default.learning_rate for name, default in METHOD_DEFAULTS.items()}
+    return of_pairs.get(method, RoundsConfig().learning_rates[0])
 
 
 def _by_strength(rows: Sequence[PreferenceRow], use: StrengthUse) -> list[Example]:

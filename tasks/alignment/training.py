@@ -93,6 +93,8 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
                 return policy.id
             _check_folders(settings)
             say(f"the weights of policy {policy.id} are gone from {policy.folder}; it is trained again")
+        if plan.rate_warning:
+            say(plan.rate_warning)
         job = _job(run, policy.key, plan)
 
     def store(points: Sequence[MetricPoint]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from db import evaluations, prompt_uses
 from db.engine import Session
+from db.labels import snapshots
 from db.policies import PolicyRecord
 from db.prompts import first_turns
 from models.records import Prompt
@@ -13,12 +14,19 @@ from tasks.alignment.lineage import lineage_of, measured_words, seen_prompts, se
 
 
 def held_out_words(session: Session, policy: PolicyRecord) -> str:
-    """How many of the prompts that its run holds out a policy can be measured on, as one line."""
+    """How many of the prompts that its run holds out a policy can be measured on, and which pairs, as one line."""
     lineage = lineage_of(session, [policy.id])
     roles = prompt_uses.uses_of(session, policy.run_id)
     held_out = [id_ for id_, role in roles.items() if role == prompt_uses.HELD_OUT]
     left_out = len(seen_prompts(session, held_out, lineage))
-    return measured_words(len(held_out) - left_out, left_out, lineage)
+    words = measured_words(len(held_out) - left_out, left_out, lineage)
+    query = {} if policy.snapshot_id is None else snapshots.snapshot_query(session, policy.snapshot_id)
+    if strategies := query.get("strategies"):
+        words += (
+            f"; pairs of {', '.join(strategies)} alone, so that margin, loss and accuracy are not those of a policy of "
+            "other pairs"
+        )
+    return words
 
 
 def seen_questions(session: Session, texts: Iterable[str], policy_ids: Iterable[int | None]) -> str | None:

@@ -46,11 +46,12 @@ SHOWN_SETTINGS = ("beta", "learning_rate", "epochs", "batch_size", "max_length",
 
 @dataclass(frozen=True, slots=True)
 class PolicyLine:
-    """A policy as the list shows it; figures are None where nothing was measured."""
+    """A policy as the list shows it; figures are None, and prompts none, where nothing was compared."""
 
     policy: PolicyRecord
     is_in_use: bool
     comparison: EvaluationFigures | None
+    prompt_ids: frozenset[int] = frozenset()
 
 
 class EvaluationEnd(NamedTuple):
@@ -68,7 +69,11 @@ def policy_lines(settings: Settings) -> list[PolicyLine]:
         lines = []
         for policy in policies.list_policies(session):
             newest = evaluations.latest_comparison(session, policy.id)
-            lines.append(PolicyLine(policy, policy.id == used, None if newest is None else _figures(session, newest)))
+            if newest is None:
+                lines.append(PolicyLine(policy, policy.id == used, None))
+                continue
+            prompt_ids = frozenset(row[0] for row in evaluations.evaluation_pairs(session, newest.id))
+            lines.append(PolicyLine(policy, policy.id == used, _figures(session, newest), prompt_ids))
         return lines
 
 

@@ -12,6 +12,7 @@ from models.guard import GuardCounts
 from models.report.contents import StrategyFigures
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
+from tasks.labels.arms import unequal_arms
 from tasks.labels.pairs import chosen_pairs
 from tasks.labels.routing import split_of
 from tasks.reports.prompt_checks import check_lines
@@ -51,7 +52,8 @@ def run_end(run_id: int, settings: Settings) -> RunEnd:
 class LabelEnd:
     """What is printed at the end of a run that labels. `annotator` is None for people: their queue is open.
 
-    `waiting`: pairs that were sent to people, in a run that is routed; `pairs` are then those of the cheap annotator.
+    `arms`: what to say where the strategies of the run have unequal numbers of preferences. `waiting`: pairs that were
+    sent to people, in a run that is routed; `pairs` are then those of the cheap annotator.
     """
 
     labelled_run_id: int
@@ -63,6 +65,7 @@ class LabelEnd:
     requests: int
     cost: float
     outcomes: dict[str, int]
+    arms: str | None = None
     waiting: int = 0
 
 
@@ -89,5 +92,6 @@ def label_end(run_id: int, settings: Settings) -> LabelEnd:
             requests=run.requests,
             cost=run.cost,
             outcomes=preferences.outcome_counts(session, preferences.STANDING_RULE, chosen),
+            arms=unequal_arms(session, run.labelled_run_id),
             waiting=len(sent.people) if sent else 0,
         )

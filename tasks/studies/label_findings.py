@@ -192,7 +192,20 @@ def _rest(one: Measured, name: str) -> Section:
         rows,
         note="One core, vectors in memory; a tie costs a label and teaches nothing.",
     )
-    return Section(f"{name}: beside it", (longer,), tables=(table,))
+    return Section(f"{name}: beside it", (longer, *_same_pairs(one)), tables=(table,))
+
+
+def _same_pairs(one: Measured) -> tuple[str, ...]:
+    """What intervals leave out where a budget takes half of the training prompts, or more."""
+    prompts, most = one.size("training_prompts"), max(one.budgets)
+    if 2 * most < prompts:
+        return ()
+    return (
+        f"With {most:,} labels of {prompts:,} training prompts a strategy that draws nothing (`easy`, `hard`, "
+        "`longest_gap`) labels nearly the same pairs under every seed, and the luck of these is in no interval: of its "
+        "differences to random those at half of the training prompts or more are less sure than 95 %, the more so the "
+        "more seeds there are and the less noise is in a label (docs/decisions/0043).",
+    )
 
 
 def _cost(milliseconds: float | None) -> str:

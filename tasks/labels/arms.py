@@ -1,0 +1,38 @@
+"""How many preferences each strategy of a run has: pairs without a vote make arms unequal. Knows no Prefect."""
+
+from __future__ import annotations
+
+from db import pairs, runs
+from db.engine import Session
+from db.labels import labelling, preferences
+from tasks.config.exchange import PreferencesConfig
+
+
+def arms_of(session: Session, config: PreferencesConfig) -> str | None:
+    """The same where preferences of some strategies alone are asked for, of the run that is named."""
+    if not config.strategies:
+        return None
+    return unequal_arms(session, None if config.run == "all" else runs.find_run(session, config.run))
+
+
+def unequal_arms(session: Session, run_id: int | None) -> str | None:
+    """What to say where strategies of a run (None: of all) have unequal numbers of preferences; None where they do not.
+
+    Preferences are those by majority of all annotators.
+    """
+    counts = {name: _preference_count(session, run_id, name) for name in pairs.strategies_of(session, run_id)}
+    if len(set(counts.values())) < 2:
+        return None
+    told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    least = min(count for count in counts.values() if count)
+    return (
+        f"preferences by strategy: {told}; policies of single strategies compare with as many each (antipode align "
+        f"--data.limit {least}), and on the same held-out pairs by: antipode study label-efficiency --learner "
+        "alignment --labels stored"
+    )
+
+
+def _preference_count(session: Session, run_id: int | None, strategy: str) -> int:
+    keys = labelling.pair_keys(session, run_id, strategies=(strategy,))
+    outcomes = preferences.outcome_counts(session, preferences.STANDING_RULE, keys)
+    return outcomes.get("first", 0) + outcomes.get("second", 0)
