@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import among, batches, insert_new
 from db.schema import curation
 from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
@@ -156,7 +156,7 @@ def origins(session: Session, prompt_ids: Sequence[int]) -> dict[int, int]:
     """Prompt id → the id of the prompt that it was made of; those that were made of none are missing."""
     found: dict[int, int] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
-        query = select(curation.Prompt.id, curation.Prompt.derived_from_id).where(curation.Prompt.id.in_(batch))
+        query = select(curation.Prompt.id, curation.Prompt.derived_from_id).where(among(curation.Prompt.id, batch))
         found |= {id_: origin for id_, origin in session.execute(query) if origin is not None}
     return found
 
@@ -165,7 +165,7 @@ def first_turns(session: Session, prompt_ids: Sequence[int]) -> dict[int, str]:
     """Prompt id → the key of its first turn."""
     found: dict[int, str] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
-        query = select(curation.Prompt.id, curation.Prompt.first_turn_key).where(curation.Prompt.id.in_(batch))
+        query = select(curation.Prompt.id, curation.Prompt.first_turn_key).where(among(curation.Prompt.id, batch))
         found |= dict(session.execute(query).tuples().all())
     return found
 
@@ -182,7 +182,7 @@ def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPr
     """These prompts, in the order given."""
     by_id: dict[int, StoredPrompt] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
-        query = select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
+        query = select(curation.Prompt.id, curation.Prompt.messages).where(among(curation.Prompt.id, batch))
         by_id |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)}
     return [by_id[id_] for id_ in prompt_ids]
 
@@ -241,7 +241,7 @@ def _known_rows(session: Session, source_id: int, numbers: Sequence[int]) -> set
         number
         for batch in batches(numbers, LOOKUP_BATCH)
         for number in session.scalars(
-            select(table.row_number).where(table.source_id == source_id, table.row_number.in_(batch))
+            select(table.row_number).where(table.source_id == source_id, among(table.row_number, batch))
         )
     }
 
@@ -255,7 +255,7 @@ def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -
     table = curation.SourceRow
     for split, of_split in numbers.items():
         for batch in batches(of_split, LOOKUP_BATCH):
-            known = table.source_id == source_id, table.row_number.in_(batch), table.split.is_distinct_from(split)
+            known = table.source_id == source_id, among(table.row_number, batch), table.split.is_distinct_from(split)
             session.execute(update(table).where(*known).values(split=split))
 
 
@@ -342,5 +342,5 @@ def _ids_by_key(
 ) -> dict[str, int]:
     ids: dict[str, int] = {}
     for batch in batches(dict.fromkeys(keys), LOOKUP_BATCH):
-        ids.update((key, id_) for key, id_ in session.execute(select(table.key, table.id).where(table.key.in_(batch))))
+        ids |= dict(session.execute(select(table.key, table.id).where(among(table.key, batch))).tuples().all())
     return ids

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import among, batches, insert_new
 from db.schema import curation
 from models.records import (
     GeneratedResponse,
@@ -79,7 +79,7 @@ def add_generated(
 def generated_texts(session: Session, generator_id: int, prompt_ids: Sequence[int]) -> dict[int, dict[int, str]]:
     """What a generator has stored for these prompts: prompt id → sample index → text."""
     query = select(curation.Response.prompt_id, curation.Response.sample_index, curation.Response.text).where(
-        curation.Response.generator_id == generator_id, curation.Response.prompt_id.in_(prompt_ids)
+        curation.Response.generator_id == generator_id, among(curation.Response.prompt_id, prompt_ids)
     )
     texts: dict[int, dict[int, str]] = defaultdict(dict)
     for prompt_id, sample_index, text in session.execute(query):
@@ -92,7 +92,7 @@ def own_response_counts(session: Session, prompt_ids: Sequence[int], *, has_refe
     query = (
         select(curation.Response.prompt_id, func.count(curation.Response.text.distinct()))
         .join(curation.Generator, curation.Generator.id == curation.Response.generator_id)
-        .where(curation.Response.prompt_id.in_(prompt_ids), *([_IS_IMPORTED] if has_references else _IS_OWN))
+        .where(among(curation.Response.prompt_id, prompt_ids), *([_IS_IMPORTED] if has_references else _IS_OWN))
         .group_by(curation.Response.prompt_id)
     )
     return dict(session.execute(query).tuples().all())
@@ -189,7 +189,7 @@ def prompts_left_short(session: Session, run_id: int, prompt_ids: Sequence[int])
     """Which of these prompts have responses that the run leaves out."""
     query = select(curation.Candidate.prompt_id).where(
         curation.Candidate.run_id == run_id,
-        curation.Candidate.prompt_id.in_(prompt_ids),
+        among(curation.Candidate.prompt_id, prompt_ids),
         curation.Candidate.is_left_out,
     )
     return set(session.scalars(query))
@@ -204,7 +204,7 @@ def _candidates(
         select(curation.Response)
         .join(curation.Generator, curation.Generator.id == curation.Response.generator_id)
         .where(
-            curation.Response.prompt_id.in_(prompt_ids),
+            among(curation.Response.prompt_id, prompt_ids),
             (_IS_IMPORTED if has_references else and_(*_IS_OWN)) | curation.Response.generator_id.in_(generators),
         )
         .order_by(curation.Response.prompt_id, curation.Response.id)
@@ -228,7 +228,7 @@ def text_lengths(session: Session, response_ids: Sequence[int]) -> dict[int, int
     return {
         id_: length
         for batch in batches(response_ids, _IDS_PER_QUERY)
-        for id_, length in session.execute(query.where(curation.Response.id.in_(batch)))
+        for id_, length in session.execute(query.where(among(curation.Response.id, batch)))
     }
 
 
@@ -238,7 +238,7 @@ def candidate_texts(session: Session, run_id: int, prompt_ids: Sequence[int]) ->
     query = (
         select(table.prompt_id, curation.Response.id, curation.Response.text)
         .join(curation.Response, curation.Response.id == table.response_id)
-        .where(table.run_id == run_id, table.prompt_id.in_(prompt_ids))
+        .where(table.run_id == run_id, among(table.prompt_id, prompt_ids))
         .where(table.duplicate_of_id.is_(None), table.is_left_out.is_(False))
         .order_by(curation.Response.id)
     )
