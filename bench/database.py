@@ -192,8 +192,7 @@ def _bare_sqlite(path: Path, tables: dict[Table, list[tuple[Any, ...]]]) -> floa
 def _bare_postgresql(engine: Engine, url: str, tables: dict[Table, list[tuple[Any, ...]]]) -> float:
     import psycopg
 
-    with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(IMPORTED)} CASCADE"))
+    _empty(url)
     rows = {table: [tuple(map(_plain, row)) for row in some] for table, some in tables.items()}
 
     def insert() -> None:

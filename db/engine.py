@@ -34,7 +34,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -42,6 +42,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from db.statements.insertion import insert_batch
 from models.errors import is_interrupt
 
 if TYPE_CHECKING:
@@ -162,13 +163,7 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, A
         return 0
     target: Table = table.__table__
     take_turn(session, target.name)
-    dialect = session.get_bind().dialect.name
-    statement = (postgresql if dialect == "postgresql" else sqlite).insert(target).on_conflict_do_nothing()
-    count = 0
-    for batch in batches(rows, INSERT_BATCH):
-        # Core's executemany; without the option SQLAlchemy drops psycopg's row count.
-        count += session.connection().execute(statement, batch, execution_options={"preserve_rowcount": True}).rowcount
-    return count
+    return sum(insert_batch(session.connection(), target, batch) for batch in batches(rows, INSERT_BATCH))
 
 
 def among(column: Any, values: Collection[Any]) -> ColumnElement[bool]:

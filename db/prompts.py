@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -18,6 +18,13 @@ from models.splits import is_test_split
 from models.thoughts import brought
 
 LOOKUP_BATCH = 10_000
+
+
+class _Imported(NamedTuple):
+    """The key and the id of a row that an import brings, or finds."""
+
+    key: str
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +63,20 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
     if known:
         _set_splits(session, source_id, [row for row in rows if row.row_number in known])
         rows = [row for row in rows if row.row_number not in known]
-    new_prompts = insert_new(session, curation.Prompt, [_prompt_row(row.prompt) for row in rows])
-    prompt_ids = _ids_by_key(session, curation.Prompt, [row.prompt.key for row in rows])
+    prompt_rows = [_prompt_row(row.prompt) for row in rows]
+    new_prompts = insert_new(session, curation.Prompt, prompt_rows)
+    prompt_keys = [prompt_row["key"] for prompt_row in prompt_rows]
+    ids_by_key = _ids_by_key(session, curation.Prompt, prompt_keys)
+    prompts = [_Imported(key, ids_by_key[key]) for key in prompt_keys]
     insert_new(
         session,
         curation.SourceRow,
         [
-            {
-                "source_id": source_id,
-                "row_number": row.row_number,
-                "prompt_id": prompt_ids[row.prompt.key],
-                "split": row.split,
-            }
-            for row in rows
+            {"source_id": source_id, "row_number": row.row_number, "prompt_id": prompt.id, "split": row.split}
+            for row, prompt in zip(rows, prompts, strict=True)
         ],
     )
-    new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
+    new_responses, keys_by_row = _add_responses(session, rows, prompts)
     response_ids = _ids_by_key(session, curation.Response, [key for keys in keys_by_row for key in keys])
     insert_new(
         session,
@@ -94,7 +99,9 @@ def as_stored(response: ImportedResponse) -> ImportedResponse:
         return response
     parts = brought(response.text)
     if not parts.is_finished or not parts.answer.strip():
-        return replace(response, thought=None)
+        return response if response.thought is None else replace(response, thought=None)
+    if parts.answer == response.text and not parts.thought and response.thought is None:
+        return response
     return replace(response, text=parts.answer, thought=parts.thought or None)
 
 
@@ -208,9 +215,10 @@ def prompt_from_json(messages: list[Any]) -> Prompt:
 
 
 def _prompt_row(prompt: Prompt, *, derived_from_id: int | None = None) -> dict[str, Any]:
+    key = prompt.key
     return {
-        "key": prompt.key,
-        "first_turn_key": prompt.first_turn_key,
+        "key": key,
+        "first_turn_key": key if len(prompt.messages) == 1 else prompt.first_turn_key,
         "messages": messages_to_json(prompt),
         "text": prompt.text,
         "derived_from_id": derived_from_id,
@@ -260,35 +268,29 @@ def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -
 
 
 def _add_responses(
-    session: Session, rows: Sequence[ImportedRow], prompt_ids: dict[str, int]
+    session: Session, rows: Sequence[ImportedRow], prompts: Sequence[_Imported]
 ) -> tuple[int, list[list[str]]]:
     """Insert the rows' own responses; return how many were new and, per row, their keys in the row's order."""
-    generators = {model: GeneratorIdentity("imported", model) for row in rows for model in _models(row)}
-    insert_new(
-        session,
-        curation.Generator,
-        [{"key": g.key, "backend": g.backend, "model": g.model} for g in generators.values()],
-    )
-    generator_ids = _ids_by_key(session, curation.Generator, [g.key for g in generators.values()])
+    generators = _add_generators(session, {model for row in rows for model in _models(row)})
     keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
-    for row in rows:
+    for row, prompt in zip(rows, prompts, strict=True):
         occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
         keys_by_row.append([])
         for response in row.responses:
-            generator_key = generators[response.model].key
+            generator = generators[response.model]
             stored = as_stored(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
             said = response.model, stored.text, stored.thought
             occurrence = occurrences[said]
             occurrences[said] += 1
-            key = _response_key(row.prompt, generator_key, stored, occurrence)
+            key = _response_key(prompt.key, generator.key, stored, occurrence)
             keys_by_row[-1].append(key)
             values.append(
                 {
                     "key": key,
-                    "prompt_id": prompt_ids[row.prompt.key],
-                    "generator_id": generator_ids[generator_key],
+                    "prompt_id": prompt.id,
+                    "generator_id": generator.id,
                     "text": stored.text,
                     "thought": stored.thought,
                     "score": response.score,
@@ -298,6 +300,18 @@ def _add_responses(
                 }
             )
     return insert_new(session, curation.Response, values), keys_by_row
+
+
+def _add_generators(session: Session, models: Iterable[str | None]) -> dict[str | None, _Imported]:
+    """Insert those that wrote the responses, by model."""
+    keys = {model: GeneratorIdentity("imported", model).key for model in models}
+    insert_new(
+        session,
+        curation.Generator,
+        [{"key": key, "backend": "imported", "model": model} for model, key in keys.items()],
+    )
+    ids = _ids_by_key(session, curation.Generator, list(keys.values()))
+    return {model: _Imported(key, ids[key]) for model, key in keys.items()}
 
 
 def _add_source_pairs(
@@ -322,14 +336,14 @@ def _add_source_pairs(
     )
 
 
-def _response_key(prompt: Prompt, generator_key: str, response: ImportedResponse, occurrence: int) -> str:
+def _response_key(prompt_key: str, generator_key: str, response: ImportedResponse, occurrence: int) -> str:
     """The natural key of an imported response; what a source says beside its score is in it where it says something."""
     said = (
         [] if response.ratings is None and response.is_desirable is None else [response.ratings, response.is_desirable]
     )
     of_thought = [] if response.thought is None else [response.thought]
     return content_key(
-        prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score, *said, *of_thought
+        prompt_key, generator_key, response.text, occurrence, response.is_reference, response.score, *said, *of_thought
     )
 
 

@@ -63,7 +63,7 @@ class Prompt:
         A system message is no part of it: a question is the same question under another one.
         """
         first = next((message.content for message in self.messages if message.role == "user"), None)
-        return self.key if first is None else Prompt.from_text(first).key
+        return self.key if first is None or len(self.messages) == 1 else Prompt.from_text(first).key
 
 
 @dataclass(frozen=True, slots=True)
