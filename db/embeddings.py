@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, delete, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.engine import among, batches, insert_new, record_of, row_of
-from db.prompts import LOOKUP_BATCH, prompt_from_json
+from db.prompts import LOOKUP_BATCH, prompt_from_json, stored_prompts
 from db.schema import curation
 from models.records import Embedded, EmbedderIdentity, StoredPrompt, StoredResponse, VectorLocation
 
@@ -136,16 +136,17 @@ def responses_to_embed(
 ) -> list[StoredResponse]:
     """The next `size` candidates of a run, id above `after`, that this embedder has yet to embed; no duplicates."""
     query = (
-        select(curation.Response.id, curation.Prompt.messages, curation.Response.text, curation.Response.thought)
+        select(curation.Response.id, curation.Response.prompt_id, curation.Response.text, curation.Response.thought)
         .select_from(curation.Candidate)
         .join(curation.Response, curation.Response.id == curation.Candidate.response_id)
-        .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
         .where(*_lacks_embedding(run_id, embedder_id), curation.Candidate.response_id > after)
         .order_by(curation.Candidate.response_id)
         .limit(size)
     )
-    rows = session.execute(query)
-    return [StoredResponse(id_, prompt_from_json(messages), text, thought) for id_, messages, text, thought in rows]
+    rows = session.execute(query).all()
+    ids = list(dict.fromkeys(prompt_id for _, prompt_id, *_ in rows))
+    prompts = {one.id: one.prompt for one in stored_prompts(session, ids)}  # each is read once, not once a response
+    return [StoredResponse(id_, prompts[prompt_id], text, thought) for id_, prompt_id, text, thought in rows]
 
 
 def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:

@@ -23,6 +23,15 @@ from models.records import (
 _IDS_PER_QUERY = 1_000
 
 
+class _Candidate(NamedTuple):
+    """What decides whether a stored response may be paired."""
+
+    id: int
+    text: str
+    thought: str | None
+    is_cut: bool
+
+
 @dataclass(frozen=True, slots=True)
 class NewResponse:
     """A generated response on its way into the database."""
@@ -59,20 +68,22 @@ def add_generated(
     session: Session, generator_id: int, generator: GeneratorIdentity, responses: Iterable[NewResponse]
 ) -> int:
     """Store generated responses; a sample that is stored already stays as it is. Returns how many were new."""
-    rows = [
-        {
-            "key": content_key(new_response.prompt.prompt.key, generator.key, new_response.sample_index),
-            "prompt_id": new_response.prompt.id,
+    generator_key, prompt_keys = generator.key, dict[int, str]()
+    rows = []
+    for new_response in responses:
+        prompt, response = new_response.prompt, new_response.response
+        prompt_key = prompt_keys.get(prompt.id) or prompt_keys.setdefault(prompt.id, prompt.prompt.key)
+        rows.append({
+            "key": content_key(prompt_key, generator_key, new_response.sample_index),
+            "prompt_id": prompt.id,
             "generator_id": generator_id,
             "sample_index": new_response.sample_index,
-            "text": new_response.response.text,
-            "thought": new_response.response.thought,
-            "seed": new_response.response.seed,
-            "token_count": new_response.response.token_count,
-            "finish_reason": new_response.response.finish_reason,
-        }
-        for new_response in responses
-    ]
+            "text": response.text,
+            "thought": response.thought,
+            "seed": response.seed,
+            "token_count": response.token_count,
+            "finish_reason": response.finish_reason,
+        })  # fmt: skip
     return insert_new(session, curation.Response, rows)
 
 
@@ -197,11 +208,12 @@ def prompts_left_short(session: Session, run_id: int, prompt_ids: Sequence[int])
 
 def _candidates(
     session: Session, prompt_ids: Sequence[int], sample_counts: dict[int, dict[int, int]], has_references: bool
-) -> dict[int, list[curation.Response]]:
+) -> dict[int, list[_Candidate]]:
     """The stored responses that may be paired, by prompt."""
-    generators = list(sample_counts)
+    generators, table = list(sample_counts), curation.Response
+    columns = table.id, table.prompt_id, table.generator_id, table.sample_index, table.text, table.thought, table.is_cut
     query = (
-        select(curation.Response)
+        select(*columns)
         .join(curation.Generator, curation.Generator.id == curation.Response.generator_id)
         .where(
             among(curation.Response.prompt_id, prompt_ids),
@@ -209,15 +221,14 @@ def _candidates(
         )
         .order_by(curation.Response.prompt_id, curation.Response.id)
     )
-    by_prompt: dict[int, list[curation.Response]] = defaultdict(list)
-    for response in session.scalars(query):
-        sample_count = sample_counts.get(response.generator_id, {}).get(response.prompt_id, 0)
-        if response.sample_index is None or response.sample_index < sample_count:
-            by_prompt[response.prompt_id].append(response)
+    by_prompt: dict[int, list[_Candidate]] = defaultdict(list)
+    for id_, prompt_id, generator_id, sample_index, *texts in session.execute(query):
+        if sample_index is None or sample_index < sample_counts.get(generator_id, {}).get(prompt_id, 0):
+            by_prompt[prompt_id].append(_Candidate(id_, *texts))
     return by_prompt
 
 
-def _is_taken(response: curation.Response, has_cut: bool) -> bool:
+def _is_taken(response: _Candidate, has_cut: bool) -> bool:
     is_within_thought = response.thought is not None and not response.text.strip()
     return not is_within_thought and (has_cut or not response.is_cut)
 
