@@ -28,13 +28,15 @@ def insert_batch(connection: Connection, table: Table, rows: Sequence[Mapping[st
         statement = (postgresql if is_postgresql else sqlite).insert(table).on_conflict_do_nothing()
         # Core's executemany; without the option SQLAlchemy drops psycopg's row count.
         return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+    preparer = connection.dialect.identifier_preparer
+    name = preparer.format_table(table)
     columns = [column for column in table.columns if column.name in rows[0] or _has_own_default(column)]
-    names = ", ".join(connection.dialect.identifier_preparer.quote(column.name) for column in columns)
+    names = ", ".join(preparer.quote(column.name) for column in columns)
     values = zip(*(_values_of(column, rows, connection) for column in columns), strict=True)
     if is_postgresql:
-        return _insert_postgresql(connection, table.name, names, values)
+        return _insert_postgresql(connection, name, names, values)
     marks = ", ".join("?" * len(columns))
-    statement_text = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+    statement_text = f"INSERT INTO {name} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"
     options = {"preserve_rowcount": True}
     return connection.exec_driver_sql(statement_text, list(values), execution_options=options).rowcount
 
