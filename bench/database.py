@@ -4,11 +4,11 @@ python -m bench.database                                   (80,000 pairs of 20,0
 python -m bench.database --pairs 800 --repeats 1           (in seconds)
 python -m bench.database --postgresql postgresql://… --only import
 
-Prints the figures and writes them to bench/database.json as those of now. Times are CPU seconds of one thread. An import is compared
-with a bare insertion of the same rows into the same tables: `executemany` of sqlite3, COPY of psycopg; of PostgreSQL
-the time of the server's processes counts too, so the server must be on this machine. A command is a process of its own,
-and its time and memory are the whole process's, the start of the interpreter included. The PostgreSQL database is
-emptied: give one of its own.
+Prints the figures and writes them to bench/database.json as those of now. Times are CPU seconds of one thread. An
+import is compared with a bare insertion of the same rows into the same tables: `executemany` of sqlite3, COPY of
+psycopg; of PostgreSQL the time of the server's processes counts too, so the server must be on this machine. A command
+is a process of its own, and its time and memory are the whole process's, the start of the interpreter included. The
+PostgreSQL database is emptied: give one of its own.
 """
 
 from __future__ import annotations
