@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.engine import batches, insert_new, record_of
-from db.prompts import LOOKUP_BATCH, prompt_from_json
+from db.engine import among, batches, insert_new, record_of, row_of
+from db.prompts import LOOKUP_BATCH, prompt_from_json, stored_prompts
 from db.schema import curation
 from models.records import Embedded, EmbedderIdentity, StoredPrompt, StoredResponse, VectorLocation
 
@@ -136,16 +136,17 @@ def responses_to_embed(
 ) -> list[StoredResponse]:
     """The next `size` candidates of a run, id above `after`, that this embedder has yet to embed; no duplicates."""
     query = (
-        select(curation.Response.id, curation.Prompt.messages, curation.Response.text, curation.Response.thought)
+        select(curation.Response.id, curation.Response.prompt_id, curation.Response.text, curation.Response.thought)
         .select_from(curation.Candidate)
         .join(curation.Response, curation.Response.id == curation.Candidate.response_id)
-        .join(curation.Prompt, curation.Prompt.id == curation.Response.prompt_id)
         .where(*_lacks_embedding(run_id, embedder_id), curation.Candidate.response_id > after)
         .order_by(curation.Candidate.response_id)
         .limit(size)
     )
-    rows = session.execute(query)
-    return [StoredResponse(id_, prompt_from_json(messages), text, thought) for id_, messages, text, thought in rows]
+    rows = session.execute(query).all()
+    ids = list(dict.fromkeys(prompt_id for _, prompt_id, *_ in rows))
+    prompts = {one.id: one.prompt for one in stored_prompts(session, ids)}  # each is read once, not once a response
+    return [StoredResponse(id_, prompts[prompt_id], text, thought) for id_, prompt_id, text, thought in rows]
 
 
 def count_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
@@ -187,13 +188,13 @@ def embedded_among(session: Session, embedder_key: str, ids: Sequence[int], *, o
 def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewEmbedding]) -> int:
     """Store where vectors lie. Returns how many were new."""
     return insert_new(
-        session, curation.Embedding, [{"embedder_id": embedder_id, **asdict(embedding)} for embedding in embeddings]
+        session, curation.Embedding, [{"embedder_id": embedder_id, **row_of(embedding)} for embedding in embeddings]
     )
 
 
 def add_prompt_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewPromptEmbedding]) -> int:
     """Store where prompts' vectors lie. Returns how many were new."""
-    rows = [{"embedder_id": embedder_id, **asdict(embedding)} for embedding in embeddings]
+    rows = [{"embedder_id": embedder_id, **row_of(embedding)} for embedding in embeddings]
     return insert_new(session, curation.PromptEmbedding, rows)
 
 
@@ -206,7 +207,7 @@ def prompt_locations(session: Session, embedder_id: int, prompt_ids: Collection[
     return {
         id_: (shard or "", row or 0)
         for batch in batches(prompt_ids, LOOKUP_BATCH)
-        for id_, shard, row in session.execute(query.where(table.prompt_id.in_(batch))).tuples()
+        for id_, shard, row in session.execute(query.where(among(table.prompt_id, batch))).tuples()
     }
 
 
@@ -229,7 +230,7 @@ def vector_locations(
         .join(curation.Embedding, curation.Embedding.response_id == curation.Candidate.response_id)
         .where(
             *_embeds(run_id),
-            curation.Candidate.prompt_id.in_(prompt_ids),
+            among(curation.Candidate.prompt_id, prompt_ids),
             curation.Candidate.duplicate_of_id.is_(None),
             curation.Embedding.embedder_id == embedder_id,
             curation.Embedding.shard.is_not(None),

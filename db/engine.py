@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, orm, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    orm,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from db.statements.insertion import insert_batch
 from models.errors import is_interrupt
 
 if TYPE_CHECKING:
@@ -142,13 +163,49 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, A
         return 0
     target: Table = table.__table__
     take_turn(session, target.name)
-    dialect = session.get_bind().dialect.name
-    statement = (postgresql if dialect == "postgresql" else sqlite).insert(target).on_conflict_do_nothing()
-    count = 0
-    for batch in batches(rows, INSERT_BATCH):
-        # Core's executemany; without the option SQLAlchemy drops psycopg's row count.
-        count += session.connection().execute(statement, batch, execution_options={"preserve_rowcount": True}).rowcount
-    return count
+    return sum(insert_batch(session.connection(), target, batch) for batch in batches(rows, INSERT_BATCH))
+
+
+def among(column: Any, values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether a column has one of the values, which are one parameter: thousands cost little to render and to parse."""
+    return _Among(column, bindparam(None, values, _Values(column.type), unique=True))
+
+
+class _Among(FunctionElement[bool]):
+    name, inherit_cache, type = "among", True, Boolean()
+
+    def self_group(self, against: Any = None) -> Any:
+        """As it is: in the form `… = 1`, which SQLAlchemy would make of it, SQLite uses no index."""
+        return self
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: _Among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({values})))"
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: _Among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({column} = ANY ({values}))"
+
+
+class _Values(TypeDecorator[Collection[Any]]):
+    """Values of one type as a parameter: JSON for SQLite, an array for PostgreSQL."""
+
+    impl, cache_ok = Text, True
+
+    def __init__(self, of: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.of = of
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return postgresql.ARRAY(self.of) if dialect.name == "postgresql" else Text()
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
+        values = list(value or ())
+        return values if dialect.name == "postgresql" else json.dumps(values)
 
 
 def take_turn(session: Session, name: str) -> None:
@@ -273,7 +330,18 @@ def as_utc(stored: datetime) -> datetime:
 
 def record_of(kind: type[Record], row: object) -> Record:
     """A table's row as a record, which has attributes of the same names and no database behind it."""
-    return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})
+    return kind(**{name: getattr(row, name) for name in _field_names(kind)})
+
+
+def row_of(record: DataclassInstance) -> dict[str, Any]:
+    """A record of plain values as a row: `dataclasses.asdict` without its copy of every value, which costs most."""
+    names = _field_names(type(record))
+    return {name: getattr(record, name) for name in names}
+
+
+@cache
+def _field_names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -6,12 +6,12 @@ Sessions first, records in and out, no commit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new
+from db.engine import insert_new, row_of
 from db.schema import policies
 from models.guide import GuideCheck
 
@@ -31,7 +31,7 @@ class LatentDistance:
 
 def add_distances(session: Session, rows: Sequence[LatentDistance]) -> None:
     """Store a round's distances; a pair that is there stays as it is."""
-    insert_new(session, policies.LatentDistance, [asdict(row) for row in rows])
+    insert_new(session, policies.LatentDistance, [row_of(row) for row in rows])
 
 
 def distances_of(session: Session, run_id: int, round: int) -> list[LatentDistance]:

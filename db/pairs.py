@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import insert_new
+from db.engine import insert_new, row_of
 from db.schema import curation
 from models.quality.records import StrategyRates
 from models.records import Pair, VectorLocation
@@ -65,7 +65,7 @@ class SourcePairLocations:
 
 def add_pairs(session: Session, run_id: int, pairs: Iterable[Pair]) -> int:
     """Store selected pairs; one that is stored already stays as it is. Returns how many were new."""
-    return insert_new(session, curation.Pair, [{"run_id": run_id, **asdict(pair)} for pair in pairs])
+    return insert_new(session, curation.Pair, [{"run_id": run_id, **row_of(pair)} for pair in pairs])
 
 
 def selected_pairs(

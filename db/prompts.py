@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import among, batches, insert_new
 from db.schema import curation
 from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
@@ -18,6 +18,13 @@ from models.splits import is_test_split
 from models.thoughts import brought
 
 LOOKUP_BATCH = 10_000
+
+
+class _Imported(NamedTuple):
+    """The key and the id of a row that an import brings, or finds."""
+
+    key: str
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +63,20 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
     if known:
         _set_splits(session, source_id, [row for row in rows if row.row_number in known])
         rows = [row for row in rows if row.row_number not in known]
-    new_prompts = insert_new(session, curation.Prompt, [_prompt_row(row.prompt) for row in rows])
-    prompt_ids = _ids_by_key(session, curation.Prompt, [row.prompt.key for row in rows])
+    prompt_rows = [_prompt_row(row.prompt) for row in rows]
+    new_prompts = insert_new(session, curation.Prompt, prompt_rows)
+    prompt_keys = [prompt_row["key"] for prompt_row in prompt_rows]
+    ids_by_key = _ids_by_key(session, curation.Prompt, prompt_keys)
+    prompts = [_Imported(key, ids_by_key[key]) for key in prompt_keys]
     insert_new(
         session,
         curation.SourceRow,
         [
-            {
-                "source_id": source_id,
-                "row_number": row.row_number,
-                "prompt_id": prompt_ids[row.prompt.key],
-                "split": row.split,
-            }
-            for row in rows
+            {"source_id": source_id, "row_number": row.row_number, "prompt_id": prompt.id, "split": row.split}
+            for row, prompt in zip(rows, prompts, strict=True)
         ],
     )
-    new_responses, keys_by_row = _add_responses(session, rows, prompt_ids)
+    new_responses, keys_by_row = _add_responses(session, rows, prompts)
     response_ids = _ids_by_key(session, curation.Response, [key for keys in keys_by_row for key in keys])
     insert_new(
         session,
@@ -94,7 +99,9 @@ def as_stored(response: ImportedResponse) -> ImportedResponse:
         return response
     parts = brought(response.text)
     if not parts.is_finished or not parts.answer.strip():
-        return replace(response, thought=None)
+        return response if response.thought is None else replace(response, thought=None)
+    if parts.answer == response.text and not parts.thought and response.thought is None:
+        return response
     return replace(response, text=parts.answer, thought=parts.thought or None)
 
 
@@ -156,7 +163,7 @@ def origins(session: Session, prompt_ids: Sequence[int]) -> dict[int, int]:
     """Prompt id → the id of the prompt that it was made of; those that were made of none are missing."""
     found: dict[int, int] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
-        query = select(curation.Prompt.id, curation.Prompt.derived_from_id).where(curation.Prompt.id.in_(batch))
+        query = select(curation.Prompt.id, curation.Prompt.derived_from_id).where(among(curation.Prompt.id, batch))
         found |= {id_: origin for id_, origin in session.execute(query) if origin is not None}
     return found
 
@@ -165,7 +172,7 @@ def first_turns(session: Session, prompt_ids: Sequence[int]) -> dict[int, str]:
     """Prompt id → the key of its first turn."""
     found: dict[int, str] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
-        query = select(curation.Prompt.id, curation.Prompt.first_turn_key).where(curation.Prompt.id.in_(batch))
+        query = select(curation.Prompt.id, curation.Prompt.first_turn_key).where(among(curation.Prompt.id, batch))
         found |= dict(session.execute(query).tuples().all())
     return found
 
@@ -182,7 +189,7 @@ def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPr
     """These prompts, in the order given."""
     by_id: dict[int, StoredPrompt] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
-        query = select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
+        query = select(curation.Prompt.id, curation.Prompt.messages).where(among(curation.Prompt.id, batch))
         by_id |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)}
     return [by_id[id_] for id_ in prompt_ids]
 
@@ -208,9 +215,10 @@ def prompt_from_json(messages: list[Any]) -> Prompt:
 
 
 def _prompt_row(prompt: Prompt, *, derived_from_id: int | None = None) -> dict[str, Any]:
+    key = prompt.key
     return {
-        "key": prompt.key,
-        "first_turn_key": prompt.first_turn_key,
+        "key": key,
+        "first_turn_key": key if len(prompt.messages) == 1 else prompt.first_turn_key,
         "messages": messages_to_json(prompt),
         "text": prompt.text,
         "derived_from_id": derived_from_id,
@@ -241,7 +249,7 @@ def _known_rows(session: Session, source_id: int, numbers: Sequence[int]) -> set
         number
         for batch in batches(numbers, LOOKUP_BATCH)
         for number in session.scalars(
-            select(table.row_number).where(table.source_id == source_id, table.row_number.in_(batch))
+            select(table.row_number).where(table.source_id == source_id, among(table.row_number, batch))
         )
     }
 
@@ -255,40 +263,34 @@ def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -
     table = curation.SourceRow
     for split, of_split in numbers.items():
         for batch in batches(of_split, LOOKUP_BATCH):
-            known = table.source_id == source_id, table.row_number.in_(batch), table.split.is_distinct_from(split)
+            known = table.source_id == source_id, among(table.row_number, batch), table.split.is_distinct_from(split)
             session.execute(update(table).where(*known).values(split=split))
 
 
 def _add_responses(
-    session: Session, rows: Sequence[ImportedRow], prompt_ids: dict[str, int]
+    session: Session, rows: Sequence[ImportedRow], prompts: Sequence[_Imported]
 ) -> tuple[int, list[list[str]]]:
     """Insert the rows' own responses; return how many were new and, per row, their keys in the row's order."""
-    generators = {model: GeneratorIdentity("imported", model) for row in rows for model in _models(row)}
-    insert_new(
-        session,
-        curation.Generator,
-        [{"key": g.key, "backend": g.backend, "model": g.model} for g in generators.values()],
-    )
-    generator_ids = _ids_by_key(session, curation.Generator, [g.key for g in generators.values()])
+    generators = _add_generators(session, {model for row in rows for model in _models(row)})
     keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
-    for row in rows:
+    for row, prompt in zip(rows, prompts, strict=True):
         occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
         keys_by_row.append([])
         for response in row.responses:
-            generator_key = generators[response.model].key
+            generator = generators[response.model]
             stored = as_stored(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
             said = response.model, stored.text, stored.thought
             occurrence = occurrences[said]
             occurrences[said] += 1
-            key = _response_key(row.prompt, generator_key, stored, occurrence)
+            key = _response_key(prompt.key, generator.key, stored, occurrence)
             keys_by_row[-1].append(key)
             values.append(
                 {
                     "key": key,
-                    "prompt_id": prompt_ids[row.prompt.key],
-                    "generator_id": generator_ids[generator_key],
+                    "prompt_id": prompt.id,
+                    "generator_id": generator.id,
                     "text": stored.text,
                     "thought": stored.thought,
                     "score": response.score,
@@ -298,6 +300,18 @@ def _add_responses(
                 }
             )
     return insert_new(session, curation.Response, values), keys_by_row
+
+
+def _add_generators(session: Session, models: Iterable[str | None]) -> dict[str | None, _Imported]:
+    """Insert those that wrote the responses, by model."""
+    keys = {model: GeneratorIdentity("imported", model).key for model in models}
+    insert_new(
+        session,
+        curation.Generator,
+        [{"key": key, "backend": "imported", "model": model} for model, key in keys.items()],
+    )
+    ids = _ids_by_key(session, curation.Generator, list(keys.values()))
+    return {model: _Imported(key, ids[key]) for model, key in keys.items()}
 
 
 def _add_source_pairs(
@@ -322,14 +336,14 @@ def _add_source_pairs(
     )
 
 
-def _response_key(prompt: Prompt, generator_key: str, response: ImportedResponse, occurrence: int) -> str:
+def _response_key(prompt_key: str, generator_key: str, response: ImportedResponse, occurrence: int) -> str:
     """The natural key of an imported response; what a source says beside its score is in it where it says something."""
     said = (
         [] if response.ratings is None and response.is_desirable is None else [response.ratings, response.is_desirable]
     )
     of_thought = [] if response.thought is None else [response.thought]
     return content_key(
-        prompt.key, generator_key, response.text, occurrence, response.is_reference, response.score, *said, *of_thought
+        prompt_key, generator_key, response.text, occurrence, response.is_reference, response.score, *said, *of_thought
     )
 
 
@@ -342,5 +356,5 @@ def _ids_by_key(
 ) -> dict[str, int]:
     ids: dict[str, int] = {}
     for batch in batches(dict.fromkeys(keys), LOOKUP_BATCH):
-        ids.update((key, id_) for key, id_ in session.execute(select(table.key, table.id).where(table.key.in_(batch))))
+        ids |= dict(session.execute(select(table.key, table.id).where(among(table.key, batch))).tuples().all())
     return ids

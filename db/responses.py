@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import among, batches, insert_new
 from db.schema import curation
 from models.records import (
     GeneratedResponse,
@@ -21,6 +21,15 @@ from models.records import (
 )
 
 _IDS_PER_QUERY = 1_000
+
+
+class _Candidate(NamedTuple):
+    """What decides whether a stored response may be paired."""
+
+    id: int
+    text: str
+    thought: str | None
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +68,29 @@ def add_generated(
     session: Session, generator_id: int, generator: GeneratorIdentity, responses: Iterable[NewResponse]
 ) -> int:
     """Store generated responses; a sample that is stored already stays as it is. Returns how many were new."""
-    rows = [
-        {
-            "key": content_key(new_response.prompt.prompt.key, generator.key, new_response.sample_index),
-            "prompt_id": new_response.prompt.id,
+    generator_key, prompt_keys = generator.key, dict[int, str]()
+    rows = []
+    for new_response in responses:
+        prompt, response = new_response.prompt, new_response.response
+        prompt_key = prompt_keys.get(prompt.id) or prompt_keys.setdefault(prompt.id, prompt.prompt.key)
+        rows.append({
+            "key": content_key(prompt_key, generator_key, new_response.sample_index),
+            "prompt_id": prompt.id,
             "generator_id": generator_id,
             "sample_index": new_response.sample_index,
-            "text": new_response.response.text,
-            "thought": new_response.response.thought,
-            "seed": new_response.response.seed,
-            "token_count": new_response.response.token_count,
-            "finish_reason": new_response.response.finish_reason,
-        }
-        for new_response in responses
-    ]
+            "text": response.text,
+            "thought": response.thought,
+            "seed": response.seed,
+            "token_count": response.token_count,
+            "finish_reason": response.finish_reason,
+        })  # fmt: skip
     return insert_new(session, curation.Response, rows)
 
 
 def generated_texts(session: Session, generator_id: int, prompt_ids: Sequence[int]) -> dict[int, dict[int, str]]:
     """What a generator has stored for these prompts: prompt id → sample index → text."""
     query = select(curation.Response.prompt_id, curation.Response.sample_index, curation.Response.text).where(
-        curation.Response.generator_id == generator_id, curation.Response.prompt_id.in_(prompt_ids)
+        curation.Response.generator_id == generator_id, among(curation.Response.prompt_id, prompt_ids)
     )
     texts: dict[int, dict[int, str]] = defaultdict(dict)
     for prompt_id, sample_index, text in session.execute(query):
@@ -92,7 +103,7 @@ def own_response_counts(session: Session, prompt_ids: Sequence[int], *, has_refe
     query = (
         select(curation.Response.prompt_id, func.count(curation.Response.text.distinct()))
         .join(curation.Generator, curation.Generator.id == curation.Response.generator_id)
-        .where(curation.Response.prompt_id.in_(prompt_ids), *([_IS_IMPORTED] if has_references else _IS_OWN))
+        .where(among(curation.Response.prompt_id, prompt_ids), *([_IS_IMPORTED] if has_references else _IS_OWN))
         .group_by(curation.Response.prompt_id)
     )
     return dict(session.execute(query).tuples().all())
@@ -189,7 +200,7 @@ def prompts_left_short(session: Session, run_id: int, prompt_ids: Sequence[int])
     """Which of these prompts have responses that the run leaves out."""
     query = select(curation.Candidate.prompt_id).where(
         curation.Candidate.run_id == run_id,
-        curation.Candidate.prompt_id.in_(prompt_ids),
+        among(curation.Candidate.prompt_id, prompt_ids),
         curation.Candidate.is_left_out,
     )
     return set(session.scalars(query))
@@ -197,27 +208,27 @@ def prompts_left_short(session: Session, run_id: int, prompt_ids: Sequence[int])
 
 def _candidates(
     session: Session, prompt_ids: Sequence[int], sample_counts: dict[int, dict[int, int]], has_references: bool
-) -> dict[int, list[curation.Response]]:
+) -> dict[int, list[_Candidate]]:
     """The stored responses that may be paired, by prompt."""
-    generators = list(sample_counts)
+    generators, table = list(sample_counts), curation.Response
+    columns = table.id, table.prompt_id, table.generator_id, table.sample_index, table.text, table.thought, table.is_cut
     query = (
-        select(curation.Response)
+        select(*columns)
         .join(curation.Generator, curation.Generator.id == curation.Response.generator_id)
         .where(
-            curation.Response.prompt_id.in_(prompt_ids),
+            among(curation.Response.prompt_id, prompt_ids),
             (_IS_IMPORTED if has_references else and_(*_IS_OWN)) | curation.Response.generator_id.in_(generators),
         )
         .order_by(curation.Response.prompt_id, curation.Response.id)
     )
-    by_prompt: dict[int, list[curation.Response]] = defaultdict(list)
-    for response in session.scalars(query):
-        sample_count = sample_counts.get(response.generator_id, {}).get(response.prompt_id, 0)
-        if response.sample_index is None or response.sample_index < sample_count:
-            by_prompt[response.prompt_id].append(response)
+    by_prompt: dict[int, list[_Candidate]] = defaultdict(list)
+    for id_, prompt_id, generator_id, sample_index, *texts in session.execute(query):
+        if sample_index is None or sample_index < sample_counts.get(generator_id, {}).get(prompt_id, 0):
+            by_prompt[prompt_id].append(_Candidate(id_, *texts))
     return by_prompt
 
 
-def _is_taken(response: curation.Response, has_cut: bool) -> bool:
+def _is_taken(response: _Candidate, has_cut: bool) -> bool:
     is_within_thought = response.thought is not None and not response.text.strip()
     return not is_within_thought and (has_cut or not response.is_cut)
 
@@ -228,7 +239,7 @@ def text_lengths(session: Session, response_ids: Sequence[int]) -> dict[int, int
     return {
         id_: length
         for batch in batches(response_ids, _IDS_PER_QUERY)
-        for id_, length in session.execute(query.where(curation.Response.id.in_(batch)))
+        for id_, length in session.execute(query.where(among(curation.Response.id, batch)))
     }
 
 
@@ -238,7 +249,7 @@ def candidate_texts(session: Session, run_id: int, prompt_ids: Sequence[int]) ->
     query = (
         select(table.prompt_id, curation.Response.id, curation.Response.text)
         .join(curation.Response, curation.Response.id == table.response_id)
-        .where(table.run_id == run_id, table.prompt_id.in_(prompt_ids))
+        .where(table.run_id == run_id, among(table.prompt_id, prompt_ids))
         .where(table.duplicate_of_id.is_(None), table.is_left_out.is_(False))
         .order_by(curation.Response.id)
     )

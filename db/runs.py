@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, case, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
+from db.engine import alone, among, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
 from models.intervals import Interval
@@ -314,7 +314,7 @@ def clear_skipped(session: Session, run_id: int, prompt_ids: Sequence[int]) -> N
         update(curation.RunPrompt)
         .where(
             curation.RunPrompt.run_id == run_id,
-            curation.RunPrompt.prompt_id.in_(prompt_ids),
+            among(curation.RunPrompt.prompt_id, prompt_ids),
             curation.RunPrompt.skipped.is_not(None),
         )
         .values(skipped=None)
@@ -333,7 +333,7 @@ def skip_reasons(session: Session, run_id: int, prompt_ids: Sequence[int]) -> di
     """Why those of these prompts that ended without what was wanted did: prompt id → reason."""
     query = select(curation.RunPrompt.prompt_id, curation.RunPrompt.skipped).where(
         curation.RunPrompt.run_id == run_id,
-        curation.RunPrompt.prompt_id.in_(prompt_ids),
+        among(curation.RunPrompt.prompt_id, prompt_ids),
         curation.RunPrompt.skipped.is_not(None),
     )
     return {prompt_id: reason for prompt_id, reason in session.execute(query) if reason is not None}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what databases refuse
 MAX_ID = 2**63 - 1  # what the databases hold
 REJECTED_TEXT = 2_000  # characters of a rejected row that are shown
@@ -62,7 +63,7 @@ class Prompt:
         A system message is no part of it: a question is the same question under another one.
         """
         first = next((message.content for message in self.messages if message.role == "user"), None)
-        return self.key if first is None else Prompt.from_text(first).key
+        return self.key if first is None or len(self.messages) == 1 else Prompt.from_text(first).key
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +266,7 @@ class Pair:
 
 def content_key(*parts: object) -> str:
     """SHA-256 (64 hex digits) of the parts' canonical JSON: the one way natural keys are made."""
-    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shortened(text: str, width: int) -> str:

@@ -11,6 +11,7 @@ MARKS = (
     ("<seed:think>", "</seed:think>"),  # Seed-OSS
     ("[THINK]", "[/THINK]"),  # Magistral
 )
+_FIRSTS = tuple(dict.fromkeys(mark[0] for marks in MARKS for mark in marks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def brought(text: str) -> Parted:
 
     That is so where nothing opens one, and one is closed just once, at the end of a line.
     """
+    if not any(first in text for first in _FIRSTS):  # most texts: there is no mark to look for
+        return Parted(None, text, is_finished=True)
     parts = parted(text)
     if parts.thought is not None:
         return parts

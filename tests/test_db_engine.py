@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import BigInteger, Text, event, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import as_utc, fault_of, make_engine, make_session_factory, ping, shown_url, take_turn
+from db.engine import among, as_utc, fault_of, make_engine, make_session_factory, ping, row_of, shown_url, take_turn
 from db.inspection import read_address
+from models.records import Pair
 
 
 def test_a_stored_time_without_a_time_zone_is_utc():
@@ -35,6 +37,26 @@ def test_a_fault_of_the_database_is_told_from_a_fault_of_the_question(tmp_path, 
     assert fault is not None and fault.is_unusable and "unable to open" in fault.reason
 
     assert fault_of(ValueError("of something else")) is None
+
+
+@pytest.mark.parametrize("asked", [[], [1], [3, 1, 7, 1], list(range(100_000))])
+def test_among_many_ids_finds_the_same_as_asking_one_by_one(sessions, asked):
+    with sessions() as session:
+        for id_ in (1, 2, 3, 99_999):
+            assert session.scalar(select(among(literal(id_, BigInteger()), asked))) == (id_ in asked)
+
+
+def test_among_texts_takes_them_as_they_are(sessions):
+    awkward = ["", "'", '"', "\\", "{a,b}", "NULL", "a\tb", "ä\u2028😀"]
+    with sessions() as session:
+        for one in awkward:
+            assert session.scalar(select(among(literal(one, Text()), awkward)))
+            assert not session.scalar(select(among(literal(one, Text()), [other for other in awkward if other != one])))
+
+
+def test_a_record_is_the_row_that_asdict_makes_of_it():
+    pair = Pair("easy", 1, 2, 3, 0.5, 1, 6)
+    assert row_of(pair) == asdict(pair)
 
 
 def test_an_address_is_shown_without_its_password():

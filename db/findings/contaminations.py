@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import distinct, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import insert_new
+from db.engine import insert_new, row_of
 from db.schema import curation
 
 ContaminationKind = Literal["prompt", "response", "similar"]
@@ -39,7 +39,7 @@ class FileContamination:
 
 def store_contaminations(session: Session, run_id: int, found: Iterable[Contamination]) -> None:
     """Store what was found in a run."""
-    insert_new(session, curation.Contamination, [{"run_id": run_id, **asdict(one)} for one in found])
+    insert_new(session, curation.Contamination, [{"run_id": run_id, **row_of(one)} for one in found])
 
 
 def contaminations_by_file(session: Session, run_id: int) -> list[FileContamination]:

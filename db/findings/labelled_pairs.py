@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import insert_new
+from db.engine import insert_new, row_of
 from db.schema import curation, labels
 
 _UNSETTLED = "contradiction"
@@ -65,7 +65,7 @@ def labelled_locations(
 
 def store_labelled_alike(session: Session, run_id: int, found: Iterable[LabelledAlike]) -> None:
     """Store which of a run's selected pairs are nearly labelled; a pair that several strategies select once."""
-    insert_new(session, curation.LabelledAlike, [{"run_id": run_id, **asdict(one)} for one in found])
+    insert_new(session, curation.LabelledAlike, [{"run_id": run_id, **row_of(one)} for one in found])
 
 
 def count_labelled_alike(session: Session, run_id: int) -> tuple[int, int]:

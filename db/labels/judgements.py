@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import as_utc, batches, insert_new, take_turn
+from db.engine import among, as_utc, batches, insert_new, row_of, take_turn
 from db.schema import curation, labels
 from db.schema.base import utc_now
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
@@ -90,7 +89,7 @@ def add_judgements(
     """Store judgements; one of the same annotator, pair and left side stays as it is. Returns how many were new."""
     rows = []
     for judgement in judgements:
-        row = asdict(judgement)
+        row = row_of(judgement)
         first_id, second_id = row.pop("pair")
         row |= {"first_response_id": first_id, "second_response_id": second_id}
         row["created_at"] = row.pop("judged_at") or utc_now()
@@ -143,7 +142,7 @@ def correct_judgements(session: Session, annotator_id: int, judgements: Iterable
     # Shown the other way round, a pair may have two; a person has one verdict.
     older = [id_ for of_pair in ids.values() for id_ in sorted(of_pair)[:-1]]
     for batch in batches(older, LOOKUP_BATCH):
-        session.execute(delete(table).where(table.id.in_(batch)))
+        session.execute(delete(table).where(among(table.id, batch)))
     changes = [{"id": max(ids[pair]), **_changes(judgement)} for pair, judgement in by_pair.items()]
     if changes:
         session.execute(update(table), changes)
@@ -232,7 +231,7 @@ def rows_about(
     first, second = table.first_response_id, table.second_response_id
     for batch in batches(pairs, LOOKUP_BATCH):
         batch_pairs = set(batch)
-        query = select(first, second, *columns).where(first.in_({pair.first_response_id for pair in batch}))
+        query = select(first, second, *columns).where(among(first, {pair.first_response_id for pair in batch}))
         if where is not None:
             query = query.where(where)
         for first_id, second_id, *values in session.execute(query):

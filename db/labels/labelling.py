@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import batches
+from db.engine import among, batches
 from db.labels.judgements import rows_about
 from db.prompts import prompt_from_json
 from db.schema import curation
@@ -58,14 +58,14 @@ def pair_texts(session: Session, pairs: Sequence[PairKey]) -> list[PairText]:
     table = curation.Response
     for batch in batches(ids, BATCH):
         columns = (table.id, table.prompt_id, table.text, table.score, table.is_reference, table.is_desirable)
-        for id_, prompt_id, text, *its_source in session.execute(select(*columns).where(table.id.in_(batch))):
+        for id_, prompt_id, text, *its_source in session.execute(select(*columns).where(among(table.id, batch))):
             texts[id_] = (prompt_id, ShownResponse(text, *its_source))
     for id_, source_ids in _sources_of_scores(session, texts).items():
         prompt_id, response = texts[id_]
         texts[id_] = (prompt_id, replace(response, source_ids=source_ids))
     for batch in batches(sorted({prompt_id for prompt_id, _ in texts.values()}), BATCH):
         rows = session.execute(
-            select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
+            select(curation.Prompt.id, curation.Prompt.messages).where(among(curation.Prompt.id, batch))
         )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in rows}
     said = _what_sources_say(session, pairs)
@@ -87,7 +87,7 @@ def find_pairs(session: Session, pair_ids: Sequence[int]) -> dict[int, PairKey]:
         id_: PairKey(first_id, second_id)
         for batch in batches(pair_ids, BATCH)
         for id_, first_id, second_id in session.execute(
-            select(table.id, table.first_response_id, table.second_response_id).where(table.id.in_(batch))
+            select(table.id, table.first_response_id, table.second_response_id).where(among(table.id, batch))
         )
     }
 
@@ -150,7 +150,7 @@ def _sources_of_scores(session: Session, texts: Mapping[int, tuple[int, ShownRes
     table = curation.SourceResponse
     scored = [id_ for id_, (_, response) in texts.items() if response.score is not None]
     for batch in batches(scored, BATCH):
-        query = select(table.response_id, table.source_id).where(table.response_id.in_(batch))
+        query = select(table.response_id, table.source_id).where(among(table.response_id, batch))
         for id_, source_id in session.execute(query):
             found.setdefault(id_, set()).add(source_id)
     return {id_: frozenset(source_ids) for id_, source_ids in found.items()}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.engine import as_utc, batches, record_of
+from db.engine import as_utc, batches, record_of, row_of
 from db.labels.judgements import rows_about
 from db.schema import labels
 from db.schema.base import utc_now
@@ -61,7 +61,7 @@ def store_predictions(session: Session, run_id: int, predictions: Iterable[Predi
     upsert = statement.on_conflict_do_update(index_elements=_KEY, set_=new_values)
     now = utc_now()
     for batch in batches(predictions, BATCH):
-        rows = [{**asdict(one), "run_id": run_id, "created_at": one.created_at or now} for one in batch]
+        rows = [{**row_of(one), "run_id": run_id, "created_at": one.created_at or now} for one in batch]
         session.connection().execute(upsert, rows)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import batches, take_turn
+from db.engine import among, batches, take_turn
 from db.labels.judgements import annotators, by_showing, judgements_on, rows_about
 from db.schema import curation, labels
 from db.schema.base import utc_now
@@ -125,7 +125,7 @@ def preferred_responses(session: Session, rule: str, prompt_ids: Sequence[int]) 
         .order_by(first.prompt_id, first.id, second.id)
     )
     for batch in batches(prompt_ids, BATCH):
-        for prompt_id, outcome, *texts in session.execute(query.where(first.prompt_id.in_(batch))):
+        for prompt_id, outcome, *texts in session.execute(query.where(among(first.prompt_id, batch))):
             yield Preferred(prompt_id, *(texts if outcome == "first" else [*texts[2:], *texts[:2]]))
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import batches, insert_new, row_of
 from db.schema import labels
 from models.judging.replies import StoredReply
 
@@ -27,5 +26,5 @@ def find_replies(session: Session, keys: Sequence[str]) -> dict[str, StoredReply
 
 def add_replies(session: Session, run_id: int, replies: Mapping[str, StoredReply]) -> int:
     """Store replies that a run has paid for; one whose key is there stays as it is."""
-    rows = [{"key": key, "run_id": run_id, **asdict(reply)} for key, reply in replies.items()]
+    rows = [{"key": key, "run_id": run_id, **row_of(reply)} for key, reply in replies.items()]
     return insert_new(session, labels.Reply, rows)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from db.engine import INSERT_BATCH, batches, record_of
+from db.engine import INSERT_BATCH, batches, record_of, row_of
 from db.schema import labels
 from models.labelling.records import PairKey
 
@@ -40,7 +40,7 @@ class Route:
 def add_routes(session: Session, run_id: int, routes: Iterable[Route]) -> None:
     """Store where a run's pairs go; it is settled once, in one transaction."""
     for batch in batches(routes, INSERT_BATCH):
-        session.connection().execute(insert(labels.Route), [{"run_id": run_id, **asdict(route)} for route in batch])
+        session.connection().execute(insert(labels.Route), [{"run_id": run_id, **row_of(route)} for route in batch])
 
 
 def routes_of(session: Session, run_id: int) -> list[Route]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new, take_turn
+from db.engine import among, batches, insert_new, record_of, row_of, take_turn
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from models.exchange import PreferenceRow
@@ -104,19 +104,19 @@ def add_snapshot(
     insert_new(
         session,
         labels.SnapshotRow,
-        [{"snapshot_id": snapshot.id, "position": position, **asdict(row)} for position, row in enumerate(rows)],
+        [{"snapshot_id": snapshot.id, "position": position, **row_of(row)} for position, row in enumerate(rows)],
     )
     return snapshot.id
 
 
 def _key_values(row: Lineage) -> dict[str, Any]:
     """What of a row is in a snapshot's key; a strength that nobody gave is not, as before there were any."""
-    return {name: value for name, value in asdict(row).items() if name != "strength" or value is not None}
+    return {name: value for name, value in row_of(row).items() if name != "strength" or value is not None}
 
 
 def lineage(row: PreferenceRow) -> Lineage:
     """What a snapshot keeps of a preference."""
-    return Lineage(**{field.name: getattr(row, field.name) for field in fields(Lineage)})
+    return record_of(Lineage, row)
 
 
 def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
@@ -176,7 +176,7 @@ def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | 
     splits: dict[int, list[str]] = {}
     is_of = or_(table.prompt_id == prompt.id, table.prompt_id == prompt.derived_from_id)
     for batch in batches(prompt_ids, BATCH):
-        query = select(prompt.id, table.split).join(table, is_of).where(prompt.id.in_(batch)).distinct()
+        query = select(prompt.id, table.split).join(table, is_of).where(among(prompt.id, batch)).distinct()
         for prompt_id, split in session.execute(query):
             splits.setdefault(prompt_id, []).extend([] if split is None else [split])
     return {
@@ -195,11 +195,11 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
         query = select(response.id, response.text, generator.model, response.is_cut, response.thought).join(
             generator, generator.id == response.generator_id
         )
-        found = session.execute(query.where(response.id.in_(batch)))
+        found = session.execute(query.where(among(response.id, batch)))
         texts |= {id_: (text, model, is_cut, thought) for id_, text, model, is_cut, thought in found}
     for batch in batches(sorted({row.prompt_id for row in rows}), BATCH):
         prompt_rows = session.execute(
-            select(curation.Prompt.id, curation.Prompt.messages).where(curation.Prompt.id.in_(batch))
+            select(curation.Prompt.id, curation.Prompt.messages).where(among(curation.Prompt.id, batch))
         )
         prompts |= {id_: prompt_from_json(messages) for id_, messages in prompt_rows}
     for row in rows:
@@ -215,5 +215,5 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
             is_rejected_cut=is_rejected_cut,
             chosen_thought=chosen_thought,
             rejected_thought=rejected_thought,
-            **asdict(row),
+            **row_of(row),
         )

@@ -218,14 +218,15 @@ class _GeneratorStage:
 
     def _request(self, incomplete: _IncompletePrompt) -> GenerationRequest:
         prompt = incomplete.prompt.prompt
-        model = self._identity.model or ""
-        seeds = tuple(sample_seed(self._config.seed, prompt.key, model, index) for index in incomplete.missing_indices)
+        model, key = self._identity.model or "", prompt.key
+        seeds = tuple(sample_seed(self._config.seed, key, model, index) for index in incomplete.missing_indices)
         return GenerationRequest(prompt, seeds)
 
 
 def _storable(response: GeneratedResponse) -> GeneratedResponse:
-    thought = None if response.thought is None else storable(response.thought)
-    return replace(response, text=storable(response.text), thought=thought)
+    thought, text = None if response.thought is None else storable(response.thought), storable(response.text)
+    is_same = (thought, text) == (response.thought, response.text)
+    return response if is_same else replace(response, text=text, thought=thought)
 
 
 def _fix_candidates(run: RunAtWork[CurateConfig], identities: list[GeneratorIdentity]) -> None:

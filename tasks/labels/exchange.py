@@ -290,10 +290,13 @@ def _decided(
 def _apply_rule(sessions: Sessions, config: PreferencesConfig, pairs: Sequence[PairKey]) -> str:
     """Recompute the preferences of these pairs under the configured rule; return the name they are stored under.
 
-    In short transactions, so that people can label meanwhile.
+    In short transactions, so that people can label meanwhile. Those of the standing rule are what every judgement
+    brought up to date as it was stored.
     """
     with sessions() as session:
         rule = _rule(session, config, pairs)
+    if rule["name"] == preferences.STANDING_RULE:
+        return rule["name"]
     for batch in batches(pairs, PAIRS_PER_TRANSACTION):
         with sessions.begin() as session:
             preferences.recompute(session, batch, **rule)

@@ -178,8 +178,9 @@ class _Checker:
         is_same = current is not None and judgement.says_the_same(current)
         if is_newer:
             # What says the same is newer from now on, and stays as it was shown.
-            left = current.left_response_id if current is not None and is_same else judgement.left_response_id
-            self._current[key] = replace(judgement, left_response_id=left)
+            if current is not None and is_same and current.left_response_id != judgement.left_response_id:
+                judgement = replace(judgement, left_response_id=current.left_response_id)
+            self._current[key] = judgement
             self._taken[key] = self._taken.get(key, False) or not is_same
             self._from_file.add(key)
         if current is None:
@@ -219,13 +220,18 @@ class _Checker:
         judged_at = row.judged_at or self._written_at + timedelta(microseconds=row.row_number)
         match row.verdict:
             case "first" | "second" as verdict:
-                judgement = Judgement(
-                    pair, left, verdict, rationale=row.rationale, seconds=row.seconds, strength=row.strength
+                return Judgement(
+                    pair,
+                    left,
+                    verdict,
+                    rationale=row.rationale,
+                    seconds=row.seconds,
+                    strength=row.strength,
+                    judged_at=judged_at,
                 )
             case shown:
                 opinion = Opinion(shown, rationale=row.rationale, strength=row.strength)
-                judgement = as_judgement(pair, left, opinion, seconds=row.seconds)
-        return replace(judgement, judged_at=judged_at)
+                return replace(as_judgement(pair, left, opinion, seconds=row.seconds), judged_at=judged_at)
 
 
 def _is_newer(judgement: Judgement, current: Judgement, *, is_later_row: bool) -> bool:

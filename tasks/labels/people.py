@@ -6,6 +6,7 @@ import secrets
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from tempfile import NamedTemporaryFile
 
 from db import evaluations, runs
@@ -27,6 +28,7 @@ SECRET_BYTES = 32
 LONGEST_QUEUE_NAME = 200
 
 
+@lru_cache(maxsize=1_024)  # a file of labels asks for the same few at every row
 def person(name: str) -> AnnotatorIdentity:
     """The identity of a person: their name alone.
 

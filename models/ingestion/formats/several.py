@@ -46,13 +46,12 @@ def listed_responses(row: ColumnsOfRow, column: str) -> tuple[ImportedResponse, 
     responses = [response_of(row, item, f"{column}[{position}]", (key,)) for position, item in enumerate(items)]
     is_scored = any(response.score is not None for response in responses)
     ratings, models = aligned(row, RATING_LISTS[:3], len(items)), aligned(row, MODEL_LISTS, len(items))
+    if not is_scored and any(rating is not None for rating in ratings):
+        scores = [score_of(row, {"rating": rating}, "rating") for rating in ratings]
+        responses = [replace(one, score=score) for one, score in zip(responses, scores, strict=True)]
     return tuple(
-        replace(
-            response,
-            score=response.score if is_scored else score_of(row, {"rating": rating}, "rating"),
-            model=optional_text({"model": model}, "model", f"model {position + 1}") if model else response.model,
-        )
-        for position, (response, rating, model) in enumerate(zip(responses, ratings, models, strict=True))
+        replace(one, model=optional_text({"model": model}, "model", f"model {position}")) if model else one
+        for position, (one, model) in enumerate(zip(responses, models, strict=True), start=1)
     )
 
 

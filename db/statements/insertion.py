@@ -1,0 +1,92 @@
+"""Insertion of many rows by the quickest way a database has; rows whose natural key is there stay as they are.
+
+SQLite takes tuples at `executemany`. PostgreSQL takes a COPY into a temporary table, from where one statement inserts:
+the rows travel as a stream and not as a statement each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FEW = 200  # below it a temporary table costs more than it saves
+_STAGED = "staged_rows"
+
+
+def insert_batch(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert rows of the same columns; return how many were new. A column that is not given takes its default."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    if len(rows) < FEW:
+        statement = (postgresql if is_postgresql else sqlite).insert(table).on_conflict_do_nothing()
+        # Core's executemany; without the option SQLAlchemy drops psycopg's row count.
+        return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+    preparer = connection.dialect.identifier_preparer
+    name = preparer.format_table(table)
+    columns = [column for column in table.columns if column.name in rows[0] or _has_own_default(column)]
+    names = ", ".join(preparer.quote(column.name) for column in columns)
+    values = zip(*(_values_of(column, rows, connection) for column in columns), strict=True)
+    if is_postgresql:
+        return _insert_postgresql(connection, name, names, values)
+    marks = ", ".join("?" * len(columns))
+    statement_text = f"INSERT INTO {name} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+    options = {"preserve_rowcount": True}
+    return connection.exec_driver_sql(statement_text, list(values), execution_options=options).rowcount
+
+
+def _insert_postgresql(connection: Connection, table: str, names: str, values: Iterable[tuple[Any, ...]]) -> int:
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA"
+    )
+    _copy(connection, f"COPY {_STAGED} ({names}) FROM STDIN", values)
+    count = connection.exec_driver_sql(
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_STAGED} ON CONFLICT DO NOTHING"
+    ).rowcount
+    connection.exec_driver_sql(f"DROP TABLE {_STAGED}")
+    return count
+
+
+def _copy(connection: Connection, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
+    """Stream rows; what psycopg raises becomes SQLAlchemy's error, as of every other statement."""
+    import psycopg
+
+    own: Any = connection.connection.dbapi_connection
+    try:
+        with own.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in values:
+                copy.write_row(row)
+    except psycopg.Error as error:
+        is_lost = connection.dialect.is_disconnect(error, own, None)  # type: ignore[arg-type]
+        if is_lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=is_lost
+        ) from error
+
+
+def _values_of(column: Column[Any], rows: Sequence[Mapping[str, Any]], connection: Connection) -> Iterable[Any]:
+    """A column's values as the driver takes them."""
+    process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    if column.name not in rows[0]:
+        default = _own_default(column)
+        return repeat(default if process is None else process(default), len(rows))
+    values = [row[column.name] for row in rows]
+    return values if process is None else map(process, values)
+
+
+def _has_own_default(column: Column[Any]) -> bool:
+    return column.default is not None and (column.default.is_scalar or column.default.is_callable)
+
+
+def _own_default(column: Column[Any]) -> Any:
+    """What SQLAlchemy puts where nothing is given; the time is one for the whole batch."""
+    default: Any = column.default
+    value: Any | Callable[[Any], Any] = default.arg
+    return value(None) if default.is_callable else value
