@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby
 
 from models.studies.findings import Findings
-from models.studies.ld_align import LATENT, ld_align_findings
+from models.studies.methods.ld_align import LATENT, ld_align_findings
 from models.studies.trials import Outcome, Trial
 from tasks.alignment.opening import open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round

@@ -7,7 +7,7 @@ from functools import partial
 from typing import get_args
 
 from models.studies.findings import Findings
-from models.studies.losses import losses_findings
+from models.studies.methods.losses import losses_findings
 from models.studies.trials import Outcome, Trial
 from tasks.config.alignment import PairwiseMethod, TrainConfig
 from tasks.config.studies import StudyConfig

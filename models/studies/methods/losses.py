@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models.studies.findings import Findings, LinePlot, Section, Table
-from models.studies.loss_fields import loss_fields
+from models.studies.methods.loss_fields import loss_fields
 from models.studies.policy_arms import (
     LIKE_LENGTH,
     WIN_RATE,

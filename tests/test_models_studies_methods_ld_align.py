@@ -7,7 +7,7 @@ from dataclasses import replace
 from study_outcomes import outcome
 
 from models.studies.findings import HistogramPlot
-from models.studies.ld_align import LATENT, ld_align_findings
+from models.studies.methods.ld_align import LATENT, ld_align_findings
 
 
 def outcomes(*, worth=0.2):
