@@ -26,8 +26,18 @@ DEFAULT_TASKS: dict[str, int] = {
 }
 
 
-class LmEvalMissingError(ImportError):
+class LmEvalMissingError(RuntimeError):
     """The optional package is not installed."""
+
+
+def require_lm_eval() -> None:
+    """Refuse at once what needs lm-eval.
+
+    Raises:
+        LmEvalMissingError: lm-eval is not installed.
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        raise LmEvalMissingError("benchmarks need the package lm-eval; install it: pip install -e '.[lm-eval]'")
 
 
 class LmEvalHarness:
@@ -95,8 +105,7 @@ def run_lm_eval(
         TimeoutError: It took longer than `timeout_s`.
         Exception: Whatever lm-eval raised (an unknown task, a data set that cannot be fetched).
     """
-    if importlib.util.find_spec("lm_eval") is None:
-        raise LmEvalMissingError("benchmarks need the package lm-eval; install it: pip install -e '.[lm-eval]'")
+    require_lm_eval()
     if not tasks:
         raise ValueError("expected at least one task of lm-eval, got none; name some, such as arc_challenge")
     options = {"device": device, "dtype": dtype, "include_path": include_path}

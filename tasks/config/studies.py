@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from models.alignment.records import Method
 from tasks.config.alignment import SftConfig, TrainConfig
 from tasks.config.curation import MaxTokens, ModelConfig, StrategyFile, Temperature
-from tasks.config.evaluation import EvaluateConfig
+from tasks.config.evaluation import EvaluateConfig, StudyBenchmarksConfig, StudyQuestionsConfig
 from tasks.config.rounds import GuideConfig, RoundsConfig
-from tasks.config.section import Name, RunConfig, Section, StrategyName
+from tasks.config.section import Added, Name, RunConfig, Section, StrategyName
 
 StudyName = Literal[
     "label-efficiency", "pilot", "real-pairs", "real-candidates", "noise", "embedding-drift", "ld-align", "losses"
@@ -23,6 +23,7 @@ Budget = Annotated[int, Field(ge=1, le=10_000_000)]
 # What every study reads, and what each reads beside it: anything else is refused where it is set.
 READ_BY_ALL = frozenset({"study", "name", "data", "seed"})
 _TRAINING = frozenset({"model", "sft", "train", "evaluate"})
+_OF_METHODS = _TRAINING | {"seeds", "methods", "benchmarks", "questions"}
 _SELECTION = frozenset(
     {"strategies", "strategy_files", "budgets", "label_counts", "seeds", "labels", "agreement", "learner"}
 )
@@ -33,8 +34,8 @@ READ_BY: dict[StudyName, frozenset[str]] = {
     "real-candidates": frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"}) | _TRAINING,
     "noise": frozenset(),
     "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
-    "ld-align": frozenset({"seeds", "methods", "rounds", "guide", "sampling"}) | _TRAINING,
-    "losses": frozenset({"seeds", "methods"}) | _TRAINING,
+    "ld-align": _OF_METHODS | {"rounds", "guide", "sampling"},
+    "losses": _OF_METHODS,
 }
 
 
@@ -119,6 +120,12 @@ class StudyConfig(RunConfig):
     sft: SftConfig = Field(SftConfig(), description="Supervised fine-tuning first: one start for all arms.")
     train: TrainConfig = Field(TrainConfig(), description="How policies are trained, the same for all arms.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="What policies are measured by.")
+    benchmarks: Added[StudyBenchmarksConfig] = Field(
+        StudyBenchmarksConfig(), description="Benchmarks of lm-eval, and what policies gain on them over the start."
+    )
+    questions: Added[StudyQuestionsConfig] = Field(
+        StudyQuestionsConfig(), description="MT-Bench's or Arena-Hard's protocol on your question file."
+    )
     rounds: RoundsConfig = Field(RoundsConfig(), description="The rounds.")
     guide: GuideConfig = Field(GuideConfig(), description="The guide of rounds.")
     sampling: OwnSamplesConfig = Field(OwnSamplesConfig(), description="The policies' own responses in rounds.")

@@ -13,6 +13,8 @@ import numpy as np
 from models.guide.distances import FartherShare, distance_weights, farther_is_worse
 from models.studies.comparing import crossed_mean
 from models.studies.findings import Findings, HistogramPlot, IntervalPlot, Line, LinePlot, Section, Table
+from models.studies.methods.benchmarks import benchmark_sections
+from models.studies.methods.questions import question_sections
 from models.studies.policy_arms import (
     LIKE_LENGTH,
     WIN_RATE,
@@ -55,6 +57,8 @@ def ld_align_findings(outcomes: Sequence[Outcome]) -> Findings:
             (win_rate_plot(arms, "Win rate against the fine-tuned model"),),
             (win_rate_table(arms, "Win rates", note), difference_table(found, control)),
         ),
+        *benchmark_sections(arms),
+        *question_sections(arms, control),
         _rewards(arms),
         *([_latent_space(latent)] if latent else []),
     ]

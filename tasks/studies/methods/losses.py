@@ -42,7 +42,7 @@ def _carry_out(study: StudyAtWork, trials: Sequence[Trial]) -> Iterator[Outcome]
 
 def _figures(study: StudyAtWork, start: Start, trial: Trial) -> Figures:
     made = trained(method_config(start, trial.arm, trial.seed))
-    figures = arm_figures(study, start, made)
+    figures = arm_figures(study, start, made, trial.seed)
     drop_weights(study, made.policy_id)
     return figures
 
