@@ -20,7 +20,7 @@ from tasks.devices import keep_device
 from tasks.evaluation.comparison import evaluate_policy
 from tasks.runs import working_on
 from tasks.settings import Settings
-from tasks.studies.methods.latent_space import latent_figures
+from tasks.studies.methods.latent_space import check_golden, latent_figures
 from tasks.studies.methods.policy_starts import Start, arm_figures, checked_policies, method_config, start_of_arms
 from tasks.studies.study import Study, StudyAtWork, carried_out
 from tasks.studies.trainings import Figures, Trained, drop_weights, trained
@@ -37,7 +37,10 @@ def _check(config: StudyConfig, settings: Settings) -> StudyConfig:
             "study ld-align asks of two samples which is farther from the golden response; give "
             "--evaluate.responses_per_prompt 2 or more"
         )
-    return checked_policies(config, settings)
+    checked = checked_policies(config, settings)
+    if "ld_align" in checked.methods:
+        check_golden(checked, settings)
+    return checked
 
 
 def _trials(study: StudyAtWork) -> list[Trial]:
