@@ -147,8 +147,10 @@ class ProtocolConfig(AnswersConfig):
     )
     max_tokens: MaxTokens = 1024
     judge: ProtocolJudgeConfig = Field(ProtocolJudgeConfig(), description="The judge.")
-    strong_weight: float = Field(3.0, ge=1, description="arena_hard: how often a much better answer counts.")
-    resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval.")
+    strong_weight: float = Field(
+        3.0, ge=1, description="arena_hard: how often a much better answer counts (1 or more)."
+    )
+    resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval (100 or more).")
 
 
 class QuestionsConfig(ProtocolConfig, RunConfig):
