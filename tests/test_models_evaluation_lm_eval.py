@@ -12,7 +12,7 @@ from lm_eval_tasks import HAS_LM_EVAL, ROWS, needs_lm_eval, write_tasks
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from models.evaluation.lm_eval import DEFAULT_TASKS, LmEvalMissingError, _numbers, run_lm_eval
+from models.evaluation.lm_eval import DEFAULT_TASKS, LmEvalMissingError, _model_arguments, _numbers, run_lm_eval
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, **changes: Any) -> dict[str, dict[str, float]]:
     options: dict[str, Any] = {
+        "revision": None,
         "limit": None,
         "batch_size": "2",
         "device": "cpu",
@@ -95,6 +96,12 @@ def test_without_a_task_nothing_is_started(folder: Path) -> None:
 def test_a_missing_package_is_named_with_the_command_that_installs_it(folder: Path) -> None:
     with pytest.raises(LmEvalMissingError, match=r"pip install -e '\.\[lm-eval\]'"):
         run(folder)
+
+
+def test_a_revision_of_the_hub_is_the_one_that_is_loaded() -> None:
+    options = {"revision": None, "dtype": "float32"}
+    assert "revision" not in _model_arguments("model", options), "a folder has none"
+    assert _model_arguments("owner/model", options | {"revision": "abc"})["revision"] == "abc"
 
 
 def test_metrics_keep_their_filter_unless_it_is_none() -> None:

@@ -7,6 +7,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.terminal.policies import show_benchmarks, show_policies
 from models.records import MAX_ID
+from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import BenchmarksConfig
 from tasks.settings import Settings
 from tasks.terminal import show
@@ -21,7 +22,7 @@ class Benchmarks(BenchmarksConfig):
         """Run the command."""
         from tasks.evaluation.benchmarks import run_benchmarks
 
-        show_benchmarks(run_benchmarks(self.model, self, Settings()))
+        show_benchmarks(run_benchmarks(ModelConfig(name=self.model), self, Settings()))
 
 
 class Policies(BaseModel):

@@ -12,7 +12,7 @@ from tasks.named_models import find_model
 from tasks.settings import Settings
 
 
-def run_benchmarks(model: str, config: BenchmarksConfig, settings: Settings) -> dict[str, dict[str, float]]:
+def run_benchmarks(model: ModelConfig, config: BenchmarksConfig, settings: Settings) -> dict[str, dict[str, float]]:
     """Task → metric → value of a model, in a process of its own; where no task is named, of `DEFAULT_TASKS`.
 
     Raises:
@@ -20,11 +20,12 @@ def run_benchmarks(model: str, config: BenchmarksConfig, settings: Settings) -> 
         ModelLoadError: If there is no such model.
     """
     with open_database(settings) as sessions:
-        location = find_model(sessions, model, ModelConfig(name=model), settings).location
+        found = find_model(sessions, model.name, model, settings)
     with device():
         return run_lm_eval(
-            location,
+            found.location,
             config.tasks or list(DEFAULT_TASKS),
+            revision=found.revision,
             limit=config.limit,
             batch_size=config.batch_size,
             device=torch_device(),

@@ -61,7 +61,7 @@ def further_scores(config: StudyConfig, model: ModelConfig, *, start: str, seed:
     figures: Figures = {}
     benchmarks, questions = config.benchmarks, config.questions
     if benchmarks.tasks:
-        figures["benchmarks"] = task_scores(benchmarks.tasks, run_benchmarks(model.name, benchmarks, settings))
+        figures["benchmarks"] = task_scores(benchmarks.tasks, run_benchmarks(model, benchmarks, settings))
     if questions.file is not None:
         figures["questions"] = _scored(
             ask_questions(questions.file, questions.of_model(model, start=start, seed=seed), settings)
