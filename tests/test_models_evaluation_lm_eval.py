@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lm_eval_tasks import HAS_LM_EVAL, ROWS, needs_lm_eval, write_tasks
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from models.evaluation.lm_eval import DEFAULT_TASKS, LmEvalMissingError, _numbers, run_lm_eval
-
-HAS_LM_EVAL = importlib.util.find_spec("lm_eval") is not None
-needs_lm_eval = pytest.mark.skipif(not HAS_LM_EVAL, reason="lm-eval is not installed (extra lm-eval)")
-ROWS = [
-    {"question": "rye or", "choices": ["wheat", "oat"], "answer": 0},
-    {"question": "oat and", "choices": ["rye", "wheat"], "answer": 1},
-    {"question": "wheat or", "choices": ["rye", "oat"], "answer": 1},
-]
-TASK = """
-task: {name}
-dataset_path: json
-dataset_kwargs:
-  data_files: {{test: {data}, train: {data}}}
-output_type: multiple_choice
-test_split: test
-fewshot_split: train
-doc_to_text: "{{{{question}}}}"
-doc_to_target: answer
-doc_to_choice: choices
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-"""
+from models.evaluation.lm_eval import DEFAULT_TASKS, LmEvalMissingError, _model_arguments, _numbers, run_lm_eval
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +38,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=1,
     )
     LlamaForCausalLM(config).save_pretrained(folder / "model")
-    (folder / "tasks").mkdir()
-    data = folder / "rows.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    for name in ("grains", "piqa"):
-        (folder / "tasks" / f"{name}.yaml").write_text(TASK.format(data=data, name=name))
+    write_tasks(folder / "tasks", "grains", "piqa")
     return folder
 
 
 def run(folder: Path, **changes: Any) -> dict[str, dict[str, float]]:
     options: dict[str, Any] = {
+        "revision": None,
         "limit": None,
         "batch_size": "2",
         "device": "cpu",
@@ -124,6 +96,12 @@ def test_without_a_task_nothing_is_started(folder: Path) -> None:
 def test_a_missing_package_is_named_with_the_command_that_installs_it(folder: Path) -> None:
     with pytest.raises(LmEvalMissingError, match=r"pip install -e '\.\[lm-eval\]'"):
         run(folder)
+
+
+def test_a_revision_of_the_hub_is_the_one_that_is_loaded() -> None:
+    options = {"revision": None, "dtype": "float32"}
+    assert "revision" not in _model_arguments("model", options), "a folder has none"
+    assert _model_arguments("owner/model", options | {"revision": "abc"})["revision"] == "abc"
 
 
 def test_metrics_keep_their_filter_unless_it_is_none() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select as query
 from db import policies
 from db.schema.studies import StudyTrial
 from db.studies.trials import add_outcome
-from models.studies.ld_align import LATENT, ld_align_findings
+from models.studies.methods.ld_align import LATENT, ld_align_findings
 from tasks.config.studies import StudyConfig
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.runs import find_or_open, opened

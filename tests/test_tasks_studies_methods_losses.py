@@ -11,7 +11,7 @@ from installed import installed
 
 from db import policies
 from db.studies.trials import add_outcome
-from models.studies.losses import losses_findings
+from models.studies.methods.losses import losses_findings
 from tasks.config.curation import ModelConfig
 from tasks.config.studies import StudyConfig
 from tasks.errors import NoModelError

@@ -7,25 +7,22 @@ from pydantic_settings import CliPositionalArg
 
 from flows.terminal.policies import show_benchmarks, show_policies
 from models.records import MAX_ID
+from tasks.config.curation import ModelConfig
+from tasks.config.evaluation import BenchmarksConfig
 from tasks.settings import Settings
 from tasks.terminal import show
 
 
-class Benchmarks(BaseModel):
+class Benchmarks(BenchmarksConfig):
     """Run lm-eval's tasks on a model (extra lm-eval): TruthfulQA, PIQA, HellaSwag, ARC, OpenBookQA, GSM8K."""
 
     model: CliPositionalArg[str] = Field(description="`policy:ID`, `demo`, a hub name or a folder.")
-    tasks: tuple[str, ...] = Field((), description="lm-eval's names of tasks. Empty: those six.")
-    limit: int | None = Field(None, ge=1, description="At most so many questions a task (1 or more).")
-    batch_size: str = Field("auto", description="As lm-eval takes it.")
-    include_path: str | None = Field(None, description="Folder with tasks of your own.")
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.evaluation.benchmarks import run_benchmarks
 
-        results = run_benchmarks(self.model, self.tasks, self.limit, self.batch_size, self.include_path, Settings())
-        show_benchmarks(results)
+        show_benchmarks(run_benchmarks(ModelConfig(name=self.model), self, Settings()))
 
 
 class Policies(BaseModel):

@@ -26,8 +26,18 @@ DEFAULT_TASKS: dict[str, int] = {
 }
 
 
-class LmEvalMissingError(ImportError):
+class LmEvalMissingError(RuntimeError):
     """The optional package is not installed."""
+
+
+def require_lm_eval() -> None:
+    """Refuse at once what needs lm-eval.
+
+    Raises:
+        LmEvalMissingError: lm-eval is not installed.
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        raise LmEvalMissingError("benchmarks need the package lm-eval; install it: pip install -e '.[lm-eval]'")
 
 
 class LmEvalHarness:
@@ -41,14 +51,14 @@ class LmEvalHarness:
         batch_size: str,
         options: Mapping[str, str | None],
     ) -> dict[str, dict[str, float]]:
-        """Run the tasks; `options` holds `device`, `dtype` and `include_path`."""
+        """Run the tasks; `options` holds `revision`, `device`, `dtype` and `include_path`."""
         from lm_eval import simple_evaluate
         from lm_eval.tasks import TaskManager
 
         manager = TaskManager(include_path=options["include_path"])
         results: Any = simple_evaluate(
             model="hf",
-            model_args={"pretrained": model_folder, "dtype": options["dtype"], **PLAIN_WEIGHTS},
+            model_args=_model_arguments(model_folder, options),
             tasks=[_with_examples(manager, task) if task in DEFAULT_TASKS else task for task in tasks],
             limit=limit,
             batch_size=batch_size,
@@ -63,6 +73,7 @@ def run_lm_eval(
     model_folder: str,
     tasks: Sequence[str],
     *,
+    revision: str | None,
     limit: int | None,
     batch_size: str,
     device: str | None,
@@ -78,7 +89,8 @@ def run_lm_eval(
     left out.
 
     Args:
-        model_folder: Weights, configuration and tokenizer.
+        model_folder: Weights, configuration and tokenizer; or a name on the hub.
+        revision: Of the hub's model; None for its newest.
         tasks: lm-eval's names of tasks or groups.
         limit: Questions of each task, the first ones; None for all.
         batch_size: A number, or "auto".
@@ -95,16 +107,20 @@ def run_lm_eval(
         TimeoutError: It took longer than `timeout_s`.
         Exception: Whatever lm-eval raised (an unknown task, a data set that cannot be fetched).
     """
-    if importlib.util.find_spec("lm_eval") is None:
-        raise LmEvalMissingError("benchmarks need the package lm-eval; install it: pip install -e '.[lm-eval]'")
+    require_lm_eval()
     if not tasks:
         raise ValueError("expected at least one task of lm-eval, got none; name some, such as arc_challenge")
-    options = {"device": device, "dtype": dtype, "include_path": include_path}
+    options = {"revision": revision, "device": device, "dtype": dtype, "include_path": include_path}
     with IsolatedProcess(LmEvalHarness, {}, log_path=log_path, timeout_s=timeout_s) as process:
         result: dict[str, dict[str, float]] = process.call(
             "evaluate", model_folder, list(tasks), limit, batch_size, options
         )
     return result
+
+
+def _model_arguments(model: str, options: Mapping[str, str | None]) -> dict[str, Any]:
+    revision = {} if options["revision"] is None else {"revision": options["revision"]}
+    return {"pretrained": model, "dtype": options["dtype"], **revision, **PLAIN_WEIGHTS}
 
 
 def _with_examples(manager: Any, name: str) -> Any:

@@ -110,21 +110,39 @@ class ProtocolJudgeConfig(JudgeConfig):
         return ""
 
 
-class QuestionsConfig(AnswersConfig, RunConfig):
-    """A question file answered by a policy and graded by a judge, as MT-Bench and Arena-Hard do."""
+class BenchmarksConfig(Section):
+    """Tasks of lm-eval (extra `lm-eval`)."""
 
-    key_prefix: ClassVar = ("questions",)
+    tasks: tuple[str, ...] = Field(
+        (), description="lm-eval's names of tasks. Empty: TruthfulQA, PIQA, HellaSwag, ARC, OpenBookQA, GSM8K."
+    )
+    limit: int | None = Field(None, ge=1, description="At most so many questions a task (1 or more).")
+    batch_size: str = Field("auto", description="As lm-eval takes it.")
+    include_path: str | None = Field(None, description="Folder with tasks of your own.")
+
+
+class StudyBenchmarksConfig(BenchmarksConfig):
+    """Tasks of lm-eval that every policy of a study is measured by."""
+
+    tasks: tuple[str, ...] = Field((), description="lm-eval's names of tasks, each with an accuracy. Empty: none.")
+
+    @model_validator(mode="after")
+    def _some_task_is_named(self) -> Self:
+        if not self.tasks and (idle := _changed(self)):
+            raise ValueError(f"no benchmark is named; give benchmarks.tasks, or leave out {', '.join(idle)}")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"benchmarks.tasks: every one once, got {', '.join(self.tasks)}")
+        return self
+
+
+class ProtocolConfig(AnswersConfig):
+    """How MT-Bench and Arena-Hard have a question file answered and graded."""
+
     protocol: Literal["mt_bench", "arena_hard"] = Field(
         "mt_bench",
         description="`mt_bench`: each answer a grade of 1 to 10; `arena_hard`: two games against a baseline.",
     )
-    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the answers and of the interval (0 or more).")
-    model: ModelConfig = Field(ModelConfig(), description="Who answers, such as `policy:3`.")
     against: str | None = Field(None, description="arena_hard: the baseline, a model's name or `policy:ID`.")
-    answers: Added[Path | None] = Field(
-        None, description="File of the answers, as MT-Bench or Arena-Hard write them: no model is asked for any."
-    )
-    against_answers: Added[Path | None] = Field(None, description="arena_hard: the same of the baseline's answers.")
     temperature: Temperature = 0.0
     has_category_temperatures: Added[bool] = Field(
         False,
@@ -132,10 +150,24 @@ class QuestionsConfig(AnswersConfig, RunConfig):
         "math, coding, reasoning 0. Other categories take `temperature`.",
     )
     max_tokens: MaxTokens = 1024
-    base_url: ServerAddress | None = Field(None, description="For backend openai: address of the server.")
     judge: ProtocolJudgeConfig = Field(ProtocolJudgeConfig(), description="The judge.")
-    strong_weight: float = Field(3.0, ge=1, description="arena_hard: how often a much better answer counts.")
-    resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval.")
+    strong_weight: float = Field(
+        3.0, ge=1, description="arena_hard: how often a much better answer counts (1 or more)."
+    )
+    resamples: int = Field(1000, ge=100, description="arena_hard: resamples behind the interval (100 or more).")
+
+
+class QuestionsConfig(ProtocolConfig, RunConfig):
+    """A question file answered by a policy and graded by a judge, as MT-Bench and Arena-Hard do."""
+
+    key_prefix: ClassVar = ("questions",)
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the answers and of the interval (0 or more).")
+    model: ModelConfig = Field(ModelConfig(), description="Who answers, such as `policy:3`.")
+    answers: Added[Path | None] = Field(
+        None, description="File of the answers, as MT-Bench or Arena-Hard write them: no model is asked for any."
+    )
+    against_answers: Added[Path | None] = Field(None, description="arena_hard: the same of the baseline's answers.")
+    base_url: ServerAddress | None = Field(None, description="For backend openai: address of the server.")
 
     @model_validator(mode="after")
     def _everybody_is_named(self) -> Self:
@@ -157,3 +189,38 @@ class QuestionsConfig(AnswersConfig, RunConfig):
     def sampling(self) -> SampleConfig:
         """How the answers are made."""
         return SampleConfig(seed=self.seed, model=self.model, generate=self.generate())
+
+
+class StudyQuestionsConfig(ProtocolConfig):
+    """A question file that every policy of a study answers, and how the answers are graded."""
+
+    file: Path | None = Field(
+        None, description="Questions as MT-Bench or Arena-Hard write them, JSON or JSONL. Empty: none are asked."
+    )
+    against: str | None = Field(
+        None,
+        description="arena_hard: the baseline, a model's name or `policy:ID`. Empty: the model that all begin with.",
+    )
+
+    @model_validator(mode="after")
+    def _everything_is_there(self) -> Self:
+        if self.file is None:
+            if idle := _changed(self):
+                raise ValueError(f"no questions are given; give questions.file, or leave out {', '.join(idle)}")
+            return self
+        if self.backend in {"openai", "scripted"}:
+            raise ValueError(f"questions.backend loads a folder: auto, vllm or transformers, not {self.backend}")
+        self.of_model(ModelConfig(name="any"), start="any", seed=0)  # the protocols' own rules
+        return self
+
+    def of_model(self, model: ModelConfig, *, start: str, seed: int) -> QuestionsConfig:
+        """A run that has a model answer; `start` is the baseline of arena_hard where none is named."""
+        values = self.model_dump(exclude={"file"})
+        if self.protocol == "arena_hard":
+            values["against"] = self.against or start
+        return QuestionsConfig.model_validate(values | {"model": model, "seed": seed})
+
+
+def _changed(section: Section) -> list[str]:
+    """The settings that are not at their defaults."""
+    return [name for name, field in type(section).model_fields.items() if getattr(section, name) != field.default]

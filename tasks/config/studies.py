@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from models.alignment.records import Method
 from tasks.config.alignment import SftConfig, TrainConfig
 from tasks.config.curation import MaxTokens, ModelConfig, StrategyFile, Temperature
-from tasks.config.evaluation import EvaluateConfig
+from tasks.config.evaluation import EvaluateConfig, StudyBenchmarksConfig, StudyQuestionsConfig
 from tasks.config.rounds import GuideConfig, RoundsConfig
 from tasks.config.section import Added, Name, RunConfig, Section, StrategyName
 
@@ -23,6 +23,7 @@ Budget = Annotated[int, Field(ge=1, le=10_000_000)]
 # What every study reads, and what each reads beside it: anything else is refused where it is set.
 READ_BY_ALL = frozenset({"study", "name", "data", "seed"})
 _TRAINING = frozenset({"model", "sft", "train", "evaluate"})
+_OF_METHODS = _TRAINING | {"preset", "seeds", "methods", "benchmarks", "questions"}
 _ARMS = frozenset({"strategies", "strategy_files", "seeds", "labels", "agreement"})
 _SELECTION = _ARMS | {"budgets", "label_counts", "learner"}
 READ_BY: dict[StudyName, frozenset[str]] = {
@@ -32,8 +33,8 @@ READ_BY: dict[StudyName, frozenset[str]] = {
     "real-candidates": _ARMS | _TRAINING | {"preset"},
     "noise": frozenset(),
     "embedding-drift": frozenset({"seeds", "model", "sft", "train"}),
-    "ld-align": frozenset({"preset", "seeds", "methods", "rounds", "guide", "sampling"}) | _TRAINING,
-    "losses": frozenset({"preset", "seeds", "methods"}) | _TRAINING,
+    "ld-align": _OF_METHODS | {"rounds", "guide", "sampling"},
+    "losses": _OF_METHODS,
 }
 
 # The papers' own settings, of their sections; what a paper does not say stays at its default. β is each method's own,
@@ -149,6 +150,12 @@ class StudyConfig(RunConfig):
     sft: SftConfig = Field(SftConfig(), description="Supervised fine-tuning first: one start for all arms.")
     train: TrainConfig = Field(TrainConfig(), description="How policies are trained, the same for all arms.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="What policies are measured by.")
+    benchmarks: Added[StudyBenchmarksConfig] = Field(
+        StudyBenchmarksConfig(), description="Benchmarks of lm-eval, and what policies gain on them over the start."
+    )
+    questions: Added[StudyQuestionsConfig] = Field(
+        StudyQuestionsConfig(), description="MT-Bench's or Arena-Hard's protocol on your question file."
+    )
     rounds: RoundsConfig = Field(RoundsConfig(), description="The rounds.")
     guide: GuideConfig = Field(GuideConfig(), description="The guide of rounds.")
     sampling: OwnSamplesConfig = Field(OwnSamplesConfig(), description="The policies' own responses in rounds.")

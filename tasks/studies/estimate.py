@@ -12,7 +12,7 @@ from tasks.estimates import NO_RATE, Estimate, Figure
 from tasks.run_kinds import STUDY
 from tasks.settings import Settings
 from tasks.studies.kinds import STUDIES
-from tasks.studies.study import StudyAtWork
+from tasks.studies.study import StudyAtWork, data_of
 
 NOT_OPENED = 0  # no run has this id
 
@@ -27,7 +27,7 @@ def estimate_study(config: StudyConfig, settings: Settings) -> Estimate:
     checked = study.check(config, settings)
     with open_database(settings) as sessions:
         with sessions() as session:
-            run_id = runs.find_unfinished(session, checked.stored_keys()) or NOT_OPENED
+            run_id = runs.find_unfinished(session, checked.stored_keys(*data_of(checked))) or NOT_OPENED
             stored = outcomes_of(session, run_id)
             like = {"study": config.study, "learner": config.learner, "model": config.model.model_dump(mode="json")}
             seconds = seconds_like(session, like)

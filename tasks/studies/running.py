@@ -17,7 +17,7 @@ from tasks.run_kinds import STUDY, run_at_work
 from tasks.runs import find_or_open, opened
 from tasks.settings import Settings
 from tasks.studies.kinds import STUDIES
-from tasks.studies.study import StudyAtWork
+from tasks.studies.study import StudyAtWork, data_of
 
 
 @task(name="open study", task_run_name="open study", cache_policy=NO_CACHE)
@@ -32,7 +32,15 @@ def open_study(config: StudyConfig) -> int:
     def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
             has_model = checked.trains_policies
-            return find_or_open(session, STUDY, checked, name=checked.name, asked=config, has_model=has_model)
+            return find_or_open(
+                session,
+                STUDY,
+                checked,
+                name=checked.name,
+                data=data_of(checked),
+                asked=config,
+                has_model=has_model,
+            )
 
     return opened(open_once)
 

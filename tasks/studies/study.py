@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from models.alignment.errors import NothingToTrainError, TrainingDivergedError
+from models.protocols.question_files import read_questions
 from models.studies.findings import Findings
 from models.studies.trials import FAILED, Outcome, Trial
 from tasks.config.studies import StudyConfig
 from tasks.errors import NoPreferencesError, NothingToDoError, TrialFailedError
+from tasks.evaluation.answers import questions_content
 from tasks.run_kinds import RunAtWork
 from tasks.settings import Settings
 
@@ -37,6 +39,15 @@ class Study(NamedTuple):
     trials: Callable[[StudyAtWork], Sequence[Trial]]
     carry_out: Callable[[StudyAtWork, Sequence[Trial]], Iterator[Outcome]]
     find: Callable[[StudyAtWork, Sequence[Outcome]], Findings]
+
+
+def data_of(config: StudyConfig) -> list[object]:
+    """What a study reads beside the database, as JSON: other questions are another study.
+
+    Raises:
+        SourceError: If the question file cannot be read as one.
+    """
+    return [] if config.questions.file is None else [questions_content(read_questions(config.questions.file))]
 
 
 def carried_out(trial: Trial, work: Callable[[], dict[str, Any]]) -> Outcome:

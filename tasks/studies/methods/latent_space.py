@@ -13,12 +13,18 @@ from tasks.alignment.guides import guided_distances
 from tasks.alignment.rounds import golden_pairs
 from tasks.alignment.samples import comparison_samples
 from tasks.budgets import budget_of
+from tasks.config.exchange import PreferencesConfig
 from tasks.config.rounds import LdAlignConfig
+from tasks.config.studies import StudyConfig
+from tasks.curation.choices import chosen_prompts
+from tasks.database import open_database
 from tasks.errors import BudgetUsedUpError
 from tasks.evaluation.comparison import ComparedPair, pair_scores
+from tasks.labels.exchange import preferences_now
 from tasks.labels.labellers import make_asker
 from tasks.labels.labelling import DatabaseReplies, judge_batching, judge_with
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
+from tasks.settings import Settings
 from tasks.studies.trainings import Figures
 
 
@@ -30,15 +36,47 @@ class Couple(NamedTuple):
     second: Sample
 
 
+class Couples(NamedTuple):
+    """The couples, and of how many prompts none came: without a golden response, or of two equal samples."""
+
+    found: list[Couple]
+    without_golden: int
+    equal: int
+
+
+def check_golden(config: StudyConfig, settings: Settings) -> None:
+    """Refuse prompts to compare on of which none has a golden response: nothing could be held against one.
+
+    Raises:
+        ValueError: If neither a reference of `evaluate.source` nor a preference is of its prompts.
+    """
+    source = config.evaluate.source
+    if source.name is None and source.split is None:
+        return  # the chosen responses of the held-out preferences
+    with open_database(settings) as sessions, sessions() as session:
+        prompt_ids = chosen_prompts(session, source)
+        if references(session, prompt_ids):
+            return
+        preferences = PreferencesConfig(run=config.data.run, annotators=config.data.annotators)
+        if {row.prompt_id for row in preferences_now(session, preferences)}.intersection(prompt_ids):
+            return
+    raise ValueError(
+        f"study ld-align holds samples against golden responses, and none of the {len(prompt_ids):,} prompts of "
+        f"{source.name or source.split} has one; import its references (antipode import FILE --format sft), or leave "
+        "out --evaluate.source: the chosen responses of held-out preferences are golden then"
+    )
+
+
 def latent_figures(run_id: int) -> Figures:
     """The distances of the first round's pairs, and of two samples a prompt their distances and which is better.
 
-    Couples of equal texts are left out. `scores`, `closer`, `overlaps` and `length_nearness` are pairs of values, the
+    Couples of equal texts are left out, and prompts without a golden response: a reference, or the chosen response of a
+    held-out preference. Both are counted. `scores`, `closer`, `overlaps` and `length_nearness` are pairs of values, the
     larger the better: the annotator's; whose is closer to the golden response by the judge, if one compares; ROUGE-L
     with the golden response; and minus the difference in characters.
     """
     with alignment_at_work(run_id, ALIGNMENT_IN_ROUNDS.load_config) as run:
-        couples = _couples(run)
+        couples, without_golden, equal = _couples(run)
         pairs = [(one.golden, sample) for one in couples for sample in (one.first, one.second)]
         distances = guided_distances(run, pairs, run.base, golden_pairs(run, run.base)).tolist()
         scores, closeness = _scores(run, couples), _closeness(run, couples)
@@ -57,10 +95,12 @@ def latent_figures(run_id: int) -> Figures:
             }
             for at, couple in enumerate(couples)
         ],
+        "without_golden": without_golden,
+        "equal": equal,
     }
 
 
-def _couples(run: AlignmentAtWork[LdAlignConfig]) -> list[Couple]:
+def _couples(run: AlignmentAtWork[LdAlignConfig]) -> Couples:
     by_prompt: dict[int, list[Sample]] = {}
     for sample in comparison_samples(run, run.base):
         by_prompt.setdefault(sample.prompt_id, []).append(sample)
@@ -68,11 +108,13 @@ def _couples(run: AlignmentAtWork[LdAlignConfig]) -> list[Couple]:
     with run.sessions() as session:
         golden = {one.prompt_id: one for one in references(session, sorted(by_prompt))}
     golden |= {one.prompt_id: one for one in run.data.golden.held_out}
-    return [
+    couples = [
         Couple(golden[prompt_id], *samples[:2])
         for prompt_id, samples in by_prompt.items()
-        if prompt_id in golden and len(samples) > 1 and samples[0].text != samples[1].text
+        if prompt_id in golden and len(samples) > 1
     ]
+    found = [one for one in couples if one.first.text != one.second.text]
+    return Couples(found, len(by_prompt.keys() - golden.keys()), len(couples) - len(found))
 
 
 def _both(score: float | None) -> list[float] | None:

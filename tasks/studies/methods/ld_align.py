@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby
 
 from models.studies.findings import Findings
-from models.studies.ld_align import LATENT, ld_align_findings
+from models.studies.methods.ld_align import LATENT, ld_align_findings
 from models.studies.trials import Outcome, Trial
 from tasks.alignment.opening import open_alignment
 from tasks.alignment.rounds import train_round, weigh_round
@@ -21,7 +21,7 @@ from tasks.evaluation.comparison import evaluate_policy
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
 from tasks.runs import working_on
 from tasks.settings import Settings
-from tasks.studies.methods.latent_space import latent_figures
+from tasks.studies.methods.latent_space import check_golden, latent_figures
 from tasks.studies.methods.policy_starts import Start, arm_figures, checked_policies, method_config, start_of_arms
 from tasks.studies.study import Study, StudyAtWork, carried_out
 from tasks.studies.trainings import Figures, Trained, drop_weights, trained
@@ -38,7 +38,10 @@ def _check(config: StudyConfig, settings: Settings) -> StudyConfig:
             "study ld-align asks of two samples which is farther from the golden response; give "
             "--evaluate.responses_per_prompt 2 or more"
         )
-    return checked_policies(config, settings)
+    checked = checked_policies(config, settings)
+    if "ld_align" in checked.methods:
+        check_golden(checked, settings)
+    return checked
 
 
 def _trials(study: StudyAtWork) -> list[Trial]:
@@ -73,7 +76,7 @@ def _carry_out(study: StudyAtWork, trials: Sequence[Trial]) -> Iterator[Outcome]
 
 def _at_once(study: StudyAtWork, start: Start, trial: Trial) -> Figures:
     made = trained(method_config(start, trial.arm, trial.seed))
-    figures = arm_figures(study, start, made)
+    figures = arm_figures(study, start, made, trial.seed)
     drop_weights(study, made.policy_id)
     return figures
 
@@ -86,8 +89,10 @@ def _in_rounds(study: StudyAtWork, start: Start, method: str, seed: int, missing
         policy_ids: list[int] = []
         for number in range(1, start.config.rounds.count + 1):
             trial = wanted.get(_part(number), Trial(method, seed=seed, part=_part(number)))
-            outcome = carried_out(trial, partial(_round, study, start, run_id, policy_ids))
-            if trial in missing:
+            is_missing = trial in missing
+            work = partial(_round, study, start, run_id, policy_ids, seed=seed, is_missing=is_missing)
+            outcome = carried_out(trial, work)
+            if is_missing:
                 yield outcome
             if outcome.failure is not None:  # the rounds after it begin with its policy
                 later = [one for one in missing if one.part not in {_part(at) for at in range(1, number + 1)}]
@@ -99,15 +104,19 @@ def _in_rounds(study: StudyAtWork, start: Start, method: str, seed: int, missing
             drop_weights(study, policy_id)
 
 
-def _round(study: StudyAtWork, start: Start, run_id: int, policy_ids: list[int]) -> Figures:
-    """Carry out the next round, whose policy joins `policy_ids`."""
+def _round(
+    study: StudyAtWork, start: Start, run_id: int, policy_ids: list[int], *, seed: int, is_missing: bool
+) -> Figures:
+    """Carry out the next round, whose policy joins `policy_ids`; what is not missing is trained, or found, alone."""
     number = len(policy_ids) + 1
     before_last_id, last_id = [None, None, *policy_ids][-2:]
     weigh_round.fn(run_id, number, last_id)
     policy_id = train_round.fn(run_id, number, last_id, before_last_id)
-    made = Trained(policy_id, evaluate_policy.fn(run_id, policy_id, None), run_id, None)
     policy_ids.append(policy_id)
-    return arm_figures(study, start, made) | {"round": number}
+    if not is_missing:
+        return {}
+    made = Trained(policy_id, evaluate_policy.fn(run_id, policy_id, None), run_id, None)
+    return arm_figures(study, start, made, seed) | {"round": number}
 
 
 def _rounds_config(start: Start, method: str, seed: int) -> LdAlignConfig:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import get_args
 
 from models.studies.findings import Findings
-from models.studies.losses import losses_findings
+from models.studies.methods.losses import losses_findings
 from models.studies.trials import Outcome, Trial
 from tasks.config.alignment import PairwiseMethod, TrainConfig
 from tasks.config.studies import StudyConfig
@@ -42,7 +42,7 @@ def _carry_out(study: StudyAtWork, trials: Sequence[Trial]) -> Iterator[Outcome]
 
 def _figures(study: StudyAtWork, start: Start, trial: Trial) -> Figures:
     made = trained(method_config(start, trial.arm, trial.seed))
-    figures = arm_figures(study, start, made)
+    figures = arm_figures(study, start, made, trial.seed)
     drop_weights(study, made.policy_id)
     return figures
 

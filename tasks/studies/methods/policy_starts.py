@@ -19,6 +19,7 @@ from tasks.labels.exchange import preferences_now
 from tasks.named_models import policy_name
 from tasks.run_kinds import STUDY
 from tasks.settings import Settings
+from tasks.studies.methods.further_scores import checked_scores, further_scores, start_scores
 from tasks.studies.study import StudyAtWork
 from tasks.studies.trainings import NO_SHARE, Figures, Trained, figures_of, fine_tuned, store_snapshot
 
@@ -32,11 +33,13 @@ class Start(NamedTuple):
         config: the study's as it is stored: each training is a run of its own, and settles its number formats itself.
         data: the preferences.
         model: fine-tuned on them.
+        scores: of the model, as `further_scores` says.
     """
 
     config: StudyConfig
     data: DataConfig
     model: ModelConfig
+    scores: Figures
 
 
 def checked_policies(config: StudyConfig, settings: Settings) -> StudyConfig:
@@ -47,6 +50,7 @@ def checked_policies(config: StudyConfig, settings: Settings) -> StudyConfig:
         LookupError: If there is no such curation run, source or policy.
         NoPreferencesError: If its pairs have no preference to train on.
         NoModelError: If no model is chosen.
+        LmEvalMissingError, SourceError: As `checked_scores`.
     """
     if config.evaluate.annotator in {"none", "people"}:
         raise ValueError(
@@ -64,19 +68,24 @@ def checked_policies(config: StudyConfig, settings: Settings) -> StudyConfig:
             evaluate=config.evaluate,
         )
         model = chosen_base(session, one)
+        config = checked_scores(sessions, session, config, settings)
     check_alignment(one, settings)
     return config.model_copy(update={"data": data, "model": model})
 
 
 def start_of_arms(study: StudyAtWork) -> Start:
-    """The preferences as they were when the first trial was carried out, and the model fine-tuned on them."""
+    """The preferences as they were when the first trial was carried out, and the model fine-tuned on them.
+
+    Its scores come before any policy: a benchmark that there is not is told of then.
+    """
     with study.sessions() as session:
         config = STUDY.stored_config(session, study.run_id)
-    start = Start(config, _data(study), config.model)
+    start = Start(config, _data(study), config.model, {})
     policy_id = fine_tuned(align_config(start, "start", config.seed, sft=config.sft, train=config.train))
-    if policy_id is None:
-        return start
-    return start._replace(model=config.model.model_copy(update={"name": policy_name(policy_id)}))
+    if policy_id is not None:
+        start = start._replace(model=config.model.model_copy(update={"name": policy_name(policy_id)}))
+    scores = _stored(study, "start_scores")
+    return start._replace(scores=start_scores(config, start.model, study.settings) if scores is None else scores)
 
 
 def method_config(start: Start, method: str, seed: int) -> AlignConfig:
@@ -99,9 +108,14 @@ def align_config(start: Start, arm: str, seed: int, *, sft: SftConfig, train: Tr
     )
 
 
-def arm_figures(study: StudyAtWork, start: Start, made: Trained) -> Figures:
-    """What `figures_of` says, with all scores of texts, the curves of likelihoods, and what the training took."""
+def arm_figures(study: StudyAtWork, start: Start, made: Trained, seed: int) -> Figures:
+    """What `figures_of` says, with all scores of texts, the curves of likelihoods, and what the training took.
+
+    And what `further_scores` says of the policy, with the same of the start.
+    """
     figures = figures_of(made)
+    model = start.model.model_copy(update={"name": policy_name(made.policy_id)})
+    further = further_scores(start.config, model, start=start.model.name, seed=seed, settings=study.settings)
     with study.sessions() as session:
         policy = policies.get_policy(session, made.policy_id)
         metrics = evaluations.get_evaluation(session, made.evaluation_id).metrics
@@ -115,6 +129,8 @@ def arm_figures(study: StudyAtWork, start: Start, made: Trained) -> Figures:
     return {
         **figures,
         **(texts._asdict() if texts is not None else {}),
+        **further,
+        "start_scores": start.scores,
         "curves": figures["curves"] | {name: curve for name, curve in curves.items() if curve},
         "peak_memory_bytes": policy.peak_memory_bytes,
         "snapshot": start.data.snapshot,
@@ -129,12 +145,9 @@ def _preferences(config: StudyConfig, run: str) -> PreferencesConfig:
 
 def _data(study: StudyAtWork) -> DataConfig:
     """The study's snapshot: that of its stored trials, else the preferences as they are now, parted by dialogue."""
-    config = study.config
-    with study.sessions() as session:
-        outcomes = outcomes_of(session, study.run_id).values()
-    stored = [one.figures["snapshot"] for one in outcomes if "snapshot" in one.figures]
-    if stored:
-        return DataConfig(snapshot=stored[0], held_out_share=NO_SHARE)
+    config, stored = study.config, _stored(study, "snapshot")
+    if stored is not None:
+        return DataConfig(snapshot=stored, held_out_share=NO_SHARE)
     with study.sessions.begin() as session:
         rows = preferences_now(session, _preferences(config, config.data.run))
     is_out = [is_held_out(row.prompt, row.split, config.data.held_out_share) for row in rows]
@@ -142,3 +155,10 @@ def _data(study: StudyAtWork) -> DataConfig:
         [snapshots.lineage(row) for row, out in zip(rows, is_out, strict=True) if out is side] for side in (False, True)
     )
     return store_snapshot(study, train, held_out, name=f"study {study.run_id}")
+
+
+def _stored(study: StudyAtWork, name: str) -> Any:
+    """What the stored trials say under a name, the same of all; None where none says so."""
+    with study.sessions() as session:
+        outcomes = outcomes_of(session, study.run_id).values()
+    return next((one.figures[name] for one in outcomes if name in one.figures), None)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from study_outcomes import outcome
 
-from models.studies.losses import losses_findings
+from models.studies.methods.losses import losses_findings
 
 WORTHS = {"sft": 0.0, "dpo": 0.2, "asft": 0.0}
 

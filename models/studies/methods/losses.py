@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models.studies.findings import Findings, LinePlot, Section, Table
-from models.studies.loss_fields import loss_fields
+from models.studies.methods.benchmarks import benchmark_sections
+from models.studies.methods.loss_fields import loss_fields
+from models.studies.methods.questions import question_sections
 from models.studies.policy_arms import (
     LIKE_LENGTH,
     WIN_RATE,
@@ -54,7 +56,9 @@ def losses_findings(outcomes: Sequence[Outcome]) -> Findings:
             plots=(win_rate_plot(arms, "Win rate against the fine-tuned model"),),
             tables=(win_rate_table(arms, "Win rates", note), difference_table(found, control)),
         ),
+        *question_sections(arms, control),
         Section("Overlap with the chosen responses (ASFT table 3)", tables=(_text_scores(arms),)),
+        *benchmark_sections(arms),
         _curves(arms),
         _cost(arms),
         loss_fields(),

@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from models.guide.distances import FartherShare, distance_weights, farther_is_worse
+from models.intervals import Interval
 from models.studies.comparing import crossed_mean
 from models.studies.findings import Findings, HistogramPlot, IntervalPlot, Line, LinePlot, Section, Table
+from models.studies.methods.benchmarks import benchmark_sections
+from models.studies.methods.questions import question_sections
 from models.studies.policy_arms import (
     LIKE_LENGTH,
     WIN_RATE,
@@ -55,6 +58,8 @@ def ld_align_findings(outcomes: Sequence[Outcome]) -> Findings:
             (win_rate_plot(arms, "Win rate against the fine-tuned model"),),
             (win_rate_table(arms, "Win rates", note), difference_table(found, control)),
         ),
+        *benchmark_sections(arms),
+        *question_sections(arms, control),
         _rewards(arms),
         *([_latent_space(latent)] if latent else []),
     ]
@@ -148,8 +153,19 @@ def _latent_space(latent: Sequence[Outcome]) -> Section:
     words = (
         "LD-Align section 5.2 asks whether the sample farther from the golden response is the worse one. Farther may "
         "just mean of other words or of another length: the lines below say how often it is that.",
+        *_left_out(latent),
     )
     return Section("What the latent distance means (LD-Align section 5.2)", words, (histogram, claims), (table,))
+
+
+def _left_out(latent: Sequence[Outcome]) -> tuple[str, ...]:
+    """How many prompts gave no couple, over all seeds; nothing where all did."""
+    counts = {
+        "have no golden response": sum(one.figures.get("without_golden", 0) for one in latent),
+        "were answered twice alike": sum(one.figures.get("equal", 0) for one in latent),
+    }
+    said = [f"{count:,} {words}" for words, count in counts.items() if count]
+    return (f"Of the prompts, over all seeds, {' and '.join(said)}: they gave no couple.",) if said else ()
 
 
 # What a couple says of the two samples, by the names of its values; larger is better.
@@ -176,10 +192,16 @@ def _agreement(latent: Sequence[Outcome], better: str) -> FartherShare:
 
 
 def _meaning(latent: Sequence[Outcome]) -> str:
-    share = _agreement(latent, "scores").rate
+    """What the annotator says of the farther sample, and a judge that compared with the golden response."""
+    is_compared = any(couple.get("closer") is not None for one in latent for couple in one.figures["couples"])
+    claims = {"scores": "the worse one"} | ({"closer": "the less like it by a judge’s verdict"} if is_compared else {})
+    return " ".join(_told(words, _agreement(latent, better).rate) for better, words in claims.items())
+
+
+def _told(words: str, share: Interval | None) -> str:
     if share is None:
-        return "Cannot tell what the latent distance means: no two samples differ."
+        return f"Cannot tell whether the sample farther from the golden response is {words}: no two differ in that."
     where = "more often than by chance" if share.low > 0.5 else "less often than by chance" if share.high < 0.5 else ""
     if not where:
-        return f"Cannot tell whether the sample farther from the golden response is the worse one: {plain(share)}."
-    return f"The sample farther from the golden response is the worse one {where}: {plain(share)} of the couples."
+        return f"Cannot tell whether the sample farther from the golden response is {words}: {plain(share)}."
+    return f"The sample farther from the golden response is {words} {where}: {plain(share)} of the couples."

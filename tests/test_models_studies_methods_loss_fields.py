@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.alignment.losses import asft, dpo
 from models.studies.findings import FieldPlot, LinePlot
-from models.studies.loss_fields import alignment_loss, alignment_slopes, bt_loss, bt_slopes, loss_fields
+from models.studies.methods.loss_fields import alignment_loss, alignment_slopes, bt_loss, bt_slopes, loss_fields
 
 SHARES = st.floats(0.01, 0.99)
 

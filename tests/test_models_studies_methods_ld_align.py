@@ -7,7 +7,7 @@ from dataclasses import replace
 from study_outcomes import outcome
 
 from models.studies.findings import HistogramPlot
-from models.studies.ld_align import LATENT, ld_align_findings
+from models.studies.methods.ld_align import LATENT, ld_align_findings
 
 
 def outcomes(*, worth=0.2):
@@ -62,3 +62,21 @@ def test_ties_are_left_out_and_counted_and_every_pair_has_its_weight():
     assert rows["the worse one, by the annotator"][2] == "40"
     (histogram,) = (plot for plot in section.plots if isinstance(plot, HistogramPlot))
     assert sum(histogram.series[0][1]) == 3
+
+
+def test_a_judge_that_compared_with_the_golden_response_is_told_beside_the_annotator():
+    given = [latent(seed) for seed in range(5)]
+    for one in given:
+        for couple in one.figures["couples"]:
+            couple["closer"] = [0.0, 1.0]
+    answer = ld_align_findings([*outcomes(), *given]).answer
+    assert "is the worse one more often than by chance: 1.00" in answer
+    assert "is the less like it by a judge’s verdict less often than by chance: 0.00" in answer
+
+
+def test_prompts_that_gave_no_couple_are_counted_and_the_reason_is_not_guessed():
+    given = latent(0, count=0)
+    given.figures.update(without_golden=3, equal=1)
+    found = ld_align_findings([*outcomes(), given])
+    assert "3 have no golden response and 1 were answered twice alike" in found.sections[-1].paragraphs[-1]
+    assert "is the worse one: no two differ in that." in found.answer
