@@ -19,7 +19,7 @@ from models.alignment.logps import response_logps
 from models.alignment.losses import PairLogps, pairwise_losses
 from models.alignment.pair_batches import collate
 from models.alignment.tokens import TokenizedExample
-from models.embedding.packed import can_pack, packed_means, set_packing
+from models.embedding.varlen import can_pack, packed_means, set_packing
 from models.embedding.tokens import TokenSequence
 
 HH_RESPONSE = (3.445, 0.851)  # log-normal: a mean of 45 tokens and a 95th percentile of 127, as HH-RLHF's responses

@@ -55,7 +55,7 @@ class HiddenStateEmbedder:
         """
         check_limits(max_tokens=max_tokens, tokens_per_batch=tokens_per_batch)
         self._tokenizer, self._network = _load(model, revision=revision, dtype=dtype)
-        from models.embedding.packed import can_pack
+        from models.embedding.varlen import can_pack
 
         self._is_packing = can_pack(self._network)
         self._context: Context = context
@@ -103,7 +103,7 @@ class HiddenStateEmbedder:
         if not sequences:
             return vectors
         if self._is_packing:
-            from models.embedding.packed import packed_means
+            from models.embedding.varlen import packed_means
 
             vectors = packed_means(self._network, sequences, self._tokens_per_batch)
         else:

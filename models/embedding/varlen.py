@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from models.embedding.tokens import TokenSequence
 
-ATTENTION = "antipode_packed"  # its name among transformers' attentions
+ATTENTION = "antipode_varlen"  # its name among transformers' attentions
 _PROBES = ([5, 9, 2, 7, 1, 8], [3], [4, 6, 2, 8, 9, 1, 7, 3, 5])
 # Means of bfloat16 states differ by up to 4e-3 of their norm between two kernels; a model that ignores where a text
 # begins, or reads ahead, is off by far more.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel, MistralConfig, MistralModel
 
-from models.embedding.packed import ATTENTION, _batches, _packs_as_it_pads, can_pack, packed_means, set_packing
+from models.embedding.varlen import ATTENTION, _batches, _packs_as_it_pads, can_pack, packed_means, set_packing
 from models.embedding.tokens import TokenSequence
 
 VOCABULARY = 97
