@@ -19,8 +19,8 @@ from models.alignment.logps import response_logps
 from models.alignment.losses import PairLogps, pairwise_losses
 from models.alignment.pair_batches import collate
 from models.alignment.tokens import TokenizedExample
-from models.embedding.varlen import can_pack, packed_means, set_packing
 from models.embedding.tokens import TokenSequence
+from models.embedding.varlen import can_pack, set_packing, varlen_means
 
 HH_RESPONSE = (3.445, 0.851)  # log-normal: a mean of 45 tokens and a 95th percentile of 127, as HH-RLHF's responses
 HH_PROMPT = (4.6, 0.9)  # as bench/logps.py draws them
@@ -100,11 +100,11 @@ def embedding(size: Size, device: str, flop_per_s: float) -> dict[str, Any]:
             taken = padded_s[name, order]
             own[f"padded_{order}"] = _rates(taken, needed / flop_per_s, lengths.sum())
         for budget in size.tokens_per_batch:
-            taken = seconds(partial(packed_means, network, sequences, budget), device, repeats)
+            taken = seconds(partial(varlen_means, network, sequences, budget), device, repeats)
             own[f"packed_{budget}"] = _rates(taken, needed / flop_per_s, lengths.sum())
             own[f"packed_{budget}"]["times_padded_given"] = padded_s[name, "given"] / taken
         result[name] = own
-    ours = packed_means(network, checked, size.tokens_per_batch[0])
+    ours = varlen_means(network, checked, size.tokens_per_batch[0])
     network.set_attn_implementation("sdpa")
     exact = padded_means(network.float().cpu(), checked).numpy()
     result["checked_texts"] = len(checked)

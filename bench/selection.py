@@ -6,7 +6,7 @@ Peers get the same float32 rows:
 
 - `all_three_by_pair_loop`: per prompt normalise, a Python loop over all pairs for easy and hard, then scikit-learn's
   KMeans(2, random_state=0) and a loop over the members: our rewriting of the plan of the paper's script.
-- `with_torch_a_pair`: the same plan with the calls that the script makes: torch's cosine_similarity for each pair,
+- `with_torch_a_pair`: the same plan, our reconstruction of its calls: torch's cosine_similarity for each pair,
   KMeans, SciPy's cdist from the centres.
 - `kmeans_only`: KMeans(2, random_state=0) on embeddings that are normalised already; no pair is chosen.
 

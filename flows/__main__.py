@@ -79,10 +79,12 @@ def _run(arguments: list[str]) -> None:
     from pydantic import ValidationError
     from pydantic_settings import CliApp, SettingsError
 
+    from flows.processes.collection import rarely_collect
     from flows.terminal import failures
     from models.errors import is_interrupt
     from tasks.terminal import guard_logs
 
+    rarely_collect()
     guard_logs()
     if (fault := failures.argument_line(arguments)) is not None:
         sys.exit(failures.fail(fault, status=2))

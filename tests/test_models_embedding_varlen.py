@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel, MistralConfig, MistralModel
 
-from models.embedding.varlen import ATTENTION, _batches, _packs_as_it_pads, can_pack, packed_means, set_packing
 from models.embedding.tokens import TokenSequence
+from models.embedding.varlen import ATTENTION, _packs_as_it_pads, can_pack, set_packing, varlen_means
 
 VOCABULARY = 97
 
@@ -44,11 +44,7 @@ def test_means_are_those_of_one_text_at_a_time(tokens_per_batch: int) -> None:
     network, sequences = made(), drawn_sequences(30)
     expected = one_at_a_time(network, sequences)
     set_packing(network)
-    np.testing.assert_allclose(packed_means(network, sequences, tokens_per_batch), expected, atol=1e-5)
-
-
-def test_a_batch_holds_as_many_neighbours_as_fit_or_one_that_does_not() -> None:
-    assert _batches([9, 4, 3, 3, 1], 7) == [slice(0, 1), slice(1, 3), slice(3, 5)]
+    np.testing.assert_allclose(varlen_means(network, sequences, tokens_per_batch), expected, atol=1e-5)
 
 
 def test_a_model_that_packs_is_left_packing() -> None:
@@ -93,7 +89,7 @@ def test_on_a_gpu_flash_attention_gives_the_means_of_one_text_at_a_time() -> Non
     expected = one_at_a_time(made(), sequences)
     network = made().bfloat16().cuda()
     assert can_pack(network)
-    errors = np.linalg.norm(packed_means(network, sequences, 500) - expected, axis=1)
+    errors = np.linalg.norm(varlen_means(network, sequences, 500) - expected, axis=1)
     assert (errors / np.linalg.norm(expected, axis=1)).max() < 0.03
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from flows.processes.child_process import LOOPBACK, answers, start_module, wait_while_working
+from flows.processes.collection import rarely_collect
 from models.isolation import LOG_TAIL_BYTES, LOG_TAIL_LINES
 
 END_S = 5.0
@@ -106,6 +107,7 @@ def serve(descriptor: int) -> None:
     """Answer at the socket that was handed down, until SIGTERM."""
     import uvicorn
 
+    rarely_collect()
     app = "prefect.server.api.server:create_app"
     server = uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on"))
     with socket.socket(fileno=descriptor) as listener:

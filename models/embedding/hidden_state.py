@@ -7,13 +7,14 @@ of selection, or of where vectors are stored.
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.embedding import Context, EmbeddingRequest, Embeddings
+from models.embedding.packed import TOKENS_PER_PACK, packed, packs
 from models.embedding.tokens import TokenSequence, check_limits, embeddings_of, token_budget_batches, tokenize
 from models.errors import ModelLoadError
 from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
@@ -53,15 +54,16 @@ class HiddenStateEmbedder:
             ModelLoadError: if the model or the tokenizer does not load, or weights are missing from the checkpoint.
             ValueError: if `max_tokens` or `tokens_per_batch` is below 1.
         """
-        check_limits(max_tokens=max_tokens, tokens_per_batch=tokens_per_batch)
-        self._tokenizer, self._network = _load(model, revision=revision, dtype=dtype)
         from models.embedding.varlen import can_pack
 
-        self._is_packing = can_pack(self._network)
+        check_limits(max_tokens=max_tokens, tokens_per_batch=tokens_per_batch)
+        self._tokenizer, self._network = _load(model, revision=revision, dtype=dtype)
+        self._is_varlen = can_pack(self._network)
         self._context: Context = context
         self._max_tokens = max_tokens
         self._template_arguments = template_arguments
         self._tokens_per_batch = tokens_per_batch
+        self._packed = packed(self._network)
 
     def embed(self, requests: Sequence[EmbeddingRequest], context: Context | None = None) -> Embeddings:
         """Embed every response, in the order given; NaN and no tokens for an empty text.
@@ -91,7 +93,7 @@ class HiddenStateEmbedder:
         """Give the model's memory back, on the GPU too. Safe to call twice."""
         import torch
 
-        self._network = None
+        self._network = self._packed = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -102,15 +104,14 @@ class HiddenStateEmbedder:
         vectors = np.empty((len(sequences), hidden_size), dtype=np.float32)
         if not sequences:
             return vectors
-        if self._is_packing:
-            from models.embedding.varlen import packed_means
+        if self._is_varlen:
+            from models.embedding.varlen import varlen_means
 
-            vectors = packed_means(self._network, sequences, self._tokens_per_batch)
+            vectors = varlen_means(self._network, sequences, self._tokens_per_batch)
         else:
-            batches = token_budget_batches([len(sequence.ids) for sequence in sequences], self._tokens_per_batch)
+            batches, pool = self._plan([len(sequence.ids) for sequence in sequences])
             with torch.inference_mode():
-                # One copy to the host at the end: the GPU need not wait for Python between batches.
-                pooled = torch.cat([self._pooled([sequences[place] for place in batch]) for batch in batches])
+                pooled = torch.cat([pool([sequences[place] for place in batch]) for batch in batches])
             vectors[[place for batch in batches for place in batch]] = pooled.cpu().numpy()
         broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         if broken:
@@ -119,6 +120,12 @@ class HiddenStateEmbedder:
                 "use bfloat16 or float32"
             )
         return vectors
+
+    def _plan(self, lengths: list[int]) -> tuple[list[list[int]], Callable[[list[TokenSequence]], torch.Tensor]]:
+        """Positions batch by batch, and what turns a batch into mean hidden states (b, d) float32."""
+        if self._packed is not None and self._packed.takes(max(lengths)):
+            return packs(lengths, min(self._tokens_per_batch, TOKENS_PER_PACK)), self._packed.means
+        return token_budget_batches(lengths, self._tokens_per_batch), self._pooled
 
     def _pooled(self, batch: list[TokenSequence]) -> torch.Tensor:
         """The mean hidden states (b, d) float32 of one batch, padded on the right."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from models.embedding.packed import packs
 from models.embedding.tokens import TokenSequence
 
 ATTENTION = "antipode_varlen"  # its name among transformers' attentions
@@ -37,7 +38,7 @@ def can_pack(network: Any) -> bool:
     return kinds == {"full_attention"} and _packs_as_it_pads(network)
 
 
-def packed_means(network: Any, sequences: Sequence[TokenSequence], tokens_per_batch: int) -> NDArray[np.float32]:
+def varlen_means(network: Any, sequences: Sequence[TokenSequence], tokens_per_batch: int) -> NDArray[np.float32]:
     """The mean (m, d) of the response tokens' last hidden states (REAL eq. 7), summed in float32.
 
     Args:
@@ -45,25 +46,13 @@ def packed_means(network: Any, sequences: Sequence[TokenSequence], tokens_per_ba
         sequences: m of them, each with a response token.
         tokens_per_batch: tokens of one forward pass, at most, unless one text alone is longer.
     """
-    order = sorted(range(len(sequences)), key=lambda place: (-len(sequences[place].ids), place))
-    batches = _batches([len(sequences[place].ids) for place in order], tokens_per_batch)
+    batches = packs([len(sequence.ids) for sequence in sequences], tokens_per_batch)
     with torch.inference_mode():
         # One copy to the host at the end: the GPU need not wait for Python between batches.
-        means = torch.cat([_means(network, [sequences[place] for place in order[batch]]) for batch in batches])
+        means = torch.cat([_means(network, [sequences[place] for place in batch]) for batch in batches])
     vectors = np.empty(means.shape, np.float32)
-    vectors[order] = means.cpu().numpy()
+    vectors[[place for batch in batches for place in batch]] = means.cpu().numpy()
     return vectors
-
-
-def _batches(lengths: Sequence[int], tokens_per_batch: int) -> list[slice]:
-    """Slices of neighbours that together have at most so many tokens, or one alone that has more."""
-    bounds, tokens = [0], 0
-    for place, length in enumerate(lengths):
-        if tokens and tokens + length > tokens_per_batch:
-            bounds.append(place)
-            tokens = 0
-        tokens += length
-    return [slice(*ends) for ends in zip(bounds, [*bounds[1:], len(lengths)], strict=True)]
 
 
 def _means(network: Any, batch: Sequence[TokenSequence]) -> Tensor:
@@ -151,7 +140,7 @@ def _packs_as_it_pads(network: Any) -> bool:
             alone = [network(input_ids=torch.tensor([probe.ids], device=network.device)) for probe in probes]
             twin = torch.stack([output.last_hidden_state[0].float().mean(dim=0) for output in alone]).cpu().numpy()
         set_packing(network)
-        difference = np.linalg.norm(packed_means(network, probes, 1 << 10) - twin, axis=1) / np.linalg.norm(
+        difference = np.linalg.norm(varlen_means(network, probes, 1 << 10) - twin, axis=1) / np.linalg.norm(
             twin, axis=1
         )
         if (difference <= _PROBE_LIMIT).all():

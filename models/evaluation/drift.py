@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.measurements import Drift, Spread
+from models.ranks import mean_ranks
 from models.selection import pair_similarities, select_pairs
 
 Floats = NDArray[np.floating]
@@ -74,19 +75,13 @@ def rank_correlation(left: Floats, right: Floats) -> float | None:
     """Spearman's ρ of two (m,) arrays, ties at their mean rank; None if m < 2 or one side is constant."""
     if len(left) < 2:
         return None
-    correlation = float(row_correlations(_ranks(left)[None], _ranks(right)[None])[0])
+    correlation = float(row_correlations(mean_ranks(left)[None], mean_ranks(right)[None])[0])
     return correlation if np.isfinite(correlation) else None
 
 
 def _centred(rows: Floats) -> Floats:
     # A constant row minus its mean leaves rounding errors instead of zeros.
     return np.where(np.ptp(rows, axis=1, keepdims=True) > 0, rows - rows.mean(axis=1, keepdims=True), 0.0)
-
-
-def _ranks(values: Floats) -> Floats:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    return ranks
 
 
 def _row_cosines(left: Floats, right: Floats) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.intervals import CONFIDENCE, Interval, ratio
+from models.ranks import mean_ranks
 from models.selection.blocks import Block, checked_groups
 from models.selection.similarity import Floats
 
@@ -133,9 +134,7 @@ def _spearman(similarity: Floats, length_gaps: NDArray[np.integer], is_valid: ND
 
 def _centred_ranks(values: NDArray[np.float64], is_valid: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean ranks less their mean down each column; 0 where an entry is not valid."""
-    from scipy.stats import rankdata  # slow to load, and who only selects needs none
-
     # What is not valid is ranked last, behind every valid entry, and so changes no valid rank.
-    ranks = rankdata(np.where(is_valid, values, np.inf), axis=0)
+    ranks = mean_ranks(np.where(is_valid, values, np.inf))
     # Ranks with ties shared have the mean (m + 1) / 2, whatever the ties.
     return np.where(is_valid, ranks - (is_valid.sum(axis=0) + 1) / 2, 0.0)

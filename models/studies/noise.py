@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.intervals import Interval, prompt_mean, share, t_quantile
+from models.ranks import mean_ranks
 
 Floats = NDArray[np.float64]
 View = Literal["all", "length_held", "like_length", "within_prompts", "within_length_held"]
@@ -177,15 +178,8 @@ def _correlation(one: Floats, other: Floats) -> float:
     return float(one @ other) / scale if scale > _ROUNDING * len(one) else math.nan
 
 
-def _ranks(values: Floats) -> Floats:
-    from scipy.stats import rankdata  # slow to load
-
-    ranks: Floats = rankdata(values)
-    return ranks
-
-
 def _of_all(pairs: CertaintyOfPairs) -> float:
-    return _correlation(_ranks(pairs.similarity), _ranks(pairs.values))
+    return _correlation(mean_ranks(pairs.similarity), mean_ranks(pairs.values))
 
 
 def _length_held(pairs: CertaintyOfPairs) -> float:
@@ -203,7 +197,7 @@ def _within_length_held(pairs: CertaintyOfPairs) -> float:
 
 def _all_ranks(pairs: CertaintyOfPairs) -> tuple[Floats, Floats, Floats]:
     """Ranks of similarity, certainty and length ratio, (n,) each, less their mean."""
-    ranks = (_ranks(part) for part in (pairs.similarity, pairs.values, pairs.length_ratio))
+    ranks = (mean_ranks(part) for part in (pairs.similarity, pairs.values, pairs.length_ratio))
     similarity, values, ratios = (part - part.mean() for part in ranks)
     return similarity, values, ratios
 
