@@ -36,7 +36,7 @@ def latent(seed, *, is_farther_worse=True, count=40):
 
 def test_the_last_round_is_compared_and_the_rounds_are_shown():
     found = ld_align_findings(outcomes())
-    assert found.answer == "Ld_align, round 2 wins more often than sft."
+    assert found.answer == "ld_align, round 2 wins more often than sft."
     assert [name for name, _ in found.sections[0].plots[0].rows[::2]] == [
         "ld_align, round 1",
         "ld_align, round 2",

@@ -17,7 +17,7 @@ def outcomes(worths=WORTHS):
 
 def test_methods_are_compared_with_continued_fine_tuning():
     found = losses_findings(outcomes())
-    assert found.answer == "Dpo wins more often than sft; cannot tell asft from sft."
+    assert found.answer == "dpo wins more often than sft; cannot tell asft from sft."
     assert dict(found.sizes) == {
         "methods tried": "3", "seeds": "5", "preferences trained on": "100", "held-out preferences": "24",
         "prompts compared on": "24", "comparisons corrected for": "4",

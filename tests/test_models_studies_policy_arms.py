@@ -56,7 +56,7 @@ def test_what_is_surely_better_is_told_from_what_cannot_be_told():
     assert len(found) == 6
     assert found[WIN_RATE, "dpo"].interval.value == pytest.approx(0.2, abs=0.02)
     words = in_words(found, "sft")
-    assert words == ("Dpo wins more often than sft; orpo wins less often than sft; cannot tell ipo from sft.")
+    assert words == ("dpo wins more often than sft; orpo wins less often than sft; cannot tell ipo from sft.")
     table = difference_table(found, "sft")
     assert len(table.rows) == 6 and "6 comparisons" in table.note
 

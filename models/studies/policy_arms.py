@@ -7,6 +7,7 @@ Reads the figures that `tasks/studies/trainings.py` stores: `by_prompt` with lis
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -129,8 +130,9 @@ def in_words(found: Mapping[tuple[str, str], Compared], control: str) -> str:
         f"{_listed(less)} win{'s' if len(less) == 1 else ''} less often than {control}" if less else "",
         f"cannot tell {_listed(open_ones)} from {control}" if open_ones else "",
     ]
-    said = "; ".join(filter(None, parts))
-    return f"{said[:1].upper()}{said[1:]}." if said else "Cannot tell: nothing was compared."
+    said = "; ".join(filter(None, parts)) or "cannot tell: nothing was compared"
+    # The name of an arm stays as it is written, at the beginning too.
+    return f"{re.sub('^cannot', 'Cannot', said)}."
 
 
 def signed(interval: Interval, digits: int = 3) -> str:
