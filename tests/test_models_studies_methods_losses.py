@@ -32,7 +32,7 @@ def test_every_table_and_figure_of_the_paper_is_there():
 
 def test_without_sft_the_first_method_is_what_others_are_compared_with():
     found = losses_findings(outcomes({"dpo": 0.2, "asft": 0.0}))
-    assert found.answer == "Asft wins less often than dpo."
+    assert found.answer == "asft wins less often than dpo."
 
 
 def test_costs_are_relative_to_dpo_and_what_was_not_measured_is_a_dash():
