@@ -47,7 +47,7 @@ class Report(NamedTuple):
 
 
 DRIFT = (
-    "--model.name", "demo", "--seeds", "2", "--sft.learning_rate", "1e-4", "--train.epochs", "1",
+    "--model.name", "demo", "--seeds", "5", "--sft.learning_rate", "1e-4", "--train.epochs", "1",
     "--train.learning_rate", "3e-4", "--train.examples_per_device", "32", "--train.max_length", "256",
     "--train.evaluate_every", "0", "--train.save_every", "0",
 )  # fmt: skip
@@ -90,6 +90,8 @@ MADE = (
     Report("label-efficiency", "demo", ("--labels", "truth,noisy", "--seeds", "10")),
     Report("label-efficiency", "pandalm", ("--labels", "stored", "--seeds", "10", "--budgets", "25,50,100")),
     Report("label-efficiency", "tulu", ("--labels", "stored", "--seeds", "10")),
+    Report("real-pairs", "small_demo", _options({"model.name": "demo"}, _SMALL_POLICIES)),
+    Report("real-candidates", "small_demo", _options({"model.name": "demo", "labels": "noisy"}, _SMALL_POLICIES)),
     Report("losses", "small_demo", _options(_SMALL_POLICIES)),
     Report("ld-align", "small_demo", _options(_SMALL_POLICIES, _SMALL_ROUNDS)),
     Report("pilot", "demo"),
@@ -131,7 +133,7 @@ def _prepared(folder: Path, name: str, model: str, data: Path) -> None:
 
 def _make(report: Report, folder: Path) -> None:
     _antipode(folder, "study", report.study, "--name", report.name, *report.arguments)
-    run = _ask(folder, "SELECT max(run_id) AS run FROM run_summary")[0]["run"]
+    run = _ask(folder, "SELECT max(run_id) AS run FROM study_results")[0]["run"]
     REPORTS.mkdir(exist_ok=True)
     made = folder / "root" / "reports"
     shutil.copyfile(made / f"study-{run}.md", REPORTS / f"{report.name}.md")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.intervals import clustered_mean
 from models.studies.drift import moved
-from models.studies.drift_findings import Checkpoint, drift_findings
+from models.studies.drift_findings import Checkpoint, correlation, drift_findings
 
 OFFSETS = np.array([0, 3, 6])
 ANGLES = np.array([0.0, 0.3, 1.0, 0.0, 0.4, 1.2])  # of unit vectors in the plane: the easy pairs are (0, 2) and (3, 5)
@@ -75,3 +76,12 @@ def test_findings_go_along_the_training_and_over_seeds():
     assert [line.points[0][0] for line in found.sections[0].plots[0].lines] == [10.0]
     assert [name for name, _ in found.sections[1].plots[0].series] == ["base model", "early", "late"]
     assert ("Training", "dpo, 40 steps at a constant learning rate") in found.sizes
+
+
+def test_what_one_seed_measured_has_its_interval_over_prompts():
+    random = np.random.default_rng(2)
+    base = random.normal(size=(60, 8))
+    start = moved(base, base + 0.5 * random.normal(size=(60, 8)), np.arange(0, 61, 3), tuple(range(20)))
+    found = correlation([Checkpoint("fine-tuned", 0, 0, {"response": start})], "response")
+    assert found == pytest.approx(clustered_mean(start.correlation, np.arange(20)))
+    assert 0.8 < found.low < found.value < found.high < 1

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.intervals import Interval
+from models.intervals import Interval, clustered_mean
 from models.studies.comparing import crossed_mean
 from models.studies.drift import KEPT_BY, Moved
 from models.studies.findings import Findings, HistogramPlot, Line, LinePlot, Section, Table
@@ -57,7 +57,12 @@ def correlation(checkpoints: Sequence[Checkpoint], context: str) -> Interval:
 
 
 def _crossed(rows: Sequence[Sequence[float | None]]) -> Interval:
-    return crossed_mean(np.array(rows, dtype=np.float64))
+    """Over seeds and prompts; of one seed, as the fine-tuned model has, over prompts alone."""
+    values = np.array(rows, dtype=np.float64)
+    if len(rows) > 1:
+        return crossed_mean(values)
+    there = values[~np.isnan(values)]
+    return clustered_mean(there, np.arange(len(there)))
 
 
 def _answer(last: Sequence[Checkpoint], contexts: Sequence[str]) -> str:
@@ -105,7 +110,8 @@ def _along(by_name: Mapping[str, Sequence[Checkpoint]], contexts: Sequence[str])
                  *(f"same {strategy} pair" for strategy in KEPT_BY), "by chance"),
                 tuple(_row(name, some, context) for context in contexts for name, some in by_name.items()),
                 text_columns=2,
-                note="ρ of similarities: rank correlation over all pairs of a prompt's responses, mean over seeds.",
+                note="ρ of similarities: rank correlation over all pairs of a prompt's responses, mean over seeds. The "
+                "fine-tuned model is one for all seeds: its intervals are over prompts alone.",
             ),
         ),
     )  # fmt: skip
