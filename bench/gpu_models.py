@@ -20,7 +20,7 @@ from models.alignment.losses import PairLogps, pairwise_losses
 from models.alignment.pair_batches import collate
 from models.alignment.tokens import TokenizedExample
 from models.embedding.tokens import TokenSequence
-from models.embedding.varlen import can_pack, set_packing, varlen_means
+from models.embedding.varlen import set_packing, try_packing, varlen_means
 
 HH_RESPONSE = (3.445, 0.851)  # log-normal: a mean of 45 tokens and a 95th percentile of 127, as HH-RLHF's responses
 HH_PROMPT = (4.6, 0.9)  # as bench/logps.py draws them
@@ -89,7 +89,7 @@ def embedding(size: Size, device: str, flop_per_s: float) -> dict[str, Any]:
     }
     checked = texts["hh"][: size.checked_texts]
     plain = padded_means(network, checked).float().cpu().numpy()
-    result["attention_is_packed"] = can_pack(network)
+    result["attention_is_packed"] = try_packing(network)
     if not result["attention_is_packed"]:
         set_packing(network)
     for name, sequences in texts.items():

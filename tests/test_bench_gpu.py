@@ -21,8 +21,8 @@ def tiny() -> dict[str, Any]:
     return gpu.measure(Size.tiny(), "cpu")
 
 
-def test_every_pick_is_numpys_and_float64s(tiny: dict[str, Any]) -> None:
-    shares = [row[name] for row in tiny["selection"] for name in row if name.endswith("equal_to_numpy")]
+def test_every_pick_is_the_hosts_and_float64s(tiny: dict[str, Any]) -> None:
+    shares = [row[name] for row in tiny["selection"] for name in row if name.endswith("equal_to_host")]
     exact = [row[name]["share"] for row in tiny["selection"] for name in row if name.endswith("equal_to_float64")]
     assert len(shares) == len(gpu.SHAPES) * len(gpu.STRATEGIES)
     assert set(shares) == set(exact) == {1.0}

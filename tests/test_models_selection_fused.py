@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import subprocess
 import sys
@@ -16,7 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.selection import Reason, SelectedPairs, Strategy, fused, select_several
+from models.selection import Reason, SelectedPairs, Strategy, compiled_tiles, fused, select_several
+from models.selection import compiled as compiled_code
+from models.selection.similarity import SMALLEST_SQUARED_NORM, TOLERANCE
+from models.selection.two_means import EXACT_UP_TO
 from tests.test_models_selection_oracle import KINDS, Oracle, expected_reason, make_groups, unit_groups
 
 Array = np.ndarray[Any, Any]
@@ -204,6 +208,12 @@ def test_without_numba_numpy_selects_the_same_and_one_line_says_so(
     assert [record.message.split(":")[0] for record in caplog.records] == ["NumPy selects, which takes longer"]
     for strategy, twins in zip(STRATEGIES, by_numpy(embeddings, offsets), strict=True):
         assert_same(turns[strategy][0], twins)
+
+
+def test_what_numba_keeps_is_made_anew_when_anything_in_it_changes() -> None:
+    tiles = Path(compiled_tiles.__file__).read_bytes()
+    constants = (TOLERANCE, SMALLEST_SQUARED_NORM, EXACT_UP_TO, [int(reason) for reason in Reason])
+    assert hashlib.sha256(tiles + repr(constants).encode()).hexdigest()[:16] == compiled_code.COMPILED_FROM
 
 
 def test_where_nothing_can_be_kept_the_code_is_compiled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

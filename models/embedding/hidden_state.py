@@ -47,18 +47,19 @@ class HiddenStateEmbedder:
             context: `response` feeds the response alone, as the paper does; `start_and_response` puts the model's first
                 token before it, `prompt_and_response` its prompt. The mean goes over the response's tokens in all.
             max_tokens: response tokens kept; at least 1. Fewer are kept where the model's context is shorter.
-            tokens_per_batch: padded tokens in one forward pass, at most, unless one text alone is longer.
+            tokens_per_batch: tokens in one forward pass, padding included, at most, unless one text alone is longer;
+                fewer where the processor reads texts without padding (`packed.TOKENS_PER_PACK`).
             template_arguments: what the chat template is given beside a prompt.
 
         Raises:
             ModelLoadError: if the model or the tokenizer does not load, or weights are missing from the checkpoint.
             ValueError: if `max_tokens` or `tokens_per_batch` is below 1.
         """
-        from models.embedding.varlen import can_pack
+        from models.embedding.varlen import try_packing
 
         check_limits(max_tokens=max_tokens, tokens_per_batch=tokens_per_batch)
         self._tokenizer, self._network = _load(model, revision=revision, dtype=dtype)
-        self._is_varlen = can_pack(self._network)
+        self._is_varlen = try_packing(self._network)
         self._context: Context = context
         self._max_tokens = max_tokens
         self._template_arguments = template_arguments

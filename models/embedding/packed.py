@@ -150,9 +150,9 @@ def _why_states_differ(network: Any) -> str | None:
     size = network.config.get_text_config().vocab_size
     ids = [[(7919 * (row + 1) + 31 * place) % size for place in range(n)] for row, n in enumerate(_TRIAL_LENGTHS)]
     with torch.inference_mode():
-        alone = _alone(network, ids)
-        network.set_attn_implementation(_ATTENTION)
         try:
+            alone = _alone(network, ids)
+            network.set_attn_implementation(_ATTENTION)
             states = PackedNetwork(network, None).states(ids)
         except Exception as error:  # noqa: BLE001 (whatever a family makes of such a row: it is not known to be safe)
             return f"{type(error).__name__} in a packed row"
@@ -220,8 +220,8 @@ def _prepack(network: Any) -> None:
     """Give every plain linear layer its weights in oneDNN's order, in place of its own."""
     import torch
 
-    if not _can_prepack(network.dtype):
-        return
+    if not _can_prepack(network.dtype) or getattr(network, "_hf_peft_config_loaded", False):
+        return  # adapters read the weights of the layers that they are beside
     for module in network.modules():
         if type(module) is torch.nn.Linear:
             weight = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach())

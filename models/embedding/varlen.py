@@ -24,8 +24,8 @@ _PROBES = ([5, 9, 2, 7, 1, 8], [3], [4, 6, 2, 8, 9, 1, 7, 3, 5])
 _PROBE_LIMIT = 0.05
 
 
-def can_pack(network: Any) -> bool:
-    """Whether the model can read texts laid end to end here; if so it is set to do so, and takes nothing else then.
+def try_packing(network: Any) -> bool:
+    """Set the model to read texts laid end to end, where it can, and takes nothing else then; whether it could.
 
     It can on a GPU in bfloat16 or float16, where every layer has plain full causal attention through transformers'
     interface. Windows are read from the configuration, since they show on long texts only; all else is measured.
@@ -42,7 +42,7 @@ def varlen_means(network: Any, sequences: Sequence[TokenSequence], tokens_per_ba
     """The mean (m, d) of the response tokens' last hidden states (REAL eq. 7), summed in float32.
 
     Args:
-        network: one that `can_pack`.
+        network: one that `try_packing`.
         sequences: m of them, each with a response token.
         tokens_per_batch: tokens of one forward pass, at most, unless one text alone is longer.
     """

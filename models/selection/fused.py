@@ -74,9 +74,10 @@ def _parts(candidates: Groups) -> list[slice]:
 
 
 def _as_kernel_takes(rows: Floats) -> NDArray[Any]:
-    if rows.dtype == np.float16 and rows.flags.c_contiguous:
-        return rows.view(np.int16)
-    return as_float32(rows)
+    is_half = rows.dtype == np.float16 and rows.flags.c_contiguous
+    taken = rows.view(np.int16) if is_half else as_float32(rows).view()
+    taken.flags.writeable = False  # as a map's rows are: numba compiles anew for each kind of array
+    return taken
 
 
 class _Told:
@@ -121,7 +122,7 @@ def _kernel() -> Callable[..., None] | None:
     try:
         from numba import config
 
-        from models.selection.kernel import choose
+        from models.selection.compiled import choose
 
         if config.DISABLE_JIT:
             raise RuntimeError("NUMBA_DISABLE_JIT is set")
@@ -148,5 +149,6 @@ def _compiled(function: Callable[..., None]) -> Callable[..., None]:
 def _try_out(compiled: Callable[..., None]) -> None:
     """Compile it for both kinds of embeddings."""
     none = np.zeros(0, np.int64)
-    for kind in (np.float32, np.int16):
-        compiled(np.zeros((0, 1), kind), none, none, 2, split_weights(), _Told(0).arrays)
+    for kind in (np.float32, np.float16):
+        rows = _as_kernel_takes(np.zeros((0, 1), kind))
+        compiled(rows, none, none, 2, split_weights(), _Told(0).arrays)

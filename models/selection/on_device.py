@@ -1,7 +1,7 @@
 """Selection of embeddings that lie on a GPU: there where a kernel knows the rule, elsewhere by way of the host.
 
-easy, hard and, up to 16 candidates, centroid, one pair each, have kernels (`models.selection.kernels`); they give what
-the NumPy path gives, but for rounding at the edge of a tie. All else is copied to the host, which holds every rule.
+easy, hard and, up to 16 candidates, centroid, one pair each, have kernels (`models.selection.gpu_kernels`); they
+give what the host gives, but for rounding at the edge of a tie. All else is copied there, where every rule is.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def select_tensors(
     Raises:
         ValueError: as `select_several`.
     """
+    if embeddings.ndim != 2 or not embeddings.shape[1]:
+        raise ValueError(f"embeddings must be (n, d) with d >= 1, got shape {tuple(embeddings.shape)}")
     starts, sizes = group_bounds(offsets, row_count=len(embeddings))
     found = {name: nothing_selected(sizes) for name in strategies}
     for groups, rows in _blocks(embeddings, starts, sizes):
@@ -87,7 +89,7 @@ def _blocks(embeddings: Tensor, starts: Lengths, sizes: Lengths) -> Iterator[tup
 
 def _of_block(rows: Tensor, strategies: Sequence[str], centroid: OnHost) -> dict[str, SelectedPairs]:
     """Candidates count within their group."""
-    from models.selection.kernels import LARGEST_SPLIT, pick, split
+    from models.selection.gpu_kernels import LARGEST_SPLIT, pick, split
 
     groups, size, _ = rows.shape
     splits = "centroid" in strategies and size <= LARGEST_SPLIT
@@ -113,12 +115,12 @@ def _fill(selected: SelectedPairs, rows: Tensor, groups: NDArray[np.intp], on_ho
     """Select some groups of a block on the host."""
     import torch
 
-    if not len(groups):
-        return
     size = rows.shape[1]
-    own = rows[torch.from_numpy(groups).to(rows.device)].flatten(0, 1)
-    part = on_host(as_array(own), np.arange(0, len(own) + 1, size))
-    _write(selected, part, groups, -size * np.arange(len(groups)))
+    step = max(1, GATHERED_BYTES // rows[0].nbytes)
+    for start in range(0, len(groups), step):
+        part = groups[start : start + step]
+        own = rows[torch.from_numpy(part).to(rows.device)].flatten(0, 1)
+        _write(selected, on_host(as_array(own), np.arange(0, len(own) + 1, size)), part, -size * np.arange(len(part)))
 
 
 def _write(into: SelectedPairs, part: SelectedPairs, groups: NDArray[np.intp], shifts: Lengths) -> None:

@@ -125,13 +125,16 @@ def select_several(
         StrategyError: if a strategy fails, or gives what is no order; with the number of the group.
     """
     if not isinstance(embeddings, np.ndarray):
+        import torch
+
         from models.selection import on_device
 
         names = [name for name in strategies if isinstance(name, str)]
         is_plain = count == 1 and lengths is None and len(names) == len(strategies)
         if is_plain and on_device.has_kernels(embeddings, names):
             centroid = partial(select_pairs, strategy="centroid", seed=seed)
-            found = on_device.select_tensors(embeddings, offsets, names, centroid=centroid)
+            with torch.cuda.device(embeddings.device):  # kernels start on the current one
+                found = on_device.select_tensors(embeddings, offsets, names, centroid=centroid)
             return Selection({name: [pairs] for name, pairs in found.items()}, None)
         embeddings = on_device.as_array(embeddings)
     if count < 1:
@@ -142,12 +145,12 @@ def select_several(
     candidates = checked_groups(embeddings, offsets, lengths, head=head, labelled=labelled)
     turns = {rule.name: [nothing_selected(candidates.sizes) for _ in range(count)] for rule in rules}
     correlations = None if lengths is None else np.full(len(candidates.sizes), np.nan)
-    if count == 1 and (largest := fused_sizes(candidates, rules)):
-        select_fused(candidates, [(rule, turns[rule.name][0]) for rule in rules], largest=largest)
-        candidates = replace(
-            candidates, sizes=np.where(candidates.sizes <= largest, 0, candidates.sizes), labelled=None
-        )
     with np.errstate(over="ignore", invalid="ignore"):
+        if count == 1 and (largest := fused_sizes(candidates, rules)):
+            select_fused(candidates, [(rule, turns[rule.name][0]) for rule in rules], largest=largest)
+            candidates = replace(
+                candidates, sizes=np.where(candidates.sizes <= largest, 0, candidates.sizes), labelled=None
+            )
         for groups, block in candidates.blocks():
             given = Given(block, seed=seed)
             for rule in rules:

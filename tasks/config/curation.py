@@ -62,7 +62,7 @@ OrderOfPairs = Added[
 TemplateArguments = Annotated[dict[str, JsonValue] | None, AfterValidator(_that_are_storable)]
 StrategyFile = Annotated[str, Field(min_length=1, max_length=4_000)]
 TokensPerBatch = Pace[
-    Annotated[int, Field(ge=1, description="Tokens in one forward pass, padding included (1 or more).")]
+    Annotated[int, Field(ge=1, description="Tokens in one forward pass, padding included, at most (1 or more).")]
 ]
 
 

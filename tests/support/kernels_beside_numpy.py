@@ -53,6 +53,10 @@ def cases() -> dict[str, tuple[Array, Array]]:
             rows_of("alike", size, 300, 2).astype(np.float16),
             np.arange(0, 2 * size + 1, size),
         )
+        made[f"unusable {size} float32"] = (
+            rows_of("unusable", size, 20, 5).astype(np.float32),
+            np.arange(0, 5 * size + 1, size),
+        )
     made["mixed"] = (
         rows_of("normal", sum(MIXED_SIZES), 20, 1).astype(np.float32),
         np.cumsum([0, *MIXED_SIZES]),

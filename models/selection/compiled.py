@@ -3,7 +3,7 @@
 The same rules as `models.selection.rules` and `models.selection.two_means`, which is where they are explained. Needs
 numba: import it when selecting, not before.
 
-numba keeps what it compiled until this file changes: after a change of what is imported here, change this file too.
+numba keeps what it compiled until this file changes, so this file names what else went into it (`COMPILED_FROM`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from models.selection.kernel_tiles import (
+from models.selection.compiled_tiles import (
     LANES,
     LINE,
     SQUARE_LINES,
@@ -28,6 +28,7 @@ from models.selection.records import Reason
 from models.selection.similarity import SMALLEST_SQUARED_NORM, TOLERANCE
 from models.selection.two_means import EXACT_UP_TO
 
+COMPILED_FROM = "434bed3e579e9e32"  # compiled_tiles.py and the constants above; a test tells the number
 IDENTICAL = np.float32(1) - TOLERANCE
 LARGEST_NORM = np.finfo(np.float32).max
 ZERO, ONE, TWO, BEYOND = np.float32(0), np.float32(1), np.float32(2), np.float32(1e30)

@@ -181,7 +181,9 @@ def _split_few(
     one = _first_smallest_few(is_first_side, own_norm + 2 * pull / (SIZE - other_size), PADDED)
     other = _first_smallest_few(is_other == 1, own_norm - 2 * pull / other_size, PADDED)
     cosine = tl.load(matrices + place, mask=is_there, other=2.0)
-    value = tl.load(matrices + start + one * SIZE + other, mask=is_group, other=0.0)
+    # Where all distances are NaN nobody is nearest, and neither number need be a candidate's.
+    is_pair = is_group & (one < SIZE) & (other < SIZE)
+    value = tl.load(matrices + start + one * SIZE + other, mask=is_pair, other=0.0)
     below = tl.minimum(value - _TOLERANCE, 1.0 - _TOLERANCE)
     is_below = (line < column) & (cosine < below[:, None, None])
     rank = 1 + tl.sum(tl.sum(is_below.to(tl.int32), axis=2), axis=1)
@@ -261,7 +263,8 @@ def _split(
     first = _first_smallest((candidate < SIZE) & (is_other == 0), own_norm + 2 * pull / (SIZE - other_size))
     second = _first_smallest(is_other, own_norm - 2 * pull / other_size)
     cosine = tl.load(matrices + group * SIZE * SIZE + line * SIZE + column, mask=is_there, other=2.0)
-    value = tl.load(matrices + group * SIZE * SIZE + first * SIZE + second)
+    is_pair = (first < SIZE) & (second < SIZE)  # not where all distances are NaN
+    value = tl.load(matrices + group * SIZE * SIZE + first * SIZE + second, mask=is_pair, other=0.0)
     is_below = (line < column) & (cosine < 1.0 - _TOLERANCE) & (cosine < value - _TOLERANCE)
     tl.store(picks + group, tl.minimum(first, second))
     tl.store(picks + groups + group, tl.maximum(first, second))
