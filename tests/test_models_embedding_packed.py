@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
@@ -216,3 +218,17 @@ def test_a_closed_embedder_holds_no_packed_network(model: str) -> None:
     embedder: HiddenStateEmbedder = make_embedder(model)
     embedder.close()
     assert embedder._packed is None
+
+
+def test_a_folder_of_adapters_embeds_by_the_layers_they_are_beside(model: str, tmp_path: Path) -> None:
+    base = transformers.AutoModel.from_pretrained(model, dtype=torch.float32)
+    adapted = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(tmp_path)
+    texts = [text for text in TEXTS if text]
+    embedder = make_embedder(str(tmp_path))
+    read = [embedder._tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    expected = means_alone(adapted.base_model.model.eval(), [TokenSequence(ids, len(ids), False) for ids in read])
+    np.testing.assert_allclose(embedder.embed(requests_of(texts, PROMPT)).vectors, expected, atol=1e-5)
+    without = make_embedder(model).embed(requests_of(texts, PROMPT)).vectors
+    assert not np.allclose(expected, without, atol=1e-2)
