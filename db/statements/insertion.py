@@ -1,7 +1,7 @@
 """Insertion of many rows by the quickest way a database has; rows whose natural key is there stay as they are.
 
-SQLite takes tuples at `executemany`. PostgreSQL takes a COPY into a temporary table, from where one statement inserts:
-the rows travel as a stream and not as a statement each.
+Ids follow the order of the rows, which decides ties. SQLite takes tuples at `executemany`. PostgreSQL takes a COPY into
+a temporary table, from where one statement inserts: the rows travel as a stream and not as a statement each.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FEW = 200  # below it a temporary table costs more than it saves
-_STAGED = "staged_rows"
+_STAGED, _ORDINAL = "staged_rows", "staged_ordinal"
 
 
 def insert_batch(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows of the same columns; return how many were new. A column that is not given takes its default."""
+    assert rows[0].keys() <= set(table.columns.keys()), "a name that is no column"
     is_postgresql = connection.dialect.name == "postgresql"
     if len(rows) < FEW:
         statement = (postgresql if is_postgresql else sqlite).insert(table).on_conflict_do_nothing()
@@ -43,11 +44,12 @@ def insert_batch(connection: Connection, table: Table, rows: Sequence[Mapping[st
 
 def _insert_postgresql(connection: Connection, table: str, names: str, values: Iterable[tuple[Any, ...]]) -> int:
     connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA"
+        f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {names}, 0 AS {_ORDINAL} FROM {table} WITH NO DATA"
     )
-    _copy(connection, f"COPY {_STAGED} ({names}) FROM STDIN", values)
+    numbered = ((*row, at) for at, row in enumerate(values))
+    _copy(connection, f"COPY {_STAGED} ({names}, {_ORDINAL}) FROM STDIN", numbered)
     count = connection.exec_driver_sql(
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_STAGED} ON CONFLICT DO NOTHING"
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_STAGED} ORDER BY {_ORDINAL} ON CONFLICT DO NOTHING"
     ).rowcount
     connection.exec_driver_sql(f"DROP TABLE {_STAGED}")
     return count
