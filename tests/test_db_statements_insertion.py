@@ -35,14 +35,26 @@ def _stored(session):
     return session.execute(select(*columns).order_by(table.key)).all()
 
 
+def _keys_by_id(session):
+    return session.scalars(select(curation.Prompt.key).order_by(curation.Prompt.id)).all()
+
+
+def test_ids_follow_the_order_of_rows_of_whatever_size(sessions):
+    rng = random.Random(1)
+    rows = _prompts([rng.randbytes(rng.choice((0, 40, 900, 3_500))).hex() for _ in range(2_000)])
+    rng.shuffle(rows)
+    with sessions() as session:
+        insert_new(session, curation.Prompt, rows)
+        assert _keys_by_id(session) == [row["key"] for row in rows]
+
+
 def test_many_rows_are_stored_as_one_by_one(sessions):
     rows = _prompts(_many(AWKWARD))
     random.Random(0).shuffle(rows)
     with sessions() as session:
         assert insert_new(session, curation.Prompt, rows) == len(rows)
         at_once = _stored(session)
-        in_order_of_ids = session.scalars(select(curation.Prompt.key).order_by(curation.Prompt.id)).all()
-        assert in_order_of_ids == [row["key"] for row in rows]
+        assert _keys_by_id(session) == [row["key"] for row in rows]
         session.rollback()
         for row in rows:
             session.execute(insert(curation.Prompt), [row])
