@@ -4,11 +4,11 @@ python -m bench.database                                   (80,000 pairs of 20,0
 python -m bench.database --pairs 800 --repeats 1           (in seconds)
 python -m bench.database --postgresql postgresql://… --only import
 
-Prints the figures and writes them to bench/database.json as those of now. Times are CPU seconds of one thread. An
-import is compared with a bare insertion of the same rows into the same tables: `executemany` of sqlite3, COPY of
-psycopg; of PostgreSQL the time of the server's processes counts too, so the server must be on this machine. A command
-is a process of its own, and its time and memory are the whole process's, the start of the interpreter included. The
-PostgreSQL database is emptied: give one of its own.
+Prints the figures and writes them, with the sizes they were measured at, to bench/database.json as those of now. Times
+are CPU seconds of the command and the processes that it waited for, its own start included. An import is compared with
+a bare insertion of the same rows into the same tables: `executemany` of sqlite3, COPY of psycopg; of PostgreSQL the
+time of the server's processes counts too, so the server must be on this machine. The PostgreSQL database is emptied:
+give one of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import os
 import random
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -52,6 +53,14 @@ SAMPLES = 8  # of a prompt, by `curate`
 IMPORTED = ("sources", "prompts", "source_rows", "generators", "responses", "source_responses")
 WORDS = tuple(f"{start}{end}" for start in ("ban", "tor", "mel", "sip", "gra", "ulo") for end in ("da", "nest", "ri"))
 
+# A process's peak begins at that of the process which spawned it, so a small one stands in between.
+SPAWN = """
+import json, os, sys
+_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+print(json.dumps({"cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}), file=sys.stderr)
+sys.exit(status != 0)
+"""
+
 Figures = dict[str, float]
 
 
@@ -68,15 +77,12 @@ class World:
 
     def run(self, *arguments: str) -> Figures:
         """CPU seconds and the most memory of a command, with the processes it started and waited for."""
-        command = [sys.executable, "-m", "flows", *arguments]
-        log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        actions = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
-        child = os.posix_spawn(sys.executable, command, self._environment, file_actions=actions)
-        os.close(log)
-        _, status, used = os.wait4(child, 0)
-        if status:
-            raise RuntimeError(f"{' '.join(arguments)} failed: {(self.folder / 'log').read_text()[-2000:]}")
-        return {"cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}
+        command = [sys.executable, "-S", "-c", SPAWN, sys.executable, "-m", "flows", *arguments]
+        ended = subprocess.run(command, check=False, env=self._environment, capture_output=True, text=True)
+        if ended.returncode:
+            raise RuntimeError(f"{' '.join(arguments)} failed: {(ended.stdout + ended.stderr)[-2000:]}")
+        used: Figures = json.loads(ended.stderr.splitlines()[-1])
+        return used
 
 
 def measure_import(folder: Path, prompt_count: int, postgresql: str | None) -> Figures:
@@ -87,7 +93,7 @@ def measure_import(folder: Path, prompt_count: int, postgresql: str | None) -> F
     for _ in read_source(str(source), format=None, split=None, limit=None):
         pass
     read = time.process_time() - begun
-    figures: Figures = {"read_s": read}
+    figures: Figures = {"import_prompts": prompt_count, "read_s": read}
     for name, url in (("sqlite", f"sqlite:///{folder / 'imported.db'}"), ("postgresql", postgresql)):
         if url is None:
             continue
@@ -108,7 +114,7 @@ def measure_labels(folder: Path, pair_count: int) -> Figures:
     """What a file of labels, an export of the preferences and a table of the pairs cost."""
     world = World(folder)
     label_file = _labelled_world(world, pair_count)
-    figures: Figures = {}
+    figures: Figures = {"pairs": pair_count}
     for name, arguments in (
         ("start", ("runs",)),
         ("import_labels", ("import-labels", str(label_file))),
@@ -131,7 +137,10 @@ def measure_curate(folder: Path, prompt_count: int) -> Figures:
     light = ("--generate.backend", "scripted", "--generate.models", '["scripted"]', "--embed.backend", "hashed")
     whole = world.run("curate", *light, "--generate.responses_per_prompt", str(SAMPLES))
     beside = 1000 * (whole["cpu_s"] - engines) / (prompt_count * SAMPLES)
-    return {"curate_s": whole["cpu_s"], "engines_s": engines, "curate_peak_mb": whole["peak_mb"], "beside_ms": beside}
+    return {
+        "curate_prompts": prompt_count, "curate_s": whole["cpu_s"], "engines_s": engines,
+        "curate_peak_mb": whole["peak_mb"], "beside_ms": beside,
+    }  # fmt: skip
 
 
 def _engines_s(prompts: list[str]) -> float:
@@ -288,7 +297,8 @@ def main() -> None:
         for name, part in parts.items():
             if arguments.only in (None, name):
                 with tempfile.TemporaryDirectory() as folder:
-                    for figure, value in part(Path(folder)).items():
+                    measured = {f"{name}_repeats": arguments.repeats} | part(Path(folder))
+                    for figure, value in measured.items():
                         found.setdefault(figure, []).append(value)
     figures = {name: median(values) for name, values in found.items()}
     for name, value in figures.items():

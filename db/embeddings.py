@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.engine import among, batches, insert_new, record_of, row_of
+from db.engine import batches, insert_new, record_of, row_of
 from db.prompts import LOOKUP_BATCH, prompt_from_json, stored_prompts
 from db.schema import curation
+from db.statements.among import among
 from models.records import Embedded, EmbedderIdentity, StoredPrompt, StoredResponse, VectorLocation
 
 # Where the places of vectors are stored, and by which id.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -19,14 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import (
-    Boolean,
-    ColumnElement,
     Connection,
-    Dialect,
     Engine,
     Table,
-    Text,
-    bindparam,
     create_engine,
     event,
     func,
@@ -34,13 +28,9 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool, QueuePool
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from db.statements.insertion import insert_batch
 from models.errors import is_interrupt
@@ -164,48 +154,6 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, A
     target: Table = table.__table__
     take_turn(session, target.name)
     return sum(insert_batch(session.connection(), target, batch) for batch in batches(rows, INSERT_BATCH))
-
-
-def among(column: Any, values: Collection[Any]) -> ColumnElement[bool]:
-    """Whether a column has one of the values, which are one parameter: thousands cost little to render and to parse."""
-    return _Among(column, bindparam(None, values, _Values(column.type), unique=True))
-
-
-class _Among(FunctionElement[bool]):
-    name, inherit_cache, type = "among", True, Boolean()
-
-    def self_group(self, against: Any = None) -> Any:
-        """As it is: in the form `… = 1`, which SQLAlchemy would make of it, SQLite uses no index."""
-        return self
-
-
-@compiles(_Among, "sqlite")
-def _among_sqlite(element: _Among, compiler: Any, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({column} IN (SELECT value FROM json_each({values})))"
-
-
-@compiles(_Among, "postgresql")
-def _among_postgresql(element: _Among, compiler: Any, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({column} = ANY ({values}))"
-
-
-class _Values(TypeDecorator[Collection[Any]]):
-    """Values of one type as a parameter: JSON for SQLite, an array for PostgreSQL."""
-
-    impl, cache_ok = Text, True
-
-    def __init__(self, of: TypeEngine[Any]) -> None:
-        super().__init__()
-        self.of = of
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return postgresql.ARRAY(self.of) if dialect.name == "postgresql" else Text()
-
-    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
-        values = list(value or ())
-        return values if dialect.name == "postgresql" else json.dumps(values)
 
 
 def take_turn(session: Session, name: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import among, batches, insert_new
+from db.engine import batches, insert_new
 from db.schema import curation
+from db.statements.among import among
 from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import among, batches, insert_new
+from db.engine import batches, insert_new
 from db.schema import curation
+from db.statements.among import among
 from models.records import (
     GeneratedResponse,
     GeneratorIdentity,

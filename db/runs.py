@@ -13,9 +13,10 @@ from sqlalchemy import bindparam, case, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.engine import alone, among, insert_new, record_of, take_turn, take_writing_turn
+from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
+from db.statements.among import among
 from models.intervals import Interval
 from models.number_format import NumberFormat
 

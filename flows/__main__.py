@@ -111,14 +111,17 @@ def _run(arguments: list[str]) -> None:
 def _stopped() -> int:
     """Record that the runs which were opened and not begun are stopped, say so, and return the exit status."""
     from flows.terminal import failures
+    from models.errors import is_interrupt
 
     try:
         if "tasks.runs" in sys.modules:  # else no run was opened
             from tasks.runs import stop_opened
 
             stop_opened()
-    except Exception as error:  # noqa: BLE001 (the last place that can print a failure)
-        return failures.fail(failures.error_line(error), status=1)
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the last place that can print a failure)
+        if not is_interrupt(error):
+            assert isinstance(error, Exception)
+            return failures.fail(failures.error_line(error), status=1)
     return failures.fail("stopped; the same command again goes on where it was", status=130)
 
 

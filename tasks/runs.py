@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from db import runs
-from db.engine import Session, Sessions, alone
+from db.engine import Session, Sessions, alone, as_utc
 from db.prompts import run_prompts_after
 from models.errors import is_interrupt
 from models.records import StoredPrompt
@@ -33,7 +33,8 @@ Result = TypeVar("Result")
 LOGGED_PACKAGES = ("tasks", "models", "db")
 ATTEMPTS, ATTEMPT_S = 3, 0.5
 PROMPTS_PER_PAGE = 2_000
-_opened: set[int] = set()  # or taken up, by this process
+# What this process opened or took up, with its start: an id that is rolled back goes to another process's run.
+_opened: set[tuple[int, datetime]] = set()
 _WITH_WHAT = {runs.CURATE: ", with the prompts it began with"}
 
 
@@ -83,7 +84,7 @@ def find_or_open(
     run_id = runs.find_unfinished(session, keys)
     if run_id is not None:
         runs.take_up(session, run_id, config=stored_config, config_key=keys[0])
-        _opened.add(run_id)
+        _note_opened(session, run_id)
         say(f"taking up run {run_id}, which did not finish{_WITH_WHAT.get(kind.name, '')}")
         if has_model:
             keep_format(session, run_id, config)
@@ -101,7 +102,7 @@ def find_or_open(
         labelled_run_id=labelled_run_id,
         number_format=chosen_format(config) if has_model else None,
     )
-    _opened.add(run_id)
+    _note_opened(session, run_id)
     return run_id
 
 
@@ -112,15 +113,23 @@ def stop_opened() -> None:
     """
     try:
         with open_database(Settings()) as sessions:
-            with sessions() as session:
-                found = runs.running(session, started_before=datetime.now(UTC))
-            for run_id in sorted(_opened & {run.id for run in found if run.status == runs.RUNNING}):
+            for run_id, started_at in sorted(_opened):
                 with alone(sessions, f"run {run_id}") as is_free:
-                    if is_free:
+                    if is_free and (run_id, started_at) in _running(sessions):
                         _finish(run_id, runs.STOPPED)
     except Exception as error:
         if not is_gone(error):
             raise
+
+
+def _note_opened(session: Session, run_id: int) -> None:
+    _opened.add((run_id, as_utc(runs.get_run(session, run_id).started_at)))
+
+
+def _running(sessions: Sessions) -> set[tuple[int, datetime]]:
+    with sessions() as session:
+        found = runs.running(session, started_before=datetime.now(UTC))
+    return {(run.id, as_utc(run.started_at)) for run in found if run.status == runs.RUNNING}
 
 
 def work_on(run_id: int, work: Callable[[], Result]) -> Result:

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import BigInteger, Text, event, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import among, as_utc, fault_of, make_engine, make_session_factory, ping, row_of, shown_url, take_turn
+from db.engine import as_utc, fault_of, make_engine, make_session_factory, ping, row_of, shown_url, take_turn
 from db.inspection import read_address
+from db.statements.among import among
 from models.records import Pair
 
 

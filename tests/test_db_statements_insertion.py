@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
@@ -33,11 +35,26 @@ def _stored(session):
     return session.execute(select(*columns).order_by(table.key)).all()
 
 
+def _keys_by_id(session):
+    return session.scalars(select(curation.Prompt.key).order_by(curation.Prompt.id)).all()
+
+
+def test_ids_follow_the_order_of_rows_of_whatever_size(sessions):
+    rng = random.Random(1)
+    rows = _prompts([rng.randbytes(rng.choice((0, 40, 900, 3_500))).hex() for _ in range(2_000)])
+    rng.shuffle(rows)
+    with sessions() as session:
+        insert_new(session, curation.Prompt, rows)
+        assert _keys_by_id(session) == [row["key"] for row in rows]
+
+
 def test_many_rows_are_stored_as_one_by_one(sessions):
     rows = _prompts(_many(AWKWARD))
+    random.Random(0).shuffle(rows)
     with sessions() as session:
         assert insert_new(session, curation.Prompt, rows) == len(rows)
         at_once = _stored(session)
+        assert _keys_by_id(session) == [row["key"] for row in rows]
         session.rollback()
         for row in rows:
             session.execute(insert(curation.Prompt), [row])
@@ -80,6 +97,13 @@ def test_of_many_rows_those_that_are_there_stay_and_repeated_ones_come_once(sess
         assert insert_new(session, curation.Prompt, changed) == len(rows) - 1
         assert [row.text for row in _stored(session)] == [row["text"] for row in rows]
         assert insert_new(session, curation.Prompt, changed) == 0
+
+
+@pytest.mark.parametrize("count", [1, insertion.FEW])
+def test_a_name_that_is_no_column_is_refused_however_many_the_rows(sessions, count):
+    rows = [row | {"no_column": 1} for row in _prompts(map(str, range(count)))]
+    with sessions() as session, pytest.raises(AssertionError, match="no column"):
+        insert_new(session, curation.Prompt, rows)
 
 
 @pytest.mark.parametrize("unstorable", ["a lone \ud800 surrogate", "a NUL \x00 character"])

@@ -12,6 +12,7 @@ from surroundings import ROOT, on_sqlite
 
 from db import runs
 from db.studies.trials import outcomes_of
+from flows.__main__ import _stopped
 
 ARGUMENTS = ("study", planted_studies.NAME, "--strategies", "easy,random", "--budgets", "50", "--seeds", "2")
 
@@ -44,3 +45,12 @@ def test_a_run_that_was_opened_and_not_begun_is_stopped_by_ctrl_c_and_taken_up_a
     assert "taking up run 1, which did not finish" in again.stderr and status() == runs.COMPLETED
     with sessions() as session:
         assert len(outcomes_of(session, 1)) == 4
+
+
+def test_a_second_ctrl_c_while_runs_are_said_to_be_stopped_prints_no_traceback(monkeypatch, capsys):
+    def press_again():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tasks.runs.stop_opened", press_again)
+    assert _stopped() == 130
+    assert capsys.readouterr().err == "antipode: stopped; the same command again goes on where it was\n"

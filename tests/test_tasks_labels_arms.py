@@ -9,7 +9,7 @@ from labelling_steps import OWN, label
 from stored_rows import add
 from surroundings import on_sqlite
 
-from db.labels import preferences
+from db.labels import labelling, preferences
 from flows.terminal.labels import show_labels
 from models.labelling.records import PairKey
 from models.records import ImportedResponse, ImportedRow, Prompt
@@ -23,8 +23,8 @@ ADVICE = (
 )
 
 
-def half_labelled(sessions):
-    """Three responses to each of 40 prompts, one a reference: pairs of the two others get no vote."""
+def half_labelled(sessions, strategies=("hard", "random")):
+    """Three responses to each of 40 prompts, one a reference: pairs of the two others, all easy ones, get no vote."""
     add(sessions, *(
         ImportedRow(number, Prompt.from_text(f"prompt {number}"), (
             ImportedResponse(f"rye bread {number}", is_reference=True), ImportedResponse(f"wheat {number}"),
@@ -32,7 +32,7 @@ def half_labelled(sessions):
         ))
         for number in range(1, 41)
     ))  # fmt: skip
-    return curate(configured(**OWN, source={"has_references": True}, select={"strategies": ["easy", "random"]}))
+    return curate(configured(**OWN, source={"has_references": True}, select={"strategies": strategies}))
 
 
 @on_sqlite
@@ -52,9 +52,10 @@ def test_preferences_are_counted_by_strategy_as_going_through_the_pairs_counts_t
                 )
                 for name in STRATEGIES
             }
-            assert len(set(counts.values())) > 1, "else nothing is told"
+            assert len(set(counts.values())) > 1 and all(counts.values()), "else less is told"
             told = ", ".join(f"{name} {count}" for name, count in counts.items())
-            expected = f"preferences by strategy: {told}" + ADVICE.format(least=min(counts.values()))
+            advice = ADVICE.format(least=min(counts.values()))
+            expected = f"preferences by strategy, by majority of all annotators: {told}{advice}"
             assert unequal_arms(session, run_id) == expected
 
 
@@ -72,12 +73,21 @@ def test_a_labelling_that_makes_arms_unequal_says_so_and_the_alignment_of_one_of
     assert told in estimate_alignment(arm, settings).notes
     fixed(sessions, arm)
     assert told in capsys.readouterr().err
+    for data in ({"rule": "unanimous"}, {"annotators": ["gold (reference responses)"]}, {"min_support": 0.5}):
+        other = align_config("demo", data={"strategies": ["random"], **data})
+        assert told not in estimate_alignment(other, settings).notes, "they are by majority of all annotators"
     together = align_config("demo")
     assert told not in estimate_alignment(together, settings).notes, "pairs of all strategies are no arm"
 
 
 @on_sqlite
 def test_arms_without_a_label_are_not_told_of(settings, sessions):
-    run_id = half_labelled(sessions)
+    run_id = half_labelled(sessions, ("easy", "random"))
     with sessions() as session:
         assert unequal_arms(session, run_id) is None, "nothing is labelled"
+    label(annotator="gold")
+    with sessions() as session:
+        keys = {name: labelling.pair_keys(session, run_id, strategies=(name,)) for name in ("easy", "random")}
+        labelled = {name: len(preferences.preferences_of(session, "majority", some)) for name, some in keys.items()}
+        assert labelled["easy"] == 0 < labelled["random"]
+        assert unequal_arms(session, run_id) is None, "the other strategy has no preference to compare with"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from stored_rows import add, all_prompt_ids, open_run, row
 
 from db import runs
-from db.engine import ping
+from db.engine import alone, ping
 from tasks.config.studies import StudyConfig
 from tasks.database import open_database
 from tasks.run_kinds import STUDY
@@ -113,3 +113,35 @@ def test_ctrl_c_stops_what_this_process_opened_and_nobody_works_on(settings, ses
     stop_opened()
     with sessions() as session:
         assert runs.get_run(session, idle).status == runs.STOPPED, "one that is taken up counts as opened"
+
+
+def test_ctrl_c_leaves_the_run_that_got_the_id_of_one_which_was_never_stored(settings, sessions, monkeypatch):
+    monkeypatch.setattr("tasks.runs._opened", set())
+    add(sessions, row(1, "why?", "a", "b"))
+    with suppress(LookupError), sessions.begin() as session:
+        lost = find_or_open(session, STUDY, StudyConfig(name="lost"), name="lost", has_model=False)
+        raise LookupError("the transaction is rolled back")
+    of_another = open_run(sessions, all_prompt_ids(sessions))
+    assert of_another == lost or sessions.kw["bind"].dialect.name == "postgresql"
+    stop_opened()
+    with sessions() as session:
+        assert runs.get_run(session, of_another).status == runs.RUNNING
+
+
+def test_ctrl_c_leaves_what_another_process_said_of_the_run_meanwhile(settings, sessions, monkeypatch):
+    monkeypatch.setattr("tasks.runs._opened", set())
+    with sessions.begin() as session:
+        run_id = find_or_open(session, STUDY, StudyConfig(name="mine"), name="mine", has_model=False)
+
+    @contextmanager
+    def after_another(database, name):
+        with sessions.begin() as session:
+            runs.set_status(session, run_id, runs.FAILED, error="a fault")
+        with alone(database, name) as is_free:
+            yield is_free
+
+    monkeypatch.setattr("tasks.runs.alone", after_another)
+    stop_opened()
+    with sessions() as session:
+        run = runs.get_run(session, run_id)
+    assert (run.status, run.error) == (runs.FAILED, "a fault")

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import among, as_utc, batches, insert_new, row_of, take_turn
+from db.engine import as_utc, batches, insert_new, row_of, take_turn
 from db.schema import curation, labels
 from db.schema.base import utc_now
+from db.statements.among import among
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
 from models.quality.records import Annotator, AnnotatorJudgement
 from models.records import shortened

@@ -9,10 +9,11 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import among, batches
+from db.engine import batches
 from db.labels.judgements import rows_about
 from db.prompts import prompt_from_json
 from db.schema import curation
+from db.statements.among import among
 from models.exchange import ExportedPair
 from models.labelling.records import PairKey, ShownPair, ShownResponse, SourceSays
 from models.quality.records import LabelledPair

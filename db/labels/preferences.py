@@ -12,10 +12,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import among, batches, take_turn
+from db.engine import batches, take_turn
 from db.labels.judgements import annotators, by_showing, judgements_on, rows_about
 from db.schema import curation, labels
 from db.schema.base import utc_now
+from db.statements.among import among
 from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
 from models.labelling.rules import Rule, mean_strength, resolve

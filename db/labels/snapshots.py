@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from db.engine import among, batches, insert_new, record_of, row_of, take_turn
+from db.engine import batches, insert_new, record_of, row_of, take_turn
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
+from db.statements.among import among
 from models.exchange import PreferenceRow
 from models.records import Prompt, content_key
 from models.splits import is_test_split

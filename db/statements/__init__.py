@@ -1,1 +1,1 @@
-"""How rows are written in bulk. Knows no table."""
+"""How many rows are written, and many values asked for, at once. Knows no table."""

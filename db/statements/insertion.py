@@ -1,7 +1,7 @@
 """Insertion of many rows by the quickest way a database has; rows whose natural key is there stay as they are.
 
-SQLite takes tuples at `executemany`. PostgreSQL takes a COPY into a temporary table, from where one statement inserts:
-the rows travel as a stream and not as a statement each.
+Ids follow the order of the rows, which decides ties. SQLite takes tuples at `executemany`. PostgreSQL takes a COPY into
+a temporary table, from where one statement inserts: the rows travel as a stream and not as a statement each.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _STAGED = "staged_rows"
 
 def insert_batch(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows of the same columns; return how many were new. A column that is not given takes its default."""
+    assert rows[0].keys() <= set(table.columns.keys()), "a name that is no column"
     is_postgresql = connection.dialect.name == "postgresql"
     if len(rows) < FEW:
         statement = (postgresql if is_postgresql else sqlite).insert(table).on_conflict_do_nothing()
@@ -46,6 +47,8 @@ def _insert_postgresql(connection: Connection, table: str, names: str, values: I
         f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA"
     )
     _copy(connection, f"COPY {_STAGED} ({names}) FROM STDIN", values)
+    # Without an ORDER BY the rows keep their order: a temporary table without an index is read from its first page to
+    # its last, by one process and never from where another scan is.
     count = connection.exec_driver_sql(
         f"INSERT INTO {table} ({names}) SELECT {names} FROM {_STAGED} ON CONFLICT DO NOTHING"
     ).rowcount

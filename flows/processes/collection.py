@@ -10,5 +10,5 @@ ALLOCATIONS = 100_000
 
 
 def rarely_collect() -> None:
-    """Look for garbage after many objects more than Python does by itself."""
+    """Look for garbage once in 100,000 allocations, for as long as this process lives."""
     gc.set_threshold(ALLOCATIONS)

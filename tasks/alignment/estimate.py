@@ -23,7 +23,7 @@ from tasks.config.rounds import LdAlignConfig
 from tasks.curation.engines import generator_identity
 from tasks.database import looked_at, open_database
 from tasks.estimates import Estimate, Figure, Limits, Sign, time_figure
-from tasks.labels.arms import arms_of
+from tasks.labels.arms import unequal_arms_asked_for
 from tasks.labels.estimate import JudgeWork, judge_figures, question_characters
 from tasks.labels.exchange import preferences_now
 from tasks.labels.labellers import judge_price
@@ -102,7 +102,7 @@ class _Estimator:
         ]
         notes = [] if self._base else [f"{name} is not on this machine: the hub would be asked for it"]
         notes += [training.warning for training in trainings if training.warning and training.policy_id is None]
-        if arms := arms_of(self._session, self._config.data):
+        if arms := unequal_arms_asked_for(self._session, self._config.data):
             notes.append(arms)
         currency = ""
         if self._config.evaluate.annotator == "judge":

@@ -19,7 +19,7 @@ from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import EvaluationConfig
 from tasks.config.rounds import GuideConfig, LdAlignConfig
 from tasks.errors import NothingToDoError
-from tasks.labels.arms import arms_of
+from tasks.labels.arms import unequal_arms_asked_for
 from tasks.labels.exchange import take_snapshot
 from tasks.named_models import chosen_model, policy_id_of, policy_name
 from tasks.progress import say
@@ -102,7 +102,7 @@ def fixed(sessions: Sessions, config: Config) -> Config:
         for reason, count in taken.left_out.items():
             say(f"{count:,} of {taken.pair_count:,} pairs are no preference to train on: {reason}")
         with sessions() as session:
-            if arms := arms_of(session, config.data):
+            if arms := unequal_arms_asked_for(session, config.data):
                 say(arms)
         split = {name: getattr(config.data, name) for name in ("limit", "held_out_share")}
         changes["data"] = DataConfig(snapshot=taken.snapshot.id, **split)

@@ -8,28 +8,32 @@ from db.labels import labelling, preferences
 from tasks.config.exchange import PreferencesConfig
 
 
-def arms_of(session: Session, config: PreferencesConfig) -> str | None:
-    """The same where preferences of some strategies alone are asked for, of the run that is named."""
-    if not config.strategies:
-        return None
-    return unequal_arms(session, None if config.run == "all" else runs.find_run(session, config.run))
-
-
 def unequal_arms(session: Session, run_id: int | None) -> str | None:
     """What to say where strategies of a run (None: of all) have unequal numbers of preferences; None where they do not.
 
-    Preferences are those by majority of all annotators.
+    Preferences are those by majority of all annotators. A strategy without any is no arm.
     """
-    counts = {name: _preference_count(session, run_id, name) for name in pairs.strategies_of(session, run_id)}
+    every = {name: _preference_count(session, run_id, name) for name in pairs.strategies_of(session, run_id)}
+    counts = {name: count for name, count in every.items() if count}
     if len(set(counts.values())) < 2:
         return None
     told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    least = min(count for count in counts.values() if count)
     return (
-        f"preferences by strategy: {told}; policies of single strategies compare with as many each (antipode align "
-        f"--data.limit {least}), and on the same held-out pairs by: antipode study label-efficiency --learner "
-        "alignment --labels stored"
+        f"preferences by strategy, by majority of all annotators: {told}; policies of single strategies compare with "
+        f"as many each (antipode align --data.limit {min(counts.values())}), and on the same held-out pairs by: "
+        "antipode study label-efficiency --learner alignment --labels stored"
     )
+
+
+def unequal_arms_asked_for(session: Session, config: PreferencesConfig) -> str | None:
+    """The same where preferences of some strategies alone are asked for, of the run that is named.
+
+    None too where they are not those by majority of all annotators, of which the numbers are.
+    """
+    is_standing = config.rule == preferences.STANDING_RULE and not config.annotators and not config.min_support
+    if not config.strategies or not is_standing:
+        return None
+    return unequal_arms(session, None if config.run == "all" else runs.find_run(session, config.run))
 
 
 def _preference_count(session: Session, run_id: int | None, strategy: str) -> int:

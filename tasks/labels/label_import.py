@@ -85,7 +85,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
                         rejects.write(checked)
                     tally.count(checked)
                 tally.by_annotator += checker.store()
-                preferences.recompute(session, checker.pairs)
+                preferences.recompute(session, checker.stored_pairs)
                 queues.labels_came(session, checker.pairs)
                 tally.newest_run(labelling.newest_run_of(session, checker.pairs))
     return replace(tally.result(rejects), part=rows.part)
@@ -164,6 +164,11 @@ class _Checker:
     def pairs(self) -> list[PairKey]:
         """The pairs that have new judgements, or other ones."""
         return list(dict.fromkeys(pair for (_, pair), is_new in self._taken.items() if is_new))
+
+    @property
+    def stored_pairs(self) -> list[PairKey]:
+        """The pairs whose judgements are stored anew: what says the same as the newer of two takes the older away."""
+        return list(dict.fromkeys(pair for _, pair in self._taken))
 
     def check(self, row: ImportedJudgement) -> RowOutcome | RejectedRow:
         """What becomes of a row, or why it is refused."""
