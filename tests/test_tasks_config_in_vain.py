@@ -24,6 +24,8 @@ JUDGE = {"base_url": "http://127.0.0.1/v1", "model": "judge"}
 IN_VAIN = [
     (StudyConfig, {"study": "noise", "budgets": [60]}, "study noise does not read budgets"),
     (StudyConfig, {"study": "losses", "evaluate": {"rubric": {"seed": 1}}}, "evaluate.rubric is set"),
+    (StudyConfig, {"study": "losses", "benchmarks": {"limit": 5}}, "give benchmarks.tasks, or leave out limit"),
+    (StudyConfig, {"study": "losses", "questions": {"max_tokens": 5}}, "give questions.file, or leave out max_tokens"),
     (AlignConfig, {"evaluate": {"annotator": "judge", "judge": JUDGE, "rubric": {"seed": 1}}}, "evaluate.rubric"),
     (AlignConfig, {"data": {"snapshot": 1, "run": "2"}}, "leave out data.run"),
     (LdAlignConfig, {"source": {"name": "demo"}}, "give --golden references"),
