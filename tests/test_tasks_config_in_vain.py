@@ -52,6 +52,9 @@ def test_a_new_run_is_refused_what_nothing_reads_and_a_stored_one_is_taken_up(se
     run_id = curate(configured(**OWN))
     with pytest.raises(ValueError, match="a queue that is not opened has no settings"):
         open_run.fn(configured(**OWN, name="anew", queue={"order": "uncertain"}))
+    people = LabelConfig.model_validate({"annotator": "people", "pairs": {"run": str(run_id)}, "rubric": {"seed": 3}})
+    with pytest.raises(ValueError, match="rubric is set, but the annotator is people"):
+        open_label_run.fn(people)
     given = LabelConfig.model_validate({"annotator": "gold", "pairs": {"run": str(run_id)}, "rubric": {"seed": 3}})
     with pytest.raises(ValueError, match="rubric is set, but the annotator is gold"):
         open_label_run.fn(given)
