@@ -8,7 +8,7 @@ from pathlib import Path
 from models.errors import ModelLoadError
 from models.plain_weights import NO_CODE, why_not_loaded
 
-_IRRELEVANT_SUFFIXES = {".md", ".lock", ".png"}
+_IRRELEVANT_SUFFIXES = {".md", ".lock", ".png", ".pyc"}
 
 _hashes: dict[
     Path, tuple[tuple[tuple[str, int, int, int], ...], str]
@@ -27,7 +27,7 @@ def model_fingerprint(name: str, revision: str | None) -> str:
     """
     folder = Path(name)
     if folder.is_dir():
-        return _folder_hash(folder)
+        return folder_hash(folder)
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise ModelLoadError(name, "there is no such folder")
     from transformers import AutoConfig
@@ -43,11 +43,16 @@ def model_fingerprint(name: str, revision: str | None) -> str:
 
 def is_as_it_was(folder: Path, fingerprint: str) -> bool:
     """Whether a folder holds the files of this fingerprint; hidden ones, which tools leave there, do not matter."""
-    return fingerprint in (_folder_hash(folder), _folder_hash(folder, has_hidden=False))
+    return fingerprint in (folder_hash(folder), folder_hash(folder, has_hidden=False))
 
 
-def _folder_hash(folder: Path, *, has_hidden: bool = True) -> str:
-    """The hash of a folder's files, read once in a process and again only if one of them has changed."""
+def folder_hash(folder: Path, *, has_hidden: bool = True) -> str:
+    """The hash of a folder's files, read once in a process and again only if one of them has changed.
+
+    Args:
+        folder: one that is not there holds no files.
+        has_hidden: whether files that begin with a point count, or lie in such a folder.
+    """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in _IRRELEVANT_SUFFIXES]
     if not has_hidden:
         paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]

@@ -248,6 +248,43 @@ def test_markdown_shows_any_text_letter_by_letter(text: str) -> None:
     assert not [child for cell in cells for child in cell]
 
 
+AWKWARD = st.text(alphabet=" \n\t019ab.:+-=#*_~`^$!@&;<>()[]{}|\\/\"'w", min_size=1, max_size=16)
+
+
+@given(AWKWARD | st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_markdown_shows_any_text_letter_by_letter_wherever_a_line_begins_with_it(text: str) -> None:
+    expected = NOT_IN_XML.sub("?", " ".join(text.split()))
+    if not expected:
+        return
+    marked = escaped(text)
+    source = (
+        f"# {marked}\n\n{marked}\n\n**{marked}**\n\n- {marked}: {marked}\n- {marked}\n\n| a |\n|--|\n| {marked} |\n"
+    )
+    rendered = MarkdownIt().enable(["table", "strikethrough"]).render(source)
+    root = ElementTree.fromstring(f"<all>{NOT_IN_XML.sub('?', rendered)}</all>")
+    shown = [each.text for path in ("h1", "p", "p/strong", "ul/li", "table/tbody/tr/td") for each in root.findall(path)]
+    assert shown == [expected, expected, None, expected, f"{expected}: {expected}", expected, expected]
+    assert [each.tag for each in root] == ["h1", "p", "p", "ul", "table"] and len(list(root.iter())) == 15
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("+0.146 [-0.039, 1]", "+0.146 [-0.039, 1]"),
+        ("embeddings of (x, y): torch 2.13.0+cpu (by chance).", "embeddings of (x, y): torch 2.13.0+cpu (by chance)."),
+        ("12. May", "12\\. May"),
+        ("1) first", "1\\) first"),
+        ("- x", "\\- x"),
+        ("[x]: y", "\\[x\\]: y"),
+        ("see [x](y)", "see [x\\](y)"),
+        ("http://a.b or www.a.b", "http\\://a.b or www\\.a.b"),
+        ("a :smile: b", "a \\:smile: b"),
+    ],
+)
+def test_only_what_would_mark_something_up_is_escaped(text: str, source: str) -> None:
+    assert escaped(text) == source
+
+
 @pytest.mark.parametrize(
     "text", ["a|b", "a\\|b", "`code` | `", "<b>&amp;", "one\n\ntwo", "[x](javascript:y)", "https://a.b", "**x**", "- x"]
 )

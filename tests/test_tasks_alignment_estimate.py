@@ -80,11 +80,11 @@ def test_adapters_at_a_rate_for_all_weights_are_told_of_before_they_are_trained(
     aligned = align_config(model, sft={"epochs": 1.5, "learning_rate": 1e-5}, train={"learning_rate": None, **lora})
     notes = estimate_alignment(aligned, settings).notes
     assert [note.partition("; give ")[2] for note in notes] == [
-        "--sft.learning_rate 0.0001 or more", "--train.learning_rate 5e-06 or more",
+        "--sft.learning_rate 0.0003 or more", "--train.learning_rate 1.5e-05 or more",
     ]  # fmt: skip
     rounds = ld_align_config(model, rounds={"learning_rates": (5e-7,), **lora})
     (note,) = estimate_alignment(rounds, settings).notes
-    assert note.endswith("give --rounds.learning_rates 5e-06 or more")
+    assert note.endswith("give --rounds.learning_rates 1.5e-05 or more")
 
 
 def test_another_rule_is_applied_and_not_kept(settings, sessions):

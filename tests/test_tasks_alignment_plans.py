@@ -9,7 +9,9 @@ from alignment_world import align_config, prefer
 from sqlalchemy import select, update
 from surroundings import on_sqlite
 
+from db.labels.preferences import recompute
 from db.schema.labels import Judgement
+from models.labelling.records import PairKey
 from tasks.alignment.data import read_data
 from tasks.alignment.opening import open_align_run
 from tasks.alignment.plans import fine_tuning_plan, preference_plan, rate_warning
@@ -33,6 +35,9 @@ def grade(sessions):
         for at, first_id in enumerate(first_ids):
             strength = {0: 0.5, 1: 1.0}.get(at % 3)
             session.execute(update(Judgement).filter_by(first_response_id=first_id).values(strength=strength))
+        session.flush()
+        pairs = session.execute(select(Judgement.first_response_id, Judgement.second_response_id))
+        recompute(session, [PairKey(*sorted(pair)) for pair in pairs])
 
 
 @on_sqlite

@@ -95,6 +95,8 @@ def test_spin_fills_in_what_is_not_given_and_survives_storing():
     whole = RoundsConfig(epochs=2.0)
     assert LdAlignConfig(preset="spin", rounds=whole).rounds.epochs == 2.0, "given, although it is the default"
     assert LdAlignConfig(preset="spin", rounds=whole).rounds.count == 4
+    for nothing in (None, 3, ["epochs"]):
+        assert "valid dictionary" in refusal(LdAlignConfig, preset="spin", rounds=nothing)
     for config in (spin, other):
         loaded = LdAlignConfig.model_validate(config.model_dump(mode="json"))
         assert loaded == config and loaded.key == config.key

@@ -24,6 +24,8 @@ JUDGE = {"base_url": "http://127.0.0.1/v1", "model": "judge"}
 IN_VAIN = [
     (StudyConfig, {"study": "noise", "budgets": [60]}, "study noise does not read budgets"),
     (StudyConfig, {"study": "losses", "evaluate": {"rubric": {"seed": 1}}}, "evaluate.rubric is set"),
+    (StudyConfig, {"study": "losses", "benchmarks": {"limit": 5}}, "give benchmarks.tasks, or leave out limit"),
+    (StudyConfig, {"study": "losses", "questions": {"max_tokens": 5}}, "give questions.file, or leave out max_tokens"),
     (AlignConfig, {"evaluate": {"annotator": "judge", "judge": JUDGE, "rubric": {"seed": 1}}}, "evaluate.rubric"),
     (AlignConfig, {"data": {"snapshot": 1, "run": "2"}}, "leave out data.run"),
     (LdAlignConfig, {"source": {"name": "demo"}}, "give --golden references"),
@@ -50,6 +52,9 @@ def test_a_new_run_is_refused_what_nothing_reads_and_a_stored_one_is_taken_up(se
     run_id = curate(configured(**OWN))
     with pytest.raises(ValueError, match="a queue that is not opened has no settings"):
         open_run.fn(configured(**OWN, name="anew", queue={"order": "uncertain"}))
+    people = LabelConfig.model_validate({"annotator": "people", "pairs": {"run": str(run_id)}, "rubric": {"seed": 3}})
+    with pytest.raises(ValueError, match="rubric is set, but the annotator is people"):
+        open_label_run.fn(people)
     given = LabelConfig.model_validate({"annotator": "gold", "pairs": {"run": str(run_id)}, "rubric": {"seed": 3}})
     with pytest.raises(ValueError, match="rubric is set, but the annotator is gold"):
         open_label_run.fn(given)

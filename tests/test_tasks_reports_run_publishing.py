@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from curation_steps import configured, curate, row
 from markdown_it import MarkdownIt
-from pydantic import ValidationError
 from stored_rows import add
 
 from db import runs
@@ -27,6 +26,7 @@ from models.report.length import correlation_words
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from models.report.similarities_picture import NO_PAIRS, similarities_svg
 from tasks.config.curation import CurateConfig
+from tasks.config.section import refuse_in_vain
 from tasks.reports.policy_publishing import policy_end_markdown, thinned
 from tasks.reports.run_page import next_steps
 from tasks.reports.run_publishing import labels_end_markdown, publish, summary_markdown
@@ -104,8 +104,8 @@ def test_a_night_without_a_pair_says_so_and_is_no_failure(settings, sessions, ca
     ],
 )
 def test_a_queue_that_would_not_be_as_asked_is_refused(queue, what):
-    with pytest.raises(ValidationError, match=what):
-        CurateConfig.model_validate({"select": {"strategies": ["easy"]}, "queue": queue})
+    with pytest.raises(ValueError, match=what):
+        refuse_in_vain(CurateConfig.model_validate({"select": {"strategies": ["easy"]}, "queue": queue}))
 
 
 def test_a_summary_says_what_a_run_cost_and_what_to_do_next():

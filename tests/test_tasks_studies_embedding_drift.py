@@ -11,11 +11,13 @@ from sqlalchemy import delete, func, select
 from stored_rows import add
 
 from db import policies
+from db.schema.curation import Run
 from db.schema.labels import Snapshot
 from db.schema.policies import Policy
 from db.schema.studies import StudyTrial
 from db.studies.trials import outcomes_of
 from models.demo.corpus import reference_response
+from models.errors import ModelLoadError
 from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.config.studies import StudyConfig
 from tasks.runs import recorded
@@ -127,6 +129,18 @@ def test_a_study_without_a_model_and_a_setting_it_does_not_read_are_refused(worl
         open_study.fn(config("none such", "demo"))
     with pytest.raises(ValueError, match="does not read budgets"):
         open_study.fn(study_config.model_copy(update={"budgets": (10,), "name": "anew"}))
+
+
+def test_a_model_that_there_is_not_is_refused_before_a_run_is_stored(world, tmp_path):
+    sessions, study_config, _ = world
+    with sessions() as session:
+        before = session.scalar(select(func.count()).select_from(Run))
+    for name, error in (("policy:99", LookupError), (str(tmp_path), ModelLoadError), ("/no/such", ModelLoadError)):
+        model = study_config.model.model_copy(update={"name": name})
+        with pytest.raises(error):
+            open_study.fn(study_config.model_copy(update={"model": model}))
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Run)) == before
 
 
 def test_labels_that_come_while_it_goes_on_change_no_training(world):

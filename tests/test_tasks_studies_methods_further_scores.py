@@ -18,11 +18,15 @@ from models.errors import ModelLoadError
 from models.evaluation.lm_eval import LmEvalMissingError
 from models.ingestion.rows import SourceError
 from models.studies.methods.losses import losses_findings
+from tasks.config.section import refuse_in_vain
 from tasks.config.studies import StudyConfig
+from tasks.errors import StudyChangedError
 from tasks.run_kinds import STUDY, run_at_work
+from tasks.studies.methods.further_scores import checked_scores, further_scores
 from tasks.studies.methods.ld_align import LD_ALIGN
 from tasks.studies.methods.losses import LOSSES
 from tasks.studies.running import open_study
+from tasks.studies.study import data_of
 
 QUESTIONS = [
     {"question_id": 1, "category": "writing", "turns": ["Which bread?", "And in a poem?"]},
@@ -125,6 +129,89 @@ def test_other_questions_are_another_study(world):
         assert open_study.fn(config) != run_id
     finally:
         file.write_text(text)
+
+
+def test_questions_that_change_while_a_study_is_at_work_are_asked_of_no_other_policy(world):
+    _, sessions, study = world
+    config = study(questions={"max_tokens": 6})
+    file, (run_id, _) = config.questions.file, carried_out(config, sessions)
+    text, count = file.read_text(), len(question_runs(sessions))
+    file.write_text(text.replace("One and one?", "One and two?"))
+    words = rf"{file} is not what it was when study run {run_id} began \(key \w+, now \w+\); put it back"
+    try:
+        with run_at_work(run_id, STUDY) as work:
+            for trials in (LOSSES.trials(work)[1:], LOSSES.trials(work)[:1]):
+                with pytest.raises(StudyChangedError, match=words):
+                    list(LOSSES.carry_out(work, trials))
+    finally:
+        file.write_text(text)
+    assert len(question_runs(sessions)) == count
+    with run_at_work(run_id, STUDY) as work:
+        (outcome,) = LOSSES.carry_out(work, LOSSES.trials(work)[1:])
+    assert outcome.failure is None
+
+
+def test_a_file_that_changes_between_two_policies_stops_the_study(world):
+    _, _, study = world
+    config = study(questions={"max_tokens": 7})
+    file, run_id = config.questions.file, open_study.fn(config)
+    text = file.read_text()
+    try:
+        with run_at_work(run_id, STUDY) as work:
+            outcomes = LOSSES.carry_out(work, LOSSES.trials(work))
+            assert next(outcomes).failure is None
+            file.write_text(text.replace("One and one?", "One and two?"))
+            with pytest.raises(StudyChangedError, match="is not what it was"):
+                next(outcomes)
+    finally:
+        file.write_text(text)
+
+
+def test_other_tasks_of_ones_own_are_another_study_and_what_a_run_leaves_there_is_not(world, tmp_path):
+    _, _, study = world
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "grains.yaml").write_text("task: grains")
+    config = study(benchmarks={"tasks": ["grains"], "include_path": str(tmp_path)})
+    key = config.stored_keys(*data_of(config))
+    (tmp_path / "__pycache__" / "utils.pyc").write_bytes(b"compiled")
+    (tmp_path / ".grains.yaml.swp").write_bytes(b"an editor's")
+    assert config.stored_keys(*data_of(config)) == key
+    (tmp_path / "grains.yaml").write_text("task: grain")
+    assert config.stored_keys(*data_of(config)) != key
+
+
+def test_a_stored_study_is_asked_although_nothing_reads_a_part_of_its_settings(world):
+    settings, _, study = world
+    config = study(questions={"max_tokens": 8})
+    judge = config.questions.judge.model_copy(update={"has_rationale": True})
+    stored = config.model_copy(update={"questions": config.questions.model_copy(update={"judge": judge})})
+    with pytest.raises(ValueError, match=r"judge\.has_rationale is for pairs"):
+        refuse_in_vain(stored)
+    figures = further_scores(stored, config.model, start="demo", seed=0, settings=settings)
+    assert figures["questions"]["score"] == 7.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_refused"),
+    [
+        ({}, True),
+        ({"sft": {"epochs": 1}}, False),
+        ({"sft": {"epochs": 1}, "questions": {"against": "org/model"}}, True),
+        ({"questions": {"against": "demo"}}, False),
+        ({"questions": {"protocol": "mt_bench"}}, False),
+        ({"model": {"name": "org/model"}}, False),
+    ],
+)
+def test_a_baseline_of_another_revision_than_the_start_is_refused(world, changes, is_refused):
+    settings, sessions, study = world
+    values = {"model": {"name": "org/model", "revision": "abc"}} | changes
+    config = study(**values | {"questions": {"protocol": "arena_hard"} | values.get("questions", {})})
+    with sessions() as session:
+        if not is_refused:
+            checked_scores(sessions, session, config, settings)
+            return
+        with pytest.raises(ValueError, match="would be the newest org/model, not revision abc; give the folder"):
+            checked_scores(sessions, session, config, settings)
 
 
 @pytest.mark.parametrize("kind", [LOSSES, LD_ALIGN])

@@ -14,6 +14,7 @@ from models.demo.corpus import demo_prompts, reference_response
 from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.alignment.opening import open_ld_align_run
 from tasks.config.studies import StudyConfig
+from tasks.errors import NothingToDoError
 from tasks.studies.methods.latent_space import latent_figures
 from tasks.studies.methods.ld_align import LD_ALIGN
 
@@ -41,9 +42,14 @@ def world(tmp_path_factory):
             ImportedRow(at, Prompt.from_text(text), (ImportedResponse(reference_response(text), is_reference=True),))
             for at, text in enumerate(own[:3])
         ]
-        add(sessions, *rows, ImportedRow(3, Prompt.from_text(own[3]), ()), name="golden")
         plain = [ImportedRow(at, Prompt.from_text(text), ()) for at, text in enumerate(own[4:])]
         add(sessions, *plain, name="plain", content_hash="1" * 64)
+        add(sessions, *rows, ImportedRow(3, Prompt.from_text(own[3]), ()), name="golden")
+        for at, (name, texts) in enumerate(
+            (("trained", taken[:2]), ("late", (taken[0], own[4], own[0])), ("held-out", (taken[0], taken[-1])))
+        ):
+            mixed = [ImportedRow(number, Prompt.from_text(text), ()) for number, text in enumerate(texts)]
+            add(sessions, *mixed, name=name, content_hash=str(at + 2) * 64)
         yield settings, server, tiny_model(folder / "model"), own
 
 
@@ -90,3 +96,20 @@ def test_prompts_without_any_golden_response_are_refused_before_anything_is_trai
     LD_ALIGN.check(study(server, model, "golden"), settings)
     LD_ALIGN.check(study(server, model, "plain", methods=("sft", "dpo")), settings)
     LD_ALIGN.check(study(server, model, None), settings)
+
+
+def test_only_prompts_that_are_compared_on_count_as_having_a_golden_response(world):
+    settings, server, model, _ = world
+
+    def check(source, limit):
+        config = study(server, model, source, data={"held_out_share": 0.1})
+        asked = config.evaluate.source.model_copy(update={"limit": limit})
+        evaluate = config.evaluate.model_copy(update={"source": asked})
+        LD_ALIGN.check(config.model_copy(update={"evaluate": evaluate}), settings)
+
+    with pytest.raises(NothingToDoError, match="no prompt is left to measure on"):
+        check("trained", None)
+    with pytest.raises(ValueError, match="none of the 1 prompts of late has one"):
+        check("late", 1)
+    check("late", 2)
+    check("held-out", 1)

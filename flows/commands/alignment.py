@@ -89,7 +89,7 @@ class Questions(QuestionsConfig):
         from tasks.evaluation.questions import ask_questions
 
         config = QuestionsConfig.model_validate(self.model_dump(exclude={"file"}))
-        show_protocol(ask_questions(self.file, config, Settings()))
+        show_protocol(ask_questions(self.file, config, Settings(), asked=config))
 
 
 def _show_estimate(config: AlignConfig | LdAlignConfig, settings: Settings) -> None:

@@ -31,9 +31,14 @@ NO_AGREEMENT = "No pair has votes of two annotators yet, so there is no agreemen
 
 _PROMPT_WIDTH = 80
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-# What could mark something up. A point within a number, a hyphen within a word, and a point or colon that ends a word
-# mark nothing up: they stay as they are, so that the source is as easy to read as what it renders.
-_MARKUP = re.compile(r"(?!(?<=\d)\.(?=\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])[.:](?= |$))[&<>|\\`*_\[\]~:.@!#$^=+-]")
+# What could mark something up where it stands; the rest stays as it is, so that the source is as easy to read as what
+# it renders. A bracket makes a link before one of ( [ : alone, and a note before ^; a colon an address or an emoji;
+# other characters a list, a rule or a link's definition, at the beginning alone.
+_MARKUP = re.compile(
+    r"[&<>|\\`*_~@!#$^]|\](?=[(\[:])|\[(?=\^)|:(?=//|[\w+-]+:)|(?<=[Ww][Ww][Ww])\."
+    r"|^\[|^[+=-](?!\.?\d)"
+)
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?= |$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +277,8 @@ def verdict_word(verdict: Verdict) -> str:
 def escaped(text: str) -> str:
     """Text on one line as Markdown that shows it letter by letter, in a table's cell too."""
     line = " ".join(text.split())
-    return _MARKUP.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), line)
+    marked = _MARKUP.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), line)
+    return _NUMBERED.sub(r"\1\\\2", marked)
 
 
 def _group_row(by: str, group: GroupAgreement) -> tuple[str, ...]:

@@ -127,12 +127,15 @@ class StudyBenchmarksConfig(BenchmarksConfig):
     tasks: tuple[str, ...] = Field((), description="lm-eval's names of tasks, each with an accuracy. Empty: none.")
 
     @model_validator(mode="after")
-    def _some_task_is_named(self) -> Self:
-        if not self.tasks and (idle := _changed(self)):
-            raise ValueError(f"no benchmark is named; give benchmarks.tasks, or leave out {', '.join(idle)}")
+    def _every_task_is_asked_once(self) -> Self:
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"benchmarks.tasks: every one once, got {', '.join(self.tasks)}")
         return self
+
+    def in_vain(self) -> str:
+        """See `Section`."""
+        idle = [] if self.tasks else _changed(self)
+        return f"no benchmark is named; give benchmarks.tasks, or leave out {', '.join(idle)}" if idle else ""
 
 
 class ProtocolConfig(AnswersConfig):
@@ -205,13 +208,16 @@ class StudyQuestionsConfig(ProtocolConfig):
     @model_validator(mode="after")
     def _everything_is_there(self) -> Self:
         if self.file is None:
-            if idle := _changed(self):
-                raise ValueError(f"no questions are given; give questions.file, or leave out {', '.join(idle)}")
             return self
         if self.backend in {"openai", "scripted"}:
             raise ValueError(f"questions.backend loads a folder: auto, vllm or transformers, not {self.backend}")
         self.of_model(ModelConfig(name="any"), start="any", seed=0)  # the protocols' own rules
         return self
+
+    def in_vain(self) -> str:
+        """See `Section`."""
+        idle = _changed(self) if self.file is None else []
+        return f"no questions are given; give questions.file, or leave out {', '.join(idle)}" if idle else ""
 
     def of_model(self, model: ModelConfig, *, start: str, seed: int) -> QuestionsConfig:
         """A run that has a model answer; `start` is the baseline of arena_hard where none is named."""

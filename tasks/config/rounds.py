@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, field_validator, model_validator
 from models.alignment.records import Method
 from tasks.config.alignment import AlignmentSection, DataConfig, OptimizeConfig
 from tasks.config.curation import GenerateConfig, MaxTokens, SourceConfig, Temperature
-from tasks.config.section import Consent, Name, Section
+from tasks.config.section import Consent, Name, Section, set_over
 
 FROM_SCRATCH, WHERE_IT_LOADS = "scratch", "auto"
 GUIDE_RATE_FROM_SCRATCH, GUIDE_RATE_PRETRAINED = 2e-3, 5e-5
@@ -127,9 +127,7 @@ class LdAlignConfig(AlignmentSection):
     @classmethod
     def _fill_in_the_preset(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("preset") == "spin":
-            rounds = values.get("rounds", {})
-            explicit = rounds.model_dump(exclude_unset=True) if isinstance(rounds, RoundsConfig) else dict(rounds)
-            values = values | {"rounds": SPIN | explicit}
+            values = values | {"rounds": set_over(SPIN, values.get("rounds", {}))}
         return values
 
     def in_vain(self) -> str:

@@ -126,6 +126,13 @@ def refuse_in_vain(config: BaseModel) -> None:
             refuse_in_vain(section)
 
 
+def set_over(preset: dict[str, Any], given: Any) -> Any:
+    """What somebody set of a section, over a preset's settings; what is no section is left to validation."""
+    if isinstance(given, Section):
+        given = given.model_dump(exclude_unset=True)
+    return preset | given if isinstance(given, dict) else given
+
+
 class RunConfig(Section):
     """The configuration of a run, which is stored with it."""
 

@@ -11,7 +11,7 @@ from tasks.config.alignment import SftConfig, TrainConfig
 from tasks.config.curation import MaxTokens, ModelConfig, StrategyFile, Temperature
 from tasks.config.evaluation import EvaluateConfig, StudyBenchmarksConfig, StudyQuestionsConfig
 from tasks.config.rounds import GuideConfig, RoundsConfig
-from tasks.config.section import Added, Name, RunConfig, Section, StrategyName
+from tasks.config.section import Added, Name, RunConfig, Section, StrategyName, set_over
 
 StudyName = Literal[
     "label-efficiency", "pilot", "real-pairs", "real-candidates", "noise", "embedding-drift", "ld-align", "losses"
@@ -182,7 +182,7 @@ class StudyConfig(RunConfig):
             return values
         study = values.get("study", cls.model_fields["study"].default)
         settings = PAPERS[study] if study in get_args(StudyName) and study in PAPERS else {}
-        return values | {name: _merged(of_paper, values.get(name, {})) for name, of_paper in settings.items()}
+        return values | {name: set_over(of_paper, values.get(name, {})) for name, of_paper in settings.items()}
 
     def in_vain(self) -> str:
         """See `Section`."""
@@ -203,10 +203,3 @@ class StudyConfig(RunConfig):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: every one once, got {', '.join(map(str, values))}")
         return self
-
-
-def _merged(of_paper: dict[str, Any], given: Any) -> Any:
-    """What somebody set of a section, over the paper's settings."""
-    if isinstance(given, Section):
-        given = given.model_dump(exclude_unset=True)
-    return of_paper | given if isinstance(given, dict) else given

@@ -41,12 +41,21 @@ class Given(NamedTuple):
     against: Answers | None
 
 
-def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> MtBenchSummary | ArenaHardSummary:
+def ask_questions(
+    path: Path, config: QuestionsConfig, settings: Settings, *, asked: QuestionsConfig | None = None
+) -> MtBenchSummary | ArenaHardSummary:
     """Have the model answer the file's questions, and the judge grade or compare the answers.
 
     Each of a model's answers is kept in a file at once, each of the judge's replies in the database.
 
+    Args:
+        path: the question file.
+        config: how.
+        settings: where everything is.
+        asked: the configuration if somebody gave it, None where a study made it.
+
     Raises:
+        ValueError: If somebody set something in vain.
         SourceError: If a file cannot be read as questions, or as answers to them.
         LookupError: If the policy in use is asked or compared with, and there is none.
         ProtocolStoppedError: If the judge's server or the budget gave out; what was paid for is kept.
@@ -57,19 +66,19 @@ def ask_questions(path: Path, config: QuestionsConfig, settings: Settings) -> Mt
     with open_database(settings) as sessions, sessions() as session:
         opponent = None if config.against is None else chosen_model(session, ModelConfig(name=config.against))
         model = config.model if config.answers is not None else chosen_model(session, config.model)
-        names = {"model": model, "against": opponent and opponent.name}
-    run_config = config.model_copy(update=names)
+        settled = {"model": model, "against": opponent and opponent.name}
+    run_config = config.model_copy(update=settled)
 
     def open_once(sessions: Sessions) -> int:
         name = f"{run_config.protocol} of {run_config.model.name or run_config.answers}"
         data = [questions_content(questions), *(answers for answers in given if answers is not None)]
         with sessions.begin() as session:
-            asked = [model for model in (run_config.model.name, run_config.against) if model]
-            policy_ids = [policy_id_of(session, model) for model in asked]
+            names = [model for model in (run_config.model.name, run_config.against) if model]
+            policy_ids = [policy_id_of(session, model) for model in names]
             seen = seen_questions(session, [question.turns[0] for question in questions], policy_ids)
             if seen is not None:
                 say(seen)
-            return find_or_open(session, QUESTIONS, run_config, name=name[:LONGEST_NAME], asked=config, data=data)
+            return find_or_open(session, QUESTIONS, run_config, name=name[:LONGEST_NAME], asked=asked, data=data)
 
     run_id = opened(open_once)
 

@@ -37,7 +37,7 @@ from tasks.devices import keep_device
 from tasks.errors import NothingToDoError
 from tasks.evaluation.measures import CONTEXTS, embedded
 from tasks.labels.exchange import take_snapshot
-from tasks.named_models import NamedModel, find_model, policy_name
+from tasks.named_models import NamedModel, check_model, find_model, policy_name
 from tasks.progress import stage_progress
 from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import working_on
@@ -54,13 +54,15 @@ def _check(config: StudyConfig, settings: Settings) -> StudyConfig:
     """Settle which run and which model it is.
 
     Raises:
-        LookupError: If there is no such run, or no policy is in use.
+        LookupError: If there is no such run or policy, or no policy is in use.
         NoModelError: If no model is chosen.
+        ModelLoadError: If there is no such folder, or no model in it.
         ValueError: If the run has no preference.
     """
     with open_database(settings) as sessions, sessions() as session:
         run_id = runs.find_run(session, config.data.run)
         model = chosen_base(session, AlignConfig(data=DataConfig(run=str(run_id)), model=config.model))
+        check_model(sessions, model.name, settings)
         outcomes = outcome_counts(session, STANDING_RULE, labelling.pair_keys(session, run_id))
     if not (outcomes.get("first") or outcomes.get("second")):
         raise ValueError(

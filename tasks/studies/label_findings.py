@@ -202,9 +202,10 @@ def _same_pairs(one: Measured) -> tuple[str, ...]:
         return ()
     return (
         f"With {most:,} labels of {prompts:,} training prompts a strategy that draws nothing (`easy`, `hard`, "
-        "`longest_gap`) labels nearly the same pairs under every seed, and the luck of these is in no interval: of its "
-        "differences to random those at half of the training prompts or more are less sure than 95 %, the more so the "
-        "more seeds there are and the less noise is in a label (docs/decisions/0043).",
+        "`longest_gap`) labels many of the same pairs under every seed (half of them at half of the prompts), and the "
+        "luck of these is in no interval: of its differences to random those at half of the training prompts or more "
+        "are less sure than 95 %, the more so the more seeds there are and the less noise is in a label "
+        "(docs/decisions/0043).",
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.alignment.errors import NothingToTrainError, TrainingDivergedError
+from models.fingerprint import folder_hash
 from models.protocols.question_files import read_questions
 from models.studies.findings import Findings
 from models.studies.trials import FAILED, Outcome, Trial
@@ -42,12 +44,14 @@ class Study(NamedTuple):
 
 
 def data_of(config: StudyConfig) -> list[object]:
-    """What a study reads beside the database, as JSON: other questions are another study.
+    """What a study reads beside the database, as JSON: other questions or tasks are another study.
 
     Raises:
         SourceError: If the question file cannot be read as one.
     """
-    return [] if config.questions.file is None else [questions_content(read_questions(config.questions.file))]
+    file, folder = config.questions.file, config.benchmarks.include_path
+    questions: list[object] = [] if file is None else [questions_content(read_questions(file))]
+    return questions if folder is None else [*questions, {"tasks": folder_hash(Path(folder), has_hidden=False)}]
 
 
 def carried_out(trial: Trial, work: Callable[[], dict[str, Any]]) -> Outcome:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 from db.latent_distances import distances_of
 from db.samples import Sample, references
 from models.evaluation.text_scores import text_scores
+from models.exchange import PreferenceRow
 from models.judging.closeness import Near, closer
-from tasks.alignment.data import AlignmentAtWork, alignment_at_work
+from tasks.alignment.data import AlignmentAtWork, alignment_at_work, is_held_out
 from tasks.alignment.guides import guided_distances
+from tasks.alignment.lineage import left_to_measure, lineage_of
 from tasks.alignment.rounds import golden_pairs
 from tasks.alignment.samples import comparison_samples
 from tasks.budgets import budget_of
@@ -23,6 +25,7 @@ from tasks.evaluation.comparison import ComparedPair, pair_scores
 from tasks.labels.exchange import preferences_now
 from tasks.labels.labellers import make_asker
 from tasks.labels.labelling import DatabaseReplies, judge_batching, judge_with
+from tasks.named_models import policy_id_of
 from tasks.run_kinds import ALIGNMENT_IN_ROUNDS
 from tasks.settings import Settings
 from tasks.studies.trainings import Figures
@@ -47,18 +50,27 @@ class Couples(NamedTuple):
 def check_golden(config: StudyConfig, settings: Settings) -> None:
     """Refuse prompts to compare on of which none has a golden response: nothing could be held against one.
 
+    Args:
+        config: with its run and model by lasting names.
+        settings: where everything is.
+
     Raises:
-        ValueError: If neither a reference of `evaluate.source` nor a preference is of its prompts.
+        NothingToDoError: If the study trains on all of them, or the model was trained on them.
+        ValueError: If neither a reference of `evaluate.source` nor a held-out preference is of its prompts.
     """
     source = config.evaluate.source
     if source.name is None and source.split is None:
         return  # the chosen responses of the held-out preferences
     with open_database(settings) as sessions, sessions() as session:
-        prompt_ids = chosen_prompts(session, source)
-        if references(session, prompt_ids):
-            return
         preferences = PreferencesConfig(run=config.data.run, annotators=config.data.annotators)
-        if {row.prompt_id for row in preferences_now(session, preferences)}.intersection(prompt_ids):
+        parts: dict[bool, list[PreferenceRow]] = {False: [], True: []}
+        for row in preferences_now(session, preferences):
+            parts[is_held_out(row.prompt, row.split, config.data.held_out_share)].append(row)
+        lineage = lineage_of(session, [policy_id_of(session, config.model.name)])
+        lineage = lineage.and_own(row.prompt for row in parts[False])
+        named = chosen_prompts(session, source.model_copy(update={"limit": None}))
+        prompt_ids = {one.id for one in left_to_measure(session, named, lineage, source.limit).prompts}
+        if prompt_ids.intersection(row.prompt_id for row in parts[True]) or references(session, sorted(prompt_ids)):
             return
     raise ValueError(
         f"study ld-align holds samples against golden responses, and none of the {len(prompt_ids):,} prompts of "

@@ -19,7 +19,7 @@ from tasks.labels.exchange import preferences_now
 from tasks.named_models import policy_name
 from tasks.run_kinds import STUDY
 from tasks.settings import Settings
-from tasks.studies.methods.further_scores import checked_scores, further_scores, start_scores
+from tasks.studies.methods.further_scores import check_unchanged, checked_scores, further_scores, start_scores
 from tasks.studies.study import StudyAtWork
 from tasks.studies.trainings import NO_SHARE, Figures, Trained, figures_of, fine_tuned, store_snapshot
 
@@ -77,6 +77,9 @@ def start_of_arms(study: StudyAtWork) -> Start:
     """The preferences as they were when the first trial was carried out, and the model fine-tuned on them.
 
     Its scores come before any policy: a benchmark that there is not is told of then.
+
+    Raises:
+        StudyChangedError: As `check_unchanged`.
     """
     with study.sessions() as session:
         config = STUDY.stored_config(session, study.run_id)
@@ -84,6 +87,7 @@ def start_of_arms(study: StudyAtWork) -> Start:
     policy_id = fine_tuned(align_config(start, "start", config.seed, sft=config.sft, train=config.train))
     if policy_id is not None:
         start = start._replace(model=config.model.model_copy(update={"name": policy_name(policy_id)}))
+    check_unchanged(study)
     scores = _stored(study, "start_scores")
     return start._replace(scores=start_scores(config, start.model, study.settings) if scores is None else scores)
 
@@ -112,9 +116,13 @@ def arm_figures(study: StudyAtWork, start: Start, made: Trained, seed: int) -> F
     """What `figures_of` says, with all scores of texts, the curves of likelihoods, and what the training took.
 
     And what `further_scores` says of the policy, with the same of the start.
+
+    Raises:
+        StudyChangedError: As `check_unchanged`.
     """
     figures = figures_of(made)
     model = start.model.model_copy(update={"name": policy_name(made.policy_id)})
+    check_unchanged(study)
     further = further_scores(start.config, model, start=start.model.name, seed=seed, settings=study.settings)
     with study.sessions() as session:
         policy = policies.get_policy(session, made.policy_id)
