@@ -98,7 +98,7 @@ def test_no_statement_of_labelling_walks_through_the_pairs(sessions):
         for statement, parameters in statements:
             plan = [step[-1] for step in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)]
             scanned = {table for step in plan for table in re.findall(r"SCAN (\w+)", step)}
-            assert scanned <= SMALL | {"CONSTANT"}, (statement, plan)
+            assert scanned <= SMALL | {"CONSTANT", "json_each"}, (statement, plan)
             if "ORDER BY queue_pairs.position" in statement:
                 assert any("ix_queue_pairs_open (queue_id=? AND position>?)" in step for step in plan), plan
             if "LIMIT" in statement:  # a limit saves nothing if everything is sorted first
