@@ -55,7 +55,9 @@ def test_a_study_whose_process_is_killed_repeats_no_stored_trial(sessions, tmp_p
     found = httpx.post(f"{prefect_server}/artifacts/latest/filter", json={}, timeout=60).json()
     artifacts = {one["key"]: one for one in found if (one["key"] or "").startswith("study-1")}
     assert set(artifacts) == {"study-1", "study-1-1"}, "the report, and its plot"
-    assert "Nothing is" in artifacts["study-1"]["description"] and "## Where it is" in artifacts["study-1"]["data"]
+    shown = artifacts["study-1"]
+    assert "Nothing is" in shown["data"] and "## Where it is" in shown["data"]
+    assert "Nothing is" not in shown["description"], "it stands under it, and need not be read twice"
 
 
 @on_sqlite

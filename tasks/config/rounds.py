@@ -84,8 +84,8 @@ class LdAlignConfig(AlignmentSection):
     name: Name = Field("ld-align", description="Name of the run, for you (1 to 200 characters).")
     preset: Literal["ld_align", "spin"] = Field(
         "ld_align",
-        description="`spin`: SPIN's released settings, where `rounds` does not say otherwise; a form says all of "
-        "`rounds`, so set it there yourself.",
+        description="`spin`: SPIN's released settings, for what is not set in `rounds`. A form sets all of it: there, "
+        "choose the values yourself.",
     )
     golden: Literal["chosen", "references"] = Field(
         "chosen", description="Golden responses: the chosen ones of `data`, or the references of an SFT `source`."

@@ -102,8 +102,8 @@ class StudyConfig(RunConfig):
     name: Name = Field("study", description="Name of the run, for you (1 to 200 characters).")
     preset: Added[Literal["own", "paper"]] = Field(
         "own",
-        description="`paper`: the paper's settings for real-pairs, real-candidates, ld-align and losses, where you do "
-        "not say otherwise; a form says all of a section, so set it there yourself.",
+        description="`paper`: the paper's settings for real-pairs, real-candidates, ld-align and losses, for what is "
+        "not set. A form sets all of a section: there, choose the values yourself.",
     )
     data: StudyDataConfig = Field(StudyDataConfig(), description="What is studied.")
     strategies: tuple[StrategyName, ...] = Field(

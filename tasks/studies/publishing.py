@@ -37,5 +37,5 @@ def publish_study(run_id: int) -> None:
     create_markdown_artifact(
         f"{study_markdown(report)}\n{listed('Where it is', places)}\n",
         key=key,
-        description=escaped(report.findings.answer),
+        description="the answer, its figures, where they are",
     )
