@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
 
-.PHONY: install demo test soak lint audit clean
+.PHONY: install demo test bench soak lint audit clean
 
 install: $(READY)
 
@@ -14,6 +14,11 @@ demo: $(READY)
 
 test: $(TESTS_READY) lint
 	$(BIN)/python -m pytest -n 2 --durations 10
+
+# About an hour, with nothing beside it: speed against peers and the machine's limits; bench/results.json, docs/performance.md.
+bench: $(TESTS_READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps sentence-transformers==6.2.0
+	$(BIN)/python -m bench
 
 # Hours: kills, outages and generated inputs without number; the report goes to docs/. The tests have a short form.
 soak: $(TESTS_READY)

@@ -1,0 +1,113 @@
+"""What the benchmarks are held to: a row a goal, read from what the programs beside this file wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FOLDER = Path(__file__).parent
+BEGIN, END = "<!-- goals: made by `python -m bench` -->", "<!-- end of goals -->"
+
+# The way to a figure in a JSON file: names, and of a list the values that its element must have.
+Place = tuple[str | dict[str, Any], ...]
+
+
+class Goal(NamedTuple):
+    """One figure of one program: at least `must`, or at most where `is_most`. Of the unit " %" the file has a share."""
+
+    what: str
+    against: str
+    program: str
+    place: Place
+    must: float
+    unit: str = " ×"
+    is_most: bool = False
+
+
+class Result(NamedTuple):
+    """What came of a goal; `figure` is None where its program has not measured it."""
+
+    what: str
+    against: str
+    program: str
+    figure: float | None
+    must: float
+    unit: str
+    is_most: bool
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it was measured, and is as good as it must be."""
+        if self.figure is None:
+            return False
+        return self.figure <= self.must if self.is_most else self.figure >= self.must
+
+
+def _selected(candidates: int, dimension: int = 768, *, is_half: bool = False) -> dict[str, Any]:
+    return {"candidates": candidates, "dimension": dimension, "is_half": is_half}
+
+
+_REAL = "REAL's function, a prompt at a time (our reconstruction)"
+_BY_REAL = ("times_faster", "with_torch_a_pair")
+_ST = "sentence-transformers"
+_BY_ST = ("times_faster_than", "sentence_transformers")
+GOALS = (
+    Goal("select easy, hard, centroid: 4 of 768", _REAL, "selection", ("results", _selected(4), *_BY_REAL), 1000),
+    Goal("… 8 of 768", _REAL, "selection", ("results", _selected(8), *_BY_REAL), 600),
+    Goal("… 16 of 768", _REAL, "selection", ("results", _selected(16), *_BY_REAL), 120),
+    Goal("… 64 of 768", _REAL, "selection", ("results", _selected(64), *_BY_REAL), 400),
+    Goal("… 8 of 4096", _REAL, "selection", ("results", _selected(8, 4096), *_BY_REAL), 300),
+    Goal("… 8 of 768, float16 map", _REAL, "selection", ("results", _selected(8, is_half=True), *_BY_REAL), 500),
+    Goal("… 8 of 768", "what memory gives", "selection", ("results", _selected(8), "share_of_read"), 15, " %"),
+    Goal("embed a window of responses, float32", _ST, "embedding", ("float32", "window", *_BY_ST), 2),
+    Goal("… bfloat16", _ST, "embedding", ("bfloat16", "window", *_BY_ST), 2.4),
+    Goal("embed a sorted corpus, bfloat16", _ST, "embedding", ("bfloat16", "sorted_corpus", *_BY_ST), 1.2),
+    Goal(
+        "embed a window, float32",
+        "torch's product",
+        "embedding",
+        ("float32", "window", "product", "antipode"),
+        85,
+        " %",
+    ),
+)
+
+
+def results() -> list[Result]:
+    """What the programs' files say now of each goal."""
+    return [
+        Result(goal.what, goal.against, goal.program, _figure(goal), goal.must, goal.unit, goal.is_most)
+        for goal in GOALS
+    ]
+
+
+def table(rows: list[Result]) -> str:
+    """The results as a table in Markdown."""
+    lines = ["| what | against | came | must | met |", "|---|---|--:|--:|---|"]
+    for row in rows:
+        came = "not measured" if row.figure is None else f"{_number(row.figure)}{row.unit}"
+        bound = f"{'≤' if row.is_most else '≥'} {_number(row.must)}{row.unit}"
+        lines.append(f"| {row.what} | {row.against} | {came} | {bound} | {'yes' if row.is_met else 'no'} |")
+    return "\n".join(lines)
+
+
+def with_table(page: str, rows: list[Result]) -> str:
+    """The page with the table between its marks made anew."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}"
+
+
+def _figure(goal: Goal) -> float | None:
+    try:
+        found = json.loads((FOLDER / f"{goal.program}.json").read_text())
+        for part in goal.place:
+            found = found[part] if isinstance(part, str) else next(row for row in found if part.items() <= row.items())
+    except (FileNotFoundError, KeyError, StopIteration):
+        return None
+    return float(found) * (100 if goal.unit == " %" else 1)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
