@@ -17,11 +17,13 @@ from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
 from db.statements.among import among
+from models.guesses import guess
 from models.intervals import Interval
 from models.number_format import NumberFormat
 
 RUNNING, COMPLETED, FAILED, CRASHED, STOPPED = "running", "completed", "failed", "crashed", "stopped"
 LARGEST_ID = 2**31
+_GUESSED = 1_000  # names of the newest runs that a wrong one is compared with
 _NAMED = re.compile(r"(?<=nearly the same as )prompt \d+, which stands for its group|, line \d+$")
 CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE, STUDY = "curate", "label", "align", "ld-align", "evaluate", "study"
 
@@ -365,4 +367,6 @@ def _why_no_run(session: Session, run: str) -> str:
         return f"run {run} labels the pairs of run {other_run.labelled_run_id}; name that one"
     if other_run is not None:
         return f"run {run} selected no pairs: its kind is {other_run.kind}; name a run that did, see: antipode runs"
-    return f"there is no run {run!r}; see: antipode runs, or make one: antipode curate"
+    names = session.scalars(select(curation.Run.name).order_by(curation.Run.id.desc()).limit(_GUESSED))
+    near = guess(run, names)
+    return f"there is no run {run!r}; {near}{'See' if near else 'see'}: antipode runs, or make one: antipode curate"

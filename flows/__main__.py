@@ -6,13 +6,13 @@ of the command that is given is loaded.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from typing import Any, NamedTuple, Self
 
 SUMMARY = "Spend preference labels where they teach most: generate, embed, select the pairs worth a label, label them."
 HELP = ("-h", "--help", "help")
+VERSION = ("-V", "--version", "version")
 
 
 class Command(NamedTuple):
@@ -67,6 +67,10 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in HELP:
         print(_overview())  # noqa: T201
+    elif arguments[0] in VERSION:
+        from importlib.metadata import version
+
+        print(f"antipode {version('antipode')}")  # noqa: T201
     elif arguments[0] in COMMANDS:
         _run(arguments)
     else:
@@ -97,7 +101,7 @@ def _run(arguments: list[str]) -> None:
         sys.exit(failures.fail(failures.validation_line(error), status=2))
     except SettingsError as error:
         is_about_arguments = (line := failures.error_line(error)).startswith(failures.OF_THE_ARGUMENTS)
-        words = f"{line.removeprefix(failures.OF_THE_ARGUMENTS)}; see: antipode {arguments[0]} --help"
+        words = failures.arguments_line(line, arguments[0], _model(arguments[0]))
         sys.exit(failures.fail(words, status=2) if is_about_arguments else failures.fail(line, status=1))
     except BrokenPipeError:
         sys.exit(0)
@@ -165,11 +169,16 @@ def _command_line(name: str) -> type[Any]:
             """Run the command."""
             CliApp.run_subcommand(self)
 
-    command = COMMANDS[name]
-    model = getattr(importlib.import_module(f"flows.commands.{command.module}"), command.name)
-    field = Field(alias=name, description=command.description)
+    model = _model(name)
+    field = Field(alias=name, description=COMMANDS[name].description)
     fields: dict[str, Any] = {"command": (CliSubCommand[model], field)}  # type: ignore[misc, valid-type]
     return create_model("Antipode", __base__=CommandLine, **fields)
+
+
+def _model(name: str) -> type[Any]:
+    command = COMMANDS[name]
+    model: type[Any] = getattr(importlib.import_module(f"flows.commands.{command.module}"), command.name)
+    return model
 
 
 def _overview() -> str:
@@ -184,13 +193,15 @@ def _overview() -> str:
         *lines,
         "",
         "antipode COMMAND --help shows every setting of a command, with its default.",
+        "antipode --version says which version this is.",
     ))  # fmt: skip
 
 
 def _unknown(name: str) -> int:
     """Say that there is no such command; return the exit status."""
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    advice = f"did you mean {near[0]}? See" if near else "see"
+    from models.guesses import guess
+
+    advice = f"{near}See" if (near := guess(name, COMMANDS)) else "see"
     print(f"antipode: there is no command {name!r}; {advice}: antipode --help", file=sys.stderr)  # noqa: T201
     return 2
 

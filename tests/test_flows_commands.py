@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from surroundings import ROOT
@@ -143,6 +144,26 @@ def test_a_command_that_does_not_exist_is_answered_with_the_nearest(folder, name
 
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"antipode: there is no command '{name}'; {advice}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("curate", "--generate.responses_per_promt", "3"), "; did you mean --generate.responses_per_prompt? See: "),
+        (("curate", "--select.strategy", "easy"), "; did you mean --select.strategies? See: "),
+        (("curate", "--xyzzy", "3"), "; see: "),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_answered_with_the_nearest(folder, arguments, advice):
+    ended = run(folder, *arguments)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    words = f"unrecognized arguments: {' '.join(arguments[1:])}"
+    assert ended.stderr == f"antipode: {words}{advice}antipode {arguments[0]} --help\n"
+
+
+def test_the_version_is_that_of_the_installed_package(folder):
+    assert run(folder, "--version").stdout == run(folder, "-V").stdout == f"antipode {version('antipode')}\n"
 
 
 def test_a_setting_that_does_not_exist_is_named_and_an_environment_variable_is_no_setting(folder):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeGuard, get_args
 
+from models.guesses import guess
 from models.records import shortened
 from tasks.settings import Settings
 from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 _NOT_TYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COMMAND_LINE_MODEL = "Antipode"
@@ -35,6 +36,27 @@ def argument_line(arguments: Sequence[str]) -> str | None:
         if _NOT_TYPED.search(argument) or printable(option) != option:
             return f"argument {number} holds a control character, or a byte that is not UTF-8: {argument[:200]!r}"
     return None
+
+
+def arguments_line(line: str, command: str, model: type[BaseModel]) -> str:
+    """What argparse says, with the nearest of the command's settings to the first that it does not know."""
+    said = line.removeprefix(OF_THE_ARGUMENTS)
+    unknown = re.search(r"^unrecognized arguments:.*?(--[\w.-]+)", said)
+    near = guess(unknown[1], _settings(model, "--")) if unknown else ""
+    return f"{said}; {near}{'See' if near else 'see'}: antipode {command} --help"
+
+
+def _settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        section = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)), None)
+        if section is not None:
+            yield from _settings(section, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _is_section(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and hasattr(kind, "model_fields")
 
 
 def validation_line(error: ValidationError) -> str:

@@ -6,7 +6,6 @@ with `_`. Shipped names cannot be taken.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -17,6 +16,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from models.guesses import guess
 from models.records import STRATEGY_PATTERN, Strategy, shortened
 from models.selection.asking import LONGEST_PROBLEM, StrategyRule, rule_of
 from models.selection.rules import SHIPPED
@@ -51,9 +51,7 @@ def known_names() -> tuple[Strategy, ...]:
 def unknown_name(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not there."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    guess = f"did you mean {near[0]}? " if near else ""
-    return f"there is no strategy {shortened(name, 60)!r}; {guess}there are: {', '.join(names) or 'none'}"
+    return f"there is no strategy {shortened(name, 60)!r}; {guess(name, names)}there are: {', '.join(names) or 'none'}"
 
 
 def _found(name: Strategy, of_files: Mapping[str, StrategyRule]) -> StrategyRule:
