@@ -47,7 +47,7 @@ REPLY = "\n\nAssistant:"
 def examples(steps: int) -> list[Example]:
     """The first pairs of the file whose two dialogues differ in their last reply alone."""
     with gzip.open(DATA, "rt", encoding="utf-8") as lines:
-        rows = [[text.rpartition(REPLY) for text in map(json.loads(line).get, ("chosen", "rejected"))] for line in lines]
+        rows = [[row[side].rpartition(REPLY) for side in ("chosen", "rejected")] for row in map(json.loads, lines)]
     pairs = [
         Example(Prompt.from_text(chosen[0] + REPLY), chosen[2].strip(), rejected[2].strip())
         for chosen, rejected in rows
@@ -90,7 +90,7 @@ def trainer_of_antipode(model: str, pairs: list[Example], folder: Path) -> Any:
     """This project's trainer over pairs with their reference's log-probabilities, as `run_job` makes it."""
     from models.alignment.job_run import trainer_arguments
     from models.alignment.loading import load_policy
-    from models.alignment.logps import sharing_obstacle
+    from models.alignment.logps import prepare_sharing
     from models.alignment.tokens import tokenize_examples
     from models.alignment.trainer import PolicyTrainer, Row, RowDataset
     from models.prompting import load_tokenizer
@@ -102,7 +102,7 @@ def trainer_of_antipode(model: str, pairs: list[Example], folder: Path) -> Any:
     arguments.train_sampling_strategy = "sequential"
     return PolicyTrainer(
         settings=settings(), held_out=[], kl_rows=[], pad_token_id=0,
-        shares_prompt=sharing_obstacle(policy) is None, on_points=lambda _: None, model=policy, args=arguments,
+        shares_prompt=prepare_sharing(policy), on_points=lambda _: None, model=policy, args=arguments,
         train_dataset=RowDataset([Row(pairs[at], tokens) for at, tokens in fitting.items()]),
     )  # fmt: skip
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from models.alignment.pair_batches import collate_groups, model_inputs
+from models.alignment.pair_batches import collate_groups, model_inputs, one_row
+from models.alignment.sequence_attention import ATTENTION, set_attention, spans_of
 
 # A sixteenth of the positions at a time keeps the peak, with its float32 copy, below an eighth of the full logits.
 # Fewer than 64 rows would leave the matrix product waiting for the head's weight.
@@ -59,6 +60,22 @@ def summed_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
         counts.flatten(), output_size=len(logps)
     )
     return logps.new_zeros(counts.numel()).index_add(0, owners, logps).view(counts.shape)
+
+
+def prepare_sharing(model: Any) -> bool:
+    """Whether the responses of a prompt share its computation in this model, for which it is prepared.
+
+    On a CPU a model behind transformers' attention interface then reads a batch as one row without padding; its
+    attention to anything else stays SDPA. Where that changes its log-probabilities it is left as it was.
+    """
+    if sharing_obstacle(model) is not None:
+        return False
+    network = _unwrapped(model)
+    if network.config._attn_implementation == "sdpa" and network.is_backend_compatible():
+        set_attention(network)
+        if _measured_obstacle(model, network.config.get_text_config().vocab_size) is not None:
+            network.set_attn_implementation("sdpa")
+    return True
 
 
 def sharing_obstacle(model: Any) -> str | None:
@@ -152,11 +169,12 @@ def _token_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
     network = _unwrapped(model)
     head = network.get_output_embeddings()
     is_plain = _is_plain(model, head, batch["input_ids"][:1, :2])
-    inputs = model_inputs(
-        batch,
-        takes_bool_mask=network.config.get_text_config()._attn_implementation == "sdpa",
-        dtype=network.dtype,
-    )
+    attention = network.config.get_text_config()._attn_implementation
+    if attention == ATTENTION and "segments" in batch and batch["input_ids"].device.type == "cpu":
+        batch = one_row(batch)
+        inputs = _row_inputs(batch)
+    else:
+        inputs = model_inputs(batch, takes_bool_mask=attention in ("sdpa", ATTENTION), dtype=network.dtype)
     places, targets = batch["state_places"], batch["targets"]
 
     def at_places(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
@@ -173,6 +191,16 @@ def _token_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
             return model(**inputs, use_cache=False).logits[0]
         finally:
             del head.forward
+
+
+def _row_inputs(row: dict[str, Tensor]) -> dict[str, Any]:
+    return {
+        "input_ids": row["input_ids"],
+        "position_ids": row["position_ids"],
+        # Four axes: transformers hands a mask of that form on as it is.
+        "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool),
+        "spans": spans_of(row["segments"][0], row["prompt_segments"][0]),
+    }
 
 
 def _logps_of_logits(logits: Tensor, targets: Tensor) -> Tensor:

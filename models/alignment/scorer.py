@@ -38,7 +38,7 @@ class LogpScorer:
         """
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
-        from models.alignment.logps import sharing_obstacle
+        from models.alignment.logps import prepare_sharing
 
         self._tokenizer = load_tokenizer(model, revision=revision)
         self.template_key = template_key(self._tokenizer)
@@ -46,7 +46,7 @@ class LogpScorer:
         weights = "float32" if self._is_autocast else dtype
         self._network = _load(model, revision=revision, dtype=weights, device=device)
         self._tokens_per_batch = tokens_per_batch
-        self._shares_prompt = sharing_obstacle(self._network) is None
+        self._shares_prompt = prepare_sharing(self._network)
 
     def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
         """The log-probability of every response, in the order given; None where it does not fit.
