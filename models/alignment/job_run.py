@@ -38,7 +38,7 @@ from models.prompting import load_tokenizer
 _CHECKPOINTS, _TENSORBOARD = "checkpoints", "tensorboard"
 _KEPT_CHECKPOINTS = 2
 _SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
-_OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
+_OPTIMIZERS = {"adamw": "adamw_torch_fused", "rmsprop": "rmsprop"}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # torch.save and safetensors tell the system's reason in words, or only that a stream broke while it was written.
 _NO_ROOM_WORDS = (

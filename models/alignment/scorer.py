@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from models.alignment.records import Example, ResponseLogps, ScoreRequest
 from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples, tokenize_samples
+from models.embedding.packed import prepack
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
 from models.isolation import IsolatedProcess, StartsBackend
@@ -39,6 +40,7 @@ class LogpScorer:
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
         from models.alignment.logps import prepare_sharing
+        from models.alignment.sequence_attention import ATTENTION
 
         self._tokenizer = load_tokenizer(model, revision=revision)
         self.template_key = template_key(self._tokenizer)
@@ -47,6 +49,8 @@ class LogpScorer:
         self._network = _load(model, revision=revision, dtype=weights, device=device)
         self._tokens_per_batch = tokens_per_batch
         self._shares_prompt = prepare_sharing(self._network)
+        if self._network.config._attn_implementation == ATTENTION and not self._is_autocast:
+            prepack(self._network.base_model)  # the head's weight is read as it is
 
     def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
         """The log-probability of every response, in the order given; None where it does not fit.
