@@ -227,7 +227,8 @@ def _logps_of_logits(logits: Tensor, targets: Tensor) -> Tensor:
         return chunk.float().log_softmax(dim=1).gather(1, chunk_targets[:, None])[:, 0]
 
     chunks = [
-        checkpoint(chunk_logps, logits[rows], targets[rows], use_reentrant=False) for rows in _blocks(len(logits), _LEAST_ROWS)
+        checkpoint(chunk_logps, logits[rows], targets[rows], use_reentrant=False)
+        for rows in _blocks(len(logits), _LEAST_ROWS)
     ]
     return torch.cat(chunks)
 

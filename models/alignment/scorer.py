@@ -49,8 +49,10 @@ class LogpScorer:
         self._network = _load(model, revision=revision, dtype=weights, device=device)
         self._tokens_per_batch = tokens_per_batch
         self._shares_prompt = prepare_sharing(self._network)
-        if self._network.config._attn_implementation == ATTENTION and not self._is_autocast:
-            prepack(self._network.base_model)  # the head's weight is read as it is
+        trunk = self._network.base_model  # without the head, whose weight is read as it is
+        reads_one_row = self._network.config._attn_implementation == ATTENTION
+        if reads_one_row and trunk is not self._network and not self._is_autocast:
+            prepack(trunk)
 
     def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
         """The log-probability of every response, in the order given; None where it does not fit.
