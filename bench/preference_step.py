@@ -1,4 +1,4 @@
-"""A DPO step at real lengths beside TRL's `DPOTrainer`: `python -m bench.preference_step`, some 4 minutes of one core.
+"""A DPO step at real lengths beside TRL's `DPOTrainer`: `python -m bench.preference_step`, some 3 minutes of one core.
 
 Pairs of HH-RLHF harmless-base in the order of the file, 8 a step as TRL has it by default, a random Llama (2 layers,
 d = 768, tokenizer of 16,000 made from the texts) or `--model FOLDER`. Float32, AdamW, no gradient checkpointing, whole
