@@ -17,7 +17,7 @@ from transformers import PrinterCallback
 from bench.graded_pairs import GradedPrompt
 from models.alignment.job_run import trainer_arguments
 from models.alignment.loading import load_policy
-from models.alignment.logps import sharing_obstacle, summed_logps
+from models.alignment.logps import prepare_sharing, summed_logps
 from models.alignment.pair_batches import collate_groups
 from models.alignment.records import Example, TrainingSettings
 from models.alignment.tokens import tokenize_examples
@@ -69,7 +69,7 @@ class PolicyBench:
         self._tokenizer = load_tokenizer(model, revision=None)
         self._model = load_policy(model, revision=None, settings=self._settings)
         self._model.to("cuda" if torch.cuda.is_available() else "cpu")
-        self._shares_prompt = sharing_obstacle(self._model) is None
+        self._shares_prompt = prepare_sharing(self._model)
         self._start_weights: dict[str, torch.Tensor] = {}
         self._start_logps: dict[tuple[str, str], float] = {}
         self.embedded: dict[str, NDArray[np.float32]] = {}

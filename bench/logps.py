@@ -1,6 +1,6 @@
 """Memory and time of response log-probabilities beside the full softmax, TRL's, and padded concatenated pairs.
 
-    python -m bench.logps          # some 90 s of one core; writes bench/logps.json
+    python -m bench.logps          # some 2 minutes of one core; writes bench/logps.json
 
 The head alone: forward and backward through (v, 768), a fifth of the positions masked (ours drops them before the
 head); the peak is resident memory above weights, states and the weight's gradient. Pairs: the forward pass of a random
@@ -39,7 +39,7 @@ from models.number_format import fast_format
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "hh_rlhf_harmless_base_test.jsonl.gz"
 CHARACTERS_PER_TOKEN = 4.2
 FAST = getattr(torch, fast_format().dtype)
-HEADS = (("32k float32", 32_000, torch.float32), (f"128k {fast_format().dtype}", 128_000, FAST))
+HEADS = (("128k float32", 128_000, torch.float32), (f"128k {fast_format().dtype}", 128_000, FAST))
 POSITIONS = 1024
 PAIRS, PAIRS_PER_BATCH, VOCABULARY = 16, 16, 8192
 REPEATS = 3
@@ -57,7 +57,7 @@ def by_trl(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, ma
 
 
 def by_antipode(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The unmasked positions alone, a chunk at a time."""
+    """The unmasked positions alone, a block of the vocabulary at a time."""
     return chunked_logps(states[mask], weight, None, targets[mask]).sum()
 
 

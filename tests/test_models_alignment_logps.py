@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.alignment.logps import chunked_logps, response_logps, sharing_obstacle, summed_logps
+from models.alignment.logps import chunked_logps, prepare_sharing, response_logps, sharing_obstacle, summed_logps
 from models.alignment.pair_batches import collate, collate_groups
+from models.alignment.sequence_attention import ATTENTION, Span
 from models.alignment.tokens import TokenizedExample
 
 VOCABULARY = 90
@@ -84,6 +86,18 @@ def make_lora_on_the_head() -> Any:
     return make_lora(target_modules=["q_proj", "lm_head"])
 
 
+def prepared(make: Callable[[], Any]) -> Callable[[], Any]:
+    """A maker of the model as it is once it reads rows without padding."""
+
+    def make_prepared() -> Any:
+        model = make()
+        assert prepare_sharing(model)
+        assert model.config._attn_implementation == ATTENTION
+        return model
+
+    return make_prepared
+
+
 FULL: list[Callable[[], Any]] = [make_llama, make_gpt2, make_granite, make_lora, make_lora_on_the_head]
 WINDOWED: list[Callable[[], Any]] = [make_mistral, make_gemma2]
 
@@ -112,13 +126,16 @@ def loss_of(chosen: Tensor, rejected: Tensor | None) -> Tensor:
 
 def head_case(dtype: torch.dtype, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     torch.manual_seed(count)
-    states, weight, bias = torch.randn(count, 16), torch.randn(50, 16) / 2, torch.randn(50)
+    states, weight, bias = torch.randn(count, 16), torch.randn(150, 16) / 2, torch.randn(150)
     leaves = [value.to(dtype).requires_grad_() for value in (states, weight, bias)]
-    return leaves[0], leaves[1], leaves[2], torch.randint(50, (count,))
+    return leaves[0], leaves[1], leaves[2], torch.randint(150, (count,))
 
 
 @pytest.mark.parametrize(
-    ("make", "shares_prompt"), [(make, True) for make in FULL] + [(make, False) for make in FULL + WINDOWED]
+    ("make", "shares_prompt"),
+    [(make, True) for make in FULL]
+    + [(prepared(make), True) for make in FULL]
+    + [(make, False) for make in FULL + WINDOWED],
 )
 def test_both_forms_equal_one_sequence_at_a_time_in_value_and_gradient(
     make: Callable[[], Any], shares_prompt: bool
@@ -184,6 +201,7 @@ def test_short_sequences_are_packed_into_the_row_of_the_longest() -> None:
 )
 def test_any_number_of_responses_share_their_prompt(shapes: list[tuple[int, list[int]]]) -> None:
     model = make_llama(num_hidden_layers=1)
+    packing = prepared(lambda: make_llama(num_hidden_layers=1))()
     tokens = torch.Generator().manual_seed(1)
 
     def ids(count: int) -> list[int]:
@@ -191,9 +209,9 @@ def test_any_number_of_responses_share_their_prompt(shapes: list[tuple[int, list
 
     groups = [(ids(prompt), [ids(length) for length in lengths]) for prompt, lengths in shapes]
     wanted = [one_at_a_time(model, prompt, ids).item() for prompt, responses in groups for ids in responses]
-    for shares_prompt in (True, False):
+    for network, shares_prompt in ((model, True), (model, False), (packing, True)):
         with torch.no_grad():
-            sums = summed_logps(model, collate_groups(groups, pad_token_id=0, shares_prompt=shares_prompt))
+            sums = summed_logps(network, collate_groups(groups, pad_token_id=0, shares_prompt=shares_prompt))
         assert sums.tolist() == pytest.approx(wanted, abs=1e-4)
 
 
@@ -205,8 +223,9 @@ def test_eager_attention_takes_the_shared_form_too() -> None:
     torch.testing.assert_close(ours.chosen_logps, oracle(model, EXAMPLES)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_gradient_checkpointing_changes_no_gradient() -> None:
-    model = make_llama().train()
+@pytest.mark.parametrize("make", [make_llama, prepared(make_llama)])
+def test_gradient_checkpointing_changes_no_gradient(make: Callable[[], Any]) -> None:
+    model = make().train()
     batch = collate(EXAMPLES, pad_token_id=0, shares_prompt=True)
     wanted = gradients(model, summed_logps(model, batch).sum())
     model.gradient_checkpointing_enable()
@@ -244,9 +263,10 @@ def test_the_model_is_left_as_it_was_even_after_a_failure() -> None:
     torch.testing.assert_close(model(torch.tensor([[1, 2, 3]])).logits, wanted)
 
 
+@pytest.mark.parametrize("make", [make_llama, prepared(make_llama)])
 @pytest.mark.parametrize("is_autocast", [True, False])
-def test_bfloat16_is_close_to_float32(is_autocast: bool) -> None:
-    model = make_llama()
+def test_bfloat16_is_close_to_float32(make: Callable[[], Any], is_autocast: bool) -> None:
+    model = make()
     batch = collate(EXAMPLES, pad_token_id=0, shares_prompt=True)
     wanted = summed_logps(model, batch)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_autocast):
@@ -276,6 +296,31 @@ def test_what_forbids_sharing_is_told() -> None:
     assert sharing_obstacle(model) == "attention of the kind 'flash_attention_2' takes no mask of one's own"
 
 
+def test_a_model_that_cannot_share_or_has_other_attention_keeps_it() -> None:
+    eager, windowed = make_llama(), make_mistral()
+    eager.set_attn_implementation("eager")
+    assert [prepare_sharing(eager), prepare_sharing(windowed)] == [True, False]
+    assert [model.config._attn_implementation for model in (eager, windowed)] == ["eager", "sdpa"]
+
+
+def test_a_model_that_attends_otherwise_than_told_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.alignment.logps.spans_of", lambda segments, _: [Span(0, len(segments), None)])
+    model = make_llama()
+    assert prepare_sharing(model)
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_prepared_model_reads_plain_and_padded_rows_as_before(tmp_path: Path) -> None:
+    model, packing = make_llama(), prepared(make_llama)()
+    ids, mask = torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    with torch.no_grad():
+        torch.testing.assert_close(packing(ids[:1]).logits, model(ids[:1]).logits)
+        padded = [network(ids, attention_mask=mask).logits[mask > 0] for network in (packing, model)]
+    torch.testing.assert_close(*padded)
+    packing.save_pretrained(tmp_path)
+    assert ATTENTION not in (tmp_path / "config.json").read_text()
+
+
 def test_a_model_without_a_mask_or_positions_of_ones_own_cannot_share() -> None:
     from transformers import BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM
 
@@ -287,9 +332,9 @@ def test_a_model_without_a_mask_or_positions_of_ones_own_cannot_share() -> None:
     assert bloom.training  # looked at without dropout, then as before
 
 
-@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 1025])
+@pytest.mark.parametrize("count", [0, 1, 65, 1025])
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_chunks_equal_the_full_softmax_on_both_sides_of_their_borders(count: int, has_bias: bool) -> None:
+def test_blocks_of_the_vocabulary_equal_the_full_softmax(count: int, has_bias: bool) -> None:
     states, weight, bias, targets = head_case(torch.float32, count)
     leaves = (states, weight, bias)[: 2 + has_bias]
     slopes = torch.linspace(-1, 2, count)
@@ -301,6 +346,18 @@ def test_chunks_equal_the_full_softmax_on_both_sides_of_their_borders(count: int
         torch.autograd.grad(ours @ slopes, leaves), torch.autograd.grad(wanted @ slopes, leaves), strict=True
     ):
         torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+
+
+def test_tokens_that_a_bias_rules_out_change_nothing() -> None:
+    states, weight, bias, targets = head_case(torch.float32, 10)
+    ruled_out = bias.detach().clone()
+    ruled_out[:70] = -torch.inf  # the whole first block
+    targets = targets.clamp(min=70)
+    wanted = (states @ weight.T + ruled_out).log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
+    ours = chunked_logps(states, weight, ruled_out, targets)
+    torch.testing.assert_close(ours, wanted)
+    for got, want in zip(*(torch.autograd.grad(of.sum(), (states, weight)) for of in (ours, wanted)), strict=True):
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
 
 
 def test_a_case_worked_by_hand() -> None:
@@ -316,7 +373,7 @@ def test_a_case_worked_by_hand() -> None:
     assert states.grad.item() == pytest.approx(0.25 * 1.0986123)
 
 
-def test_bfloat16_chunks_are_no_worse_than_trls_softmax() -> None:
+def test_bfloat16_blocks_are_no_worse_than_trls_softmax() -> None:
     from trl.trainer.utils import selective_log_softmax  # seconds, which each worker would spend where it is collected
 
     states, weight, _, targets = head_case(torch.bfloat16, 300)

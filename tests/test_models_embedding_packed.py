@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tiny_embedders import PROMPT, TEXTS, make_embedder, make_model, make_tokenizer, requests_of
 
 from models.embedding.hidden_state import HiddenStateEmbedder
-from models.embedding.packed import PackedNetwork, Run, _can_prepack, _prepack, packed, packs, runs_of
+from models.embedding.packed import PackedNetwork, Run, _can_prepack, packed, packs, prepack, runs_of
 from models.embedding.tokens import TokenSequence
 
 SIZES = {
@@ -188,7 +188,7 @@ def test_a_prepacked_layer_multiplies_as_before_and_keeps_one_copy(bias: bool) -
     twin = functools.partial(torch.nn.functional.linear, weight=layer.weight, bias=layer.bias)
     network = torch.nn.Sequential(layer)
     network.dtype = torch.float32  # type: ignore[assignment]
-    _prepack(network)
+    prepack(network)
     assert layer.weight is None
     with torch.inference_mode():
         for rows in (1, 2, 77):

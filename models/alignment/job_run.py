@@ -20,7 +20,7 @@ from transformers import PrinterCallback, TrainingArguments
 from models.alignment.errors import DeviceMemoryError, DiskFullError, NothingToTrainError
 from models.alignment.job import METRICS, TrainingJob, metrics_line, write_result
 from models.alignment.loading import DRAFT, load_policy, save_policy
-from models.alignment.logps import sharing_obstacle
+from models.alignment.logps import prepare_sharing
 from models.alignment.memory import PeakMemory
 from models.alignment.records import (
     METHODS_WITH_REFERENCE,
@@ -38,7 +38,7 @@ from models.prompting import load_tokenizer
 _CHECKPOINTS, _TENSORBOARD = "checkpoints", "tensorboard"
 _KEPT_CHECKPOINTS = 2
 _SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
-_OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
+_OPTIMIZERS = {"adamw": "adamw_torch_fused", "rmsprop": "rmsprop"}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # torch.save and safetensors tell the system's reason in words, or only that a stream broke while it was written.
 _NO_ROOM_WORDS = (
@@ -85,7 +85,7 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
             held_out=held_out,
             kl_rows=kl_rows,
             pad_token_id=tokenizer.pad_token_id or 0,
-            shares_prompt=sharing_obstacle(model) is None,
+            shares_prompt=prepare_sharing(model),
             on_points=writer.write_points,
             model=model,
             args=arguments,

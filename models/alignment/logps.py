@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from models.alignment.pair_batches import collate_groups, model_inputs
+from models.alignment.pair_batches import collate_groups, model_inputs, one_row
+from models.alignment.sequence_attention import ATTENTION, set_attention, spans_of
 
-# A sixteenth of the positions at a time keeps the peak, with its float32 copy, below an eighth of the full logits.
-# Fewer than 64 rows would leave the matrix product waiting for the head's weight.
-_CHUNKS = 16
-_LEAST_ROWS = 64
+# A sixteenth of the vocabulary at a time keeps the peak, with its float32 copy, below an eighth of the full logits, and
+# every product has all positions: blocks of positions wrote the weight's whole gradient once for each.
+_BLOCKS = 16
+_LEAST_COLUMNS = _LEAST_ROWS = 64
 
 _IS_PLAIN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
@@ -61,6 +62,23 @@ def summed_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
     return logps.new_zeros(counts.numel()).index_add(0, owners, logps).view(counts.shape)
 
 
+def prepare_sharing(model: Any) -> bool:
+    """Whether the responses of a prompt share its computation in this model, for which it is prepared.
+
+    On a CPU a model behind transformers' attention interface then reads a batch as one row without padding; its
+    attention to anything else stays SDPA. Where that changes its log-probabilities it is left as it was.
+    """
+    if sharing_obstacle(model) is not None:
+        return False
+    network = _unwrapped(model)
+    is_on_cpu, attention = network.device.type == "cpu", network.config._attn_implementation
+    if is_on_cpu and attention == "sdpa" and network.is_backend_compatible():
+        set_attention(network)
+        if _measured_obstacle(model, network.config.get_text_config().vocab_size) is not None:
+            network.set_attn_implementation("sdpa")
+    return True
+
+
 def sharing_obstacle(model: Any) -> str | None:
     """Why the responses of a prompt cannot share its computation in this model, None if they can.
 
@@ -82,8 +100,8 @@ def sharing_obstacle(model: Any) -> str | None:
 def chunked_logps(states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
     """The targets' log softmax(states · weightᵀ + bias), (n,) float32, with a sixteenth of the logits alive at a time.
 
-    The softmax is taken in float32 for every dtype. The backward pass computes the logits again and adds up the
-    weight's gradient in place, in the weight's dtype; it makes none for a frozen weight.
+    The softmax is taken in float32 for every dtype. The backward pass computes the logits again; it makes no gradient
+    for a frozen weight.
 
     Args:
         states: (n, d); n may be 0.
@@ -104,47 +122,65 @@ def chunked_logps(states: Tensor, weight: Tensor, bias: Tensor | None, targets: 
 class _ChunkedLogps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-        logps, normalisers = (torch.empty(len(states), device=states.device) for _ in range(2))
-        for rows in _chunks(len(states)):
-            logits = functional.linear(states[rows], weight, bias).float()
-            # log-sum-exp in the logits' own memory: torch's makes a second copy of them.
-            highest = logits.amax(dim=1)
-            target_logits = logits.sub_(highest[:, None]).gather(1, targets[rows, None])[:, 0]
-            normaliser = logits.exp_().sum(dim=1).log()
-            logps[rows] = target_logits - normaliser
-            normalisers[rows] = normaliser + highest
+        # Not −∞, from which a block of logits that are all −∞ could not be told.
+        highest = torch.full((len(states),), torch.finfo(torch.float32).min, device=states.device)
+        sums, target_logits = torch.zeros_like(highest), torch.zeros_like(highest)
+        for columns in _blocks(len(weight), _LEAST_COLUMNS):
+            logits = _logits(states, weight, bias, columns)
+            places, is_inside = _places(targets, columns)
+            target_logits = torch.where(is_inside, logits.gather(1, places[:, None])[:, 0], target_logits)
+            higher = torch.maximum(highest, logits.amax(dim=1))
+            # In the logits' own memory; what was summed so far moves to the new highest logit.
+            sums = sums * (highest - higher).exp_() + logits.sub_(higher[:, None]).exp_().sum(dim=1)
+            highest = higher
             del logits
-        ctx.save_for_backward(states, weight, bias, targets, normalisers)
-        return logps
+        ctx.save_for_backward(states, weight, bias, targets, highest + sums.log())
+        return (target_logits - highest) - sums.log()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, bias, targets, normalisers = ctx.saved_tensors
+        # The states' gradient is added up over the blocks, in float32; the others get each of their parts once.
         d_states, d_weight, d_bias = (
-            torch.zeros_like(value) if is_needed else None
-            for value, is_needed in zip((states, weight, bias), ctx.needs_input_grad, strict=False)
+            torch.zeros_like(value, dtype=dtype) if is_needed else None
+            for value, dtype, is_needed in zip(
+                (states, weight, bias), (torch.float32, None, None), ctx.needs_input_grad, strict=False
+            )
         )
+        slope = gradient[:, None]
         with torch.autocast(states.device.type, enabled=False):
-            for rows in _chunks(len(states)):
-                slope = gradient[rows, None]
+            for columns in _blocks(len(weight), _LEAST_COLUMNS):
+                places, is_inside = _places(targets, columns)
                 # ∂ log p(t) / ∂ logits = onehot(t) − softmax, in the logits' own memory.
-                softmax = functional.linear(states[rows], weight, bias).float()
-                softmax.sub_(normalisers[rows, None]).exp_()
-                d_logits = softmax.mul_(-slope).scatter_add_(1, targets[rows, None], slope).to(weight.dtype)
+                softmax = _logits(states, weight, bias, columns).sub_(normalisers[:, None]).exp_()
+                d_logits = softmax.mul_(-slope).scatter_add_(1, places[:, None], slope * is_inside[:, None])
                 del softmax
+                d_logits = d_logits.to(weight.dtype)
                 if d_states is not None:
-                    d_states[rows] = d_logits @ weight
+                    d_states += d_logits @ weight[columns]
                 if d_weight is not None:
-                    d_weight.addmm_(d_logits.T, states[rows])
+                    torch.mm(d_logits.T, states, out=d_weight[columns])
                 if d_bias is not None:
-                    d_bias += d_logits.sum(dim=0)
-        return d_states, d_weight, d_bias, None
+                    d_bias[columns] = d_logits.sum(dim=0)
+                del d_logits
+        return None if d_states is None else d_states.to(states.dtype), d_weight, d_bias, None
 
 
-def _chunks(count: int) -> list[slice]:
-    rows = max(_LEAST_ROWS, -(-count // _CHUNKS))
-    return [slice(start, start + rows) for start in range(0, count, rows)]
+def _logits(states: Tensor, weight: Tensor, bias: Tensor | None, columns: slice) -> Tensor:
+    """The logits (n, columns) float32, in memory of their own."""
+    return functional.linear(states, weight[columns], None if bias is None else bias[columns]).float()
+
+
+def _places(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
+    """Where each target lies within the columns, and whether it does; a GPU need not wait for either."""
+    is_inside = (targets >= columns.start) & (targets < columns.stop)
+    return (targets - columns.start).clamp_(0, columns.stop - columns.start - 1), is_inside
+
+
+def _blocks(count: int, least: int) -> list[slice]:
+    size = max(least, -(-count // _BLOCKS))
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _token_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
@@ -152,11 +188,12 @@ def _token_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
     network = _unwrapped(model)
     head = network.get_output_embeddings()
     is_plain = _is_plain(model, head, batch["input_ids"][:1, :2])
-    inputs = model_inputs(
-        batch,
-        takes_bool_mask=network.config.get_text_config()._attn_implementation == "sdpa",
-        dtype=network.dtype,
-    )
+    attention = network.config.get_text_config()._attn_implementation
+    if attention == ATTENTION and "segments" in batch and batch["input_ids"].device.type == "cpu":
+        batch = one_row(batch)
+        inputs = _row_inputs(batch)
+    else:
+        inputs = model_inputs(batch, takes_bool_mask=attention in ("sdpa", ATTENTION), dtype=network.dtype)
     places, targets = batch["state_places"], batch["targets"]
 
     def at_places(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
@@ -175,12 +212,23 @@ def _token_logps(model: Any, batch: dict[str, Tensor]) -> Tensor:
             del head.forward
 
 
+def _row_inputs(row: dict[str, Tensor]) -> dict[str, Any]:
+    return {
+        "input_ids": row["input_ids"],
+        "position_ids": row["position_ids"],
+        # Four axes: transformers hands a mask of that form on as it is.
+        "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool),
+        "spans": spans_of(row["segments"][0], row["prompt_segments"][0]),
+    }
+
+
 def _logps_of_logits(logits: Tensor, targets: Tensor) -> Tensor:
     def chunk_logps(chunk: Tensor, chunk_targets: Tensor) -> Tensor:
         return chunk.float().log_softmax(dim=1).gather(1, chunk_targets[:, None])[:, 0]
 
     chunks = [
-        checkpoint(chunk_logps, logits[rows], targets[rows], use_reentrant=False) for rows in _chunks(len(logits))
+        checkpoint(chunk_logps, logits[rows], targets[rows], use_reentrant=False)
+        for rows in _blocks(len(logits), _LEAST_ROWS)
     ]
     return torch.cat(chunks)
 

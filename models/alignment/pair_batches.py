@@ -12,6 +12,8 @@ from models.alignment.tokens import TokenizedExample
 PromptGroup = tuple[Sequence[int], Sequence[Sequence[int]]]
 """A prompt's ids and the ids of each of its responses, end token included."""
 
+_OF_TOKENS = ("input_ids", "segments", "prompt_segments", "position_ids")
+
 
 def collate(examples: Sequence[TokenizedExample], *, pad_token_id: int, shares_prompt: bool) -> dict[str, Tensor]:
     """The batch of some examples, chosen and rejected in the same forward pass.
@@ -94,6 +96,14 @@ def model_inputs(batch: dict[str, Tensor], *, takes_bool_mask: bool, dtype: torc
     if not takes_bool_mask:
         mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
     return {"input_ids": batch["input_ids"], "attention_mask": mask, "position_ids": batch["position_ids"]}
+
+
+def one_row(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A batch whose responses share their prompts, as one row (1, n) of its n tokens without padding."""
+    is_token = batch["segments"].flatten() > 0
+    places = is_token.cumsum(0) - 1
+    rows = {name: batch[name].flatten()[is_token][None] for name in _OF_TOKENS}
+    return batch | rows | {"state_places": places[batch["state_places"]]}
 
 
 def _first_fit(lengths: Sequence[int]) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from models.alignment.records import Example, ResponseLogps, ScoreRequest
 from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples, tokenize_samples
+from models.embedding.packed import prepack
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
 from models.isolation import IsolatedProcess, StartsBackend
@@ -38,7 +39,8 @@ class LogpScorer:
         """
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
-        from models.alignment.logps import sharing_obstacle
+        from models.alignment.logps import prepare_sharing
+        from models.alignment.sequence_attention import ATTENTION
 
         self._tokenizer = load_tokenizer(model, revision=revision)
         self.template_key = template_key(self._tokenizer)
@@ -46,7 +48,11 @@ class LogpScorer:
         weights = "float32" if self._is_autocast else dtype
         self._network = _load(model, revision=revision, dtype=weights, device=device)
         self._tokens_per_batch = tokens_per_batch
-        self._shares_prompt = sharing_obstacle(self._network) is None
+        self._shares_prompt = prepare_sharing(self._network)
+        trunk = self._network.base_model  # without the head, whose weight is read as it is
+        reads_one_row = self._network.config._attn_implementation == ATTENTION
+        if reads_one_row and trunk is not self._network and not self._is_autocast:
+            prepack(trunk)
 
     def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:
         """The log-probability of every response, in the order given; None where it does not fit.

@@ -92,7 +92,7 @@ def packed(network: Any) -> PackedNetwork | None:
     if reason is not None:
         LOGGER.debug("%s reads padded batches: %s", type(network).__name__, reason)
         return None
-    _prepack(network)
+    prepack(network)
     return PackedNetwork(network, _window(network.config.get_text_config()))
 
 
@@ -216,8 +216,11 @@ def _batch(states: torch.Tensor, run: Run) -> torch.Tensor:
     return of_run.unflatten(1, (run.sequences, run.length)).transpose(0, 1)
 
 
-def _prepack(network: Any) -> None:
-    """Give every plain linear layer its weights in oneDNN's order, in place of its own."""
+def prepack(network: Any) -> None:
+    """Give every plain linear layer its weights in oneDNN's order, in place of its own, where this machine can.
+
+    The network is then for reading alone: it cannot be trained, moved, or multiplied by under autocast.
+    """
     import torch
 
     if not _can_prepack(network.dtype) or getattr(network, "_hf_peft_config_loaded", False):
