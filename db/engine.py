@@ -32,7 +32,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from db.statements.insertion import insert_batch
+from db.statements.insertion import Inserted, insert_batch
 from models.errors import is_interrupt
 
 if TYPE_CHECKING:
@@ -149,11 +149,25 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, A
     The writers of one table take turns: two that insert the same new rows in another order would wait for each other
     for ever.
     """
+    return sum(part.new for part in _inserted(session, table, rows, is_numbered=False))
+
+
+def insert_numbered(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> Inserted:
+    """Do what `insert_new` does to a table whose `id` counts up, and say the ids where that costs next to nothing."""
+    parts = _inserted(session, table, rows, is_numbered=True)
+    ids = [id_ for part in parts for id_ in part.ids or ()]
+    return Inserted(sum(part.new for part in parts), ids if len(ids) == len(rows) else None)
+
+
+def _inserted(
+    session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]], *, is_numbered: bool
+) -> list[Inserted]:
     if not rows:
-        return 0
+        return []
     target: Table = table.__table__
     take_turn(session, target.name)
-    return sum(insert_batch(session.connection(), target, batch) for batch in batches(rows, INSERT_BATCH))
+    connection = session.connection()
+    return [insert_batch(connection, target, batch, is_numbered=is_numbered) for batch in batches(rows, INSERT_BATCH)]
 
 
 def take_turn(session: Session, name: str) -> None:
