@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,7 +16,7 @@ from db.statements.among import among
 from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
-from models.thoughts import brought
+from models.thoughts import brought, may_hold_thought
 
 LOOKUP_BATCH = 10_000
 
@@ -92,6 +91,8 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
 def as_stored(response: ImportedResponse) -> ImportedResponse:
     """A response parted in its answer and the thought it begins with; a text that is all thought stays an answer."""
     if response.thought:
+        return response
+    if response.thought is None and not may_hold_thought(response.text):
         return response
     parts = brought(response.text)
     if not parts.is_finished or not parts.answer.strip():
@@ -270,14 +271,14 @@ def _add_responses(
     generators = _add_generators(session, {model for row in rows for model in _models(row)})
     values: list[dict[str, Any]] = []
     for row, prompt in zip(rows, prompts, strict=True):
-        occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
+        occurrences: dict[tuple[str | None, str, str | None], int] = {}
         for response in row.responses:
             generator = generators[response.model]
             stored = as_stored(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
             said = response.model, stored.text, stored.thought
-            occurrence = occurrences[said]
-            occurrences[said] += 1
+            occurrence = occurrences.get(said, 0)
+            occurrences[said] = occurrence + 1
             values.append(
                 {
                     "key": _response_key(prompt.key, generator.key, stored, occurrence),
