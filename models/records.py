@@ -312,7 +312,9 @@ def _canonical(parts: tuple[object, ...]) -> bytes:
 
 def _is_plain(parts: Sequence[object]) -> bool:
     """Whether there are only texts, integers, truth values and nulls, and lists of them."""
-    return all(type(part) in _PLAIN or (isinstance(part, list) and _is_plain(part)) for part in parts)
+    return _PLAIN.issuperset(map(type, parts)) or all(
+        type(part) in _PLAIN or (isinstance(part, list) and _is_plain(part)) for part in parts
+    )
 
 
 def first_of_equals(texts: Sequence[str]) -> list[int]:

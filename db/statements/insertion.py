@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Table
@@ -105,8 +106,10 @@ def _values_of(column: Column[Any], rows: Sequence[Mapping[str, Any]], connectio
     if column.name not in rows[0]:
         default = _own_default(column)
         return repeat(default if process is None else process(default), len(rows))
-    values = [row[column.name] for row in rows]
-    return values if process is None else map(process, values)
+    values = list(map(itemgetter(column.name), rows))
+    if process is None:
+        return values
+    return repeat(process(None), len(rows)) if values.count(None) == len(rows) else map(process, values)
 
 
 def _has_own_default(column: Column[Any]) -> bool:

@@ -22,7 +22,10 @@ def is_missing(value: object) -> bool:
 
 def first_present(row: Row, columns: Iterable[str]) -> str | None:
     """The first of the columns in which the row has a value."""
-    return next((column for column in columns if not is_missing(row.get(column))), None)
+    for column in columns:
+        if not is_missing(row.get(column)):
+            return column
+    return None
 
 
 def present_column(row: Row, columns: Iterable[str]) -> str:
