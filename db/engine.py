@@ -7,12 +7,13 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -292,18 +293,25 @@ def as_utc(stored: datetime) -> datetime:
 
 def record_of(kind: type[Record], row: object) -> Record:
     """A table's row as a record, which has attributes of the same names and no database behind it."""
-    return kind(**{name: getattr(row, name) for name in _field_names(kind)})
+    return kind(**dict(zip(_field_names(kind), _values_of(kind)(row), strict=True)))
 
 
 def row_of(record: DataclassInstance) -> dict[str, Any]:
     """A record of plain values as a row: `dataclasses.asdict` without its copy of every value, which costs most."""
-    names = _field_names(type(record))
-    return {name: getattr(record, name) for name in names}
+    kind = type(record)
+    return dict(zip(_field_names(kind), _values_of(kind)(record), strict=True))
 
 
 @cache
 def _field_names(kind: type[DataclassInstance]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
+
+
+@cache
+def _values_of(kind: type[DataclassInstance]) -> Callable[[object], tuple[Any, ...]]:
+    names = _field_names(kind)
+    values = attrgetter(*names)
+    return values if len(names) > 1 else lambda record: (values(record),)
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
