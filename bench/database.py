@@ -36,6 +36,7 @@ from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
 from db.schema import curation
 from db.schema.base import Base
+from flows.processes.collection import rarely_collect
 from models.embedding import EmbeddingRequest
 from models.embedding.hashed import HashedEmbedder
 from models.generation.scripted import ScriptedGenerator
@@ -287,6 +288,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    rarely_collect()  # as a command does
     parts: dict[str, Callable[[Path], Figures]] = {
         "import": lambda folder: measure_import(folder, arguments.prompts, arguments.postgresql),
         "labels": lambda folder: measure_labels(folder, arguments.pairs),

@@ -17,7 +17,6 @@ from tasks.config.curation import DEMO_SOURCE
 from tasks.config.exchange import ImportConfig
 from tasks.config.section import LONGEST_NAME
 from tasks.database import open_database, patiently
-from tasks.garbage import seldom_collected
 from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
 from tasks.terminal import printable
@@ -103,11 +102,10 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
                 session, name=name, location=source, format=reader.format, content_hash=content_hash
             )
         added, rows, notes = prompts.Added(), 0, Counter[str]()
-        with seldom_collected():
-            for batch in _batches(reader, rejects):
-                added += patiently(partial(_store, sessions, source_id, batch), settings)
-                rows += len(batch)
-                notes.update(note for row in batch for note in row.notes)
+        for batch in _batches(reader, rejects):
+            added += patiently(partial(_store, sessions, source_id, batch), settings)
+            rows += len(batch)
+            notes.update(note for row in batch for note in row.notes)
     return ImportResult(
         name=name,
         format=reader.format,

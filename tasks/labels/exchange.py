@@ -34,7 +34,6 @@ from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
 from tasks.curation.strategies import check_names
 from tasks.database import open_database, patiently
 from tasks.errors import NoPreferencesError
-from tasks.garbage import seldom_collected
 from tasks.labels.pairs import chosen_pairs
 from tasks.settings import Settings
 
@@ -127,8 +126,7 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             entry_path=entry_path,
         )
 
-    with seldom_collected():
-        return patiently(export, settings)
+    return patiently(export, settings)
 
 
 @dataclass(slots=True)

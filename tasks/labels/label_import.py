@@ -19,7 +19,6 @@ from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, Pair
 from models.records import RejectedRow
 from tasks.curation.ingestion import ROWS_PER_TRANSACTION
 from tasks.database import open_database
-from tasks.garbage import seldom_collected
 from tasks.labels.people import person
 from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
@@ -72,7 +71,7 @@ def import_labels(path: Path, format: LabelFormat | None, settings: Settings) ->
     with path.open("rb") as file:
         content_hash = hashlib.file_digest(file, "sha256").hexdigest()
     place = rejects_path(path.name.split(".")[0], content_hash, settings)
-    with open_database(settings) as sessions, Rejects(place) as rejects, seldom_collected():
+    with open_database(settings) as sessions, Rejects(place) as rejects:
         for batch in batches(rows, ROWS_PER_TRANSACTION):
             with sessions.begin() as session:
                 # Before anything is read: another import, or the page, may be about to store the same labels.
