@@ -7,12 +7,13 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -32,7 +33,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from db.statements.insertion import insert_batch
+from db.statements.insertion import Inserted, insert_batch
 from models.errors import is_interrupt
 
 if TYPE_CHECKING:
@@ -149,11 +150,25 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[Mapping[str, A
     The writers of one table take turns: two that insert the same new rows in another order would wait for each other
     for ever.
     """
+    return sum(part.new for part in _inserted(session, table, rows, is_numbered=False))
+
+
+def insert_numbered(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> Inserted:
+    """Do what `insert_new` does to a table whose `id` counts up, and say the ids where that costs next to nothing."""
+    parts = _inserted(session, table, rows, is_numbered=True)
+    ids = [id_ for part in parts for id_ in part.ids or ()]
+    return Inserted(sum(part.new for part in parts), ids if len(ids) == len(rows) else None)
+
+
+def _inserted(
+    session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]], *, is_numbered: bool
+) -> list[Inserted]:
     if not rows:
-        return 0
+        return []
     target: Table = table.__table__
     take_turn(session, target.name)
-    return sum(insert_batch(session.connection(), target, batch) for batch in batches(rows, INSERT_BATCH))
+    connection = session.connection()
+    return [insert_batch(connection, target, batch, is_numbered=is_numbered) for batch in batches(rows, INSERT_BATCH)]
 
 
 def take_turn(session: Session, name: str) -> None:
@@ -278,18 +293,25 @@ def as_utc(stored: datetime) -> datetime:
 
 def record_of(kind: type[Record], row: object) -> Record:
     """A table's row as a record, which has attributes of the same names and no database behind it."""
-    return kind(**{name: getattr(row, name) for name in _field_names(kind)})
+    return kind(**dict(zip(_field_names(kind), _values_of(kind)(row), strict=True)))
 
 
 def row_of(record: DataclassInstance) -> dict[str, Any]:
     """A record of plain values as a row: `dataclasses.asdict` without its copy of every value, which costs most."""
-    names = _field_names(type(record))
-    return {name: getattr(record, name) for name in names}
+    kind = type(record)
+    return dict(zip(_field_names(kind), _values_of(kind)(record), strict=True))
 
 
 @cache
 def _field_names(kind: type[DataclassInstance]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
+
+
+@cache
+def _values_of(kind: type[DataclassInstance]) -> Callable[[object], tuple[Any, ...]]:
+    names = _field_names(kind)
+    values = attrgetter(*names)
+    return values if len(names) > 1 else lambda record: (values(record),)
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import batches, insert_new, insert_numbered
 from db.schema import curation
 from db.statements.among import among
 from models.prompting import with_system_prompt
 from models.records import GeneratorIdentity, ImportedResponse, ImportedRow, Message, Prompt, StoredPrompt, content_key
 from models.splits import is_test_split
-from models.thoughts import brought
+from models.thoughts import brought, may_hold_thought
 
 LOOKUP_BATCH = 10_000
 
@@ -65,38 +65,34 @@ def add_rows(session: Session, source_id: int, rows: Sequence[ImportedRow]) -> A
         _set_splits(session, source_id, [row for row in rows if row.row_number in known])
         rows = [row for row in rows if row.row_number not in known]
     prompt_rows = [_prompt_row(row.prompt) for row in rows]
-    new_prompts = insert_new(session, curation.Prompt, prompt_rows)
-    prompt_keys = [prompt_row["key"] for prompt_row in prompt_rows]
-    ids_by_key = _ids_by_key(session, curation.Prompt, prompt_keys)
-    prompts = [_Imported(key, ids_by_key[key]) for key in prompt_keys]
+    new_prompts, prompt_ids = _insert_keyed(session, curation.Prompt, prompt_rows)
     insert_new(
         session,
         curation.SourceRow,
         [
-            {"source_id": source_id, "row_number": row.row_number, "prompt_id": prompt.id, "split": row.split}
-            for row, prompt in zip(rows, prompts, strict=True)
+            {"source_id": source_id, "row_number": row.row_number, "prompt_id": prompt_id, "split": row.split}
+            for row, prompt_id in zip(rows, prompt_ids, strict=True)
         ],
     )
-    new_responses, keys_by_row = _add_responses(session, rows, prompts)
-    response_ids = _ids_by_key(session, curation.Response, [key for keys in keys_by_row for key in keys])
+    prompts = [_Imported(row["key"], id_) for row, id_ in zip(prompt_rows, prompt_ids, strict=True)]
+    new_responses, response_ids = _add_responses(session, rows, prompts)
     insert_new(
         session,
         curation.SourceResponse,
         [
-            {"source_id": source_id, "row_number": row.row_number, "response_id": response_ids[key]}
-            for row, keys in zip(rows, keys_by_row, strict=True)
-            for key in keys
+            {"source_id": source_id, "row_number": row.row_number, "response_id": response_id}
+            for row, ids in zip(rows, response_ids, strict=True)
+            for response_id in ids
         ],
     )
-    new_pairs = _add_source_pairs(
-        session, source_id, rows, [[response_ids[key] for key in keys] for keys in keys_by_row]
-    )
-    return Added(new_prompts, new_responses, new_pairs)
+    return Added(new_prompts, new_responses, _add_source_pairs(session, source_id, rows, response_ids))
 
 
 def as_stored(response: ImportedResponse) -> ImportedResponse:
     """A response parted in its answer and the thought it begins with; a text that is all thought stays an answer."""
     if response.thought:
+        return response
+    if response.thought is None and not may_hold_thought(response.text):
         return response
     parts = brought(response.text)
     if not parts.is_finished or not parts.answer.strip():
@@ -270,26 +266,22 @@ def _set_splits(session: Session, source_id: int, rows: Sequence[ImportedRow]) -
 
 def _add_responses(
     session: Session, rows: Sequence[ImportedRow], prompts: Sequence[_Imported]
-) -> tuple[int, list[list[str]]]:
-    """Insert the rows' own responses; return how many were new and, per row, their keys in the row's order."""
+) -> tuple[int, list[list[int]]]:
+    """Insert the rows' own responses; return how many were new and, per row, their ids in the row's order."""
     generators = _add_generators(session, {model for row in rows for model in _models(row)})
-    keys_by_row: list[list[str]] = []
     values: list[dict[str, Any]] = []
     for row, prompt in zip(rows, prompts, strict=True):
-        occurrences: Counter[tuple[str | None, str, str | None]] = Counter()
-        keys_by_row.append([])
+        occurrences: dict[tuple[str | None, str, str | None], int] = {}
         for response in row.responses:
             generator = generators[response.model]
             stored = as_stored(response)
             # The n-th equal text of one row is a response of its own: a duplicate to be recorded, not lost.
             said = response.model, stored.text, stored.thought
-            occurrence = occurrences[said]
-            occurrences[said] += 1
-            key = _response_key(prompt.key, generator.key, stored, occurrence)
-            keys_by_row[-1].append(key)
+            occurrence = occurrences.get(said, 0)
+            occurrences[said] = occurrence + 1
             values.append(
                 {
-                    "key": key,
+                    "key": _response_key(prompt.key, generator.key, stored, occurrence),
                     "prompt_id": prompt.id,
                     "generator_id": generator.id,
                     "text": stored.text,
@@ -300,7 +292,9 @@ def _add_responses(
                     "is_desirable": response.is_desirable,
                 }
             )
-    return insert_new(session, curation.Response, values), keys_by_row
+    new, ids = _insert_keyed(session, curation.Response, values)
+    numbered = iter(ids)
+    return new, [list(islice(numbered, len(row.responses))) for row in rows]
 
 
 def _add_generators(session: Session, models: Iterable[str | None]) -> dict[str | None, _Imported]:
@@ -350,6 +344,17 @@ def _response_key(prompt_key: str, generator_key: str, response: ImportedRespons
 
 def _models(row: ImportedRow) -> set[str | None]:
     return {response.model for response in row.responses}
+
+
+def _insert_keyed(
+    session: Session, table: type[curation.Prompt | curation.Response], rows: Sequence[dict[str, Any]]
+) -> tuple[int, Sequence[int]]:
+    """Insert rows with keys; return how many were new and the ids of all in their order, which are asked for if not."""
+    count, ids = insert_numbered(session, table, rows)
+    if ids is None:
+        by_key = _ids_by_key(session, table, [row["key"] for row in rows])
+        ids = [by_key[row["key"]] for row in rows]
+    return count, ids
 
 
 def _ids_by_key(

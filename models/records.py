@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import orjson
+
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_PLAIN = frozenset((str, int, bool, type(None)))
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what databases refuse
 MAX_ID = 2**63 - 1  # what the databases hold
 REJECTED_TEXT = 2_000  # characters of a rejected row that are shown
@@ -266,7 +269,7 @@ class Pair:
 
 def content_key(*parts: object) -> str:
     """SHA-256 (64 hex digits) of the parts' canonical JSON: the one way natural keys are made."""
-    return hashlib.sha256(_CANONICAL.encode(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(parts)).hexdigest()
 
 
 def shortened(text: str, width: int) -> str:
@@ -275,9 +278,43 @@ def shortened(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def is_storable(text: str) -> bool:
+    """Whether a text has nothing that databases refuse; without `UNSTORABLE`, whose search takes ten times as long."""
+    if "\x00" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def storable(text: str) -> str:
     """The text with U+FFFD in place of what databases refuse: NUL characters and lone surrogates."""
-    return UNSTORABLE.sub("\ufffd", text)
+    return text if is_storable(text) else UNSTORABLE.sub("\ufffd", text)
+
+
+def _canonical(parts: tuple[object, ...]) -> bytes:
+    """Canonical JSON of the parts.
+
+    Of texts and integers orjson writes the same ten times as fast; floats it writes in another form, objects in their
+    own order, lone surrogates and integers beyond 64 bits not at all.
+    """
+    if _is_plain(parts):
+        try:
+            return orjson.dumps(parts)
+        except orjson.JSONEncodeError:
+            pass
+    return _CANONICAL.encode(parts).encode("utf-8", "surrogatepass")
+
+
+def _is_plain(parts: Sequence[object]) -> bool:
+    """Whether there are only texts, integers, truth values and nulls, and lists of them."""
+    return _PLAIN.issuperset(map(type, parts)) or all(
+        type(part) in _PLAIN or (isinstance(part, list) and _is_plain(part)) for part in parts
+    )
 
 
 def first_of_equals(texts: Sequence[str]) -> list[int]:

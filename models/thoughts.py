@@ -11,7 +11,6 @@ MARKS = (
     ("<seed:think>", "</seed:think>"),  # Seed-OSS
     ("[THINK]", "[/THINK]"),  # Magistral
 )
-_FIRSTS = tuple(dict.fromkeys(mark[0] for marks in MARKS for mark in marks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +45,16 @@ def parted(text: str, *, opened_by: str | None = None) -> Parted:
     return Parted(None, text, is_finished=True)
 
 
+def may_hold_thought(text: str) -> bool:
+    """Whether a text has a character that marks begin with; most have none, and are answers as they are."""
+    return "<" in text or "[" in text
+
+
 def brought(text: str) -> Parted:
     """Part a text that a source brought: as `parted`, and where its chat template had opened the thought.
 
     That is so where nothing opens one, and one is closed just once, at the end of a line.
     """
-    if not any(first in text for first in _FIRSTS):  # most texts: there is no mark to look for
-        return Parted(None, text, is_finished=True)
     parts = parted(text)
     if parts.thought is not None:
         return parts

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import fault_of, insert_new, make_engine, make_session_factory
+from db.engine import INSERT_BATCH, fault_of, insert_new, insert_numbered, make_engine, make_session_factory
 from db.schema import curation
 from db.statements import insertion
 
@@ -46,6 +46,29 @@ def test_ids_follow_the_order_of_rows_of_whatever_size(sessions):
     with sessions() as session:
         insert_new(session, curation.Prompt, rows)
         assert _keys_by_id(session) == [row["key"] for row in rows]
+
+
+@pytest.mark.parametrize("count", [0, 1, insertion.FEW - 1, insertion.FEW, INSERT_BATCH, INSERT_BATCH + insertion.FEW])
+def test_the_ids_of_new_rows_are_those_that_their_keys_have(sessions, count):
+    rows = _prompts([f"text {number}" for number in range(count + 500)])
+    random.Random(1).shuffle(rows)
+    with sessions() as session:
+        insert_new(session, curation.Prompt, rows[:500])
+        session.execute(text("DELETE FROM prompts WHERE id > 400"))
+        new, ids = insert_numbered(session, curation.Prompt, rows[500:])
+        by_key = dict(session.execute(select(curation.Prompt.key, curation.Prompt.id)).all())
+    assert new == count
+    assert ids is None or list(ids) == [by_key[row["key"]] for row in rows[500:]]
+    assert (ids is not None) == (count == 0 or count >= insertion.FEW)
+
+
+@pytest.mark.parametrize("repeated", [0, 399])
+def test_no_ids_are_said_where_a_row_was_there_or_comes_twice(sessions, repeated):
+    rows = _prompts([f"text {number}" for number in range(401)])
+    with sessions() as session:
+        insert_new(session, curation.Prompt, rows[400:])
+        assert insert_numbered(session, curation.Prompt, [*rows[:400], rows[repeated]]) == (400, None)
+        assert insert_numbered(session, curation.Prompt, rows) == (0, None)
 
 
 def test_many_rows_are_stored_as_one_by_one(sessions):

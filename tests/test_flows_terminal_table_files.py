@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 
 import pyarrow.parquet
 import pytest
@@ -74,3 +75,12 @@ def test_pairs_are_rows_with_all_their_fields():
     assert found.kinds is not None
     assert dict(zip(found.columns, found.kinds, strict=True))["first_model"] == "str"
     assert set(found.kinds) == {"int", "float", "str", "bool"}
+
+
+def test_parquet_keeps_numbers_that_json_has_not_and_truth_values(tmp_path):
+    found = [(1, True, math.nan), (2, None, -math.inf), (3, False, 0.1)]
+    write_table(table(found, ("int", "bool", "float")), "parquet", tmp_path / "rows")
+    write_table(table(found[2:], ("int", "bool", "float")), "parquet", tmp_path / "row")
+    stored = [tuple(row.values()) for row in pyarrow.parquet.read_table(tmp_path / "rows").to_pylist()]
+    assert repr(stored) == repr(found)
+    assert [tuple(row.values()) for row in pyarrow.parquet.read_table(tmp_path / "row").to_pylist()] == found[2:]

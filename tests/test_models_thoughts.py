@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.thoughts import MARKS, Parted, brought, composed, continued, opened_mark, parted, template_marks
+from models.thoughts import (
+    MARKS,
+    Parted,
+    brought,
+    composed,
+    continued,
+    may_hold_thought,
+    opened_mark,
+    parted,
+    template_marks,
+)
 
 
 @pytest.mark.parametrize(("opening", "closing"), MARKS)
@@ -60,3 +70,8 @@ def test_a_brought_text_may_begin_within_a_thought_that_a_template_opened() -> N
     assert brought("<think>a</think>Seven.") == parted("<think>a</think>Seven.")
     for text in ("The mark </think> ends it.", "a\n</think>\nb\n</think>\nc", "Write <think>a\n</think>\n"):
         assert brought(text) == Parted(None, text, is_finished=True)
+
+
+def test_a_text_that_may_hold_no_thought_has_no_mark() -> None:
+    assert not may_hold_thought("Seven, as 3 + 4 > 6.")
+    assert all(may_hold_thought(f"a{mark}") for marks in MARKS for mark in marks)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,39 +22,64 @@ FEW = 200  # below it a temporary table costs more than it saves
 _STAGED = "staged_rows"
 
 
-def insert_batch(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert rows of the same columns; return how many were new. A column that is not given takes its default."""
+class Inserted(NamedTuple):
+    """How many rows were new; if all were, their ids in the order of the rows, where the database says them at once."""
+
+    new: int
+    ids: Sequence[int] | None = None
+
+
+def insert_batch(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, is_numbered: bool = False
+) -> Inserted:
+    """Insert rows of the same columns. A column that is not given takes its default.
+
+    Args:
+        connection: on SQLite one that holds the write lock.
+        table: where to.
+        rows: at least one.
+        is_numbered: whether the table's `id` counts up, and is wanted.
+    """
     assert rows[0].keys() <= set(table.columns.keys()), "a name that is no column"
     is_postgresql = connection.dialect.name == "postgresql"
     if len(rows) < FEW:
         statement = (postgresql if is_postgresql else sqlite).insert(table).on_conflict_do_nothing()
         # Core's executemany; without the option SQLAlchemy drops psycopg's row count.
-        return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+        return Inserted(connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount)
     preparer = connection.dialect.identifier_preparer
     name = preparer.format_table(table)
     columns = [column for column in table.columns if column.name in rows[0] or _has_own_default(column)]
     names = ", ".join(preparer.quote(column.name) for column in columns)
     values = zip(*(_values_of(column, rows, connection) for column in columns), strict=True)
     if is_postgresql:
-        return _insert_postgresql(connection, name, names, values)
+        inserted = _insert_postgresql(connection, name, names, values, is_numbered=is_numbered)
+        return inserted if inserted.new == len(rows) else Inserted(inserted.new)
     marks = ", ".join("?" * len(columns))
     statement_text = f"INSERT INTO {name} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"
     options = {"preserve_rowcount": True}
-    return connection.exec_driver_sql(statement_text, list(values), execution_options=options).rowcount
+    count = connection.exec_driver_sql(statement_text, list(values), execution_options=options).rowcount
+    if not is_numbered or count < len(rows):
+        return Inserted(count)
+    # SQLite counts up from the largest id, one a row that it stores, and nobody else writes.
+    last: int = connection.exec_driver_sql("SELECT last_insert_rowid()").scalar_one()
+    return Inserted(count, range(last - count + 1, last + 1))
 
 
-def _insert_postgresql(connection: Connection, table: str, names: str, values: Iterable[tuple[Any, ...]]) -> int:
+def _insert_postgresql(
+    connection: Connection, table: str, names: str, values: Iterable[tuple[Any, ...]], *, is_numbered: bool
+) -> Inserted:
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA"
     )
     _copy(connection, f"COPY {_STAGED} ({names}) FROM STDIN", values)
     # Without an ORDER BY the rows keep their order: a temporary table without an index is read from its first page to
     # its last, by one process and never from where another scan is.
-    count = connection.exec_driver_sql(
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_STAGED} ON CONFLICT DO NOTHING"
-    ).rowcount
+    statement = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_STAGED} ON CONFLICT DO NOTHING"
+    result = connection.exec_driver_sql(f"{statement} RETURNING id" if is_numbered else statement)
+    ids = sorted(result.scalars()) if is_numbered else None
+    inserted = Inserted(result.rowcount if ids is None else len(ids), ids)
     connection.exec_driver_sql(f"DROP TABLE {_STAGED}")
-    return count
+    return inserted
 
 
 def _copy(connection: Connection, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
@@ -80,8 +106,10 @@ def _values_of(column: Column[Any], rows: Sequence[Mapping[str, Any]], connectio
     if column.name not in rows[0]:
         default = _own_default(column)
         return repeat(default if process is None else process(default), len(rows))
-    values = [row[column.name] for row in rows]
-    return values if process is None else map(process, values)
+    values = list(map(itemgetter(column.name), rows))
+    if process is None:
+        return values
+    return repeat(process(None), len(rows)) if values.count(None) == len(rows) else map(process, values)
 
 
 def _has_own_default(column: Column[Any]) -> bool:

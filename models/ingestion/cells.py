@@ -73,7 +73,7 @@ def _row_with_lists(row: SourceRow) -> SourceRecord:
     changed: dict[object, object] = {}
     try:
         for column, value in row.content.items():
-            if isinstance(value, str | list | Mapping):
+            if isinstance(value, (str, list, Mapping)):
                 shaped = listed(column, value)
                 if shaped is not value:
                     changed[column] = shaped

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from models.ingestion.numbers import AmbiguousNumberError, DecimalComma, plain_number
-from models.records import UNSTORABLE, shortened
+from models.records import UNSTORABLE, is_storable, shortened
 
 Row = Mapping[str, object]
 
@@ -22,7 +22,10 @@ def is_missing(value: object) -> bool:
 
 def first_present(row: Row, columns: Iterable[str]) -> str | None:
     """The first of the columns in which the row has a value."""
-    return next((column for column in columns if not is_missing(row.get(column))), None)
+    for column in columns:
+        if not is_missing(row.get(column)):
+            return column
+    return None
 
 
 def present_column(row: Row, columns: Iterable[str]) -> str:
@@ -60,12 +63,10 @@ def storable_text(value: object, where: str) -> str:
         RowError: it is no text, or holds a NUL (PostgreSQL refuses it) or a lone surrogate (UTF-8 has none).
     """
     text = text_of(value, where)
-    unstorable = UNSTORABLE.search(text)
-    if unstorable is not None:
-        raise RowError(
-            f"{where}: {unstorable[0]!r} at character {unstorable.start() + 1} cannot be stored (NUL or lone surrogate)"
-        )
-    return text
+    if is_storable(text):
+        return text
+    at = next(UNSTORABLE.finditer(text)).start()
+    raise RowError(f"{where}: {text[at]!r} at character {at + 1} cannot be stored (NUL or lone surrogate)")
 
 
 def items_of(value: object, where: str) -> list[object]:

@@ -216,7 +216,7 @@ def _line(error: BaseException) -> str:
 
 def _parsed_line(line_number: int, line: bytes) -> SourceRecord:
     try:
-        return SourceRow(line_number, json.loads(line.decode("utf-8-sig").rstrip()))
+        return SourceRow(line_number, json.loads(line.removeprefix(codecs.BOM_UTF8).decode().rstrip()))
     except json.JSONDecodeError as error:
         reason = f"not valid JSON: {error.msg} (character {error.colno})"
     except UnicodeDecodeError as error:

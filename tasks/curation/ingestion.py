@@ -21,7 +21,7 @@ from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
 from tasks.terminal import printable
 
-ROWS_PER_TRANSACTION = 1_000
+ROWS_PER_TRANSACTION = 2_000
 CHARACTERS_PER_TRANSACTION = 2**24
 BYTES_OF_RESPONSE = 100  # beside its text, which may be empty a million times
 PREVIEWED_ROWS, SHOWN_ROWS = 1_000, 5

@@ -69,11 +69,11 @@ class ColumnsOfRow(dict[str, object]):
     def __getitem__(self, column: str) -> object:
         """The column's value."""
         self.read.add(column)
-        return super().__getitem__(column)
+        return dict.__getitem__(self, column)
 
     def get(self, column: str, default: Default | None = None) -> object | Default | None:
         """The column's value, or the default."""
-        value = super().get(column, default)
+        value = dict.get(self, column, default)
         if not is_missing(value):
             self.read.add(column)
         return value

@@ -57,9 +57,9 @@ def prompt_of(row: ColumnsOfRow, columns: tuple[str, ...] = PROMPT_COLUMNS) -> P
     Raises:
         RowError: there is none, or a part of it is no text and no list of messages.
     """
-    if first_present(row, columns) is None and isinstance(peek(row, "context"), list):
-        columns = ("context",)
-    column = present_column(row, columns)
+    column = first_present(row, columns)
+    if column is None:
+        column = present_column(row, ("context",) if isinstance(peek(row, "context"), list) else columns)
     return with_context(row, _turns(row, column), f"column {column!r}", used=column)
 
 

@@ -93,10 +93,11 @@ def parse_row(
     found, cells = _read(row, FORMATS[source_format], columns)
     if cells is None or isinstance(found, RejectedRow):
         return found
-    if missed := _in_source(dangers(cells, _texts(found)), columns):
+    left = cells.unread
+    if left and (missed := _in_source(dangers(cells, _texts(found)), columns)):
         return rejected(row, advice(missed))
-    if unread is not None:
-        unread.update(dict.fromkeys(map(columns.source_name, cells.unread)))
+    if left and unread is not None:
+        unread.update(dict.fromkeys(map(columns.source_name, left)))
     return found
 
 

@@ -40,15 +40,16 @@ def listed_responses(row: ColumnsOfRow, column: str) -> tuple[ImportedResponse, 
         RowError: an item is no response, or a list beside it has another length.
     """
     items = items_of(row[column], f"column {column!r}")
-    key = next(
-        (key for key in SCORE_KEYS if any(isinstance(one, Mapping) and key in one for one in items)), SCORE_KEYS[0]
-    )
+    objects = [item for item in items if isinstance(item, Mapping)]
+    key = next((key for key in SCORE_KEYS if any(key in one for one in objects)), SCORE_KEYS[0])
     responses = [response_of(row, item, f"{column}[{position}]", (key,)) for position, item in enumerate(items)]
-    is_scored = any(response.score is not None for response in responses)
+    is_scored = bool(objects) and any(response.score is not None for response in responses)
     ratings, models = aligned(row, RATING_LISTS[:3], len(items)), aligned(row, MODEL_LISTS, len(items))
-    if not is_scored and any(rating is not None for rating in ratings):
+    if not is_scored and ratings.count(None) < len(ratings):
         scores = [score_of(row, {"rating": rating}, "rating") for rating in ratings]
         responses = [replace(one, score=score) for one, score in zip(responses, scores, strict=True)]
+    if not any(models):
+        return tuple(responses)
     return tuple(
         replace(one, model=optional_text({"model": model}, "model", f"model {position}")) if model else one
         for position, (one, model) in enumerate(zip(responses, models, strict=True), start=1)
@@ -72,6 +73,8 @@ def _ranks(row: ColumnsOfRow, column: str, count: int) -> list[float | None]:
     """Each response's rank, in its object or in a list of ranks; the best has the lowest."""
     items = items_of(row[column], column)
     beside = aligned(row, RATING_LISTS[3:], count)
+    if beside.count(None) == count and not any(isinstance(item, Mapping) for item in items):
+        return [None] * count
     cells = [
         item if isinstance(item, Mapping) and not is_missing(item.get(RANK_KEY)) else {RANK_KEY: rank}
         for item, rank in zip(items, beside, strict=True)
