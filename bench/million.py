@@ -38,13 +38,13 @@ from db.schema import curation
 from models.labelling.records import AnnotatorIdentity
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ImportConfig
+from tasks.curation.embedding import embed
 from tasks.curation.engines import hashed_identity, vector_store
+from tasks.curation.generation import generate
 from tasks.curation.guard import guard
 from tasks.curation.index import index
-from tasks.curation.generation import generate
 from tasks.curation.ingestion import import_source
 from tasks.curation.opening import open_run
-from tasks.curation.embedding import embed
 from tasks.curation.prompt_checks import check_prompts
 from tasks.curation.selection import select as select_pairs
 from tasks.curation.similar import similar_responses
@@ -116,9 +116,7 @@ def _store_vectors(sessions: Sessions, config: CurateConfig, settings: Settings)
             shard = of_responses.write_shard(some, own[start : start + ROWS_A_SHARD])
             places = ((id_, shard, row, 30, False) for row, id_ in enumerate(some))
             with sessions.begin() as session:
-                embeddings.add_embeddings(
-                    session, embedder_id, [embeddings.NewEmbedding(*place) for place in places]
-                )
+                embeddings.add_embeddings(session, embedder_id, [embeddings.NewEmbedding(*place) for place in places])
 
 
 def _ids(sessions: Sessions) -> Iterator[tuple[list[int], list[int]]]:
