@@ -7,8 +7,10 @@ python -m bench.million --database postgresql://…
 Prints the figures and writes bench/million.json, by the kind of database. No embedder reads vectors from a file, so
 they are stored as the embedding step stores them: through the vector store, 4,096 a shard, under the identity of
 feature hashing, and the curation then finds everything embedded. A prompt's vectors lie around its own direction, and
-prompts around 1,000 subjects. CPU seconds are this process's, of one thread; memory is the most it had in a stage,
-pages of mapped files included. A PostgreSQL database must be empty; its server's time is not counted.
+prompts around 1,000 subjects. CPU seconds are this process's; memory is the most it had in a stage, pages of mapped
+files included. The guard, which reads every text, comes last, so that pairs are selected from all candidates; what was
+measured before it is written before it. OMP_NUM_THREADS=1 makes it one thread. A PostgreSQL database must be empty; its
+server's time is not counted.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,12 +59,16 @@ from tasks.settings import Settings
 RESULTS = Path(__file__).with_suffix(".json")
 RESPONSES, DIMENSION, SUBJECTS, ROWS_A_SHARD = 8, 768, 1_000, 4_096
 REPEATS = 20
+MACHINE = {
+    "machine": "AMD EPYC, AVX-512, 2 cores",
+    "versions": f"Python {platform.python_version()}, numpy {np.__version__}, faiss {version('faiss-cpu')}",
+}
 
 Figures = dict[str, float]
 
 
-def measure(folder: Path, prompt_count: int, database_url: str | None) -> dict[str, Any]:
-    """All stages, one after the other, in this process; then the questions."""
+def measure(folder: Path, prompt_count: int, database_url: str | None) -> Iterator[dict[str, Any]]:
+    """All stages but the guard, one after the other, in this process, then the questions; once more with the guard."""
     os.environ["ANTIPODE_ARTIFACT_ROOT"] = str(folder / "artifacts")
     os.environ["ANTIPODE_DATABASE_URL"] = database_url or f"sqlite:///{folder / 'antipode.db'}"
     settings, source = Settings(), folder / "source.jsonl"
@@ -72,15 +81,18 @@ def measure(folder: Path, prompt_count: int, database_url: str | None) -> dict[s
     _stage(stages, "candidates", lambda: generate.fn(run_id))
     sessions = make_session_factory(make_engine(settings.database))
     _stage(stages, "vectors", lambda: _store_vectors(sessions, config, settings))
-    for step in (embed, index, check_prompts, guard, select_pairs, publish):
-        _stage(stages, str(step.name), lambda step=step: step.fn(run_id))
+    for step in (embed, index, check_prompts, select_pairs, publish):
+        _stage(stages, str(step.name), partial(step.fn, run_id))
     with sessions.begin() as session:
         runs.set_status(session, run_id, runs.COMPLETED)
     queue_id, annotator_id = _stage(stages, "queue", lambda: _open_queue(sessions, run_id))
     questions = _questions(sessions, run_id, queue_id, annotator_id, settings)
     disk = {name: _bytes(folder / "artifacts" / name) for name in ("vectors", "prompt_vectors", "indexes")}
     disk["database"] = sum(path.stat().st_size for path in folder.glob("antipode.db*"))
-    return {"prompts": prompt_count, "stages": stages, "questions_ms": questions, "disk_bytes": disk}
+    figures = {"prompts": prompt_count, "stages": stages, "questions_ms": questions, "disk_bytes": disk}
+    yield figures
+    _stage(stages, "guard", lambda: guard.fn(run_id))
+    yield figures
 
 
 def _stage(stages: dict[str, Figures], name: str, work: Callable[[], Any]) -> Any:
@@ -225,15 +237,15 @@ def main() -> None:
     parser.add_argument("--database", help="URL of an empty PostgreSQL database; a SQLite file unless told")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    kind = "postgresql" if arguments.database else "sqlite"
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), arguments.prompts, arguments.database)
+        for figures in measure(Path(folder), arguments.prompts, arguments.database):
+            kept: dict[str, Any] = {}
+            with suppress(FileNotFoundError):
+                kept = json.loads(arguments.output.read_text())
+            arguments.output.write_text(json.dumps(kept | {kind: MACHINE | figures}, indent=2) + "\n")
     for name, times in figures["questions_ms"].items():
         print(f"{name:32} {times['median']:8.1f} ms, at most {times['most']:8.1f}")
-    kept: dict[str, Any] = {}
-    with suppress(FileNotFoundError):
-        kept = json.loads(arguments.output.read_text())
-    kind = "postgresql" if arguments.database else "sqlite"
-    arguments.output.write_text(json.dumps(kept | {kind: figures}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
