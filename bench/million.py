@@ -60,7 +60,7 @@ RESULTS = Path(__file__).with_suffix(".json")
 RESPONSES, DIMENSION, SUBJECTS, ROWS_A_SHARD = 8, 768, 1_000, 4_096
 REPEATS = 20
 MACHINE = {
-    "machine": "AMD EPYC, AVX-512, 2 cores",
+    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     "versions": f"Python {platform.python_version()}, numpy {np.__version__}, faiss {version('faiss-cpu')}",
 }
 
