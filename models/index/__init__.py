@@ -22,7 +22,7 @@ _CPU_TOLERANCE = 1e-5
 _GPU_TOLERANCE = 2e-3
 # Queries searched at once: enough for a matrix product at full speed, few enough to keep the candidates small.
 _QUERIES_PER_BLOCK = 1024
-_CANDIDATES_AT_ONCE = 1 << 22  # similarities and positions of so many: 50 MB
+_CANDIDATES_AT_ONCE = 1 << 20  # similarities, positions, ids and their orders, of so many: 50 MB
 _COMPONENTS_AT_ONCE = 1 << 20  # of candidates that are ranked: 4 MB, which stay in the cache
 
 
