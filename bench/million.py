@@ -58,7 +58,8 @@ from tasks.settings import Settings
 
 RESULTS = Path(__file__).with_suffix(".json")
 RESPONSES, DIMENSION, SUBJECTS, ROWS_A_SHARD = 8, 768, 1_000, 4_096
-REPEATS = 20
+REPEATS, SLOW_REPEATS = 20, 5
+LATER = "run_id = :run AND strategy = 'hard' AND prompt_id > :after ORDER BY prompt_id, pair_id"
 MACHINE = {
     "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     "versions": f"Python {platform.python_version()}, numpy {np.__version__}, faiss {version('faiss-cpu')}",
@@ -174,8 +175,8 @@ def _questions(
         some_responses = list(session.scalars(select(curation.Pair.first_response_id).limit(REPEATS)))
     rng = random.Random(0)
 
-    def view(where: str, **values: Any) -> Callable[[Session], Any]:
-        query = text(f"SELECT * FROM selected_pairs WHERE {where} ORDER BY strategy, prompt_id, pair_id LIMIT 20")
+    def view(where_and_order: str, **values: Any) -> Callable[[Session], Any]:
+        query = text(f"SELECT * FROM selected_pairs WHERE {where_and_order} LIMIT 20")
         return lambda session: session.execute(query, {"run": run_id} | values).all()
 
     def next_pair(session: Session) -> None:
@@ -190,12 +191,11 @@ def _questions(
         "a strategy's first page": lambda: (
             lambda session: list(pairs.selected_pairs(session, run_id, strategy="hard", limit=20))
         ),
-        "a later page": lambda: view("run_id = :run AND strategy = 'hard' AND prompt_id > :after", after=middle()),
-        "a prompt's pairs": lambda: view("run_id = :run AND prompt_id = :prompt", prompt=middle()),
+        "a later page": lambda: view(LATER, after=middle()),
+        "a prompt's pairs": lambda: view("run_id = :run AND prompt_id = :prompt ORDER BY pair_id", prompt=middle()),
         "one pair": lambda: view("pair_id = :pair", pair=rng.randint(first, last)),
         "labelling page: list of queues": lambda: queues.list_queues,
         "labelling page: next pair": lambda: next_pair,
-        "antipode runs": lambda: runs.summaries,
     }
     found: dict[str, list[float]] = {}
     for _ in range(REPEATS):
@@ -205,10 +205,14 @@ def _questions(
                 begun = time.perf_counter()
                 ask(session)
             found.setdefault(name, []).append(1000 * (time.perf_counter() - begun))
-    for response_id in some_responses[:5]:
+    for response_id in some_responses[:SLOW_REPEATS]:
         begun = time.perf_counter()
         similar_responses(response_id, 10, settings)
         found.setdefault("antipode similar", []).append(1000 * (time.perf_counter() - begun))
+        begun = time.perf_counter()
+        with sessions() as session:
+            runs.summaries(session)
+        found.setdefault("antipode runs", []).append(1000 * (time.perf_counter() - begun))
     return {name: {"median": median(times), "most": max(times)} for name, times in found.items()}
 
 

@@ -92,7 +92,8 @@ def may_repeat(of_run: NDArray[np.float32], in_cells: NDArray[np.uint16], prompt
             first, last = np.searchsorted(ordered, table[rows[0]]), np.searchsorted(ordered, table[rows[-1]], "right")
             others = order[first:last]
             at, place = np.nonzero(of_run[rows] @ of_run[others].T >= LEAST_SIMILARITY - _SKETCH_TOLERANCE)
-            found[rows[at[prompt_ids[rows[at]] != prompt_ids[others[place]]]]] = True
+            at, place = rows[at], others[place]
+            found[at[(table[at] == table[place]) & (prompt_ids[at] != prompt_ids[place])]] = True
     return found
 
 
