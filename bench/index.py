@@ -1,5 +1,8 @@
 """The index on disk: time and memory to make it, to grow it and to open it, its size, and what a factory overlooks.
 
+Then how it compares with bare FAISS, which reads the same shards by NumPy, makes float32 of them, normalises, adds and
+writes one `IndexFlatIP`, and searches that: at most 131,072 vectors, one thread, process time, in turn.
+
 python -m bench.index                              (a million vectors of 768 components, on the CPU)
 python -m bench.index --count 200000 --dimension 256
 
@@ -12,22 +15,87 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
 
+from models.index import VectorIndex
 from models.index.kept import KeptIndex, OpenedIndex, Source
 from models.vectors import VectorStore
 
 ROWS_A_SHARD = 4_096
 RESULTS = Path(__file__).with_suffix(".json")
 QUERIES = 100
+MACHINE = f"{platform.machine()}, {os.cpu_count()} cores"
+VERSIONS = f"faiss {faiss.__version__}, numpy {np.__version__}"
+PEER_ROWS, SINGLE, BLOCK = 131_072, 10, 1_024
+
+
+def compare(folder: Path, *, count: int, dimension: int, rounds: int) -> dict[str, float]:
+    """How many times as fast as bare FAISS: medians of the rounds' ratios, and the spread of each."""
+    faiss.omp_set_num_threads(1)
+    store, sources = _shards(folder / "vectors", min(count, PEER_ROWS), dimension)
+    read: Callable[[str], np.ndarray] = lambda shard: store.read_shard(shard).vectors  # noqa: E731
+    for source in sources:
+        read(source.shard)
+    bare = _bare(store, sources, folder / "bare.faiss")
+    kept = KeptIndex(folder / "kept", read).open(sources, factory="Flat").index
+    assert kept is not None
+    queries = np.random.default_rng(1).normal(size=(BLOCK, dimension)).astype(np.float32)
+    faiss.normalize_L2(queries)
+    pairs: dict[str, tuple[Callable[[int], object], Callable[[int], object]]] = {
+        "build": (
+            lambda at: _bare(store, sources, folder / f"bare-{at}.faiss"),
+            lambda at: KeptIndex(folder / f"kept-{at}", read).open(sources, factory="Flat"),
+        ),
+        "build_in_memory": (
+            lambda _: _bare(store, sources, None),
+            lambda _: VectorIndex.build((source.ids, source.of(read(source.shard))) for source in sources),
+        ),
+        "search_one": (
+            lambda _: [bare.search(query[None], 10) for query in queries[:SINGLE]],
+            lambda _: [kept.search(query[None], 10, exclude=None) for query in queries[:SINGLE]],
+        ),
+        "search_block": (
+            lambda _: bare.search(queries, 10),
+            lambda _: kept.search(queries, 10, exclude=None),
+        ),
+    }  # fmt: skip
+    figures = {"peer_count": float(min(count, PEER_ROWS)), "peer_rounds": float(rounds)}
+    for name, (of_peer, own) in pairs.items():
+        times = np.array([[_process_s(of_peer, at), _process_s(own, at)] for at in range(rounds)])
+        ratios = times[:, 0] / times[:, 1]
+        figures |= {
+            f"{name}_peer_s": float(np.median(times[:, 0])), f"{name}_own_s": float(np.median(times[:, 1])),
+            f"{name}_ratio": float(np.median(ratios)), f"{name}_ratio_spread": float(np.ptp(ratios)),
+        }  # fmt: skip
+    return figures
+
+
+def _bare(store: VectorStore, sources: Sequence[Source], path: Path | None) -> Any:
+    index = faiss.IndexFlatIP(np.load(store.folder / sources[0].shard / "vectors.npy", mmap_mode="r").shape[1])
+    for source in sources:
+        vectors = np.load(store.folder / source.shard / "vectors.npy", mmap_mode="r").astype(np.float32)
+        faiss.normalize_L2(vectors)
+        index.add(vectors)
+    if path is not None:
+        faiss.write_index(index, str(path))
+    return index
+
+
+def _process_s(work: Callable[[int], object], at: int) -> float:
+    begun = time.process_time()
+    work(at)
+    return time.process_time() - begun
 
 
 def measure(folder: Path, *, count: int, dimension: int, factory: str) -> dict[str, float | str | None]:
@@ -37,7 +105,12 @@ def measure(folder: Path, *, count: int, dimension: int, factory: str) -> dict[s
     for source in sources:
         read(source.shard)  # checked once in a process, which is not the index's time
     first = int(0.9 * len(sources))
-    figures: dict[str, float | str | None] = {"machine": platform.machine(), "count": count, "dimension": dimension}
+    figures: dict[str, float | str | None] = {
+        "machine": MACHINE,
+        "versions": VERSIONS,
+        "count": count,
+        "dimension": dimension,
+    }
     opened: OpenedIndex | None = None
     for name, some in (("build", sources[:first]), ("grow", sources), ("open", sources)):
         with _watched() as watched:
@@ -97,10 +170,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--dimension", type=int, default=768)
     parser.add_argument("--factory", default="")
+    parser.add_argument("--rounds", type=int, default=5, help="beside bare FAISS; 0: it is left out")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    size = {"count": arguments.count, "dimension": arguments.dimension}
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), count=arguments.count, dimension=arguments.dimension, factory=arguments.factory)
+        figures = measure(Path(folder), **size, factory=arguments.factory)
+    if arguments.rounds:
+        with tempfile.TemporaryDirectory() as folder:
+            figures |= compare(Path(folder), **size, rounds=arguments.rounds)
     for name, value in figures.items():
         print(f"{name:18} {value:,.3f}" if isinstance(value, float) else f"{name:18} {value}")
     arguments.output.write_text(json.dumps(figures, indent=2) + "\n")

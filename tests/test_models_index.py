@@ -58,6 +58,19 @@ def test_search_equals_brute_force_with_duplicates_and_exclusions(seed: int) -> 
         np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("rows", [300, 64], ids=["one segment", "five segments"])
+def test_queries_that_are_searched_together_are_answered_bit_by_bit_as_one_by_one(rows: int) -> None:
+    rng, ids, vectors = random_case(3)
+    device = Device(24)
+    index = VectorIndex([Segment(flat, own, device) for flat, own in flat_indexes([(ids, vectors)], rows=rows)], device)
+    queries = rng.normal(size=(1_100, 24)).astype(np.float32)
+    exclude = [set(ids[: rng.integers(0, 40)].tolist()) for _ in queries]
+    together = index.search(queries, 9, exclude=exclude)
+    alone = [index.search(query[None], 9, exclude=[out]) for query, out in zip(queries, exclude, strict=True)]
+    for found, expected in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
 def test_equal_vectors_tie_exactly_and_the_lowest_ids_win() -> None:
     vector = np.random.default_rng(3).normal(size=37).astype(np.float32)
     ids = np.random.default_rng(4).permutation(500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import resource
 import signal
@@ -20,6 +21,7 @@ from surroundings import ROOT
 
 from models.index import VectorIndex
 from models.index.kept import KeptIndex, Source
+from models.index.manifest import read_manifest
 from models.vectors import MissingShardError, VectorStore
 
 
@@ -60,6 +62,16 @@ def test_an_index_that_is_current_is_read_and_no_file_is_touched(tmp_path: Path)
     assert (opened.state, opened.added, opened.reason) == ("current", 0, "")
     assert files(tmp_path / "index") == before
     assert_answers_as(opened.index, plain(store, sources))
+
+
+def test_the_hashes_of_the_manifest_are_those_of_the_bytes_on_disk(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 2)
+    KeptIndex(tmp_path / "index", reader(store)).open(sources, factory="HNSW4")
+    manifest = read_manifest(tmp_path / "index")
+    assert manifest.factory is not None
+    stored = [manifest.factory.file, *(file for one in manifest.segments for file in (one.vectors, one.ids))]
+    for file in stored:
+        assert file.sha256 == hashlib.sha256((tmp_path / "index" / file.name).read_bytes()).hexdigest()
 
 
 def test_only_the_named_rows_of_a_shard_are_in_the_index(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def groups(ids, vectors, similarity, block=7):
         for start in range(0, len(ids), block):
             yield ids[start : start + block], vectors[start : start + block]
 
-    return prompt_groups(PromptIndex(blocks), blocks, similarity=similarity)
+    return prompt_groups(PromptIndex(blocks), similarity=similarity)
 
 
 def slow_groups(ids, vectors, similarity):

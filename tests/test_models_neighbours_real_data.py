@@ -55,6 +55,6 @@ def test_raw_cosines_group_unlike_prompts_and_those_without_the_mean_find_edited
     def blocks():
         yield np.arange(120), vectors
 
-    groups = prompt_groups(PromptIndex(blocks), blocks, similarity=0.95)
+    groups = prompt_groups(PromptIndex(blocks), similarity=0.95)
     together = {at for at in range(20) if groups.get(at) is not None and groups.get(at) == groups.get(100 + at)}
     assert len(together) >= 18 and len(set(groups.values())) == len(together)

@@ -22,7 +22,8 @@ _CPU_TOLERANCE = 1e-5
 _GPU_TOLERANCE = 2e-3
 # Queries searched at once: enough for a matrix product at full speed, few enough to keep the candidates small.
 _QUERIES_PER_BLOCK = 1024
-_CANDIDATES_AT_ONCE = 1 << 22  # similarities and positions of so many: 50 MB
+_CANDIDATES_AT_ONCE = 1 << 20  # similarities, positions, ids and their orders, of so many: 50 MB
+_COMPONENTS_AT_ONCE = 1 << 20  # of candidates that are ranked: 4 MB, which stay in the cache
 
 
 class VectorIndex:
@@ -124,41 +125,43 @@ class VectorIndex:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         ids, similarities = _no_answers(len(unit), k)
         for start in range(0, len(unit), _QUERIES_PER_BLOCK):
-            rows = list(range(start, min(start + _QUERIES_PER_BLOCK, len(unit))))
-            width = k + max(len(excluded[row]) for row in rows) + _SPARE
-            for row, found_ids, found in self._nearest(unit, rows, k, excluded, width=width):
-                ids[row, : len(found_ids)] = found_ids
-                similarities[row, : len(found)] = found
+            rows = np.arange(start, min(start + _QUERIES_PER_BLOCK, len(unit)))
+            width = k + max(len(excluded[row]) for row in rows.tolist()) + _SPARE
+            for settled, found_ids, found in self._nearest(unit, rows, k, excluded, width=width):
+                ids[settled, : found.shape[1]] = found_ids
+                similarities[settled, : found.shape[1]] = found
         return ids, similarities
 
     def _nearest(
         self,
         unit: NDArray[np.float32],
-        rows: list[int],
+        rows: NDArray[np.int64],
         k: int,
         excluded: Sequence[Collection[int]],
         *,
         width: int,
-    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
         """Rank the candidates of these queries, fetching more until none left out could belong among the first k.
 
         Candidates of a factory are as many as there will be, unless they are too few: then the search is exact. The
-        queries that need more are searched for together.
+        queries that need more are searched for together. Yields queries (r,) with their ids and similarities (r, w),
+        w = k at most.
         """
         is_exact = self.is_exact
-        while rows:
-            unsettled: list[int] = []
+        while len(rows):
+            unsettled = [rows[:0]]
             step = max(1, _CANDIDATES_AT_ONCE // width)
             for block in (rows[start : start + step] for start in range(0, len(rows), step)):
                 fetched, positions = self._propose(unit[block], width, is_exact=is_exact)
-                for row, values, places in zip(block, fetched, positions, strict=True):
-                    ids, found = self._ranked(unit[row], places, excluded[row])
-                    is_enough = len(ids) >= k and (not is_exact or values[-1] < found[k - 1] - self._tolerance)
-                    if is_enough or (is_exact and len(places) >= len(self)):
-                        yield row, ids[:k], found[:k]
-                    else:
-                        unsettled.append(row)
-            rows, width, is_exact = unsettled, 4 * width, True
+                ids, found = self._ranked(unit[block], positions, [excluded[row] for row in block.tolist()])
+                # Fewer candidates than k: nothing is as near as -inf.
+                kth = found[:, k - 1] if found.shape[1] >= k else np.full(len(block), -np.inf, dtype=np.float32)
+                is_settled = fetched[:, -1] < kth - self._tolerance if is_exact else kth > -np.inf
+                if is_exact and positions.shape[1] >= len(self):
+                    is_settled[:] = True
+                yield block[is_settled], ids[is_settled, :k], found[is_settled, :k]
+                unsettled.append(block[~is_settled])
+            rows, width, is_exact = np.concatenate(unsettled), 4 * width, True
 
     def _among(self, raw: ArrayLike) -> VectorIndex | None:
         """The index of these ids alone, which is itself if it has no other; None if it has none of them."""
@@ -198,24 +201,31 @@ class VectorIndex:
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(positions, order, axis=1)
 
     def _ranked(
-        self, query: NDArray[np.float32], positions: NDArray[np.int64], excluded_ids: Collection[int]
+        self, queries: NDArray[np.float32], positions: NDArray[np.int64], excluded: Sequence[Collection[int]]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        positions = positions[positions >= 0]
-        ids = self._ids[positions]
-        if excluded_ids:
-            is_kept = ~np.isin(ids, list(excluded_ids))
-            ids, positions = ids[is_kept], positions[is_kept]
-        if not len(ids):
-            return ids, np.empty(0, dtype=np.float32)
-        # Not a matrix product: BLAS may sum equal rows differently, depending on where in the block they stand.
-        similarities = np.einsum("nd,d->n", self._vectors(positions), query)
-        order = np.lexsort((ids, -similarities))
-        return ids[order], similarities[order]
+        """Ids and similarities (m, w) of candidates at positions (m, w), most similar first, equal ones by id.
+
+        Who is excluded, or is at position -1, is id -1 with similarity -inf, and last.
+        """
+        is_kept = positions >= 0
+        places = positions if is_kept.all() else np.where(is_kept, positions, 0)
+        ids, similarities = self._ids[places], np.empty(places.shape, dtype=np.float32)
+        step = max(1, _COMPONENTS_AT_ONCE // (places.shape[1] * self.dimension))
+        for rows in (slice(start, start + step) for start in range(0, len(places), step)):
+            # Not a matrix product: BLAS may sum equal rows differently, depending on where in the block they stand.
+            similarities[rows] = np.einsum("mwd,md->mw", self._vectors(places[rows]), queries[rows])
+        for row, of_row in enumerate(excluded):
+            if of_row:
+                is_kept[row] &= ~np.isin(ids[row], list(of_row))
+        ids[~is_kept], similarities[~is_kept] = -1, -np.inf
+        order = np.lexsort((ids, -similarities), axis=1)
+        return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
 
     def _vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The unit vectors (..., d) at these positions (...)."""
         if len(self._segments) == 1:
             return self._segments[0].vectors[positions]
-        vectors = np.empty((len(positions), self.dimension), dtype=np.float32)
+        vectors = np.empty((*positions.shape, self.dimension), dtype=np.float32)
         owners = np.searchsorted(self._starts, positions, side="right") - 1
         for owner in np.unique(owners):
             is_its = owners == owner

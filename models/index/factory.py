@@ -134,28 +134,27 @@ def train(factory: str, vectors: list[NDArray[np.float32]]) -> Any:
     return index
 
 
-def write(index: Any, path: Path) -> None:
-    """Write any FAISS index to a file.
+def write(index: Any, put: Callable[[bytes], object]) -> None:
+    """Hand the bytes of any FAISS index's file to `put`, one piece after the other.
 
     Raises:
-        OSError: If it cannot be written. FAISS's own writer has no error of the system, and none at all where the last
-            few bytes find no room.
+        OSError: What `put` raised. FAISS's own writer has no error of the system, and none at all where the last few
+            bytes find no room.
     """
     import faiss
 
     failures: list[OSError] = []
     untyped: Any = faiss  # its stubs do not know the writer
-    with path.open("wb") as file:
 
-        def put(content: bytes) -> None:
-            try:
-                file.write(content)
-            except OSError as error:
-                failures.append(error)
+    def put_or_keep(content: bytes) -> None:
+        try:
+            put(content)
+        except OSError as error:
+            failures.append(error)
 
-        faiss.write_index(index, untyped.PyCallbackIOWriter(put))
-        if failures:
-            raise failures[0]
+    faiss.write_index(index, untyped.PyCallbackIOWriter(put_or_keep))
+    if failures:
+        raise failures[0]
 
 
 def read(path: Path) -> Any:

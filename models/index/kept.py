@@ -36,11 +36,12 @@ from models.index.manifest import (
     FactoryFile,
     File,
     Manifest,
+    NewFile,
     Recall,
     SegmentFiles,
     UnfitError,
     checked_file,
-    file_hash,
+    new_file,
     read_manifest,
 )
 from models.index.segments import SEGMENT_ROWS, Device, Segment, flat_indexes
@@ -264,7 +265,7 @@ class KeptIndex:
         except FactoryError as error:
             return exact, f"it is exact, for {error}"
         recall = _measured(segments, proposer, self._found_device(manifest.dimension))
-        file = self._written(f"{uuid.uuid4().hex}.factory.faiss", lambda draft: write(proposer.index, draft))
+        file = self._written(f"{uuid.uuid4().hex}.factory.faiss", lambda file: write(proposer.index, file.write))
         made = FactoryFile(file, string, len(manifest.segments), proposer.effort, recall)
         return Manifest(manifest.dimension, manifest.sources, manifest.segments, made), ""
 
@@ -322,14 +323,13 @@ class KeptIndex:
 
     def _write_segment(self, flat: Any, ids: NDArray[np.int64]) -> SegmentFiles:
         name = uuid.uuid4().hex
-        vectors = self._written(f"{name}.vectors.faiss", lambda draft: write(flat, draft))
-        return SegmentFiles(vectors, self._written(f"{name}.ids.npy", lambda draft: _save(draft, ids)), len(ids))
+        vectors = self._written(f"{name}.vectors.faiss", lambda file: write(flat, file.write))
+        return SegmentFiles(vectors, self._written(f"{name}.ids.npy", lambda file: np.save(file, ids)), len(ids))
 
-    def _written(self, name: str, put: Callable[[Path], None]) -> File:
-        path = self._folder / name
-        with whole_file(path) as draft:
-            put(draft)
-        return File(name, file_hash(path))
+    def _written(self, name: str, put: Callable[[NewFile], None]) -> File:
+        with new_file(self._folder / name) as file:
+            put(file)
+        return File(name, file.sha256)
 
     def _publish(self, manifest: Manifest) -> None:
         with whole_file(self._folder / MANIFEST) as draft:
@@ -371,8 +371,3 @@ def _told(unreadable: Sequence[BrokenShardError]) -> str:
     if not unreadable:
         return ""
     return f"{len(unreadable):,} shards cannot be read and are left out: antipode vectors check"
-
-
-def _save(path: Path, ids: NDArray[np.int64]) -> None:
-    with path.open("wb") as file:
-        np.save(file, ids, allow_pickle=False)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from models.files import whole_file
 
 MANIFEST, VERSION = "index.json", 1
 _READ_BYTES = 2**24
@@ -108,10 +112,9 @@ def checked_file(folder: Path, file: File) -> Path:
     if file.name != Path(file.name).name:
         raise UnfitError("its index.json names a file elsewhere")
     try:
-        status = path.stat()
-        signature = status.st_ino, status.st_mtime_ns, status.st_size
+        signature = _signature(path)
         if _sound.get(path.absolute()) != (signature, file.sha256):
-            if file_hash(path) != file.sha256:
+            if _hash(path) != file.sha256:
                 raise UnfitError(f"{file.name} is damaged")
             _sound[path.absolute()] = signature, file.sha256
     except OSError as error:
@@ -119,8 +122,44 @@ def checked_file(folder: Path, file: File) -> Path:
     return path
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 (64 hex digits) of a file's bytes."""
+@contextmanager
+def new_file(path: Path) -> Iterator[NewFile]:
+    """A file that is hashed as it is written; it is there when the block ends, whole, and need not be read to be sound.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with whole_file(path) as draft, draft.open("wb") as content:
+        written = NewFile(content)
+        yield written
+    _sound[path.absolute()] = _signature(path), written.sha256
+
+
+class NewFile:
+    """What writes into one, and knows the hash of it all."""
+
+    def __init__(self, content: BinaryIO) -> None:
+        """Take an open file."""
+        self._content = content
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Of what is written so far, 64 hex digits."""
+        return self._digest.hexdigest()
+
+    def write(self, content: bytes) -> int:
+        """Add to the file."""
+        self._digest.update(content)
+        return self._content.write(content)
+
+
+def _signature(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while content := file.read(_READ_BYTES):

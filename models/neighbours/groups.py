@@ -124,21 +124,31 @@ class PromptIndex:
                 if end > first:
                     yield Near(row, ids[first:end], similarities[first:end])
 
+    def near_each_other(self, similarity: float) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.int32]]]:
+        """All pairs of prompts at or above a similarity, by place in `ids`: each once at least, some both ways round.
+
+        Yields how many prompts were compared with all after them, and the places (n,) of both sides of the pairs found.
+        """
+        for start in range(0, len(self), _QUERIES):
+            queries = self._vectors[start : start + _QUERIES]
+            at, places, _ = self._near(queries, similarity, first=start)
+            yield start + len(queries), at + np.int32(start), places
+
     def _near(
-        self, queries: NDArray[np.float32], similarity: float
+        self, queries: NDArray[np.float32], similarity: float, *, first: int = 0
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-        """Query, place and cosine of all pairs at or above the similarity; queries are unit vectors."""
+        """Query, place from `first` on, and cosine of all pairs at or above the similarity; queries have length 1."""
         bounding = self._bounding(queries)
         found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
-        for start in range(0, len(self), _ROWS):
+        for start in range(first, len(self), _ROWS):
             block = slice(start, start + _ROWS)
             is_open = bounding @ self._bounds[block].T >= similarity - _BOUND_ERROR
             if np.count_nonzero(is_open) > _MOST_OPEN * is_open.size:
                 is_open = queries @ self._vectors[block].T >= similarity - _BOUND_ERROR
             at, places = (part.astype(np.int32) for part in np.nonzero(is_open))
             places += start
-            for first in range(0, len(at), _PAIRS):
-                pairs = slice(first, first + _PAIRS)
+            for done in range(0, len(at), _PAIRS):
+                pairs = slice(done, done + _PAIRS)
                 cosines = np.einsum("nd,nd->n", queries[at[pairs]], self._vectors[places[pairs]])
                 is_near = cosines >= similarity - _ROUNDING
                 found.append((at[pairs][is_near], places[pairs][is_near], cosines[is_near]))
@@ -152,23 +162,31 @@ class PromptIndex:
         return np.concatenate([along, np.sqrt(np.einsum("nd,nd->n", left, left))[:, None]], axis=1)
 
 
-def prompt_groups(index: PromptIndex, blocks: Blocks, *, similarity: float) -> dict[int, int]:
+def prompt_groups(
+    index: PromptIndex, *, similarity: float, on_rows: Callable[[int, int], None] = lambda done, total: None
+) -> dict[int, int]:
     """Prompt id → the lowest id of its group; prompts that are in none are missing.
 
     A group is a connected part: two prompts of one may be less alike than `similarity`, with others between them.
 
     Args:
-        index: of the same blocks.
-        blocks: the prompts' ids and vectors.
+        index: of the prompts.
         similarity: the least cosine, of vectors without the mean, of two prompts that are nearly the same.
+        on_rows: told how many prompts were compared with all others, and how many there are.
     """
-    all_ids = np.sort(index.ids)
+    order = np.argsort(index.ids)
+    all_ids = index.ids[order]
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
     parents = np.arange(len(all_ids))  # by place in all_ids: of the same part so far, never a higher one
-    for ids, vectors in blocks():
-        for near in index.near(vectors, similarity):
-            places = np.searchsorted(all_ids, np.append(near.ids, np.asarray(ids, dtype=np.int64)[near.row]))
-            roots = _roots(parents, places)
-            parents[roots] = parents[places] = roots.min()
+    for done, ones, others in index.near_each_other(similarity):
+        by_one = np.argsort(ones, kind="stable")
+        _, starts = np.unique(ones[by_one], return_index=True)
+        for near in np.split(rank[others[by_one]], starts[1:]):  # one itself is among those that are near it
+            if len(near) > 1:
+                roots = _roots(parents, near)
+                parents[roots] = parents[near] = roots.min()
+        on_rows(done, len(index))
     roots = _roots(parents, np.arange(len(all_ids)))
     is_in_group = np.bincount(roots, minlength=1)[roots] > 1
     return dict(zip(all_ids[is_in_group].tolist(), all_ids[roots[is_in_group]].tolist(), strict=True))

@@ -23,10 +23,12 @@ from db.findings.guard_flags import GuardedCandidate, GuardFlag
 from models.guard import (
     Finding,
     LanguageReader,
+    cells,
     is_boilerplate_length,
     least_nearness,
     left_out,
     may_have_near,
+    may_repeat,
     nearness,
     prompt_counts,
     sketch_axes,
@@ -50,12 +52,13 @@ Search = Callable[[NDArray[np.float16]], Ids]  # vectors (n, d) → under how ma
 
 @dataclass(frozen=True, slots=True)
 class _Embedded:
-    """The run's candidates that have a vector, in the order of the pages: 212 bytes each."""
+    """The run's candidates that have a vector, in the order of the pages: 213 bytes each, 293 while they are read."""
 
     ids: Ids
     prompt_ids: Ids
     nearness: NDArray[np.float32]
     sketches: NDArray[np.float32]
+    may_repeat: NDArray[np.bool_]
 
 
 @task(name="guard", task_run_name="guard for run {run_id}", cache_policy=NO_CACHE)
@@ -118,7 +121,7 @@ class _GuardStage:
     def _embedded(self, advance: Advance) -> _Embedded:
         """The first time over the prompts: how near each candidate is to its prompt's others."""
         ids, prompt_ids, near = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        axes, short = None, list[NDArray[np.float32]]()
+        axes, short, in_cells = None, list[NDArray[np.float32]](), list[NDArray[np.uint16]]()
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
             locations = self._locations(page)
             of_prompts = np.array([location.prompt_id for location in locations], np.int64)
@@ -130,9 +133,12 @@ class _GuardStage:
             if locations:
                 axes = sketch_axes(vectors) if axes is None else axes
                 short.append(sketches(vectors, axes))
+                in_cells.append(cells(vectors))
             advance(len(page))
         of_run = np.concatenate(short) if short else np.empty((0, 1), np.float32)
-        return _Embedded(np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near), of_run)
+        every_prompt = np.concatenate(prompt_ids)
+        repeating = may_repeat(of_run, np.concatenate(in_cells), every_prompt) if short else np.empty(0, np.bool_)
+        return _Embedded(np.concatenate(ids), every_prompt, np.concatenate(near), of_run, repeating)
 
     def _prompt_counts(
         self,
@@ -143,7 +149,7 @@ class _GuardStage:
         search: Search,
     ) -> Ids:
         """Under how many prompts a page's responses stand: 1 for who is not asked for, or cannot be boilerplate."""
-        counts, asked = np.ones(len(vectors), np.int64), np.flatnonzero(is_asked)
+        counts, asked = np.ones(len(vectors), np.int64), np.flatnonzero(is_asked & embedded.may_repeat[of_page])
         queries = embedded.sketches[of_page][asked]
         asked = asked[may_have_near(queries, embedded.sketches, beyond=self._config.guard.boilerplate_prompts)]
         if len(asked):

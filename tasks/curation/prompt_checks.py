@@ -17,7 +17,7 @@ from models.neighbours.groups import PromptIndex, prompt_groups
 from tasks.config.curation import CurateConfig
 from tasks.curation.contamination import contaminations
 from tasks.curation.engines import vector_store
-from tasks.progress import say, stage_progress
+from tasks.progress import say, step_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE
 
@@ -38,14 +38,8 @@ def check_prompts(run_id: int) -> None:
                 return
             ids = prompts.run_prompt_ids(session, run_id)
         index = PromptIndex(lambda: _vectors(run, ids))
-        with stage_progress("check prompts", len(ids), "prompts against each other") as advance:
-
-            def blocks() -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
-                for block in _vectors(run, ids):
-                    yield block
-                    advance(len(block[0]))
-
-            groups = prompt_groups(index, blocks, similarity=run.config.select.prompt_similarity)
+        with step_progress("check prompts", "prompts against each other") as on_rows:
+            groups = prompt_groups(index, similarity=run.config.select.prompt_similarity, on_rows=on_rows)
         found = contaminations(run, index, len(ids))
         left_out = _left_out(run.config, groups, found)
         with run.sessions.begin() as session:
