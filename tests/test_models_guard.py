@@ -16,11 +16,8 @@ from models.guard import (
     is_boilerplate_length,
     least_nearness,
     left_out,
-    may_have_near,
     nearness,
     prompt_counts,
-    sketch_axes,
-    sketches,
 )
 from models.index import VectorIndex
 
@@ -96,30 +93,6 @@ def test_counts_of_prompts_are_those_of_all_pairs(seed):
         len({of[j] for j in range(len(of)) if np.einsum("d,d->", whole[i], whole[j]) >= 0.98}) for i in range(len(of))
     ]
     assert prompt_counts(vectors, search, (ids[order], of[order])).tolist() == slow
-
-
-@given(seeds, st.integers(1, 70), st.integers(0, 4))
-def test_who_is_not_searched_for_has_not_so_many_near(seed, dimension, beyond):
-    draw = np.random.default_rng(seed)
-    kinds = draw.normal(size=(9, dimension)) + draw.choice([0, 3])
-    rows = kinds[draw.integers(0, 9, 60)] + draw.choice([0, 0.01, 0.1, 1], size=(60, 1)) * draw.normal(
-        size=(60, dimension)
-    )
-    vectors = unit(rows).astype(np.float16)
-    short = sketches(vectors, sketch_axes(vectors[:20]))
-    whole = unit(vectors.astype(np.float64))
-    assert (short.astype(np.float64) @ short.T.astype(np.float64) >= whole @ whole.T - 1e-6).all()
-    slow = (whole @ whole.T >= 0.98).sum(axis=1) > beyond
-    assert may_have_near(short, short, beyond=beyond)[slow].all()
-
-
-def test_most_are_not_searched_for():
-    draw = np.random.default_rng(0)
-    vectors = unit(1 + draw.normal(size=(4_000, 384))).astype(np.float16)
-    vectors[:40] = vectors[0]
-    short = sketches(vectors, sketch_axes(vectors))
-    assert np.flatnonzero(may_have_near(short, short, beyond=5)).tolist() == list(range(40))
-    assert may_have_near(short[:0], short, beyond=5).shape == (0,)
 
 
 def test_a_text_under_very_many_prompts_is_counted_to_a_stated_number_and_searched_for_once():

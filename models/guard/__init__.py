@@ -4,16 +4,14 @@ from models.guard.boilerplate import (
     MOST_NEIGHBOURS,
     SHORTEST_BOILERPLATE,
     is_boilerplate_length,
-    may_have_near,
     prompt_counts,
-    sketch_axes,
-    sketches,
 )
 from models.guard.keeping import left_out
 from models.guard.languages import LanguageReader
 from models.guard.nearness import least_nearness, nearness
 from models.guard.records import RULES, SWITCHED_RULES, Finding, GuardCounts, GuardRule, RuleCount, SwitchedRule
 from models.guard.repetition import LEAST_REPEATED_SHARE, repeated_share
+from models.guard.sketches import may_have_near, sketch_axes, sketches
 from models.guard.texts import text_findings
 
 __all__ = [

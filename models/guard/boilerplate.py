@@ -8,8 +8,6 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from models.selection.similarity import as_float32
-
 Ids = NDArray[np.int64]
 # (q, d) queries and k → ids (q, k), −1 where there is none, and their cosines, the most similar first.
 Search = Callable[[NDArray[np.floating], int], tuple[Ids, NDArray[np.float32]]]
@@ -19,44 +17,11 @@ MOST_NEIGHBOURS = 256  # a count is of the prompts among so many nearest; from t
 _FIRST_NEIGHBOURS = 16  # most have no close neighbour at all: few are asked for at first, more where all are close
 # Letters and digits. A shorter answer (“Yes.”, “Paris”, a number) is often right under many prompts.
 SHORTEST_BOILERPLATE = 25
-_AXES = 47  # 48 numbers a sketch: of 160,000 responses all against all 40 s of one core, a tenth of whole vectors'
-_SAMPLED = 1_024
-_SKETCH_TOLERANCE = 1e-5  # of sums of float32 products
-_SKETCH_ROWS, _SKETCH_COLUMNS = 512, 2_048  # their products stay in the cache
 
 
 def is_boilerplate_length(text: str) -> bool:
     """Whether a text is long enough to be called boilerplate: 25 letters and digits."""
     return sum(1 for _ in islice(filter(str.isalnum, text), SHORTEST_BOILERPLATE)) == SHORTEST_BOILERPLATE
-
-
-def sketch_axes(sample: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The 47 axes, or fewer, along which some (n, d) vectors differ most from 0: (d, r) orthonormal columns."""
-    return np.ascontiguousarray(np.linalg.svd(_unit(sample[:_SAMPLED]), full_matrices=False)[2][:_AXES].T)
-
-
-def sketches(vectors: NDArray[np.floating], axes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Short vectors whose inner products are no less than the cosines of the (n, d) vectors, none zero: (n, r + 1).
-
-    The coordinates along the axes, and the length of what is left: u · v ≤ Σ u_r v_r + |u_rest| |v_rest|.
-    """
-    along = _unit(vectors) @ axes
-    rest = np.sqrt(np.maximum(1 - np.einsum("nr,nr->n", along, along), 0) + _SKETCH_TOLERANCE)
-    return np.concatenate([along, rest[:, None]], axis=1)
-
-
-def may_have_near(queries: NDArray[np.float32], of_run: NDArray[np.float32], *, beyond: int) -> NDArray[np.bool_]:
-    """Whether more than `beyond` of the run's may be at cosine 0.98 or more of each query, itself included: (q,).
-
-    Told by (q, r + 1) and (n, r + 1) sketches: who is told not to has not so many.
-    """
-    counts = np.zeros(len(queries), np.int64)
-    for row in range(0, len(queries), _SKETCH_ROWS):
-        block = slice(row, row + _SKETCH_ROWS)
-        for start in range(0, len(of_run), _SKETCH_COLUMNS):
-            bounds = queries[block] @ of_run[start : start + _SKETCH_COLUMNS].T
-            counts[block] += np.count_nonzero(bounds >= LEAST_SIMILARITY - _SKETCH_TOLERANCE, axis=1)
-    return counts > beyond
 
 
 def prompt_counts(queries: NDArray[np.floating], search: Search, prompt_of: tuple[Ids, Ids]) -> Ids:
@@ -87,12 +52,6 @@ def prompt_counts(queries: NDArray[np.floating], search: Search, prompt_of: tupl
         open_rows = open_rows[is_near[:, -1]] if count < MOST_NEIGHBOURS else open_rows[:0]
         count = min(4 * count, MOST_NEIGHBOURS)
     return counts[inverse]
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    rows = as_float32(vectors)
-    unit: NDArray[np.float32] = rows / np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
-    return unit
 
 
 def _prompts(ids: Ids, prompt_of: tuple[Ids, Ids]) -> list[int]:
