@@ -266,7 +266,9 @@ class Pair:
 
 def content_key(*parts: object) -> str:
     """SHA-256 (64 hex digits) of the parts' canonical JSON: the one way natural keys are made."""
-    return hashlib.sha256(_CANONICAL.encode(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    # A string alone is written by a quick path of `json`, a list makes an encoder each time.
+    written = ",".join([repr(part) if type(part) is int else _CANONICAL.encode(part) for part in parts])
+    return hashlib.sha256(f"[{written}]".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shortened(text: str, width: int) -> str:
@@ -277,6 +279,8 @@ def shortened(text: str, width: int) -> str:
 
 def storable(text: str) -> str:
     """The text with U+FFFD in place of what databases refuse: NUL characters and lone surrogates."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return UNSTORABLE.sub("\ufffd", text)
 
 

@@ -96,8 +96,14 @@ class _GuardStage:
             done += len(with_vector)
             near = embedded.nearness[of_page]
             found = self._text_findings(page, candidates)
-            is_long = [is_boilerplate_length(candidate.text) for candidate in with_vector]
-            counts = self._prompt_counts(vectors, np.array(is_long, dtype=np.bool_), embedded, of_page, search)
+            asked = [
+                at
+                for at in np.flatnonzero(embedded.may_be_boilerplate[of_page]).tolist()
+                if is_boilerplate_length(with_vector[at].text)
+            ]
+            counts = np.ones(len(with_vector), np.int64)  # under how many prompts a response stands
+            if asked:
+                counts[asked] = search(vectors[asked])
             for candidate, count, m in zip(with_vector, counts.tolist(), near.tolist(), strict=True):
                 if count > self._config.guard.boilerplate_prompts:
                     found[candidate.response_id].append(Finding("boilerplate", count))
@@ -134,21 +140,6 @@ class _GuardStage:
         of_run = np.concatenate(short) if short else np.empty((0, 1), np.float32)
         may_be = may_have_near(of_run, beyond=self._config.guard.boilerplate_prompts)
         return _Embedded(np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near), may_be)
-
-    def _prompt_counts(
-        self,
-        vectors: NDArray[np.float16],
-        is_asked: NDArray[np.bool_],
-        embedded: _Embedded,
-        of_page: slice,
-        search: Search,
-    ) -> Ids:
-        """Under how many prompts a page's responses stand: 1 for who is not asked for, or cannot be boilerplate."""
-        counts = np.ones(len(vectors), np.int64)
-        asked = np.flatnonzero(is_asked & embedded.may_be_boilerplate[of_page])
-        if len(asked):
-            counts[asked] = search(vectors[asked])
-        return counts
 
     def _search(self, embedded: _Embedded) -> Search:
         """Under how many prompts of the run each of these vectors, or a near one, stands; opened when it is asked."""
