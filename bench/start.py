@@ -1,6 +1,6 @@
 """What the start of a command costs: CPU seconds of `antipode` and all that it starts, beside Prefect's own imports.
 
-python -m bench.start                (5 rounds, in turn; some 4 minutes on two busy cores)
+python -m bench.start                (3 rounds, in turn)
 python -m bench.start --rounds 1
 
 Five prompts in a folder of their own, scripted replies, hashed embeddings, Prefect's temporary server, whose database
@@ -54,7 +54,7 @@ def measure(world: World, number: int) -> dict[str, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
