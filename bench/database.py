@@ -71,7 +71,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"sqlite:///{folder / 'antipode.db'}"
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "ANTIPODE_DATABASE_URL": self.url, "ANTIPODE_ARTIFACT_ROOT": str(folder / "artifacts"),
             "OMP_NUM_THREADS": "1",
         }  # fmt: skip
@@ -79,7 +79,7 @@ class World:
     def run(self, *arguments: str) -> Figures:
         """CPU seconds and the most memory of a command, with the processes it started and waited for."""
         command = [sys.executable, "-S", "-c", SPAWN, sys.executable, "-m", "flows", *arguments]
-        ended = subprocess.run(command, check=False, env=self._environment, capture_output=True, text=True)
+        ended = subprocess.run(command, check=False, env=self.environment, capture_output=True, text=True)
         if ended.returncode:
             raise RuntimeError(f"{' '.join(arguments)} failed: {(ended.stdout + ended.stderr)[-2000:]}")
         used: Figures = json.loads(ended.stderr.splitlines()[-1])

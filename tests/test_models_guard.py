@@ -13,16 +13,11 @@ from models.guard import (
     MOST_NEIGHBOURS,
     SWITCHED_RULES,
     Finding,
-    cells,
     is_boilerplate_length,
     least_nearness,
     left_out,
-    may_have_near,
-    may_repeat,
     nearness,
     prompt_counts,
-    sketch_axes,
-    sketches,
 )
 from models.index import VectorIndex
 
@@ -98,64 +93,6 @@ def test_counts_of_prompts_are_those_of_all_pairs(seed):
         len({of[j] for j in range(len(of)) if np.einsum("d,d->", whole[i], whole[j]) >= 0.98}) for i in range(len(of))
     ]
     assert prompt_counts(vectors, search, (ids[order], of[order])).tolist() == slow
-
-
-@given(seeds, st.integers(1, 70), st.integers(0, 4))
-def test_who_is_not_searched_for_has_not_so_many_near(seed, dimension, beyond):
-    draw = np.random.default_rng(seed)
-    kinds = draw.normal(size=(9, dimension)) + draw.choice([0, 3])
-    rows = kinds[draw.integers(0, 9, 60)] + draw.choice([0, 0.01, 0.1, 1], size=(60, 1)) * draw.normal(
-        size=(60, dimension)
-    )
-    vectors = unit(rows).astype(np.float16)
-    short = sketches(vectors, sketch_axes(vectors[:20]))
-    whole = unit(vectors.astype(np.float64))
-    assert (short.astype(np.float64) @ short.T.astype(np.float64) >= whole @ whole.T - 1e-6).all()
-    slow = (whole @ whole.T >= 0.98).sum(axis=1) > beyond
-    assert may_have_near(short, short, beyond=beyond)[slow].all()
-
-
-def test_most_are_not_searched_for():
-    draw = np.random.default_rng(0)
-    vectors = unit(1 + draw.normal(size=(4_000, 384))).astype(np.float16)
-    vectors[:40] = vectors[0]
-    short = sketches(vectors, sketch_axes(vectors))
-    assert np.flatnonzero(may_have_near(short, short, beyond=5)).tolist() == list(range(40))
-    assert may_have_near(short[:0], short, beyond=5).shape == (0,)
-
-
-def near_world(cosine, near, *, dimension=96, kinds=60):
-    """Kinds of `near` + 1 vectors: a first one, and others at this cosine to it; each of a prompt of its own."""
-    draw = np.random.default_rng(0)
-    first = unit(draw.normal(size=(kinds, dimension)))
-    aside = draw.normal(size=(kinds, near, dimension))
-    aside -= np.einsum("knd,kd->kn", aside, first)[..., None] * first[:, None]
-    aside /= np.linalg.norm(aside, axis=2, keepdims=True)
-    others = cosine * first[:, None] + np.sqrt(1 - cosine**2) * aside
-    return np.concatenate([first, others.reshape(-1, dimension)]).astype(np.float32), np.arange(kinds * (near + 1))
-
-
-@pytest.mark.parametrize(("cosine", "near"), [(0.981, 5), (0.99, 2), (1.0, 1)])
-def test_who_is_near_another_prompts_response_is_not_ruled_out(cosine, near):
-    vectors, prompt_ids = near_world(cosine, near)
-    assert may_repeat(sketches(vectors, sketch_axes(vectors)), cells(vectors), prompt_ids)[:60].all()
-    assert not may_repeat(sketches(vectors, sketch_axes(vectors)), cells(vectors), np.zeros(len(vectors))).any()
-
-
-def test_hardly_one_of_a_hundred_that_a_single_one_is_just_near_is_overlooked():
-    vectors, prompt_ids = near_world(0.9801, 1, kinds=1_000)
-    assert may_repeat(sketches(vectors, sketch_axes(vectors)), cells(vectors), prompt_ids).mean() > 0.97
-
-
-def test_who_is_near_nobody_is_ruled_out():
-    vectors = np.random.default_rng(0).normal(size=(3_000, 96))
-    assert not may_repeat(sketches(vectors, sketch_axes(vectors)), cells(vectors), np.arange(3_000)).any()
-    assert may_repeat(sketches(vectors, sketch_axes(vectors))[:0], cells(vectors[:0]), np.arange(0)).shape == (0,)
-
-
-def test_who_lies_in_a_crowded_cell_is_not_ruled_out():
-    vectors = unit(1 + 0.001 * np.random.default_rng(0).normal(size=(5_000, 16)))
-    assert may_repeat(sketches(vectors, sketch_axes(vectors)), cells(vectors), np.arange(5_000)).all()
 
 
 def test_a_text_under_very_many_prompts_is_counted_to_a_stated_number_and_searched_for_once():

@@ -71,7 +71,11 @@ def test_what_votes_say_is_a_share_of_the_first(sessions, settings, run_id):
         judge(sessions, person, second, verdict)
     judge(sessions, ANNA, third, "tie")
     with sessions() as session:
-        pairs = embedded_pairs.decided_pairs(session, embeddings.embedder_of_run(session, run_id).id)
+        embedder_id = embeddings.embedder_of_run(session, run_id).id
+        pairs = embedded_pairs.decided_pairs(session, embedder_id)
+        of_run = embedded_pairs.pairs_of_run(session, run_id, embedder_id)
+        decided = embedded_pairs.pairs_of_run(session, run_id, embedder_id, is_decided=True)
+    assert decided == [pair for pair in of_run if pair.is_decided] == pairs and len(of_run) == COUNT
     assert [pair.pair for pair in pairs] == [first, second] and all(pair.is_decided for pair in pairs)
     assert shares_of(pairs) == pytest.approx([0.0, 2 / 3])
     assert weights_of(pairs).tolist() == [1.0, 1.0]

@@ -13,6 +13,8 @@ from db.schema import curation, labels
 from models.labelling.records import PairKey
 from models.records import VectorLocation
 
+_DECIDED = ("first", "second")
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPair:
@@ -44,7 +46,7 @@ class EmbeddedPair:
     @property
     def is_decided(self) -> bool:
         """Whether one of the two is preferred."""
-        return self.outcome in {"first", "second"}
+        return self.outcome in _DECIDED
 
 
 def decided_pairs(session: Session, embedder_id: int) -> list[EmbeddedPair]:
@@ -52,11 +54,14 @@ def decided_pairs(session: Session, embedder_id: int) -> list[EmbeddedPair]:
     table = labels.Preference
     query = _with_vectors(table.first_response_id, table.second_response_id, embedder_id)
     query = query.add_columns(table.outcome, table.support)
-    return _read(session, query.where(table.rule == STANDING_RULE, table.outcome.in_(["first", "second"])))
+    return _read(session, query.where(table.rule == STANDING_RULE, table.outcome.in_(_DECIDED)))
 
 
-def pairs_of_run(session: Session, run_id: int, embedder_id: int) -> list[EmbeddedPair]:
-    """The different pairs of a run, labelled or not, whose responses both have a vector of this embedder, by ids."""
+def pairs_of_run(session: Session, run_id: int, embedder_id: int, *, is_decided: bool = False) -> list[EmbeddedPair]:
+    """The different pairs of a run whose responses both have a vector of this embedder, by ids.
+
+    `is_decided`: only those of which one response is preferred; else labelled or not.
+    """
     table, preference = curation.Pair, labels.Preference
     query = _with_vectors(table.first_response_id, table.second_response_id, embedder_id)
     label = (
@@ -65,6 +70,8 @@ def pairs_of_run(session: Session, run_id: int, embedder_id: int) -> list[Embedd
         & (preference.second_response_id == table.second_response_id)
     )
     query = query.add_columns(preference.outcome, preference.support).outerjoin(preference, label)
+    if is_decided:
+        query = query.where(preference.outcome.in_(_DECIDED))
     return _read(session, query.where(table.run_id == run_id).distinct())
 
 

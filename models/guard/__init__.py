@@ -3,19 +3,15 @@
 from models.guard.boilerplate import (
     MOST_NEIGHBOURS,
     SHORTEST_BOILERPLATE,
-    cells,
     is_boilerplate_length,
-    may_have_near,
-    may_repeat,
     prompt_counts,
-    sketch_axes,
-    sketches,
 )
 from models.guard.keeping import left_out
 from models.guard.languages import LanguageReader
 from models.guard.nearness import least_nearness, nearness
 from models.guard.records import RULES, SWITCHED_RULES, Finding, GuardCounts, GuardRule, RuleCount, SwitchedRule
 from models.guard.repetition import LEAST_REPEATED_SHARE, repeated_share
+from models.guard.sketches import cells, may_be_boilerplate, sketch_axes, sketches
 from models.guard.texts import text_findings
 
 __all__ = [
@@ -34,8 +30,7 @@ __all__ = [
     "is_boilerplate_length",
     "least_nearness",
     "left_out",
-    "may_have_near",
-    "may_repeat",
+    "may_be_boilerplate",
     "nearness",
     "prompt_counts",
     "repeated_share",

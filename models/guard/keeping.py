@@ -44,6 +44,4 @@ def _badness(broken: Sequence[Finding]) -> tuple[int, int, float]:
 
 def _has_pair(similarity: Float32s, is_out: Sequence[bool]) -> bool:
     stay = np.flatnonzero(~np.asarray(is_out))
-    return len(stay) >= 2 and bool(
-        (similarity[np.ix_(stay, stay)][np.triu_indices(len(stay), 1)] < 1 - TOLERANCE).any()
-    )
+    return bool((similarity[np.ix_(stay, stay)] < 1 - TOLERANCE).any())  # a response is like itself

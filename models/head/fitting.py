@@ -102,10 +102,13 @@ def independence(first: ArrayLike, second: ArrayLike) -> _Floats:
         first: (n,) ids of the first responses.
         second: (n,) ids of the second ones.
     """
-    from scipy.sparse import coo_array
+    ends = np.stack([np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)])
+    if not ends.size:
+        return np.empty(0)
+
+    from scipy.sparse import coo_array  # slow to load
     from scipy.sparse.csgraph import connected_components
 
-    ends = np.stack([np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)])
     nodes, places = np.unique(ends, return_inverse=True)
     one, other = places.reshape(ends.shape)
     graph = coo_array((np.ones(len(one)), (one, other)), shape=(len(nodes), len(nodes)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,15 @@ def embed(run_id: int) -> None:
                         _embed_all(run, of, store, embedder, advance)
 
 
+class _Row(NamedTuple):
+    """What is stored of a text's vector: its shard, its row there, and the tokens that were read."""
+
+    shard: str | None
+    row: int | None
+    token_count: int
+    is_truncated: bool
+
+
 class _Texts(Protocol):
     """What is embedded: which texts lack a vector, and where their places are stored."""
 
@@ -78,7 +87,7 @@ class _Texts(Protocol):
         """The next of them, by id."""
         ...
 
-    def add(self, session: Session, ids: Sequence[int], shard: str | None, embedded: Embeddings) -> None:
+    def add(self, session: Session, ids: Sequence[int], rows: Iterable[_Row]) -> None:
         """Store where the vectors of a page lie."""
         ...
 
@@ -100,8 +109,7 @@ class _Responses:
             for one in page
         ]
 
-    def add(self, session: Session, ids: Sequence[int], shard: str | None, embedded: Embeddings) -> None:
-        rows = _rows(shard, embedded)
+    def add(self, session: Session, ids: Sequence[int], rows: Iterable[_Row]) -> None:
         embeddings.add_embeddings(
             session,
             self._embedder_id,
@@ -124,8 +132,7 @@ class _Prompts:
         page = embeddings.prompts_to_embed(session, self._run_id, self._embedder_id, after=after, size=size)
         return [(one.id, EmbeddingRequest(None, without_system_message(one.prompt).text)) for one in page]
 
-    def add(self, session: Session, ids: Sequence[int], shard: str | None, embedded: Embeddings) -> None:
-        rows = _rows(shard, embedded)
+    def add(self, session: Session, ids: Sequence[int], rows: Iterable[_Row]) -> None:
         embeddings.add_prompt_embeddings(
             session,
             self._embedder_id,
@@ -149,7 +156,7 @@ def _embed_all(
         if has_direction.any():
             shard = store.write_shard(np.array(ids, dtype=np.int64)[has_direction], embedded.vectors[has_direction])
         with run.sessions.begin() as session:
-            texts.add(session, ids, shard, embedded)
+            texts.add(session, ids, _rows(shard, embedded, has_direction))
         advance(len(page))
         after = ids[-1]
 
@@ -159,14 +166,9 @@ def _has_direction(embedded: Embeddings) -> NDArray[np.bool_]:
     return is_vector
 
 
-def _rows(shard: str | None, embedded: Embeddings) -> Iterable[tuple[str | None, int | None, int, bool]]:
-    """Shard, row, tokens and whether it was cut, of each text; a text without a direction is in no row."""
-    has_direction = _has_direction(embedded)
-    for at, row in enumerate(np.cumsum(has_direction) - 1):
-        is_stored = bool(has_direction[at])
-        yield (
-            shard if is_stored else None,
-            int(row) if is_stored else None,
-            int(embedded.token_counts[at]),
-            bool(embedded.is_truncated[at]),
-        )
+def _rows(shard: str | None, embedded: Embeddings, has_direction: NDArray[np.bool_]) -> Iterator[_Row]:
+    """Where each text's vector lies; a text without a direction is in no row."""
+    rows = (np.cumsum(has_direction) - 1).tolist()
+    numbers = embedded.token_counts.tolist(), embedded.is_truncated.tolist()
+    for is_stored, row, token_count, is_truncated in zip(has_direction.tolist(), rows, *numbers, strict=True):
+        yield _Row(shard if is_stored else None, row if is_stored else None, token_count, is_truncated)

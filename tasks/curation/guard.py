@@ -27,8 +27,7 @@ from models.guard import (
     is_boilerplate_length,
     least_nearness,
     left_out,
-    may_have_near,
-    may_repeat,
+    may_be_boilerplate,
     nearness,
     prompt_counts,
     sketch_axes,
@@ -52,13 +51,12 @@ Search = Callable[[NDArray[np.float16]], Ids]  # vectors (n, d) → under how ma
 
 @dataclass(frozen=True, slots=True)
 class _Embedded:
-    """The run's candidates that have a vector, in the order of the pages: 213 bytes each, 293 while they are read."""
+    """The run's candidates that have a vector, in the order of the pages: 21 bytes each."""
 
     ids: Ids
     prompt_ids: Ids
     nearness: NDArray[np.float32]
-    sketches: NDArray[np.float32]
-    may_repeat: NDArray[np.bool_]
+    may_be_boilerplate: NDArray[np.bool_]
 
 
 @task(name="guard", task_run_name="guard for run {run_id}", cache_policy=NO_CACHE)
@@ -99,8 +97,14 @@ class _GuardStage:
             done += len(with_vector)
             near = embedded.nearness[of_page]
             found = self._text_findings(page, candidates)
-            is_long = [is_boilerplate_length(candidate.text) for candidate in with_vector]
-            counts = self._prompt_counts(vectors, np.array(is_long, dtype=np.bool_), embedded, of_page, search)
+            asked = [
+                at
+                for at in np.flatnonzero(embedded.may_be_boilerplate[of_page]).tolist()
+                if is_boilerplate_length(with_vector[at].text)
+            ]
+            counts = np.ones(len(with_vector), np.int64)  # under how many prompts a response stands
+            if asked:
+                counts[asked] = search(vectors[asked])
             for candidate, count, m in zip(with_vector, counts.tolist(), near.tolist(), strict=True):
                 if count > self._config.guard.boilerplate_prompts:
                     found[candidate.response_id].append(Finding("boilerplate", count))
@@ -135,26 +139,11 @@ class _GuardStage:
                 short.append(sketches(vectors, axes))
                 in_cells.append(cells(vectors))
             advance(len(page))
-        of_run = np.concatenate(short) if short else np.empty((0, 1), np.float32)
-        every_prompt = np.concatenate(prompt_ids)
-        repeating = may_repeat(of_run, np.concatenate(in_cells), every_prompt) if short else np.empty(0, np.bool_)
-        return _Embedded(np.concatenate(ids), every_prompt, np.concatenate(near), of_run, repeating)
-
-    def _prompt_counts(
-        self,
-        vectors: NDArray[np.float16],
-        is_asked: NDArray[np.bool_],
-        embedded: _Embedded,
-        of_page: slice,
-        search: Search,
-    ) -> Ids:
-        """Under how many prompts a page's responses stand: 1 for who is not asked for, or cannot be boilerplate."""
-        counts, asked = np.ones(len(vectors), np.int64), np.flatnonzero(is_asked & embedded.may_repeat[of_page])
-        queries = embedded.sketches[of_page][asked]
-        asked = asked[may_have_near(queries, embedded.sketches, beyond=self._config.guard.boilerplate_prompts)]
-        if len(asked):
-            counts[asked] = search(vectors[asked])
-        return counts
+        of_whom, may_be = np.concatenate(prompt_ids), np.zeros(0, np.bool_)
+        if short:
+            beyond = self._config.guard.boilerplate_prompts
+            may_be = may_be_boilerplate(np.concatenate(short), np.concatenate(in_cells), of_whom, beyond=beyond)
+        return _Embedded(np.concatenate(ids), of_whom, np.concatenate(near), may_be)
 
     def _search(self, embedded: _Embedded) -> Search:
         """Under how many prompts of the run each of these vectors, or a near one, stands; opened when it is asked."""

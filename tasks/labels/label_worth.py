@@ -14,7 +14,6 @@ from db.labels import embedded_pairs, predictions
 from db.labels.embedded_pairs import EmbeddedPair
 from db.labels.predictions import Prediction
 from models.head import Head, Labels, Worth, label_worth, win_probability
-from models.labelling.records import PairKey
 from tasks.curation.heads import BATCH, StoredDifferences, head_of, shares_of, sides_of, weights_of
 from tasks.curation.strategies import check_names
 from tasks.database import open_database
@@ -44,14 +43,14 @@ def read_worth(
 ) -> Worth:
     """The same within a session."""
     embedder = embeddings.embedder_of_run(session, run_id)
-    selected_by = embedded_pairs.strategies_of_pairs(session, run_id)
-    pairs = [
-        pair
-        for pair in embedded_pairs.pairs_of_run(session, run_id, embedder.id)
-        if pair.is_decided and (not strategies or not selected_by[pair.pair].isdisjoint(strategies))
-    ]
+    pairs = embedded_pairs.pairs_of_run(session, run_id, embedder.id, is_decided=True)
+    selected_by = embedded_pairs.strategies_of_pairs(session, run_id) if pairs else {}
+    if strategies:
+        pairs = [pair for pair in pairs if not selected_by[pair.pair].isdisjoint(strategies)]
     names = sorted(
-        set[str]().union(*(selected_by[pair.pair] for pair in pairs)) & set(strategies or _names(selected_by))
+        name
+        for name in set[str]().union(*(selected_by[pair.pair] for pair in pairs))
+        if not strategies or name in strategies
     )
     masks = {name: np.array([name in selected_by[pair.pair] for pair in pairs]) for name in names}
     return label_worth(_labels(pairs, embedder, settings), _length_gaps(pairs), masks, seed=seed)
@@ -108,7 +107,3 @@ def _labels(pairs: Sequence[EmbeddedPair], embedder: EmbedderRecord, settings: S
 
 def _length_gaps(pairs: Sequence[EmbeddedPair]) -> NDArray[np.float64]:
     return np.array([pair.first_length - pair.second_length for pair in pairs], dtype=np.float64)
-
-
-def _names(selected_by: dict[PairKey, frozenset[str]]) -> frozenset[str]:
-    return frozenset[str]().union(*selected_by.values())

@@ -48,7 +48,7 @@ def expected_by_others(session: Session, run_id: int, settings: Settings) -> dic
     teachers = embedded_pairs.decided_pairs(session, embedder.id)
     if len(teachers) <= MIN_LABELS:
         return {}
-    asked = [pair for pair in embedded_pairs.pairs_of_run(session, run_id, embedder.id) if pair.is_decided]
+    asked = embedded_pairs.pairs_of_run(session, run_id, embedder.id, is_decided=True)
     place = {dialogue: at for at, dialogue in enumerate(sorted({pair.dialogue for pair in teachers}))}
     which = drawn(np.array([place[pair.dialogue] for pair in teachers]), MOST_TEACHERS, 0)
     teachers = [teachers[at] for at in which]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -116,6 +117,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
     config = CURATION.load_config(session, run_id)
     summary = runs.summaries(session, run_id)[0]
     run = runs.get_run(session, run_id)
+    figures = strategy_figures(session, run_id)
     return CurationReport(
         title="Curation report",
         run_id=str(run_id),
@@ -133,13 +135,13 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
             left_out=summary.left_out_responses,
             truncated=summary.truncated_responses,
         ),
-        strategies=_strategy_results(session, run_id, config),
+        strategies=_strategy_results(session, run_id, config, figures),
         candidates=_candidates(session, run_id, settings),
         labels=read_quality(session, run_id, settings),
         next_steps=next_steps(run_id),
         length_words=length_words(session, summary),
         checks=tuple(check_lines(session, run_id)),
-        figures=strategy_figures(session, run_id),
+        figures=figures,
         guarded=_guarded(session, run_id),
         worth=_worth(session, run_id, settings),
     )
@@ -169,9 +171,10 @@ def _worth(session: Session, run_id: int, settings: Settings) -> Worth | None:
         return None
 
 
-def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> dict[str, StrategyResult]:
+def _strategy_results(
+    session: Session, run_id: int, config: CurateConfig, figures: Mapping[str, StrategyFigures]
+) -> dict[str, StrategyResult]:
     similarities = pairs.similarities(session, run_id)
-    summaries = pairs.strategy_summaries(session, run_id)
     skipped = runs.skip_counts(session, run_id)
     return {
         strategy: StrategyResult(
@@ -181,7 +184,7 @@ def _strategy_results(session: Session, run_id: int, config: CurateConfig) -> di
                 ShownPair(p.prompt, p.first_response, p.second_response, p.similarity, p.rank, p.pair_count)
                 for p in pairs.selected_pairs(session, run_id, strategy=strategy, limit=EXAMPLES_PER_STRATEGY)
             ),
-            mean_length_ratio=summaries[strategy].mean_length_ratio if strategy in summaries else None,
+            mean_length_ratio=figures[strategy].mean_length_ratio if strategy in figures else None,
         )
         for strategy in config.select.strategies
     }

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
-import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -35,15 +34,11 @@ from tasks.errors import NothingToDoError
 from tasks.labels.people import open_people_queue, people_queue
 from tasks.progress import say
 from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
-from tasks.reports.prompt_checks import check_lines
 from tasks.reports.run_ends import label_end
 from tasks.reports.run_page import (
     example_pairs,
-    length_words,
     read_run_report,
     report_path,
-    strategy_figures,
-    write_run_report,
 )
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings
@@ -60,20 +55,18 @@ def publish(run_id: int) -> None:
     with open_database(settings) as sessions, sessions() as session:
         config = CURATION.load_config(session, run_id)
     queue_id = open_queue_of(run_id, config, settings)
-    path = write_run_report(run_id, settings)
+    report = read_run_report(run_id, settings)
+    write_report(report, path := report_path(run_id, settings))
     if TaskRunContext.get() is None:
         return
     with open_database(settings) as sessions, sessions() as session:
         summary = runs.summaries(session, run_id)[0]
         examples = example_pairs(session, run_id, TABLE_ROWS_PER_STRATEGY)
-        similarities = pairs.similarities(session, run_id)
-        strategies = strategy_figures(session, run_id)
-        length = length_words(session, summary)
-        checks = [escaped(line) for line in check_lines(session, run_id)]
         guarded = guard_counts(session, run_id)
+    checks = [escaped(line) for line in report.checks]
     key, name = f"run-{run_id}", escaped(summary.run)
     picture_id = show_picture(
-        similarities_svg({strategy: np.array(values) for strategy, values in similarities.items()}),
+        similarities_svg({name: result.similarities for name, result in report.strategies.items()}),
         key=f"{key}-similarities",
         description=f"{name}: how alike the selected pairs are",
     )
@@ -87,7 +80,9 @@ def publish(run_id: int) -> None:
         artifact_link("Some of them, as a table", cast("UUID", table_id)),
     ]
     create_markdown_artifact(
-        summary_markdown(summary, path, queue_id, settings, places, strategies, length, checks, guarded),
+        summary_markdown(
+            summary, path, queue_id, settings, places, report.figures, report.length_words, checks, guarded
+        ),
         key=key,
         description=f"{name}: figures, cost, what to do next",
     )
