@@ -162,7 +162,7 @@ def _weight(size: int, count: int) -> Any:
 
 
 @finite
-def _members(split: Any, size: int, sides: Any, at: Any) -> int:
+def _members(split: Any, size: int, sides: Any, at: Any) -> Any:
     """1 for who is on the other side, 0 for all else, from `at` on; how many they are."""
     for i in range(ROW):
         sides[at + i] = np.float32((split >> np.uint64(i)) & BIT)
@@ -323,7 +323,7 @@ def _best(size: int, splits: Any, explained: Any) -> Any:
 
 
 @careful
-def search(cosine: Any, centred: Any, size: int, draws: Any, room: Any) -> int:
+def search(cosine: Any, centred: Any, size: int, draws: Any, room: Any) -> Any:
     """The best split that is found of 17 to 64 candidates, bit i for candidate i, 0 for the first.
 
     Args:
