@@ -134,6 +134,16 @@ def test_compiled_pairs_of_many_candidates_are_those_of_numpy_but_for_ties(size:
         assert is_alike.mean() >= (0.9 if strategy == "centroid" else 0.97)
 
 
+def test_many_nearly_identical_candidates_have_a_pair_of_their_own() -> None:
+    rows = np.zeros((40, 64, 2), np.float32)
+    rows[:, :, 0] = 1
+    rows[:, -1, 1] = np.linspace(2.9e-3, 4e-3, 40)  # cosines with the others from 1 − 4.2e-6 on
+    for ours in compiled(rows.reshape(-1, 2), np.arange(0, 64 * 40 + 1, 64)):
+        assert (ours.reason == Reason.PAIR_CHOSEN).all()
+        np.testing.assert_array_equal(ours.second, np.arange(1, 41) * 64 - 1)
+        assert (ours.first // 64 == np.arange(40)).all()
+
+
 def test_the_compiled_search_reads_the_seed() -> None:
     rows = np.random.default_rng(0).standard_normal((64 * 60, 70)).astype(np.float32)
     offsets, lengths = np.arange(0, len(rows) + 1, 64), np.zeros(len(rows), np.int64)

@@ -316,7 +316,7 @@ def _best(size: int, splits: Any, explained: Any) -> Any:
         most = max(most, explained[q])
     everyone, lowest = ~np.uint64(0) >> np.uint64(64 - size), ~np.uint64(0)
     for q in range(splits.size):
-        if explained[q] >= most * (ONE - SAME):
+        if explained[q] >= most - SAME * abs(most):  # rounding may leave nothing above 0
             number = splits[q] ^ everyone if splits[q] & BIT else splits[q]
             lowest = min(lowest, number)
     return lowest

@@ -149,7 +149,8 @@ def _best_sides(splits: Float32s, explained: Float32s) -> Booleans:
     """The best of (b, s, K) splits, (b, K) and False for candidate 0; of equal ones the lowest number."""
     is_other = splits != splits[:, :, :1]
     numbers = is_other[:, :, 1:] @ (np.uint64(1) << np.arange(splits.shape[2] - 1, dtype=np.uint64))
-    is_best = explained >= explained.max(axis=1, keepdims=True) * (1 - SAME)
+    most = explained.max(axis=1, keepdims=True)
+    is_best = explained >= most - SAME * np.abs(most)
     best = np.where(is_best, numbers, np.iinfo(np.uint64).max).argmin(axis=1)
     sides: Booleans = is_other[np.arange(len(splits)), best]
     return sides
