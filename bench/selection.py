@@ -52,7 +52,15 @@ class Row(NamedTuple):
     is_half: bool = False
 
 
-ROWS = [Row(4, 768, 30), Row(8, 768, 30), Row(16, 768, 20), Row(64, 768, 6), Row(8, 4096, 20), Row(8, 768, 30, True)]
+ROWS = [
+    Row(4, 768, 30),
+    Row(8, 768, 30),
+    Row(16, 768, 20),
+    Row(64, 768, 6),
+    Row(8, 4096, 20),
+    Row(64, 4096, 6),
+    Row(8, 768, 30, True),
+]
 
 
 def make_embeddings(prompts: int, row: Row) -> Matrix:

@@ -17,10 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.selection import Reason, SelectedPairs, Strategy, compiled_tiles, fused, select_several
+from models.selection import (
+    Reason,
+    SelectedPairs,
+    Strategy,
+    compiled_clusters,
+    compiled_search,
+    compiled_tiles,
+    fused,
+    select_several,
+    two_means,
+)
 from models.selection import compiled as compiled_code
 from models.selection.similarity import SMALLEST_SQUARED_NORM, TOLERANCE
-from models.selection.two_means import EXACT_UP_TO
 from tests.test_models_selection_oracle import KINDS, Oracle, expected_reason, make_groups, unit_groups
 
 Array = np.ndarray[Any, Any]
@@ -109,6 +118,41 @@ def test_compiled_pairs_are_those_of_numpy_but_for_ties(size: int, kind: str) ->
                 assert is_allowed(strategy, oracle, (one.first[group] - group * size, one.second[group] - group * size))
 
 
+@pytest.mark.parametrize("kind", ["isotropic", "mean", "clusters", "very_similar", "duplicates", "low_dimension"])
+@pytest.mark.parametrize("size", [17, 18, 33, 64])
+def test_compiled_pairs_of_many_candidates_are_those_of_numpy_but_for_ties(size: int, kind: str) -> None:
+    groups = 60
+    rows = unit_groups(np.random.default_rng(size), groups, size, 70, kind)
+    embeddings, offsets = rows.reshape(-1, rows.shape[2]), np.arange(0, groups * size + 1, size)
+    for strategy, ours, twins in zip(
+        STRATEGIES, compiled(embeddings, offsets), by_numpy(embeddings, offsets), strict=True
+    ):
+        for name in ("reason", "pair_count"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(twins, name))
+        is_alike = (ours.first == twins.first) & (ours.second == twins.second)
+        np.testing.assert_allclose(ours.similarity[is_alike], twins.similarity[is_alike], atol=1e-6)
+        assert is_alike.mean() >= (0.9 if strategy == "centroid" else 0.97)
+
+
+def test_many_nearly_identical_candidates_have_a_pair_of_their_own() -> None:
+    rows = np.zeros((40, 64, 2), np.float32)
+    rows[:, :, 0] = 1
+    rows[:, -1, 1] = np.linspace(2.9e-3, 4e-3, 40)  # cosines with the others from 1 − 4.2e-6 on
+    for ours in compiled(rows.reshape(-1, 2), np.arange(0, 64 * 40 + 1, 64)):
+        assert (ours.reason == Reason.PAIR_CHOSEN).all()
+        np.testing.assert_array_equal(ours.second, np.arange(1, 41) * 64 - 1)
+        assert (ours.first // 64 == np.arange(40)).all()
+
+
+def test_the_compiled_search_reads_the_seed() -> None:
+    rows = np.random.default_rng(0).standard_normal((64 * 60, 70)).astype(np.float32)
+    offsets, lengths = np.arange(0, len(rows) + 1, 64), np.zeros(len(rows), np.int64)
+    for seed in (1, -1, 1 << 70):
+        ours = select_several(rows, offsets, strategies=("centroid",), seed=seed).turns["centroid"][0]
+        twins = select_several(rows, offsets, strategies=("centroid",), seed=seed, lengths=lengths).turns["centroid"][0]
+        assert share_alike(ours, twins) >= 0.97
+
+
 @pytest.mark.parametrize("cosine", [0.5, 0.9, 0.99])
 def test_of_ten_thousand_groups_at_most_ten_have_another_pair_than_in_float64(cosine: float) -> None:
     rng = np.random.default_rng(int(100 * cosine))
@@ -160,7 +204,7 @@ def test_halves_maps_doubles_and_strides_select_as_the_same_numbers_in_float32(t
             assert_same(one, other)
 
 
-def test_larger_groups_between_small_ones_are_left_to_the_search() -> None:
+def test_larger_groups_between_small_ones_are_searched_as_by_numpy() -> None:
     rng = np.random.default_rng(4)
     sizes = rng.permutation([2, 3, 8, 16, 17, 30, 64, 0, 1] * 6)
     embeddings = rng.standard_normal((int(sizes.sum()), 24)).astype(np.float32)
@@ -211,9 +255,11 @@ def test_without_numba_numpy_selects_the_same_and_one_line_says_so(
 
 
 def test_what_numba_keeps_is_made_anew_when_anything_in_it_changes() -> None:
-    tiles = Path(compiled_tiles.__file__).read_bytes()
-    constants = (TOLERANCE, SMALLEST_SQUARED_NORM, EXACT_UP_TO, [int(reason) for reason in Reason])
-    assert hashlib.sha256(tiles + repr(constants).encode()).hexdigest()[:16] == compiled_code.COMPILED_FROM
+    code = b"".join(Path(part.__file__).read_bytes() for part in (compiled_tiles, compiled_clusters, compiled_search))
+    constants = [getattr(two_means, name) for name in sorted(vars(two_means)) if name.isupper()]
+    others = (TOLERANCE, SMALLEST_SQUARED_NORM, [int(reason) for reason in Reason])
+    expected = hashlib.sha256(code + repr((constants, others)).encode()).hexdigest()[:16]
+    assert expected == compiled_code.COMPILED_FROM
 
 
 def test_where_nothing_can_be_kept_the_code_is_compiled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 
 from models.selection import Reason, Strategy, select_pairs
 from models.selection.similarity import group_similarities
-from models.selection.two_means import EXACT_UP_TO, _best_splits, _lloyd_splits, _peer_starts
+from models.selection.two_means import EXACT_UP_TO, _best_splits, _found_splits, _peer_starts
 
 Array = np.ndarray[Any, Any]
 
@@ -199,7 +199,7 @@ def inertia(rows: Array, is_other: Array) -> float:
 def test_two_means_are_never_worse_than_scikit_learn(size: int, kind: str) -> None:
     rows = unit_groups(np.random.default_rng(size), 20, size, 64, kind)
     similarity, centred = centred_similarities(rows)
-    splits = _best_splits(centred) if size <= EXACT_UP_TO else _lloyd_splits(similarity, centred, seed=0)
+    splits = _best_splits(centred) if size <= EXACT_UP_TO else _found_splits(similarity, centred, seed=0)
     for group, is_other in zip(rows, splits.T, strict=True):
         ours = inertia(group, is_other)
         peer = KMeans(n_clusters=2, random_state=0).fit(group)
@@ -221,7 +221,7 @@ def test_equal_splits_go_to_the_lowest_number() -> None:
     corners = np.repeat(np.eye(3, dtype=np.float32), 6, axis=0)[None]  # one corner against the other two, three ways
     for order in (np.arange(18), np.arange(18)[::-1], np.random.default_rng(0).permutation(18)):
         similarity, centred = centred_similarities(corners[:, order])
-        is_other = _lloyd_splits(similarity, centred, seed=0)[:, 0]
+        is_other = _found_splits(similarity, centred, seed=0)[:, 0]
         numbers = [np.flatnonzero(order // 6 == corner) for corner in range(3) if corner != order[0] // 6]
         sides = [*numbers, np.concatenate(numbers)]
         lowest = min(sides, key=lambda side: sum(1 << int(member) for member in side))
@@ -229,10 +229,10 @@ def test_equal_splits_go_to_the_lowest_number() -> None:
 
 
 @pytest.mark.parametrize("kind", ["isotropic", "mean", "clusters"])
-def test_seeded_lloyd_finds_nearly_always_the_optimum(kind: str) -> None:
+def test_the_seeded_search_finds_nearly_always_the_optimum(kind: str) -> None:
     rows = unit_groups(np.random.default_rng(1), 200, EXACT_UP_TO, 64, kind)
     similarity, centred = centred_similarities(rows)
-    found, best = _lloyd_splits(similarity, centred, seed=0), _best_splits(centred)
+    found, best = _found_splits(similarity, centred, seed=0), _best_splits(centred)
     excess = [inertia(group, a) / inertia(group, b) - 1 for group, a, b in zip(rows, found.T, best.T, strict=True)]
     assert np.min(excess) > -1e-6
     assert np.mean(excess) < 2e-4  # 6e-5 measured; scikit-learn's random_state=0 comes to 7e-3

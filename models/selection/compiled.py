@@ -11,14 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from models.selection.compiled_clusters import best_split, central, centre
+from models.selection.compiled_search import search, working_room
 from models.selection.compiled_tiles import (
     LANES,
     LINE,
     SQUARE_LINES,
     TRIANGLE_LINES,
+    careful,
+    finite,
     half_value,
     smaller,
     square,
@@ -26,22 +30,17 @@ from models.selection.compiled_tiles import (
 )
 from models.selection.records import Reason
 from models.selection.similarity import SMALLEST_SQUARED_NORM, TOLERANCE
-from models.selection.two_means import EXACT_UP_TO
+from models.selection.two_means import EXACT_UP_TO, LARGEST
 
-COMPILED_FROM = "434bed3e579e9e32"  # compiled_tiles.py and the constants above; a test tells the number
+COMPILED_FROM = "84b7e9888c0226d4"  # the other compiled_ files and the constants in them; a test tells the number
 IDENTICAL = np.float32(1) - TOLERANCE
 LARGEST_NORM = np.finfo(np.float32).max
-ZERO, ONE, TWO, BEYOND = np.float32(0), np.float32(1), np.float32(2), np.float32(1e30)
+ZERO, ONE, BEYOND = np.float32(0), np.float32(1), np.float32(1e30)
 FLOAT_BYTES = 4
-CHUNK = 64  # splits looked at together
 NO_USABLE, ONE_USABLE = int(Reason.NO_USABLE_EMBEDDING), int(Reason.ONE_USABLE_EMBEDDING)
 ALL_IDENTICAL, PAIR_CHOSEN = int(Reason.ALL_IDENTICAL), int(Reason.PAIR_CHOSEN)
 NO_CANDIDATE, ONE_CANDIDATE = int(Reason.NO_CANDIDATE), int(Reason.ONE_CANDIDATE)
 EASY, HARD, CENTROID = 0, 1, 2  # rows of what is told
-
-# Where a value may not be finite, no flag may say that all are.
-careful = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
-finite = njit(fastmath=True, error_model="numpy")
 
 
 @careful
@@ -147,142 +146,19 @@ def _rank(pairs: Any, count: int, chosen: Any) -> Any:
     return np.int64(below)
 
 
-@finite
-def _centre(cosine: Any, size: int, centred: Any, means: Any) -> None:
-    """The (size, size) cosines centred in rows and columns."""
-    total = ZERO
-    for i in range(size):
-        row = ZERO
-        for j in range(size):
-            row += cosine[i, j]
-        means[i] = row / size
-        total += means[i]
-    total /= size
-    for i in range(size):
-        for j in range(size):
-            centred[i, j] = cosine[i, j] - means[i] - means[j] + total
-
-
-@finite
-def _added(centred: Any, member: int, low: int, added: Any) -> None:
-    """What candidate `member` adds to the sum of each subset of candidates 1 .. low."""
-    added[0] = centred[member, member]
-    for j in range(1, low + 1):
-        half, more = 1 << (j - 1), TWO * centred[member, j]
-        known, new = added[:half], added[half:][:half]  # indices that may be negative would keep vectors away
-        for x in range(new.size):
-            new[x] = known[x] + more
-
-
-@finite
-def _subset_sums(centred: Any, low: int, sums: Any, added: Any) -> None:
-    """zᵀCz of every subset of candidates 1 .. low in counting order."""
-    sums[0] = ZERO
-    for member in range(1, low + 1):
-        _added(centred, member, member - 1, added)
-        half = 1 << (member - 1)
-        known, new = sums[:half], sums[half:][:half]
-        for x in range(new.size):
-            new[x] = known[x] + added[x]
-
-
-@finite
-def _add(target: Any, more: Any) -> None:
-    for x in range(target.size):
-        target[x] += more[x]
-
-
-@finite
-def _least(sums: Any, weights: Any) -> Any:
-    least = BEYOND
-    for x in range(sums.size):
-        least = smaller(least, sums[x] * weights[x])
-    return least
-
-
-@finite
-def _first_in(sums: Any, weights: Any, ceiling: Any) -> Any:
-    """The first subset whose cost is not above the ceiling, which one is not."""
-    start = 0
-    while start + CHUNK < sums.size and _least(sums[start:][:CHUNK], weights[start:][:CHUNK]) > ceiling:
-        start += CHUNK
-    for x in range(start, sums.size):
-        if sums[x] * weights[x] <= ceiling:
-            return x
-    return sums.size - 1
-
-
-@finite
-def _best_split(centred: Any, size: int, tables: Any, scratch: Any) -> Any:
-    """The split of least inertia of 3 .. 16 candidates; candidate i is on the other side if bit i is set.
-
-    The last two candidates are kept out of the enumeration of subsets: four sums follow from each of the rest.
-    """
-    low = size - 3
-    count = 1 << low
-    sums, first, second, both = scratch[0][:count], scratch[1][:count], scratch[2][:count], scratch[3][:count]
-    _subset_sums(centred, low, sums, first)
-    _added(centred, size - 2, low, first)
-    _added(centred, size - 1, low, second)
-    start, shared = 3 * (count - 1), TWO * centred[size - 2, size - 1]
-    none, one, two = tables[start:][:count], tables[start + count :][:count], tables[start + 2 * count :][:count]
-    _add(first, sums)
-    for x in range(count):
-        both[x] = first[x] + second[x] + shared
-    _add(second, sums)
-    leasts = (
-        _least(sums[1:], none[1:]),  # without the empty side
-        _least(first, one),
-        _least(second, one),
-        _least(both, two),
-    )
-    ceiling = min(leasts[0], leasts[1], leasts[2], leasts[3]) + TOLERANCE
-    if leasts[0] <= ceiling:
-        code = _first_in(sums[1:], none[1:], ceiling) + 1
-    elif leasts[1] <= ceiling:
-        code = _first_in(first, one, ceiling) + count
-    elif leasts[2] <= ceiling:
-        code = _first_in(second, one, ceiling) + 2 * count
-    else:
-        code = _first_in(both, two, ceiling) + 3 * count
-    return 2 * code
-
-
-@finite
-def _central(centred: Any, size: int, split: int, distance: Any) -> Any:
-    """The candidate nearest the centre of each cluster, the lower first."""
-    other = 0
-    for i in range(size):
-        other += (split >> i) & 1
-    nearest_own, nearest_other = BEYOND, BEYOND
-    for i in range(size):
-        pull = ZERO
-        for j in range(size):
-            pull += centred[i, j] if (split >> j) & 1 else ZERO
-        if (split >> i) & 1:
-            distance[i] = centred[i, i] - TWO * pull / other
-            nearest_other = min(nearest_other, distance[i])
-        else:
-            distance[i] = centred[i, i] + TWO * pull / (size - other)
-            nearest_own = min(nearest_own, distance[i])
-    own, others = -1, -1
-    for i in range(size):
-        if (split >> i) & 1:
-            if others < 0 and distance[i] <= nearest_other + TOLERANCE:
-                others = i
-        elif own < 0 and distance[i] <= nearest_own + TOLERANCE:
-            own = i
-    return min(own, others), max(own, others)
-
-
 @careful
-def _centroid(cosine: Any, size: int, easy: int, tables: Any, scratch: Any) -> Any:
+def _centroid(cosine: Any, size: int, easy: int, drawn: Any, scratch: Any) -> Any:
     """The position of the central pair, or easy's where that is no valid pair."""
-    centred, numbers, splits = scratch
+    tables, draws = drawn
+    centred, numbers, splits, searched = scratch
     if size == 2:
         return 0
-    _centre(cosine, size, centred, numbers)
-    first, second = _central(centred, size, _best_split(centred, size, tables, splits), numbers)
+    centre(cosine, size, centred, numbers)
+    if size <= EXACT_UP_TO:
+        split = best_split(centred, size, tables, splits)
+    else:
+        split = search(cosine, centred, size, draws[size], searched)
+    first, second = central(centred, size, split, numbers)
     if not cosine[first, second] < IDENTICAL:
         return easy
     return first * (2 * size - first - 1) // 2 + second - first - 1
@@ -314,7 +190,7 @@ def _write_nothing(group: int, why: int, told: Any) -> None:
 
 
 @careful
-def _pick(group: int, gram: Any, size: int, tables: Any, room: Any, told: Any) -> None:
+def _pick(group: int, gram: Any, size: int, drawn: Any, room: Any, told: Any) -> None:
     """From the inner products of a group to its three pairs."""
     cosine, pairs, who, scale, scratch = room
     usable = _usable(gram, size, who, scale)
@@ -331,15 +207,16 @@ def _pick(group: int, gram: Any, size: int, tables: Any, room: Any, told: Any) -
     easy = _first_within(pairs, count, least, min(least + TOLERANCE, most))
     _write(EASY, group, easy, usable, room, told)
     _write(HARD, group, _first_within(pairs, count, most - TOLERANCE, most), usable, room, told)
-    if len(tables):
-        _write(CENTROID, group, _centroid(cosine, usable, easy, tables, scratch), usable, room, told)
+    if len(drawn[0]):
+        _write(CENTROID, group, _centroid(cosine, usable, easy, drawn, scratch), usable, room, told)
 
 
 @careful
 def _working_room(largest: int) -> Any:
     """What `_pick` needs for groups of so many candidates."""
     splits = np.empty((4, 1 << max(min(largest, EXACT_UP_TO) - 3, 0)), np.float32)
-    scratch = (np.empty((largest, largest), np.float32), np.empty(largest, np.float32), splits)
+    row = LARGEST if largest > EXACT_UP_TO else largest
+    scratch = (np.zeros((row, row), np.float32), np.empty(largest, np.float32), splits, working_room())
     pairs = np.empty(largest * (largest - 1) // 2, np.float32)
     return (
         np.empty((largest, largest), np.float32),
@@ -374,15 +251,15 @@ def _convert(half_bits: Any, values: Any) -> None:
         values[k] = half_value(half_bits[k])
 
 
-def choose(rows: Any, starts: Any, sizes: Any, largest: int, tables: Any, told: Any) -> None:
-    """The easy, hard and centroid pair of each of g groups; of those above `largest` nothing that is to be read.
+def choose(rows: Any, starts: Any, sizes: Any, largest: int, drawn: Any, told: Any) -> None:
+    """The easy, hard and centroid pair of each of g groups.
 
     Args:
         rows: (n, d) float32, C-contiguous; or the bits of as many halves, int16.
         starts: (g,) int64, the first row of each group.
         sizes: (g,) int64, how many rows it has.
-        largest: 2 or more candidates, `EXACT_UP_TO` at most where the centroid is asked for.
-        tables: of `split_weights`; empty for no centroid, which then is not written.
+        largest: the most rows of a group, 2 to 64.
+        drawn: `split_weights`, empty for no centroid, which then is not written; and `search_draws` of the seed.
         told: (3, g) first and second (int64, counted within the group), similarity (float32), rank (int32), and (g,)
             reason (uint8) and pair_count (int32), otherwise as in `SelectedPairs`; written to.
     """
@@ -390,10 +267,10 @@ def choose(rows: Any, starts: Any, sizes: Any, largest: int, tables: Any, told: 
     floats = np.empty((0 if rows.itemsize == FLOAT_BYTES else largest, rows.shape[1]), np.float32)
     for group in range(len(starts)):
         start, size = starts[group], sizes[group]
-        if size < 2 or size > largest:
+        if size < 2:
             _write_nothing(group, NO_CANDIDATE if size == 0 else ONE_CANDIDATE, told)
             continue
         own = _as_floats(rows[start : start + size], floats)
         following = rows[start + size : start + 2 * size]
         _gram(own, following.reshape(following.size), gram)
-        _pick(group, gram, size, tables, room, told)
+        _pick(group, gram, size, drawn, room, told)

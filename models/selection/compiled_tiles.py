@@ -12,7 +12,7 @@ from typing import Any
 
 import llvmlite.binding
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -23,6 +23,10 @@ TO_SECOND_CACHE = 2  # to the first one takes half as long again: it is full of 
 FLOAT, INDEX, WORD, BYTES = ir.FloatType(), ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 VECTOR = ir.VectorType(FLOAT, LANES)
 UNORDERED = ("reassoc", "contract", "nsz")
+
+# Where a value may not be finite, no flag may say that all are.
+careful = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+finite = njit(fastmath=True, error_model="numpy")
 
 
 def _lines_per_step(lines_per_16: int) -> int:

@@ -16,10 +16,18 @@ from numpy.typing import NDArray
 
 from models.selection.asking import StrategyRule
 from models.selection.blocks import Groups, Lengths
+from models.selection.draws import UInt64s
 from models.selection.records import Reason, SelectedPairs
 from models.selection.rules import SHIPPED
 from models.selection.similarity import BLOCK_BYTES, Float32s, Floats, as_float32
-from models.selection.two_means import EXACT_UP_TO
+from models.selection.two_means import (
+    EXACT_UP_TO,
+    KICKS,
+    LARGEST,
+    RANDOM_STARTS,
+    search_directions,
+    search_kicks,
+)
 
 LEAST_NUMBERS = 1 << 24  # of embeddings
 GROUPS_AT_A_TIME = 1 << 13
@@ -29,32 +37,30 @@ _log = logging.getLogger(__name__)
 ROWS = {SHIPPED[name]: row for row, name in enumerate(("easy", "hard", "centroid"))}
 
 
-def fused_sizes(candidates: Groups, rules: Sequence[StrategyRule]) -> int:
-    """The largest group whose pairs the kernel is to choose; 0 if NumPy is to choose all.
+def is_fused(candidates: Groups, rules: Sequence[StrategyRule]) -> bool:
+    """Whether the kernel is to choose; it depends on what is asked and how much there is, not on what ran before.
 
-    It depends on what is asked and how much there is, not on what ran before: the same call gives the same bits. Above
-    `EXACT_UP_TO` candidates the search takes most of the time, and is NumPy's.
+    So that the same call gives the same bits.
     """
     is_large = int(candidates.sizes.sum()) * candidates.embeddings.shape[1] >= LEAST_NUMBERS
-    if not is_large or candidates.lengths is not None or not all(rule in ROWS for rule in rules):
-        return 0
-    if _kernel() is None:
-        return 0
-    return min(int(candidates.sizes.max(initial=0)), EXACT_UP_TO)
+    is_known = candidates.lengths is None and all(rule in ROWS for rule in rules)
+    return is_large and is_known and _kernel() is not None
 
 
-def select_fused(candidates: Groups, turns: Sequence[tuple[StrategyRule, SelectedPairs]], *, largest: int) -> None:
-    """Write the pairs of all groups of up to `largest` candidates, where nothing is written; the others keep that."""
+def select_fused(candidates: Groups, turns: Sequence[tuple[StrategyRule, SelectedPairs]], *, seed: int) -> None:
+    """Write the pairs of all groups, where nothing is written."""
     kernel = _kernel()
-    assert kernel is not None  # or `largest` would be 0
+    assert kernel is not None  # as `is_fused` told
+    largest = int(candidates.sizes.max(initial=2))
     has_centroid = any(rule == SHIPPED["centroid"] for rule, _ in turns)
     tables = split_weights() if has_centroid else np.empty(0, np.float32)
+    drawn = tables, search_draws(seed) if largest > EXACT_UP_TO else np.empty((0, 0), np.uint64)
     for part in _parts(candidates):
         starts, sizes = candidates.starts[part], candidates.sizes[part]
         first_row, end = int(starts[0]), int(starts[-1] + sizes[-1])
         told = _Told(len(starts))
         rows = candidates.embeddings[first_row:end]  # what it is converted to is gone before the next
-        kernel(_as_kernel_takes(rows), starts - first_row, sizes, largest, tables, told.arrays)
+        kernel(_as_kernel_takes(rows), starts - first_row, sizes, largest, drawn, told.arrays)
         for rule, selected in turns:
             told.write(selected, part, starts, ROWS[rule])
 
@@ -117,6 +123,17 @@ def split_weights() -> Float32s:
 
 
 @lru_cache(maxsize=1)
+def search_draws(seed: int) -> UInt64s:
+    """The directions and kicks of the search among K candidates as (65, ·) bits: row K, bit i for candidate i."""
+    draws = np.zeros((LARGEST + 1, RANDOM_STARTS + KICKS), np.uint64)
+    for size in range(EXACT_UP_TO + 1, LARGEST + 1):
+        bits = np.uint64(1) << np.arange(size, dtype=np.uint64)
+        chosen = np.concatenate([search_directions(size, seed=seed) > 0, search_kicks(size, seed=seed)])
+        draws[size] = chosen @ bits
+    return draws
+
+
+@lru_cache(maxsize=1)
 def _kernel() -> Callable[..., None] | None:
     """The compiled kernel; None, and a line in the log, where there is none."""
     try:
@@ -151,4 +168,4 @@ def _try_out(compiled: Callable[..., None]) -> None:
     none = np.zeros(0, np.int64)
     for kind in (np.float32, np.float16):
         rows = _as_kernel_takes(np.zeros((0, 1), kind))
-        compiled(rows, none, none, 2, split_weights(), _Told(0).arrays)
+        compiled(rows, none, none, 2, (split_weights(), np.empty((0, 0), np.uint64)), _Told(0).arrays)

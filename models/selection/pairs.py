@@ -7,7 +7,7 @@ stands in `models.selection.asking`, the shipped ones in `models.selection.rules
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from models.records import Strategy
 from models.selection.asking import Given, StrategyError, StrategyRule
 from models.selection.blocks import Block, Booleans, Lengths, Margins, Positions, checked_groups
 from models.selection.finding import rule_named
-from models.selection.fused import fused_sizes, select_fused
+from models.selection.fused import is_fused, select_fused
 from models.selection.length_correlation import block_correlations
 from models.selection.records import Reason, SelectedPairs, nothing_selected
 from models.selection.similarity import TOLERANCE, Floats
@@ -146,11 +146,9 @@ def select_several(
     turns = {rule.name: [nothing_selected(candidates.sizes) for _ in range(count)] for rule in rules}
     correlations = None if lengths is None else np.full(len(candidates.sizes), np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
-        if count == 1 and (largest := fused_sizes(candidates, rules)):
-            select_fused(candidates, [(rule, turns[rule.name][0]) for rule in rules], largest=largest)
-            candidates = replace(
-                candidates, sizes=np.where(candidates.sizes <= largest, 0, candidates.sizes), labelled=None
-            )
+        if count == 1 and is_fused(candidates, rules):
+            select_fused(candidates, [(rule, turns[rule.name][0]) for rule in rules], seed=seed)
+            return Selection(turns, None)
         for groups, block in candidates.blocks():
             given = Given(block, seed=seed)
             for rule in rules:

@@ -16,23 +16,24 @@ from models.selection.similarity import TOLERANCE, Float32s, Floats
 Positions = NDArray[np.intp]
 Booleans = NDArray[np.bool_]
 
-EXACT_UP_TO = 16  # all 32,767 splits take about as long as Lloyd's iterations do at K = 16
+EXACT_UP_TO = 16  # all 32,767 splits take about as long as the search does at K = 16
 ENUMERATION_FLOATS = 1 << 21  # splits x groups held at a time (8 MiB): half of that is 1.5x slower at K = 16
 
-# Above: starts, Lloyd's iterations, single moves, kicks and both again. Of 50,400 groups (K = 17 .. 64, 14 kinds of
-# data) none ends above scikit-learn's random_state=0 and 40,384 below; 3 of 28,000 ended above without its own starts.
-# 12 end above n_init=10, by 1.2 % of the inertia at most, and 28,775 below; 2 of 20,160 end above random_state=1.
+# Above: starts, from each one move after the other, then kicks of the best split and moves again. Of 7,000 groups
+# (K = 17 .. 64, 7 kinds of data) none ends above scikit-learn's random_state=0 and 5,489 below; of 2,100 none above
+# n_init=10 and 1,203 below. `models.selection.compiled_search` is the same, and is compiled anew when a number changes.
 PEER_DRAWS = (0.5488135, 0.71518937, 0.60276338)  # numpy.random.RandomState(0).random_sample(3)
 PEER_STARTS = len(PEER_DRAWS) - 1
-FAR_STARTS = 8
-RANDOM_STARTS = 88
-KEPT_AFTER_TWO_ITERATIONS = 24
-REFINED_STARTS = 6
-KICKED_SPLITS = 2  # of 22,400 groups 36 end above n_init=10 without kicks, 8 with them
-KICKS_AT_LARGEST = 4  # of each kicked split at K = 64, more where they cost less
+FAR_STARTS = 2
+RANDOM_STARTS = 24  # with 12, 9 of 400 groups of four clusters miss the best known split at K = 64
+KICKS = 10
+KICKED_SHARE = 3 / 8  # of the candidates change sides; with 1/5 more miss it
+MOVES_WITHOUT_GAIN = 5  # with 0, some 50 of 400 unclustered groups miss it at K = 64; with 3, some 15
+MOVES_AT_MOST = 8  # times K
+TENURE_SHARE = 8  # who has moved stays for K / 8 moves
+LLOYD_AT_MOST = 100
 LARGEST = 64
-KICKED_SHARE = 3 / 8  # of the candidates change sides; 1/8 needs twice the kicks and 16 end above
-SEARCH_FLOATS = 1 << 19  # starts x K x groups held at a time (2 MiB)
+SEARCH_FLOATS = 1 << 17  # starts x K x groups held at a time
 SAME = np.float32(1e-6)  # explained parts this close, relatively, are one split, so that no place is kept for it twice
 
 
@@ -41,7 +42,7 @@ def distances_to_centres(similarity: Float32s, *, seed: int) -> tuple[Float32s, 
 
     Args:
         similarity: (K, K, b) cosines of b groups of K >= 2 usable candidates.
-        seed: reaches the starts of Lloyd's iterations, for K > 16 only.
+        seed: reaches the starts and kicks of the search, for K > 16 only.
 
     Returns:
         Two (K, b) arrays of squared distances, less a constant of the cluster; ∞ for who is in the other one. The first
@@ -50,7 +51,7 @@ def distances_to_centres(similarity: Float32s, *, seed: int) -> tuple[Float32s, 
     """
     centred = similarity - similarity.mean(axis=0)
     centred -= centred.mean(axis=1, keepdims=True)
-    is_other = _best_splits(centred) if len(centred) <= EXACT_UP_TO else _lloyd_splits(similarity, centred, seed=seed)
+    is_other = _best_splits(centred) if len(centred) <= EXACT_UP_TO else _found_splits(similarity, centred, seed=seed)
     pull = np.einsum("ijb,jb->ib", centred, is_other.astype(np.float32))
     own_norm = np.einsum("iib->ib", centred)
     size = is_other.sum(axis=0).astype(np.float32)
@@ -110,13 +111,13 @@ def _subset_sums(centred: Float32s) -> Float32s:
     return sums
 
 
-def _lloyd_splits(similarity: Float32s, centred: Float32s, *, seed: int) -> Booleans:
+def _found_splits(similarity: Float32s, centred: Float32s, *, seed: int) -> Booleans:
     """The best split that the search finds: (K, K, b) cosines raw and centred to (K, b), False for candidate 0.
 
     Splits equal within `SAME` go to the lowest number, candidate m counting 2^(m−1) if it is not with candidate 0.
     """
     size, _, groups = centred.shape
-    step = max(1, SEARCH_FLOATS // ((FAR_STARTS + RANDOM_STARTS) * size))
+    step = max(1, SEARCH_FLOATS // ((PEER_STARTS + FAR_STARTS + RANDOM_STARTS) * size))
     blocks = [slice(start, start + step) for start in range(0, groups, step)]
     splits = [_search(similarity[:, :, block], centred[:, :, block], seed=seed) for block in blocks]
     return np.concatenate(splits, axis=1)
@@ -124,24 +125,32 @@ def _lloyd_splits(similarity: Float32s, centred: Float32s, *, seed: int) -> Bool
 
 def _search(similarity: Float32s, centred: Float32s, *, seed: int) -> Booleans:
     matrices = np.ascontiguousarray(centred.transpose(2, 0, 1))
-    splits = _starts(np.ascontiguousarray(similarity.transpose(2, 0, 1)), matrices, seed=seed)
-    splits, _ = _lloyd_step(matrices, splits)
-    splits, explained = _lloyd_step(matrices, splits)
-    promising = _best_of(splits[:, PEER_STARTS:], explained[:, PEER_STARTS:], KEPT_AFTER_TWO_ITERATIONS)
-    splits, explained = _lloyd(matrices, np.concatenate([splits[:, :PEER_STARTS], promising], axis=1))
-    splits, explained = _single_moves(matrices, _best_of(splits, explained, REFINED_STARTS))
-    kicked, _ = _lloyd(matrices, _kicked(_best_of(splits, explained, KICKED_SPLITS), seed=seed))
-    kicked, kicked_explained = _single_moves(matrices, kicked)
+    starts = _starts(np.ascontiguousarray(similarity.transpose(2, 0, 1)), matrices, seed=seed)
+    starts[:, :PEER_STARTS] = _lloyd(matrices, starts[:, :PEER_STARTS])
+    splits, explained = _moved(matrices, starts)
+    best = _best_sides(splits, explained)
+    kicked, kicked_explained = _moved(matrices, _two_sided(best[:, None] ^ search_kicks(best.shape[1], seed=seed)))
     return _best_sides(
         np.concatenate([splits, kicked], axis=1), np.concatenate([explained, kicked_explained], axis=1)
     ).T
+
+
+def search_directions(size: int, *, seed: int) -> Float32s:
+    """(RANDOM_STARTS, size) of −1 and +1."""
+    return random_signs((RANDOM_STARTS, size), seed=seed)
+
+
+def search_kicks(size: int, *, seed: int) -> Booleans:
+    """(KICKS, size): who changes sides."""
+    return random_subsets((KICKS, size), size=round(KICKED_SHARE * size), seed=seed)
 
 
 def _best_sides(splits: Float32s, explained: Float32s) -> Booleans:
     """The best of (b, s, K) splits, (b, K) and False for candidate 0; of equal ones the lowest number."""
     is_other = splits != splits[:, :, :1]
     numbers = is_other[:, :, 1:] @ (np.uint64(1) << np.arange(splits.shape[2] - 1, dtype=np.uint64))
-    is_best = explained >= explained.max(axis=1, keepdims=True) * (1 - SAME)
+    most = explained.max(axis=1, keepdims=True)
+    is_best = explained >= most - SAME * np.abs(most)
     best = np.where(is_best, numbers, np.iinfo(np.uint64).max).argmin(axis=1)
     sides: Booleans = is_other[np.arange(len(splits)), best]
     return sides
@@ -158,7 +167,7 @@ def _starts(similarity: Float32s, matrices: Float32s, *, seed: int) -> Float32s:
     seeds = np.arange(FAR_STARTS) * size // FAR_STARTS
     to_seeds = similarity[:, seeds]
     by_far_pair = similarity[np.arange(len(matrices))[:, None], to_seeds.argmin(axis=2)] > to_seeds
-    directions = random_signs((RANDOM_STARTS, size), seed=seed) @ matrices @ matrices
+    directions = search_directions(size, seed=seed) @ matrices @ matrices
     return _two_sided(np.concatenate([_peer_starts(similarity), by_far_pair, directions > 0], axis=1))
 
 
@@ -172,14 +181,6 @@ def _peer_starts(similarity: Float32s) -> Booleans:
     return is_nearer
 
 
-def _kicked(splits: Float32s, *, seed: int) -> Float32s:
-    """Copies of (b, s, K) splits in which other candidates change sides: (b, s * kicks, K)."""
-    kicks = KICKS_AT_LARGEST * max(1, LARGEST // splits.shape[2])
-    copies = np.repeat(splits, kicks, axis=1)
-    is_flipped = random_subsets(copies.shape[1:], size=round(KICKED_SHARE * splits.shape[2]), seed=seed)
-    return _two_sided((copies > 0) ^ is_flipped)
-
-
 def _two_sided(splits: Booleans) -> Float32s:
     """The (b, s, K) splits as 0 and 1, candidate 0 against the rest where a side was empty."""
     result = splits.astype(np.float32)
@@ -189,92 +190,70 @@ def _two_sided(splits: Booleans) -> Float32s:
     return result
 
 
-def _lloyd_step(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
-    """Every candidate to its nearer centre; a split that would leave a side empty stays.
+def _lloyd(matrices: Float32s, splits: Float32s) -> Float32s:
+    """Every candidate to its nearer centre, again and again, until no split changes or a side would be empty.
 
-    Returns the (b, s, K) splits after the step and what the splits before it explained: trace(C) − inertia, (b, s).
+    `LLOYD_AT_MOST` times at most, since rounding could make one swing.
     """
-    pull = splits @ matrices
     size = np.float32(matrices.shape[1])
-    counts = splits.sum(axis=2)
-    other_counts = size - counts
-    scatter = np.einsum("bsk,bsk->bs", splits, pull)
-    after = (pull > (scatter * (other_counts - counts) / (2 * other_counts * counts))[:, :, None]).astype(np.float32)
-    new_counts = after.sum(axis=2)
-    is_one_sided = (new_counts == 0) | (new_counts == size)
-    after[is_one_sided] = splits[is_one_sided]
-    return after, scatter * size / (other_counts * counts)
-
-
-def _lloyd(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
-    """Lloyd's iterations until no split of a group changes; 100 at most, since rounding could make one swing."""
-    explained = np.empty(splits.shape[:2], np.float32)
-    active = np.arange(len(splits))
-    for _ in range(100):
-        moved, explained[active] = _lloyd_step(matrices[active], splits[active])
-        has_changed = (moved != splits[active]).any(axis=(1, 2))
-        splits[active] = moved
-        active = active[has_changed]
-        if not len(active):
+    for _ in range(LLOYD_AT_MOST):
+        pull, counts = splits @ matrices, splits.sum(axis=2)
+        scatter = np.einsum("bsk,bsk->bs", splits, pull)
+        threshold = scatter * (size - 2 * counts) / (2 * (size - counts) * counts)
+        moved = (pull > threshold[:, :, None]).astype(np.float32)
+        new_counts = moved.sum(axis=2)
+        is_one_sided = (new_counts == 0) | (new_counts == size)
+        moved[is_one_sided] = splits[is_one_sided]
+        if (moved == splits).all():
             break
-    return splits, explained
+        splits = moved
+    return splits
 
 
-def _best_of(splits: Float32s, explained: Float32s, split_count: int) -> Float32s:
-    """The (b, split_count, K) splits that explain most; those that repeat another come after all others."""
-    group = np.arange(len(splits))[:, None]
-    order = np.argsort(-explained, axis=1, kind="stable")
-    falling = explained[group, order]
-    is_repeated = np.zeros(falling.shape, np.bool_)
-    is_repeated[:, 1:] = falling[:, :-1] - falling[:, 1:] <= SAME * falling[:, 1:]
-    places = np.argsort(is_repeated, axis=1, kind="stable")[:, :split_count]
-    best: Float32s = splits[group, order[group, places]]
-    return best
+def _moved(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
+    """One candidate after the other changes sides, always the one that leaves the least inertia.
 
-
-def _single_moves(matrices: Float32s, splits: Float32s) -> tuple[Float32s, Float32s]:
-    """Move one candidate at a time, the one that lowers the inertia most, while any lowers it by more than rounding.
-
-    8 K moves at most, since rounding could make one swing. Returns the (b, s, K) splits and what they explain, (b, s).
+    Also where that is more than before; who has moved then stays for some moves, so that the search leaves a split that
+    no single move betters. It ends `MOVES_WITHOUT_GAIN` moves after the best split. Returns the best (b, s, K) splits
+    on the way and what they explain, trace(C) − inertia, (b, s).
     """
     groups, starts, size = splits.shape
-    weight = np.zeros(size + 1, np.float32)  # stays zero where a side is empty: such a move never gains
-    weight[1:size] = size / (np.arange(1, size) * (size - np.arange(1, size, dtype=np.float32)))
-    pull = splits @ matrices
-    scatter = np.einsum("bsk,bsk->bs", splits, pull).ravel()
+    weight = np.zeros(size + 2, np.float32)  # stays 0 where a side is empty: such a move is the worst
+    weight[1:size] = size / (np.arange(1, size) * (size - np.arange(1, size))).astype(np.float32)
+    group = np.repeat(np.arange(groups), starts)
+    norms = np.einsum("bii->bi", matrices)
+    least_gain, own_norm = SAME * norms.sum(axis=1)[group], norms[group]
+    pull = (splits @ matrices).reshape(-1, size)
+    scatter = np.einsum("nk,nk->n", splits.reshape(-1, size), pull)
     sign = 1 - 2 * splits.reshape(-1, size)  # −1 for members, +1 for the others
     count = (sign < 0).sum(axis=1)
-    group = np.repeat(np.arange(groups), starts)
-    own_norm = np.einsum("bii->bi", matrices)
-    least_gain = SAME * own_norm.sum(axis=1)
-    # what moving each candidate adds to the scatter zᵀCz; kept up to date with one row of C a move
-    change = 2 * sign * pull.reshape(-1, size) + own_norm[group]
-    row = np.arange(len(sign))
-    final_sign, explained = sign.copy(), np.empty(len(sign), np.float32)
-    for move in range(8 * size + 1):
-        after = scatter[:, None] + change
+    barred, gained_at, is_open = np.zeros(sign.shape, np.int16), np.zeros(len(sign), np.int16), np.full(len(sign), True)
+    best_sign, best, row = sign.copy(), scatter * weight[count], np.arange(len(sign))
+    for turn in range(MOVES_AT_MOST * size):
+        change = sign * pull
+        change *= 2
+        change += own_norm
         fewer, more = weight[count - 1, None], weight[count + 1, None]
-        after *= (more + fewer) / 2 + sign * ((more - fewer) / 2)  # np.where with a column takes five times as long
-        best = after.argmax(axis=1)
-        is_moved = after[np.arange(len(row)), best] > scatter * weight[count] + least_gain[group]
-        is_moved &= move < 8 * size
-        if not is_moved.all():
-            is_done = ~is_moved
-            final_sign[row[is_done]] = sign[is_done]
-            explained[row[is_done]] = scatter[is_done] * weight[count[is_done]]
-            change, sign, scatter, count, group, row, best = (
-                values[is_moved] for values in (change, sign, scatter, count, group, row, best)
-            )
-        if not len(row):
-            break
-        every = np.arange(len(row))
-        own_sign, own_change = sign[every, best], change[every, best]
-        added = matrices[group, best]
-        added *= sign
-        added *= (2 * own_sign)[:, None]
-        change += added
-        scatter += own_change
+        explained = sign * ((more - fewer) / 2)
+        explained += (more + fewer) / 2
+        explained *= change + scatter[:, None]
+        np.copyto(explained, -np.inf, where=barred > turn)
+        every, who = np.arange(len(row)), explained.argmax(axis=1)
+        value, own_sign = explained[every, who], sign[every, who]
+        is_open &= value > 0  # or all candidates are one
+        scatter += change[every, who]
         count += own_sign.astype(np.intp)
-        change[every, best] = -own_change
-        sign[every, best] = -own_sign
-    return (final_sign.reshape(groups, starts, size) < 0).astype(np.float32), explained.reshape(groups, starts)
+        pull += own_sign[:, None] * matrices[group, who]
+        sign[every, who] = -own_sign
+        barred[every, who] = turn + 1 + size // TENURE_SHARE
+        better = np.flatnonzero(is_open & (value > best[row] + least_gain))
+        best[row[better]], best_sign[row[better]], gained_at[better] = value[better], sign[better], turn + 1
+        is_open &= turn + 1 - gained_at <= MOVES_WITHOUT_GAIN
+        if not is_open.any():
+            break
+        if is_open.sum() < 0.8 * len(row):
+            row, group, least_gain, own_norm, pull, scatter, sign, count, barred, gained_at, is_open = (
+                values[is_open]
+                for values in (row, group, least_gain, own_norm, pull, scatter, sign, count, barred, gained_at, is_open)
+            )
+    return (best_sign.reshape(groups, starts, size) < 0).astype(np.float32), best.reshape(groups, starts)
