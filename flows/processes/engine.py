@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tasks.progress import say
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from prefect.settings import Settings
 
 EXAMPLE = '"$PWD/.antipode/prefect"'
@@ -102,24 +99,10 @@ def _start_server() -> None:
     say("starting a temporary Prefect server, some seconds (PREFECT_API_URL names a lasting one)")
     server = TemporaryServer(os.environ)
     os.environ["PREFECT_API_URL"] = server.address
-    _load_engine()  # on another core meanwhile
+    # On another core meanwhile: what every flow needs.
+    import prefect.flow_engine
+    import prefect.task_engine  # noqa: F401
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
     server.wait()
-
-
-def _load_engine() -> None:
-    """Import what every flow needs, without pandas: Prefect loads it to make cache keys of data frames.
-
-    No task here has a cache key, and pandas is a fifth of the time of the import (0.3 of 1.5 s).
-    """
-    is_hidden = "pandas" not in sys.modules
-    if is_hidden:
-        sys.modules["pandas"] = cast("ModuleType", None)  # an import of it fails
-    try:
-        import prefect.flow_engine
-        import prefect.task_engine  # noqa: F401
-    finally:
-        if is_hidden:
-            del sys.modules["pandas"]
