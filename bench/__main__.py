@@ -25,13 +25,14 @@ RESULTS = FOLDER / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 PROGRAMS = tuple(dict.fromkeys(goal.program for goal in GOALS))
 NEEDS_POSTGRESQL = "database"
+SIZES = {"index": ("--count", "131072")}  # a million vectors take a quarter of an hour
 
 
 def run(program: str) -> bool:
     """Run one to its end; it prints what it finds. Whether it came to its end."""
     print(f"\n== python -m bench.{program}", flush=True)
     with ExitStack() as stack:
-        command = [sys.executable, "-m", f"bench.{program}"]
+        command = [sys.executable, "-m", f"bench.{program}", *SIZES.get(program, ())]
         if program == NEEDS_POSTGRESQL:
             sys.path.insert(0, str(ROOT / "tests" / "support"))
             from postgresql import postgresql  # type: ignore[import-not-found]

@@ -1,6 +1,6 @@
 """What the ways into and out of the database cost: import, curate, import-labels, export and pairs.
 
-python -m bench.database                                   (80,000 pairs of 20,000 prompts; SQLite; some four minutes)
+python -m bench.database                                   (80,000 pairs of 20,000 prompts; SQLite)
 python -m bench.database --pairs 800 --repeats 1           (in seconds)
 python -m bench.database --postgresql postgresql://… --only import
 
@@ -282,7 +282,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=80_000)
-    parser.add_argument("--prompts", type=int, default=20_000, help="of the import; the curation takes a tenth")
+    parser.add_argument("--prompts", type=int, default=20_000, help="of the import and of the curation")
     parser.add_argument("--postgresql", help="URL of a database to be emptied")
     parser.add_argument("--only", choices=("import", "labels", "curate"))
     parser.add_argument("--repeats", type=int, default=3)
@@ -292,7 +292,7 @@ def main() -> None:
     parts: dict[str, Callable[[Path], Figures]] = {
         "import": lambda folder: measure_import(folder, arguments.prompts, arguments.postgresql),
         "labels": lambda folder: measure_labels(folder, arguments.pairs),
-        "curate": lambda folder: measure_curate(folder, arguments.prompts // 10),
+        "curate": lambda folder: measure_curate(folder, arguments.prompts),
     }
     found: dict[str, list[float]] = {}
     for _ in range(arguments.repeats):

@@ -51,6 +51,7 @@ def _selected(candidates: int, dimension: int = 768, *, is_half: bool = False) -
 _REAL = "REAL's function, a prompt at a time (our reconstruction)"
 _BY_REAL = ("times_faster", "with_torch_a_pair")
 _ST = "sentence-transformers"
+_HEAD, _US = ("head", "128k float32"), "antipode"
 _BY_ST = ("times_faster_than", "sentence_transformers")
 GOALS = (
     Goal("select easy, hard, centroid: 4 of 768", _REAL, "selection", ("results", _selected(4), *_BY_REAL), 1000),
@@ -71,6 +72,23 @@ GOALS = (
         85,
         " %",
     ),
+    Goal("import 20,000 prompts and responses, SQLite", "bare executemany", "database", ("now", "sqlite_ratio"), 0.5),
+    Goal("… PostgreSQL", "COPY", "database", ("now", "postgresql_ratio"), 0.5),
+    Goal("curate 20,000 × 8: beside the engines, a response", "", "database", ("now", "beside_ms"), 0.12, " ms", True),
+    Goal("start of `antipode curate`, CPU", "", "start", ("curate_s", "median"), 6, " s", True),
+    Goal("DPO step", "TRL's DPOTrainer", "preference_step", ("times_faster_than_trl", "median"), 2.5),
+    Goal("… difference of a loss", "TRL's", "preference_step", ("largest_loss_difference",), 1e-5, "", True),
+    Goal("build an index from shards, on disk", "bare FAISS", "index", ("build_ratio",), 0.8),
+    Goal("search, one query", "bare FAISS", "index", ("search_one_ratio",), 0.95),
+    Goal("… 1,024 queries", "bare FAISS", "index", ("search_block_ratio",), 0.95),
+    Goal("export 77,000 preferences, CPU", "", "database", ("now", "export_cpu_s"), 4, " s", True),
+    Goal("import-labels, 80,000, CPU", "", "database", ("now", "import_labels_cpu_s"), 5, " s", True),
+    Goal("pairs to Parquet, 80,000, CPU", "", "database", ("now", "pairs_cpu_s"), 3, " s", True),
+    Goal("… peak memory", "", "database", ("now", "pairs_peak_mb"), 120, " MB", True),
+    Goal(
+        "log-probabilities, V = 128,000, peak", "full softmax", "logps", (*_HEAD, "peak_of_full", _US), 12.5, " %", True
+    ),
+    Goal("… time", "full softmax", "logps", (*_HEAD, "times_of_full", _US), 125, " %", True),
 )
 
 
