@@ -19,18 +19,20 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_figure_is_found_by_names_and_by_the_values_of_an_element(folder, monkeypatch):
     rows = [{"size": 4, "half": True, "times": 2.0}, {"size": 4, "half": False, "times": 3.14159}]
-    (folder / "one.json").write_text(json.dumps({"rows": rows, "share": 0.256, "s": 7}))
+    (folder / "one.json").write_text(json.dumps({"rows": rows, "share": 0.256, "s": 7, "size": 9}))
     wanted = (
         Goal("a", "b", "one", ("rows", {"size": 4, "half": False}, "times"), 3),
         Goal("c", "d", "one", ("share",), 30, " %"),
         Goal("e", "f", "one", ("s",), 6, " s", is_most=True),
         Goal("g", "h", "one", ("rows", {"size": 5}, "times"), 1),
         Goal("i", "j", "none", ("s",), 1),
+        Goal("k", "l", "one", ("s",), 6, size=("rows of it", 9)),
+        Goal("m", "n", "one", ("s",), 6, size=("size", 9)),
     )
     monkeypatch.setattr(goals, "GOALS", wanted)
     found = results()
-    assert [row.figure for row in found] == [3.14159, 25.6, 7.0, None, None]
-    assert [row.is_met for row in found] == [True, False, False, False, False]
+    assert [row.figure for row in found] == [3.14159, 25.6, 7.0, None, None, None, 7.0]
+    assert [row.is_met for row in found] == [True, False, False, False, False, False, True]
     assert table(found).splitlines()[2:5] == [
         "| a | b | 3.14 × | ≥ 3 × | yes |", "| c | d | 25.6 % | ≥ 30 % | no |", "| e | f | 7 s | ≤ 6 s | no |",
     ]  # fmt: skip

@@ -360,6 +360,20 @@ def test_tokens_that_a_bias_rules_out_change_nothing() -> None:
         torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
 
 
+def test_large_logits_have_the_gradient_of_the_full_softmax() -> None:
+    weight = torch.tensor([[1e4], [9999.0], [5e3]], requires_grad=True)
+    states, targets = torch.ones(1, 1), torch.tensor([0])
+    chunked_logps(states, weight, None, targets).sum().backward()
+    exact = weight.detach().double().requires_grad_()
+    (states.double() @ exact.T).log_softmax(dim=1)[0, 0].backward()
+    torch.testing.assert_close(weight.grad, exact.grad.float(), rtol=1e-6, atol=1e-6)
+
+
+def test_a_target_that_no_token_is_has_no_probability() -> None:
+    states, weight = torch.ones(2, 3), torch.ones(130, 3)
+    assert chunked_logps(states, weight, None, torch.tensor([-100, 500])).isnan().all()
+
+
 def test_a_case_worked_by_hand() -> None:
     # logits (0, ln 3): probabilities 1/4 and 3/4; d log p(1) / d logits = (−1/4, 1/4).
     states = torch.tensor([[1.0]], requires_grad=True)

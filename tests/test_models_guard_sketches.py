@@ -101,4 +101,12 @@ def test_of_many_responses_those_under_many_prompts_are_among_the_suspects(monke
     monkeypatch.setattr(import_module("models.guard.sketches"), "_ALL", 1_000)  # the package has a function of the name
     sieved = may_be_boilerplate(short, in_cells, np.arange(4_000), beyond=5)
     assert np.flatnonzero(compared).tolist() == np.flatnonzero(sieved).tolist() == list(range(40))
-    assert not may_be_boilerplate(short, in_cells, np.arange(4_000), beyond=40).any()
+    assert not may_be_boilerplate(short, in_cells, np.arange(4_000), beyond=42).any()
+
+
+@pytest.mark.parametrize("cosine", [0.9801, 0.985])
+def test_of_many_responses_hardly_one_with_just_enough_neighbours_just_near_is_overlooked(cosine, monkeypatch):
+    monkeypatch.setattr(import_module("models.guard.sketches"), "_ALL", 0)
+    vectors, prompt_ids = near_world(cosine, 5, dimension=40, kinds=600)
+    short = sketches(vectors, sketch_axes(vectors))
+    assert may_be_boilerplate(short, cells(vectors), prompt_ids, beyond=5)[:600].all()

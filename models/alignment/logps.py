@@ -124,7 +124,7 @@ class _ChunkedLogps(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
         # Not −∞, from which a block of logits that are all −∞ could not be told.
         highest = torch.full((len(states),), torch.finfo(torch.float32).min, device=states.device)
-        sums, target_logits = torch.zeros_like(highest), torch.zeros_like(highest)
+        sums, target_logits = torch.zeros_like(highest), torch.full_like(highest, torch.nan)
         for columns in _blocks(len(weight), _LEAST_COLUMNS):
             logits = _logits(states, weight, bias, columns)
             places, is_inside = _places(targets, columns)
@@ -134,13 +134,14 @@ class _ChunkedLogps(torch.autograd.Function):
             sums = sums * (highest - higher).exp_() + logits.sub_(higher[:, None]).exp_().sum(dim=1)
             highest = higher
             del logits
-        ctx.save_for_backward(states, weight, bias, targets, highest + sums.log())
+        # Apart: of large logits their sum would be rounded by more than the logarithm is.
+        ctx.save_for_backward(states, weight, bias, targets, highest, sums.log())
         return (target_logits - highest) - sums.log()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        states, weight, bias, targets, normalisers = ctx.saved_tensors
+        states, weight, bias, targets, highest, log_sums = ctx.saved_tensors
         # The states' gradient is added up over the blocks, in float32; the others get each of their parts once.
         d_states, d_weight, d_bias = (
             torch.zeros_like(value, dtype=dtype) if is_needed else None
@@ -153,7 +154,7 @@ class _ChunkedLogps(torch.autograd.Function):
             for columns in _blocks(len(weight), _LEAST_COLUMNS):
                 places, is_inside = _places(targets, columns)
                 # ∂ log p(t) / ∂ logits = onehot(t) − softmax, in the logits' own memory.
-                softmax = _logits(states, weight, bias, columns).sub_(normalisers[:, None]).exp_()
+                softmax = _logits(states, weight, bias, columns).sub_(highest[:, None]).sub_(log_sums[:, None]).exp_()
                 d_logits = softmax.mul_(-slope).scatter_add_(1, places[:, None], slope * is_inside[:, None])
                 del softmax
                 d_logits = d_logits.to(weight.dtype)

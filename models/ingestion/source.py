@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from models.guesses import nearest
 from models.ingestion.fields import Row, is_missing
 from models.ingestion.files.packing import PACKED_SUFFIXES
 from models.ingestion.formats import (
@@ -191,11 +191,9 @@ def _check_settings(format: SourceFormat | None, columns: Columns, limit: int | 
     unknown = [name for name in columns.named if name not in known]
     if unknown:
         fault = "no format has such a column" if format is None else f"the format {format} has no such column"
-        meant = get_close_matches(unknown[0], known, n=1) or ["prompt"]
+        meant = nearest(unknown[0], known) or "prompt"
         raise SourceError(
-            encodable(
-                f"--map {unknown[0]}=…: {fault}; give one that is, as {meant[0]!r} (docs/formats.md has them all)"
-            )
+            encodable(f"--map {unknown[0]}=…: {fault}; give one that is, as {meant!r} (docs/formats.md has them all)")
         )
     if limit is not None and limit < 1:
         raise SourceError(f"limit must be at least 1, got {limit}; leave it out to read every row")

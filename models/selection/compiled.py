@@ -150,14 +150,15 @@ def _rank(pairs: Any, count: int, chosen: Any) -> Any:
 def _centroid(cosine: Any, size: int, easy: int, drawn: Any, scratch: Any) -> Any:
     """The position of the central pair, or easy's where that is no valid pair."""
     tables, draws = drawn
-    centred, numbers, splits, searched = scratch
+    centred, numbers, splits = scratch
     if size == 2:
         return 0
     centre(cosine, size, centred, numbers)
     if size <= EXACT_UP_TO:
         split = best_split(centred, size, tables, splits)
     else:
-        split = search(cosine, centred, size, draws[size], searched)
+        # Room made here: carried along, its fifteen arrays would cost groups of four a fifth of their time.
+        split = search(cosine, centred, size, draws[size], working_room())
     first, second = central(centred, size, split, numbers)
     if not cosine[first, second] < IDENTICAL:
         return easy
@@ -216,7 +217,7 @@ def _working_room(largest: int) -> Any:
     """What `_pick` needs for groups of so many candidates."""
     splits = np.empty((4, 1 << max(min(largest, EXACT_UP_TO) - 3, 0)), np.float32)
     row = LARGEST if largest > EXACT_UP_TO else largest
-    scratch = (np.zeros((row, row), np.float32), np.empty(largest, np.float32), splits, working_room())
+    scratch = (np.zeros((row, row), np.float32), np.empty(largest, np.float32), splits)
     pairs = np.empty(largest * (largest - 1) // 2, np.float32)
     return (
         np.empty((largest, largest), np.float32),

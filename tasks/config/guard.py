@@ -24,7 +24,7 @@ class GuardConfig(Section):
         ge=1,
         le=128,
         description="A response is boilerplate if it, or one as good as equal to it, stands under more than so "
-        "many other prompts of the run (1 to 128).",
+        "many prompts of the run, its own among them (1 to 128).",
     )
     has_source_pairs: bool = Field(
         False,
