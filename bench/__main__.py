@@ -18,7 +18,7 @@ import sys
 from contextlib import ExitStack
 
 from bench.goals import FOLDER, GOALS, results, table, with_table
-from bench.machine import machine
+from bench.machine import machine_words
 
 ROOT = FOLDER.parent
 RESULTS = FOLDER / "results.json"
@@ -52,7 +52,7 @@ def main() -> int:
         parser.error(f"no such program: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
     failed = [name for name in names if not run(name)]
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"machines": {}}
-    machines = kept["machines"] | {name: machine() for name in names if name not in failed}
+    machines = kept["machines"] | {name: machine_words() for name in names if name not in failed}
     rows = results()
     written = [row._asdict() | {"is_met": row.is_met} for row in rows]
     RESULTS.write_text(json.dumps({"machines": machines, "rows": written}, indent=2, ensure_ascii=False) + "\n")

@@ -31,6 +31,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, select, text
 
+from bench.machine import machine_words
 from db import pairs, runs
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
@@ -308,7 +309,9 @@ def main() -> None:
     kept: dict[str, Any] = {}
     with suppress(FileNotFoundError):
         kept = json.loads(arguments.output.read_text())
-    arguments.output.write_text(json.dumps(kept | {"now": kept.get("now", {}) | figures}, indent=2) + "\n")
+    arguments.output.write_text(
+        json.dumps(kept | {"cpu": machine_words(), "now": kept.get("now", {}) | figures}, indent=2) + "\n"
+    )
 
 
 if __name__ == "__main__":

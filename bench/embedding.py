@@ -37,6 +37,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from bench.machine import machine_words
 from models.embedding import EmbeddingRequest
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.records import Prompt
@@ -204,7 +205,7 @@ def lowest_cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> fl
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
     return {
-        "processor": platform.machine(),
+        "processor": machine_words(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "has_bfloat16": bool(torch.cpu._is_avx512_bf16_supported()),
         "system": platform.platform(),

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import threading
 import time
@@ -28,6 +26,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from bench.machine import machine_words
 from models.index import VectorIndex
 from models.index.kept import KeptIndex, OpenedIndex, Source
 from models.vectors import VectorStore
@@ -35,7 +34,7 @@ from models.vectors import VectorStore
 ROWS_A_SHARD = 4_096
 RESULTS = Path(__file__).with_suffix(".json")
 QUERIES = 100
-MACHINE = f"{platform.machine()}, {os.cpu_count()} cores"
+MACHINE = machine_words()
 VERSIONS = f"faiss {faiss.__version__}, numpy {np.__version__}"
 PEER_ROWS, SINGLE, BLOCK = 131_072, 10, 1_024
 

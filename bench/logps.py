@@ -31,6 +31,7 @@ import trl
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import selective_log_softmax
 
+from bench.machine import machine_words
 from models.alignment.logps import chunked_logps, summed_logps
 from models.alignment.pair_batches import collate
 from models.alignment.tokens import TokenizedExample
@@ -189,7 +190,7 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     results = {
         "machine": {
-            "processor": platform.machine(),
+            "processor": machine_words(),
             "system": platform.platform(),
             "cores": os.cpu_count(),
             "threads": 1,

@@ -12,7 +12,7 @@ _INSTRUCTIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 b
 _LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")  # that hold a library to fewer instructions
 
 
-def machine() -> str:
+def machine_words() -> str:
     """The CPU's name, the instructions that matter here and what holds them back, its cores, the Python."""
     described = _CPU.read_text() if _CPU.exists() else ""
     named = re.search(r"^model name\s*:\s*(.+)$", described, re.MULTILINE)

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select, text
 
 from bench.database import WORDS
+from bench.machine import machine_words
 from db import embeddings, pairs, runs
 from db.engine import Session, Sessions, make_engine, make_session_factory
 from db.labels import judgements, labelling, queues
@@ -61,7 +62,7 @@ RESPONSES, DIMENSION, SUBJECTS, ROWS_A_SHARD = 8, 768, 1_000, 4_096
 REPEATS, SLOW_REPEATS = 20, 5
 LATER = "run_id = :run AND strategy = 'hard' AND prompt_id > :after ORDER BY prompt_id, pair_id"
 MACHINE = {
-    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    "machine": machine_words(),
     "versions": f"Python {platform.python_version()}, numpy {np.__version__}, faiss {version('faiss-cpu')}",
 }
 

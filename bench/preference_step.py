@@ -33,6 +33,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a thread beside the one that is measured
 
+from bench.machine import machine_words
 from models.alignment.records import Example, TrainingSettings
 from models.records import Prompt
 
@@ -290,7 +291,7 @@ def main() -> None:
             return
         model = arguments.model or str(save_model(Path(scratch)))
         results = {
-            "machine": f"AMD EPYC, AVX-512, {os.cpu_count()} cores, 1 thread",
+            "machine": f"{machine_words()}, 1 thread",
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in ("torch", "transformers", "trl")},
             "model": Path(model).name if arguments.model else f"a random Llama, {LAYERS} layers, d = 768",

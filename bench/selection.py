@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -33,6 +32,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402 - thread counts are read when numpy loads
 from numpy.typing import NDArray  # noqa: E402
 
+from bench.machine import machine_words  # noqa: E402
 from models.selection import select_several  # noqa: E402
 
 Matrix = NDArray[np.float32]
@@ -195,21 +195,13 @@ def measure(row: Row, folder: Path) -> dict[str, object]:
     }
 
 
-def processor() -> str:
-    """The processor's name and its widest vectors."""
-    described = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(":")[1].strip() for line in described.splitlines() if line.startswith("model name")]
-    widest = next((name for name in ("avx512f", "avx2") if name in described), "no AVX2")
-    return f"{names[0] if names else platform.machine()}, {widest}, {os.cpu_count()} cores"
-
-
 def main() -> None:
     """Measure, print and write the results beside this file."""
     import torch
 
     torch.set_num_threads(1)
     versions = {name: version(name) for name in ("numpy", "numba", "scikit-learn", "scipy", "torch")}
-    machine = f"{processor()}, Python {platform.python_version()}"
+    machine = machine_words()
     print(machine, versions, f"1 thread, process time, median of {REPEATS} interleaved runs")
     results = []
     with tempfile.TemporaryDirectory() as folder:

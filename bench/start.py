@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from bench.database import SPAWN, World
+from bench.machine import machine_words
 
 RESULTS = Path(__file__).with_suffix(".json")
 LIGHT = ("--generate.backend", "scripted", "--generate.models", '["scripted"]', "--embed.backend", "hashed")
@@ -66,8 +66,7 @@ def main() -> None:
         world.run("curate", *LIGHT, "--seed", "1000")  # makes Prefect's database
         rounds = [measure(world, number) for number in range(arguments.rounds)]
     figures: dict[str, Any] = {
-        "cpu": "AMD EPYC, AVX-512, 2 cores, busy with other work",
-        "python": platform.python_version(),
+        "machine": machine_words(),
         "prefect": version("prefect"),
         "rounds": arguments.rounds,
     }
