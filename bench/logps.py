@@ -40,7 +40,7 @@ from models.number_format import fast_format
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "hh_rlhf_harmless_base_test.jsonl.gz"
 CHARACTERS_PER_TOKEN = 4.2
 FAST = getattr(torch, fast_format().dtype)
-HEADS = (("128k float32", 128_000, torch.float32), (f"128k {fast_format().dtype}", 128_000, FAST))
+HEADS = tuple((f"128k {dtype}".replace("torch.", ""), 128_000, dtype) for dtype in dict.fromkeys((torch.float32, FAST)))
 POSITIONS = 1024
 PAIRS, PAIRS_PER_BATCH, VOCABULARY = 16, 16, 8192
 REPEATS = 3
