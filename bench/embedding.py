@@ -44,7 +44,8 @@ from models.number_format import fast_format
 from models.records import Prompt
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "hh_rlhf_harmless_base_test.jsonl.gz"
-DTYPES: tuple[str, ...] = tuple(dict.fromkeys(("float32", fast_format().dtype)))  # an emulated bfloat16 takes 19 times as long
+# An emulated bfloat16 takes 19 times as long.
+DTYPES: tuple[str, ...] = tuple(dict.fromkeys(("float32", fast_format().dtype)))
 WINDOW, REFERENCE_TEXTS, REPEATS, MAX_TOKENS = 96, 16, 5, 512
 SIZE, INNER_SIZE, LAYERS = 768, 2048, 4  # the linear parts of a model of 12 layers and this size take the same share
 FLOP_PER_TOKEN = 2 * LAYERS * (4 * SIZE * SIZE + 3 * SIZE * INNER_SIZE)
