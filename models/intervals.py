@@ -25,6 +25,12 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def __format__(self, spec: str) -> str:
+        """Value and bounds, each by `spec`: "0.52 [0.48, 0.56]"; words where too few values leave no bounds."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return f"{self.value:{spec}} [no interval]"
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
 
 def clustered_mean(values: ArrayLike, clusters: ArrayLike, *, confidence: float = CONFIDENCE) -> Interval:
     """The mean of `values` (n,) with a cluster-robust t interval (Liang and Zeger 1986; G − 1 degrees of freedom).

@@ -205,3 +205,9 @@ def test_a_margin_that_is_rounding_counts_a_half() -> None:
         clusters=[1, 2],
     )
     assert summary.accuracy.value == 0.5
+
+
+def test_an_interval_in_words_has_both_bounds_or_says_that_there_are_none():
+    assert f"{Interval(0.52, 0.48, 0.564):.2f}" == "0.52 [0.48, 0.56]"
+    assert f"{Interval(0.52, 0.48, 0.564):+.1f}" == "+0.5 [+0.5, +0.6]"
+    assert f"{clustered_mean([0.5, 0.7], [0, 0]):.2f}" == "0.60 [no interval]"

@@ -49,6 +49,14 @@ def test_equal_arms_cannot_be_told_apart():
     assert {one.interval.value for one in to_random(all_of(twin=0.5, random=0.5), ("win_rate",)).values()} == {0.0}
 
 
+def test_a_single_seed_says_in_words_that_it_leaves_no_interval():
+    outcomes = [outcome(arm, 0, win=level) for arm, level in {"easy": 0.7, "random": 0.5}.items()]
+    findings = findings_of(outcomes, question="?", names=("win_rate",))
+    assert findings.answer.endswith("comparisons; a single seed leaves no interval.")
+    cells = [cell for section in findings.sections for table in section.tables for row in table.rows for cell in row]
+    assert "+0.200 [no interval]" in cells and not any("inf" in cell for cell in cells)
+
+
 def test_without_a_comparison_the_answer_says_who_should_compare():
     findings = findings_of(all_of(random=0.5), question="?", names=("win_rate",))
     assert (

@@ -276,7 +276,8 @@ def _cannot_tell_words(each: Evidence, sized: Needs | None, seeds: int, prompts:
 def _points(interval: Interval, corrected: Interval | None = None, tried: int = 0) -> str:
     """A difference of shares in points, with its interval or with the corrected one in its place."""
     value, low, high = interval if corrected is None else (interval.value, corrected.low, corrected.high)
-    said = f"{_number(100 * value)} [{_number(100 * low)}, {_number(100 * high)}]"
+    bounds = f"{_number(100 * low)}, {_number(100 * high)}" if math.isfinite(high - low) else "no interval"
+    said = f"{_number(100 * value)} [{bounds}]"
     if corrected is None:
         return said
     return f"{said} (corrected for {tried} comparisons)" if tried else f"{said} (corrected)"

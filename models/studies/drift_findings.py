@@ -67,8 +67,8 @@ def _crossed(rows: Sequence[Sequence[float | None]]) -> Interval:
 
 def _answer(last: Sequence[Checkpoint], contexts: Sequence[str]) -> str:
     parts = [
-        f"{CONTEXT_WORDS[context]}: correlation with the base model's embeddings {_shown(correlation(last, context))}, "
-        f"{_shown(kept(last, context, 'easy'))} of the prompts keep their easy pair "
+        f"{CONTEXT_WORDS[context]}: correlation with the base model's embeddings {correlation(last, context):.3f}, "
+        f"{kept(last, context, 'easy'):.3f} of the prompts keep their easy pair "
         f"({last[0].moved[context].by_chance:.2f} by chance)"
         for context in contexts
     ]
@@ -123,9 +123,9 @@ def _row(name: str, some: Sequence[Checkpoint], context: str) -> tuple[str, ...]
         name,
         CONTEXT_WORDS[context],
         f"{some[0].steps:,}",
-        _shown(correlation(some, context)),
+        f"{correlation(some, context):.3f}",
         f"{np.mean(ranks):.3f}" if ranks else "–",
-        *(_shown(kept(some, context, strategy)) for strategy in KEPT_BY),
+        *(f"{kept(some, context, strategy):.3f}" for strategy in KEPT_BY),
         f"{some[0].moved[context].by_chance:.2f}",
     )
 
@@ -146,7 +146,3 @@ def _histogram(by_name: Mapping[str, Sequence[Checkpoint]], context: str) -> Sec
             ),
         ),
     )
-
-
-def _shown(interval: Interval) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

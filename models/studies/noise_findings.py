@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.intervals import Interval
 from models.studies.certainty import MEANINGS, MEASURES, Measure
 from models.studies.comparing import holm
 from models.studies.findings import Findings, IntervalPlot, Line, LinePlot, Section, Table
@@ -84,7 +83,7 @@ def _answer(measure: Measure, noise: Noise, corrected: Mapping[tuple[Measure, Vi
     overall = noise.trends["all"]
     answer = answer_of(overall, p=corrected[measure, "all"])
     words = _ANSWERS[answer].format(measure=measure)
-    sentences = [f"{words} (rank correlation {shown(overall.correlation)}, {_size(noise)})."]
+    sentences = [f"{words} (rank correlation {overall.correlation:.2f}, {_size(noise)})."]
     if answer == "cannot tell":
         sentences.append(
             f"About {pairs_to_tell(overall):,} more pairs like these would tell, four times in five, if the trend is "
@@ -101,7 +100,7 @@ def _views(
     """The answer of each view, with its trend."""
     said = [
         f"{VIEW_WORDS[view]}, {answer_of(noise.trends[view], p=corrected[measure, view])} "
-        f"({shown(noise.trends[view].correlation)})"
+        f"({noise.trends[view].correlation:.2f})"
         for view in views
         if view in noise.trends
     ]
@@ -146,7 +145,7 @@ def _row(measure: Measure, view: View, trend: Trend, p: float) -> tuple[str, ...
     answer = answer_of(trend, p=p)
     more = f" (+{pairs_to_tell(trend):,})" if answer == "cannot tell" else ""
     numbers = (f"{trend.pairs:,}", f"{trend.prompts:,}", f"{p:.3f}" if p >= 0.001 else "< 0.001")
-    return (measure, VIEW_WORDS[view], shown(trend.correlation), *numbers, answer + more)
+    return (measure, VIEW_WORDS[view], f"{trend.correlation:.2f}", *numbers, answer + more)
 
 
 def _thirds(measure: Measure, noise: Noise) -> Section:
@@ -178,12 +177,12 @@ def _thirds(measure: Measure, noise: Noise) -> Section:
 
 
 def _third(name: str, third: Third) -> tuple[str, ...]:
-    return (name, f"{third.similarity:.3f}", shown(third.certainty), f"{third.pairs:,}")
+    return (name, f"{third.similarity:.3f}", f"{third.certainty:.2f}", f"{third.pairs:,}")
 
 
 def _annotators(by_annotator: Sequence[OfAnnotator]) -> Section:
     def correlation(one: OfAnnotator, view: View) -> str:
-        return shown(one.noise.trends[view].correlation) if view in one.noise.trends else "–"
+        return f"{one.noise.trends[view].correlation:.2f}" if view in one.noise.trends else "–"
 
     ordered = sorted(by_annotator, key=lambda one: (-one.noise.mean, one.name))
     return Section(
@@ -206,8 +205,3 @@ def _annotators(by_annotator: Sequence[OfAnnotator]) -> Section:
             ),
         ),
     )
-
-
-def shown(interval: Interval) -> str:
-    """An interval as text: value [low, high]."""
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"

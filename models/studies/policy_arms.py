@@ -86,7 +86,7 @@ def win_rate_plot(arms: Mapping[str, Sequence[Outcome]], title: str) -> Interval
 def difference_table(found: Mapping[tuple[str, str], Compared], control: str) -> Table:
     """Each comparison with its interval, the one that holds together with all others, and its corrected p."""
     rows = [
-        (arm, figure, signed(one.interval), signed(one.corrected), f"{one.corrected_p:.3f}")
+        (arm, figure, f"{one.interval:+.3f}", f"{one.corrected:+.3f}", f"{one.corrected_p:.3f}")
         for (figure, arm), one in found.items()
     ]
     columns = ("Arm", "Figure", "Difference [95 %]", "corrected [95 % of all]", "p, Holm")
@@ -135,18 +135,8 @@ def in_words(found: Mapping[tuple[str, str], Compared], control: str) -> str:
     return f"{re.sub('^cannot', 'Cannot', said)}."
 
 
-def signed(interval: Interval, digits: int = 3) -> str:
-    """A difference with its bounds, signs shown."""
-    return f"{interval.value:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
-
-
-def plain(interval: Interval, digits: int = 2) -> str:
-    """A value with its bounds."""
-    return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
-
-
 def _interval(values: Mapping[str, Values], arm: str) -> str:
-    return plain(crossed_mean(values[arm])) if arm in values else "–"
+    return f"{crossed_mean(values[arm]):.2f}" if arm in values else "–"
 
 
 def _listed(names: Sequence[str]) -> str:

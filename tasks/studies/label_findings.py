@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from models.intervals import Interval
 from models.studies.advice import Evidence
 from models.studies.findings import Findings, IntervalPlot, Line, LinePlot, Section, Table
 from tasks.config.studies import StudyConfig
@@ -172,7 +171,7 @@ def _wins(one: Measured, name: str) -> Section:
         Table(
             TITLES[figure],
             ("strategy", *(f"{budget:,} labels" for budget in one.budgets)),
-            tuple((arm, *(_share(one.level(arm, budget, figure)) for budget in one.budgets)) for arm in one.arms),
+            tuple((arm, *(f"{one.level(arm, budget, figure):.3f}" for budget in one.budgets)) for arm in one.arms),
         )
         for figure in (WIN_RATE, WIN_RATE_ALIKE)
         if figure in one.figures
@@ -182,8 +181,8 @@ def _wins(one: Measured, name: str) -> Section:
 
 def _rest(one: Measured, name: str) -> Section:
     longer = (
-        f"Without any label, taking the longer response is right in {_share(one.longer_wins)} of the held-out pairs; "
-        f"random's {max(one.budgets):,} labels teach {_share(one.level(BASELINE, max(one.budgets), ACCURACY))}."
+        f"Without any label, taking the longer response is right in {one.longer_wins:.3f} of the held-out pairs; "
+        f"random's {max(one.budgets):,} labels teach {one.level(BASELINE, max(one.budgets), ACCURACY):.3f}."
     )
     rows = tuple((arm, _cost(one.selection_ms(arm)), f"{one.decided_share(arm):.2f}") for arm in one.arms)
     table = Table(
@@ -211,7 +210,3 @@ def _same_pairs(one: Measured) -> tuple[str, ...]:
 
 def _cost(milliseconds: float | None) -> str:
     return "a head each round" if milliseconds is None else f"{milliseconds:.0f}"
-
-
-def _share(interval: Interval) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

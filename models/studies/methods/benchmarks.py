@@ -10,7 +10,7 @@ from statistics import mean
 
 from models.intervals import Interval
 from models.studies.findings import IntervalPlot, Section, Table
-from models.studies.policy_arms import over_seeds, plain, signed
+from models.studies.policy_arms import over_seeds
 from models.studies.trials import Outcome
 
 SCORES = ("acc", "exact_match", "r@1")  # a share of right answers, by lm-eval's names; MuTual's is r@1
@@ -51,8 +51,8 @@ def benchmark_sections(arms: Mapping[str, Sequence[Outcome]]) -> list[Section]:
     for arm, of_arm in arms.items():
         scores = ([100 * one.figures["benchmarks"][task] for one in of_arm] for task in start)
         gain = gains[arm]
-        told = "–" if gain is None else signed(gain, 2)
-        rows.append((arm, *(plain(over_seeds(values), 1) for values in scores), told))
+        told = "–" if gain is None else f"{gain:+.2f}"
+        rows.append((arm, *(f"{over_seeds(values):.1f}" for values in scores), told))
     note = (
         "Means over seeds [95 %], of right answers. The gain is the mean over tasks of (score − start) / start. The "
         "intervals speak of other trainings, not of other questions of these tasks."

@@ -23,8 +23,6 @@ from models.studies.policy_arms import (
     difference_table,
     in_words,
     over_seeds,
-    plain,
-    signed,
     values_of,
     win_rate_plot,
     win_rate_table,
@@ -96,7 +94,7 @@ def _rounds_of(outcomes: Sequence[Outcome], outcome: Outcome) -> int:
 
 def _rewards(arms: Arms) -> Section:
     values = values_of(arms, "chosen_reward")
-    rows = [(arm, signed(crossed_mean(of_arm))) for arm, of_arm in values.items()]
+    rows = [(arm, f"{crossed_mean(of_arm):+.3f}") for arm, of_arm in values.items()]
     lines: dict[str, list[tuple[float, Sequence[Outcome]]]] = {}
     for of_arm in arms.values():
         if _round(of_arm[0]):
@@ -135,7 +133,7 @@ def _latent_space(latent: Sequence[Outcome]) -> Section:
     )
     shares = {name: _agreement(latent, better) for name, better in _CLAIMS.items()}
     rows = [
-        (name, "–" if share.rate is None else plain(share.rate), f"{share.count:,}", f"{share.tie_count:,}")
+        (name, "–" if share.rate is None else f"{share.rate:.2f}", f"{share.count:,}", f"{share.tie_count:,}")
         for name, share in shares.items()
     ]
     claims = IntervalPlot(
@@ -203,5 +201,5 @@ def _told(words: str, share: Interval | None) -> str:
         return f"Cannot tell whether the sample farther from the golden response is {words}: no two differ in that."
     where = "more often than by chance" if share.low > 0.5 else "less often than by chance" if share.high < 0.5 else ""
     if not where:
-        return f"Cannot tell whether the sample farther from the golden response is {words}: {plain(share)}."
-    return f"The sample farther from the golden response is {words} {where}: {plain(share)} of the couples."
+        return f"Cannot tell whether the sample farther from the golden response is {words}: {share:.2f}."
+    return f"The sample farther from the golden response is {words} {where}: {share:.2f} of the couples."

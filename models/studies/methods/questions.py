@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.studies.findings import Section, Table
-from models.studies.policy_arms import over_seeds, plain, signed
+from models.studies.policy_arms import over_seeds
 from models.studies.trials import Outcome
 
 _TITLES = {
@@ -55,7 +55,7 @@ def _part(arms: Arms, start: Scored | None, paths: Mapping[str, tuple[Any, ...]]
 
 def _mean(outcomes: Sequence[Outcome], path: tuple[Any, ...], digits: int) -> str:
     values = [value for one in outcomes if (value := _at(one.figures["questions"], path)) is not None]
-    return plain(over_seeds(values), digits) if values else "–"
+    return f"{over_seeds(values):.{digits}f}" if values else "–"
 
 
 def _at(scored: Scored, path: tuple[Any, ...]) -> float | None:
@@ -71,7 +71,7 @@ def _difference(outcomes: Sequence[Outcome], control: Sequence[Outcome], digits:
     of_control = {one.trial.seed: one.figures["questions"]["score"] for one in control}
     pairs = [(one.figures["questions"]["score"], of_control[one.trial.seed]) for one in outcomes]
     differences = [one - other for one, other in pairs if one is not None and other is not None]
-    return signed(over_seeds(differences), digits) if differences else "–"
+    return f"{over_seeds(differences):+.{digits}f}" if differences else "–"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -121,4 +121,4 @@ def agreement_section(outcomes: Sequence[Outcome]) -> Section | None:
 
 
 def _words(rate: Interval | None) -> str:
-    return "–" if rate is None else f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
+    return "–" if rate is None else f"{rate:.3f}"

@@ -5,6 +5,7 @@ Knows no database. An arm's values are (seeds, prompts), so that differences pai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -124,17 +125,22 @@ def answer_of(differences: Mapping[tuple[str, str, Cell], Compared], name: str) 
     what = FIGURES[name].short
     if not of_name:
         return f"Cannot tell: no {what} was measured against random; name who compares: --evaluate.annotator."
-    more = [f"{_words(arm, cell)} by {_signed(one.interval)}" for (arm, cell), one in of_name.items() if one.is_more]
-    less = [f"{_words(arm, cell)} by {_signed(one.interval)}" for (arm, cell), one in of_name.items() if one.is_less]
+    more = [f"{_words(arm, cell)} by {one.interval:+.3g}" for (arm, cell), one in of_name.items() if one.is_more]
+    less = [f"{_words(arm, cell)} by {one.interval:+.3g}" for (arm, cell), one in of_name.items() if one.is_less]
     widest = max((one.corrected.high - one.corrected.low) / 2 for one in of_name.values())
     told = ([f"above random in {what}: {'; '.join(more)}"] if more else []) + (
         [f"below random in {what}: {'; '.join(less)}"] if less else []
     )
     if told:
         return f"{'. '.join(one[0].upper() + one[1:] for one in told)} (corrected for {len(differences)} comparisons)."
+    unseen = (
+        f"differences below about {widest:.2g} are not seen at this size"
+        if math.isfinite(widest)
+        else "a single seed leaves no interval"
+    )
     return (
         f"Cannot tell: no arm differs from random in {what} after correction for {len(differences)} comparisons; "
-        f"differences below about {widest:.2g} are not seen at this size."
+        f"{unseen}."
     )
 
 
@@ -157,8 +163,8 @@ def difference_section(differences: Mapping[tuple[str, str, Cell], Compared], na
         (
             FIGURES[figure].short,
             _words(arm, cell),
-            _interval(one.interval),
-            _interval(one.corrected),
+            f"{one.interval:+.3f}",
+            f"{one.corrected:+.3f}",
             f"{one.corrected_p:.3f}",
         )
         for (figure, arm, cell), one in differences.items()
@@ -270,11 +276,3 @@ def _mean(values: Sequence[float | None]) -> str:
         return "–"
     mean = float(np.mean(known))
     return f"{mean:,.0f}" if abs(mean) >= 100 or all(isinstance(value, int) for value in known) else f"{mean:.3f}"
-
-
-def _interval(interval: Interval) -> str:
-    return f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-
-
-def _signed(interval: Interval) -> str:
-    return f"{interval.value:+.3g} [{interval.low:+.3g}, {interval.high:+.3g}]"
