@@ -61,8 +61,8 @@ def test_people_are_listed_renewed_and_taken_back(sessions, settings, capsys):
     assert "token=" not in again[1] and "the link was taken back" in again[1]
     People().cli_cmd()
     listed = capsys.readouterr().out
-    assert re.search(r"Ana\s+works until \d{4}-\d\d-\d\d\s+\S+ \d\d:\d\d UTC\s+0\b|Ana\s+works until .*–\s+0", listed)
-    assert re.search(r"Ben O'Neill\s+taken back", listed)
+    assert re.search(r"Ana\s+queues\s+works until \d{4}-\d\d-\d\d\s+(\S+ \d\d:\d\d UTC|–)\s+0\b", listed)
+    assert re.search(r"Ben O'Neill\s+queues\s+taken back", listed)
     assert "token" not in listed
 
 
@@ -79,3 +79,16 @@ def test_the_link_says_until_when_it_works(sessions, settings, capsys):
     People().cli_cmd()
     until = re.search(r"works until (\S+)", capsys.readouterr().out)[1]
     assert 5 <= (datetime.fromisoformat(until).replace(tzinfo=UTC) - datetime.now(UTC)).days <= 7
+
+
+def test_who_leads_is_said_and_taken_back(sessions, settings, capsys):
+    link_lines(sessions, ["Ana", "Ben"], settings, address=ADDRESS)
+    People(lead="Ana").cli_cmd()
+    assert "Ana sees the workbench now" in capsys.readouterr().out
+    People().cli_cmd()
+    listed = capsys.readouterr().out
+    assert re.search(r"Ana\s+all\s+works", listed) and re.search(r"Ben\s+queues\s+works", listed)
+    People(no_lead="Ana").cli_cmd()
+    assert "Ana sees the queues alone now" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--revoke and --lead are 2 commands; give one of them"):
+        People(revoke="Ana", lead="Ana")

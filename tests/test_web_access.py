@@ -16,6 +16,7 @@ from db.labels import sign_ins
 from db.labels.judgements import find_person
 from db.schema.labels import SignIn
 from web.app import create_app
+from web.people import new_token, set_lead
 
 OPEN_TO_ALL = {("GET", "/health"), ("GET", "/sign-in"), ("GET", "/static")}
 ASK_WHO = {
@@ -111,3 +112,23 @@ def test_a_person_of_one_queue_may_label_in_every_other(sessions):
     first, second = open_queue(sessions, "a", "b"), open_queue(sessions, "c", "d", name="other", prompt="who?")
     ana = Visitor(sessions)
     assert [ana.judge(queue, ana.pair(queue)).json()["is_stored"] for queue in (first, second)] == [True, True]
+
+
+@on_sqlite
+def test_a_lead_sees_the_workbench_and_a_labeller_the_queues(sessions):
+    open_queue(sessions, "a", "b"), open_queue(sessions, "c", "d", name="other", prompt="who?")
+    assert "The loop" in Visitor(sessions, "Lea", is_lead=True).http.get("/", headers=HTML).text
+    assert "Choose a queue" in Visitor(sessions, "Ana").http.get("/", headers=HTML).text
+
+
+@on_sqlite
+def test_a_new_link_keeps_who_leads_and_taking_it_back_ends_it(sessions):
+    lea = Visitor(sessions, "Lea", is_lead=True)
+    new_token(sessions, SECRET, "Lea", days=1)
+    assert lea.http.get("/", headers=HTML).status_code == 401, "the old link's cookie ends"
+    with sessions() as session:
+        assert sign_ins.of_annotator(session, find_person(session, "Lea")).is_lead
+    set_lead(sessions, "Lea", is_lead=False)
+    assert "The loop" not in Visitor(sessions, "Lea").http.get("/", headers=HTML).text
+    with pytest.raises(LookupError, match="nobody called 'Bo' was given a link; there are: 'Lea'"):
+        set_lead(sessions, "Bo", is_lead=True)

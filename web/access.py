@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Cookie, Depends, HTTPException, Request
@@ -12,6 +13,7 @@ from fastapi import Cookie, Depends, HTTPException, Request
 from db.engine import Sessions
 from db.labels import sign_ins
 from web.attempts import FailedSignIns
+from web.service import Service
 from web.sign_in import link_of
 
 
@@ -20,7 +22,8 @@ class Site:
     """What the whole application shares.
 
     `lease_s`: for how many seconds a pair shown is kept for its person. `on_labels` is called when labels were stored
-    or taken back; it must return at once.
+    or taken back; it must return at once. `service` starts runs, `artifacts` is the folder of reports; None: there
+    is none here.
     """
 
     sessions: Sessions
@@ -28,14 +31,20 @@ class Site:
     lease_s: float
     on_labels: Callable[[], None]
     failed_sign_ins: FailedSignIns
+    service: Service | None = None
+    artifacts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who makes a request: the name that their link was made for, and their annotator's id."""
+    """Who makes a request: the name that their link was made for, and their annotator's id.
+
+    `is_lead`: whether they see more than the queues that they label.
+    """
 
     annotator_id: int
     name: str
+    is_lead: bool
 
 
 async def get_site(request: Request) -> Site:
@@ -59,8 +68,20 @@ def get_person(site: Annotated[Site, Depends(get_site)], antipode: Annotated[str
         with site.sessions.begin() as session:
             sign_ins.take_turn(session)
             sign_ins.was_seen(session, sign_in, now)
-    return Person(sign_in.annotator_id, sign_in.name)
+    return Person(sign_in.annotator_id, sign_in.name, sign_in.is_lead)
+
+
+def get_lead(person: Annotated[Person, Depends(get_person)]) -> Person:
+    """The person, who must be a lead.
+
+    Raises:
+        HTTPException: 401 if nobody is signed in, 403 if it is somebody who only labels.
+    """
+    if not person.is_lead:
+        raise HTTPException(403, "this is for who leads; ask the person who runs Antipode")
+    return person
 
 
 CurrentSite = Annotated[Site, Depends(get_site)]
 CurrentPerson = Annotated[Person, Depends(get_person)]
+CurrentLead = Annotated[Person, Depends(get_lead)]

@@ -8,15 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from fastapi.templating import Jinja2Templates
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from db.engine import Session, Sessions, ping
@@ -26,9 +24,11 @@ from web.access import CurrentPerson, CurrentSite, Site
 from web.attempts import FailedSignIns
 from web.guard import guard
 from web.labelling import QueueId
+from web.pages import FOLDER, page
+from web.service import Service
 from web.sign_in import cookie_of, require_long, token_hash
+from web.workbench.home import show_loop
 
-FOLDER = Path(__file__).parent
 LONGEST_TOKEN = 200
 REQUESTS_AT_ONCE = 4
 EXPLANATIONS = {
@@ -38,24 +38,33 @@ EXPLANATIONS = {
         "It ends after some weeks, or when it is taken back. "
         "Ask the person who runs Antipode for yours (antipode people --renew NAME prints a new one) and open it here.",
     ),
+    403: (
+        "This is for who leads",
+        "You are signed in, but this page is for the person who runs Antipode, and for whom they let "
+        "(antipode people --lead NAME). Your queues are on the first page.",
+    ),
     404: ("There is nothing here", "No queue has this address. It may have been mistyped, or belong to another site."),
     429: (
         "Try again in a minute",
         "Too many links that are not valid were opened from here. Nothing is wrong with yours.",
     ),
 }
-TEMPLATES = Jinja2Templates(
-    env=Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
-)
 
 
 def create_app(
-    sessions: Sessions, *, secret: bytes, lease_s: float, on_labels: Callable[[], None] = lambda: None
+    sessions: Sessions,
+    *,
+    secret: bytes,
+    lease_s: float,
+    on_labels: Callable[[], None] = lambda: None,
+    service: Service | None = None,
+    artifacts: Path | None = None,
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
     `secret` is behind people's links and cookies (`web.sign_in`); `lease_s`: for how many seconds a pair is kept for
-    its person; `on_labels` is called whenever labels were stored or taken back, and must return at once.
+    its person; `on_labels` is called whenever labels were stored or taken back, and must return at once; `service`
+    starts runs from the workbench, which has no buttons without it; `artifacts`: the folder that holds the reports.
 
     Raises:
         ValueError: If the secret is too short.
@@ -63,7 +72,7 @@ def create_app(
     require_long(secret)
     # FastAPI's own pages would need scripts from elsewhere.
     app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_at_work)
-    app.state.site = Site(sessions, secret, lease_s, on_labels, FailedSignIns())
+    app.state.site = Site(sessions, secret, lease_s, on_labels, FailedSignIns(), service, artifacts)
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_unfit)
@@ -106,7 +115,7 @@ def sign_in(
         raise HTTPException(401, "this link is not valid (any more); ask for a new one")
     # A page that moves on by itself, not a redirect: after a click in a mail or a chat, browsers leave strict cookies
     # out on redirects, and the first page would greet the person as unknown.
-    response = _page(request, "signed_in.html", person=known.name, next_page=f"/queues/{queue}" if queue else "/")
+    response = page(request, "signed_in.html", person=known.name, next_page=f"/queues/{queue}" if queue else "/")
     response.set_cookie(
         "antipode",
         cookie_of(site.secret, known.token_hash),
@@ -119,12 +128,14 @@ def sign_in(
 
 
 def show_home(request: Request, site: CurrentSite, person: CurrentPerson) -> Response:
-    """The only queue, or a choice of queues, or what to do without one."""
+    """Who leads sees the loop, others the only queue, or a choice of queues, or what to do without one."""
+    if person.is_lead:
+        return show_loop(request, site, person)
     with site.sessions() as session:
         open_queues = queues.list_queues(session)
     if len(open_queues) == 1:
         return RedirectResponse(f"/queues/{open_queues[0].id}", 303)
-    return _page(request, "home.html", person=person.name, queues=open_queues)
+    return page(request, "home.html", person=person.name, queues=open_queues)
 
 
 def show_queue(request: Request, queue_id: QueueId, site: CurrentSite, person: CurrentPerson) -> Response:
@@ -136,7 +147,7 @@ def show_queue(request: Request, queue_id: QueueId, site: CurrentSite, person: C
             raise HTTPException(404, str(error)) from error
         has_others = len(queues.list_queues(session)) > 1
         mark = _queue_mark(session, site.secret, queue_id)
-    return _page(request, "queue.html", person=person.name, queue=queue, has_others=has_others, mark=mark)
+    return page(request, "queue.html", person=person.name, queue=queue, has_others=has_others, mark=mark)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -144,7 +155,7 @@ def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     if error.status_code in EXPLANATIONS and "text/html" in request.headers.get("accept", ""):
         title, explanation = EXPLANATIONS[error.status_code]
-        response = _page(request, "message.html", title=title, explanation=explanation)
+        response = page(request, "message.html", title=title, explanation=explanation)
         response.status_code = error.status_code
         response.headers.update(error.headers or {})
         return response
@@ -166,7 +177,3 @@ def _queue_mark(session: Session, secret: bytes, queue_id: int) -> str:
     """Marks what a browser keeps for a queue: queues of other sites and databases may have the same number."""
     opened_at = queues.opened_at(session, queue_id)
     return hmac.digest(secret, f"antipode queue\n{queue_id} {opened_at.isoformat()}".encode(), "sha256").hex()[:16]
-
-
-def _page(request: Request, template: str, **content: Any) -> Response:
-    return TEMPLATES.TemplateResponse(request, template, content)

@@ -16,7 +16,10 @@ SEEN_EVERY = timedelta(minutes=5)  # a person's last visit is kept no more exact
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A person's newest link. Times have their time zone; `seen_at`: their last visit by it, to five minutes."""
+    """A person's newest link. Times have their time zone; `seen_at`: their last visit by it, to five minutes.
+
+    `is_lead`: whether they see the workbench, not the queues alone.
+    """
 
     annotator_id: int
     name: str
@@ -24,6 +27,7 @@ class SignIn:
     token_hash: str
     expires_at: datetime
     is_revoked: bool
+    is_lead: bool
     seen_at: datetime | None
 
     def is_valid(self, now: datetime) -> bool:
@@ -76,6 +80,11 @@ def revoke(session: Session, annotator_id: int) -> None:
     session.execute(update(labels.SignIn).filter_by(annotator_id=annotator_id).values(is_revoked=True))
 
 
+def set_lead(session: Session, annotator_id: int, *, is_lead: bool) -> None:
+    """Let a person who has a link see the workbench, or no longer."""
+    session.execute(update(labels.SignIn).filter_by(annotator_id=annotator_id).values(is_lead=is_lead))
+
+
 def was_seen(session: Session, sign_in: SignIn, now: datetime) -> None:
     """Keep that a person was here."""
     query = update(labels.SignIn).filter_by(annotator_id=sign_in.annotator_id, token_hash=sign_in.token_hash)
@@ -100,10 +109,10 @@ def people(session: Session) -> list[PersonSummary]:
     return [PersonSummary(name, links.get(id_), count) for id_, name, count in session.execute(query)]
 
 
-def _links() -> Select[tuple[int, str, int, str, datetime, bool, datetime | None]]:
+def _links() -> Select[tuple[int, str, int, str, datetime, bool, bool, datetime | None]]:
     table = labels.SignIn
     columns = (table.annotator_id, labels.Annotator.name, table.issue, table.token_hash, table.expires_at)
-    query = select(*columns, table.is_revoked, table.seen_at)
+    query = select(*columns, table.is_revoked, table.is_lead, table.seen_at)
     return query.join(labels.Annotator, labels.Annotator.id == table.annotator_id)
 
 
@@ -112,8 +121,15 @@ def _one(session: Session, condition: object) -> SignIn | None:
     return None if row is None else _record(row)
 
 
-def _record(row: Row[tuple[int, str, int, str, datetime, bool, datetime | None]]) -> SignIn:
+def _record(row: Row[tuple[int, str, int, str, datetime, bool, bool, datetime | None]]) -> SignIn:
     seen_at = None if row.seen_at is None else engine.as_utc(row.seen_at)
     return SignIn(
-        row.annotator_id, row.name, row.issue, row.token_hash, engine.as_utc(row.expires_at), row.is_revoked, seen_at
+        row.annotator_id,
+        row.name,
+        row.issue,
+        row.token_hash,
+        engine.as_utc(row.expires_at),
+        row.is_revoked,
+        row.is_lead,
+        seen_at,
     )

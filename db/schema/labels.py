@@ -230,7 +230,10 @@ class Lease(Base):
 
 
 class SignIn(Base):
-    """A person's sign-in link, the newest alone: issues count up. Of its token only the SHA-256 is here."""
+    """A person's sign-in link, the newest alone: issues count up. Of its token only the SHA-256 is here.
+
+    `is_lead`: they see the workbench, not their queues alone.
+    """
 
     __tablename__ = "sign_ins"
 
@@ -240,6 +243,7 @@ class SignIn(Base):
     issued_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     is_revoked: Mapped[bool]
+    is_lead: Mapped[bool] = mapped_column(default=False, server_default=false())
     seen_at: Mapped[datetime | None]
 
 

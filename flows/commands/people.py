@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from flows.terminal.people import renew, revoke, show_people
+from flows.terminal.people import make_lead, renew, revoke, show_people
 from tasks.settings import Settings
 
 
@@ -15,11 +15,14 @@ class People(BaseModel):
 
     renew: str | None = Field(None, description="Give this person a new link; the old one and its cookies end at once.")
     revoke: str | None = Field(None, description="Take this person's link back, at once. Their verdicts stay.")
+    lead: str | None = Field(None, description="Let this person see the workbench, not the queues alone.")
+    no_lead: str | None = Field(None, description="Let this person see the queues alone again.")
 
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> Self:
-        if self.renew is not None and self.revoke is not None:
-            raise ValueError("--renew and --revoke are two commands; give one of them")
+        given = [f"--{name}" for name in ("renew", "revoke", "lead", "no_lead") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are {len(given)} commands; give one of them")
         return self
 
     def cli_cmd(self) -> None:
@@ -28,5 +31,7 @@ class People(BaseModel):
             renew(self.renew, Settings())
         elif self.revoke is not None:
             revoke(self.revoke, Settings())
+        elif (name := self.lead or self.no_lead) is not None:
+            make_lead(name, Settings(), is_lead=self.lead is not None)
         else:
             show_people(Settings())

@@ -20,6 +20,7 @@ class Up(BaseModel):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server.")
     page_port: int = Field(4300, ge=1, le=65535, description="Port of the labelling page.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
+    lead: str = Field(default_factory=getpass.getuser, description="Who sees the workbench: a name; you, by default.")
     nightly: str | None = Field(None, description="Source that is curated every night at three (UTC), by `model`.")
     model: str | None = Field(
         None, description="Model of the nightly curation and of training on new labels: hub name, folder, `policy:ID`."
@@ -46,6 +47,7 @@ class Up(BaseModel):
             prefect_port=self.prefect_port,
             page_port=self.page_port,
             people=people,
+            lead=person(self.lead).name,
             nightly=self.nightly,
             model=model,
             on_ready=lambda: self._show(people),
@@ -53,13 +55,15 @@ class Up(BaseModel):
         show("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
 
     def _show(self, people: list[str]) -> None:
-        from flows.terminal.people import link_lines
+        from flows.terminal.people import lead_line, link_lines
         from tasks.database import open_database
 
         address = f"http://127.0.0.1:{self.page_port}"
         with open_database(Settings()) as sessions:
-            links = link_lines(sessions, people, Settings(), address=address)
-        show_service(self.prefect_port, self.page_port, links, Settings())
+            labellers = [name for name in people if name != self.lead]  # whoever leads labels by the same link
+            links = link_lines(sessions, labellers, Settings(), address=address)
+            lead = lead_line(sessions, self.lead, Settings(), address=address)
+        show_service(self.prefect_port, self.page_port, links, lead, Settings())
 
 
 class Deploy(BaseModel):

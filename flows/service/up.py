@@ -46,6 +46,7 @@ def run_service(
     prefect_port: int,
     page_port: int,
     people: Sequence[str],
+    lead: str,
     nightly: str | None,
     model: str | None,
     on_ready: Callable[[], None],
@@ -68,7 +69,15 @@ def run_service(
     require_folder(Path(environment["PREFECT_HOME"]), "set ANTIPODE_ARTIFACT_ROOT to a folder that can hold it")
     with ExitStack() as stack:
         start = _starter(stack, settings.artifact_root / "logs", environment)
-        page = (*_antipode("web", "--every_queue"), "--port", str(page_port), "--annotators", ",".join(people))
+        page = (
+            *_antipode("web", "--every_queue"),
+            "--port",
+            str(page_port),
+            "--annotators",
+            ",".join(people),
+            "--lead",
+            lead,
+        )
         server = ("prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port))
         parts = [start("prefect-server", server), start("page", page)]
         say("starting the Prefect server and the labelling page (10 s, the first time longer)")

@@ -59,6 +59,7 @@ def show_labels(run_id: int, settings: Settings) -> None:
 def serve_page(
     queue_id: int | None,
     people: Sequence[str],
+    lead: str,
     host: str,
     port: int,
     *,
@@ -67,21 +68,30 @@ def serve_page(
 ) -> None:
     """Serve the labelling page until Ctrl-C; print everybody's sign-in link first, to one queue or to all of them.
 
-    At the end `next_step` is printed. A Prefect server that is named gets an event when labels are enough to train on.
+    `lead` sees the workbench. At the end `next_step` is printed. A Prefect server that is named gets an event when
+    labels are enough to train on.
     """
-    from flows.terminal.people import link_lines
+    from flows.terminal.people import lead_line, link_lines
     from tasks.database import open_database
     from tasks.labels.people import page_secret
     from web.app import create_app
     from web.server import make_server
 
     with open_database(Settings(), keeps_connections=True) as sessions, _watched() as on_labels:
-        app = create_app(sessions, secret=page_secret(Settings()), lease_s=LEASE_S, on_labels=on_labels)
+        app = create_app(
+            sessions,
+            secret=page_secret(Settings()),
+            lease_s=LEASE_S,
+            on_labels=on_labels,
+            artifacts=Settings().artifact_root,
+        )
         listening = _listen(host, port)
         address = Settings().page_url or _address(host, port)
         show("Labelling page; each link is one person's, who opens it signs in by it:")
         for line in link_lines(sessions, people, Settings(), address=address, queue_id=queue_id):
             show(f"  {line}")
+        show("The workbench, for whoever leads:")
+        show(f"  {lead_line(sessions, lead, Settings(), address=address)}")
         if host not in LOOPBACK:
             show("The page answers other machines, without encryption: put a TLS proxy before it.", file=sys.stderr)
         show("Ctrl-C stops it; nothing is lost.", flush=True)

@@ -11,7 +11,7 @@ from tasks.database import open_database
 from tasks.labels.people import page_secret, person
 from tasks.settings import Settings
 from tasks.terminal import show
-from web.people import PersonLine, list_people, new_token, sign_out, tokens
+from web.people import PersonLine, list_people, new_token, set_lead, sign_out, tokens
 
 DEFAULT_ADDRESS = "http://127.0.0.1:4300"
 
@@ -27,6 +27,13 @@ def link_lines(
     ]
 
 
+def lead_line(sessions: Sessions, name: str, settings: Settings, *, address: str) -> str:
+    """The link of the person who leads, who sees the workbench from now on."""
+    [line] = link_lines(sessions, [name], settings, address=address)
+    set_lead(sessions, name, is_lead=True)
+    return line
+
+
 def show_people(settings: Settings) -> None:
     """Print everybody who was given a link or has labelled."""
     with open_database(settings) as sessions:
@@ -34,7 +41,8 @@ def show_people(settings: Settings) -> None:
     if not people:
         show("nobody has labelled, and nobody was given a link\nNext: antipode web --annotators NAME")
         return
-    print_rows(make_console(), ("name", "link", "last seen", "verdicts"), [*map(_row, people)], text_columns=3)
+    columns = ("name", "may see", "link", "last seen", "verdicts")
+    print_rows(make_console(), columns, [*map(_row, people)], text_columns=4)
     show("Next: antipode people --renew NAME   # a new link\n      antipode people --revoke NAME  # none any more")
 
 
@@ -59,10 +67,23 @@ def revoke(name: str, settings: Settings) -> None:
     show(f"{plain} is signed out; the link no longer works, verdicts stay. For {_renewal(plain)}")
 
 
-def _row(person_line: PersonLine) -> tuple[str, str, str, str]:
+def make_lead(name: str, settings: Settings, *, is_lead: bool) -> None:
+    """Let a person see the workbench, or no longer.
+
+    Raises:
+        LookupError: If nobody of this name was given a link.
+    """
+    plain = person(name).name
+    with open_database(settings) as sessions:
+        set_lead(sessions, plain, is_lead=is_lead)
+    show(f"{plain} {'sees the workbench now' if is_lead else 'sees the queues alone now'}; the link stays the same")
+
+
+def _row(person_line: PersonLine) -> tuple[str, str, str, str, str]:
     seen_at = person_line.seen_at
     seen = "–" if seen_at is None else f"{seen_at:%Y-%m-%d %H:%M} UTC"
-    return person_line.name, person_line.link, seen, f"{person_line.judgement_count:,}"
+    sees = "all" if person_line.is_lead else "queues"
+    return person_line.name, sees, person_line.link, seen, f"{person_line.judgement_count:,}"
 
 
 def _link(address: str, token: str, queue_id: int | None) -> str:

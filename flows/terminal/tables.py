@@ -33,10 +33,12 @@ ROWS_PER_BATCH = 10_000
 TABLE_ROWS = 20  # where no --limit is given
 
 
-def show_service(prefect_port: int, page_port: int, links: Sequence[str], settings: Settings) -> None:
-    """Print where everything is, and what to do with it; `links` are those that sign people in."""
-    show(f"\nPrefect UI      http://127.0.0.1:{prefect_port}/deployments   start runs, change schedules, watch")
-    show(f"Labelling page  http://127.0.0.1:{page_port}   each link signs one person in:")
+def show_service(prefect_port: int, page_port: int, links: Sequence[str], lead: str, settings: Settings) -> None:
+    """Print where everything is, and what to do with it; `links` sign people in to label, `lead` to the workbench."""
+    show(f"\nWorkbench       {lead}")
+    show(f"Prefect UI      http://127.0.0.1:{prefect_port}/deployments   start runs, change schedules, watch")
+    if links:
+        show(f"Labelling page  http://127.0.0.1:{page_port}   each link signs one person in:")
     for link in links:
         show(f"                {link}")
     show(f'Database        {shown_url(settings)}   antipode sql "SELECT * FROM run_summary"')

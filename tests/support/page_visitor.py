@@ -10,6 +10,7 @@ from stored_rows import add, ids_by_text, row
 from db.labels import queues
 from models.labelling.records import PairKey
 from web.app import create_app
+from web.people import set_lead
 from web.sign_in import open_link
 
 SECRET = b"sixteen bytes it"
@@ -44,10 +45,12 @@ def sign_in_token(sessions, name, secret=SECRET):
 class Visitor:
     """A person's browser as far as requests go."""
 
-    def __init__(self, sessions, name="Ana"):
+    def __init__(self, sessions, name="Ana", *, is_lead=False, **served):
         self.name = name
-        self.http = TestClient(create_app(sessions, secret=SECRET, lease_s=600))
+        self.http = TestClient(create_app(sessions, secret=SECRET, lease_s=600, **served))
         assert self.http.get("/sign-in", params={"token": sign_in_token(sessions, name)}).status_code == 200
+        if is_lead:
+            set_lead(sessions, name, is_lead=True)
 
     def content(self, queue_id):
         return self.http.get(f"/queues/{queue_id}/pair").json()

@@ -1,0 +1,51 @@
+"""Pages from templates: what every one of them has."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from web.access import Person
+
+FOLDER = Path(__file__).parent
+# Of the workbench, in the order of the loop: address, title.
+PLACES = (
+    ("/", "Home"),
+    ("/sources", "Sources"),
+    ("/runs", "Runs"),
+    ("/pairs", "Pairs"),
+    ("/queues", "Queues"),
+    ("/people", "People"),
+    ("/snapshots", "Data sets"),
+    ("/policies", "Policies"),
+)
+
+
+def page(request: Request, template: str, **content: Any) -> Response:
+    """A page of one of the folder's templates."""
+    return TEMPLATES.TemplateResponse(request, template, content)
+
+
+def workbench_page(request: Request, template: str, person: Person, **content: Any) -> Response:
+    """A page of the workbench: with the way to its other places, and who is signed in."""
+    here = "/" + request.url.path.strip("/").split("/")[0]
+    return page(request, template, person=person.name, places=PLACES, here=here, **content)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _time(moment: datetime | None) -> str:
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+TEMPLATES = Jinja2Templates(
+    env=Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
+)
+TEMPLATES.env.filters |= {"count": _count, "time": _time}

@@ -1,0 +1,57 @@
+// Forms of the workbench: sent as JSON, since a change must be that; the answer says where to go, or what does not fit.
+const notice = document.querySelector("#notice");
+
+export function say(words, isAlarm = false) {
+  notice.textContent = words;
+  notice.classList.toggle("alarm", isAlarm);
+  notice.setAttribute("role", isAlarm ? "alert" : "status");
+  notice.hidden = !words;
+}
+
+// Fields by name; a checkbox is true or false, a number is one, several of a name are a list, an empty field is left out.
+function valuesOf(form) {
+  const values = {};
+  for (const field of form.elements) {
+    if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
+    if (field.dataset.list !== undefined) {
+      values[field.name] ??= [];
+      if (field.checked) values[field.name].push(field.value);
+    } else if (field.type === "checkbox") values[field.name] = field.checked;
+    else if (field.value !== "") values[field.name] = field.type === "number" ? Number(field.value) : field.value;
+  }
+  return values;
+}
+
+export async function send(address, values) {
+  let answer;
+  try {
+    answer = await fetch(address, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values),
+    });
+  } catch {
+    say("The server does not answer; nothing was changed. Try again.", true);
+    return null;
+  }
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    say(content.detail ?? `The server answered ${answer.status}.`, true);
+    return null;
+  }
+  return content;
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  event.preventDefault();
+  const question = event.submitter?.dataset.confirm;
+  if (question && !window.confirm(question)) return;
+  const buttons = [...form.querySelectorAll("button")];
+  for (const button of buttons) button.disabled = true;
+  const content = await send(event.submitter?.formAction || form.action, valuesOf(form));
+  for (const button of buttons) button.disabled = false;
+  if (!content) return;
+  if (content.next) location.assign(content.next);
+  else if (content.words) say(content.words);
+  else location.reload();
+});
