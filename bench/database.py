@@ -100,7 +100,7 @@ def measure_import(folder: Path, prompt_count: int, postgresql: str | None) -> F
         if url is None:
             continue
         settings = Settings(database_url=url, artifact_root=folder / "artifacts")
-        engine = _empty(url)
+        engine = emptied(url)
         own = _cpu_s(partial(import_source, str(source), ImportConfig(), settings), engine)
         tables = _stored(engine)
         bare = _bare_sqlite(folder / "bare.db", tables) if name == "sqlite" else _bare_postgresql(engine, url, tables)
@@ -159,13 +159,13 @@ def _engines_s(prompts: list[str]) -> float:
 
 def _cpu_s(work: Callable[[], object], engine: Engine) -> float:
     """CPU seconds of this process, and of PostgreSQL's that served it: they are over when it ends."""
-    before, begun = _server_s(engine), time.process_time()
+    before, begun = server_s(engine), time.process_time()
     work()
     own = time.process_time() - begun
-    return own + _server_s(engine) - before
+    return own + server_s(engine) - before
 
 
-def _server_s(engine: Engine) -> float:
+def server_s(engine: Engine) -> float:
     """CPU seconds of the ended processes of a PostgreSQL server on this machine; 0 for SQLite."""
     if engine.dialect.name == "sqlite":
         return 0.0
@@ -177,7 +177,8 @@ def _server_s(engine: Engine) -> float:
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
-def _empty(url: str) -> Engine:
+def emptied(url: str) -> Engine:
+    """A database without a row, at the newest schema: what a PostgreSQL database holds is dropped."""
     engine = make_engine(url)
     if engine.dialect.name == "postgresql":
         with engine.begin() as connection:
@@ -211,7 +212,7 @@ def _bare_sqlite(path: Path, tables: dict[Table, list[tuple[Any, ...]]]) -> floa
 def _bare_postgresql(engine: Engine, url: str, tables: dict[Table, list[tuple[Any, ...]]]) -> float:
     import psycopg
 
-    _empty(url)
+    emptied(url)
     rows = {table: [tuple(map(_plain, row)) for row in some] for table, some in tables.items()}
 
     def insert() -> None:

@@ -124,11 +124,17 @@ def runs_using(session: Session, embedder_id: int, shards: Collection[str], *, o
 
 
 def forget_shard(session: Session, embedder_id: int, shard: str, *, of: Embedded = "responses") -> int:
-    """Forget the vectors of one shard, so that a run that needs them embeds them anew; return how many there were."""
+    """Forget the vectors of one shard, so that a run that needs them embeds them anew; return how many there were.
+
+    What the candidates of this embedder's runs come to is counted anew each time from here on.
+    """
     table, _ = _PLACES[of]
     of_shard = (table.embedder_id == embedder_id, table.shard == shard)
     count = session.scalar(select(func.count()).select_from(table).where(*of_shard)) or 0
     session.execute(delete(table).where(*of_shard))
+    if of == "responses":
+        run_ids = select(curation.Run.id).where(curation.Run.embedder_id == embedder_id)
+        session.execute(delete(curation.RunCounts).where(curation.RunCounts.run_id.in_(run_ids)))
     return count
 
 

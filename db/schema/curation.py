@@ -319,6 +319,21 @@ class Candidate(Base):
     is_left_out: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
+class RunCounts(Base):
+    """What the view `run_summary` says of the candidates of a completed run that has any: they change no more."""
+
+    __tablename__ = "run_counts"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    responses: Mapped[int] = mapped_column(BigInteger)
+    duplicates: Mapped[int] = mapped_column(BigInteger)
+    empty_responses: Mapped[int] = mapped_column(BigInteger)
+    truncated_responses: Mapped[int] = mapped_column(BigInteger)
+    cut_responses: Mapped[int] = mapped_column(BigInteger)
+    left_out_responses: Mapped[int] = mapped_column(BigInteger)
+    tokens: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class GuardFlag(Base):
     """A rule of the guard that holds for a candidate of a run, with the number that it goes by.
 

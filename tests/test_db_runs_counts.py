@@ -1,0 +1,115 @@
+"""A run's figures are those of counting its candidates one question at a time, kept or not."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from sqlalchemy import func, select, text, update
+from stored_rows import add, all_prompt_ids, open_run, row
+
+from db import embeddings, runs
+from db.engine import insert_new
+from db.schema import curation
+from models.records import EmbedderIdentity
+
+STATUSES = (runs.RUNNING, runs.COMPLETED, runs.FAILED, runs.CRASHED, runs.STOPPED, runs.COMPLETED)
+
+# A question a figure, of all candidates each time: what the view was before it kept any.
+CANDIDATES = "FROM candidates {} WHERE candidates.run_id = runs.id"
+EMBEDDED = CANDIDATES.format(
+    "JOIN embeddings ON embeddings.response_id = candidates.response_id AND embeddings.embedder_id = runs.embedder_id"
+)
+READ = CANDIDATES.format("JOIN responses ON responses.id = candidates.response_id")
+OBVIOUS = f"""
+    SELECT runs.id AS run_id,
+           (SELECT count(*) {CANDIDATES.format("")}) AS responses,
+           (SELECT count(*) {CANDIDATES.format("")} AND candidates.duplicate_of_id IS NOT NULL) AS duplicates,
+           (SELECT count(*) {EMBEDDED} AND NOT candidates.is_left_out AND embeddings.shard IS NULL) AS empty_responses,
+           (SELECT count(*) {EMBEDDED} AND NOT candidates.is_left_out AND embeddings.is_truncated)
+               AS truncated_responses,
+           (SELECT count(*) {READ} AND responses.finish_reason = 'length') AS cut_responses,
+           (SELECT count(*) {CANDIDATES.format("")} AND candidates.is_left_out) AS left_out_responses,
+           (SELECT sum(responses.token_count) {READ}) AS tokens
+    FROM runs ORDER BY runs.id DESC
+"""
+
+
+@pytest.fixture
+def varied(sessions):
+    """Runs of two embedders and of none, in every state, whose candidates are anything that candidates can be."""
+    rng = random.Random(5)
+    add(sessions, *(row(at, f"prompt {at}", *(f"response {at}.{n}" for n in range(6))) for at in range(1, 9)))
+    prompt_ids = all_prompt_ids(sessions)
+    with sessions.begin() as session:
+        found = session.execute(select(curation.Response.id, curation.Response.prompt_id)).tuples().all()
+        for id_, _ in found:
+            values = {"finish_reason": rng.choice((None, "stop", "length")), "token_count": rng.choice((None, 0, 7))}
+            session.execute(update(curation.Response).filter_by(id=id_).values(values))
+        identities = [EmbedderIdentity("hashed", "m", str(at) * 64, "response", 8, "float32") for at in (1, 2)]
+        embedders = [embeddings.ensure_embedder(session, identity) for identity in identities]
+        for embedder in embedders:
+            new = [
+                embeddings.NewEmbedding(id_, *rng.choice(((None, None), ("s", id_), ("t", id_))), 3, rng.random() < 0.3)
+                for id_, _ in found
+                if rng.random() < 0.8
+            ]
+            embeddings.add_embeddings(session, embedder, new)
+    for at in range(18):
+        run_id = open_run(sessions, prompt_ids, key=f"{at:064}")
+        with sessions.begin() as session:
+            taken = [one for one in found if at and rng.random() < 0.6]
+            insert_new(session, curation.Candidate, [_candidate(rng, run_id, *one) for one in taken])
+            if embedder := (None, *embedders)[at % 3]:
+                runs.set_embedder(session, run_id, embedder)
+            runs.set_status(session, run_id, STATUSES[at % 6])
+    return embedders
+
+
+def _candidate(rng, run_id, response_id, prompt_id):
+    duplicate_of_id = response_id if rng.random() < 0.2 else None
+    names = {"run_id": run_id, "response_id": response_id, "prompt_id": prompt_id}
+    return names | {"duplicate_of_id": duplicate_of_id, "is_left_out": rng.random() < 0.2}
+
+
+def assert_as_counted(session):
+    obvious = session.execute(text(OBVIOUS)).mappings().all()
+    shown = runs.summaries(session)
+    assert [{name: getattr(one, name) for name in obvious[0]} for one in shown] == [dict(one) for one in obvious]
+    assert [runs.summaries(session, one.run_id) for one in shown] == [[one] for one in shown]
+    assert len({tuple(one.values()) for one in obvious}) == len(obvious)  # they are told apart
+
+
+def kept_of(session):
+    return session.scalar(select(func.count()).select_from(curation.RunCounts))
+
+
+def test_a_runs_figures_are_those_of_counting_one_by_one(sessions, varied):
+    with sessions() as session:
+        assert kept_of(session) == 6
+        assert_as_counted(session)
+
+
+def test_what_a_completed_run_has_is_not_counted_again(sessions, varied):
+    with sessions.begin() as session:
+        session.execute(update(curation.RunCounts).values(tokens=-1))
+        completed = {one.run_id for one in runs.summaries(session) if one.status == runs.COMPLETED and one.responses}
+        assert {one.run_id for one in runs.summaries(session) if one.tokens == -1} == completed
+
+
+def test_forgotten_vectors_are_gone_from_the_figures_of_completed_runs_too(sessions, varied):
+    with sessions.begin() as session:
+        embeddings.forget_shard(session, varied[0], "s")
+        assert 0 < kept_of(session) < 6
+        assert_as_counted(session)
+
+
+def test_a_run_that_goes_on_after_it_failed_is_counted_as_it_is(sessions, varied):
+    with sessions.begin() as session:
+        failed = next(one.run_id for one in runs.summaries(session) if one.status == runs.FAILED)
+        session.execute(update(curation.Candidate).filter_by(run_id=failed).values(is_left_out=True))
+        assert_as_counted(session)
+        runs.set_status(session, failed, runs.COMPLETED)
+        runs.set_status(session, failed, runs.COMPLETED)
+        assert kept_of(session) == 7
+        assert_as_counted(session)
