@@ -6,7 +6,7 @@ foresee it, and taking a verdict back and giving it again changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,9 +15,11 @@ from sqlalchemy.orm import Session
 
 from db.engine import as_utc
 from db.labels import leases
+from db.labels.preferences import votes
 from db.labels.queueing.infos import QueueInfo, get_queue
 from db.schema import labels, teams
 from db.schema.base import utc_now
+from db.statements.among import among
 from models.labelling.records import Judgement, PairKey
 from models.labelling.votes import Vote
 from models.quality.gold import GoldCount
@@ -58,6 +60,17 @@ def set_pairs(session: Session, queue_id: int, verdicts: Mapping[PairKey, Vote])
     if rows:
         session.execute(insert(teams.GoldPair), rows)
     return len(rows)
+
+
+def answers_known_to(session: Session, annotator_ids: Collection[int]) -> dict[PairKey, Vote]:
+    """What these annotators say of every pair that they have judged; pairs on which they contradict are left out."""
+    table = labels.Judgement
+    judged = select(table.first_response_id, table.second_response_id).where(among(table.annotator_id, annotator_ids))
+    pairs = [PairKey(*pair) for pair in session.execute(judged.distinct())]
+    said = {
+        pair: set(by_annotator.values()) for pair, by_annotator in votes(session, pairs, of=list(annotator_ids)).items()
+    }
+    return {pair: next(iter(verdicts)) for pair, verdicts in said.items() if len(verdicts) == 1}
 
 
 def pair_count(session: Session, queue_id: int) -> int:
@@ -174,6 +187,13 @@ def counts(session: Session, queue_id: int, *, of: int | None = None) -> dict[in
     if of is not None:
         query = query.where(said.annotator_id == of)
     return {annotator_id: GoldCount(count, right) for annotator_id, count, right in session.execute(query)}
+
+
+def last_times(session: Session, queue_id: int) -> dict[int, datetime]:
+    """When each person last answered a gold pair of a queue (UTC)."""
+    table = teams.GoldAnswer
+    query = select(table.annotator_id, func.max(table.created_at)).filter_by(queue_id=queue_id)
+    return {id_: as_utc(at) for id_, at in session.execute(query.group_by(table.annotator_id))}
 
 
 def readmit(session: Session, queue_id: int, annotator_id: int) -> None:
