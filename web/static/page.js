@@ -200,9 +200,9 @@ function act(action) {
   if (action === "marks") return at("marks").disabled || setMarks(document.body.dataset.marks === "off");
   if (action === "guidelines") return at("guidelines").hidden || at("guidelines").toggleAttribute("open");
   if (action === "comment") return at("comment-field").hidden || at("comment").focus();
+  if (action === "resume") return isBusy || resume();
   if (isBusy || performance.now() - shownAt < UNSEEN_MS) return undefined;
   if (action === "undo") return undo();
-  if (action === "resume") return resume();
   if (action === "pause") return pair && pause();
   if (action === "slightly") return pair && has.strength && setSlight(!isSlight());
   return pair && judge(action);
