@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from curation_steps import configured, curate
+from labelling_steps import pair_keys
 from pydantic import ValidationError
 from queued_pairs import info, judged, open_queue, person, store_pairs
 from stored_labels import ANNA
 from stored_labels import judge as store_judgement
+from stored_rows import add, row
 from surroundings import on_sqlite
 
 from db.labels.queueing import gold, guidelines
@@ -73,10 +76,6 @@ def test_known_answers_come_from_somebody_trusted_and_people_are_seen_by_them(se
 
 @on_sqlite
 def test_known_answers_come_from_a_file_of_labels_or_are_refused_with_the_row(settings, sessions, capsys, tmp_path):
-    from curation_steps import configured, curate
-    from labelling_steps import pair_keys
-    from stored_rows import add, row
-
     add(sessions, *(row(at, f"prompt {at}", f"a {at}", f"b {at}") for at in range(3)))
     keys = pair_keys(sessions, curate(configured()))
     queue = open_queue(sessions, store_pairs(sessions, 2, "own"))

@@ -102,6 +102,7 @@ def test_a_pause_gives_the_pair_back_and_the_person_goes_on(visit, sessions):
     assert texts(page) == shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_phone", [False, True], ids=["desktop", "phone"])
 def test_axe_finds_nothing_on_the_page_in_any_state(visit, sessions, is_phone):
     queue_id = open_gold_queue(sessions, *(f"text {at}" for at in range(60)), bar=1.0, has_stop=False)
