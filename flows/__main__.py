@@ -32,6 +32,7 @@ COMMANDS = {
     "runs": Command("runs", "Runs", "list the runs"),
     "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
     "web": Command("labels", "Web", "the labelling page for people"),
+    "queue": Command("queue", "Queue", "what people label: overlap, guidelines, known answers, adjudicators"),
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
     "head": Command("head", "Head", "what the labels so far are worth, and what they predict"),

@@ -46,8 +46,11 @@ def test_a_queue_is_labelled_to_the_end(sessions):
         seen.append(shown.pair)
     assert sorted(seen) == pairs
     assert seen == [pair for pair, *_ in places(sessions, queue)]
-    assert info(sessions, queue) == queues.QueueInfo(queue, "hard pairs", 1, 3, 3)
-    assert progress(sessions, queue, ada) == queues.QueueProgress(3, 3, 3, 0, (2.0, 2.0, 2.0))
+    shown = info(sessions, queue)
+    assert (shown.id, shown.name, shown.judgements_per_pair, shown.pair_count, shown.done_count) == (
+        queue, "hard pairs", 1, 3, 3
+    )  # fmt: skip
+    assert progress(sessions, queue, ada) == queues.QueueProgress(3, 3, 3, 3, 3, 0, (2.0, 2.0, 2.0))
 
 
 def test_a_thought_lies_folded_before_its_answer_on_its_side(sessions):
@@ -57,7 +60,9 @@ def test_a_thought_lies_folded_before_its_answer_on_its_side(sessions):
     shown = take(sessions, open_queue(sessions, pairs), person(sessions, "ada"))
     is_left = shown.left_response_id == pairs[0].first_response_id
     assert (shown.left_thought, shown.right_thought) == (("hm", None) if is_left else (None, "hm"))
-    content = queue_content(shown, progress(sessions, shown.queue_id, shown.queue_id)).pair
+    content = queue_content(
+        info(sessions, shown.queue_id), shown, progress(sessions, shown.queue_id, shown.queue_id)
+    ).pair
     thinking, other = (content.left, content.right) if is_left else (content.right, content.left)
     assert thinking.startswith('<details class="thought"><summary>') and "<details" not in other
 
@@ -82,7 +87,10 @@ def test_the_same_pairs_for_as_many_people_are_the_same_queue(sessions):
     pairs = store_pairs(sessions, 4)
     queue = open_queue(sessions, pairs, k=2, name="one")
     assert open_queue(sessions, [*reversed(pairs), pairs[0]], k=2, name="other", seed=1) == queue
-    assert info(sessions, queue) == queues.QueueInfo(queue, "one", 2, 4, 0)
+    found = info(sessions, queue)
+    assert (found.id, found.name, found.judgements_per_pair, found.pair_count, found.done_count) == (
+        queue, "one", 2, 4, 0
+    )  # fmt: skip
     others = [open_queue(sessions, pairs, k=1), open_queue(sessions, pairs[1:], k=2)]
     assert len({queue, *others}) == 3
     with sessions() as session:
@@ -116,10 +124,10 @@ def test_a_skip_does_not_count_and_the_pair_goes_to_someone_else(sessions):
     judge(sessions, take(sessions, queue, ada), ada, "skip", seconds=1.5, now=NOW + timedelta(seconds=9))
     assert take(sessions, queue, ada) is None
     assert places(sessions, queue) == [(pair, 0, False)]
-    assert progress(sessions, queue, ada) == queues.QueueProgress(1, 0, 0, 1, (1.5,))
+    assert progress(sessions, queue, ada) == queues.QueueProgress(1, 0, 1, 0, 0, 1, (1.5,))
     judge(sessions, take(sessions, queue, bob), bob)
     assert places(sessions, queue) == [(pair, 1, True)]
-    assert progress(sessions, queue, bob) == queues.QueueProgress(1, 1, 1, 0, ())
+    assert progress(sessions, queue, bob) == queues.QueueProgress(1, 1, 1, 1, 1, 0, ())
 
 
 def test_a_double_click_is_one_judgement(sessions):

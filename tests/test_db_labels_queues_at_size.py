@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_S = 600
 PROMPTS, PER_PROMPT = 100, 46  # 100 × 46 · 45 / 2 = 103 500 pairs
 JUDGED = 3_000
-SMALL = {"queues", "annotators", "leases"}  # tables with a row per queue or per person
+SMALL = {"queues", "annotators", "leases", "adjudications", "guidelines"}  # tables with a row per queue or per person
 
 STORED = (
     # Prompt 1 and generator 1 are an import's; the rest are its copies under other keys.
@@ -92,7 +92,7 @@ def test_no_statement_of_labelling_walks_through_the_pairs(sessions):
 
     progress = label(sessions, queue, annotator)
     event.remove(engine, "before_cursor_execute", remember)
-    assert progress == queues.QueueProgress(103_500, 0, JUDGED, 0, (2.0,) * 20)
+    assert progress == queues.QueueProgress(103_500, 0, 207_000, 0, JUDGED, 0, (2.0,) * 20)
     assert len(statements) > 20
     with engine.connect() as connection:
         for statement, parameters in statements:

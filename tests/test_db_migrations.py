@@ -102,7 +102,7 @@ def test_work_goes_on_in_what_was_upgraded(old):
     sessions = make_session_factory(old)
     with sessions.begin() as session:
         anna = judgements.add_annotator(session, ANNA)
-        (queue,) = queues.list_queues(session)
+        *_, queue = queues.list_queues(session)
         assert queues.take_next(session, queue.id, anna, now=snapshots.snapshot_info(session, 1).created_at, lease_s=60)
         info = snapshots.snapshot_info(session, 1)
         assert content_hash(snapshots.snapshot_rows(session, 1)) == info.content_hash

@@ -33,6 +33,16 @@ def test_majority_and_unanimity_of_worked_cases(
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_the_vote_of_who_settles_contradictions_stands_with_its_own_support(rule: Rule) -> None:
+    votes: dict[int, Vote] = {1: "first", 2: "first", 3: "second"}
+    model = fit_votes([votes])
+    outcome = resolve(votes, rule, model=model, decision="second")
+    assert outcome is not None and outcome[0] == "second" and outcome[1] < 0.5
+    if rule != "weighted":
+        assert outcome[1] == 1 / 3
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_no_vote_has_no_outcome(rule: Rule) -> None:
     assert resolve({}, rule, model=fit_votes([])) is None
 

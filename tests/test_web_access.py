@@ -22,7 +22,9 @@ OPEN_TO_ALL = {("GET", "/health"), ("GET", "/sign-in"), ("GET", "/static")}
 ASK_WHO = {
     ("GET", "/"),
     ("GET", "/queues/{queue_id}"),
+    ("GET", "/queues/{queue_id}/guidelines"),
     ("GET", "/queues/{queue_id}/pair"),
+    ("POST", "/queues/{queue_id}/pause"),
     ("POST", "/queues/{queue_id}/verdicts"),
     ("POST", "/queues/{queue_id}/undo"),
 }

@@ -85,7 +85,8 @@ def test_pace_is_the_median_and_what_is_left_is_counted_at_it(sessions):
     ana = Visitor(sessions)
     for _ in range(3):
         answer = ana.judge(queue_id, ana.pair(queue_id), seconds=0.0).json()
-    assert answer["progress"] == {"pair_count": 6, "done_count": 3, "own_count": 3, "pace_s": 0.0, "left_s": 0.0}
+    counts = {"pair_count": 6, "wanted_count": 6, "done_count": 3, "own_count": 3, "open_count": None}
+    assert answer["progress"] == {**counts, "pace_s": 0.0, "left_s": 0.0}
 
 
 @on_sqlite

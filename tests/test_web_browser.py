@@ -187,12 +187,27 @@ def test_the_page_goes_on_by_itself_when_the_server_is_back(visit, site, session
     assert page.inner_text("#count") == "1 of 2 done · 1 by you"
 
 
-def test_a_second_tab_is_told_that_the_verdict_of_the_first_stays(visit, sessions):
+def test_a_second_tab_goes_on_with_the_first_and_says_so(visit, sessions):
     open_queue(sessions, *"abcd")
     page = visit()
     shown = texts(page)
     other = page.context.new_page()
     other.goto(page.url)
+    assert texts(other) == shown
+    press(page, "1")
+    following = texts(page)
+    assert texts(other) == following != shown
+    assert other.inner_text("#notice").startswith("You went on in another tab; this is the pair")
+    press(other, "p")
+    page.wait_for_selector("#finished:not([hidden])")
+    assert page.inner_text("#finished-title") == "You are having a break"
+
+
+def test_a_second_browser_is_told_that_the_verdict_of_the_first_stays(visit, sessions):
+    open_queue(sessions, *"abcd")
+    page = visit()
+    shown = texts(page)
+    other = visit()
     assert texts(other) == shown
     press(page, "1")
     settle(page)
@@ -204,12 +219,11 @@ def test_a_second_tab_is_told_that_the_verdict_of_the_first_stays(visit, session
     assert (judgement.verdict == "first") == (judgement.left_response_id == judgement.first_response_id)
 
 
-def test_a_tab_cannot_judge_a_pair_that_was_taken_back_in_another_without_looking_again(visit, sessions):
+def test_a_browser_cannot_judge_a_pair_that_was_taken_back_in_another_without_looking_again(visit, sessions):
     open_queue(sessions, *"abcd")
     page = visit()
     shown = texts(page)
-    other = page.context.new_page()
-    other.goto(page.url)
+    other = visit()
     for key in "1u":
         press(other, key)
     settle(other)

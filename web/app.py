@@ -132,7 +132,7 @@ def show_home(request: Request, site: CurrentSite, person: CurrentPerson) -> Res
     if person.is_lead:
         return show_loop(request, site, person)
     with site.sessions() as session:
-        open_queues = queues.list_queues(session)
+        open_queues = queues.queues_for(session, person.annotator_id)
     if len(open_queues) == 1:
         return RedirectResponse(f"/queues/{open_queues[0].id}", 303)
     return page(request, "home.html", person=person.name, queues=open_queues)
@@ -145,7 +145,7 @@ def show_queue(request: Request, queue_id: QueueId, site: CurrentSite, person: C
             queue = queues.get_queue(session, queue_id)
         except LookupError as error:
             raise HTTPException(404, str(error)) from error
-        has_others = len(queues.list_queues(session)) > 1
+        has_others = any(other.id != queue_id for other in queues.queues_for(session, person.annotator_id))
         mark = _queue_mark(session, site.secret, queue_id)
     return page(request, "queue.html", person=person.name, queue=queue, has_others=has_others, mark=mark)
 

@@ -9,10 +9,15 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from db.labels.queues import QueuedPair, QueueProgress
+from db.labels.queueing.guidelines import Guidelines
+from db.labels.queues import QueuedPair, QueueInfo, QueueProgress
 from models.labelling.records import LONGEST_NAME, PairKey
 from models.records import MAX_ID
-from web.rendering import RenderedTurn, render_pair, render_prompt, render_thought
+from web.rendering import RenderedTurn, render_pair, render_prompt, render_text, render_thought
+
+LONGEST_COMMENT = 2_000
+
+State = Literal["open", "paused", "closed", "stopped"]
 
 
 class PersonBody(BaseModel):
@@ -27,7 +32,7 @@ class VerdictBody(PersonBody):
     """A person's verdict on a pair as it lay before them.
 
     `shown_at`: as the pair's content had it, which tells this showing from one before an undo; `seconds`: how long the
-    page was looked at.
+    page was looked at. `strength`, `comment`: where the queue asks for them; `guidelines_version`: what lay there.
     """
 
     left_id: int = Field(ge=1, le=MAX_ID)
@@ -35,6 +40,9 @@ class VerdictBody(PersonBody):
     shown_at: AwareDatetime = Field(strict=False)  # JSON has no times of its own
     verdict: Literal["left", "right", "tie", "both_bad", "skip"]
     seconds: float = Field(ge=0, allow_inf_nan=False)
+    strength: Literal["slightly", "clearly"] | None = None
+    comment: str | None = Field(None, max_length=LONGEST_COMMENT)
+    guidelines_version: int | None = Field(None, ge=1, le=MAX_ID)
 
     @property
     def pair(self) -> PairKey:
@@ -44,11 +52,17 @@ class VerdictBody(PersonBody):
 
 @dataclass(frozen=True, slots=True)
 class ProgressContent:
-    """How far the queue is. `pace_s`: median seconds of the person's recent pairs; `left_s`: what is left at it."""
+    """How far the queue is: `done_count` of `wanted_count` judgements, `own_count` by the person.
+
+    `open_count`: of the `pair_count` pairs how many wait for somebody, told once none is left for the person. `pace_s`:
+    median seconds of the person's recent pairs; `left_s`: what is left at it.
+    """
 
     pair_count: int
+    wanted_count: int
     done_count: int
     own_count: int
+    open_count: int | None
     pace_s: float | None
     left_s: float | None
 
@@ -68,10 +82,28 @@ class PairContent:
 
 @dataclass(frozen=True, slots=True)
 class QueueContent:
-    """The pair that lies before the person, None where none is left for them, and how far the queue is."""
+    """The pair that lies before the person, None where there is none for them, and how far the queue is.
+
+    `state`: why there may be none: the queue is `closed`, the person is `stopped` or `paused`; `open` else.
+    `is_warned`: whether too few of their answers to pairs with a known answer were right.
+    `guidelines_version`: of those in force.
+    """
 
     pair: PairContent | None
     progress: ProgressContent
+    state: State
+    is_warned: bool
+    has_strength: bool
+    has_comment: bool
+    guidelines_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GuidelinesContent:
+    """Guidelines as HTML; empty where there are none."""
+
+    version: int | None
+    html: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +113,32 @@ class VerdictContent(QueueContent):
     is_stored: bool
 
 
-def queue_content(queued: QueuedPair | None, progress: QueueProgress) -> QueueContent:
+def queue_content(
+    queue: QueueInfo,
+    queued: QueuedPair | None,
+    progress: QueueProgress,
+    *,
+    state: State = "open",
+    is_warned: bool = False,
+    guidelines_version: int | None = None,
+) -> QueueContent:
     """Put together what the page shows next."""
-    return QueueContent(None if queued is None else _pair_content(queued), _progress_content(progress))
+    return QueueContent(
+        None if queued is None else _pair_content(queued),
+        _progress_content(progress, has_pair=queued is not None),
+        state,
+        is_warned,
+        has_strength=queue.has_strength,
+        has_comment=queue.has_comment,
+        guidelines_version=guidelines_version,
+    )
+
+
+def guidelines_content(guidelines: Guidelines | None) -> GuidelinesContent:
+    """Guidelines as the page shows them."""
+    if guidelines is None:
+        return GuidelinesContent(None, "")
+    return GuidelinesContent(guidelines.version, render_text(guidelines.text))
 
 
 def _pair_content(queued: QueuedPair) -> PairContent:
@@ -99,13 +154,18 @@ def _pair_content(queued: QueuedPair) -> PairContent:
     )
 
 
-def _progress_content(progress: QueueProgress) -> ProgressContent:
+def _progress_content(progress: QueueProgress, *, has_pair: bool) -> ProgressContent:
     pace_s = median(progress.recent_seconds) if progress.recent_seconds else None
-    finished_count = max(progress.done_count, progress.own_count + progress.own_skips)
+    open_count = progress.pair_count - progress.done_count
+    # Who is through is shown a full bar, whether or not they met as many pairs as they were likely to.
+    wanted = progress.judged_count if open_count == 0 else progress.wanted_count
+    left = min(wanted - progress.judged_count, progress.pair_count - progress.own_count - progress.own_skips)
     return ProgressContent(
         pair_count=progress.pair_count,
-        done_count=progress.done_count,
+        wanted_count=wanted,
+        done_count=progress.judged_count,
         own_count=progress.own_count,
+        open_count=None if has_pair else open_count,
         pace_s=pace_s,
-        left_s=None if pace_s is None else pace_s * (progress.pair_count - finished_count),
+        left_s=None if pace_s is None else pace_s * max(left, 0),
     )

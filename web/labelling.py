@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,12 +16,24 @@ from fastapi import APIRouter, HTTPException, Path
 from db.engine import Session
 from db.labels import leases, queues
 from db.labels.judgements import judgements_on
+from db.labels.queueing import gold, guidelines
+from db.labels.queueing.admission import standing_of
 from models.labelling import as_judgement
 from models.labelling.records import Opinion
 from web.access import CurrentPerson, CurrentSite, Person, Site
-from web.contents import PersonBody, QueueContent, VerdictBody, VerdictContent, queue_content
+from web.contents import (
+    GuidelinesContent,
+    PersonBody,
+    QueueContent,
+    State,
+    VerdictBody,
+    VerdictContent,
+    guidelines_content,
+    queue_content,
+)
 
 QueueId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+STRENGTHS = {"slightly": 0.5, "clearly": 1.0}  # as label files have them
 router = APIRouter(prefix="/queues/{queue_id}")
 
 
@@ -28,9 +41,16 @@ router = APIRouter(prefix="/queues/{queue_id}")
 def show_pair(queue_id: QueueId, site: CurrentSite, person: CurrentPerson) -> QueueContent:
     """The pair that lies before the person, or the next one."""
     with _changes(site) as session:
-        queued = queues.take_next(session, queue_id, person.annotator_id, now=_now(), lease_s=site.lease_s)
-        progress = queues.queue_progress(session, queue_id, person.annotator_id)
-    return queue_content(queued, progress)
+        showing = _next_showing(session, queue_id, site, person, now=_now())
+    return showing.content()
+
+
+@router.get("/guidelines")
+def show_guidelines(queue_id: QueueId, site: CurrentSite, _: CurrentPerson) -> GuidelinesContent:
+    """The guidelines in force."""
+    with site.sessions() as session:
+        found = guidelines.newest(session, queue_id)
+    return guidelines_content(found)
 
 
 @router.post("/verdicts")
@@ -49,14 +69,18 @@ def add_verdict(queue_id: QueueId, body: VerdictBody, site: CurrentSite, person:
             showing=leases.Lease(body.pair, body.left_id, body.shown_at),
             verdict=body.verdict,
             seconds=body.seconds,
+            strength=None if body.strength is None else STRENGTHS[body.strength],
+            comment=body.comment,
+            guidelines_version=body.guidelines_version,
             now=now,
         )
         is_stored = is_new or _is_stored_verdict(session, person, body)
-        queued = queues.take_next(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
-        progress = queues.queue_progress(session, queue_id, person.annotator_id)
+        showing = _next_showing(session, queue_id, site, person, now=now)
     site.on_labels()
-    content = queue_content(queued, progress)
-    return VerdictContent(content.pair, content.progress, is_stored)
+    content = showing.content()
+    return VerdictContent(
+        **{field.name: getattr(content, field.name) for field in fields(content)}, is_stored=is_stored
+    )
 
 
 @router.post("/undo")
@@ -65,12 +89,67 @@ def undo(queue_id: QueueId, body: PersonBody, site: CurrentSite, person: Current
     _require_own_page(body, person)
     now = _now()
     with _changes(site) as session:
-        queued = queues.undo_last(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
-        if queued is None:
-            queued = queues.take_next(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
-        progress = queues.queue_progress(session, queue_id, person.annotator_id)
+        queues.undo_last(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
+        showing = _next_showing(session, queue_id, site, person, now=now)
     site.on_labels()
-    return queue_content(queued, progress)
+    return showing.content()
+
+
+@router.post("/pause")
+def pause(queue_id: QueueId, body: PersonBody, site: CurrentSite, person: CurrentPerson) -> QueueContent:
+    """Give the pair that lies before the person back at once; they get it again, or the next one, when they ask."""
+    _require_own_page(body, person)
+    with _changes(site) as session:
+        queues.leave(session, queue_id, person.annotator_id)
+        showing = _showing(session, queues.get_queue(session, queue_id), None, person, state="paused")
+    return showing.content()
+
+
+@dataclass(frozen=True, slots=True)
+class _Showing:
+    """What was read within a transaction; its texts are rendered after it."""
+
+    queue: queues.QueueInfo
+    queued: queues.QueuedPair | None
+    progress: queues.QueueProgress
+    state: State
+    is_warned: bool
+    guidelines_version: int | None
+
+    def content(self) -> QueueContent:
+        return queue_content(
+            self.queue,
+            self.queued,
+            self.progress,
+            state=self.state,
+            is_warned=self.is_warned,
+            guidelines_version=self.guidelines_version,
+        )
+
+
+def _next_showing(session: Session, queue_id: int, site: Site, person: Person, *, now: datetime) -> _Showing:
+    """The pair that lies before the person, or the next one; none where the queue or they may not go on."""
+    queue = queues.get_queue(session, queue_id)
+    if queue.is_closed:
+        return _showing(session, queue, None, person, state="closed")
+    if standing_of(session, queue, person.annotator_id) == "stopped":
+        return _showing(session, queue, None, person, state="stopped")
+    queued = queues.take_next(session, queue_id, person.annotator_id, now=now, lease_s=site.lease_s)
+    return _showing(session, queue, queued, person, state="open")
+
+
+def _showing(
+    session: Session, queue: queues.QueueInfo, queued: queues.QueuedPair | None, person: Person, *, state: State
+) -> _Showing:
+    asked = guidelines.newest(session, queue.id)
+    return _Showing(
+        queue,
+        queued,
+        queues.queue_progress(session, queue.id, person.annotator_id),
+        state,
+        is_warned=standing_of(session, queue, person.annotator_id) == "warned",
+        guidelines_version=None if asked is None else asked.version,
+    )
 
 
 def _require_own_page(body: PersonBody, person: Person) -> None:
@@ -90,6 +169,8 @@ def _changes(site: Site) -> Iterator[Session]:
         if isinstance(error, (KeyError, IndexError)):
             raise
         raise HTTPException(404, str(error)) from error
+    except PermissionError as error:
+        raise HTTPException(403, str(error)) from error
     except ValueError as error:
         raise HTTPException(409, str(error)) from error
 
@@ -97,8 +178,9 @@ def _changes(site: Site) -> Iterator[Session]:
 def _is_stored_verdict(session: Session, person: Person, body: VerdictBody) -> bool:
     """Whether the person's stored verdict on the pair says the same."""
     verdict = as_judgement(body.pair, body.left_id, Opinion(body.verdict)).verdict
-    stored = judgements_on(session, [body.pair])
-    return any(judgement.annotator_id == person.annotator_id and judgement.verdict == verdict for judgement in stored)
+    stored = [one.verdict for one in judgements_on(session, [body.pair]) if one.annotator_id == person.annotator_id]
+    said = gold.answer_to(session, person.annotator_id, body.pair)
+    return verdict in (stored if said is None else [said])
 
 
 def _now() -> datetime:

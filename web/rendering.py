@@ -81,12 +81,17 @@ def render_prompt(prompt: Prompt) -> list[RenderedTurn]:
     ]
 
 
+def render_text(text: str) -> str:
+    """Render a text that stands for itself, guidelines say."""
+    (tokens,) = _parse_all([text])
+    return _as_html(tokens)
+
+
 def render_thought(thought: str | None) -> str:
     """Render what a model thought before its answer, folded away until it is opened; nothing where there is nothing."""
     if not thought:
         return ""
-    (tokens,) = _parse_all([thought])
-    return f'<details class="thought"><summary>Thought</summary>{_as_html(tokens)}</details>\n'
+    return f'<details class="thought"><summary>Thought</summary>{render_text(thought)}</details>\n'
 
 
 def _parse_all(texts: Sequence[str]) -> list[list[Token]]:

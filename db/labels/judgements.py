@@ -19,6 +19,9 @@ from models.records import shortened
 LOOKUP_BATCH = 5_000
 LONGEST_SHOWN_NAME = 200  # of `annotators.name`; the key has the whole
 
+AboutPairs = (
+    labels.Judgement | labels.Preference | labels.Prediction | labels.QueuePair | curation.Pair | curation.SourcePair
+)
 Showings = dict[int, dict[int, Verdict]]  # annotator id → left response id → verdict
 
 
@@ -86,6 +89,7 @@ def add_judgements(
     *,
     run_id: int | None = None,
     queue_id: int | None = None,
+    guidelines_version: int | None = None,
 ) -> int:
     """Store judgements; one of the same annotator, pair and left side stays as it is. Returns how many were new."""
     rows = []
@@ -94,7 +98,8 @@ def add_judgements(
         first_id, second_id = row.pop("pair")
         row |= {"first_response_id": first_id, "second_response_id": second_id}
         row["created_at"] = row.pop("judged_at") or utc_now()
-        rows.append(row | {"annotator_id": annotator_id, "run_id": run_id, "queue_id": queue_id})
+        origin = {"run_id": run_id, "queue_id": queue_id, "guidelines_version": guidelines_version}
+        rows.append(row | {"annotator_id": annotator_id, **origin})
     return insert_new(session, labels.Judgement, rows)
 
 
@@ -220,7 +225,14 @@ def annotator_of_run(session: Session, run_id: int) -> Annotator | None:
 
 def rows_about(
     session: Session,
-    table: type[labels.Judgement | labels.Preference | labels.Prediction | curation.Pair | curation.SourcePair],
+    table: type[
+        labels.Judgement
+        | labels.Preference
+        | labels.QueuePair
+        | labels.Prediction
+        | curation.Pair
+        | curation.SourcePair
+    ],
     pairs: Sequence[PairKey],
     *columns: Any,
     where: ColumnElement[bool] | None = None,

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from db import engine
-from db.schema import labels
+from db.schema import labels, teams
 from models.labelling.records import PairKey
 from models.records import content_key
 
@@ -38,6 +38,7 @@ class OwnJudgement:
     pair: PairKey
     left_response_id: int
     is_skip: bool
+    judged_at: datetime
 
 
 def take_turn(session: Session) -> None:
@@ -95,6 +96,11 @@ def free(session: Session, annotator_id: int, pair: PairKey) -> None:
     session.execute(delete(labels.Lease).where(of_pair(labels.Lease, pair)).filter_by(annotator_id=annotator_id))
 
 
+def free_all(session: Session, queue_id: int) -> None:
+    """End all leases of a queue."""
+    session.execute(delete(labels.Lease).filter_by(queue_id=queue_id))
+
+
 def next_free(
     session: Session, queue_id: int, annotator_id: int, *, after: int, now: datetime, lease_s: float
 ) -> tuple[int, PairKey] | None:
@@ -109,6 +115,7 @@ def next_free(
         select(table.position, table.first_response_id, table.second_response_id)
         .where(table.queue_id == queue_id, table.position > after, ~table.is_done)
         .where(~_judgement_of(annotator_id, table.first_response_id, table.second_response_id).exists(), ~is_held)
+        .where(~_gold_answer_of(annotator_id, table.first_response_id, table.second_response_id).exists())
         .order_by(table.position)
         .limit(1)
     )
@@ -119,28 +126,31 @@ def next_free(
 def has_room(session: Session, queue_id: int, annotator_id: int, pair: PairKey, *, now: datetime) -> bool:
     """Whether a pair of a queue waits for one more verdict than it has and those that others may be about to give."""
     table = labels.QueuePair
-    wanted = select(labels.Queue.judgements_per_pair).filter_by(id=queue_id).scalar_subquery()
-    query = select(wanted - table.judgement_count).where(table.queue_id == queue_id, of_pair(table, pair))
+    query = select(table.wanted - table.judgement_count).where(table.queue_id == queue_id, of_pair(table, pair))
     holders = session.execute(_held_by_others(annotator_id, *pair, now)).all()
     return int(session.scalars(query).one()) > len(holders)
 
 
 def has_judged(session: Session, annotator_id: int, pair: PairKey) -> bool:
-    """Whether an annotator has judged or skipped a pair, in whatever queue, or by an import."""
-    return session.execute(_judgement_of(annotator_id, *pair).limit(1)).first() is not None
+    """Whether an annotator has judged or skipped a pair, in whatever queue, as a gold pair or by an import."""
+    asked = (_judgement_of(annotator_id, *pair), _gold_answer_of(annotator_id, *pair))
+    return any(session.execute(query.limit(1)).first() is not None for query in asked)
 
 
 def newest_judgement(session: Session, queue_id: int, annotator_id: int) -> OwnJudgement | None:
-    """The judgement that an annotator gave last in a queue, a skip too."""
+    """The judgement that an annotator gave last in a queue, a skip too; gold answers are none."""
     table = labels.Judgement
     query = (
-        select(table.id, table.first_response_id, table.second_response_id, table.left_response_id, table.verdict)
+        select(table.id, table.first_response_id, table.second_response_id, table.left_response_id, table.verdict,
+               table.created_at)
         .filter_by(annotator_id=annotator_id, queue_id=queue_id)
         .order_by(table.id.desc())
         .limit(1)
-    )
+    )  # fmt: skip
     row = session.execute(query).one_or_none()
-    return None if row is None else OwnJudgement(row[0], PairKey(row[1], row[2]), row[3], row[4] == "skip")
+    if row is None:
+        return None
+    return OwnJudgement(row[0], PairKey(row[1], row[2]), row[3], row[4] == "skip", engine.as_utc(row[5]))
 
 
 def cursor(session: Session, queue_id: int, annotator_id: int) -> int:
@@ -172,7 +182,9 @@ def _longest(expires_at: datetime) -> datetime:
     return expires_at + timedelta(seconds=engine.LOCK_TIMEOUT_S)
 
 
-def of_pair(table: type[labels.Lease | labels.QueuePair | labels.Judgement], pair: PairKey) -> ColumnElement[bool]:
+def of_pair(
+    table: type[labels.Lease | labels.QueuePair | labels.Judgement | teams.GoldPair | teams.GoldAnswer], pair: PairKey
+) -> ColumnElement[bool]:
     """The condition that a row is about this pair."""
     return (table.first_response_id == pair.first_response_id) & (table.second_response_id == pair.second_response_id)
 
@@ -189,6 +201,13 @@ def _held_by_others(annotator_id: int, first: Any, second: Any, now: datetime) -
 
 def _judgement_of(annotator_id: int, first: Any, second: Any) -> Select[tuple[str]]:
     table = labels.Judgement
+    return select(table.verdict).where(
+        table.first_response_id == first, table.second_response_id == second, table.annotator_id == annotator_id
+    )
+
+
+def _gold_answer_of(annotator_id: int, first: Any, second: Any) -> Select[tuple[str]]:
+    table = teams.GoldAnswer
     return select(table.verdict).where(
         table.first_response_id == first, table.second_response_id == second, table.annotator_id == annotator_id
     )

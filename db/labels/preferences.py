@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session, aliased
 
 from db.engine import batches, take_turn
 from db.labels.judgements import annotators, by_showing, judgements_on, rows_about
-from db.schema import curation, labels
+from db.schema import curation, labels, teams
 from db.schema.base import utc_now
 from db.statements.among import among
 from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
 from models.labelling.rules import Rule, mean_strength, resolve
-from models.labelling.votes import Vote, annotator_vote
+from models.labelling.votes import VOTES, Vote, annotator_vote
 from models.quality.records import AnnotatorJudgement
 
 STANDING_RULE: Rule = "majority"  # the one that every stored judgement updates at once
@@ -96,9 +96,9 @@ def recompute(
     for batch in batches(dict.fromkeys(pairs), BATCH):
         preferences = []
         judgements = judgements_on(session, batch)
-        strengths_by_pair = strengths(judgements)
+        strengths_by_pair, decisions = strengths(judgements), _decisions(session, batch, of)
         for pair, by_annotator in _votes_of(session, judgements, of).items():
-            resolved = resolve(by_annotator, rule, model=model)
+            resolved = resolve(by_annotator, rule, model=model, decision=decisions.get(pair))
             if resolved is not None:
                 outcome, support = resolved
                 strength = mean_strength(by_annotator, strengths_by_pair.get(pair, {}), outcome)
@@ -133,6 +133,14 @@ def preferred_responses(session: Session, rule: str, prompt_ids: Sequence[int]) 
 def outcome_counts(session: Session, rule: str, pairs: Sequence[PairKey]) -> dict[str, int]:
     """How many of these pairs have which outcome under a rule."""
     return dict(Counter(preference.outcome for preference in preferences_of(session, rule, pairs).values()))
+
+
+def _decisions(session: Session, pairs: Sequence[PairKey], of: Sequence[int] | None) -> dict[PairKey, Vote]:
+    """What was said last of each pair where contradictions are settled, by the annotators of these ids or all."""
+    table = labels.Judgement
+    is_settled = table.queue_id.in_(select(teams.Adjudication.queue_id)) & table.verdict.in_(VOTES)
+    rows = rows_about(session, table, pairs, table.id, table.annotator_id, table.verdict, where=is_settled)
+    return {pair: verdict for pair, _, annotator_id, verdict in sorted(rows) if of is None or annotator_id in of}
 
 
 def _votes_of(

@@ -6,42 +6,52 @@ that change a queue take turns until their transaction ends: call them first in 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
+from itertools import chain
 from typing import get_args
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.engine import INSERT_BATCH, as_utc, batches, insert_new
+from db.engine import as_utc
 from db.labels import leases
 from db.labels.judgements import add_judgements, remove_judgement
 from db.labels.preferences import recompute
 from db.labels.queue_counts import recount
+from db.labels.queueing import adjudication, gold
+from db.labels.queueing.admission import require_admitted
+from db.labels.queueing.infos import QueueInfo, get_queue, list_queues, opened_at, queues_for
+from db.labels.queueing.opening import find_queue, labels_came, open_queue
+from db.labels.queueing.settings import rename
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
-from db.schema.base import utc_now
 from models.labelling import as_judgement
-from models.labelling.queue_orders import QueueOrder, in_order
 from models.labelling.records import Opinion, PairKey, ShownVerdict
-from models.records import Prompt, content_key
+from models.records import Prompt
+
+__all__ = [
+    "PERSON_VERDICTS",
+    "QueueInfo",
+    "QueueProgress",
+    "QueuedPair",
+    "find_queue",
+    "get_queue",
+    "labels_came",
+    "leave",
+    "list_queues",
+    "open_queue",
+    "opened_at",
+    "queue_progress",
+    "queues_for",
+    "record_verdict",
+    "rename",
+    "take_next",
+    "undo_last",
+]
 
 PERSON_VERDICTS: tuple[ShownVerdict, ...] = tuple(v for v in get_args(ShownVerdict) if v != "unparsed")
 RECENT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class QueueInfo:
-    """A queue and how far it has come: `done_count` of `pair_count` pairs are judged by enough people."""
-
-    id: int
-    name: str
-    judgements_per_pair: int
-    pair_count: int
-    done_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,100 +73,19 @@ class QueuedPair:
 class QueueProgress:
     """How far a queue has come, and one annotator in it.
 
-    `own_count`: their judgements in this queue without the skips; `recent_seconds`: the time each of their last 20
-    judgements took, skips too, newest first, those without a time left out.
+    `wanted_count`: the judgements that the queue waits for in all, `judged_count`: how many of them there are; where
+    gold pairs are mixed in, those that the annotator is likely to meet and has answered count like the others, so that
+    nothing here tells them apart. `own_count`: their judgements in this queue without the skips; `recent_seconds`: the
+    time each of their last 20 judgements took, skips too, newest first, those without a time left out.
     """
 
     pair_count: int
     done_count: int
+    wanted_count: int
+    judged_count: int
     own_count: int
     own_skips: int
     recent_seconds: tuple[float, ...]
-
-
-def open_queue(
-    session: Session,
-    *,
-    name: str,
-    pairs: Iterable[PairKey],
-    judgements_per_pair: int,
-    seed: int,
-    order: QueueOrder = "shuffled",
-    probabilities: Mapping[PairKey, float] = MappingProxyType({}),
-) -> int:
-    """Store a queue of the distinct pairs in an order drawn from the seed; return its id.
-
-    A queue that holds the same pairs for as many people is there already and keeps its name and order. Either way
-    people's judgements that are stored already count: nobody is asked for them again.
-
-    Args:
-        session: in a transaction.
-        name: of the queue, which people see.
-        pairs: what it holds.
-        judgements_per_pair: so many different people judge each pair.
-        seed: of the shuffle.
-        order: what comes first; pairs alike in that stay as they were shuffled.
-        probabilities: what `order` goes by: see `in_order`.
-
-    Raises:
-        ValueError: If there is no pair, a pair is out of order, or fewer than one judgement a pair is wanted.
-    """
-    ordered = sorted(set(pairs))
-    if not ordered or judgements_per_pair < 1:
-        raise ValueError(
-            "a queue needs at least 1 pair and 1 judgement per pair, "
-            f"got {len(ordered)} pairs and judgements_per_pair = {judgements_per_pair}; select pairs first"
-        )
-    for pair in ordered:
-        if pair[0] >= pair[1]:
-            raise ValueError(f"a pair's first response id must be the lower one, got {tuple(pair)}")
-    key = _queue_key(ordered, judgements_per_pair)
-    row = {"key": key, "name": name, "judgements_per_pair": judgements_per_pair, "pair_count": len(ordered)}
-    is_new = insert_new(session, labels.Queue, [{**row, "done_count": 0, "created_at": utc_now()}])
-    queue_id = session.scalars(select(labels.Queue.id).filter_by(key=key)).one()
-    if is_new:
-        random.Random(seed).shuffle(ordered)
-        _add_pairs(session, queue_id, in_order(ordered, order, probabilities))
-    leases.take_turn(session)  # after the long part, and before counting what others may be about to add
-    recount(session, labels.QueuePair.queue_id == queue_id)
-    return queue_id
-
-
-def find_queue(session: Session, pairs: Iterable[PairKey], judgements_per_pair: int) -> int | None:
-    """The id of the queue that holds just these pairs for as many people; None if there is none."""
-    key = _queue_key(sorted(set(pairs)), judgements_per_pair)
-    return session.scalar(select(labels.Queue.id).filter_by(key=key))
-
-
-def labels_came(session: Session, pairs: Sequence[PairKey]) -> None:
-    """Count people's judgements on these pairs that came another way than through a queue: from a file, say."""
-    table = labels.QueuePair
-    for batch in batches(sorted({pair.first_response_id for pair in pairs}), INSERT_BATCH):
-        of_queues = table.queue_id.in_(select(labels.Queue.id))  # makes the index by queue and pair usable
-        recount(session, of_queues & table.first_response_id.in_(batch))
-
-
-def list_queues(session: Session) -> list[QueueInfo]:
-    """All queues, newest first."""
-    return [QueueInfo(*row) for row in session.execute(_infos().order_by(labels.Queue.id.desc()))]
-
-
-def get_queue(session: Session, queue_id: int) -> QueueInfo:
-    """The queue of this id.
-
-    Raises:
-        LookupError: If there is none.
-    """
-    row = session.execute(_infos().filter_by(id=queue_id)).one_or_none()
-    if row is None:
-        existing_queues = ", ".join(f"{queue.id} ({queue.name})" for queue in list_queues(session)) or "none yet"
-        raise LookupError(f"there is no queue {queue_id}; there are: {existing_queues}")
-    return QueueInfo(*row)
-
-
-def opened_at(session: Session, queue_id: int) -> datetime:
-    """When a queue was opened (UTC)."""
-    return as_utc(session.scalars(select(labels.Queue.created_at).filter_by(id=queue_id)).one())
 
 
 def take_next(
@@ -166,16 +95,15 @@ def take_next(
 
     They meet the open pairs by position, from the start again once they are through: what others held then may be
     free now. A pair that they have judged or skipped, in this queue or elsewhere, is never given again; one whose
-    lease has expired may be taken over.
+    lease has expired may be taken over. As long as there is such a pair, a gold one may come before it.
 
     Raises:
         LookupError: If there is no such queue.
+        PermissionError: If it settles contradictions and the annotator is not named for it.
+        ValueError: If it is closed, or the annotator is stopped.
     """
     leases.take_turn(session)
-    key = session.scalar(select(labels.Queue.key).filter_by(id=queue_id))
-    if key is None:
-        get_queue(session, queue_id)  # says which there are
-        return None
+    info = require_admitted(session, queue_id, annotator_id)
     held_lease = leases.held_by(session, queue_id, annotator_id)
     if held_lease is not None and not leases.has_judged(session, annotator_id, held_lease.pair):
         leases.renew(session, queue_id, annotator_id, expires_at=leases.until(now, lease_s))
@@ -190,7 +118,12 @@ def take_next(
     if free_pair is None:
         return None
     position, pair = free_pair
-    leases.set_cursor(session, queue_id, annotator_id, position)
+    gold_pair = gold.next_gold(session, info, annotator_id)
+    if gold_pair is None:
+        leases.set_cursor(session, queue_id, annotator_id, position)
+    else:
+        pair = gold_pair
+    key = session.scalars(select(labels.Queue.key).filter_by(id=queue_id)).one()
     lease = leases.Lease(pair, leases.left_side(key, pair, annotator_id), utc)
     leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
     return _queued_pair(session, queue_id, lease)
@@ -205,21 +138,43 @@ def record_verdict(
     verdict: ShownVerdict,
     seconds: float | None,
     now: datetime,
+    strength: float | None = None,
+    comment: str | None = None,
+    guidelines_version: int | None = None,
 ) -> bool:
     """Store a person's verdict on the pair that lies before them, and end their lease even if it has expired.
 
-    Every queue that holds the pair counts it; `seconds` is at most the time since they were given the pair. Returns
-    False if they have judged or skipped it already (a double click, another queue): their first verdict stays.
+    Every queue that holds the pair counts it; `seconds` is at most the time since they were given the pair. What they
+    say of a gold pair is stored apart from judgements. Returns False if they have judged or skipped the pair already (a
+    double click, another queue): their first verdict stays.
+
+    Args:
+        session: in a transaction.
+        queue_id: the queue.
+        annotator_id: the person.
+        showing: the pair as it lay before them.
+        verdict: what they say of it.
+        seconds: how long they looked at it.
+        now: the time.
+        strength: how much better the better one is, above 0 and up to 1; where the queue asks for it.
+        comment: why, in their words; where the queue asks for it.
+        guidelines_version: of the guidelines that lay beside the pair.
 
     Raises:
         LookupError: If there is no such queue, or the pair is not in it.
-        ValueError: If no person can give this verdict, or the pair does not lie before them with these sides since
-            that time: it never did, was given to somebody else, or was taken back and shown anew.
+        PermissionError: If it settles contradictions and the person is not named for it.
+        ValueError: If no person can give this verdict, the queue is closed, or they are stopped, or it does not ask for
+            what was given, or the pair does not lie before them with these sides since that time: it never did, was
+            given to somebody else, or was taken back and shown anew.
     """
     if verdict not in PERSON_VERDICTS:
         raise ValueError(f"a person's verdict must be one of {', '.join(PERSON_VERDICTS)}, got {verdict!r}")
     leases.take_turn(session)
-    _position(session, queue_id, showing.pair)
+    info = require_admitted(session, queue_id, annotator_id)
+    _require_asked(info, verdict, strength=strength, comment=comment)
+    is_gold = gold.is_gold(session, queue_id, showing.pair)
+    if not is_gold:
+        _position(session, queue_id, showing.pair)
     held_lease = leases.held_by(session, queue_id, annotator_id)
     is_judged = leases.has_judged(session, annotator_id, showing.pair)
     if not is_judged and held_lease != showing:
@@ -229,8 +184,12 @@ def record_verdict(
         return False
     if seconds is not None:
         seconds = min(seconds, max((now - showing.shown_at).total_seconds(), 0.0))
-    judgement = as_judgement(showing.pair, showing.left_response_id, Opinion(verdict), seconds=seconds)
-    add_judgements(session, annotator_id, [judgement], queue_id=queue_id)
+    opinion = Opinion(verdict, rationale=comment or None, strength=strength)
+    judgement = as_judgement(showing.pair, showing.left_response_id, opinion, seconds=seconds)
+    if is_gold:
+        gold.answer(session, queue_id, annotator_id, judgement, guidelines_version=guidelines_version)
+        return True
+    add_judgements(session, annotator_id, [judgement], queue_id=queue_id, guidelines_version=guidelines_version)
     _pair_changed(session, showing.pair)
     return True
 
@@ -245,25 +204,39 @@ def undo_last(
 
     Raises:
         LookupError: If there is no such queue.
-        ValueError: If it was a skip and others have judged or hold the pair as often as it is wanted.
+        PermissionError: If it settles contradictions and the annotator is not named for it.
+        ValueError: If the queue is closed, or they are stopped, or it was a skip and others have judged or hold the
+            pair as often as it is wanted.
+    """
+    leases.take_turn(session)
+    require_admitted(session, queue_id, annotator_id)
+    judged = leases.newest_judgement(session, queue_id, annotator_id)
+    answered = gold.newest_answer(session, queue_id, annotator_id)
+    utc = now.astimezone(UTC)
+    if answered is not None and (judged is None or answered.judged_at > judged.judged_at):
+        judged = answered
+        gold.remove_answer(session, annotator_id, answered.pair)
+    elif judged is None:
+        return None
+    elif judged.is_skip and not leases.has_room(session, queue_id, annotator_id, judged.pair, now=utc):
+        raise ValueError("the pair that you skipped has gone to somebody else; your skip stays")
+    else:
+        _pair_changed(session, remove_judgement(session, judged.id))
+    _give_back(session, queue_id, annotator_id)
+    lease = leases.Lease(judged.pair, judged.left_response_id, utc)
+    leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
+    return _queued_pair(session, queue_id, lease)
+
+
+def leave(session: Session, queue_id: int, annotator_id: int) -> None:
+    """Give back what lies before an annotator in a queue, at once: others may have it, and to them it comes next.
+
+    Raises:
+        LookupError: If there is no such queue.
     """
     leases.take_turn(session)
     get_queue(session, queue_id)
-    judged = leases.newest_judgement(session, queue_id, annotator_id)
-    if judged is None:
-        return None
-    utc = now.astimezone(UTC)
-    if judged.is_skip and not leases.has_room(session, queue_id, annotator_id, judged.pair, now=utc):
-        raise ValueError("the pair that you skipped has gone to somebody else; your skip stays")
-    pair = remove_judgement(session, judged.id)
-    _pair_changed(session, pair)
-    held_lease = leases.held_by(session, queue_id, annotator_id)
-    if held_lease is not None:
-        leases.free(session, annotator_id, held_lease.pair)
-        leases.set_cursor(session, queue_id, annotator_id, _position(session, queue_id, held_lease.pair) - 1)
-    lease = leases.Lease(pair, judged.left_response_id, utc)
-    leases.grant(session, queue_id, annotator_id, lease, expires_at=leases.until(now, lease_s))
-    return _queued_pair(session, queue_id, lease)
+    _give_back(session, queue_id, annotator_id)
 
 
 def queue_progress(session: Session, queue_id: int, annotator_id: int) -> QueueProgress:
@@ -278,28 +251,38 @@ def queue_progress(session: Session, queue_id: int, annotator_id: int) -> QueueP
         select(func.count(), func.count().filter(table.verdict == "skip")).select_from(table).filter_by(**in_queue)
     )
     count, skips = session.execute(counted).one()
-    recent = session.scalars(select(table.seconds).filter_by(**in_queue).order_by(table.id.desc()).limit(RECENT))
-    seconds = tuple(duration for duration in recent if duration is not None)
-    return QueueProgress(queue.pair_count, queue.done_count, count - skips, skips, seconds)
-
-
-def _queue_key(ordered: Sequence[PairKey], judgements_per_pair: int) -> str:
-    return content_key(ordered, judgements_per_pair)
-
-
-def _infos() -> Select[tuple[int, str, int, int, int]]:
-    table = labels.Queue
-    return select(table.id, table.name, table.judgements_per_pair, table.pair_count, table.done_count)
-
-
-def _add_pairs(session: Session, queue_id: int, ordered: list[PairKey]) -> None:
-    # Positions begin at 1: a cursor at 0 has passed nothing.
-    rows = (
-        {"queue_id": queue_id, "position": at, "first_response_id": first_id, "second_response_id": second_id}
-        for at, (first_id, second_id) in enumerate(ordered, 1)
+    recent = select(table.created_at, table.seconds).filter_by(**in_queue).order_by(table.id.desc()).limit(RECENT)
+    timed = [(as_utc(at), duration) for at, duration in session.execute(recent)]
+    mixed = gold.answers_of(session, queue_id, annotator_id, recent=RECENT)
+    if mixed.seconds:
+        timed = sorted(chain(timed, mixed.seconds), key=lambda one: one[0], reverse=True)[:RECENT]
+    expected = max(mixed.judged, gold.expected_count(session, queue))
+    return QueueProgress(
+        pair_count=queue.pair_count,
+        done_count=queue.done_count,
+        wanted_count=queue.wanted_count + expected,
+        judged_count=queue.judged_count + mixed.judged,
+        own_count=count - skips + mixed.judged,
+        own_skips=skips + mixed.skipped,
+        recent_seconds=tuple(duration for _, duration in timed if duration is not None),
     )
-    for batch in batches(rows, INSERT_BATCH):
-        session.connection().execute(insert(labels.QueuePair), batch)
+
+
+def _require_asked(info: QueueInfo, verdict: ShownVerdict, *, strength: float | None, comment: str | None) -> None:
+    if strength is not None and not (info.has_strength and verdict in ("left", "right") and 0 < strength <= 1):
+        raise ValueError(f"queue {info.id} takes no strength {strength} with the verdict {verdict}; reload the page")
+    if comment and not info.has_comment:
+        raise ValueError(f"queue {info.id} takes no comments; reload the page")
+
+
+def _give_back(session: Session, queue_id: int, annotator_id: int) -> None:
+    """End what an annotator holds in a queue, and let it come next; a gold pair comes by its own rule."""
+    held_lease = leases.held_by(session, queue_id, annotator_id)
+    if held_lease is None:
+        return
+    leases.free(session, annotator_id, held_lease.pair)
+    if not gold.is_gold(session, queue_id, held_lease.pair):
+        leases.set_cursor(session, queue_id, annotator_id, _position(session, queue_id, held_lease.pair) - 1)
 
 
 def _position(session: Session, queue_id: int, pair: PairKey) -> int:
@@ -337,3 +320,4 @@ def _pair_changed(session: Session, pair: PairKey) -> None:
     table = labels.QueuePair
     recount(session, table.queue_id.in_(select(labels.Queue.id)) & leases.of_pair(table, pair))
     recompute(session, [pair])
+    adjudication.feed(session, [pair])

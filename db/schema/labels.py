@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import KEY_LENGTH, Base, BigId, utc_now
@@ -63,6 +63,7 @@ class Judgement(Base):
     cost: Mapped[float] = mapped_column(default=0.0)
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     queue_id: Mapped[int | None] = mapped_column(ForeignKey("queues.id"))
+    guidelines_version: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -165,7 +166,13 @@ class Batch(Base):
 
 
 class Queue(Base):
-    """Pairs that people label, each until `judgements_per_pair` people have judged it. Natural key: what it holds."""
+    """Pairs that people label, and how. Natural key: what it held when it was opened, for how many people.
+
+    `judgements_per_pair` people judge each pair of a share `overlap`, drawn by `seed`; one judges each of the others.
+    `wanted_count`: the judgements that makes; `judged_count`: how many of them there are. `place`: where people meet it
+    among the queues, NULL after those that have one. `gold_share`: of the pairs that a person is shown, the share with
+    a known answer; `gold_bar`: the accuracy on them below which a person is warned, or stopped if `has_stop`.
+    """
 
     __tablename__ = "queues"
 
@@ -173,13 +180,24 @@ class Queue(Base):
     key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
     name: Mapped[str] = mapped_column(String(200))
     judgements_per_pair: Mapped[int]
+    overlap: Mapped[float] = mapped_column(default=1.0, server_default=text("1"))
+    seed: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     pair_count: Mapped[int]
     done_count: Mapped[int] = mapped_column(default=0)
+    wanted_count: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    judged_count: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    place: Mapped[int | None]
+    is_closed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    has_strength: Mapped[bool] = mapped_column(default=False, server_default=false())
+    has_comment: Mapped[bool] = mapped_column(default=False, server_default=false())
+    gold_share: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
+    gold_bar: Mapped[float | None]
+    has_stop: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class QueuePair(Base):
-    """A pair's place in a queue. `judgement_count`: how many people have judged it, skips left out."""
+    """A pair's place in a queue. `judgement_count`: of the `wanted` people how many have judged it, skips left out."""
 
     __tablename__ = "queue_pairs"
     __table_args__ = (
@@ -197,6 +215,7 @@ class QueuePair(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
     second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    wanted: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     judgement_count: Mapped[int] = mapped_column(default=0)
     is_done: Mapped[bool] = mapped_column(default=False)
 

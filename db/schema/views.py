@@ -220,7 +220,7 @@ VIEWS: dict[str, str] = {
                    THEN 'first' ELSE 'second' END AS shown_left,
                judgements.verdict, judgements.probability, judgements.margin, judgements.strength, judgements.rationale,
                judgements.seconds, judgements.requests, judgements.cost, judgements.created_at AS judged_at,
-               judgements.run_id
+               judgements.run_id, judgements.queue_id, judgements.guidelines_version
         FROM judgements
         JOIN annotators ON annotators.id = judgements.annotator_id
     """,

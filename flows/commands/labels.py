@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect
 from flows.terminal.labels import serve_page, show_labels
-from tasks.config.curation import OrderOfPairs
+from tasks.config.curation import OrderOfPairs, Overlap
 from tasks.config.exchange import PairsConfig
 from tasks.config.labels import LabelConfig, PeopleConfig
+from tasks.config.section import refuse_in_vain
 from tasks.settings import Settings
 
 
@@ -43,6 +44,7 @@ class Web(PairsConfig):
     """Serve the labelling page for people, until Ctrl-C."""
 
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    overlap: Overlap = 1.0
     order: OrderOfPairs = "shuffled"
     evaluation: int | None = Field(None, ge=1, description="Instead of a run's pairs, those that compare a policy.")
     every_queue: bool = Field(False, description="Instead of a run's pairs, every queue that is or will be opened.")
@@ -55,8 +57,12 @@ class Web(PairsConfig):
 
     @model_validator(mode="after")
     def _only_a_new_queue_has_an_order(self) -> Self:
-        if self.order != "shuffled" and (self.every_queue or self.evaluation is not None):
-            raise ValueError("--order is for the queue of a run's pairs; leave it out with --every_queue, --evaluation")
+        for name in ("order", "overlap"):
+            is_set = getattr(self, name) != type(self).model_fields[name].default
+            if is_set and (self.every_queue or self.evaluation is not None):
+                raise ValueError(
+                    f"--{name} is for the queue of a run's pairs; leave it out with --every_queue, --evaluation"
+                )
         return self
 
     def cli_cmd(self) -> None:
@@ -88,6 +94,7 @@ class Web(PairsConfig):
             return queue_id, "the same antipode evaluate again, which counts them"
         run_id = find_run(self.run, settings)
         pairs = self.section().model_copy(update={"run": str(run_id)})
-        people = PeopleConfig(judgements_per_pair=per_pair, order=self.order)
+        people = PeopleConfig(judgements_per_pair=per_pair, overlap=self.overlap, order=self.order)
+        refuse_in_vain(people)
         config = LabelConfig(seed=self.seed, annotator="people", pairs=pairs, people=people)
         return open_people_queue(config, settings), f"antipode quality --run {run_id}"

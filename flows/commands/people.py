@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from flows.terminal.people import make_lead, renew, revoke, show_people
+from flows.terminal.queues import show_details
 from tasks.settings import Settings
 
 
@@ -17,10 +18,12 @@ class People(BaseModel):
     revoke: str | None = Field(None, description="Take this person's link back, at once. Their verdicts stay.")
     lead: str | None = Field(None, description="Let this person see the workbench, not the queues alone.")
     no_lead: str | None = Field(None, description="Let this person see the queues alone again.")
+    details: bool = Field(False, description="Queue by queue: pace, agreement, biases, known answers right.")
 
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> Self:
-        given = [f"--{name}" for name in ("renew", "revoke", "lead", "no_lead") if getattr(self, name) is not None]
+        names = ("renew", "revoke", "lead", "no_lead", "details")
+        given = [f"--{name}" for name in names if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are {len(given)} commands; give one of them")
         return self
@@ -33,5 +36,9 @@ class People(BaseModel):
             revoke(self.revoke, Settings())
         elif (name := self.lead or self.no_lead) is not None:
             make_lead(name, Settings(), is_lead=self.lead is not None)
+        elif self.details:
+            from tasks.labels.team import people_of_queues
+
+            show_details(people_of_queues(Settings()))
         else:
             show_people(Settings())

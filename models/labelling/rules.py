@@ -16,7 +16,9 @@ Rule = Literal["majority", "unanimous", "weighted"]
 _ROUNDING = 1e-9  # an exact half, come out of sums of logarithms, must not pass for more than half
 
 
-def resolve(votes: Mapping[int, Vote], rule: Rule, *, model: VoteModel | None) -> tuple[Outcome, float] | None:
+def resolve(
+    votes: Mapping[int, Vote], rule: Rule, *, model: VoteModel | None, decision: Vote | None = None
+) -> tuple[Outcome, float] | None:
     """What the rule makes of a pair's votes, and its support; None without a vote.
 
     `majority` takes the verdict of more than half of the votes, `unanimous` the verdict of all, `weighted` the verdict
@@ -29,6 +31,8 @@ def resolve(votes: Mapping[int, Vote], rule: Rule, *, model: VoteModel | None) -
         votes: the votes by annotator.
         rule: how votes become an outcome.
         model: what `fit_votes` made of all votes. Read by `weighted` alone, which needs it.
+        decision: the vote of the one who settles contradictions, among the votes: it stands under every rule, and the
+            support is its share (or probability).
 
     Raises:
         ValueError: If the rule is none of the three, or it is `weighted` and the model is None.
@@ -38,6 +42,8 @@ def resolve(votes: Mapping[int, Vote], rule: Rule, *, model: VoteModel | None) -
     if not votes:
         return None
     shares = _probabilities(votes, model) if rule == "weighted" else _vote_shares(votes)
+    if decision is not None:
+        return decision, shares[decision]
     winner = max(shares, key=lambda vote: shares[vote])
     is_settled = len(shares) == 1 if rule == "unanimous" else shares[winner] > 0.5 + _ROUNDING
     return winner if is_settled else "contradiction", shares[winner]

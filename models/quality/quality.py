@@ -41,6 +41,7 @@ __all__ = [
     "LabelledPair",
     "Share",
     "Suspect",
+    "annotator_qualities",
     "label_quality",
 ]
 
@@ -85,6 +86,7 @@ def label_quality(
     table = VoteTable(tuple(annotator.id for annotator in annotators), _codes(showings, annotators, len(pairs)))
     counts = table.counts
     clusters = _clusters(pairs)
+    accuracy_of = accuracies(table, fit_votes(table.by_pair), clusters)
     margins = {row: _margins(annotator_judgements, places) for row, annotator_judgements in enumerate(by_annotator)}
     return LabelQuality(
         pair_count=len(pairs),
@@ -94,10 +96,25 @@ def label_quality(
         ordinal_alpha=alpha(counts, ORDINAL, clusters),
         by_strategy=_by_strategy(pairs, counts, clusters),
         by_similarity=_by_similarity(pairs, counts, clusters, bins),
-        annotators=_annotators(annotators, by_annotator, showings, table, pairs),
+        annotators=_annotators(by_annotator, showings, table, pairs, dict(zip(annotators, accuracy_of, strict=True))),
         agreements=_agreements(annotators, table, clusters),
         suspects=_suspects(pairs, annotators, table, (margins, expected), suspect_count),
     )
+
+
+def annotator_qualities(
+    pairs: Sequence[LabelledPair], judgements: Sequence[AnnotatorJudgement], annotators: Sequence[Annotator]
+) -> tuple[AnnotatorQuality, ...]:
+    """Each annotator on these pairs as in `label_quality`, but for the accuracy, which counts nothing here.
+
+    Raises:
+        ValueError: If an annotator is not listed.
+    """
+    places = {pair.pair: place for place, pair in enumerate(pairs)}
+    by_annotator = _by_annotator(judgements, places, annotators)
+    showings = [_showings(annotator_judgements, places) for annotator_judgements in by_annotator]
+    table = VoteTable(tuple(annotator.id for annotator in annotators), _codes(showings, annotators, len(pairs)))
+    return _annotators(by_annotator, showings, table, pairs, dict.fromkeys(annotators, Share(None, 0.0, 1.0, 0)))
 
 
 def _by_annotator(
@@ -197,17 +214,17 @@ def _group(
 
 
 def _annotators(
-    annotators: Sequence[Annotator],
     by_annotator: Sequence[Sequence[AnnotatorJudgement]],
     showings: Sequence[_Showings],
     table: VoteTable,
     pairs: Sequence[LabelledPair],
+    accuracy_of: Mapping[Annotator, Share],
 ) -> tuple[AnnotatorQuality, ...]:
+    """The figures of each annotator of `accuracy_of`, in its order."""
     counts, clusters = table.counts, _clusters(pairs)
-    accuracy_of = accuracies(table, fit_votes(table.by_pair), clusters)
     longer = np.array([pair.first_length - pair.second_length for pair in pairs], dtype=np.int64)
     qualities = []
-    for row, annotator in enumerate(annotators):
+    for row, (annotator, accuracy) in enumerate(accuracy_of.items()):
         verdicts = Counter(judgement.verdict for judgement in by_annotator[row])
         seconds = [judgement.seconds for judgement in by_annotator[row] if judgement.seconds is not None]
         codes = table.codes[row]
@@ -223,7 +240,7 @@ def _annotators(
             left=_left_share(showings[row], pairs, clusters),
             longer=_longer_share(codes, longer, clusters),
             flips=_flip_share(showings[row] if annotator.has_both_orders else {}, clusters),
-            accuracy=accuracy_of[row],
+            accuracy=accuracy,
             median_seconds=statistics.median(seconds) if seconds else None,
         )
         qualities.append(quality)

@@ -50,6 +50,17 @@ MaxTokens = Annotated[int, Field(ge=1, description="A response is cut after so m
 MaxModelLen = Annotated[
     int | None, Field(ge=1, description="vLLM: longest prompt plus response, in tokens (1 or more).")
 ]
+Overlap = Added[
+    Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="judgements_per_pair people judge this share of the pairs, drawn by the seed, and one person "
+            "each of the others (above 0 and up to 1).",
+        ),
+    ]
+]
 OrderOfPairs = Added[
     Annotated[
         QueueOrder,
@@ -301,19 +312,27 @@ class SelectConfig(Section):
         return self
 
 
+def overlap_in_vain(overlap: float, judgements_per_pair: int) -> str:
+    """Why an overlap changes nothing, if it does not."""
+    if overlap != 1 and judgements_per_pair == 1:
+        return f"overlap {overlap} needs several judgements a pair; give judgements_per_pair 2 or more, or leave it out"
+    return ""
+
+
 class QueueConfig(Section):
     """A queue for the labelling page, opened when the pairs are selected: people find it in the morning."""
 
     is_opened: bool = Field(False, description="Put the selected pairs into a queue for the labelling page.")
     strategies: tuple[StrategyName, ...] = Field((), description="Only pairs of these strategies. Empty: of all.")
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    overlap: Overlap = 1.0
     order: OrderOfPairs = "shuffled"
 
     def in_vain(self) -> str:
         """See `Section`."""
         if not self.is_opened and self != QueueConfig():
             return "a queue that is not opened has no settings; set queue.is_opened, or leave queue out"
-        return ""
+        return overlap_in_vain(self.overlap, self.judgements_per_pair)
 
 
 class SampleConfig(Section):

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from models.judging.prompts import JudgePrompt
-from tasks.config.curation import OrderOfPairs, Temperature, TokensPerBatch
+from tasks.config.curation import OrderOfPairs, Overlap, Temperature, TokensPerBatch, overlap_in_vain
 from tasks.config.exchange import PairsConfig
 from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
 from tasks.config.servers import AskedServer
@@ -89,7 +89,12 @@ class PeopleConfig(Section):
     """People at the labelling page."""
 
     judgements_per_pair: int = Field(1, ge=1, le=20, description="So many different people judge each pair (1 to 20).")
+    overlap: Overlap = 1.0
     order: OrderOfPairs = "shuffled"
+
+    def in_vain(self) -> str:
+        """See `Section`."""
+        return overlap_in_vain(self.overlap, self.judgements_per_pair)
 
 
 CheapAnnotator = Literal["gold", "source", "scores", "rubric", "judge", "reward_model"]

@@ -197,5 +197,8 @@ def _by_machine(session: Session, config: LabelConfig, settings: Settings, pairs
 
 
 def _people(config: LabelConfig, pairs: int) -> list[Figure]:
-    per_pair = config.people.judgements_per_pair
-    return [Figure("verdicts to come", pairs * per_pair, f"{per_pair} a pair, by people at the labelling page", "≤")]
+    people = config.people
+    several = round(people.overlap * pairs)  # as `overlapping` draws them
+    share = "" if people.overlap == 1 else f" for {people.overlap:.0%} of them, 1 for the others"
+    words = f"{people.judgements_per_pair} a pair{share}, by people at the labelling page"
+    return [Figure("verdicts to come", pairs + several * (people.judgements_per_pair - 1), words, "≤")]

@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 from db import evaluations, runs
 from db.engine import Session
 from db.labels import queues, routes
+from db.labels.queueing.infos import LONGEST_QUEUE_NAME
 from models.head import MIN_LABELS
 from models.labelling.queue_orders import QueueOrder
 from models.labelling.records import LONGEST_NAME, AnnotatorIdentity, PairKey
@@ -25,7 +26,6 @@ from tasks.progress import say
 from tasks.settings import Settings
 
 SECRET_BYTES = 32
-LONGEST_QUEUE_NAME = 200
 
 
 @lru_cache(maxsize=1_024)  # a file of labels asks for the same few at every row
@@ -106,7 +106,7 @@ def queue_of_pairs(
     """
     run, people = runs.get_run(session, run_id), config.people
     if people.order != "shuffled":
-        standing_id = queues.find_queue(session, pairs, people.judgements_per_pair)
+        standing_id = queues.find_queue(session, pairs, people.judgements_per_pair, overlap=people.overlap)
         if standing_id is not None:
             say(f"queue {standing_id} holds just these pairs already, and keeps its order")
         else:
@@ -119,6 +119,7 @@ def queue_of_pairs(
         pairs=pairs,
         judgements_per_pair=people.judgements_per_pair,
         seed=config.seed,
+        overlap=people.overlap,
         order=people.order,
         probabilities=probabilities or {},
     )
@@ -130,7 +131,9 @@ def people_queue(config: LabelConfig, run_id: int, settings: Settings) -> int | 
         _, pairs = chosen_pairs(session, config.pairs)
         if config.annotator == "routed":
             pairs = [one.pair for one in routes.routes_of(session, run_id) if one.to_people]
-        return queues.find_queue(session, pairs, config.people.judgements_per_pair) if pairs else None
+        if not pairs:
+            return None
+        return queues.find_queue(session, pairs, config.people.judgements_per_pair, overlap=config.people.overlap)
 
 
 def _order_words(order: QueueOrder, pairs: Sequence[PairKey], probabilities: Mapping[PairKey, float]) -> str:

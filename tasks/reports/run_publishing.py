@@ -144,7 +144,7 @@ def open_queue_of(run_id: int, config: CurateConfig, settings: Settings) -> int 
     label_config = {
         "annotator": "people",
         "pairs": {"run": str(run_id), "strategies": config.queue.strategies},
-        "people": {"judgements_per_pair": config.queue.judgements_per_pair, "order": config.queue.order},
+        "people": {name: getattr(config.queue, name) for name in ("judgements_per_pair", "overlap", "order")},
         "seed": config.seed,
     }
     try:

@@ -17,6 +17,7 @@ from db.findings import guard_flags
 from db.findings.contaminations import Contamination, store_contaminations
 from db.findings.labelled_pairs import LabelledAlike, store_labelled_alike
 from db.labels import batches, judgements, labelling, predictions, replies, routes, sign_ins
+from db.labels.queueing import adjudication, gold, guidelines
 from db.schema.curation import Pair
 from db.studies.trials import add_outcome
 from models.alignment.records import MetricPoint, ResponseLogps
@@ -26,6 +27,7 @@ from models.guard import Finding
 from models.guide import GuideCheck
 from models.intervals import Interval
 from models.judging.replies import StoredReply
+from models.labelling.records import Judgement
 from models.number_format import NumberFormat
 from models.records import ImportedPair, ImportedResponse, ImportedRow, Message, Prompt
 from models.studies.trials import Outcome, Trial
@@ -120,6 +122,12 @@ def _labelled(sessions, run_id):
         routes.add_routes(session, run_id, [routes.Route(*keys[3], False, 0.9, 0.95)])
         sign_ins.issue(session, anna, number=1, token_hash="t" * 64, now=datetime.now(UTC), days=30)
     take(sessions, queue, anna)
+    with sessions.begin() as session:
+        guidelines.write(session, queue, "Be *kind*.")
+        gold.set_pairs(session, queue, {keys[0]: "first"})
+        said = Judgement(keys[0], keys[0].first_response_id, "first")
+        gold.answer(session, queue, anna, said, guidelines_version=1)
+        adjudication.open_adjudication(session, queue, [anna])
 
 
 BATCH = Batch("b" * 32, ("r" * 64,), 0.5, "planned")

@@ -61,6 +61,6 @@ class Visitor:
     def post(self, path, **body):
         return self.http.post(path, json={"person": self.name, **body}, headers=HERE)
 
-    def judge(self, queue_id, pair, verdict="left", seconds=0.0):
+    def judge(self, queue_id, pair, verdict="left", seconds=0.0, **said):
         showing = {name: pair[name] for name in ("left_id", "right_id", "shown_at")}
-        return self.post(f"/queues/{queue_id}/verdicts", **showing, verdict=verdict, seconds=seconds)
+        return self.post(f"/queues/{queue_id}/verdicts", **showing, verdict=verdict, seconds=seconds, **said)

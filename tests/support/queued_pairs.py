@@ -34,9 +34,9 @@ def person(sessions, name, kind="person"):
         return add_annotator(session, AnnotatorIdentity(kind, name))
 
 
-def open_queue(sessions, pairs, k=1, name="queue", seed=0):
+def open_queue(sessions, pairs, k=1, name="queue", seed=0, **settings):
     with sessions.begin() as session:
-        return queues.open_queue(session, name=name, pairs=pairs, judgements_per_pair=k, seed=seed)
+        return queues.open_queue(session, name=name, pairs=pairs, judgements_per_pair=k, seed=seed, **settings)
 
 
 def take(sessions, queue, who, now=NOW):
@@ -44,7 +44,7 @@ def take(sessions, queue, who, now=NOW):
         return queues.take_next(session, queue, who, now=now, lease_s=LEASE_S)
 
 
-def judge(sessions, shown, who, verdict="left", *, queue=None, seconds=None, now=NOW):
+def judge(sessions, shown, who, verdict="left", *, queue=None, seconds=None, now=NOW, **said):
     with sessions.begin() as session:
         return queues.record_verdict(
             session,
@@ -54,6 +54,7 @@ def judge(sessions, shown, who, verdict="left", *, queue=None, seconds=None, now
             verdict=verdict,
             seconds=seconds,
             now=now,
+            **said,
         )
 
 
@@ -106,4 +107,7 @@ def check_books(sessions, queue, wanted):
     for pair, count, is_done in placed:
         assert count == len(by_pair.get(pair, ()))
         assert is_done == (count >= wanted)
-    assert info(sessions, queue).done_count == sum(done for *_, done in placed)
+    found = info(sessions, queue)
+    assert found.done_count == sum(done for *_, done in placed)
+    assert found.judged_count == sum(min(count, wanted) for _, count, _ in placed)
+    assert found.wanted_count == wanted * len(placed)

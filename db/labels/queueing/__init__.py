@@ -1,0 +1,1 @@
+"""What a queue is and how a team works on it: settings, guidelines, gold pairs, adjudication, figures."""

@@ -1,0 +1,204 @@
+"""What whoever leads a team sets for its queues, as one command says it. Knows no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from db.engine import Session
+from db.labels import judgements, labelling, queues
+from db.labels.queueing import adjudication, figures, gold, guidelines, settings
+from db.labels.queueing.figures import PersonFigures
+from db.labels.queues import QueueInfo
+from models.exchange import ImportedJudgement
+from models.exchange.label_files import read_labels
+from models.labelling import as_judgement
+from models.labelling.records import Opinion, PairKey
+from models.labelling.votes import Vote
+from models.records import RejectedRow, content_key
+from tasks.config.section import Section
+from tasks.database import open_database
+from tasks.labels.people import person
+from tasks.settings import Settings
+
+__all__ = [
+    "PersonFigures",
+    "QueueChanges",
+    "QueuePeople",
+    "QueueState",
+    "change_queue",
+    "list_queues",
+    "order_queues",
+    "people_of_queues",
+]
+
+MOST_GOLD_PAIRS = 1_000
+_VOTES = get_args(Vote)
+
+Value = TypeVar("Value")
+
+
+class QueueChanges(Section):
+    """What is to change in a queue; None: nothing."""
+
+    name: str | None = None
+    is_closed: bool | None = None
+    judgements_per_pair: int | None = None
+    overlap: float | None = None
+    guidelines: str | None = None
+    has_strength: bool | None = None
+    has_comment: bool | None = None
+    gold_annotators: tuple[str, ...] = ()
+    gold_file: Path | None = None
+    gold_share: float | None = None
+    gold_bar: float | None = None
+    has_stop: bool | None = None
+    adjudicators: tuple[str, ...] = ()
+    readmit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """A queue as it is led. `adjudicators`: of one that settles contradictions, who may judge in it."""
+
+    info: QueueInfo
+    guidelines_version: int | None
+    gold_pairs: int
+    adjudicators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePeople:
+    """A queue and how those are doing who have judged in it, by name."""
+
+    info: QueueInfo
+    people: list[PersonFigures]
+
+
+def list_queues(config: Settings) -> list[QueueState]:
+    """All queues, as people meet them."""
+    with open_database(config) as sessions, sessions() as session:
+        return [_state(session, info) for info in queues.list_queues(session)]
+
+
+def order_queues(queue_ids: Sequence[int], config: Settings) -> None:
+    """Let people meet these queues first, in this order.
+
+    Raises:
+        LookupError: If there is no queue of one of the ids.
+    """
+    with open_database(config) as sessions, sessions.begin() as session:
+        settings.set_order(session, queue_ids)
+
+
+def change_queue(queue_id: int, changes: QueueChanges, config: Settings) -> list[QueueState]:
+    """Change a queue, all of it or nothing; returns it, and the queue that settles its contradictions if one is named.
+
+    Raises:
+        LookupError: If there is no such queue, or nobody of a name.
+        ValueError: If something cannot be set so.
+        SourceError: If the file of gold pairs cannot be read.
+    """
+    with open_database(config) as sessions, sessions.begin() as session:
+        info = queues.get_queue(session, queue_id)
+        if changes.name is not None:
+            queues.rename(session, queue_id, changes.name)
+        if changes.is_closed is not None:
+            settings.set_closed(session, queue_id, is_closed=changes.is_closed)
+        settings.set_options(session, queue_id, has_strength=changes.has_strength, has_comment=changes.has_comment)
+        if changes.judgements_per_pair is not None or changes.overlap is not None:
+            settings.set_overlap(
+                session,
+                queue_id,
+                judgements_per_pair=_or(changes.judgements_per_pair, info.judgements_per_pair),
+                overlap=_or(changes.overlap, info.overlap),
+            )
+        if changes.guidelines is not None:
+            guidelines.write(session, queue_id, changes.guidelines)
+        _change_gold(session, info, changes)
+        changed = [queue_id]
+        if changes.adjudicators:
+            people = [judgements.add_annotator(session, person(name)) for name in changes.adjudicators]
+            changed.append(adjudication.open_adjudication(session, queue_id, people))
+        return [_state(session, queues.get_queue(session, id_)) for id_ in changed]
+
+
+def people_of_queues(config: Settings) -> list[QueuePeople]:
+    """Every queue with the people who have judged in it, as people meet the queues."""
+    with open_database(config) as sessions, sessions() as session:
+        return [QueuePeople(info, figures.people_in(session, info.id)) for info in queues.list_queues(session)]
+
+
+def _state(session: Session, info: QueueInfo) -> QueueState:
+    asked = guidelines.newest(session, info.id)
+    named = adjudication.adjudicators(session, info.id)
+    return QueueState(info, None if asked is None else asked.version, gold.pair_count(session, info.id), tuple(named))
+
+
+def _change_gold(session: Session, info: QueueInfo, changes: QueueChanges) -> None:
+    known: dict[PairKey, Vote] = {}
+    if changes.gold_annotators:
+        known |= gold.answers_known_to(session, judgements.find_annotators(session, changes.gold_annotators))
+    if changes.gold_file is not None:
+        known |= dict(_answers_of_file(session, changes.gold_file))
+    if changes.gold_annotators or changes.gold_file is not None:
+        # So many are enough; which is drawn by what they are.
+        drawn = sorted(known, key=content_key)[:MOST_GOLD_PAIRS]
+        if not gold.set_pairs(session, info.id, {pair: known[pair] for pair in drawn}):
+            raise ValueError(
+                f"of {len(known)} pairs with a known answer none can be mixed in: queue {info.id} still waits for them "
+                "itself; name others"
+            )
+    if changes.gold_share is not None or changes.gold_bar is not None or changes.has_stop is not None:
+        share = _or(changes.gold_share, info.gold_share)
+        if share and not gold.pair_count(session, info.id):
+            raise ValueError(f"queue {info.id} has no pairs with a known answer; give --gold_annotators or --gold_file")
+        bar, has_stop = _or(changes.gold_bar, info.gold_bar), _or(changes.has_stop, info.has_stop)
+        settings.set_gold(session, info.id, share=share, bar=bar, has_stop=has_stop)
+    if changes.readmit is not None:
+        name = person(changes.readmit).name
+        annotator_id = judgements.find_person(session, name)
+        if annotator_id is None:
+            raise LookupError(f"nobody called {name!r} has labelled; see: antipode people")
+        gold.readmit(session, info.id, annotator_id)
+
+
+def _answers_of_file(session: Session, path: Path) -> Iterator[tuple[PairKey, Vote]]:
+    """The answers of a file of labels; rows that skip a pair say nothing.
+
+    Raises:
+        ValueError: At the first row that cannot be read, or names no pair that a run has selected.
+    """
+    rows = []
+    for row in read_labels(path, None):
+        if isinstance(row, RejectedRow):
+            raise ValueError(f"{path}, row {row.row_number}: {row.reason}")
+        rows.append(row)
+    by_id = labelling.find_pairs(session, sorted({row.pair_id for row in rows if row.pair_id is not None}))
+    pairs = {row.row_number: _pair(row, by_id) for row in rows}
+    selected = labelling.selected_among(session, sorted({pair for pair in pairs.values() if pair is not None}))
+    for row in rows:
+        pair = pairs[row.row_number]
+        if pair is None or pair not in selected:
+            raise ValueError(f"{path}, row {row.row_number}: names no pair of a run; give pair_id or both response ids")
+        verdict = row.verdict
+        if verdict in ("left", "right"):
+            left_id = row.left_response_id or pair.first_response_id
+            verdict = as_judgement(pair, left_id, Opinion(verdict)).verdict  # type: ignore[assignment]
+        if verdict in _VOTES:
+            yield pair, verdict  # type: ignore[misc]
+
+
+def _pair(row: ImportedJudgement, by_id: dict[int, PairKey]) -> PairKey | None:
+    if row.pair_id is not None:
+        return by_id.get(row.pair_id)
+    if row.left_response_id is None or row.right_response_id is None:
+        return None
+    first_id, second_id = sorted((row.left_response_id, row.right_response_id))
+    return PairKey(first_id, second_id)
+
+
+def _or(given: Value | None, stored: Value) -> Value:
+    return stored if given is None else given

@@ -1,0 +1,152 @@
+"""What a team sets for a queue, in a real browser: guidelines, options by keyboard, states; axe-core finds nothing."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from gold_queues import open_gold_queue
+from page_browser import press, settle, texts, visits
+from page_site import Site
+from page_visitor import open_queue
+from real_browser import chromium
+from stored_labels import stored
+
+from db.labels.queueing import guidelines, settings
+
+pytestmark = [pytest.mark.browser, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def site(sessions):
+    site = Site(sessions)
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def visit(browser, site):
+    with visits(browser, site) as open_page:
+        yield open_page
+
+
+def change(sessions, function, *arguments, **values):
+    with sessions.begin() as session:
+        return function(session, *arguments, **values)
+
+
+def led_queue(sessions):
+    """A queue with guidelines that asks how much better and why."""
+    queue_id = open_queue(sessions, *"abcdef")
+    change(sessions, guidelines.write, queue_id, "# Facts first\n\nThen *tone*.")
+    change(sessions, settings.set_options, queue_id, has_strength=True, has_comment=True)
+    return queue_id
+
+
+def faults(page):
+    """What axe-core finds, in words."""
+    found = Axe().run(page)
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found.response["violations"]]
+
+
+def test_guidelines_lie_beside_the_pair_and_a_new_version_is_announced(visit, sessions):
+    queue_id = led_queue(sessions)
+    page = visit()
+    settle(page)
+    page.wait_for_selector("#guidelines[open]")
+    assert page.inner_text("#guidelines-text").split() == ["Facts", "first", "Then", "tone."]
+    left, beside = (page.locator(name).bounding_box() for name in ("#left", "#guidelines"))
+    assert beside["x"] > left["x"] + left["width"]
+    press(page, "g")
+    assert not page.is_visible("#guidelines-text")
+    change(sessions, guidelines.write, queue_id, "Tone first.")
+    press(page, "1")
+    page.wait_for_selector("#guidelines-news:not([hidden])")
+    assert page.inner_text("#notice") == "The guidelines have changed; please read them."
+    assert page.inner_text("#guidelines-text") == "Tone first."
+    press(page, "2")
+    settle(page)
+    assert [judgement.guidelines_version for judgement in stored(sessions)] == [1, 2]
+
+
+def test_how_much_better_and_why_are_said_by_keys_alone(visit, sessions):
+    led_queue(sessions)
+    page = visit()
+    press(page, "l")
+    press(page, "c")
+    page.keyboard.type("10 of 12 are right, s1")  # letters and digits are no verdicts here
+    page.keyboard.press("Escape")
+    press(page, "1")
+    press(page, "2")
+    press(page, "0")
+    page.wait_for_selector("#finished:not([hidden])")
+    said = [(judgement.strength, judgement.rationale) for judgement in stored(sessions)]
+    assert said == [(0.5, "10 of 12 are right, s1"), (1.0, None), (None, None)]
+
+
+def test_a_pause_gives_the_pair_back_and_the_person_goes_on(visit, sessions):
+    led_queue(sessions)
+    page = visit()
+    shown = texts(page)
+    press(page, "p")
+    page.wait_for_selector("#finished:not([hidden])")
+    assert page.inner_text("#finished-title") == "You are having a break"
+    page.click("#resume")
+    assert texts(page) == shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_phone", [False, True], ids=["desktop", "phone"])
+def test_axe_finds_nothing_on_the_page_in_any_state(visit, sessions, is_phone):
+    queue_id = open_gold_queue(sessions, *(f"text {at}" for at in range(60)), bar=1.0, has_stop=False)
+    change(sessions, guidelines.write, queue_id, "# Facts first\n\nThen *tone*.\n\n" * 30)
+    change(sessions, settings.set_options, queue_id, has_strength=True, has_comment=True)
+    page = visit(**({"viewport": PHONE, "is_mobile": True, "has_touch": True} if is_phone else {}))
+    settle(page)
+    page.wait_for_selector("#guidelines:not([hidden])", state="attached")
+    assert faults(page) == []
+    press(page, "?")
+    assert faults(page) == [], "help"
+    page.keyboard.press("Escape")
+    while page.is_hidden("#warning"):
+        press(page, "x")  # wrong on every known pair
+        settle(page)
+    assert faults(page) == [], "warned"
+    change(sessions, guidelines.write, queue_id, "New.")
+    press(page, "x")
+    page.wait_for_selector("#guidelines-news:not([hidden])")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert faults(page) == [], f"news and notice, {scheme}"
+    press(page, "p")
+    page.wait_for_selector("#resume:not([hidden])")
+    assert faults(page) == [], "paused"
+    for name, make in (
+        ("stopped", lambda: change(sessions, settings.set_gold, queue_id, share=0.5, bar=1.0, has_stop=True)),
+        ("closed", lambda: change(sessions, settings.set_closed, queue_id, is_closed=True)),
+    ):
+        make()
+        page.reload()
+        page.wait_for_selector("#finished:not([hidden])")
+        assert faults(page) == [], name
+    title = page.inner_text("#finished-title")
+    assert title == "This queue is closed"
+
+
+def test_axe_finds_nothing_once_every_pair_is_labelled_or_where_to_choose(visit, sessions):
+    open_queue(sessions, "a", "b")
+    page = visit()
+    press(page, "0")
+    page.wait_for_selector("#finished:not([hidden])")
+    assert faults(page) == []
+    open_queue(sessions, "c", "d", name="other", prompt="what?")
+    page.goto(page.url.partition("/queues")[0])
+    assert page.inner_text("h1") == "Choose a queue"
+    assert faults(page) == []
