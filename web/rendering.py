@@ -81,6 +81,12 @@ def render_prompt(prompt: Prompt) -> list[RenderedTurn]:
     ]
 
 
+def render_text(text: str) -> str:
+    """Render a Markdown text that stands alone; its code is in colour up to `MAX_COLOURED` characters."""
+    (tokens,) = _parse_all([text])
+    return _as_html(tokens)
+
+
 def render_thought(thought: str | None) -> str:
     """Render what a model thought before its answer, folded away until it is opened; nothing where there is nothing."""
     if not thought:
