@@ -39,15 +39,13 @@ def chosen_ids(ids: Sequence[str] | None) -> list[int]:
     Raises:
         HTTPException: 400 if there are not two to six, or one is no id.
     """
-    words = [word.strip() for each in ids or () for word in each.split(",") if word.strip()]
-    if not all(word.isascii() and word.isdecimal() and len(word) <= len(str(MAX_ID)) for word in words):
+    numbers = [word.strip() for each in ids or () for word in each.split(",") if word.strip()]
+    if not all(word.isascii() and word.isdecimal() and len(word) <= len(str(MAX_ID)) for word in numbers):
         raise HTTPException(400, "Ids are numbers with commas between them: ?ids=1,2")
-    chosen = list(dict.fromkeys(map(int, words)))
+    chosen = list(dict.fromkeys(map(int, numbers)))
     if not 2 <= len(chosen) <= MOST_COMPARED:
-        raise HTTPException(
-            400,
-            f"Choose two to {MOST_COMPARED} to see them beside each other; {len(chosen)} chosen. Go back to the list.",
-        )
+        words = f"Choose two to {MOST_COMPARED} of the list to see them beside each other; {len(chosen)} are chosen."
+        raise HTTPException(400, words)
     if max(chosen) > MAX_ID:
         raise HTTPException(404, "there is nothing of this id")
     return chosen

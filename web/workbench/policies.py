@@ -16,7 +16,7 @@ from models.report.templates import duration
 from web.access import CurrentLead, CurrentSite
 from web.guard import SELF_CONTAINED
 from web.pages import workbench_page
-from web.workbench.asked import MOST_COMPARED, ON_A_PAGE, Before, Ids, ItemId, chosen_ids, found, list_page
+from web.workbench.asked import ON_A_PAGE, Before, Ids, ItemId, chosen_ids, found, list_page
 from web.workbench.reports import report_address
 from web.workbench.settings_rows import differing_rows, setting_rows
 
@@ -36,7 +36,6 @@ def show_policies(request: Request, site: CurrentSite, person: CurrentLead, befo
         person,
         lines=[(line, compared.get(line.id)) for line in page.lines],
         used=used,
-        most=MOST_COMPARED,
         has_older=page.has_older,
         is_first=before is None,
     )

@@ -20,7 +20,7 @@ from models.report.templates import duration
 from web.access import CurrentLead, CurrentSite, Site
 from web.guard import SELF_CONTAINED
 from web.pages import workbench_page
-from web.workbench.asked import MOST_COMPARED, ON_A_PAGE, Before, Ids, ItemId, chosen_ids, found, list_page
+from web.workbench.asked import ON_A_PAGE, Before, Ids, ItemId, chosen_ids, found, list_page
 from web.workbench.reports import report_address
 from web.workbench.settings_rows import differing_rows, setting_rows
 
@@ -38,7 +38,6 @@ def show_runs(request: Request, site: CurrentSite, person: CurrentLead, before: 
         "runs/list.html",
         person,
         lines=[(line, _took(line.started_at, line.finished_at)) for line in page.lines],
-        most=MOST_COMPARED,
         has_older=page.has_older,
         is_first=before is None,
     )
