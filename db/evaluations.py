@@ -140,9 +140,14 @@ def evaluations_of(session: Session, policy_id: int) -> list[EvaluationRecord]:
 
 def latest_comparison(session: Session, policy_id: int) -> EvaluationRecord | None:
     """The comparison of a policy that finished last, whatever it is compared with."""
-    query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
-    evaluations = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
+    evaluations = finished_evaluations(session, [policy_id])
     return next((evaluation for evaluation in evaluations if evaluation.comparison is not None), None)
+
+
+def finished_evaluations(session: Session, policy_ids: Sequence[int]) -> list[EvaluationRecord]:
+    """The evaluations of these policies that are finished, last finished first."""
+    query = _query().where(Evaluation.policy_id.in_(policy_ids), Evaluation.finished_at.is_not(None))
+    return _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
 
 
 def comparisons(session: Session, policy_id: int) -> list[EvaluationRecord]:
@@ -150,10 +155,8 @@ def comparisons(session: Session, policy_id: int) -> list[EvaluationRecord]:
 
     Such duplicates exist: settings that change no verdict were once part of an evaluation's key.
     """
-    query = _query().where(Evaluation.policy_id == policy_id, Evaluation.finished_at.is_not(None))
-    evaluations = _read(session, query.order_by(Evaluation.finished_at.desc(), Evaluation.id.desc()))
     newest: dict[tuple[Any, ...], EvaluationRecord] = {}
-    for evaluation in evaluations:
+    for evaluation in finished_evaluations(session, [policy_id]):
         if evaluation.comparison is not None:
             annotator = evaluation.annotator_kind if evaluation.annotator_id is None else evaluation.annotator_id
             newest.setdefault((evaluation.baseline, annotator, *evaluation_pairs(session, evaluation.id)), evaluation)

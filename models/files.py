@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 # What network file systems answer to fsync on a folder, and any to a folder that may be written but not read.
 _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
@@ -25,6 +26,7 @@ _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+ReportKind = Literal["run", "policy", "study"]
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\..*)?")  # on Windows, also with an ending
 _LONGEST_NAME = 120  # bytes; file systems take 255, and endings and hashes follow
@@ -58,6 +60,16 @@ def inside(folder: Path, name: str) -> Path:
     if not name or plain.is_absolute() or plain.parts[:1] in {(), ("..",)}:
         raise ValueError(f"the database names the folder {name!r}, which is not in {folder}; it is not followed")
     return path
+
+
+def report_file(root: Path, kind: ReportKind, number: int) -> Path:
+    """Where the report page of a run, a policy or a study lies under the folder of artifacts."""
+    return root / "reports" / f"{kind}-{number}.html"
+
+
+def rejects_file(root: Path, name: str, content_hash: str) -> Path:
+    """Where the rejected rows of a source lie under the folder of artifacts: a file for each name and content."""
+    return root / "rejects" / f"{file_name(name)}-{content_hash[:8]}.jsonl"
 
 
 @contextmanager

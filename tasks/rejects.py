@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from models.files import file_name
+from models.files import rejects_file
 from models.records import RejectedRow
 from tasks.settings import Settings
 
@@ -18,7 +18,7 @@ MOST_BYTES = 2**26  # of a file: a character may take twelve of them
 
 def rejects_path(name: str, content_hash: str, settings: Settings) -> Path:
     """Where the rejected rows of a source go: a file for each name and content."""
-    return settings.artifact_root / "rejects" / f"{file_name(name)}-{content_hash[:8]}.jsonl"
+    return rejects_file(settings.artifact_root, name, content_hash)
 
 
 class Rejects:

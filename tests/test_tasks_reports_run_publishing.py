@@ -20,14 +20,14 @@ from db.policies import PolicyRecord
 from models.alignment.records import MetricPoint
 from models.intervals import Interval
 from models.report.contents import NextStep, StrategyFigures
-from models.report.curves_picture import curves_svg
+from models.report.curves_picture import curves_svg, thinned
 from models.report.intervals_picture import NO_COMPARISONS, comparisons_svg
 from models.report.length import correlation_words
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
 from models.report.similarities_picture import NO_PAIRS, similarities_svg
 from tasks.config.curation import CurateConfig
 from tasks.config.section import refuse_in_vain
-from tasks.reports.policy_publishing import policy_end_markdown, thinned
+from tasks.reports.policy_publishing import policy_end_markdown
 from tasks.reports.run_page import next_steps
 from tasks.reports.run_publishing import labels_end_markdown, publish, summary_markdown
 from tasks.settings import Settings

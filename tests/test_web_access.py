@@ -28,6 +28,28 @@ ASK_WHO = {
     ("POST", "/queues/{queue_id}/verdicts"),
     ("POST", "/queues/{queue_id}/undo"),
 }
+LEADS = {
+    ("GET", address)
+    for address in (
+        "/sources",
+        "/sources/{item_id}",
+        "/runs",
+        "/runs/compare",
+        "/runs/compare.svg",
+        "/runs/{item_id}",
+        "/runs/{item_id}/similarities.svg",
+        "/snapshots",
+        "/snapshots/{item_id}",
+        "/snapshots/{item_id}/card",
+        "/snapshots/{item_id}/preferences.jsonl",
+        "/policies",
+        "/policies/compare",
+        "/policies/compare.svg",
+        "/policies/{item_id}",
+        "/policies/{item_id}/curves.svg",
+        "/reports/{kind}-{number}.html",
+    )
+}
 SHOWING = {"left_id": 1, "right_id": 2, "shown_at": "2026-01-01T00:00:00Z", "verdict": "tie", "seconds": 1}
 
 
@@ -40,7 +62,7 @@ def routes(app):
 
 
 def ask(http, method, path, queue_id, **headers):
-    address = path.format(queue_id=queue_id)
+    address = path.format(queue_id=queue_id, item_id=1, kind="run", number=1)
     if method == "GET":
         return http.get(address, headers=HTML | headers)
     body = {"person": "Ana"} | (SHOWING if path.endswith("verdicts") else {})
@@ -73,12 +95,12 @@ def with_a_forged_cookie(sessions):
 
 @on_sqlite
 def test_every_route_is_either_open_to_all_or_asks_who_comes(sessions):
-    assert set(routes(stranger(sessions).app)) == OPEN_TO_ALL | ASK_WHO
+    assert set(routes(stranger(sessions).app)) == OPEN_TO_ALL | ASK_WHO | LEADS
 
 
 @on_sqlite
 @pytest.mark.parametrize("visitor", [stranger, revoked, expired, with_a_forged_cookie])
-@pytest.mark.parametrize("method, path", sorted(ASK_WHO))
+@pytest.mark.parametrize("method, path", sorted(ASK_WHO | LEADS))
 def test_who_is_not_signed_in_gets_nothing(sessions, visitor, method, path):
     queue_id = open_queue(sessions, "a secret text", "another secret text")
     http = visitor(sessions)
@@ -87,6 +109,15 @@ def test_who_is_not_signed_in_gets_nothing(sessions, visitor, method, path):
     assert "secret" not in answer.text
     assert "a queue" not in answer.text
     assert stored(sessions) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("method, path", sorted(LEADS))
+def test_who_only_labels_gets_nothing_of_the_leads(sessions, method, path):
+    queue_id = open_queue(sessions, "a secret text", "another secret text")
+    answer = ask(Visitor(sessions).http, method, path, queue_id)
+    assert answer.status_code == 403
+    assert "secret" not in answer.text
 
 
 @on_sqlite

@@ -23,7 +23,7 @@ class Site:
 
     `lease_s`: for how many seconds a pair shown is kept for its person. `on_labels` is called when labels were stored
     or taken back; it must return at once. `service` starts runs, `artifacts` is the folder of reports; None: there
-    is none here.
+    is none here. `logs`: the address of a flow run's logs but for its id at the end, None where it is not known.
     """
 
     sessions: Sessions
@@ -33,6 +33,7 @@ class Site:
     failed_sign_ins: FailedSignIns
     service: Service | None = None
     artifacts: Path | None = None
+    logs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

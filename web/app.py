@@ -27,11 +27,13 @@ from web.labelling import QueueId
 from web.pages import FOLDER, page
 from web.service import Service
 from web.sign_in import cookie_of, require_long, token_hash
+from web.workbench import policies, reports, runs, snapshots, sources
 from web.workbench.home import show_loop
 
 LONGEST_TOKEN = 200
 REQUESTS_AT_ONCE = 4
 EXPLANATIONS = {
+    400: ("This cannot be shown", ""),  # the error says why
     401: (
         "Open this page with your own link",
         "Labels are kept under a name, so everyone signs in with a link of their own. "
@@ -43,7 +45,7 @@ EXPLANATIONS = {
         "You are signed in, but this page is for the person who runs Antipode, and for whom they let "
         "(antipode people --lead NAME). Your queues are on the first page.",
     ),
-    404: ("There is nothing here", "No queue has this address. It may have been mistyped, or belong to another site."),
+    404: ("There is nothing here", "Nothing has this address. It may have been mistyped, or belong to another site."),
     429: (
         "Try again in a minute",
         "Too many links that are not valid were opened from here. Nothing is wrong with yours.",
@@ -59,12 +61,14 @@ def create_app(
     on_labels: Callable[[], None] = lambda: None,
     service: Service | None = None,
     artifacts: Path | None = None,
+    logs: str | None = None,
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
     `secret` is behind people's links and cookies (`web.sign_in`); `lease_s`: for how many seconds a pair is kept for
     its person; `on_labels` is called whenever labels were stored or taken back, and must return at once; `service`
-    starts runs from the workbench, which has no buttons without it; `artifacts`: the folder that holds the reports.
+    starts runs from the workbench, which has no buttons without it; `artifacts`: the folder that holds the reports;
+    `logs`: where a flow run's logs are shown, its id follows.
 
     Raises:
         ValueError: If the secret is too short.
@@ -72,7 +76,7 @@ def create_app(
     require_long(secret)
     # FastAPI's own pages would need scripts from elsewhere.
     app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_at_work)
-    app.state.site = Site(sessions, secret, lease_s, on_labels, FailedSignIns(), service, artifacts)
+    app.state.site = Site(sessions, secret, lease_s, on_labels, FailedSignIns(), service, artifacts, logs)
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_unfit)
@@ -82,6 +86,11 @@ def create_app(
     app.get("/")(show_home)
     app.get("/queues/{queue_id}")(show_queue)
     app.include_router(labelling.router)
+    app.include_router(sources.router)
+    app.include_router(runs.router)
+    app.include_router(snapshots.router)
+    app.include_router(policies.router)
+    app.include_router(reports.router)
     return app
 
 
@@ -155,7 +164,7 @@ def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     if error.status_code in EXPLANATIONS and "text/html" in request.headers.get("accept", ""):
         title, explanation = EXPLANATIONS[error.status_code]
-        response = page(request, "message.html", title=title, explanation=explanation)
+        response = page(request, "message.html", title=title, explanation=explanation or error.detail)
         response.status_code = error.status_code
         response.headers.update(error.headers or {})
         return response

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from models.intervals import Interval
 from web.access import Person
 
 FOLDER = Path(__file__).parent
@@ -41,6 +42,10 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
+def _interval(interval: Interval) -> str:
+    return f"{interval:.2f}"
+
+
 def _time(moment: datetime | None) -> str:
     return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
@@ -48,4 +53,4 @@ def _time(moment: datetime | None) -> str:
 TEMPLATES = Jinja2Templates(
     env=Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
 )
-TEMPLATES.env.filters |= {"count": _count, "time": _time}
+TEMPLATES.env.filters |= {"count": _count, "time": _time, "interval": _interval}

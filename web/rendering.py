@@ -82,7 +82,7 @@ def render_prompt(prompt: Prompt) -> list[RenderedTurn]:
 
 
 def render_text(text: str) -> str:
-    """Render a text that stands for itself, guidelines say."""
+    """Render a Markdown text that stands alone; its code is in colour up to `MAX_COLOURED` characters."""
     (tokens,) = _parse_all([text])
     return _as_html(tokens)
 

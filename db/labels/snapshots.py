@@ -139,11 +139,11 @@ def snapshot_query(session: Session, snapshot_id: int) -> dict[str, Any]:
     return query
 
 
-def snapshot_rows(session: Session, snapshot_id: int) -> Iterator[PreferenceRow]:
-    """Stream the preferences of a snapshot in its order."""
+def snapshot_rows(session: Session, snapshot_id: int, *, limit: int | None = None) -> Iterator[PreferenceRow]:
+    """Stream the preferences of a snapshot in its order; with a limit the first ones alone."""
     table = labels.SnapshotRow.__table__
     columns = [column for column in table.columns if column.name not in {"snapshot_id", "position"}]
-    query = select(*columns).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position)
+    query = select(*columns).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position).limit(limit)
     stored = session.execute(query, execution_options={"yield_per": BATCH}).mappings()
     for batch in batches(stored, BATCH):
         yield from _with_texts(session, [Lineage(**{**row, "strategies": tuple(row["strategies"])}) for row in batch])

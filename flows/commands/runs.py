@@ -83,15 +83,22 @@ class Similar(BaseModel):
 
 
 class Report(BaseModel):
-    """Write the report page of a run anew and print where it is."""
+    """Write the report page of a run, a study or a policy anew and print where it is."""
 
     run: str = Field("last", description="Id or name of a run, `last`, or the id of a study.")
+    policy: int | None = Field(None, ge=1, le=MAX_ID, description="Instead of a run's, the page of this policy.")
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.reports.run_page import write_run_report
         from tasks.reports.run_queries import find_run, study_of
 
+        if self.policy is not None:
+            quiet_prefect()
+            from tasks.reports.policy_publishing import write_policy_page
+
+            show(str(write_policy_page(self.policy, Settings())))
+            return
         if (study_id := study_of(self.run, Settings())) is not None:
             quiet_prefect()
             from tasks.studies.reporting import report_files, write_study_report

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from models.report.plots import Drawing, draw_plot, drawings_svg
 from models.report.plots.lines import draw_lines
 from models.studies.findings import HistogramPlot, Line, LinePlot
 
+MOST_POINTS = 200  # a line: more are less than three units apart, and a picture is to stay below 100 kB
 NO_CURVES = "No metric was measured along training yet."
 
 # Title and unit; then split, metric and label of each line. A method's own loss is another quantity than REAL eq. 11,
@@ -44,6 +46,8 @@ CURVES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("KL(reference ‖ policy)", "nats a response", (("held_out", "kl", "held out"),)),
 )
 
+_OWN = {("held_out", "objective"), ("train", "loss")}  # the method's own
+
 
 def curves_svg(points: Sequence[MetricPoint]) -> str:
     """The curves as an SVG document of its own, on a sheet of its own: dark where the viewer prefers dark.
@@ -70,6 +74,35 @@ def draw_curves(points: Sequence[MetricPoint]) -> tuple[Drawing, ...]:
             plot = LinePlot(title, "optimizer steps", unit, drawn)
             drawings.append(draw_lines(plot, last_step=last_step))
     return tuple(drawings)
+
+
+def compared_curves_svg(points: Mapping[str, Sequence[MetricPoint]]) -> str:
+    """What was measured along several trainings, by their names, as an SVG document: a picture a metric, a line each.
+
+    Methods' own objectives are left out: those of two methods are different quantities.
+    """
+    drawings = []
+    last_step = max((point.step for of_one in points.values() for point in of_one), default=0)
+    for title, unit, metrics in CURVES:
+        for split, metric, label in metrics:
+            by_name = {name: _values(of_one, split, metric) for name, of_one in points.items()}
+            if (split, metric) in _OWN or not any(map(is_drawable, _all_values(by_name))):
+                continue
+            lines = tuple(_line(name, by_step) for name, by_step in by_name.items() if by_step)
+            drawings.append(
+                draw_lines(LinePlot(f"{title}, {label}", "optimizer steps", unit, lines), last_step=last_step)
+            )
+    return drawings_svg(drawings, title="Metrics along training", nothing=NO_CURVES)
+
+
+def thinned(points: Sequence[MetricPoint]) -> list[MetricPoint]:
+    """Every n-th point of each line and its last one, some 200 a line at most: a picture shows no more."""
+    thin = []
+    ordered = sorted(points, key=lambda point: (point.split, point.name, point.step))
+    for _, group in groupby(ordered, key=lambda point: (point.split, point.name)):
+        line = list(group)
+        thin += [*line[: -1 : -(-len(line) // MOST_POINTS)], line[-1]]
+    return thin
 
 
 def unfinished_count(points: Sequence[MetricPoint]) -> int:
@@ -116,6 +149,14 @@ def draw_latent_distances(distances: Mapping[int, Sequence[float]]) -> Drawing |
         tuple(edges.tolist()), series,
     )  # fmt: skip
     return draw_plot(plot)
+
+
+def _values(points: Sequence[MetricPoint], split: str, metric: str) -> dict[int, float]:
+    return {point.step: point.value for point in points if (point.split, point.name) == (split, metric)}
+
+
+def _all_values(by_name: Mapping[str, Mapping[int, float]]) -> Iterator[float]:
+    return (value for by_step in by_name.values() for value in by_step.values())
 
 
 def _line(label: str, by_step: Mapping[int, float]) -> Line:

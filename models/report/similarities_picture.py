@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from models.report.axes import MOST_TICKS, Axis, tight_axis
 from models.report.contents import in_order
 from models.report.histograms import bin_counts, common_edges
-from models.report.plots import Drawing, drawings_svg
+from models.report.plots import Drawing, draw_plot, drawings_svg
 from models.report.plots.drawing import WIDTH, Frame, Group, Stroke, Words, below, fitted, heading, text_width, x_ticks
 from models.report.plots.marks import series_marks
 from models.report.templates import cosine
+from models.studies.findings import HistogramPlot
 
+MOST_BINS = 60  # of outlines over each other
 ROW_HEIGHT = 76.0
 TITLE = "How alike the selected pairs are"
 NO_PAIRS = "No pair was selected, so there is no similarity to show."
@@ -32,6 +34,32 @@ def similarities_svg(similarities: Mapping[str, Floats]) -> str:
     """
     drawing = draw_similarities(similarities)
     return drawings_svg([drawing] if drawing else [], title=TITLE, nothing=NO_PAIRS)
+
+
+def shares_svg(pictures: Mapping[str, Mapping[str, Mapping[int, int]]], *, width: float) -> str:
+    """Histograms over each other as an SVG document: a picture a title, an outline a series.
+
+    Args:
+        pictures: title -> series -> bin -> pairs; bin k begins at the cosine −1 + k `width`.
+        width: of a bin; where they reach far, neighbouring bins are put together.
+    """
+    bins = [at for picture in pictures.values() for series in picture.values() for at in series]
+    if not bins:
+        return drawings_svg([], title=TITLE, nothing=NO_PAIRS)
+    together = -(-(max(bins) + 1 - min(bins)) // MOST_BINS)
+    first, last = min(bins) // together, max(bins) // together
+    edges = tuple(together * width * at - 1 for at in range(first, last + 2))
+    drawings = []
+    for title, picture in pictures.items():
+        series = []
+        for name, counts in picture.items():
+            heights = [0] * (last + 1 - first)
+            for at, count in counts.items():
+                heights[at // together - first] += count
+            series.append((name, tuple(heights)))
+        plot = HistogramPlot(title, "cosine of the two responses", "share of the pairs", edges, tuple(series))
+        drawings.append(draw_plot(plot))
+    return drawings_svg(drawings, title=TITLE, nothing=NO_PAIRS)
 
 
 def draw_similarities(similarities: Mapping[str, Floats]) -> Drawing | None:

@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from db import runs
-from db.engine import Session
-from db.labels import judgements, labelling, snapshot_facts, snapshots
+from db.labels import snapshot_facts, snapshots
+from db.labels.snapshot_cards import card_facts
 from models.chat.secrets import cleaned
 from models.exchange import hub
-from models.exchange.card import Agreement, AnnotatorUse, ModelUse, SnapshotFacts, shown_model
+from models.exchange.card import SnapshotFacts, shown_model
 from models.exchange.dataset_folder import (
     DatasetFolderError,
     check_folder,
@@ -33,20 +31,11 @@ from models.exchange.hub import HubError, Place, Standing
 from models.exchange.shapes.table import TrainerShape
 from models.exchange.trainers import file_format, misfit, require_readable, write_entry, write_preferences
 from models.ingestion.hub import is_hub_name
-from models.labelling.records import PairKey
-from models.quality.quality import label_quality
-from models.quality.records import AnnotatorJudgement, LabelledPair
 from models.splits import is_test_split
 from tasks.config.exchange import PullConfig
 from tasks.database import open_database
 from tasks.errors import NoPreferencesError
 from tasks.settings import Settings
-
-_GENERATION = (
-    "backend", "models", "when", "responses_per_prompt", "temperature", "top_p", "max_tokens", "stop", "system_prompt",
-    "template_arguments",
-)  # fmt: skip
-_EMBEDDING = ("backend", "model", "context", "has_thoughts", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +76,7 @@ def write_snapshot_card(snapshot: str, folder: Path, settings: Settings) -> Path
     """
     require_card_place(folder)
     with open_database(settings) as sessions, sessions() as session:
-        facts = _facts(session, snapshot_facts.find_snapshot(session, snapshot))
+        facts = card_facts(session, snapshot_facts.find_snapshot(session, snapshot))
     facts = _with_licences(facts)
     return write_card(facts, folder, has_rows=lambda file: any(file_split(split) == file for split in facts.splits))
 
@@ -106,7 +95,7 @@ def prepared(snapshot: str, repository: str, *, is_public: bool, settings: Setti
         with open_database(settings) as sessions:
             with sessions() as session:
                 snapshot_id = snapshot_facts.find_snapshot(session, snapshot)
-                facts = _facts(session, snapshot_id)
+                facts = card_facts(session, snapshot_id)
             facts = _with_licences(facts)
             with sessions() as session:
                 files = write_folder(lambda: snapshots.snapshot_rows(session, snapshot_id), facts, Path(temporary))
@@ -194,33 +183,6 @@ def _no_secrets() -> Iterator[None]:
         raise HubError(cleaned(str(error), hub.secret())) from None
 
 
-def _facts(session: Session, snapshot_id: int) -> SnapshotFacts:
-    info = snapshots.snapshot_info(session, snapshot_id)
-    counts = snapshot_facts.count_rows(session, snapshot_id)
-    query = dict(snapshots.snapshot_query(session, snapshot_id))
-    if "annotators" in query:
-        query["annotators"] = len(query["annotators"]) or "all"  # people's names stay here
-    records = [runs.get_run(session, run_id) for run_id in counts.run_ids]
-    annotators, agreement = _labels(session, snapshot_id, counts.run_ids, query.get("strategies") or ())
-    return SnapshotFacts(
-        name=info.name,
-        content_hash=info.content_hash,
-        made_on=info.created_at.date().isoformat(),
-        row_count=info.row_count,
-        query=query,
-        code_versions=sorted({record.code_version for record in records}),
-        strategies=counts.strategies,
-        splits=counts.splits,
-        models=[ModelUse(name, chosen, rejected) for name, (chosen, rejected) in counts.models.items()],
-        sources=counts.sources,
-        cut=counts.cut,
-        support=counts.support,
-        settings={record.id: _settings(record.config) for record in records},
-        annotators=annotators,
-        agreement=agreement,
-    )
-
-
 def _with_licences(facts: SnapshotFacts) -> SnapshotFacts:
     """The facts with the models' licences, and their names without the folders they lay in. It may ask the hub."""
     found = hub.licences([one.name for one in facts.models if one.name is not None], hub.endpoint())
@@ -228,44 +190,3 @@ def _with_licences(facts: SnapshotFacts) -> SnapshotFacts:
         replace(one, name=one.name and shown_model(one.name), licence=found.get(one.name or "")) for one in facts.models
     ]
     return replace(facts, models=models)
-
-
-def _labels(
-    session: Session, snapshot_id: int, run_ids: tuple[int, ...], strategies: tuple[str, ...]
-) -> tuple[list[AnnotatorUse], Agreement]:
-    """Who labelled the pairs of the runs before the snapshot was taken, and how far they agree."""
-    pairs: dict[PairKey, LabelledPair] = {}
-    for run_id in run_ids:
-        pairs |= {pair.pair: pair for pair in labelling.labelled_pairs(session, run_id, strategies=strategies)}
-    found = snapshot_facts.judgements_before(session, snapshot_id, list(pairs))
-    annotators = judgements.annotators(session, {judgement.annotator_id for judgement in found})
-    quality = label_quality(list(pairs.values()), found, list(annotators.values()), bins=1, suspect_count=0)
-    alpha = quality.alpha
-    names = {
-        id_: (one.kind, None if one.kind == "person" else shown_model(one.name)) for id_, one in annotators.items()
-    }
-    return _uses(found, names), Agreement(alpha.value, alpha.low, alpha.high, quality.labelled_count)
-
-
-def _uses(found: list[AnnotatorJudgement], names: Mapping[int, tuple[str, str | None]]) -> list[AnnotatorUse]:
-    counts: Counter[tuple[str, str | None]] = Counter(names[one.annotator_id] for one in found)
-    how_many = Counter(names.values())
-    ordered = sorted(counts, key=lambda use: (use[0], use[1] or ""))
-    return [AnnotatorUse(kind, name, how_many[kind, name], counts[kind, name]) for kind, name in ordered]
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How a curation run selected, embedded and generated; nothing of servers and folders."""
-    chosen: dict[str, Any] = {}
-    for section, names in (("select", None), ("embed", _EMBEDDING), ("generate", _GENERATION)):
-        values = config.get(section) or {}
-        chosen |= {f"{section}.{name}": values[name] for name in names or values if name in values}
-    if chosen.get("generate.when") == "never":  # by the other settings nothing was sampled
-        chosen = {name: value for name, value in chosen.items() if name == "generate.when" or "generate." not in name}
-    chosen |= {"model.name": (config.get("model") or {}).get("name") or None, "seed": config.get("seed")}
-    for name in ("model.name", "embed.model"):
-        if chosen.get(name):
-            chosen[name] = shown_model(chosen[name])
-    if models := chosen.get("generate.models"):
-        chosen["generate.models"] = [shown_model(model) for model in models]
-    return {name: value for name, value in chosen.items() if value is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -51,6 +52,14 @@ def page_line(settings: Settings, queue_id: int | None, run_id: int) -> str:
         return f"{words}: `antipode web --run {run_id}`"
     queue = "/" if queue_id is None else f"/queues/{queue_id}"
     return f"[{words}]({settings.page_url.rstrip('/')}{queue})"
+
+
+def report_line(settings: Settings, report: Path) -> str:
+    """Where a report page is: its file and, where the page's address is known, a link to it there."""
+    file = f"`{report.resolve()}`"
+    if settings.page_url is None:
+        return f"Report page: {file}"
+    return f"[Report page]({settings.page_url.rstrip('/')}/reports/{report.name}), for who leads: {file}"
 
 
 def listed(title: str, lines: Sequence[str]) -> str:

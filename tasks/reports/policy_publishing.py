@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
 from prefect import task
@@ -15,20 +14,18 @@ from prefect.events import emit_event
 from db import policies, runs
 from db.labels import snapshots
 from db.policies import PolicyRecord
-from models.alignment.records import MetricPoint
-from models.report.curves_picture import curves_svg
+from models.report.curves_picture import curves_svg, thinned
 from models.report.intervals_picture import comparisons_svg
 from models.report.labels import escaped
 from models.report.page import write_page
 from models.report.policy_contents import PolicyContents
 from models.report.policy_page import policy_markdown, policy_page
 from tasks.database import open_database
-from tasks.reports.artifacts import artifact_link, cost_section, listed, show_picture
+from tasks.reports.artifacts import artifact_link, cost_section, listed, report_line, show_picture
 from tasks.reports.policy_queries import policy_contents, policy_page_path
 from tasks.settings import Settings
 
 POLICY_TRAINED = "antipode.policy.trained"
-MOST_POINTS = 200  # a line: more are less than three units apart, and a picture is to stay below 100 kB
 MOST_COMPARISONS = 8
 
 
@@ -55,7 +52,7 @@ def publish_policy(run_id: int, policy_id: int) -> None:
         picture = comparisons_svg(contents.evaluations[:MOST_COMPARISONS])
         picture_id = show_picture(picture, key=f"{key}-win-rates", description=f"{name}: win rates, 95 % intervals")
         links.append(artifact_link("Win rates with 95 % intervals", picture_id))
-    places = [*links, f"Report page: `{path.resolve()}`"]
+    places = [*links, report_line(settings, path)]
     if policy.folder:
         places.append(f"Folder: `{settings.artifact_root.resolve() / policy.folder}`")
     end = policy_end_markdown(contents, policy, trained_on, summary, places)
@@ -78,16 +75,6 @@ def write_policy_page(policy_id: int, settings: Settings) -> Path:
     path = policy_page_path(policy_id, settings)
     write_page(policy_page(policy_contents(policy_id, settings)), path)
     return path
-
-
-def thinned(points: Sequence[MetricPoint]) -> list[MetricPoint]:
-    """Every n-th point of each line and its last one, some 200 a line at most: a picture shows no more."""
-    thin = []
-    ordered = sorted(points, key=lambda point: (point.split, point.name, point.step))
-    for _, group in groupby(ordered, key=lambda point: (point.split, point.name)):
-        line = list(group)
-        thin += [*line[: -1 : -(-len(line) // MOST_POINTS)], line[-1]]
-    return thin
 
 
 def policy_end_markdown(

@@ -14,6 +14,7 @@ from db.labels import judgements, snapshots
 from db.labels.labelling import pair_texts
 from db.policies import PolicyRecord
 from models.evaluation.measurements import HeldOut, Measurements
+from models.files import report_file
 from models.labelling.records import PairKey
 from models.report.policy_contents import (
     Cost,
@@ -122,7 +123,7 @@ def policy_contents(policy_id: int, settings: Settings) -> PolicyContents:
 
 def policy_page_path(policy_id: int, settings: Settings) -> Path:
     """Where a policy's page is."""
-    return settings.artifact_root / "reports" / f"policy-{policy_id}.html"
+    return report_file(settings.artifact_root, "policy", policy_id)
 
 
 def evaluation_end(evaluation_id: int, settings: Settings) -> EvaluationEnd:

@@ -12,6 +12,7 @@ import numpy as np
 from db import embeddings, pairs, responses, runs
 from db.engine import Session, as_utc
 from db.findings.guard_flags import flagged_examples, guard_counts
+from models.files import report_file
 from models.guard import RULES
 from models.head import Worth
 from models.intervals import Interval
@@ -88,7 +89,7 @@ def strategy_figures(session: Session, run_id: int) -> dict[str, StrategyFigures
 
 def report_path(run_id: int, settings: Settings) -> Path:
     """Where a run's report page is."""
-    return settings.artifact_root / "reports" / f"run-{run_id}.html"
+    return report_file(settings.artifact_root, "run", run_id)
 
 
 def write_run_report(run_id: int, settings: Settings) -> Path:

@@ -33,7 +33,7 @@ from tasks.database import open_database
 from tasks.errors import NothingToDoError
 from tasks.labels.people import open_people_queue, people_queue
 from tasks.progress import say
-from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, show_picture
+from tasks.reports.artifacts import artifact_link, cost_section, listed, page_line, report_line, show_picture
 from tasks.reports.run_ends import label_end
 from tasks.reports.run_page import (
     example_pairs,
@@ -170,7 +170,7 @@ def summary_markdown(
     places = [
         page_line(settings, queue_id, run_id),
         *links,
-        f"Report page: `{report.resolve()}`",
+        report_line(settings, report),
         f'In SQL: `antipode sql "SELECT * FROM selected_pairs WHERE run_id = {run_id}"`',
         f"In files: `antipode pairs --run {run_id} --format parquet --output pairs.parquet`",
     ]
@@ -236,7 +236,7 @@ def labels_end_markdown(
     places = [
         page_line(settings, queue_id, labelled_run_id),
         *links,
-        f"Report page: `{report_path(labelled_run_id, settings).resolve()}`",
+        report_line(settings, report_path(labelled_run_id, settings)),
         f'In SQL: `antipode sql "SELECT * FROM labelled_pairs WHERE run_id = {labelled_run_id}"`',
     ]
     steps = [

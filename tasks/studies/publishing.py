@@ -12,7 +12,7 @@ from prefect.context import TaskRunContext
 from models.report.labels import escaped
 from models.report.plots import plot_svg
 from models.report.study_page import study_markdown
-from tasks.reports.artifacts import artifact_link, listed, show_picture
+from tasks.reports.artifacts import artifact_link, listed, report_line, show_picture
 from tasks.settings import Settings
 from tasks.studies.reporting import report_files, write_study_report
 
@@ -32,7 +32,8 @@ def publish_study(run_id: int) -> None:
         title = escaped(plot.title)
         picture_id = show_picture(plot_svg(plot), key=f"{key}-{number}", description=title)
         links.append(artifact_link(title, picture_id))
-    places = [*links, *(f"`{path.resolve()}`" for path in report_files(run_id, Settings()))]
+    page, *others = report_files(run_id, Settings())
+    places = [*links, report_line(Settings(), page), *(f"`{path.resolve()}`" for path in others)]
     places.append(f'In SQL: `antipode sql "SELECT * FROM study_results WHERE run_id = {run_id}"`')
     create_markdown_artifact(
         f"{study_markdown(report)}\n{listed('Where it is', places)}\n",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from db import runs
 from db.engine import Session
 from db.studies.trials import outcomes_of
+from models.files import report_file
 from models.report.page import write_page
 from models.report.study_page import StudyReport, study_json, study_markdown, study_page
 from models.studies.findings import Findings
@@ -37,8 +38,8 @@ class ReportFiles(NamedTuple):
 
 def report_files(run_id: int, settings: Settings) -> ReportFiles:
     """Where the report of a study is written."""
-    stem = settings.artifact_root / "reports" / f"study-{run_id}"
-    return ReportFiles(*(stem.with_suffix(suffix) for suffix in (".html", ".md", ".json")))
+    page = report_file(settings.artifact_root, "study", run_id)
+    return ReportFiles(page, page.with_suffix(".md"), page.with_suffix(".json"))
 
 
 def write_study_report(run_id: int) -> StudyReport:
