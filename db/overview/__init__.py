@@ -1,0 +1,1 @@
+"""What a first look shows, counted cheaply over all the rest."""
