@@ -25,8 +25,7 @@ from db.migrations import downgrade, upgrade
 from db.schema.views import VIEWS
 from flows.commands.database import Backup, Restore
 from flows.terminal.failures import error_line
-from models.labelling.records import Judgement
-from tasks.labels.people import person
+from models.labelling.records import Judgement, person
 from tasks.settings import Settings
 
 OLDEST = "0001"

@@ -16,7 +16,7 @@ from db.labels import judgements, labelling, predictions, preferences
 from db.studies.trials import add_outcome
 from flows.commands.database import Backup, Sql
 from models.alignment.records import MetricPoint
-from models.labelling.records import Judgement
+from models.labelling.records import Judgement, person
 from models.studies.trials import Outcome, Trial
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ExportConfig
@@ -31,7 +31,6 @@ from tasks.database import open_database
 from tasks.labels.exchange import export_preferences
 from tasks.labels.labelling import judge_pairs
 from tasks.labels.opening import open_label_run
-from tasks.labels.people import person
 
 PAGE = (ROOT / "docs" / "database.md").read_text()
 

@@ -28,7 +28,7 @@ ASK_WHO = {
     ("POST", "/queues/{queue_id}/verdicts"),
     ("POST", "/queues/{queue_id}/undo"),
 }
-LEADS = {
+FOR_LEADS = {
     ("GET", address)
     for address in (
         "/sources",
@@ -48,8 +48,13 @@ LEADS = {
         "/policies/{item_id}",
         "/policies/{item_id}/curves.svg",
         "/reports/{kind}-{number}.html",
+        "/events",
+        "/start/{what}",
+        "/exports/{name}",
+        "/queues",
+        "/people",
     )
-}
+} | {("POST", address) for address in ("/start/{what}", "/uploads", "/people/link", "/people/revoke", "/people/lead")}
 SHOWING = {"left_id": 1, "right_id": 2, "shown_at": "2026-01-01T00:00:00Z", "verdict": "tie", "seconds": 1}
 
 
@@ -62,10 +67,16 @@ def routes(app):
 
 
 def ask(http, method, path, queue_id, **headers):
-    address = path.format(queue_id=queue_id, item_id=1, kind="run", number=1)
+    address = path.format(queue_id=queue_id, item_id=1, kind="run", number=1, what="curate", name="a.jsonl")
     if method == "GET":
         return http.get(address, headers=HTML | headers)
-    body = {"person": "Ana"} | (SHOWING if path.endswith("verdicts") else {})
+    if path == "/uploads":
+        of_file = {"content-type": "application/octet-stream"}
+        return http.post(f"{address}?name=a.jsonl", content=b"{}", headers=HERE | of_file | headers)
+    if (method, path) in FOR_LEADS:
+        body = {"name": "Bo"} | ({"is_lead": True} if path.endswith("lead") else {})
+    else:
+        body = {"person": "Ana"} | (SHOWING if path.endswith("verdicts") else {})
     return http.post(address, json=body, headers=HERE | headers)
 
 
@@ -95,12 +106,12 @@ def with_a_forged_cookie(sessions):
 
 @on_sqlite
 def test_every_route_is_either_open_to_all_or_asks_who_comes(sessions):
-    assert set(routes(stranger(sessions).app)) == OPEN_TO_ALL | ASK_WHO | LEADS
+    assert set(routes(stranger(sessions).app)) == OPEN_TO_ALL | ASK_WHO | FOR_LEADS
 
 
 @on_sqlite
 @pytest.mark.parametrize("visitor", [stranger, revoked, expired, with_a_forged_cookie])
-@pytest.mark.parametrize("method, path", sorted(ASK_WHO | LEADS))
+@pytest.mark.parametrize("method, path", sorted(ASK_WHO | FOR_LEADS))
 def test_who_is_not_signed_in_gets_nothing(sessions, visitor, method, path):
     queue_id = open_queue(sessions, "a secret text", "another secret text")
     http = visitor(sessions)
@@ -112,16 +123,7 @@ def test_who_is_not_signed_in_gets_nothing(sessions, visitor, method, path):
 
 
 @on_sqlite
-@pytest.mark.parametrize("method, path", sorted(LEADS))
-def test_who_only_labels_gets_nothing_of_the_leads(sessions, method, path):
-    queue_id = open_queue(sessions, "a secret text", "another secret text")
-    answer = ask(Visitor(sessions).http, method, path, queue_id)
-    assert answer.status_code == 403
-    assert "secret" not in answer.text
-
-
-@on_sqlite
-@pytest.mark.parametrize("method, path", sorted(route for route in ASK_WHO if route[0] == "POST"))
+@pytest.mark.parametrize("method, path", sorted(route for route in ASK_WHO | FOR_LEADS if route[0] == "POST"))
 def test_no_change_is_taken_from_another_site_whoever_is_signed_in(sessions, method, path):
     queue_id = open_queue(sessions)
     ana = Visitor(sessions)
@@ -129,6 +131,24 @@ def test_no_change_is_taken_from_another_site_whoever_is_signed_in(sessions, met
     for site in ("cross-site", "same-site", "none"):
         assert ask(ana.http, method, path, queue_id, **{"sec-fetch-site": site}).status_code == 403
     assert stored(sessions) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("method, path", sorted(FOR_LEADS))
+def test_who_only_labels_gets_nothing_that_is_for_leads(sessions, method, path):
+    queue_id = open_queue(sessions, "a secret text", "another secret text")
+    answer = ask(Visitor(sessions, "Ana").http, method, path, queue_id)
+    assert answer.status_code == 403
+    assert "secret" not in answer.text and "a queue" not in answer.text and "a.jsonl" not in answer.text
+    with sessions() as session:
+        assert find_person(session, "Bo") is None
+
+
+@on_sqlite
+@pytest.mark.parametrize("method, path", sorted(FOR_LEADS - {("GET", "/events")}))
+def test_a_lead_is_let_in_everywhere(sessions, method, path, tmp_path):
+    lea = Visitor(sessions, "Lea", is_lead=True, artifacts=tmp_path)
+    assert ask(lea.http, method, path, 1).status_code not in (401, 403)
 
 
 @on_sqlite

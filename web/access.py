@@ -13,8 +13,10 @@ from fastapi import Cookie, Depends, HTTPException, Request
 from db.engine import Sessions
 from db.labels import sign_ins
 from web.attempts import FailedSignIns
+from web.loop import LoopState
 from web.service import Service
 from web.sign_in import link_of
+from web.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,9 @@ class Site:
     """What the whole application shares.
 
     `lease_s`: for how many seconds a pair shown is kept for its person. `on_labels` is called when labels were stored
-    or taken back; it must return at once. `service` starts runs, `artifacts` is the folder of reports; None: there
-    is none here. `logs`: the address of a flow run's logs but for its id at the end, None where it is not known.
+    or taken back; it must return at once. `watch` shows the loop to all who look; `link_days`: for how many days a new
+    link works. `service` starts runs, `artifacts` is the folder of reports; None: there is none here. `logs`: the
+    address of a flow run's logs but for its id at the end, None where it is not known.
     """
 
     sessions: Sessions
@@ -31,6 +34,8 @@ class Site:
     lease_s: float
     on_labels: Callable[[], None]
     failed_sign_ins: FailedSignIns
+    watch: Watch[LoopState]
+    link_days: int
     service: Service | None = None
     artifacts: Path | None = None
     logs: str | None = None

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,11 +25,14 @@ from web.access import CurrentPerson, CurrentSite, Site
 from web.attempts import FailedSignIns
 from web.guard import guard
 from web.labelling import QueueId
+from web.loop import RecentStarts, read_loop
 from web.pages import FOLDER, page
 from web.service import Service
 from web.sign_in import cookie_of, require_long, token_hash
-from web.workbench import policies, reports, runs, snapshots, sources
-from web.workbench.home import show_loop
+from web.watch import Watch
+from web.workbench import files, home, policies, reports, runs, snapshots, sources, starting
+from web.workbench import people as people_page
+from web.workbench import queues as queues_page
 
 LONGEST_TOKEN = 200
 REQUESTS_AT_ONCE = 4
@@ -62,13 +66,15 @@ def create_app(
     service: Service | None = None,
     artifacts: Path | None = None,
     logs: str | None = None,
+    link_days: int = 30,
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
     `secret` is behind people's links and cookies (`web.sign_in`); `lease_s`: for how many seconds a pair is kept for
     its person; `on_labels` is called whenever labels were stored or taken back, and must return at once; `service`
     starts runs from the workbench, which has no buttons without it; `artifacts`: the folder that holds the reports;
-    `logs`: where a flow run's logs are shown, its id follows.
+    `logs`: where a flow run's logs are shown, its id follows; `link_days`: for how many days a link that the workbench
+    gives works.
 
     Raises:
         ValueError: If the secret is too short.
@@ -76,7 +82,19 @@ def create_app(
     require_long(secret)
     # FastAPI's own pages would need scripts from elsewhere.
     app = FastAPI(title="Antipode", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_at_work)
-    app.state.site = Site(sessions, secret, lease_s, on_labels, FailedSignIns(), service, artifacts, logs)
+    watch = Watch(partial(read_loop, sessions, RecentStarts(service)))
+    app.state.site = Site(
+        sessions,
+        secret,
+        lease_s,
+        on_labels,
+        FailedSignIns(),
+        watch,
+        link_days,
+        service=service,
+        artifacts=artifacts,
+        logs=logs,
+    )
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_unfit)
@@ -86,11 +104,8 @@ def create_app(
     app.get("/")(show_home)
     app.get("/queues/{queue_id}")(show_queue)
     app.include_router(labelling.router)
-    app.include_router(sources.router)
-    app.include_router(runs.router)
-    app.include_router(snapshots.router)
-    app.include_router(policies.router)
-    app.include_router(reports.router)
+    for place in (home, starting, files, sources, runs, queues_page, people_page, snapshots, policies, reports):
+        app.include_router(place.router)
     return app
 
 
@@ -139,7 +154,7 @@ def sign_in(
 def show_home(request: Request, site: CurrentSite, person: CurrentPerson) -> Response:
     """Who leads sees the loop, others the only queue, or a choice of queues, or what to do without one."""
     if person.is_lead:
-        return show_loop(request, site, person)
+        return home.show_loop(request, site, person)
     with site.sessions() as session:
         open_queues = queues.queues_for(session, person.annotator_id)
     if len(open_queues) == 1:

@@ -9,6 +9,8 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 MAX_BODY_BYTES = 64 * 1024  # a verdict takes 200; a body is in memory several times over before anyone is asked for
+UPLOADS = "uploads"  # the one address that takes a file; it is written as it comes, for a lead alone
+MAX_UPLOAD_BYTES = 4 * 1024**3
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -44,6 +46,9 @@ def _fault(request: Request) -> tuple[int, str] | None:
     if not _is_same_origin(request):
         return 403, "a change must come from the labelling page itself; open the page and label there"
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.url.path == f"/{UPLOADS}":
+        is_file = content_type == "application/octet-stream"
+        return None if is_file else (415, f"a file must be application/octet-stream, got {content_type!r}")
     if content_type != "application/json":
         return 415, f"a change must be application/json, got {content_type!r}"
     # Where both are given, the length is not what counts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from models.intervals import Interval
 from web.access import Person
 
 FOLDER = Path(__file__).parent
+CODE = re.compile("`([^`]*)`")
 # Of the workbench, in the order of the loop: address, title.
 PLACES = (
     ("/", "Home"),
@@ -50,7 +53,12 @@ def _time(moment: datetime | None) -> str:
     return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
+def _marked(words: str) -> Markup:
+    """Words with what stands between backticks as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(words))))
+
+
 TEMPLATES = Jinja2Templates(
     env=Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
 )
-TEMPLATES.env.filters |= {"count": _count, "time": _time, "interval": _interval}
+TEMPLATES.env.filters |= {"count": _count, "time": _time, "interval": _interval, "marked": _marked}

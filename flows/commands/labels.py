@@ -67,7 +67,7 @@ class Web(PairsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.labels.people import person
+        from models.labelling.records import person
         from tasks.progress import say
 
         settings = Settings()

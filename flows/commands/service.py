@@ -35,8 +35,8 @@ class Up(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from flows.service.up import run_service
+        from models.labelling.records import person
         from tasks.curation.choices import check_nightly
-        from tasks.labels.people import person
 
         require_home()
         # A worker's folder is the project's, not this one.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.exchange.label_files import WrittenPairs
     from tasks.labels.exchange import ExportResult
     from tasks.labels.label_import import LabelImport
+    from web.service import Service
 
 QUEUES = "antipode web --every_queue"
 LEASE_S = 15 * 60.0
@@ -83,8 +84,10 @@ def serve_page(
             secret=page_secret(Settings()),
             lease_s=LEASE_S,
             on_labels=on_labels,
+            service=_desk(),
             artifacts=Settings().artifact_root,
             logs=_logs_address(),
+            link_days=Settings().sign_in_days,
         )
         listening = _listen(host, port)
         address = Settings().page_url or _address(host, port)
@@ -184,6 +187,15 @@ def _logs_address() -> str | None:
     """Where Prefect shows a flow run, whose id follows; None where no server of it is named."""
     page = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
     return f"{page.rstrip('/')}/runs/flow-run/" if page else None
+
+
+def _desk() -> Service | None:
+    """What starts runs from the page, where a Prefect server is named."""
+    if "PREFECT_API_URL" not in os.environ:
+        return None
+    from flows.service.desk import Desk
+
+    return Desk(Settings())
 
 
 def _address(host: str, port: int) -> str:

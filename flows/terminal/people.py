@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from db.engine import Sessions
 from flows.terminal.tables import make_console, print_rows
+from models.labelling.records import person
 from tasks.database import open_database
-from tasks.labels.people import page_secret, person
+from tasks.labels.people import page_secret
 from tasks.settings import Settings
 from tasks.terminal import show
 from web.people import PersonLine, list_people, new_token, set_lead, sign_out, tokens

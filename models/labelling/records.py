@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from models.records import Prompt, content_key
@@ -114,6 +116,19 @@ class AnnotatorIdentity:
     def key(self) -> str:
         """Content hash: the annotator's natural key."""
         return content_key(asdict(self))
+
+
+@lru_cache(maxsize=1_024)  # a file of labels asks for the same few at every row
+def person(name: str) -> AnnotatorIdentity:
+    """The identity of a person: their name alone.
+
+    Raises:
+        ValueError: If the name is empty or too long.
+    """
+    plain = " ".join(unicodedata.normalize("NFC", name).split())
+    if not 0 < len(plain) <= LONGEST_NAME:
+        raise ValueError(f"an annotator's name has 1 to {LONGEST_NAME} characters, got {name!r}")
+    return AnnotatorIdentity("person", plain)
 
 
 @dataclass(frozen=True, slots=True)

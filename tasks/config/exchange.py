@@ -121,3 +121,19 @@ class ImportConfig(Section):
     def named(self) -> dict[str, str]:
         """What a column is → its name in the source."""
         return {name: column for name, _, column in (entry.partition("=") for entry in self.map)}
+
+
+class ImportDataConfig(ImportConfig):
+    """What to import, where it is no command that does it."""
+
+    source: str = Field("", description="File on this machine, folder, or data set of a hub by its name.")
+
+    @model_validator(mode="after")
+    def _names_a_source(self) -> Self:
+        if not self.source.strip():
+            raise ValueError("nothing to import is named; give a file or a data set: source")
+        return self
+
+    def reading(self) -> ImportConfig:
+        """How it is read, without what."""
+        return ImportConfig.model_validate(self.model_dump(exclude={"source"}))

@@ -15,11 +15,10 @@ from db.labels import judgements, labelling, leases, preferences, queues
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import LabelFormat, read_labels
 from models.labelling import as_judgement
-from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, PairKey
+from models.labelling.records import AnnotatorIdentity, Judgement, Opinion, PairKey, person
 from models.records import RejectedRow
 from tasks.curation.ingestion import ROWS_PER_TRANSACTION
 from tasks.database import open_database
-from tasks.labels.people import person
 from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from tempfile import NamedTemporaryFile
 
 from db import evaluations, runs
@@ -15,7 +13,7 @@ from db.labels import queues, routes
 from db.labels.queueing.infos import LONGEST_QUEUE_NAME
 from models.head import MIN_LABELS
 from models.labelling.queue_orders import QueueOrder
-from models.labelling.records import LONGEST_NAME, AnnotatorIdentity, PairKey
+from models.labelling.records import PairKey
 from models.records import shortened
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
@@ -26,19 +24,6 @@ from tasks.progress import say
 from tasks.settings import Settings
 
 SECRET_BYTES = 32
-
-
-@lru_cache(maxsize=1_024)  # a file of labels asks for the same few at every row
-def person(name: str) -> AnnotatorIdentity:
-    """The identity of a person: their name alone.
-
-    Raises:
-        ValueError: If the name is empty or too long.
-    """
-    plain = " ".join(unicodedata.normalize("NFC", name).split())
-    if not 0 < len(plain) <= LONGEST_NAME:
-        raise ValueError(f"an annotator's name has 1 to {LONGEST_NAME} characters, got {name!r}")
-    return AnnotatorIdentity("person", plain)
 
 
 def page_secret(settings: Settings) -> bytes:

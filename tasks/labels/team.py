@@ -15,12 +15,11 @@ from db.labels.queues import QueueInfo
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import read_labels
 from models.labelling import as_judgement
-from models.labelling.records import Opinion, PairKey
+from models.labelling.records import Opinion, PairKey, person
 from models.labelling.votes import Vote
 from models.records import RejectedRow, content_key
 from tasks.config.section import Section
 from tasks.database import open_database
-from tasks.labels.people import person
 from tasks.settings import Settings
 
 __all__ = [

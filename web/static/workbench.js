@@ -17,7 +17,7 @@ function valuesOf(form) {
       values[field.name] ??= [];
       if (field.checked) values[field.name].push(field.value);
     } else if (field.type === "checkbox") values[field.name] = field.checked;
-    else if (field.value !== "") values[field.name] = field.type === "number" ? Number(field.value) : field.value;
+    else if (field.value !== "") values[field.name] = field.type === "number" || field.dataset.number !== undefined ? Number(field.value) : field.value;
   }
   return values;
 }
@@ -51,7 +51,19 @@ document.addEventListener("submit", async (event) => {
   const content = await send(event.submitter?.formAction || form.action, valuesOf(form));
   for (const button of buttons) button.disabled = false;
   if (!content) return;
-  if (content.next) location.assign(content.next);
+  if (content.next) {
+    if (content.words) sessionStorage.setItem("said", content.words);  // for the page that comes next
+    location.assign(content.next);
+  } else if (content.link) {
+    const output = document.querySelector("#link");
+    output.hidden = false;
+    output.querySelector("strong").textContent = content.name;
+    output.querySelector("input").value = content.link;
+    output.querySelector("input").select();
+  }
   else if (content.words) say(content.words);
   else location.reload();
 });
+
+say(sessionStorage.getItem("said") ?? "");
+sessionStorage.removeItem("said");
