@@ -31,6 +31,7 @@ COMMANDS = {
     "pairs": Command("runs", "Pairs", "show or export the selected pairs of a run"),
     "runs": Command("runs", "Runs", "list the runs"),
     "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
+    "calibrate": Command("labels", "Calibrate", "how far a judge or reward model agrees with people"),
     "web": Command("labels", "Web", "the labelling page for people"),
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
