@@ -62,16 +62,33 @@ COMMANDS = {
     "upgrade": Command("runs", "Upgrade", "bring an older database to this version"),
 }
 
+# In the order in which they are shown; the first group is what a beginner needs.
+GROUPS = {
+    "to begin with": ("demo", "import", "curate", "web", "label", "quality", "export", "align"),
+    "prompts and pairs": ("runs", "pairs", "similar", "report"),
+    "labels": ("people", "calibrate", "head", "study"),
+    "out and in": ("push", "pull", "export-pairs", "import-labels"),
+    "policies": ("ld-align", "evaluate", "questions", "benchmarks", "policies", "promote", "rollback"),
+    "database": ("sql", "vectors", "backup", "restore", "upgrade"),
+    "service": ("up", "deploy", "worker", "doctor"),
+}
+
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
     arguments = sys.argv[1:]
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in HELP:
         print(_overview())  # noqa: T201
     elif arguments[0] in VERSION:
         from importlib.metadata import version
 
         print(f"antipode {version('antipode')}")  # noqa: T201
+    elif arguments[0] in COMMANDS and any(argument in HELP[:2] for argument in arguments[1:]):
+        from flows.terminal.help import show_help
+
+        show_help(arguments[0], _model(arguments[0]))
     elif arguments[0] in COMMANDS:
         _run(arguments)
     else:
@@ -184,16 +201,13 @@ def _model(name: str) -> type[Any]:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    lines = (f"  {name:<{width}}  {command.description}" for name, command in COMMANDS.items())
+    lines = ["usage: antipode COMMAND [SETTINGS]", "", SUMMARY]
+    for group, names in GROUPS.items():
+        lines += ["", f"{group}:", *(f"  {name:<{width}}  {COMMANDS[name].description}" for name in names)]
     return "\n".join((
-        "usage: antipode COMMAND [SETTINGS]",
-        "",
-        SUMMARY,
-        "",
-        "commands:",
         *lines,
         "",
-        "antipode COMMAND --help shows every setting of a command, with its default.",
+        "antipode COMMAND --help shows examples and every setting of a command, with its default.",
         "antipode --version says which version this is.",
     ))  # fmt: skip
 
