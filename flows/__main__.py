@@ -53,6 +53,9 @@ COMMANDS = {
     "sql": Command("database", "Sql", "ask the database in SQL, read-only"),
     "similar": Command("runs", "Similar", "what is most similar to a response, a prompt or a text"),
     "report": Command("runs", "Report", "write the report page of a run anew"),
+    "sources": Command("listings", "Sources", "list what was imported"),
+    "queues": Command("listings", "Queues", "list the queues for people, and how far they have come"),
+    "snapshots": Command("listings", "Snapshots", "list what was exported"),
     "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
     "worker": Command("service", "Worker", "run what a Prefect server asks for"),
     "doctor": Command("doctor", "Doctor", "check this installation and say what to do"),
@@ -65,9 +68,9 @@ COMMANDS = {
 # In the order in which they are shown; the first group is what a beginner needs.
 GROUPS = {
     "to begin with": ("demo", "import", "curate", "web", "label", "quality", "export", "align"),
-    "prompts and pairs": ("runs", "pairs", "similar", "report"),
-    "labels": ("people", "calibrate", "head", "study"),
-    "out and in": ("push", "pull", "export-pairs", "import-labels"),
+    "prompts and pairs": ("sources", "runs", "pairs", "similar", "report"),
+    "labels": ("people", "queues", "calibrate", "head", "study"),
+    "out and in": ("snapshots", "push", "pull", "export-pairs", "import-labels"),
     "policies": ("ld-align", "evaluate", "questions", "benchmarks", "policies", "promote", "rollback"),
     "database": ("sql", "vectors", "backup", "restore", "upgrade"),
     "service": ("up", "deploy", "worker", "doctor"),
