@@ -86,6 +86,12 @@ def selected_pairs(
         yield SelectedPair(**{**row, **is_cut})
 
 
+def count_pairs(session: Session, run_id: int, *, strategy: str | None = None) -> int:
+    """How many pairs a run selected, by a strategy or by all."""
+    query = select(func.count()).select_from(curation.Pair).filter_by(run_id=run_id)
+    return session.scalars(query if strategy is None else query.filter_by(strategy=strategy)).one()
+
+
 def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
     """Similarities of a run's pairs by strategy, in the order the strategies were configured to be stored."""
     query = select(curation.Pair.strategy, curation.Pair.similarity).filter_by(run_id=run_id).order_by(curation.Pair.id)

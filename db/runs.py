@@ -27,6 +27,7 @@ LARGEST_ID = 2**31
 _GUESSED = 1_000  # names of the newest runs that a wrong one is compared with
 _NAMED = re.compile(r"(?<=nearly the same as )prompt \d+, which stands for its group|, line \d+$")
 CURATE, LABEL, ALIGN, LD_ALIGN, EVALUATE, STUDY = "curate", "label", "align", "ld-align", "evaluate", "study"
+CALIBRATE = "calibrate"
 
 
 class OpenedMeanwhileError(RuntimeError):
@@ -369,8 +370,8 @@ def _why_no_run(session: Session, run: str) -> str:
     if run == "last":
         return "there is no run yet; make one: antipode demo, or antipode curate"
     other_run = session.get(curation.Run, int(run)) if run.isdecimal() and int(run) < LARGEST_ID else None
-    if other_run is not None and other_run.kind == LABEL:
-        return f"run {run} labels the pairs of run {other_run.labelled_run_id}; name that one"
+    if other_run is not None and other_run.kind in (LABEL, CALIBRATE):
+        return f"run {run} {other_run.kind}s the pairs of run {other_run.labelled_run_id}; name that one"
     if other_run is not None:
         return f"run {run} selected no pairs: its kind is {other_run.kind}; name a run that did, see: antipode runs"
     names = session.scalars(select(curation.Run.name).order_by(curation.Run.id.desc()).limit(_GUESSED))

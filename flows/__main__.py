@@ -31,6 +31,7 @@ COMMANDS = {
     "pairs": Command("runs", "Pairs", "show or export the selected pairs of a run"),
     "runs": Command("runs", "Runs", "list the runs"),
     "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
+    "calibrate": Command("labels", "Calibrate", "how far a judge or reward model agrees with people"),
     "web": Command("labels", "Web", "the labelling page for people"),
     "queue": Command("queue", "Queue", "what people label: overlap, guidelines, known answers, adjudicators"),
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
@@ -53,6 +54,9 @@ COMMANDS = {
     "sql": Command("database", "Sql", "ask the database in SQL, read-only"),
     "similar": Command("runs", "Similar", "what is most similar to a response, a prompt or a text"),
     "report": Command("runs", "Report", "write the report page of a run anew"),
+    "sources": Command("listings", "Sources", "list what was imported"),
+    "queues": Command("listings", "Queues", "list the queues for people, and how far they have come"),
+    "snapshots": Command("listings", "Snapshots", "list what was exported"),
     "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
     "worker": Command("service", "Worker", "run what a Prefect server asks for"),
     "doctor": Command("doctor", "Doctor", "check this installation and say what to do"),
@@ -62,16 +66,33 @@ COMMANDS = {
     "upgrade": Command("runs", "Upgrade", "bring an older database to this version"),
 }
 
+# In the order in which they are shown; the first group is what a beginner needs.
+GROUPS = {
+    "to begin with": ("demo", "import", "curate", "web", "label", "quality", "export", "align"),
+    "prompts and pairs": ("sources", "runs", "pairs", "similar", "report"),
+    "labels": ("people", "queues", "calibrate", "head", "study"),
+    "out and in": ("snapshots", "push", "pull", "export-pairs", "import-labels"),
+    "policies": ("ld-align", "evaluate", "questions", "benchmarks", "policies", "promote", "rollback"),
+    "database": ("sql", "vectors", "backup", "restore", "upgrade"),
+    "service": ("up", "deploy", "worker", "doctor"),
+}
+
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
     arguments = sys.argv[1:]
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in HELP:
         print(_overview())  # noqa: T201
     elif arguments[0] in VERSION:
         from importlib.metadata import version
 
         print(f"antipode {version('antipode')}")  # noqa: T201
+    elif arguments[0] in COMMANDS and any(argument in HELP[:2] for argument in arguments[1:]):
+        from flows.terminal.help import show_help
+
+        show_help(arguments[0], _model(arguments[0]))
     elif arguments[0] in COMMANDS:
         _run(arguments)
     else:
@@ -184,16 +205,13 @@ def _model(name: str) -> type[Any]:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    lines = (f"  {name:<{width}}  {command.description}" for name, command in COMMANDS.items())
+    lines = ["usage: antipode COMMAND [SETTINGS]", "", SUMMARY]
+    for group, names in GROUPS.items():
+        lines += ["", f"{group}:", *(f"  {name:<{width}}  {COMMANDS[name].description}" for name in names)]
     return "\n".join((
-        "usage: antipode COMMAND [SETTINGS]",
-        "",
-        SUMMARY,
-        "",
-        "commands:",
         *lines,
         "",
-        "antipode COMMAND --help shows every setting of a command, with its default.",
+        "antipode COMMAND --help shows examples and every setting of a command, with its default.",
         "antipode --version says which version this is.",
     ))  # fmt: skip
 

@@ -272,6 +272,15 @@ def content_key(*parts: object) -> str:
     return hashlib.sha256(_canonical(parts)).hexdigest()
 
 
+def plain(value: object) -> object:
+    """Records as JSON takes them: named tuples as objects, so that a reader need not count, tuples as lists."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    return [plain(part) for part in value] if isinstance(value, tuple | list) else value
+
+
 def shortened(text: str, width: int) -> str:
     """The text on one line, cut to `width` characters with an ellipsis."""
     line = " ".join(text.split())

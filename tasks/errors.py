@@ -57,3 +57,7 @@ class TrialFailedError(ValueError):
 
 class StudyChangedError(ValueError):
     """What a study is made of changed while it was at work, so that its trials would not fit together."""
+
+
+class NotCalibratedError(ValueError):
+    """An annotator agrees too little with the trusted one, or nobody has asked how far it does."""

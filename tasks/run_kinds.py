@@ -14,7 +14,7 @@ from db.engine import Session, Sessions
 from tasks.config.alignment import AlignConfig, AlignmentSection
 from tasks.config.curation import CurateConfig
 from tasks.config.evaluation import QuestionsConfig
-from tasks.config.labels import LabelConfig
+from tasks.config.labels import CalibrateConfig, LabelConfig
 from tasks.config.rounds import LdAlignConfig
 from tasks.config.section import RunConfig
 from tasks.config.studies import StudyConfig
@@ -43,6 +43,7 @@ class RunKind(Generic[Config]):
 
 CURATION = RunKind(runs.CURATE, CurateConfig.model_validate)
 LABELLING = RunKind(runs.LABEL, LabelConfig.model_validate)
+CALIBRATION = RunKind(runs.CALIBRATE, CalibrateConfig.model_validate)
 ALIGNMENT = RunKind(runs.ALIGN, AlignConfig.model_validate)
 ALIGNMENT_IN_ROUNDS = RunKind(runs.LD_ALIGN, LdAlignConfig.model_validate)
 # A comparison has the configuration of the run that made the policy.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from db.engine import Session, Sessions
 from db.labels import judgements, sign_ins
 from db.labels.sign_ins import SignIn
+from models.guesses import guess
 from web.sign_in import open_link, renew_link
 
 
@@ -79,8 +80,9 @@ def list_people(sessions: Sessions) -> list[PersonLine]:
 def _with_link(session: Session, name: str) -> int:
     annotator_id = judgements.find_person(session, name)
     if annotator_id is None or sign_ins.of_annotator(session, annotator_id) is None:
-        names = ", ".join(repr(each.name) for each in sign_ins.people(session) if each.sign_in) or "nobody yet"
-        raise LookupError(f"nobody called {name!r} was given a link; there are: {names}")
+        known = [each.name for each in sign_ins.people(session) if each.sign_in]
+        names = ", ".join(map(repr, known)) or "nobody yet"
+        raise LookupError(f"nobody called {name!r} was given a link; {guess(name, known)}there are: {names}")
     return annotator_id
 
 

@@ -12,6 +12,7 @@ from db.labels.snapshots import BATCH, splits_of
 from db.prompts import prompt_from_json
 from db.schema import curation
 from models.exchange import UnpairedRow
+from models.guesses import guess
 from models.thoughts import composed
 
 
@@ -35,7 +36,9 @@ def feedback_rows(session: Session, source: str | None, *, has_thoughts: bool) -
     if source is not None:
         source_ids = session.scalars(select(curation.Source.id).filter_by(name=source)).all()
         if not source_ids:
-            raise LookupError(f"there is no source {source!r}; import it, or leave --feedback_source out")
+            near = guess(source, session.scalars(select(curation.Source.name).distinct()))
+            advice = f"{near}{'Import' if near else 'import'} it, or leave --feedback_source out"
+            raise LookupError(f"there is no source {source!r}; {advice}")
         brought = select(curation.SourceResponse.response_id).where(curation.SourceResponse.source_id.in_(source_ids))
         query = query.where(response.id.in_(brought))
     for batch in batches(session.execute(query, execution_options={"yield_per": BATCH}), BATCH):

@@ -9,9 +9,11 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc, batches, insert_new, row_of, take_turn
+from db.runs import CALIBRATE
 from db.schema import curation, labels
 from db.schema.base import utc_now
 from db.statements.among import among
+from models.guesses import guess
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey, Verdict
 from models.quality.records import Annotator, AnnotatorJudgement
 from models.records import shortened
@@ -73,7 +75,8 @@ def find_annotators(session: Session, names: Sequence[str]) -> list[int]:
     for name in names:
         if name not in {annotator.name for annotator in all_annotators}:
             names_text = ", ".join(sorted({repr(annotator.name) for annotator in all_annotators})) or "none yet"
-            raise LookupError(f"there is no annotator {name!r}; there are: {names_text}")
+            near = guess(name, {annotator.name for annotator in all_annotators})
+            raise LookupError(f"there is no annotator {name!r}; {near}{'There' if near else 'there'} are: {names_text}")
     return [annotator.id for annotator in all_annotators if annotator.name in names]
 
 
@@ -188,11 +191,15 @@ def by_showing(judgements: Iterable[AnnotatorJudgement]) -> dict[PairKey, Showin
     return by_pair
 
 
-def judgements_on(session: Session, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
-    """Every judgement on these pairs, oldest first."""
+def judgements_on(
+    session: Session, pairs: Sequence[PairKey], *, has_calibrations: bool = True
+) -> list[AnnotatorJudgement]:
+    """Every judgement on these pairs, oldest first; without those that were given to measure an annotator, if asked."""
     table = labels.Judgement
     columns = (table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds, table.strength)
-    rows = sorted(rows_about(session, table, pairs, table.id, *columns), key=lambda row: row[1])
+    calibrations = select(curation.Run.id).where(curation.Run.kind == CALIBRATE)
+    is_label = None if has_calibrations else table.run_id.is_(None) | table.run_id.not_in(calibrations)
+    rows = sorted(rows_about(session, table, pairs, table.id, *columns, where=is_label), key=lambda row: row[1])
     return [AnnotatorJudgement(annotator_id, pair, *values) for pair, _, annotator_id, *values in rows]
 
 

@@ -31,7 +31,13 @@ class NewLabels:
 
 
 def new_labels(
-    session: Session, *, snapshot_id: int | None, run_id: int | None, strategies: Sequence[str], min_support: float
+    session: Session,
+    *,
+    snapshot_id: int | None,
+    run_id: int | None,
+    strategies: Sequence[str],
+    min_support: float,
+    min_votes: int = 1,
 ) -> NewLabels:
     """Count the preferences on selected pairs (of one run, of some strategies) that are not in the snapshot."""
     is_selected = _is_selected(run_id, strategies)
@@ -39,7 +45,10 @@ def new_labels(
     chosen = case((is_first, Preference.first_response_id), else_=Preference.second_response_id)
     rejected = case((is_first, Preference.second_response_id), else_=Preference.first_response_id)
     decisive = select(chosen.label("chosen"), rejected.label("rejected")).where(
-        is_selected, Preference.outcome.in_(("first", "second")), Preference.support >= min_support
+        is_selected,
+        Preference.outcome.in_(("first", "second")),
+        Preference.support >= min_support,
+        Preference.vote_count >= min_votes,
     )
     trained_rows = select(SnapshotRow.chosen_response_id, SnapshotRow.rejected_response_id).where(
         SnapshotRow.snapshot_id == snapshot_id

@@ -54,8 +54,11 @@ class Preferred(NamedTuple):
 def votes(
     session: Session, pairs: Sequence[PairKey], *, of: Sequence[int] | None = None
 ) -> dict[PairKey, dict[int, Vote]]:
-    """The votes on these pairs by annotator, of all annotators unless ids are given; pairs without a vote left out."""
-    return _votes_of(session, judgements_on(session, pairs), of)
+    """The votes on these pairs by annotator, of all annotators unless ids are given; pairs without a vote left out.
+
+    What an annotator said in a calibration measures it, and is no vote.
+    """
+    return _votes_of(session, judgements_on(session, pairs, has_calibrations=False), of)
 
 
 def strengths(judgements: Iterable[AnnotatorJudgement]) -> dict[PairKey, dict[int, float]]:
@@ -95,7 +98,7 @@ def recompute(
     total = Changes()
     for batch in batches(dict.fromkeys(pairs), BATCH):
         preferences = []
-        judgements = judgements_on(session, batch)
+        judgements = judgements_on(session, batch, has_calibrations=False)
         strengths_by_pair, decisions = strengths(judgements), _decisions(session, batch, of)
         for pair, by_annotator in _votes_of(session, judgements, of).items():
             resolved = resolve(by_annotator, rule, model=model, decision=decisions.get(pair))

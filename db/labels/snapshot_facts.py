@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from db.labels.judgements import rows_about
 from db.labels.snapshots import BATCH
 from db.schema import curation, labels
+from models.guesses import guess
 from models.labelling.records import PairKey
 from models.quality.records import AnnotatorJudgement
 
@@ -48,8 +49,9 @@ def find_snapshot(session: Session, snapshot: str) -> int:
     snapshot_id = session.scalar(query.where(table.id == int(snapshot) if is_id else table.name == snapshot))
     if snapshot_id is None:
         newest = session.execute(select(table.id, table.name).order_by(table.id.desc()).limit(1)).first()
+        near = guess(snapshot, session.scalars(select(table.name).distinct()))
         advice = "make one: antipode export FILE" if newest is None else f"the newest is {newest.id}, {newest.name!r}"
-        raise LookupError(f"there is no snapshot {snapshot!r}; {advice}")
+        raise LookupError(f"there is no snapshot {snapshot!r}; {near}{advice}")
     return snapshot_id
 
 

@@ -51,7 +51,13 @@ class Lineage:
 
 
 def preference_rows(
-    session: Session, rule: str, *, run_id: int | None, strategies: Sequence[str], min_support: float
+    session: Session,
+    rule: str,
+    *,
+    run_id: int | None,
+    strategies: Sequence[str],
+    min_support: float,
+    min_votes: int = 1,
 ) -> Iterator[PreferenceRow]:
     """Stream the decisive preferences under a rule, once a pair, by prompt; ties and contradictions are no rows.
 
@@ -66,7 +72,8 @@ def preference_rows(
                pair.similarity, preference.outcome, preference.support, preference.vote_count,
                preference.strength)
         .join(preference, same_pair)
-        .where(preference.rule == rule, preference.outcome.in_(["first", "second"]), preference.support >= min_support)
+        .where(preference.rule == rule, preference.outcome.in_(["first", "second"]),
+               preference.support >= min_support, preference.vote_count >= min_votes)
         .order_by(pair.prompt_id, preference.first_response_id, preference.second_response_id,
                   pair.run_id.desc(), pair.id)
     )  # fmt: skip

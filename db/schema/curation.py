@@ -201,13 +201,14 @@ class Run(Base):
     """One execution of a flow: its whole configuration, what code ran it, how it ended.
 
     Of one configuration at most one run is unfinished: the one that is taken up when it is started again.
-    `kind`: `curate`, `label`, `align`, `ld-align`, `evaluate` or `study`; one that labels names the run whose pairs it
-    labels and who judges. What was spent: requests sent, and their cost, of those without an answer the most they can
-    have cost; seconds for which a GPU, or the processor in its stead, was held. A run of a Prefect deployment names it,
-    and its flow run; `resumes`: how often it was taken up again after its process had died. `dtype`: the number format
-    that `auto` stands for in the run, and why; none for a run that loads no model. `length_correlation` and its
-    interval: rank correlation of similarity and length gap over the pairs a curation chose among; none where it is not
-    defined. `has_checked_prompts`: whether its prompts were compared with each other and with the benchmarks it names.
+    `kind`: `curate`, `label`, `calibrate`, `align`, `ld-align`, `evaluate` or `study`; one that labels or calibrates
+    names the run whose pairs it is about, and who judges. What was spent: requests sent, and their cost, of those
+    without an answer the most they can have cost; seconds for which a GPU, or the processor in its stead, was held. A
+    run of a Prefect deployment names it, and its flow run; `resumes`: how often it was taken up again after its process
+    had died. `dtype`: the number format that `auto` stands for in the run, and why; none for a run that loads no model.
+    `length_correlation` and its interval: rank correlation of similarity and length gap over the pairs a curation chose
+    among; none where it is not defined. `has_checked_prompts`: whether its prompts were compared with each other and
+    with the benchmarks it names.
     """
 
     __tablename__ = "runs"

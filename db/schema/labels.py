@@ -1,7 +1,7 @@
 """The tables of labels: who judged which pair how, what a rule makes of it, what waits for people, what was exported.
 
 judgements → annotators, and → the two responses they are about; preferences are what a rule makes of judgements,
-predictions what a reward head expects where there are none;
+predictions what a reward head expects where there are none; calibrations say how far annotators can be trusted;
 snapshots hold preferences that never change. A queue's pairs are given to people one by one, on a lease.
 """
 
@@ -123,6 +123,27 @@ class Route(Base):
     to_people: Mapped[bool]
     probability: Mapped[float | None]
     certainty: Mapped[float | None]
+
+
+class Calibration(Base):
+    """How far an annotator agreed with a trusted one when it was asked; the newest of an annotator counts.
+
+    `against`: the trusted one's name, or `people`. `agreement` with its 95 % interval `low` to `high`: of the labels on
+    pairs on which both prefer a side, those that are the same; `figures`: everything that was found.
+    """
+
+    __tablename__ = "calibrations"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), index=True)
+    against: Mapped[str] = mapped_column(String(200))
+    pairs: Mapped[int]
+    prompts: Mapped[int]
+    agreement: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    figures: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Reply(Base):

@@ -243,6 +243,15 @@ VIEWS: dict[str, str] = {
         JOIN judgements ON judgements.annotator_id = annotators.id
         GROUP BY annotators.id, annotators.name, annotators.kind
     """,
+    "annotator_calibrations": """
+        SELECT calibrations.run_id, runs.name AS run, runs.labelled_run_id, annotators.id AS annotator_id,
+               annotators.name AS annotator, annotators.kind, calibrations.against, calibrations.pairs,
+               calibrations.prompts, calibrations.agreement, calibrations.low, calibrations.high,
+               CAST(calibrations.figures AS text) AS figures, calibrations.created_at AS calibrated_at
+        FROM calibrations
+        JOIN runs ON runs.id = calibrations.run_id
+        JOIN annotators ON annotators.id = calibrations.annotator_id
+    """,
     "policy_summary": """
         SELECT policies.id AS policy_id, policies.name AS policy, policies.method, policies.round, policies.status,
                policies.run_id, policies.snapshot_id, policies.start_model, policies.parent_id,

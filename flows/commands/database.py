@@ -19,8 +19,9 @@ from rich.table import Table
 from db.backups import Copied, back_up, restore
 from db.read_only import Answer, Cell, ask
 from flows.terminal.failures import fail, shown_url
+from flows.terminal.pager import paged
 from flows.terminal.table_files import TableRows, check_output, write_table
-from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows
+from flows.terminal.tables import CELL_PADDING, TABLE_ROWS, make_console, print_rows, shown_of
 from flows.terminal.vectors import show_vectors
 from models.records import MAX_ID, shortened
 from tasks.console import cell
@@ -38,7 +39,9 @@ class Sql(BaseModel):
 
     statement: CliPositionalArg[str] = Field(description="One SELECT; `-` reads it from standard input.")
     limit: int | None = Field(None, ge=1, le=MAX_ID, description="At most so many rows. A table shows 20 unless told.")
-    format: Literal["table", "jsonl", "csv", "parquet"] = Field("table", description="How to write them.")
+    format: Literal["table", "record", "jsonl", "csv", "parquet"] = Field(
+        "table", description="How to write them; `record`: a line a value, for wide results and long texts."
+    )
     output: Path | None = Field(None, description="File to write; empty: the terminal.")
     timeout_s: float = Field(
         60.0, gt=0, le=86_400, description="Seconds until it is given up, writing included (0 to 86,400)."
@@ -56,6 +59,8 @@ class Sql(BaseModel):
                 fail(answer.warning, status=0)
             if self.format == "table":
                 _show(answer, self.limit or TABLE_ROWS)
+            elif self.format == "record":
+                _show_records(answer, self.limit or TABLE_ROWS)
             else:
                 write_table(TableRows(answer.columns, islice(answer.rows, self.limit)), self.format, self.output)
 
@@ -137,10 +142,23 @@ def _print_copy(copied: Copied, message: str) -> None:
         show(f"Next: {copied.outdated}")
 
 
+@paged()
+def _show_records(answer: Answer, limit: int) -> None:
+    """Print the first rows, a line a value and the whole of it; further rows are counted up to COUNTED_ROWS."""
+    width = max(map(len, answer.columns))
+    count = 0
+    for count, row in enumerate(islice(answer.rows, limit), start=1):
+        show(f"─── {count:,} ───")
+        for name, value in zip(answer.columns, row, strict=True):
+            first, *others = (_text(value).splitlines()) or [""]
+            show("\n".join((f"{name:<{width}}  {first}".rstrip(), *(f"{'':<{width}}  {line}" for line in others))))
+    show(_of_all(count, answer))
+
+
+@paged()
 def _show(answer: Answer, limit: int) -> None:
     """Print a table of the first rows; further rows are counted up to COUNTED_ROWS."""
     rows = [[_cut(value) for value in row] for row in islice(answer.rows, limit)]
-    more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
     console = make_console()
     figures = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(answer.columns))]
     cells = [[printable(shortened(_text(value), CELL_WIDTH)) for value in row] for row in rows]
@@ -158,12 +176,15 @@ def _show(answer: Answer, limit: int) -> None:
         for row in cells:
             table.add_row(*map(cell, row))
         console.print(table)
-    total = f"{len(rows) + more:,}" if more < COUNTED_ROWS else f"more than {COUNTED_ROWS:,}"
-    show(f"{len(rows):,} of {total} rows; all: --format jsonl" if more else _rows(len(rows)))
+    show(_of_all(len(rows), answer))
 
 
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+def _of_all(shown: int, answer: Answer) -> str:
+    """How many of all rows were shown, and how to see all."""
+    more = sum(1 for _ in islice(answer.rows, COUNTED_ROWS))
+    if more < COUNTED_ROWS:
+        return shown_of(shown, shown + more, "row")
+    return f"{shown:,} of more than {COUNTED_ROWS:,} rows; all: --format jsonl"
 
 
 def _cut(value: Cell) -> Cell:

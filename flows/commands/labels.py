@@ -1,18 +1,18 @@
-"""The commands of labelling: label, web. What they print is in `flows.terminal.labels`."""
+"""The commands of labelling: label, calibrate, web. What they print is in `flows.terminal.labels`."""
 
 from __future__ import annotations
 
 import getpass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from flows.commands.dry_run import DryRun
-from flows.processes.engine import prepare_prefect
+from flows.processes.engine import prepare_prefect, quiet_prefect
 from flows.terminal.labels import serve_page, show_labels
 from tasks.config.curation import OrderOfPairs, Overlap
 from tasks.config.exchange import PairsConfig
-from tasks.config.labels import LabelConfig, PeopleConfig
+from tasks.config.labels import CalibrateConfig, LabelConfig, PeopleConfig
 from tasks.config.section import refuse_in_vain
 from tasks.settings import Settings
 
@@ -38,6 +38,36 @@ class Label(LabelConfig):
         from flows.label import label
 
         show_labels(label(config), settings)
+
+
+class Calibrate(CalibrateConfig):
+    """Compare a judge, a reward model or another annotator with people, on the pairs that people have judged."""
+
+    dry_run: DryRun = False
+    format: Literal["table", "json"] = Field("table", description="How to write it.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from flows.terminal.calibration import print_json, show_beforehand, show_calibrated
+        from tasks.labels.estimate import estimate_calibration
+
+        config = CalibrateConfig.model_validate(self.model_dump(exclude={"dry_run", "format"}))
+        settings = Settings()
+        estimate = estimate_calibration(config, settings)
+        if self.dry_run:
+            from flows.terminal.estimates import show_estimate
+
+            show_estimate(estimate)
+            return
+        show_beforehand(estimate)
+        quiet_prefect()
+        from tasks.labels.calibration import calibrate
+
+        calibrated = calibrate(config, settings)
+        if self.format == "json":
+            print_json(calibrated)
+        else:
+            show_calibrated(calibrated, config)
 
 
 class Web(PairsConfig):

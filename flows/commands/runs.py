@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from flows.processes.engine import quiet_prefect
-from flows.terminal.tables import TABLE_ROWS, show_runs, show_similar, show_similar_prompts, write_pairs
+from flows.terminal.tables import TABLE_ROWS, show_pairs, show_runs, show_similar, show_similar_prompts, write_pairs
 from models.records import MAX_ID
 from tasks.config.section import StrategyName
 from tasks.settings import Settings
@@ -29,12 +29,15 @@ class Pairs(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from tasks.reports.run_queries import selected_pairs
+        from tasks.reports.run_queries import count_pairs, selected_pairs
 
         is_shown = self.format == "table" and self.output is None
         limit = TABLE_ROWS if self.limit is None and is_shown else self.limit
         pairs = selected_pairs(self.run, strategy=self.strategy, limit=limit, settings=Settings())
-        write_pairs(pairs, self.format, self.output)
+        if is_shown:
+            show_pairs(list(pairs), count_pairs(self.run, strategy=self.strategy, settings=Settings()))
+        else:
+            write_pairs(pairs, self.format, self.output)
 
 
 class Runs(BaseModel):

@@ -26,12 +26,13 @@ def as_shown(estimate: Estimate) -> Group:
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     for figure in estimate.figures:
-        table.add_row(Text(f"  {figure.name}"), Text(_shown(figure, estimate.currency)), Text(figure.basis))
+        table.add_row(Text(f"  {figure.name}"), Text(shown_figure(figure, estimate.currency)), Text(figure.basis))
     title = Text(f"Dry run of {estimate.command}: nothing is stored, loaded or sent", style="bold")
     return Group(title, table, *map(Text, estimate.notes), Text("Next: the same command without --dry-run"))
 
 
-def _shown(figure: Figure, currency: str) -> str:
+def shown_figure(figure: Figure, currency: str) -> str:
+    """A figure with its sign and unit; `currency` is what the user calls it."""
     if figure.value is None:
         return UNKNOWN
     sign = f"{figure.sign} " if figure.sign else ""

@@ -15,6 +15,7 @@ from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
 
 _NOT_TYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COMMAND_LINE_MODEL = "Antipode"
@@ -67,7 +68,14 @@ def validation_line(error: ValidationError) -> str:
     name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
     message = shortened(fault["msg"].removeprefix("Value error, "), LONGEST_LINE)
     value = "" if fault["type"] == "value_error" else f", got {shortened(repr(fault['input']), 200)}"
-    return f"{'--' + name + ': ' if name else ''}{message}{value}"
+    near = _nearest_choice(fault) if fault["type"] == "literal_error" else ""
+    return f"{'--' + name + ': ' if name else ''}{message}{value}{'; ' + near.strip() if near else ''}"
+
+
+def _nearest_choice(fault: ErrorDetails) -> str:
+    """Which of the choices a wrong one was probably meant to be; a list has the wrong one in it."""
+    given, choices = fault["input"], re.findall(r"'([^']*)'", fault["ctx"]["expected"])
+    return guess(given, choices) if isinstance(given, str) else ""
 
 
 def error_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from flows.terminal.tables import make_console, print_rows
 from models.head import MIN_LABELS, Worth
+from models.records import plain
 from models.report.worth import curve_table, headline, longer_words, promise_words, strategy_table, tested_words
 from tasks.terminal import show
 
@@ -42,21 +43,5 @@ def show_worth(worth: Worth, predicted: int | None, run_id: int) -> None:
 
 def print_json(worth: Worth, predicted: int | None) -> None:
     """Print the figures as JSON."""
-    show(json.dumps(_plain(asdict(worth)) | {"predicted": predicted or 0}, ensure_ascii=False, indent=2))
-
-
-def _plain(value: object) -> dict[str, object]:
-    """Named tuples as objects, so that a reader need not count."""
-    plain = _named(value)
-    assert isinstance(plain, dict)
-    return plain
-
-
-def _named(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _named(one) for name, one in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _named(one) for name, one in value._asdict().items()}
-    if isinstance(value, tuple | list):
-        return [_named(one) for one in value]
-    return value
+    figures = {**asdict(worth), "predicted": predicted or 0}
+    show(json.dumps(plain(figures), ensure_ascii=False, indent=2))

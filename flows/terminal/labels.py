@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,6 +120,12 @@ def show_export(result: ExportResult) -> None:
         show(f"  content hash {snapshot.content_hash}")
     show(f"For the trainer, also in {result.entry_path}:")
     show(result.entry)
+    if snapshot is not None:
+        name = shlex.quote(snapshot.name)
+        show(f"Next: antipode align --data.snapshot {snapshot.id} --model.name MODEL (or train elsewhere, as above)")
+        show(f"      antipode push {name} --repository OWNER/NAME")
+    else:
+        show("Next: train on it, as above")
 
 
 def show_test_rows(count: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from flows.terminal.pager import paged
 from flows.terminal.tables import make_console, print_rows
 from models.guide import NO_COUPLE, GuideCheck
 from models.report.policy_contents import EvaluationFigures, Gate, PolicyContents, Rate
@@ -65,6 +66,7 @@ def show_evaluation(evaluation_id: int, settings: Settings) -> None:
         show(f"Next: {line}")
 
 
+@paged()
 def show_policies(lines: Sequence[PolicyLine]) -> None:
     """Print the policies as a table."""
     if not lines:

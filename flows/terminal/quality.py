@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from flows.terminal.pager import paged
 from flows.terminal.tables import make_console, print_rows
 from models.quality.quality import LabelQuality
 from models.report.labels import (
@@ -24,15 +26,20 @@ from models.report.labels import (
 )
 from tasks.terminal import show
 
+if TYPE_CHECKING:
+    from tasks.labels.quality import SecondLook
+
 NO_PAIRS = "no pairs yet; make some: antipode demo, or antipode curate"
 NO_JUDGEMENTS = "no judgements yet; make some: antipode web --run {run}, or antipode label --pairs.run {run}"
 NO_SECOND_ANNOTATOR = (
     "no pair has two judgements yet; ask a second annotator: antipode label --pairs.run {run}, or "
     "antipode web --run {run} --judgements_per_pair 2"
 )
+SECOND_LOOK = "all of them into a queue for people: antipode quality --run {run} --queue second-look"
 NO_SUSPECTS = "no suspect pairs: annotators and their margins do not contradict each other"
 
 
+@paged()
 def show_quality(quality: LabelQuality, run_id: int) -> None:
     """Print how far a run's labels can be trusted; what is not there yet is a line that says what makes it."""
     show_agreement(quality, run_id)
@@ -45,8 +52,16 @@ def show_quality(quality: LabelQuality, run_id: int) -> None:
     _show(console, couple_table(quality))
     if quality.suspects:
         _show(console, suspect_table(quality))
+        _print_line(console, SECOND_LOOK.format(run=run_id))
     elif has_agreement(quality):
         _print_line(console, NO_SUSPECTS)
+
+
+def show_second_look(second_look: SecondLook) -> None:
+    """Print which queue holds the pairs that are worth another look, and who can judge them."""
+    queue = f"{second_look.pairs:,} pairs are in queue {second_look.queue_id} ({second_look.name})"
+    show(f"{queue}, each until {second_look.judgements_per_pair:,} people have judged it; nobody is asked twice")
+    show("Next: antipode web --every_queue --annotators NAME, somebody who has not judged them")
 
 
 def print_json(quality: LabelQuality) -> None:

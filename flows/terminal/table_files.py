@@ -47,7 +47,7 @@ def check_output(format: str, output: Path | None) -> None:
     Raises:
         ValueError: If it is one of the two.
     """
-    if (format == "table" and output is not None) or (format == "parquet" and output is None):
+    if (format in ("table", "record") and output is not None) or (format == "parquet" and output is None):
         raise ValueError(f"format {format} {'needs an' if output is None else 'takes no'} --output file")
 
 

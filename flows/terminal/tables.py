@@ -17,6 +17,7 @@ from rich.text import Text
 from db.pairs import SelectedPair
 from db.runs import RunSummary
 from flows.terminal.failures import shown_url
+from flows.terminal.pager import paged
 from flows.terminal.table_files import Kind, TableRows, check_output, write_table
 from models.records import shortened
 from tasks.console import PlainConsole, cell
@@ -51,6 +52,7 @@ def rejected_line(word: str, count: int, kept: int, path: Path) -> str:
     return f"{count:,} rows {word},{some} with their reasons in {path}"
 
 
+@paged()
 def show_runs(summaries: Sequence[RunSummary]) -> None:
     """Print the runs as a table."""
     if not summaries:
@@ -121,17 +123,28 @@ def show_similar_prompts(prompts: Sequence[SimilarPrompt]) -> None:
     make_console().print(table)
 
 
+@paged()
+def show_pairs(pairs: Sequence[SelectedPair], total: int) -> None:
+    """Print pairs as a table, and how many of all they are."""
+    make_console().print(pair_table(pairs))
+    show(shown_of(len(pairs), total, "pair"))
+
+
+def shown_of(shown: int, total: int, noun: str) -> str:
+    """How much of it a table shows, and how to see all."""
+    if shown < total:
+        return f"{shown:,} of {total:,} {noun}s; all: --format jsonl, or --limit {total}"
+    return f"1 {noun}" if total == 1 else f"{total:,} {noun}s"
+
+
 def write_pairs(pairs: Iterator[SelectedPair], format: str, output: Path | None) -> None:
-    """Write pairs to the terminal or a file.
+    """Write pairs to a file, or as lines to the terminal.
 
     Raises:
         ValueError: If a table is asked for in a file, or Parquet on a terminal.
     """
     check_output(format, output)
-    if format == "table":
-        make_console().print(pair_table(list(pairs)))
-    else:
-        write_table(pair_rows(pairs), format, output)
+    write_table(pair_rows(pairs), format, output)
 
 
 def make_console() -> Console:

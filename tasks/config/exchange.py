@@ -10,7 +10,7 @@ from models.exchange.shapes.table import UNPAIRED_SHAPES, TrainerShape
 from models.exchange.trainers import TrainerFormat
 from models.ingestion import SourceFormat
 from models.labelling.rules import Rule
-from tasks.config.section import Name, Section, StrategyName
+from tasks.config.section import Added, Name, Section, StrategyName
 
 
 class PairsConfig(Section):
@@ -39,6 +39,7 @@ class PreferencesConfig(Section):
     min_support: float = Field(
         0.0, ge=0, le=1, description="Least share of the votes (`weighted`: probability) behind a preference (0 to 1)."
     )
+    min_votes: Added[int] = Field(1, ge=1, le=1_000, description="Least number of votes on a pair (1 to 1,000).")
 
 
 class ExportConfig(PreferencesConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 from models.judging.prompts import JudgePrompt
 from tasks.config.curation import OrderOfPairs, Overlap, Temperature, TokensPerBatch, overlap_in_vain
 from tasks.config.exchange import PairsConfig
-from tasks.config.section import Added, Name, Pace, RunConfig, Section, ServerAddress
+from tasks.config.section import Added, Consent, Name, Pace, RunConfig, Section, ServerAddress
 from tasks.config.servers import AskedServer
 
 
@@ -99,6 +100,7 @@ class PeopleConfig(Section):
 
 CheapAnnotator = Literal["gold", "source", "scores", "rubric", "judge", "reward_model"]
 AnnotatorChoice = Literal[CheapAnnotator, "people", "routed"]
+OF_MACHINES = ("source", "scores", "rubric", "reward_model", "judge")  # the sections of annotators that need no people
 
 
 class RoutedConfig(Section):
@@ -115,12 +117,51 @@ class RoutedConfig(Section):
     )
 
 
-class LabelConfig(RunConfig):
+class AnnotatorsConfig(RunConfig):
+    """Which pairs, and every annotator that needs no people."""
+
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
+    pairs: PairsConfig = Field(PairsConfig(), description="Which pairs.")
+    source: Added[SourceLabelsConfig] = Field(SourceLabelsConfig(), description="For `source`.")
+    scores: ScoresConfig = Field(ScoresConfig(), description="For `scores`.")
+    rubric: RubricConfig = Field(RubricConfig(), description="For `rubric`.")
+    reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
+    judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`.")
+    pairs_per_shard: Pace[int] = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
+
+    def check_reachable(self, machine: CheapAnnotator | None, other: str) -> None:
+        """Refuse an annotator that cannot be asked.
+
+        Args:
+            machine: who is asked; None for people.
+            other: what may be given instead of a judge.
+
+        Raises:
+            ValueError: If a judge has no address or no model, a reward model no name.
+        """
+        if machine == "judge" and not (self.judge.base_url and self.judge.model):
+            raise ValueError(
+                f"a judge needs an address and a model, got judge.base_url {self.judge.base_url!r} and judge.model "
+                f"{self.judge.model!r}; set both, or take another annotator: {other}"
+            )
+        if machine == "reward_model" and not self.reward_model.name:
+            raise ValueError("annotator reward_model needs --reward_model.name: a hub name or a folder")
+
+    def unread(self, sections: Collection[str], annotator: str) -> str:
+        """That one of these sections is set, though nobody reads it; empty where none is."""
+        for section in sections:
+            if getattr(self, section) != type(self).model_fields[section].default:
+                return (
+                    f"{section} is set, but the annotator is {annotator}; give --annotator {section}, or leave "
+                    f"the settings of {section} out"
+                )
+        return ""
+
+
+class LabelConfig(AnnotatorsConfig):
     """One labelling run: selected pairs → judgements → preferences."""
 
     name: Name = Field("labels", description="Name of the run, for you (1 to 200 characters).")
-    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the sides on which responses are shown (0 or more).")
-    pairs: PairsConfig = Field(PairsConfig(), description="Which pairs.")
     annotator: AnnotatorChoice = Field(
         "judge",
         description="Who says which response is better. `gold`: a reference response wins; `source`: what the data set "
@@ -128,15 +169,16 @@ class LabelConfig(RunConfig):
         "classifier; `people`: a queue for the labelling page; `routed`: a cheap one of these where the labels so far "
         "are sure, people elsewhere.",
     )
-    source: Added[SourceLabelsConfig] = Field(SourceLabelsConfig(), description="For `source`.")
-    scores: ScoresConfig = Field(ScoresConfig(), description="For `scores`.")
-    rubric: RubricConfig = Field(RubricConfig(), description="For `rubric`.")
-    reward_model: RewardModelConfig = Field(RewardModelConfig(), description="For `reward_model`.")
-    judge: JudgeConfig = Field(JudgeConfig(), description="For `judge`.")
+    min_agreement: Consent[float | None] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Label only if the annotator's newest calibration (antipode calibrate) agrees with the trusted one "
+        "at least so: the lower end of its interval (0 to 1). Empty: whether it was calibrated or not.",
+    )
     people: PeopleConfig = Field(PeopleConfig(), description="For `people`, and those of `routed`.")
     routed: Added[RoutedConfig] = Field(RoutedConfig(), description="For `routed`.")
     key_prefix: ClassVar = ("label",)
-    pairs_per_shard: Pace[int] = Field(64, ge=1, description="Pairs labelled between two writes (1 or more).")
 
     @property
     def machine(self) -> CheapAnnotator | None:
@@ -154,22 +196,46 @@ class LabelConfig(RunConfig):
     def in_vain(self) -> str:
         """See `Section`."""
         used = {self.annotator} | ({self.routed.cheap, "people"} if self.annotator == "routed" else set())
-        for section in ("source", "scores", "rubric", "reward_model", "judge", "people", "routed"):
-            if section not in used and getattr(self, section) != type(self).model_fields[section].default:
-                return (
-                    f"{section} is set, but the annotator is {self.annotator}; give --annotator {section}, or leave "
-                    f"the settings of {section} out"
-                )
-        return ""
+        if self.annotator == "people" and self.min_agreement is not None:
+            return "min_agreement is for annotators that can be calibrated, not for people; leave it out"
+        return self.unread([name for name in (*OF_MACHINES, "people", "routed") if name not in used], self.annotator)
 
     @model_validator(mode="after")
     def _the_annotator_is_reachable(self) -> Self:
-        if self.machine == "judge" and not (self.judge.base_url and self.judge.model):
-            other = "--routed.cheap scores, rubric or another" if self.annotator == "routed" else "--annotator people"
-            raise ValueError(
-                f"a judge needs an address and a model, got judge.base_url {self.judge.base_url!r} and judge.model "
-                f"{self.judge.model!r}; set both, or take another annotator: {other}"
-            )
-        if self.machine == "reward_model" and not self.reward_model.name:
-            raise ValueError("annotator reward_model needs --reward_model.name: a hub name or a folder")
+        is_routed = self.annotator == "routed"
+        other = "--routed.cheap scores, rubric or another" if is_routed else "--annotator people"
+        self.check_reachable(self.machine, other)
+        return self
+
+
+class CalibrateConfig(AnnotatorsConfig):
+    """How far an annotator agrees with a trusted one, on the pairs that the trusted one has judged."""
+
+    name: Name = Field("calibration", description="Name of the run, for you (1 to 200 characters).")
+    annotator: CheapAnnotator = Field(
+        "judge",
+        description="Who is compared: `judge` (a language model), `reward_model`, `rubric`, `scores`, `source` or "
+        "`gold`, as for antipode label.",
+    )
+    against: str = Field("people", min_length=1, description="Who is trusted: a person's name, or `people`: all.")
+    min_agreement: Consent[float | None] = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="The bar that it is to clear: what antipode label --min_agreement will ask for (0 to 1).",
+    )
+    key_prefix: ClassVar = ("calibrate",)
+
+    def labelling(self) -> LabelConfig:
+        """What asks the annotator."""
+        shared = {name: getattr(self, name) for name in AnnotatorsConfig.model_fields}
+        return LabelConfig(annotator=self.annotator, **shared)
+
+    def in_vain(self) -> str:
+        """See `Section`."""
+        return self.unread([name for name in OF_MACHINES if name != self.annotator], self.annotator)
+
+    @model_validator(mode="after")
+    def _the_annotator_is_reachable(self) -> Self:
+        self.check_reachable(self.annotator, "--annotator scores, rubric or another")
         return self

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from db import responses
 from db.engine import Session, batches
 from db.prompts import ensure_under_system_prompt, select_prompt_ids, source_names
+from models.guesses import guess
 from models.index.factory import check_factory
 from tasks.config.curation import DEMO_SOURCE, MIN_OWN_RESPONSES, CurateConfig, ModelConfig, SourceConfig
 from tasks.curation.benchmarks import open_benchmarks
@@ -154,5 +155,5 @@ def _why_nothing(session: Session, source: SourceConfig) -> str:
     if not names:
         return "there are no prompts yet; import some: antipode import FILE, or try: antipode demo"
     if source.name is not None and source.name not in names:
-        return f"there is no source {source.name!r}; there are: {', '.join(names)}"
+        return f"there is no source {source.name!r}; {guess(source.name, names)}there are: {', '.join(names)}"
     return f"source {source.name or 'any'} has no prompt of split {source.split!r}"

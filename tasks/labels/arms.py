@@ -30,7 +30,8 @@ def unequal_arms_asked_for(session: Session, config: PreferencesConfig) -> str |
 
     None too where they are not those by majority of all annotators, of which the numbers are.
     """
-    is_standing = config.rule == preferences.STANDING_RULE and not config.annotators and not config.min_support
+    is_standing = config.rule == preferences.STANDING_RULE and not config.annotators
+    is_standing = is_standing and not config.min_support and config.min_votes == 1
     if not config.strategies or not is_standing:
         return None
     return unequal_arms(session, None if config.run == "all" else runs.find_run(session, config.run))

@@ -15,7 +15,7 @@ from models.judging.prompts import judge_messages
 from models.judging.replies import StoredReply
 from models.labelling.records import PairKey, ShownPair, ShownResponse
 from models.records import Prompt
-from tasks.config.labels import JudgeConfig, LabelConfig
+from tasks.config.labels import CalibrateConfig, JudgeConfig, LabelConfig
 from tasks.database import looked_at, open_database
 from tasks.estimates import (
     CHARACTERS_A_TOKEN,
@@ -27,7 +27,7 @@ from tasks.estimates import (
     rate,
     time_figure,
 )
-from tasks.labels.choices import check_labelling
+from tasks.labels.choices import check_calibration, check_labelling
 from tasks.labels.labellers import annotator_identity, judge_price, make_labeller
 from tasks.labels.pairs import chosen_pairs
 from tasks.labels.routing import Split, route, split_of
@@ -86,11 +86,43 @@ def estimate_labelling(config: LabelConfig, settings: Settings) -> Estimate:
                 waiting = _people(config, len(split.people))
                 config, pairs = config.of_machine(), list(split.cheap)
                 figures += [Figure("to people", len(split.people), "by what the labels so far expect"), *waiting]
-            if config.annotator == "judge":
-                judged, note = _by_judge(session, config, settings, pairs, run_id)
-                currency = judge_price(config.judge, settings).currency
-                return Estimate("label", (*figures, *judged), (*notes, *([note] if note else [])), currency)
-            return Estimate("label", (*figures, *_by_machine(session, config, settings, pairs)), tuple(notes))
+            so_far = Estimate("label", tuple(figures), tuple(notes))
+            return _of_machine(session, so_far, config, settings, pairs, run_id)
+
+
+def estimate_calibration(config: CalibrateConfig, settings: Settings) -> Estimate:
+    """What a calibration would ask.
+
+    Raises:
+        Exception: Whatever `check_calibration` raises.
+    """
+    with looked_at(settings) as settings:  # noqa: PLR1704 - from here on these are meant
+        trusted = check_calibration(config, settings)
+        with open_database(settings) as sessions, sessions() as session:
+            named = config.pairs.model_copy(update={"run": str(trusted.labelled_run_id)})
+            run_id = runs.find_unfinished(session, config.model_copy(update={"pairs": named}).stored_keys())
+            basis = f"of run {trusted.labelled_run_id}, judged by {config.against}"
+            notes = (f"takes up run {run_id}, which did not finish",) if run_id is not None else ()
+            so_far = Estimate("calibrate", (Figure("pairs", len(trusted.votes), basis),), notes)
+            return _of_machine(session, so_far, config.labelling(), settings, list(trusted.votes), run_id)
+
+
+def _of_machine(
+    session: Session,
+    so_far: Estimate,
+    config: LabelConfig,
+    settings: Settings,
+    pairs: Sequence[PairKey],
+    run_id: int | None,
+) -> Estimate:
+    """What an annotator without people does, after what is known of the rest."""
+    if config.annotator != "judge":
+        figures = (*so_far.figures, *_by_machine(session, config, settings, pairs))
+        return Estimate(so_far.command, figures, so_far.notes)
+    judged, note = _by_judge(session, config, settings, pairs, run_id)
+    currency = judge_price(config.judge, settings).currency
+    notes = (*so_far.notes, *([note] if note else []))
+    return Estimate(so_far.command, (*so_far.figures, *judged), notes, currency)
 
 
 def _split(

@@ -205,6 +205,8 @@ def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -
     rule = _apply_rule(sessions, config, pairs)
     fields = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
     query = PreferencesConfig(**fields).model_dump(mode="json") | {"run": run_id or "all"}
+    if query["min_votes"] == 1:  # versions before had no such limit: the same rows are the same snapshot
+        del query["min_votes"]
     digest, lineage, left_out = _decided(sessions, config, rule, run_id)
     with sessions() as session:
         left_out += _undecided(session, rule, pairs, config)
@@ -232,7 +234,12 @@ def preferences_now(session: Session, config: PreferencesConfig) -> list[Prefere
     if rule["name"] != preferences.STANDING_RULE:
         preferences.recompute(session, pairs, **rule)
     rows = snapshots.preference_rows(
-        session, rule["name"], run_id=run_id, strategies=config.strategies, min_support=config.min_support
+        session,
+        rule["name"],
+        run_id=run_id,
+        strategies=config.strategies,
+        min_support=config.min_support,
+        min_votes=config.min_votes,
     )
     fitting = [row for row in rows if unfit(row) is None]
     if not fitting:
@@ -281,7 +288,12 @@ def _decided(
 
     with sessions() as session:
         preference_rows = snapshots.preference_rows(
-            session, rule, run_id=run_id, strategies=config.strategies, min_support=config.min_support
+            session,
+            rule,
+            run_id=run_id,
+            strategies=config.strategies,
+            min_support=config.min_support,
+            min_votes=config.min_votes,
         )
         digest = content_hash(fit(preference_rows))
     return digest, lineage, left_out
@@ -335,6 +347,8 @@ def _undecided(session: Session, rule: str, pairs: Sequence[PairKey], config: Pr
             counts[f"without a vote{by_whom}"] += 1
         elif preference.outcome not in {"first", "second"}:
             counts[preference.outcome.replace("_", " ")] += 1
+        elif preference.vote_count < config.min_votes:
+            counts[f"with fewer votes than {config.min_votes}"] += 1
         elif preference.support < config.min_support:
             counts[f"with less support than {config.min_support:g}"] += 1
     return counts

@@ -7,10 +7,12 @@ from prefect.cache_policies import NO_CACHE
 
 from db.engine import Sessions
 from tasks.config.labels import LabelConfig
+from tasks.labels.choices import require_calibrated
 from tasks.labels.labellers import holds_model
 from tasks.labels.pairs import chosen_pairs
 from tasks.run_kinds import LABELLING
 from tasks.runs import find_or_open, opened
+from tasks.settings import Settings
 
 
 @task(name="open label run", task_run_name="open label run", cache_policy=NO_CACHE)
@@ -20,11 +22,13 @@ def open_label_run(config: LabelConfig) -> int:
     Raises:
         LookupError: If there is no such curation run.
         NothingToDoError: If it has no pair that fits.
+        NotCalibratedError: If its annotator is to clear a bar, and does not.
     """
 
     def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:
             labelled_run_id, _ = chosen_pairs(session, config.pairs)
+            require_calibrated(session, config, Settings())
             # `last` may be another run tomorrow, so the stored configuration names the run by its id.
             pairs = config.pairs.model_copy(update={"run": str(labelled_run_id)})
             run_config = config.model_copy(update={"pairs": pairs})

@@ -30,6 +30,16 @@ def selected_pairs(
         yield from pairs.selected_pairs(session, run_id, strategy=strategy, limit=limit)
 
 
+def count_pairs(run: str, *, strategy: str | None, settings: Settings) -> int:
+    """How many pairs a run selected, by a strategy or by all.
+
+    Raises:
+        LookupError: If there is no such run.
+    """
+    with open_database(settings) as sessions, sessions() as session:
+        return pairs.count_pairs(session, runs.find_run(session, run), strategy=strategy)
+
+
 def find_run(run: str, settings: Settings) -> int:
     """The id of a run given as an id, a name or `last`.
 

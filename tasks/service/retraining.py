@@ -148,6 +148,7 @@ def _verdict(session: Session, config: AlignConfig, trigger: TriggerConfig, *, i
         run_id=None if config.data.run == "all" else runs.find_run(session, config.data.run),
         strategies=config.data.strategies,
         min_support=config.data.min_support,
+        min_votes=config.data.min_votes,
     )
     return judge_labels(labels, trigger, now=datetime.now(UTC))
 

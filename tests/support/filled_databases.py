@@ -16,7 +16,7 @@ from db import evaluations, latent_distances, logps, policies, promotions, promp
 from db.findings import guard_flags
 from db.findings.contaminations import Contamination, store_contaminations
 from db.findings.labelled_pairs import LabelledAlike, store_labelled_alike
-from db.labels import batches, judgements, labelling, predictions, replies, routes, sign_ins
+from db.labels import batches, calibrations, judgements, labelling, predictions, replies, routes, sign_ins
 from db.labels.queueing import adjudication, gold, guidelines
 from db.schema.curation import Pair
 from db.studies.trials import add_outcome
@@ -119,6 +119,8 @@ def _labelled(sessions, run_id):
         replies.add_replies(session, run_id, {"r" * 64: StoredReply("m", 1, 9, 1, 0.25)})
         batches.add(session, run_id, BATCH, service=Service("judge", "http://localhost/v1", "tiny"))
         predictions.store_predictions(session, run_id, [predictions.Prediction(*keys[3], 0.6, 0.4, 0.8, 0.4, 0.5, 2)])
+        record = calibrations.CalibrationRecord(run_id, anna, "ben", 9, 8, Interval(0.8, 0.5, 0.9))
+        calibrations.store_calibration(session, record, {"trusted_pairs": 9})
         routes.add_routes(session, run_id, [routes.Route(*keys[3], False, 0.9, 0.95)])
         sign_ins.issue(session, anna, number=1, token_hash="t" * 64, now=datetime.now(UTC), days=30)
     take(sessions, queue, anna)
