@@ -33,6 +33,7 @@ COMMANDS = {
     "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
     "web": Command("labels", "Web", "the labelling page for people"),
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
+    "metrics": Command("monitoring", "Metrics", "figures for Prometheus, and its token"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
     "head": Command("head", "Head", "what the labels so far are worth, and what they predict"),
     "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from db.engine import Session, Sessions, ping
 from db.labels import queues, sign_ins
-from web import labelling
+from web import labelling, monitoring
 from web.access import CurrentPerson, CurrentSite, Site
 from web.attempts import FailedSignIns
 from web.guard import guard
@@ -50,12 +50,18 @@ TEMPLATES = Jinja2Templates(
 
 
 def create_app(
-    sessions: Sessions, *, secret: bytes, lease_s: float, on_labels: Callable[[], None] = lambda: None
+    sessions: Sessions,
+    *,
+    secret: bytes,
+    lease_s: float,
+    on_labels: Callable[[], None] = lambda: None,
+    held_devices: Callable[[], Mapping[str, int]] = dict,
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
     `secret` is behind people's links and cookies (`web.sign_in`); `lease_s`: for how many seconds a pair is kept for
-    its person; `on_labels` is called whenever labels were stored or taken back, and must return at once.
+    its person; `on_labels` is called whenever labels were stored or taken back, and must return at once;
+    `held_devices` says which GPUs are held now (`web.monitoring`).
 
     Raises:
         ValueError: If the secret is too short.
@@ -73,6 +79,8 @@ def create_app(
     app.get("/")(show_home)
     app.get("/queues/{queue_id}")(show_queue)
     app.include_router(labelling.router)
+    app.state.metrics = monitoring.Metrics(sessions, held_devices)
+    app.include_router(monitoring.router)
     return app
 
 

@@ -69,6 +69,7 @@ def serve_page(
 
     At the end `next_step` is printed. A Prefect server that is named gets an event when labels are enough to train on.
     """
+    from flows.terminal.monitoring import what_is_held
     from flows.terminal.people import link_lines
     from tasks.database import open_database
     from tasks.labels.people import page_secret
@@ -76,7 +77,8 @@ def serve_page(
     from web.server import make_server
 
     with open_database(Settings(), keeps_connections=True) as sessions, _watched() as on_labels:
-        app = create_app(sessions, secret=page_secret(Settings()), lease_s=LEASE_S, on_labels=on_labels)
+        secret, held_devices = page_secret(Settings()), what_is_held()
+        app = create_app(sessions, secret=secret, lease_s=LEASE_S, on_labels=on_labels, held_devices=held_devices)
         listening = _listen(host, port)
         address = Settings().page_url or _address(host, port)
         show("Labelling page; each link is one person's, who opens it signs in by it:")
