@@ -1,8 +1,9 @@
-"""Inspects a database: its address, whether it answers, its schema's revision. Creates and changes nothing."""
+"""Inspects a database: its address, whether it answers, its schema's revision, its imports. Changes nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from db.engine import make_engine
+from db.engine import Session, make_engine
 from db.migrations import known_revisions, revision_of
 from db.schema import curation, labels
 
@@ -56,6 +57,19 @@ class Condition:
     version: str
     size_bytes: int
     schema: SchemaState | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSummary:
+    """One import: how many rows of it were stored, and how many different prompts they hold."""
+
+    source_id: int
+    source: str
+    location: str
+    format: str
+    rows: int
+    prompts: int
+    imported_at: datetime
 
 
 def read_address(url: str) -> Address:
@@ -113,6 +127,19 @@ def look(url: str, *, timeout_s: int) -> Condition:
             return Condition(version, Path(parsed.database or "").stat().st_size, _schema(connection))
     except SQLAlchemyError as error:
         raise NoAnswerError(str(getattr(error, "orig", error)).strip().partition("\n")[0]) from error
+
+
+def source_summaries(session: Session) -> list[SourceSummary]:
+    """All imports, newest first."""
+    table, rows = curation.Source, curation.SourceRow
+    counts = (func.count(rows.prompt_id), func.count(rows.prompt_id.distinct()))
+    query = (
+        select(table.id, table.name, table.location, table.format, *counts, table.created_at)
+        .outerjoin(rows, rows.source_id == table.id)
+        .group_by(table.id)
+        .order_by(table.id.desc())
+    )
+    return [SourceSummary(*row) for row in session.execute(query)]
 
 
 def _may_be_there(url: str) -> bool:

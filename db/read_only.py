@@ -113,6 +113,17 @@ def ask(statement: str, url: str, *, timeout_s: float) -> Iterator[Answer]:
         engine.dispose()
 
 
+def view_statement(view: str, run_id: int | None) -> str:
+    """The question for all that a view says, newest first, or for what it says of one run.
+
+    Raises:
+        QueryError: If there is no such view.
+    """
+    if view not in VIEWS:
+        raise QueryError(f"there is no view {view}; the views are: {', '.join(VIEWS)}")
+    return f"SELECT * FROM {view} " + ("ORDER BY 1 DESC" if run_id is None else f"WHERE run_id = {int(run_id)}")
+
+
 @contextmanager
 def _reading_cursor(engine: Engine, statement: str, clock: _Clock) -> Iterator[tuple[Any, str | None]]:
     """A cursor of the database's own library: SQLAlchemy would look for parameters in the statement."""

@@ -35,6 +35,7 @@ COMMANDS = {
     "web": Command("labels", "Web", "the labelling page for people"),
     "queue": Command("queue", "Queue", "what people label: overlap, guidelines, known answers, adjudicators"),
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
+    "metrics": Command("monitoring", "Metrics", "figures for Prometheus, and its token"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
     "head": Command("head", "Head", "what the labels so far are worth, and what they predict"),
     "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),

@@ -24,8 +24,8 @@ SLOW_TO_LOAD = {
 COMMANDS = {
     f"flows.commands.{part}"
     for part in (
-        "alignment", "curation", "database", "demo", "doctor", "exchange", "labels", "policies", "quality", "runs",
-        "service",
+        "alignment", "curation", "database", "demo", "doctor", "exchange", "labels", "monitoring", "policies",
+        "quality", "runs", "service",
     )
 }  # fmt: skip
 CONFIGURATIONS = {

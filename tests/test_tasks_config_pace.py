@@ -33,8 +33,8 @@ PACE = {
     "JudgeConfig": OF_JUDGE,
     "ProtocolJudgeConfig": OF_JUDGE,
     "LabelConfig": {"pairs_per_shard"},
-    "TrainConfig": {"timeout_s"},
-    "RoundsConfig": {"timeout_s"},
+    "TrainConfig": {"report_to", "timeout_s"},
+    "RoundsConfig": {"report_to", "timeout_s"},
 }
 NAMED_LIKE_PACE = ("timeout_s", "concurrency", "per_shard", "per_batch", "per_minute", "retries", "utilization")
 TAKEN_UP = {

@@ -178,7 +178,9 @@ def test_what_to_do_next_with_a_run_names_the_run():
 
 def test_no_hint_names_the_last_run_which_tomorrow_is_another():
     root = Path(__file__).parents[1]
-    files = [path for layer in ("flows", "tasks", "models", "db", "web") for path in (root / layer).rglob("*.*")]
+    files = [
+        path for layer in ("antipode", "flows", "tasks", "models", "db", "web") for path in (root / layer).rglob("*.*")
+    ]
     texts = {path: path.read_text() for path in files if path.suffix in {".py", ".html", ".js"}}
     assert len(texts) > 100
     assert [path.name for path, text in texts.items() if "run last" in text] == []

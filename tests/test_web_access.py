@@ -18,7 +18,8 @@ from db.schema.labels import SignIn
 from web.app import create_app
 from web.people import new_token, set_lead
 
-OPEN_TO_ALL = {("GET", "/health"), ("GET", "/sign-in"), ("GET", "/static")}
+OPEN_TO_ALL = {("GET", "/health"), ("GET", "/ready"), ("GET", "/sign-in"), ("GET", "/static")}
+ASKS_FOR_A_TOKEN = {("GET", "/metrics")}
 ASK_WHO = {
     ("GET", "/"),
     ("GET", "/queues/{queue_id}"),
@@ -105,8 +106,8 @@ def with_a_forged_cookie(sessions):
 
 
 @on_sqlite
-def test_every_route_is_either_open_to_all_or_asks_who_comes(sessions):
-    assert set(routes(stranger(sessions).app)) == OPEN_TO_ALL | ASK_WHO | FOR_LEADS
+def test_every_route_is_open_to_all_or_asks_who_comes(sessions):
+    assert set(routes(stranger(sessions).app)) == OPEN_TO_ALL | ASKS_FOR_A_TOKEN | ASK_WHO | FOR_LEADS
 
 
 @on_sqlite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from db.engine import Session, Sessions, ping
 from db.labels import queues, sign_ins
-from web import labelling
+from web import labelling, monitoring
 from web.access import CurrentPerson, CurrentSite, Site
 from web.attempts import FailedSignIns
 from web.guard import guard
@@ -66,6 +66,7 @@ def create_app(
     service: Service | None = None,
     artifacts: Path | None = None,
     logs: str | None = None,
+    held_devices: Callable[[], Mapping[str, int]] = dict,
     link_days: int = 30,
 ) -> FastAPI:
     """Make the application on a database with the current schema.
@@ -73,8 +74,8 @@ def create_app(
     `secret` is behind people's links and cookies (`web.sign_in`); `lease_s`: for how many seconds a pair is kept for
     its person; `on_labels` is called whenever labels were stored or taken back, and must return at once; `service`
     starts runs from the workbench, which has no buttons without it; `artifacts`: the folder that holds the reports;
-    `logs`: where a flow run's logs are shown, its id follows; `link_days`: for how many days a link that the workbench
-    gives works.
+    `logs`: where a flow run's logs are shown, its id follows; `held_devices` says which GPUs are held now
+    (`web.monitoring`); `link_days`: for how many days a link that the workbench gives works.
 
     Raises:
         ValueError: If the secret is too short.
@@ -106,6 +107,8 @@ def create_app(
     app.include_router(labelling.router)
     for place in (home, starting, files, sources, runs, queues_page, people_page, snapshots, policies, reports):
         app.include_router(place.router)
+    app.state.metrics = monitoring.Metrics(sessions, held_devices)
+    app.include_router(monitoring.router)
     return app
 
 

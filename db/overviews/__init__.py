@@ -1,1 +1,1 @@
-"""What the workbench's lists and pages show of sources, runs, data sets and policies: counts, samples, lineage."""
+"""What lists and pages show of sources, queues, runs, data sets and policies: counts, samples, lineage."""

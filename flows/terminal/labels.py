@@ -73,6 +73,7 @@ def serve_page(
     `lead` sees the workbench. At the end `next_step` is printed. A Prefect server that is named gets an event when
     labels are enough to train on.
     """
+    from flows.terminal.monitoring import what_is_held
     from flows.terminal.people import lead_line, link_lines
     from tasks.database import open_database
     from tasks.labels.people import page_secret
@@ -88,6 +89,7 @@ def serve_page(
             service=_desk(),
             artifacts=Settings().artifact_root,
             logs=_logs_address(),
+            held_devices=what_is_held(),
             link_days=Settings().sign_in_days,
         )
         listening = _listen(host, port)

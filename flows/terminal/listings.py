@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from db.listings import QueueLine, SnapshotLine
+from db.overviews.listings import QueueLine, SnapshotLine
 from flows.terminal.pager import paged
 from flows.terminal.tables import make_console, print_rows
 from tasks.reports.listings import ListedSource

@@ -9,6 +9,7 @@ from __future__ import annotations
 from db import policies, runs
 from db.engine import Session, Sessions
 from db.labels import labelling, preferences, snapshots
+from models.alignment.tracking import require_trackers
 from tasks.config.alignment import AlignConfig, AlignmentSection, DataConfig
 from tasks.config.curation import DEMO_SOURCE, CurateConfig, ModelConfig
 from tasks.config.evaluation import EvaluateConfig, EvaluationConfig
@@ -39,7 +40,9 @@ def check_alignment(config: AlignConfig | LdAlignConfig, settings: Settings) -> 
         NothingToDoError: If a source has no prompt.
         LookupError: If there is no such run, snapshot or policy.
         ValueError: If a judge's limit of money has no price.
+        TrackerMissingError: If a tracker's package is not installed.
     """
+    require_trackers(config.optimize.report_to)
     with open_database(settings) as sessions, sessions() as session:
         if not isinstance(config, LdAlignConfig) or config.golden == "chosen":
             _check_data(session, config.data)

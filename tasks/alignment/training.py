@@ -34,6 +34,7 @@ from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.plans import SFT_ROUND, Plan, fine_tuning_plan, preference_plan
 from tasks.alignment.reference import response_logps
 from tasks.alignment.samples import own_samples, sample_request
+from tasks.alignment.tracking import tracking_of
 from tasks.alignment.training_settings import reference_dtype
 from tasks.database import patiently
 from tasks.devices import device, keep_device
@@ -97,15 +98,18 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
             say(plan.rate_warning)
         job = _job(run, policy.key, plan)
 
+    tracking = tracking_of(run, policy, plan, job.folder)
+
     def store(points: Sequence[MetricPoint]) -> None:
         def add() -> None:
             with sessions.begin() as session:
                 policies.add_metrics(session, policy.id, points)
 
         patiently(add, settings)  # else a moment without a database ends hours of training
+        tracking.send(points)
 
     try:
-        with step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
+        with tracking, step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
             result, unfit = _train_when_free(
                 lambda: train(
                     job,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from models.alignment.records import METHODS_WITH_MARGIN, LoraSettings, Optimizer, Schedule
+from models.alignment.tracking import Tracker
 from tasks.config.curation import (
     ModelConfig,
 )
@@ -108,6 +109,11 @@ class OptimizeConfig(Section):
         None, description="File that `accelerate config` wrote: several GPUs, FSDP, DeepSpeed."
     )
     timeout_s: Pace[float | None] = Field(None, gt=0, description="Seconds a training may take. Empty: any time.")
+    report_to: Pace[Added[tuple[Tracker, ...]]] = Field(
+        (),
+        description="Trackers told of it, beside TensorBoard's files, which are always written: `mlflow`, `trackio`, "
+        "`wandb` (docs/tracking.md).",
+    )
 
     @model_validator(mode="after")
     def _a_batch_is_whole_passes(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db import listings
+from db.overviews import listings
 from tasks.database import open_database
 from tasks.rejects import rejects_path
 from tasks.settings import Settings

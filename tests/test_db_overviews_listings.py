@@ -9,8 +9,8 @@ from sqlalchemy import text
 from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from stored_rows import add
 
-from db import listings
 from db.labels import labelling
+from db.overviews import listings
 
 
 @pytest.fixture
