@@ -58,6 +58,5 @@ class Queue(BaseModel):
                 order_queues(self.order, settings)
             show_queues(list_queues(settings))
             return
-        given = self.model_dump(exclude={"queue_id", "order", "rename", "guidelines"})
-        text = None if self.guidelines is None else self.guidelines.read_text("utf-8")
-        show_change(change_queue(self.queue_id, QueueChanges(**given, name=self.rename, guidelines=text), settings))
+        given = self.model_dump(exclude={"queue_id", "order", "rename"})
+        show_change(change_queue(self.queue_id, QueueChanges(**given, name=self.rename), settings))

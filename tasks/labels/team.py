@@ -47,7 +47,7 @@ class QueueChanges(Section):
     is_closed: bool | None = None
     judgements_per_pair: int | None = None
     overlap: float | None = None
-    guidelines: str | None = None
+    guidelines: Path | None = None
     has_strength: bool | None = None
     has_comment: bool | None = None
     gold_annotators: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def change_queue(queue_id: int, changes: QueueChanges, config: Settings) -> list
                 overlap=_or(changes.overlap, info.overlap),
             )
         if changes.guidelines is not None:
-            guidelines.write(session, queue_id, changes.guidelines)
+            guidelines.write(session, queue_id, _text(changes.guidelines))
         _change_gold(session, info, changes)
         changed = [queue_id]
         if changes.adjudicators:
@@ -129,6 +129,16 @@ def people_of_queues(config: Settings) -> list[QueuePeople]:
     """Every queue with the people who have judged in it, as people meet the queues."""
     with open_database(config) as sessions, sessions() as session:
         return [QueuePeople(info, figures.people_in(session, info.id)) for info in queues.list_queues(session)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise ValueError(
+            f"the guidelines in {str(path)!r} cannot be read: {reason}; name a file in Markdown"
+        ) from error
 
 
 def _state(session: Session, info: QueueInfo) -> QueueState:
