@@ -50,6 +50,7 @@ class QueueChanges(Section):
     guidelines: Path | None = None
     has_strength: bool | None = None
     has_comment: bool | None = None
+    has_editing: bool | None = None
     gold_annotators: tuple[str, ...] = ()
     gold_file: Path | None = None
     gold_share: float | None = None
@@ -107,7 +108,13 @@ def change_queue(queue_id: int, changes: QueueChanges, config: Settings) -> list
             queues.rename(session, queue_id, changes.name)
         if changes.is_closed is not None:
             settings.set_closed(session, queue_id, is_closed=changes.is_closed)
-        settings.set_options(session, queue_id, has_strength=changes.has_strength, has_comment=changes.has_comment)
+        settings.set_options(
+            session,
+            queue_id,
+            has_strength=changes.has_strength,
+            has_comment=changes.has_comment,
+            has_editing=changes.has_editing,
+        )
         if changes.judgements_per_pair is not None or changes.overlap is not None:
             settings.set_overlap(
                 session,
