@@ -85,6 +85,10 @@ def test_exports_and_new_labels_have_edits_of_all_runs_or_of_the_one_asked_for(s
     assert (found.chosen, found.rejected, found.strategies) == ("better", shown.left, ("edit",))
     assert (found.run_id, found.similarity, found.chosen_model) == (None, None, None)
     assert rows_of(sessions, 1) == rows_of(sessions, None, strategies=("edit", "easy")) == [found]
+    pair = PairKey(found.rejected_response_id, found.chosen_response_id)
+    with sessions() as session:
+        assert edits.pair_keys(session, 1) == edits.pair_keys(session, None, strategies=("edit",)) == [pair]
+        assert edits.pair_keys(session, 2) == edits.pair_keys(session, None, strategies=("easy",)) == []
     assert rows_of(sessions, 2) == rows_of(sessions, None, strategies=("easy",)) == []
     counts = [new(sessions, **asked) for asked in ({}, {"run_id": 1}, {"run_id": 2}, {"strategies": ("easy",)})]
     assert counts == [1, 1, 0, 0]

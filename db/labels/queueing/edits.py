@@ -79,6 +79,12 @@ def save(
     return True
 
 
+def pair_keys(session: Session, run_id: int | None, *, strategies: Sequence[str] = ()) -> list[PairKey]:
+    """The different pairs of an edit and its original, of one run or of any; none if other strategies are asked for."""
+    pairs = session.execute(edited_pairs(run_id, strategies))
+    return sorted({PairKey(first_id, second_id) for first_id, second_id in pairs})
+
+
 def edited_pairs(run_id: int | None, strategies: Sequence[str]) -> Select[tuple[int, int]]:
     """A query of the pairs of an edit and its original, of one run or of any; none if other strategies are asked for.
 
