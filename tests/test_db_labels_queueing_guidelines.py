@@ -25,3 +25,5 @@ def test_versions_count_up_and_stay_and_the_same_text_is_the_same_version(sessio
         assert guidelines.newest(session, queue).created_at.tzinfo is not None
     with pytest.raises(LookupError, match="there is no queue 99"):
         write(sessions, 99, "text")
+    with pytest.raises(ValueError, match=r"at most 50,000 characters, got 50,001"):
+        write(sessions, queue, "x" * 50_001)

@@ -94,7 +94,7 @@ def test_known_answers_come_from_a_file_of_labels_or_are_refused_with_the_row(se
 
 
 @on_sqlite
-def test_what_changes_nothing_or_cannot_be_is_refused(settings, sessions, capsys):
+def test_what_changes_nothing_or_cannot_be_is_refused(settings, sessions, capsys, tmp_path):
     for arguments, words in (
         ({"queue_id": 1}, "nothing is to change in queue 1"),
         ({"rename": "x"}, "give its id"),
@@ -108,6 +108,11 @@ def test_what_changes_nothing_or_cannot_be_is_refused(settings, sessions, capsys
     queue = open_queue(sessions, store_pairs(sessions, 1))
     with pytest.raises(ValueError, match="has no pairs with a known answer"):
         run(capsys, queue_id=queue, gold_share=0.1)
+    broken = tmp_path / "broken.md"
+    broken.write_bytes(b"\xff")
+    for path, words in ((tmp_path / "none.md", "No such file"), (broken, "not in UTF-8")):
+        with pytest.raises(ValueError, match=f"guidelines in .*{path.name}' cannot be read: .*{words}"):
+            run(capsys, queue_id=queue, guidelines=path)
     with pytest.raises(ValidationError, match="--details lists people"):
         People(details=True, renew="x")
     People(details=True).cli_cmd()

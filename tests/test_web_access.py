@@ -25,6 +25,8 @@ ASK_WHO = {
     ("GET", "/queues/{queue_id}"),
     ("GET", "/queues/{queue_id}/guidelines"),
     ("GET", "/queues/{queue_id}/pair"),
+    ("GET", "/queues/{queue_id}/texts"),
+    ("POST", "/queues/{queue_id}/edits"),
     ("POST", "/queues/{queue_id}/pause"),
     ("POST", "/queues/{queue_id}/verdicts"),
     ("POST", "/queues/{queue_id}/undo"),
@@ -56,7 +58,11 @@ FOR_LEADS = {
         "/people",
     )
 } | {("POST", address) for address in ("/start/{what}", "/uploads", "/people/link", "/people/revoke", "/people/lead")}
-SHOWING = {"left_id": 1, "right_id": 2, "shown_at": "2026-01-01T00:00:00Z", "verdict": "tie", "seconds": 1}
+SHOWING = {"left_id": 1, "right_id": 2, "shown_at": "2026-01-01T00:00:00Z"}
+SAID = {
+    "verdicts": SHOWING | {"verdict": "tie", "seconds": 1},
+    "edits": SHOWING | {"side": "left", "text": "better"},
+}
 
 
 def routes(app):
@@ -77,7 +83,7 @@ def ask(http, method, path, queue_id, **headers):
     if (method, path) in FOR_LEADS:
         body = {"name": "Bo"} | ({"is_lead": True} if path.endswith("lead") else {})
     else:
-        body = {"person": "Ana"} | (SHOWING if path.endswith("verdicts") else {})
+        body = {"person": "Ana"} | SAID.get(path.rpartition("/")[2], {})
     return http.post(address, json=body, headers=HERE | headers)
 
 

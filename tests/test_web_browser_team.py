@@ -150,3 +150,29 @@ def test_axe_finds_nothing_once_every_pair_is_labelled_or_where_to_choose(visit,
     page.goto(page.url.partition("/queues")[0])
     assert page.inner_text("h1") == "Choose a queue"
     assert faults(page) == []
+
+
+def test_a_response_is_made_better_by_keys_and_stays_in_the_dialog_until_it_is_stored(visit, sessions):
+    queue_id = led_queue(sessions)
+    change(sessions, settings.set_options, queue_id, has_editing=True)
+    page = visit()
+    shown = texts(page)
+    press(page, "e")
+    page.wait_for_selector("#edit[open]")
+    assert page.input_value("#edit-text") == shown[0]
+    page.check("input[value=right]")
+    assert page.input_value("#edit-text") == shown[1]
+    assert faults(page) == []
+    page.fill("#edit-text", "1 better")
+    page.click("#edit-save")
+    page.wait_for_selector("#edit:not([open])", state="attached")
+    assert page.inner_text("#notice").startswith("Stored as a better response.")
+    assert texts(page) == shown
+    assert [judgement.guidelines_version for judgement in stored(sessions)] == [1]
+    press(page, "e")
+    page.wait_for_selector("#edit[open]")
+    change(sessions, settings.set_closed, queue_id, is_closed=True)
+    page.fill("#edit-text", "another")
+    page.click("#edit-save")
+    page.get_by_text(f"Not stored: queue {queue_id} (a queue) is closed").wait_for()
+    assert page.input_value("#edit-text") == "another"

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from db.labels.queueing import edits
 from db.labels.queueing.guidelines import Guidelines
 from db.labels.queues import QueuedPair, QueueInfo, QueueProgress
 from models.labelling.records import LONGEST_NAME, PairKey
@@ -28,26 +29,37 @@ class PersonBody(BaseModel):
     person: str = Field(max_length=LONGEST_NAME)
 
 
-class VerdictBody(PersonBody):
-    """A person's verdict on a pair as it lay before them.
-
-    `shown_at`: as the pair's content had it, which tells this showing from one before an undo; `seconds`: how long the
-    page was looked at. `strength`, `comment`: where the queue asks for them; `guidelines_version`: what lay there.
-    """
+class ShowingBody(PersonBody):
+    """A pair as it lay before a person. `shown_at`: as its content had it, which tells it from one before an undo."""
 
     left_id: int = Field(ge=1, le=MAX_ID)
     right_id: int = Field(ge=1, le=MAX_ID)
     shown_at: AwareDatetime = Field(strict=False)  # JSON has no times of its own
-    verdict: Literal["left", "right", "tie", "both_bad", "skip"]
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    strength: Literal["slightly", "clearly"] | None = None
-    comment: str | None = Field(None, max_length=LONGEST_COMMENT)
     guidelines_version: int | None = Field(None, ge=1, le=MAX_ID)
 
     @property
     def pair(self) -> PairKey:
         """The pair as it is stored."""
         return PairKey(min(self.left_id, self.right_id), max(self.left_id, self.right_id))
+
+
+class EditBody(ShowingBody):
+    """What a person has made of one of the responses before them."""
+
+    side: Literal["left", "right"]
+    text: str = Field(max_length=edits.LONGEST_TEXT)
+
+
+class VerdictBody(ShowingBody):
+    """A person's verdict on a pair as it lay before them.
+
+    `seconds`: how long the page was looked at. `strength`, `comment`: where the queue asks for them.
+    """
+
+    verdict: Literal["left", "right", "tie", "both_bad", "skip"]
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    strength: Literal["slightly", "clearly"] | None = None
+    comment: str | None = Field(None, max_length=LONGEST_COMMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,22 @@ class QueueContent:
     is_warned: bool
     has_strength: bool
     has_comment: bool
+    has_editing: bool
     guidelines_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextsContent:
+    """The two responses before a person as they were written, by their ids."""
+
+    texts: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EditContent:
+    """What became of an edit: stored, or, as it is the original again, taken back."""
+
+    is_stored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +157,7 @@ def queue_content(
         is_warned,
         has_strength=queue.has_strength,
         has_comment=queue.has_comment,
+        has_editing=queue.has_editing,
         guidelines_version=guidelines_version,
     )
 

@@ -16,16 +16,19 @@ from fastapi import APIRouter, HTTPException, Path
 from db.engine import Session
 from db.labels import leases, queues
 from db.labels.judgements import judgements_on
-from db.labels.queueing import gold, guidelines
+from db.labels.queueing import edits, gold, guidelines
 from db.labels.queueing.admission import standing_of
 from models.labelling import as_judgement
 from models.labelling.records import Opinion
 from web.access import CurrentPerson, CurrentSite, Person, Site
 from web.contents import (
+    EditBody,
+    EditContent,
     GuidelinesContent,
     PersonBody,
     QueueContent,
     State,
+    TextsContent,
     VerdictBody,
     VerdictContent,
     guidelines_content,
@@ -81,6 +84,31 @@ def add_verdict(queue_id: QueueId, body: VerdictBody, site: CurrentSite, person:
     return VerdictContent(
         **{field.name: getattr(content, field.name) for field in fields(content)}, is_stored=is_stored
     )
+
+
+@router.get("/texts")
+def show_texts(queue_id: QueueId, site: CurrentSite, person: CurrentPerson) -> TextsContent:
+    """The responses that lie before the person, to be edited."""
+    with site.sessions() as session:
+        return TextsContent(edits.texts(session, queue_id, person.annotator_id))
+
+
+@router.post("/edits")
+def add_edit(queue_id: QueueId, body: EditBody, site: CurrentSite, person: CurrentPerson) -> EditContent:
+    """Store what the person has made of a response before them, as a better one; the pair still waits for a verdict."""
+    _require_own_page(body, person)
+    with _changes(site) as session:
+        is_stored = edits.save(
+            session,
+            queue_id,
+            person.annotator_id,
+            showing=leases.Lease(body.pair, body.left_id, body.shown_at),
+            original_id=body.left_id if body.side == "left" else body.right_id,
+            text=body.text,
+            guidelines_version=body.guidelines_version,
+        )
+    site.on_labels()
+    return EditContent(is_stored)
 
 
 @router.post("/undo")

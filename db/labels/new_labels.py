@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, except_, func, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, except_, func, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc
 from db.labels.preferences import STANDING_RULE
+from db.labels.queueing.edits import edited_pairs
 from db.schema.curation import Pair
 from db.schema.labels import Preference, SnapshotRow
 
@@ -82,4 +83,4 @@ def _is_selected(run_id: int | None, strategies: Sequence[str]) -> ColumnElement
     if strategies:
         selected = selected.where(Pair.strategy.in_(strategies))
     pair = tuple_(Preference.first_response_id, Preference.second_response_id)
-    return and_(Preference.rule == STANDING_RULE, pair.in_(selected))
+    return and_(Preference.rule == STANDING_RULE, pair.in_(union_all(selected, edited_pairs(run_id, strategies))))

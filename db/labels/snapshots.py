@@ -8,10 +8,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from db.engine import batches, insert_new, record_of, row_of, take_turn
+from db.labels.queueing import edits
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from db.statements.among import among
@@ -62,26 +63,32 @@ def preference_rows(
     """Stream the decisive preferences under a rule, once a pair, by prompt; ties and contradictions are no rows.
 
     Of pairs that several runs have selected the newest run is named; `strategies` are all that selected the pair there.
+    What people made of a response, with the response, is of the strategy `edit` and of no run.
     """
     pair, preference = curation.Pair, labels.Preference
     same_pair = (preference.first_response_id == pair.first_response_id) & (
         preference.second_response_id == pair.second_response_id
     )
+    said = (preference.outcome, preference.support, preference.vote_count, preference.strength)
+    is_decisive = (
+        preference.rule == rule, preference.outcome.in_(["first", "second"]), preference.support >= min_support,
+        preference.vote_count >= min_votes,
+    )  # fmt: skip
     query = (
         select(pair.prompt_id, preference.first_response_id, preference.second_response_id, pair.run_id, pair.strategy,
-               pair.similarity, preference.outcome, preference.support, preference.vote_count,
-               preference.strength)
+               pair.similarity, *said, pair.id)
         .join(preference, same_pair)
-        .where(preference.rule == rule, preference.outcome.in_(["first", "second"]),
-               preference.support >= min_support, preference.vote_count >= min_votes)
-        .order_by(pair.prompt_id, preference.first_response_id, preference.second_response_id,
-                  pair.run_id.desc(), pair.id)
+        .where(*is_decisive)
     )  # fmt: skip
     if run_id is not None:
         query = query.where(pair.run_id == run_id)
     if strategies:
         query = query.where(pair.strategy.in_(strategies))
-    selected = session.execute(query, execution_options={"yield_per": BATCH})
+    edited = edits.edited_rows(run_id, strategies, *said, where=is_decisive)
+    every = union_all(query, edited).subquery()
+    prompt_id, first_id, second_id, of_run, *_, pair_id = every.columns
+    ordered = select(every).order_by(prompt_id, first_id, second_id, of_run.desc(), pair_id)
+    selected = session.execute(ordered, execution_options={"yield_per": BATCH})
     merged = (list(rows) for _, rows in groupby(selected, key=lambda row: row[:3]))
     for batch in batches(merged, BATCH):
         splits = splits_of(session, {rows[0].prompt_id for rows in batch})
@@ -158,7 +165,7 @@ def snapshot_rows(session: Session, snapshot_id: int, *, limit: int | None = Non
 
 def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> Lineage:
     """What is kept of the selected rows that name one pair, newest run first."""
-    prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count, strength = rows[0]
+    prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count, strength, _ = rows[0]
     chosen_id, rejected_id = (first_id, second_id) if outcome == "first" else (second_id, first_id)
     return Lineage(
         prompt_id=prompt_id,

@@ -211,6 +211,7 @@ class Queue(Base):
     is_closed: Mapped[bool] = mapped_column(default=False, server_default=false())
     has_strength: Mapped[bool] = mapped_column(default=False, server_default=false())
     has_comment: Mapped[bool] = mapped_column(default=False, server_default=false())
+    has_editing: Mapped[bool] = mapped_column(default=False, server_default=false())
     gold_share: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
     gold_bar: Mapped[float | None]
     has_stop: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -56,6 +56,18 @@ class GoldAnswer(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class Edit(Base):
+    """A response that a person has written from another, as a better one. Both are a pair, which they have judged."""
+
+    __tablename__ = "edits"
+
+    response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
+    original_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True, index=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), primary_key=True)
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class Adjudication(Base):
     """A queue whose verdicts settle the contradictions of another queue."""
 

@@ -29,6 +29,7 @@ class Queue(BaseModel):
     guidelines: Path | None = Field(None, description="File in Markdown, shown beside every pair: a new version.")
     has_strength: bool | None = Field(None, description="Let people say that a response is only slightly better.")
     has_comment: bool | None = Field(None, description="Let people write a comment with a verdict.")
+    has_editing: bool | None = Field(None, description="Let people write a better response from one of the two.")
     gold_annotators: tuple[str, ...] = Field((), description="Mix in pairs that these have judged, as known answers.")
     gold_file: Path | None = Field(None, description="Mix in the pairs of this file of labels, as known answers.")
     gold_share: float | None = Field(None, ge=0, le=0.5, description="Of the pairs shown, the share of known ones.")
@@ -58,6 +59,5 @@ class Queue(BaseModel):
                 order_queues(self.order, settings)
             show_queues(list_queues(settings))
             return
-        given = self.model_dump(exclude={"queue_id", "order", "rename", "guidelines"})
-        text = None if self.guidelines is None else self.guidelines.read_text("utf-8")
-        show_change(change_queue(self.queue_id, QueueChanges(**given, name=self.rename, guidelines=text), settings))
+        given = self.model_dump(exclude={"queue_id", "order", "rename"})
+        show_change(change_queue(self.queue_id, QueueChanges(**given, name=self.rename), settings))

@@ -12,6 +12,7 @@ from db import runs
 from db.engine import Session, Sessions, batches
 from db.labels import judgements, labelling, preferences, snapshots
 from db.labels.feedback import feedback_rows
+from db.labels.queueing import edits
 from models.exchange import PreferenceRow, UnpairedRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
 from models.exchange.shapes.table import TrainerShape
@@ -200,8 +201,7 @@ def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -
     """
     with sessions() as session:
         run_id = None if config.run == "all" else runs.find_run(session, config.run)
-        check_names(session, run_id, config.strategies)
-        pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
+        pairs = _pairs(session, run_id, config)
     rule = _apply_rule(sessions, config, pairs)
     fields = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
     query = PreferencesConfig(**fields).model_dump(mode="json") | {"run": run_id or "all"}
@@ -228,8 +228,7 @@ def preferences_now(session: Session, config: PreferencesConfig) -> list[Prefere
         LookupError: If there is no such run, strategy or annotator.
     """
     run_id = None if config.run == "all" else runs.find_run(session, config.run)
-    check_names(session, run_id, config.strategies)
-    pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
+    pairs = _pairs(session, run_id, config)
     rule = _rule(session, config, pairs)
     if rule["name"] != preferences.STANDING_RULE:
         preferences.recompute(session, pairs, **rule)
@@ -264,6 +263,17 @@ def no_labels(run_id: int | None) -> str:
     """The message where no pair of a run, or of any run, is labelled."""
     run = "ID" if run_id is None else run_id
     return f"no pair is labelled yet; label some: antipode web --run {run}, or antipode label --pairs.run {run}"
+
+
+def _pairs(session: Session, run_id: int | None, config: PreferencesConfig) -> list[PairKey]:
+    """The pairs that preferences are taken of: those selected, and what people have made of their responses.
+
+    Raises:
+        LookupError: If no strategy has one of the names.
+    """
+    check_names(session, run_id, [name for name in config.strategies if name != edits.STRATEGY])
+    selected = labelling.pair_keys(session, run_id, strategies=config.strategies)
+    return list(dict.fromkeys([*selected, *edits.pair_keys(session, run_id, strategies=config.strategies)]))
 
 
 def _decided(

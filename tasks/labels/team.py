@@ -46,9 +46,10 @@ class QueueChanges(Section):
     is_closed: bool | None = None
     judgements_per_pair: int | None = None
     overlap: float | None = None
-    guidelines: str | None = None
+    guidelines: Path | None = None
     has_strength: bool | None = None
     has_comment: bool | None = None
+    has_editing: bool | None = None
     gold_annotators: tuple[str, ...] = ()
     gold_file: Path | None = None
     gold_share: float | None = None
@@ -106,7 +107,13 @@ def change_queue(queue_id: int, changes: QueueChanges, config: Settings) -> list
             queues.rename(session, queue_id, changes.name)
         if changes.is_closed is not None:
             settings.set_closed(session, queue_id, is_closed=changes.is_closed)
-        settings.set_options(session, queue_id, has_strength=changes.has_strength, has_comment=changes.has_comment)
+        settings.set_options(
+            session,
+            queue_id,
+            has_strength=changes.has_strength,
+            has_comment=changes.has_comment,
+            has_editing=changes.has_editing,
+        )
         if changes.judgements_per_pair is not None or changes.overlap is not None:
             settings.set_overlap(
                 session,
@@ -115,7 +122,7 @@ def change_queue(queue_id: int, changes: QueueChanges, config: Settings) -> list
                 overlap=_or(changes.overlap, info.overlap),
             )
         if changes.guidelines is not None:
-            guidelines.write(session, queue_id, changes.guidelines)
+            guidelines.write(session, queue_id, _text(changes.guidelines))
         _change_gold(session, info, changes)
         changed = [queue_id]
         if changes.adjudicators:
@@ -128,6 +135,16 @@ def people_of_queues(config: Settings) -> list[QueuePeople]:
     """Every queue with the people who have judged in it, as people meet the queues."""
     with open_database(config) as sessions, sessions() as session:
         return [QueuePeople(info, figures.people_in(session, info.id)) for info in queues.list_queues(session)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise ValueError(
+            f"the guidelines in {str(path)!r} cannot be read: {reason}; name a file in Markdown"
+        ) from error
 
 
 def _state(session: Session, info: QueueInfo) -> QueueState:

@@ -16,8 +16,8 @@ from db import evaluations, latent_distances, logps, policies, promotions, promp
 from db.findings import guard_flags
 from db.findings.contaminations import Contamination, store_contaminations
 from db.findings.labelled_pairs import LabelledAlike, store_labelled_alike
-from db.labels import batches, calibrations, judgements, labelling, predictions, replies, routes, sign_ins
-from db.labels.queueing import adjudication, gold, guidelines
+from db.labels import batches, calibrations, judgements, labelling, leases, predictions, replies, routes, sign_ins
+from db.labels.queueing import adjudication, edits, gold, guidelines, settings
 from db.schema.curation import Pair
 from db.studies.trials import add_outcome
 from models.alignment.records import MetricPoint, ResponseLogps
@@ -130,6 +130,9 @@ def _labelled(sessions, run_id):
         said = Judgement(keys[0], keys[0].first_response_id, "first")
         gold.answer(session, queue, anna, said, guidelines_version=1)
         adjudication.open_adjudication(session, queue, [anna])
+        settings.set_options(session, queue, has_editing=True)
+        held = leases.held_by(session, queue, anna)
+        edits.save(session, queue, anna, showing=held, original_id=held.left_response_id, text="better")
 
 
 BATCH = Batch("b" * 32, ("r" * 64,), 0.5, "planned")

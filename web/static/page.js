@@ -1,6 +1,8 @@
 // The labelling page: shows a pair, sends a verdict, shows the pair that comes back.
 // A verdict is kept in the browser until the server has stored it: no network and no reload loses one.
 
+import { makeEditor } from "./editor.js";
+
 const QUEUE = `/queues/${document.body.dataset.queue}`;
 const PERSON = document.body.dataset.person;
 // The mark tells this queue from another site's that was at the same address before.
@@ -15,14 +17,14 @@ const PATIENCE_MS = 20_000;
 const LONGEST_WAIT_MS = 15_000;
 const NOTICE_MS = 4_000;
 
-const KEYS = { 1: "left", 2: "right", 0: "tie", x: "both_bad", s: "skip", u: "undo", d: "marks", p: "pause", l: "slightly", c: "comment", g: "guidelines", "?": "help" };
+const KEYS = { 1: "left", 2: "right", 0: "tie", x: "both_bad", s: "skip", u: "undo", d: "marks", p: "pause", l: "slightly", c: "comment", e: "edit", g: "guidelines", "?": "help" };
 // Where a layout has no such letter or digit on the key, its place counts.
-const PLACES = { Digit1: "left", Digit2: "right", Digit0: "tie", KeyX: "both_bad", KeyS: "skip", KeyU: "undo", KeyD: "marks", KeyP: "pause", KeyL: "slightly", KeyC: "comment", KeyG: "guidelines" };
+const PLACES = { Digit1: "left", Digit2: "right", Digit0: "tie", KeyX: "both_bad", KeyS: "skip", KeyU: "undo", KeyD: "marks", KeyP: "pause", KeyL: "slightly", KeyC: "comment", KeyE: "edit", KeyG: "guidelines" };
 const SAID = { left: "Response 1 is better", right: "Response 2 is better", tie: "Tie", both_bad: "Both bad", skip: "Skipped" };
 
 const at = (id) => document.getElementById(id);
 let pair = null;
-let has = { strength: false, comment: false };
+let has = { strength: false, comment: false, editing: false };
 let guidelinesVersion = null; // of those that are shown
 let isBusy = true;
 let shownAt = 0;
@@ -33,6 +35,14 @@ let noticeTimer = 0;
 class Refused extends Error {}
 class SignedOut extends Refused {}
 class Unanswered extends Error {}
+
+const editor = makeEditor({
+  load: () => request("/texts"),
+  save: (edit) => request("/edits", { person: PERSON, guidelines_version: guidelinesVersion, ...edit }),
+  pair: () => pair,
+  notify,
+  reason: (error) => error instanceof Refused ? error.message : "no connection, try again",
+});
 
 /* Requests */
 
@@ -204,6 +214,7 @@ function act(action) {
   if (isBusy || performance.now() - shownAt < UNSEEN_MS) return undefined;
   if (action === "undo") return undo();
   if (action === "pause") return pair && pause();
+  if (action === "edit") return pair && has.editing && editor.open();
   if (action === "slightly") return pair && has.strength && setSlight(!isSlight());
   return pair && judge(action);
 }
@@ -227,19 +238,21 @@ function show(content) {
 
 /** Without a pair there is nothing to answer. */
 function lock() {
-  for (const button of document.querySelectorAll(".verdicts button, [data-action=skip], [data-action=pause], #slightly")) button.disabled = !pair;
+  for (const button of document.querySelectorAll(".verdicts button, [data-action=skip], [data-action=pause], #slightly, #edit-button")) button.disabled = !pair;
   at("marks").disabled = !pair?.has_marks;
 }
 
-function showOptions({ has_strength, has_comment, is_warned, guidelines_version }) {
-  has = { strength: has_strength, comment: has_comment };
+function showOptions({ has_strength, has_comment, has_editing, is_warned, guidelines_version }) {
+  has = { strength: has_strength, comment: has_comment, editing: has_editing };
   at("slightly").hidden = !has_strength;
   at("comment-field").hidden = !has_comment;
+  at("edit-button").hidden = !has_editing;
+  editor.close();
   at("warning").hidden = !is_warned;
   setSlight(false);
   at("comment").value = "";
   if (document.activeElement === at("comment")) at("comment").blur();
-  for (const name of ["strength", "comment"]) document.querySelector(`[data-option=${name}]`).hidden = !has[name];
+  for (const name of Object.keys(has)) document.querySelector(`[data-option=${name}]`).hidden = !has[name];
   if (guidelines_version !== guidelinesVersion) showGuidelines();
 }
 
@@ -341,7 +354,7 @@ document.addEventListener("visibilitychange", () => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || at("help").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || at("edit").open) return;
   if (event.target === at("comment")) {
     if (event.key === "Escape") at("comment").blur();
     return;

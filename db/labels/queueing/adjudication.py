@@ -78,6 +78,7 @@ def _open(session: Session, queue_id: int) -> int:
         pair_count=0,
         has_strength=source.has_strength,
         has_comment=source.has_comment,
+        has_editing=source.has_editing,
     )
     session.add(queue)
     session.flush()

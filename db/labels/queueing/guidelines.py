@@ -13,6 +13,8 @@ from db.labels import leases
 from db.labels.queueing.infos import get_queue
 from db.schema import teams
 
+LONGEST_TEXT = 50_000  # characters: people are to read them
+
 
 @dataclass(frozen=True, slots=True)
 class Guidelines:
@@ -41,7 +43,10 @@ def write(session: Session, queue_id: int, text: str) -> int:
 
     Raises:
         LookupError: If there is no such queue.
+        ValueError: If the text is too long.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"guidelines have at most {LONGEST_TEXT:,} characters, got {len(text):,}; shorten them")
     leases.take_turn(session)
     get_queue(session, queue_id)
     last = newest(session, queue_id)

@@ -33,6 +33,7 @@ class QueueInfo:
     is_closed: bool
     has_strength: bool
     has_comment: bool
+    has_editing: bool
     gold_share: float
     gold_bar: float | None
     has_stop: bool
@@ -76,6 +77,6 @@ def _infos() -> Select[tuple[object, ...]]:
     table = labels.Queue
     columns = (table.id, table.name, table.judgements_per_pair, table.pair_count, table.done_count, table.overlap,
                table.wanted_count, table.judged_count, table.is_closed, table.has_strength, table.has_comment,
-               table.gold_share, table.gold_bar, table.has_stop)  # fmt: skip
+               table.has_editing, table.gold_share, table.gold_bar, table.has_stop)  # fmt: skip
     of_queue = teams.Adjudication.queue_id == table.id
     return select(*columns, teams.Adjudication.settled_queue_id).outerjoin(teams.Adjudication, of_queue)

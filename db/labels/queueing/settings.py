@@ -49,14 +49,19 @@ def set_closed(session: Session, queue_id: int, *, is_closed: bool) -> None:
 
 
 def set_options(
-    session: Session, queue_id: int, *, has_strength: bool | None = None, has_comment: bool | None = None
+    session: Session,
+    queue_id: int,
+    *,
+    has_strength: bool | None = None,
+    has_comment: bool | None = None,
+    has_editing: bool | None = None,
 ) -> None:
-    """Let people say how much better a response is, and why, or no longer; None: as it is.
+    """Let people say how much better a response is, why, and write a better one, or no longer; None: as it is.
 
     Raises:
         LookupError: If there is no such queue.
     """
-    options = {"has_strength": has_strength, "has_comment": has_comment}
+    options = {"has_strength": has_strength, "has_comment": has_comment, "has_editing": has_editing}
     _set(session, queue_id, **{name: value for name, value in options.items() if value is not None})
 
 

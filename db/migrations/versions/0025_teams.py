@@ -12,7 +12,7 @@ depends_on = None
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-_SWITCHES = ("is_closed", "has_strength", "has_comment", "has_stop")
+_SWITCHES = ("is_closed", "has_strength", "has_comment", "has_editing", "has_stop")
 _ADDED = {
     "queues": ("overlap", "seed", "wanted_count", "judged_count", "place", "gold_share", "gold_bar", *_SWITCHES),
     "queue_pairs": ("wanted",),
@@ -33,6 +33,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("queue_id", "version", name=op.f("pk_guidelines")),
     )
     _create_gold()
+    op.create_table(
+        "edits",
+        sa.Column("response_id", BIG_ID, nullable=False),
+        sa.Column("original_id", BIG_ID, nullable=False),
+        sa.Column("annotator_id", sa.Integer(), nullable=False),
+        sa.Column("queue_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        _response("edits", "response_id"),
+        _response("edits", "original_id"),
+        sa.ForeignKeyConstraint(["annotator_id"], ["annotators.id"], name=op.f("fk_edits_annotator_id_annotators")),
+        _queue("edits", "queue_id"),
+        sa.PrimaryKeyConstraint("response_id", "original_id", "annotator_id", name=op.f("pk_edits")),
+    )
+    op.create_index(op.f("ix_edits_original_id"), "edits", ["original_id"])
     op.create_table(
         "adjudications",
         sa.Column("queue_id", sa.Integer(), nullable=False),
@@ -57,7 +71,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("adjudicators", "adjudications", "gold_answers", "gold_pairs", "guidelines"):
+    for table in ("adjudicators", "adjudications", "edits", "gold_answers", "gold_pairs", "guidelines"):
         op.drop_table(table)
     for table, columns in _ADDED.items():
         for column in columns:
