@@ -102,6 +102,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> None:
     import logging
+    import os
 
     from pydantic import ValidationError
     from pydantic_settings import CliApp, SettingsError
@@ -115,6 +116,7 @@ def _run(arguments: list[str]) -> None:
     guard_logs()
     if (fault := failures.argument_line(arguments)) is not None:
         sys.exit(failures.fail(fault, status=2))
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its library sets its level when loaded, in engines too
     # The first logs its retries, the second that Ctrl-C interrupted a connection's close; failures are printed below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)

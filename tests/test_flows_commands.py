@@ -172,3 +172,21 @@ def test_a_setting_that_does_not_exist_is_named_and_an_environment_variable_is_n
 
     assert unknown.returncode == 2 and "--strateg" in unknown.stderr
     assert (ended.returncode, ended.stdout) == (0, "no runs yet; make one: antipode demo, or antipode curate\n")
+
+
+def test_a_folder_with_a_readme_is_imported_without_a_word_of_the_hubs_library(folder, tmp_path):
+    (tmp_path / "breads").mkdir()
+    (tmp_path / "breads" / "train.jsonl").write_text('{"prompt": "Which bread keeps longest?"}\n')
+    (tmp_path / "breads" / "README.md").write_text("# Breads\n")
+
+    ended = run(tmp_path, "import", "breads")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "  train.jsonl: read, split train\n  README.md: not read\n" in ended.stdout
+
+
+def test_help_of_a_command_can_be_asked_for_in_three_ways(folder):
+    shown = [run(folder, *asked).stdout for asked in (("runs", "--help"), ("runs", "-h"), ("help", "runs"))]
+
+    assert shown[0].startswith("usage: antipode runs [SETTINGS]\n") and shown[0] == shown[1] == shown[2]
+    assert "did you mean runs?" in run(folder, "help", "run").stderr

@@ -42,7 +42,7 @@ def test_a_source_tells_of_its_rows_and_of_what_was_refused(settings, sessions, 
     path.write_text('{"prompt": "Which bread?", "responses": ["rye", "wheat"]}\n{"prompt": 7}\n{"prompt": "Why?"}\n')
     assert run("import", str(path))[0] == 0
     (source,) = json.loads(run("sources", "breads", "--format", "json")[1])
-    assert (source["name"], source["rows"], source["responses"], source["rejects"]) == ("breads", 2, 2, 1)
+    assert (source["name"], source["rows"], source["responses"], source["rejects"]) == ("breads", 1, 2, 2)
     assert source["near_duplicates"] is None and source["imported_at"].endswith("+00:00")
     words = run("sources")[1].split()
     assert "breads" in words and "–" in words

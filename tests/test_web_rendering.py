@@ -127,6 +127,8 @@ def test_code_is_shown_character_by_character(language, code):
         ("3. x", '<ol start="3">\n<li>x</li>\n</ol>\n'),
         ("www.a.example", "<p>www.a.example</p>\n"),
         ("a\u202eb", '<p>a<bdi class="control">\u202e</bdi>b</p>\n'),
+        ("a\x1b[31mb", '<p>a<bdi class="control">\x1b</bdi>[31mb</p>\n'),
+        ("a\x9bb", '<p>a<bdi class="control">\x9b</bdi>b</p>\n'),
         ("👩‍👩‍👧", "<p>👩‍👩‍👧</p>\n"),
         ("```\nx = 1\n```", "<pre><code>x = 1\n</code></pre>\n"),
         ("```python\nx\n```", '<pre><code><span class="n">x</span><span class="w">\n</span></code></pre>\n'),

@@ -37,9 +37,10 @@ LANGUAGES = {
 MAX_COLOURED = 5_000  # characters of code shown together
 TAGS = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "s", "code", "pre", "blockquote"}
 TAGS |= {"ul", "ol", "li", "a", "mark", "bdi", "span", "table", "thead", "tbody", "tr", "th", "td"}
-# What reorders text, and what hides in it. Each is isolated, so that it acts on nothing, and made visible.
+# What reorders text, and what hides in it: a terminal's controls too, of which a browser shows nothing. Each is
+# isolated, so that it acts on nothing, and made visible.
 # Joiners and direction marks (U+200C to U+200F) stay: emoji and scripts need them, and they reorder no letters.
-CONTROLS = re.compile("[\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+CONTROLS = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ from models.splits import is_test_split
 from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
+    from models.ingestion import FolderFile
     from tasks.curation.ingestion import ImportResult, Preview
 
 _MOST_CHARACTERS = 5_000  # of the names of columns
 _SHOWN_REASONS = 5
 _SHOWN_PAIRS = 10
+_SHOWN_FILES = 20
 
 
 def show_import(result: ImportResult) -> None:
@@ -30,6 +32,7 @@ def show_import(result: ImportResult) -> None:
     )
     if result.part is not None:
         show(f"  read of it: {printable(result.part)}")
+    _show_files(result.files)
     _show_columns(result.roles, result.unread, result.notes)
     if is_test_split(result.split):
         show(f"  split {result.split}: only measured on, never trained on (a file's rows that are not: --split train)")
@@ -49,6 +52,7 @@ def show_preview(preview: Preview) -> None:
     show(f"{reader.name}: would be read as {reader.format}; nothing is stored")
     if reader.source.part is not None:
         show(f"  read of it: {printable(reader.source.part)}")
+    _show_files(reader.source.files)
     _show_columns(reader.survey.roles, reader.unread, preview.notes)
     if reader.problem is not None:
         show(f"The import would stop: {reader.problem}")
@@ -64,6 +68,18 @@ def show_preview(preview: Preview) -> None:
 def _show_within(line: str, width: int) -> None:
     indent = "  " if line.startswith(" ") else ""
     show(indent + shortened(printable(line), max(width - len(indent), 2)))
+
+
+def _show_files(files: Sequence[FolderFile]) -> None:
+    """A line a file of a folder: what is read, then what is not."""
+    ordered = sorted(files, key=lambda file: (not file.is_read, not file.may_be_data))
+    for file in ordered[:_SHOWN_FILES]:
+        what = f"{'read' if file.is_read else 'not read'}{f', split {file.split}' if file.split else ''}"
+        if file.may_be_data:
+            what += ", though it may be data: import it on its own"
+        show(f"  {printable(file.name)}: {what}")
+    if others := ordered[_SHOWN_FILES:]:
+        show(f"  and {len(others):,} other files, {sum(file.is_read for file in others):,} of them read")
 
 
 def _show_columns(roles: Mapping[str, str], unread: Sequence[str], notes: Mapping[str, int]) -> None:

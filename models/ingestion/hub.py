@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from models.ingestion.files.packing import PACKED_SUFFIXES
 from models.ingestion.files.signatures import HEAD, is_lfs_pointer, lfs_advice
 from models.ingestion.limits import TOO_LARGE, is_too_large
 from models.ingestion.readers import FILE_SUFFIXES, file_hash
-from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow
+from models.ingestion.rows import FolderFile, Source, SourceError, SourceRecord, SourceRow
 from models.records import RejectedRow, content_key, shortened
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
@@ -44,8 +45,11 @@ def open_directory(directory: Path, *, split: str | None, config: str | None) ->
     is_saved = any((directory / name).is_file() for name in _SAVED_DATASET_FILES)
     if is_saved and config is not None:
         raise SourceError(f"{directory}: a data set saved to disk has no config, got config {config!r}; leave it out")
-    splits = _saved_splits(directory) if is_saved else _streamed_splits(_builder(str(directory.resolve()), config))
-    return _source(str(directory), _directory_hash(directory), splits, split)
+    if is_saved:
+        return _source(str(directory), _directory_hash(directory), _saved_splits(directory), split)
+    builder = _folder_builder(directory, config)
+    source = _source(str(directory), _directory_hash(directory), _streamed_splits(builder), split)
+    return replace(source, files=tuple(_folder_files(directory, builder, split)))
 
 
 def open_hub(name: str, *, split: str | None, config: str | None) -> Source:
@@ -92,6 +96,31 @@ def _builder(name: str, config: str | None) -> Any:
         return datasets.load_dataset_builder(name, config)
     except Exception as error:  # the library documents no common base of its own, the network's and the hub's errors
         raise _unreadable(f"{name}: no such file, and not found as a data set", error) from error
+
+
+def _folder_builder(directory: Path, config: str | None) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset_builder(str(directory.resolve()), config)
+    except Exception as error:  # as in _builder
+        if config is not None or any(map(_is_data_file, directory.rglob("*"))):
+            raise _unreadable(f"{directory}: the folder cannot be read as a data set", error) from error
+        names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+        held = f"it holds {shortened(', '.join(names), 200)}" if names else "it is empty"
+        kinds = ", ".join(FILE_SUFFIXES)
+        raise SourceError(f"{directory}: no data file is in this folder ({kinds}); {held}; check the path") from error
+
+
+def _folder_files(directory: Path, builder: Any, split: str | None) -> Iterator[FolderFile]:
+    """Every file of a folder but hidden ones, by name, and what `datasets` does with it."""
+    splits = {Path(str(file)): str(name) for name, files in (builder.config.data_files or {}).items() for file in files}
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        name = path.relative_to(directory).as_posix()
+        of_split = splits.get(path.resolve())
+        is_read = of_split is not None and split in (None, of_split)
+        if is_read or not any(part.startswith(".") for part in Path(name).parts):
+            yield FolderFile(name, is_read, of_split, of_split is None and _is_data_file(path))
 
 
 def _streamed_splits(builder: Any) -> _Splits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.records import REJECTED_TEXT, RejectedRow
 
@@ -27,18 +28,32 @@ class SourceRow:
 SourceRecord = SourceRow | RejectedRow
 
 
+class FolderFile(NamedTuple):
+    """A file in a folder that is imported.
+
+    `split`: what its rows are of, where it says; `may_be_data`: it is not read, though its name is that of a data file.
+    """
+
+    name: str
+    is_read: bool
+    split: str | None = None
+    may_be_data: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A source that was found. Every call of `read` starts again at the first row; rows are streamed.
 
     Attributes:
         part: what of the source is read, where it holds more: a file in a zip, the list under a key. For the user.
+        files: of a folder of data files each file, whether it is read or not.
     """
 
     name: str
     content_hash: str
     read: Callable[[], Iterator[SourceRecord]]
     part: str | None = None
+    files: tuple[FolderFile, ...] = ()
 
 
 def rejected(row: SourceRow, reason: str) -> RejectedRow:

@@ -151,6 +151,12 @@ def _of_split(records: Iterable[SourceRecord], split: str | None) -> Iterator[So
     return (replace(record, split=split) if split and isinstance(record, SourceRow) else record for record in records)
 
 
+def is_asked_of_the_hub(source: str) -> bool:
+    """Whether only the hub can know a source: nothing is there by its name, which is no file's."""
+    path = Path(source)
+    return bool(source) and _kind(path) == "missing" and is_hub_name(source) and not _looks_like_file(path)
+
+
 def open_source(source: str, *, split: str | None, config: str | None) -> Source:
     """Find a source by its name: an existing file or directory first, a data set of the hub after that.
 

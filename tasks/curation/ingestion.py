@@ -11,12 +11,13 @@ from typing import Literal
 
 from db import prompts
 from db.engine import Sessions
-from models.ingestion import Columns, SourceReader, read_source, survey_source
+from models.ingestion import Columns, FolderFile, SourceReader, is_asked_of_the_hub, read_source, survey_source
 from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config.curation import DEMO_SOURCE
 from tasks.config.exchange import ImportConfig
 from tasks.config.section import LONGEST_NAME
 from tasks.database import open_database, patiently
+from tasks.progress import say
 from tasks.rejects import Rejects, rejects_path
 from tasks.settings import Settings
 from tasks.terminal import printable
@@ -36,7 +37,7 @@ class ImportResult:
     Attributes:
         split: of all its rows, if of one.
         rejects_kept: how many of the rejected rows, the first, the file at `rejects_path` holds.
-        part: what of the source was read, where it holds more.
+        part: what of the source was read, where it holds more; files: of a folder each file, read or not.
         roles: column → what it was read as; unread: those that were not read.
         notes: what was changed or left out in rows, with how often.
     """
@@ -50,6 +51,7 @@ class ImportResult:
     rejects_kept: int
     added: prompts.Added
     part: str | None = None
+    files: tuple[FolderFile, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
@@ -87,6 +89,8 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
     name = config.name or _plain_name(source)
     if name == DEMO_SOURCE:
         raise ValueError(f"{DEMO_SOURCE!r} is the name of the demo's own prompts; give another: --name NAME")
+    if is_asked_of_the_hub(source):
+        say(f"{source} is no file or folder here; asking the hub for a data set of this name")
     reader = read_source(
         source,
         format=config.format,
@@ -116,6 +120,7 @@ def import_source(source: str, config: ImportConfig, settings: Settings) -> Impo
         rejects_kept=rejects.kept,
         added=added,
         part=reader.source.part,
+        files=reader.source.files,
         roles=reader.survey.roles,
         unread=reader.unread,
         notes=notes,
