@@ -34,6 +34,7 @@ COPY db db
 COPY web web
 COPY tasks tasks
 COPY flows flows
+COPY antipode antipode
 RUN pip install --no-cache-dir --no-deps --editable .
 
 ENV DO_NOT_TRACK=1 \

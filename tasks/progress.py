@@ -155,12 +155,25 @@ def _print(line: str) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the user something between two bars: in the log of the Prefect run, where there is one, or on stderr."""
+    """Tell the user something between two bars: in the log of the Prefect run, where there is one, and on stderr.
+
+    Where the log is printed too, it is told there alone.
+    """
     logger = _run_logger()
-    if logger is None:
-        PlainConsole(stderr=True).print(line, soft_wrap=True)
-    else:
+    if logger is not None:
         logger.info("%s", line)
+    if logger is None or not _is_printed(logger.logger):
+        PlainConsole(stderr=True).print(line, soft_wrap=True)
+
+
+def _is_printed(logger: logging.Logger) -> bool:
+    """Whether what is logged reaches the root logger, which prints it."""
+    ancestor: logging.Logger | None = logger
+    while ancestor is not None and ancestor.parent is not None:
+        if not ancestor.propagate:
+            return False
+        ancestor = ancestor.parent
+    return True
 
 
 def _run_logger() -> logging.LoggerAdapter[logging.Logger] | None:

@@ -19,6 +19,10 @@ from service_parts import CONFIG, Service, eventually, kill_family, label_all
 from sqlalchemy import create_engine, text
 from surroundings import ROOT, free_port, on_postgresql, on_sqlite
 
+from flows.processes.announced_server import announced_address
+from tasks.labels.people import page_secret
+from web.monitoring import metrics_token
+
 pytestmark = pytest.mark.slow
 VERDICTS = ["left", "right", "left"] * 3
 QUICK = {
@@ -78,6 +82,10 @@ def test_one_command_starts_everything_and_ctrl_c_leaves_nothing(settings, tmp_p
         link = re.search(rf"http://127\.0\.0\.1:{page_port}/sign-in\?token=\S+", printed)[0]
         assert httpx.get(link, timeout=60).status_code == 200
         assert "Database        sqlite:////" in printed
+        assert announced_address(settings.artifact_root) == parts.address, "a command beside it finds its server"
+        token = {"Authorization": f"Bearer {metrics_token(page_secret(settings))}"}
+        told = httpx.get(f"http://127.0.0.1:{page_port}/metrics", headers=token, timeout=60).text
+        assert 'antipode_device_held{limit="gpu-' in told and "antipode_runs" in told
         again = parts.run("flows", *command)
         assert again.returncode == 1 and f"port {port} is taken" in again.stderr
 

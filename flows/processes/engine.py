@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.processes.announced_server import announced_address
 from tasks.progress import say
+from tasks.settings import Settings as Places
 
 if TYPE_CHECKING:
     from prefect.settings import Settings
@@ -21,23 +24,42 @@ class FolderError(OSError):
 
 
 def prepare_prefect() -> None:
-    """Keep Prefect quiet, and start its temporary server where no lasting one is named.
+    """Keep Prefect quiet, and start its temporary server where no lasting one is named, nor one of `antipode up` runs.
 
-    Call it before anything imports Prefect, which reads these settings then.
+    A lasting one gets the log of the run. Call it before anything imports Prefect, which reads these settings then.
 
     Raises:
         FolderError: If the temporary server's database would have no place.
         ServerStartError, StalledError: If the temporary server does not start.
     """
+    is_level_named = "PREFECT_LOGGING_LEVEL" in os.environ
     quiet_prefect()
+    from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
+    if settings.api.url is None and (address := announced_address(Places().artifact_root)):
+        say(f"the run is shown at {address.removesuffix('/api')}, by the Prefect server of antipode up")
+        os.environ["PREFECT_API_URL"] = address
+        refresh_global_settings_context()
+        settings = get_current_settings()
     if settings.api.url is not None:
+        if not is_level_named:
+            _log_to_server()
         return
     if _is_database_at_home(settings):
         require_folder(settings.home, f"set PREFECT_HOME to one, such as PREFECT_HOME={EXAMPLE}")
     _start_server()
+
+
+def _log_to_server() -> None:
+    """Send the logs of flow and task runs to the server, and none of them to the terminal."""
+    import prefect.main  # noqa: F401 (it sets logging up, and would undo this)
+
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def quiet_prefect() -> None:

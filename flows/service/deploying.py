@@ -12,7 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from db.engine import fault_of
+from db.migrations import DatabaseOutdatedError
 from tasks.config.service import POOL
+from tasks.progress import say
+from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -59,8 +63,21 @@ def deploy() -> list[str]:
         changes = KeptChanges(client, ROOT / "deployments.yaml")
         _prefect_deploy()
         changes.restore()
+        _offer_values(client)
         flows = {flow.id: flow.name for flow in client.read_flows()}
         return sorted(f"{flows[deployment.flow_id]}/{deployment.name}" for deployment in client.read_deployments())
+
+
+def _offer_values(client: SyncPrefectClient) -> None:
+    """Have the forms offer the sources and models that there are; a database that is away or old is no obstacle."""
+    from tasks.service.offered_values import offer_values
+
+    try:
+        offer_values(client, Settings())
+    except Exception as error:
+        if fault_of(error) is None and not isinstance(error, DatabaseOutdatedError):
+            raise
+        say(f"the forms offer no sources and models yet: {str(error).splitlines()[0]}")
 
 
 def set_nightly(source: str | None, model: str | None) -> None:

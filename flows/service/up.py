@@ -15,6 +15,7 @@ from types import FrameType
 
 import psutil
 
+from flows.processes.announced_server import announced
 from flows.processes.child_process import LOOPBACK, StalledError, answers, start_module, wait_while_working
 from flows.processes.engine import require_folder
 from flows.service.deploying import SilentServerError, deploy, set_nightly
@@ -99,6 +100,7 @@ def run_service(
         _wait_for(parts, parts[1], lambda: answers(page_port, "/health"))
         _wait_for(parts, worker, lambda: _is_online(worker))
         _sweep_now()
+        stack.enter_context(announced(environment["PREFECT_API_URL"], settings.artifact_root))
         on_ready()
         with suppress(KeyboardInterrupt):
             while True:
