@@ -48,7 +48,9 @@ document.addEventListener("submit", async (event) => {
   if (question && !window.confirm(question)) return;
   const buttons = [...form.querySelectorAll("button")];
   for (const button of buttons) button.disabled = true;
-  const content = await send(event.submitter?.formAction || form.action, valuesOf(form));
+  // Not `formAction`: without the attribute that is the page's own address.
+  const address = event.submitter?.getAttribute("formaction") || form.getAttribute("action");
+  const content = await send(address, valuesOf(form));
   for (const button of buttons) button.disabled = false;
   if (!content) return;
   if (content.next) {
@@ -60,8 +62,7 @@ document.addEventListener("submit", async (event) => {
     output.querySelector("strong").textContent = content.name;
     output.querySelector("input").value = content.link;
     output.querySelector("input").select();
-  }
-  else if (content.words) say(content.words);
+  } else if (content.words) say(content.words);
   else location.reload();
 });
 
