@@ -49,7 +49,7 @@ class Desk:
             flow_run = client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters={"config": config.model_dump(mode="json")},
-                name=f"{what} {getattr(config, 'name', None) or getattr(config, 'source', '')}".strip(),
+                name=f"{what} {getattr(config, 'title', None) or getattr(config, 'name', '')}".strip(),
             )
             return _started(flow_run, what, "")
 

@@ -1,11 +1,15 @@
 // Forms of the workbench: sent as JSON, since a change must be that; the answer says where to go, or what does not fit.
 const notice = document.querySelector("#notice");
+const SHOWN_MS = 10_000;
+let hiding;
 
 export function say(words, isAlarm = false) {
   notice.textContent = words;
   notice.classList.toggle("alarm", isAlarm);
   notice.setAttribute("role", isAlarm ? "alert" : "status");
   notice.hidden = !words;
+  clearTimeout(hiding);
+  if (!isAlarm) hiding = setTimeout(() => { notice.hidden = true; }, SHOWN_MS);
 }
 
 // Fields by name; a checkbox is true or false, a number is one, several of a name are a list, an empty field is left out.
