@@ -15,7 +15,7 @@ from tasks.labels.kept_exports import keep_export
 from tasks.settings import Settings
 
 
-@flow(name="import", flow_run_name="import {config.source}")
+@flow(name="import", flow_run_name="import {config.title}")
 def import_data(config: ImportDataConfig) -> State[None]:
     """Read a file or data set into the database; the same content again adds nothing, so it may be started again."""
     result = import_source(config.source, config.reading(), Settings())

@@ -113,9 +113,10 @@ def create_app(
 
 
 @asynccontextmanager
-async def _at_work(_: FastAPI) -> AsyncIterator[None]:
+async def _at_work(app: FastAPI) -> AsyncIterator[None]:
     """Few requests at once: those that change a queue take turns in the database, and threads that wait cost time."""
     current_default_thread_limiter().total_tokens = REQUESTS_AT_ONCE
+    app.state.site.watch.open()
     yield
 
 

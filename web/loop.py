@@ -57,10 +57,6 @@ class RecentStarts:
                 self._asker.submit(self._ask, self._service)
             return self._known
 
-    def close(self) -> None:
-        """Ask no more."""
-        self._asker.shutdown(wait=False, cancel_futures=True)
-
     def _ask(self, service: Service) -> None:
         known = self._known
         try:
@@ -82,13 +78,13 @@ def read_loop(sessions: Sessions, starts: RecentStarts) -> LoopState:
 
 def advice(loop: Loop, started: Sequence[Started] = ()) -> Advice:
     """What is worth doing next: the first of the loop's steps that waits for somebody."""
-    if not loop.source_count:
-        return Advice("There are no prompts yet. Everything begins with them.", "Import prompts", "/start/import")
     waiting = next((one for one in reversed(started) if one.state in {"Running", "Pending", "Scheduled"}), None)
     if loop.at_work or waiting is not None:
         name = f"{loop.at_work[0].kind} “{loop.at_work[0].name}”" if loop.at_work else waiting and waiting.name
         address = f"/runs/{loop.at_work[0].id}" if loop.at_work else "/runs"
         return Advice(f"At work: {name}. What follows from it is told here.", "Look at it", address)
+    if not loop.source_count:
+        return Advice("There are no prompts yet. Everything begins with them.", "Import prompts", "/start/import")
     return _of_policy(loop) or _of_labels(loop) or _next_round(loop)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,4 +32,16 @@ def make_server(app: FastAPI, *, host: str, port: int, proxies: Sequence[str] = 
         server_header=False,
         forwarded_allow_ips=["127.0.0.1", "::1", *proxies],
     )
-    return uvicorn.Server(config)
+    return _Server(config, on_stop=app.state.site.watch.close)
+
+
+class _Server(uvicorn.Server):
+    """Ends what pages follow when it stops: it would wait for those as for any request under way."""
+
+    def __init__(self, config: uvicorn.Config, *, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)

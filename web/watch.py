@@ -29,6 +29,10 @@ class Watch(Generic[Seen]):
         self._read = read
         self._lock = threading.Lock()
         self._kept: tuple[float, Seen] | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Let it be followed, in the event loop that runs when somebody does."""
         self._followers = 0
         self._was_read = asyncio.Condition()
         self._closed = asyncio.Event()
@@ -63,6 +67,7 @@ class Watch(Generic[Seen]):
         try:
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._keep_reading())
+                await self._next_reading()  # what was kept may be of yesterday
             while not self._closed.is_set() and time.monotonic() < began_at + longest_s:
                 kept = self._kept
                 if kept is not None and kept[1] != seen:
@@ -71,10 +76,13 @@ class Watch(Generic[Seen]):
                 elif time.monotonic() > told_at + SIGN_OF_LIFE_S:
                     told_at = time.monotonic()
                     yield None
-                async with self._was_read:
-                    await self._was_read.wait()
+                await self._next_reading()
         finally:
             self._followers -= 1
+
+    async def _next_reading(self) -> None:
+        async with self._was_read:
+            await self._was_read.wait()
 
     async def _keep_reading(self) -> None:
         """Read while somebody follows; where that fails, they keep what was there, and it is tried again."""

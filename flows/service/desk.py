@@ -27,6 +27,7 @@ SHOWN_RUNS = 12
 SHOWN_CHARACTERS = 300
 SOON = timedelta(seconds=5)
 COMPLETED = "Completed"
+EXCEPTION = "Flow run encountered an exception: "  # how Prefect begins what the flow has said
 
 
 class Desk:
@@ -48,7 +49,7 @@ class Desk:
             flow_run = client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters={"config": config.model_dump(mode="json")},
-                name=f"{what} {getattr(config, 'name', None) or getattr(config, 'source', '')}".strip(),
+                name=f"{what} {getattr(config, 'title', None) or getattr(config, 'name', '')}".strip(),
             )
             return _started(flow_run, what, "")
 
@@ -168,7 +169,7 @@ def _started(run: FlowRun, what: str, stage: str) -> Started:
     from prefect.utilities.urls import url_for
 
     state = run.state
-    said = "" if state is None else " ".join((state.message or "").split())
+    said = "" if state is None else " ".join((state.message or "").removeprefix(EXCEPTION).split())
     return Started(
         id=str(run.id),
         what=what,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -134,6 +135,11 @@ class ImportDataConfig(ImportConfig):
         if not self.source.strip():
             raise ValueError("nothing to import is named; give a file or a data set: source")
         return self
+
+    @property
+    def title(self) -> str:
+        """What is imported, without the folders that it lies in; a hub's data set by its whole name."""
+        return Path(self.source).name if Path(self.source).is_absolute() else self.source
 
     def reading(self) -> ImportConfig:
         """How it is read, without what."""

@@ -1,11 +1,15 @@
 // Forms of the workbench: sent as JSON, since a change must be that; the answer says where to go, or what does not fit.
 const notice = document.querySelector("#notice");
+const SHOWN_MS = 10_000;
+let hiding;
 
 export function say(words, isAlarm = false) {
   notice.textContent = words;
   notice.classList.toggle("alarm", isAlarm);
   notice.setAttribute("role", isAlarm ? "alert" : "status");
   notice.hidden = !words;
+  clearTimeout(hiding);
+  if (!isAlarm) hiding = setTimeout(() => { notice.hidden = true; }, SHOWN_MS);
 }
 
 // Fields by name; a checkbox is true or false, a number is one, several of a name are a list, an empty field is left out.
@@ -48,7 +52,9 @@ document.addEventListener("submit", async (event) => {
   if (question && !window.confirm(question)) return;
   const buttons = [...form.querySelectorAll("button")];
   for (const button of buttons) button.disabled = true;
-  const content = await send(event.submitter?.formAction || form.action, valuesOf(form));
+  // Not `formAction`: without the attribute that is the page's own address.
+  const address = event.submitter?.getAttribute("formaction") || form.getAttribute("action");
+  const content = await send(address, valuesOf(form));
   for (const button of buttons) button.disabled = false;
   if (!content) return;
   if (content.next) {
@@ -60,8 +66,7 @@ document.addEventListener("submit", async (event) => {
     output.querySelector("strong").textContent = content.name;
     output.querySelector("input").value = content.link;
     output.querySelector("input").select();
-  }
-  else if (content.words) say(content.words);
+  } else if (content.words) say(content.words);
   else location.reload();
 });
 

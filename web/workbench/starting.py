@@ -12,7 +12,7 @@ from db.overviews.loop import Known, known_names
 from web.access import CurrentLead, CurrentSite, Site
 from web.pages import workbench_page
 from web.service import Form, FormField, Service, Value
-from web.workbench.files import uploaded_files
+from web.workbench.files import exported_files, uploaded_files
 
 WITHOUT_PREFECT = (
     "This page was started without a Prefect server, which does the work; start everything with: antipode up"
@@ -72,7 +72,9 @@ def show_form(request: Request, what: str, site: CurrentSite, person: CurrentLea
         for section in form.sections
     ]
     is_open = any(field.name in given for section in form.sections for field in section.fields)
-    return workbench_page(request, "lead/start.html", person, form=form, main=main, sections=sections, is_open=is_open)
+    content = {"form": form, "main": main, "sections": sections, "is_open": is_open}
+    exports = exported_files(site) if what == "export" else []
+    return workbench_page(request, "lead/start.html", person, exports=exports, **content)
 
 
 @router.post("/start/{what}")

@@ -1,0 +1,179 @@
+"""The loop without a terminal: from a file to a policy in use, in a browser, under `antipode up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alignment_world import chosen_prompts
+from page_browser import press, texts
+from real_browser import chromium
+from service_parts import Service, kill_family
+from surroundings import free_port, on_sqlite
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+MINUTES_MS = 180_000
+PICTURES = os.environ.get("LOOP_PICTURES")  # a folder: every page as it is looked at by a person
+DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 780}
+SETTINGS_OF_A_SMALL_MODEL = {
+    "generate.backend": "transformers",
+    "generate.max_tokens": "96",
+    "select.strategies": "easy",
+    "queue.judgements_per_pair": "2",
+}
+
+
+@pytest.fixture
+def served(settings, tmp_path):
+    """Everything on this machine, started by one command: the address of the page and the lead's link."""
+    parts = Service(tmp_path, settings.variables())
+    page_port = free_port()
+    command = ["up", "--prefect_port", str(parts.port), "--page_port", str(page_port), "--lead", "Lea"]
+    up = subprocess.Popen(
+        [sys.executable, "-m", "flows", *command, "--annotators", "Lea"],
+        cwd=tmp_path,
+        env={name: value for name, value in parts.environment.items() if name != "PREFECT_API_URL"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed = "".join(iter(up.stdout.readline, "Ctrl-C stops all of them; nothing is lost.\n"))
+        yield re.search(rf"http://127\.0\.0\.1:{page_port}/sign-in\?token=\S+", printed)[0]
+    finally:
+        kill_family(up.pid)
+        up.wait()
+        up.stdout.close()
+
+
+@pytest.fixture
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+def visit(browser, link, faults):
+    page = browser.new_context(viewport=DESKTOP, base_url=link.partition("/sign-in")[0]).new_page()
+    page.set_default_timeout(30_000)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(link)
+    page.wait_for_url(re.compile(r"/(queues/\d+)?$"))
+    return page
+
+
+def picture(page, name):
+    """Nothing stands out of a phone; and the page as people see it, at a desk and on a phone, by day and by night."""
+    page.set_viewport_size(PHONE)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["width"], f"{name} is {width} wide on a phone"
+    for scheme in ("light", "dark") if PICTURES else ():
+        page.emulate_media(color_scheme=scheme)
+        for size in (DESKTOP, PHONE):
+            page.set_viewport_size(size)
+            page.screenshot(path=Path(PICTURES) / f"{name}-{size['width']}-{scheme}.png", full_page=True)
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(DESKTOP)
+
+
+def start(page, button, values, *, from_place="/"):
+    """Follow the button of this name, fill its form in, send it, and be back at the loop."""
+    page.goto(from_place)
+    page.get_by_role("link", name=button, exact=True).first.click()
+    page.wait_for_url(re.compile(r"/start/"))
+    if any(page.locator(f"details [name='{name}']").count() for name in values):
+        page.get_by_text("All settings").click()
+    for name, value in values.items():
+        field = page.locator(f"[name='{name}']")
+        if isinstance(value, bool):
+            field.set_checked(value)
+        elif field.evaluate("field => field.localName") == "select":
+            field.select_option(value)
+        else:
+            field.fill(value)
+    page.locator("form button.main").click()
+    page.wait_for_url(re.compile(r"/$"))
+
+
+def await_end(page, name):
+    """Wait, without a reload, until what was started under this name has ended well."""
+    row = page.locator("tr", has_text=name).first
+    row.locator(".state", has_text=re.compile("Completed|Failed|Crashed")).wait_for(timeout=MINUTES_MS)
+    assert row.locator(".state").inner_text() == "Completed", row.inner_text()
+
+
+def label_by_keyboard(page, count, *, differs_on_the_first=False):
+    """Judge so many pairs by what comes first in the alphabet, the first pair the other way round if told to."""
+    for number in range(count):
+        left, right = texts(page)
+        is_left = (left <= right) != (differs_on_the_first and number == 0)
+        press(page, "1" if is_left else "2")
+    page.locator("#finished:visible").wait_for()
+
+
+@on_sqlite
+def test_a_file_becomes_a_policy_in_use_without_a_terminal(served, browser, tmp_path):
+    prompts = chosen_prompts(train=10, held_out=4, share=0.1)
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
+    faults = []
+    page = visit(browser, served, faults)
+    picture(page, "home-empty")
+
+    page.get_by_role("link", name="Import prompts").click()
+    page.locator("#file").set_input_files(tmp_path / "questions.jsonl")
+    page.locator("#notice", has_text="questions.jsonl is here").wait_for()
+    picture(page, "import")
+    page.get_by_role("button", name="Import prompts").click()
+    await_end(page, "questions.jsonl")
+    page.locator(".stages .figure", has_text="14").wait_for()
+
+    run = {"name": "first", "source.name": "questions", "model.name": "demo", "generate.responses_per_prompt": "4"}
+    start(page, "Start a run", run | SETTINGS_OF_A_SMALL_MODEL)
+    await_end(page, "curate first")
+    page.get_by_text("14 of 14 pairs").wait_for()
+    picture(page, "home-labelling")
+
+    page.get_by_role("link", name="People", exact=True).click()
+    page.locator(".inline [name=name]").fill("Ana")
+    page.get_by_role("button", name="Give a link").click()
+    page.locator("#link:not([hidden])").wait_for()
+    picture(page, "people")
+    ana = visit(browser, page.locator("#link input").input_value(), faults)
+    label_by_keyboard(ana, 14)
+    page.goto("/queues/1")
+    label_by_keyboard(page, 14, differs_on_the_first=True)
+    page.goto("/queues")
+    picture(page, "queues")
+
+    start(page, "Export", {"name": "first labels"})
+    await_end(page, "export first labels")
+    page.goto("/start/export")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="first-labels.conversational.jsonl").click()
+    rows = [json.loads(line) for line in Path(download.value.path()).read_text().splitlines()]
+    assert len(rows) == 13, "the pair that two people judged differently has no winner"
+
+    training = {"name": "first policy", "model.name": "demo", "sft.epochs": "0", "train.epochs": "1"}
+    training |= {"train.learning_rate": "0.001", "train.batch_size": "4", "train.evaluate_every": "0"}
+    start(page, "Train", training | {"evaluate.max_tokens": "4", "evaluate.has_drift": False})
+    await_end(page, "align first policy")
+
+    comparison = {"evaluate.annotator": "rubric", "evaluate.backend": "transformers", "evaluate.max_tokens": "8"}
+    page.goto("/")
+    page.get_by_role("link", name="Compare it").wait_for()
+    start(page, "Compare it", comparison | {"evaluate.has_drift": False})
+    await_end(page, "against start")
+
+    start(page, "Put into use", {"force": True})
+    page.locator("#notice", has_text="is in use").wait_for()
+    page.locator(".stages .figure", has_text="Policy").wait_for()
+    picture(page, "home-in-use")
+    page.goto("/start/curate")
+    picture(page, "start-curate")
+    assert faults == []
