@@ -15,9 +15,9 @@ from web.server import make_server
 class Site:
     """The page on a server of its own, which can be stopped and started again on the same port."""
 
-    def __init__(self, sessions):
+    def __init__(self, sessions, **served):
         self.sessions = sessions
-        self.app = create_app(sessions, secret=SECRET, lease_s=600)
+        self.app = create_app(sessions, secret=SECRET, lease_s=600, **served)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.start()
