@@ -18,7 +18,7 @@ def page(sessions, address, **served):
 
 
 def test_without_a_policy_the_list_says_how_to_train_one(sessions):
-    assert "antipode align --data.run last" in page(sessions, "/policies").text
+    assert "antipode align --data.run ID" in page(sessions, "/policies").text
 
 
 def test_the_list_marks_the_policy_in_use_and_shows_the_newest_comparisons(sessions):
