@@ -84,7 +84,7 @@ def serve_page(
             lease_s=LEASE_S,
             on_labels=on_labels,
             artifacts=Settings().artifact_root,
-            logs=_logs_address(),
+            logs=logs_address(),
         )
         listening = _listen(host, port)
         address = Settings().page_url or _address(host, port)
@@ -180,7 +180,7 @@ def _watched() -> Iterator[Callable[[], None]]:
         watch.close()
 
 
-def _logs_address() -> str | None:
+def logs_address() -> str | None:
     """Where Prefect shows a flow run, whose id follows; None where no server of it is named."""
     page = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
     return f"{page.rstrip('/')}/runs/flow-run/" if page else None
