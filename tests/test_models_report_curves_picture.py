@@ -17,6 +17,7 @@ from models.alignment.records import MetricPoint
 from models.report.curves_picture import (
     CURVES,
     NO_CURVES,
+    compared_curves_svg,
     curves_svg,
     draw_curves,
     draw_drift,
@@ -157,3 +158,21 @@ def test_equal_latent_distances_are_drawn() -> None:
     drawing = draw_latent_distances({1: [0.0, 0.0]})
     assert drawing is not None
     check_words(drawing)
+
+
+def test_trainings_over_each_other_have_a_picture_a_metric_and_a_line_each() -> None:
+    first = [*curve("margin", 0.1, 0.2), *curve("objective", 0.7), *curve("loss", 0.6, split="train")]
+    second = [*curve("margin", 0.3), *curve("kl", 1.0, 2.0, 3.0)]
+    svg = compared_curves_svg({"policy 1": first, "policy 2": second})
+    ElementTree.fromstring(svg)
+    assert svg.count("Margin of rewards (REAL eq. 10), held out") == 1
+    assert svg.count(">policy 1</text>") == 1
+    assert svg.count(">policy 2</text>") == 2
+    assert "objective" not in svg, "two methods' objectives are different quantities"
+    lonely = svg.partition("KL(reference")[2]
+    assert 'class="mark-1"' in lonely, "policy 2 has the mark that it has beside policy 1"
+    assert 'class="mark-0"' not in lonely
+
+
+def test_trainings_without_a_value_say_so() -> None:
+    assert NO_CURVES in compared_curves_svg({"policy 1": [], "policy 2": curve("margin", math.nan)})

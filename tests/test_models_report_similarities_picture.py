@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sample_plots import ARMS, check_words, paths, titles
 
-from models.report.similarities_picture import NO_PAIRS, draw_similarities, similarities_svg
+from models.report.similarities_picture import NO_PAIRS, draw_similarities, shares_svg, similarities_svg
 
+SVG = "{http://www.w3.org/2000/svg}"
 cosines = arrays(np.float32, st.integers(0, 20), elements=st.floats(-1, 1, width=32))
 
 
@@ -45,3 +46,27 @@ def test_whatever_the_similarities_the_picture_is_whole(similarities: dict[str, 
         check_words(drawing)
         rows = [float(re.findall(r"M[\d.]+ ([\d.]+)V", path)[0]) for path in paths(drawing, "median")]
         assert all(one < other for one, other in pairwise(rows))
+
+
+def test_counts_over_each_other_are_shares_on_shared_bins_and_a_series_keeps_its_mark() -> None:
+    svg = shares_svg({"easy": {"run 1": {0: 3, 399: 1}, "run 2": {200: 2}}, "hard": {"run 2": {100: 5}}}, width=0.005)
+    found = [
+        (group.get("class"), path.get("d", ""))
+        for group in ElementTree.fromstring(svg).iter(f"{SVG}g")
+        for path in group.iterfind(f"{SVG}path[@class='filled']")
+    ]
+    outlines = [path for _, path in found if path.count("H") > 1]  # the others are keys
+    assert len(outlines) == 3
+    assert len({(path.split()[0], path.split("H")[-1]) for path in outlines}) == 1, (
+        "all begin and end at the same edges"
+    )
+    of_runs = [mark for mark, path in found if path in outlines]
+    assert of_runs[1] == of_runs[2] != of_runs[0], "run 2 has the same mark in both pictures"
+
+
+@given(st.dictionaries(st.sampled_from(ARMS), st.dictionaries(st.integers(0, 400), st.integers(1, 9)), max_size=4))
+def test_whatever_the_counts_the_picture_is_whole_and_no_pair_is_lost(counts: dict[str, dict[int, int]]) -> None:
+    svg = shares_svg({"title": counts}, width=0.005)
+    ElementTree.fromstring(svg)
+    if not any(counts.values()):
+        assert NO_PAIRS in svg

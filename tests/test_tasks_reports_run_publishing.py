@@ -27,6 +27,7 @@ from models.report.policy_contents import EvaluationFigures, Gate, PolicyContent
 from models.report.similarities_picture import NO_PAIRS, similarities_svg
 from tasks.config.curation import CurateConfig
 from tasks.config.section import refuse_in_vain
+from tasks.reports.artifacts import report_line
 from tasks.reports.policy_publishing import policy_end_markdown
 from tasks.reports.run_page import next_steps
 from tasks.reports.run_publishing import labels_end_markdown, publish, summary_markdown
@@ -238,3 +239,11 @@ def test_a_thinned_line_keeps_its_ends():
 def test_a_picture_of_nothing_says_so():
     assert NO_PAIRS in similarities_svg({"easy": np.array([])})
     assert NO_COMPARISONS in comparisons_svg([replace(JUDGED, win=0, tie=0, lose=0)])
+
+
+def test_a_report_is_linked_where_the_page_serves_it(tmp_path):
+    path = tmp_path / "reports" / "run-7.html"
+    here, served = Settings(page_url=None), Settings(page_url="https://label.example/")
+    assert report_line(here, path) == f"Report page: `{path}`"
+    assert "(https://label.example/reports/run-7.html)" in report_line(served, path)
+    assert f"`{path}`" in report_line(served, path)

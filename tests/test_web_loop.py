@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from db.labels.queues import QueueInfo
-from db.overview.loop import Loop, PolicyLine, RunLine
+from db.overviews.loop import Loop, PolicyLine, RunLine
 from models.intervals import Interval
 from web.loop import advice
 from web.service import Started

@@ -79,6 +79,13 @@ def policies_of(session: Session, run_id: int) -> list[Made]:
     return [Made(*row) for row in session.execute(query)]
 
 
+def pair_counts(session: Session, run_id: int) -> dict[str, int]:
+    """How many pairs each strategy of a run selected."""
+    strategy = curation.Pair.strategy
+    query = select(strategy, func.count()).where(curation.Pair.run_id == run_id).group_by(strategy).order_by(strategy)
+    return dict(session.execute(query).tuples().all())
+
+
 def prompts_done(session: Session, run_id: int) -> int:
     """How many prompts of a run have a pair, or a reason why they have none."""
     pair, prompt = curation.Pair, curation.RunPrompt

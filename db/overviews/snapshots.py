@@ -60,30 +60,25 @@ def snapshot_lines(session: Session, *, before: int | None = None, limit: int) -
 def snapshot_parts(session: Session, snapshot_id: int) -> SnapshotParts:
     """Count a snapshot's rows, the most frequent first."""
     row, run = labels.SnapshotRow, curation.Run
-    of_snapshot = row.snapshot_id == snapshot_id
-
-    def count_by(column: Any) -> list[tuple[Any, int]]:
-        query = select(column, func.count()).where(of_snapshot).group_by(column)
-        return sorted(session.execute(query).tuples().all(), key=lambda item: (-item[1], str(item[0])))
-
-    strategies: Counter[str] = Counter()
-    for names, count in count_by(cast(row.strategies, Text)):
+    parts = (cast(row.strategies, Text), row.split, row.rule, row.run_id)
+    sums = (func.count(), func.sum(row.support), func.sum(row.vote_count))
+    # One pass over the rows: they differ in few ways.
+    found = session.execute(select(*parts, *sums).where(row.snapshot_id == snapshot_id).group_by(*parts)).all()
+    strategies, splits, rules, by_run = (Counter[Any]() for _ in parts)
+    for names, split, rule, run_id, count, _, _ in found:
         strategies.update(dict.fromkeys(json.loads(names), count))
-    by_run = (
-        select(run.id, run.name, func.count())
-        .join(row, row.run_id == run.id)
-        .where(of_snapshot)
-        .group_by(run.id, run.name)
-        .order_by(run.id)
-    )
-    support, votes = session.execute(select(func.avg(row.support), func.sum(row.vote_count)).where(of_snapshot)).one()
+        splits[split] += count
+        rules[rule] += count
+        by_run[run_id] += count
+    names_of = dict(session.execute(select(run.id, run.name).where(run.id.in_(by_run.keys() - {None}))).tuples().all())
+    rows = by_run.total()
     return SnapshotParts(
         strategies=dict(strategies.most_common()),
-        splits=dict(count_by(row.split)),
-        rules=dict(count_by(row.rule)),
-        runs=[tuple(found) for found in session.execute(by_run)],
-        support=float(support or 0.0),
-        votes=int(votes or 0),
+        splits=dict(splits.most_common()),
+        rules=dict(rules.most_common()),
+        runs=[(run_id, name, by_run[run_id]) for run_id, name in sorted(names_of.items())],
+        support=sum(each[5] for each in found) / rows if rows else 0.0,
+        votes=int(sum(each[6] for each in found)),
     )
 
 

@@ -34,7 +34,7 @@ class SourceLine:
 
 @dataclass(frozen=True, slots=True)
 class SourceCounts:
-    """What a source brought: different prompts, responses and pairs; its rows by split (None: of no split)."""
+    """What the rows of a source hold: different prompts, responses, pairs; its rows by split (None: of no split)."""
 
     prompts: int
     responses: int
@@ -104,7 +104,7 @@ def source_counts(session: Session, source_id: int) -> SourceCounts:
         session.scalar(select(func.count(column)).where(of_source)) or 0
         for column, of_source in (
             (row.prompt_id.distinct(), row.source_id == source_id),
-            (response.response_id.distinct(), response.source_id == source_id),
+            (response.row_number, response.source_id == source_id),
             (pair.row_number, pair.source_id == source_id),
         )
     )

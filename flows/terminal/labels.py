@@ -88,7 +88,7 @@ def serve_page(
             on_labels=on_labels,
             service=_desk(),
             artifacts=Settings().artifact_root,
-            logs=_logs_address(),
+            logs=logs_address(),
             held_devices=what_is_held(),
             link_days=Settings().sign_in_days,
         )
@@ -192,7 +192,7 @@ def _watched() -> Iterator[Callable[[], None]]:
         watch.close()
 
 
-def _logs_address() -> str | None:
+def logs_address() -> str | None:
     """Where Prefect shows a flow run, whose id follows; None where no server of it is named."""
     page = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
     return f"{page.rstrip('/')}/runs/flow-run/" if page else None

@@ -89,9 +89,8 @@ def compared_curves_svg(points: Mapping[str, Sequence[MetricPoint]]) -> str:
             if (split, metric) in _OWN or not any(map(is_drawable, _all_values(by_name))):
                 continue
             lines = tuple(_line(name, by_step) for name, by_step in by_name.items() if by_step)
-            drawings.append(
-                draw_lines(LinePlot(f"{title}, {label}", "optimizer steps", unit, lines), last_step=last_step)
-            )
+            plot = LinePlot(f"{title}, {label}", "optimizer steps", unit, lines)
+            drawings.append(draw_lines(plot, last_step=last_step, of_all=list(points)))
     return drawings_svg(drawings, title="Metrics along training", nothing=NO_CURVES)
 
 

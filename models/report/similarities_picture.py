@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from models.report.axes import MOST_TICKS, Axis, tight_axis
 from models.report.contents import in_order
 from models.report.histograms import bin_counts, common_edges
-from models.report.plots import Drawing, draw_plot, drawings_svg
+from models.report.plots import Drawing, drawings_svg
+from models.report.plots.bars import draw_bars
 from models.report.plots.drawing import WIDTH, Frame, Group, Stroke, Words, below, fitted, heading, text_width, x_ticks
 from models.report.plots.marks import series_marks
 from models.report.templates import cosine
@@ -49,6 +50,7 @@ def shares_svg(pictures: Mapping[str, Mapping[str, Mapping[int, int]]], *, width
     together = -(-(max(bins) + 1 - min(bins)) // MOST_BINS)
     first, last = min(bins) // together, max(bins) // together
     edges = tuple(together * width * at - 1 for at in range(first, last + 2))
+    names = list(dict.fromkeys(name for picture in pictures.values() for name in picture))
     drawings = []
     for title, picture in pictures.items():
         series = []
@@ -58,7 +60,7 @@ def shares_svg(pictures: Mapping[str, Mapping[str, Mapping[int, int]]], *, width
                 heights[at // together - first] += count
             series.append((name, tuple(heights)))
         plot = HistogramPlot(title, "cosine of the two responses", "share of the pairs", edges, tuple(series))
-        drawings.append(draw_plot(plot))
+        drawings.append(draw_bars(plot, of_all=names))
     return drawings_svg(drawings, title=TITLE, nothing=NO_PAIRS)
 
 

@@ -140,4 +140,9 @@ def _described(policy: policies.PolicyRecord) -> dict[str, Any]:
 def _numbers(policy: policies.PolicyRecord) -> list[tuple[str, str]]:
     """The last values measured along the training."""
     found = ((name, value) for name, value in (policy.metrics or {}).items() if isinstance(value, int | float))
-    return [(name.replace("_", " "), f"{value:,.4g}".replace("-", "−")) for name, value in found]
+    return [(name.replace("_", " "), _figure(value)) for name, value in found]
+
+
+def _figure(value: float) -> str:
+    """A count in full, else four digits."""
+    return (f"{value:,.0f}" if value == round(value) else f"{value:.4g}").replace("-", "−")

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from db import pairs
 from db import runs as stored
 from db.engine import Session, as_utc
 from db.findings.prompts import prompt_groups_of
@@ -50,8 +49,8 @@ def compare_runs(request: Request, site: CurrentSite, person: CurrentLead, ids: 
     with site.sessions() as session, found():
         records = [stored.get_run(session, run_id) for run_id in chosen]
         summaries = [stored.summaries(session, run_id)[0] for run_id in chosen]
-        strategies = {run_id: pairs.strategy_summaries(session, run_id) for run_id in chosen}
-    names = dict.fromkeys(name for each in strategies.values() for name in each)
+        counts = runs.similarity_counts(session, chosen)
+    names = dict.fromkeys(strategy for of_run in counts.values() for strategy in of_run)
     return workbench_page(
         request,
         "runs/compare.html",
@@ -61,7 +60,9 @@ def compare_runs(request: Request, site: CurrentSite, person: CurrentLead, ids: 
         took=[_took(record.started_at, record.finished_at) for record in records],
         settings=differing_rows([record.config for record in records]),
         figures=_figure_rows(summaries),
-        strategies=[(name, [strategies[run_id].get(name) for run_id in chosen]) for name in names],
+        strategies=[
+            (name, [_pairs_words(counts.get(run_id, {}).get(name, {})) for run_id in chosen]) for name in names
+        ],
         picture=f"/runs/compare.svg?ids={','.join(map(str, chosen))}" if names else None,
     )
 
@@ -118,7 +119,7 @@ def _content(session: Session, run: stored.RunRecord) -> dict[str, Any]:
     return {
         "done": runs.prompts_done(session, run.id) if run.status == stored.RUNNING else 0,
         "skipped": stored.skip_counts(session, run.id) if is_curation else {},
-        "strategies": list(pairs.strategy_summaries(session, run.id).values()) if is_curation else [],
+        "strategies": runs.pair_counts(session, run.id),
         "groups": prompt_groups_of(session, run.id, shown=GROUPS, examples=EXAMPLES) if is_curation else None,
         "labellings": runs.labelling_runs(session, run.id),
         "snapshots": snapshots_of(session, run.id) if is_curation else [],
@@ -161,6 +162,13 @@ def _figure_rows(summaries: Sequence[stored.RunSummary]) -> list[tuple[str, list
             ("similarity with difference in length, rank correlation", [_correlation(one) for one in summaries])
         )
     return rows
+
+
+def _pairs_words(bins: Mapping[int, int]) -> str:
+    """How many pairs there are, and how alike on average: to half a bin, as counted by bins."""
+    pairs = sum(bins.values())
+    mean = sum((at + 0.5) * runs.BIN * count for at, count in bins.items()) / pairs - 1 if pairs else 0.0
+    return f"{pairs:,}, {mean:.2f}".replace("-", "−") if pairs else "–"
 
 
 def _correlation(summary: stored.RunSummary) -> str:

@@ -21,7 +21,7 @@ from models.report.plots.drawing import (
     x_ticks,
     y_ticks,
 )
-from models.report.plots.marks import Mark, series_marks
+from models.report.plots.marks import Mark, kept_marks
 from models.report.plots.numbers import number_words
 from models.studies.findings import HistogramPlot
 
@@ -30,10 +30,10 @@ NO_COUNT = "There is nothing to count."
 _LEFT = text_width("100 %") + 10
 
 
-def draw_bars(plot: HistogramPlot) -> Drawing:
+def draw_bars(plot: HistogramPlot, *, of_all: Sequence[str] = ()) -> Drawing:
     """The series' outlines, heights in percent of the series; a pointer is told the counts of a bin.
 
-    A series without a count has none.
+    A series without a count has none. `of_all`: the names of all series of plots beside each other, which keep theirs.
 
     Raises:
         ValueError: if the edges do not rise, are not finite, or a series has not one count a bin.
@@ -42,7 +42,7 @@ def draw_bars(plot: HistogramPlot) -> Drawing:
     series = [(name, counts) for name, counts in plot.series if sum(counts)]
     if not series:
         return empty(plot.title, words=NO_COUNT)
-    marks = series_marks([name for name, _ in series])
+    marks = kept_marks([name for name, _ in series], of_all)
     head = heading(plot.title)
     keys = legend([name for name, _ in series], marks, below([head]) + 2, is_filled=True)
     top = below([head, *keys]) + title_room(plot.y_title) + 2

@@ -25,7 +25,7 @@ from models.report.plots.drawing import (
     x_ticks,
     y_ticks,
 )
-from models.report.plots.marks import Mark, marker_path, series_marks
+from models.report.plots.marks import Mark, kept_marks, marker_path
 from models.report.plots.numbers import interval_words, number_words, shown_range, undrawn_notes
 from models.studies.findings import LinePlot
 
@@ -62,13 +62,14 @@ class _Drawn(NamedTuple):
     shift: float  # of its points, to the right
 
 
-def draw_lines(plot: LinePlot, *, last_step: int | None = None) -> Drawing:
+def draw_lines(plot: LinePlot, *, last_step: int | None = None, of_all: Sequence[str] = ()) -> Drawing:
     """The lines with markers where they have few points; a value that is not finite interrupts its line.
 
     Up to three lines have bands, more have bars beside each other. A pointer is told all values of an x. With a
     `last_step` the axis is one of whole steps from 0 to it, no point beyond: plots beside each other share it.
+    With the names of all their lines, `of_all`, a line has the same mark in each.
     """
-    lines = _drawn_lines(plot)
+    lines = _drawn_lines(plot, of_all)
     if not lines:
         return empty(plot.title, words=NO_VALUE)
     head = heading(plot.title)
@@ -87,7 +88,7 @@ def draw_lines(plot: LinePlot, *, last_step: int | None = None) -> Drawing:
     return Drawing(plot.title, below(groups) + 2, tuple(groups), _notes(plot))
 
 
-def _drawn_lines(plot: LinePlot) -> list[_Drawn]:
+def _drawn_lines(plot: LinePlot, of_all: Sequence[str]) -> list[_Drawn]:
     kept = []
     for line in plot.lines:
         ordered = sorted(line.points, key=lambda point: point[0])
@@ -95,7 +96,7 @@ def _drawn_lines(plot: LinePlot) -> list[_Drawn]:
         runs = [list(run) for is_drawn, run in by_run if is_drawn]
         if runs:
             kept.append((line.name, runs))
-    marks = series_marks([name for name, _ in kept])
+    marks = kept_marks([name for name, _ in kept], of_all)
     with_bands = sum(any(low < high for run in runs for _, (_, low, high) in run) for _, runs in kept)
     has_bars = with_bands > _MOST_BANDS
     dodge = _DODGE if has_bars else 0.0

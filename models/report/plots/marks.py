@@ -41,6 +41,14 @@ def series_marks(names: Sequence[str]) -> list[Mark]:
     return marks
 
 
+def kept_marks(names: Sequence[str], of_all: Sequence[str]) -> list[Mark]:
+    """The marks of these series as they are among all of several pictures; `of_all` empty: of this picture alone."""
+    if not of_all:
+        return series_marks(names)
+    by_name = dict(zip(of_all, series_marks(of_all), strict=True))
+    return [by_name[name] for name in names]
+
+
 def marker_path(mark: Mark, x: float, y: float) -> str:
     """The outline of a marker whose middle is at (x, y)."""
     if mark.shape % 5 == 0:

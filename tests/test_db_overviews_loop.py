@@ -9,7 +9,7 @@ from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
 from db import promotions
-from db.overview.loop import known_names, loop_now
+from db.overviews.loop import known_names, loop_now
 from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.config.exchange import ExportConfig
 from tasks.labels.exchange import take_snapshot
