@@ -28,7 +28,6 @@ from models.guard import (
     prompt_counts,
     text_findings,
 )
-from models.index import VectorIndex
 from models.intervals import share
 from models.records import Prompt
 
@@ -89,8 +88,7 @@ def flags_of_vectors(rows: Sequence[Row], embed: Embed) -> tuple[Flags, NDArray[
     offsets = np.searchsorted(of[places], np.arange(len(rows) + 1))
     near = nearness(kept, offsets)
     least = least_nearness(near)
-    index, ids = VectorIndex.build([(np.arange(len(kept)), kept)]), np.arange(len(kept))
-    counts = prompt_counts(kept, lambda queries, k: index.search(queries, k, exclude=None), (ids, of[places]))
+    counts = prompt_counts(kept, lambda: [(kept, of[places])])
     is_long = np.array([is_boilerplate_length(texts[place]) for place in places])
     on_vectors = {
         "boilerplate": (counts > BOILERPLATE_PROMPTS) & is_long,

@@ -92,12 +92,14 @@ def measure(folder: Path, prompt_count: int, url: str) -> Iterator[dict[str, Any
     queue_id, annotator_id = stages.measure("queue", lambda: _open_queue(sessions, run_id))
     served = make_session_factory(make_engine(url, keeps_connections=True))
     pages = _milliseconds(_page_questions(served, run_id, queue_id, annotator_id), REPEATS)
+    commands = _milliseconds(_command_questions(sessions, settings), COMMAND_REPEATS)
     figures = {
         "prompts": prompt_count,
         "stages": stages.figures,
         "pages_ms": pages,
         "slowest_page_ms": max(times["median"] for times in pages.values()),
-        "commands_ms": _milliseconds(_command_questions(sessions, settings), COMMAND_REPEATS),
+        "commands_ms": commands,
+        "runs_ms": commands["antipode runs"]["median"],
         "disk_bytes": _disk(folder, engine),
     }
     yield figures
@@ -255,7 +257,8 @@ def _milliseconds(questions: dict[str, Question], repeats: int) -> dict[str, Fig
 def _disk(folder: Path, engine: Engine) -> dict[str, int]:
     disk = {name: _bytes(folder / "artifacts" / name) for name in ("vectors", "prompt_vectors", "indexes")}
     if engine.dialect.name == "sqlite":
-        return disk | {"database": sum(path.stat().st_size for path in folder.glob("antipode.db*"))}
+        database = Path(engine.url.database or "")
+        return disk | {"database": sum(path.stat().st_size for path in database.parent.glob(f"{database.name}*"))}
     with engine.connect() as connection:
         return disk | {"database": connection.scalar(text("SELECT pg_database_size(current_database())"))}
 

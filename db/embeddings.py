@@ -126,7 +126,7 @@ def runs_using(session: Session, embedder_id: int, shards: Collection[str], *, o
 def forget_shard(session: Session, embedder_id: int, shard: str, *, of: Embedded = "responses") -> int:
     """Forget the vectors of one shard, so that a run that needs them embeds them anew; return how many there were.
 
-    What the candidates of this embedder's runs come to is counted anew each time from here on.
+    What this embedder's runs come to is counted anew each time from here on.
     """
     table, _ = _PLACES[of]
     of_shard = (table.embedder_id == embedder_id, table.shard == shard)

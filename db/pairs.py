@@ -96,7 +96,7 @@ def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
     """Similarities of a run's pairs by strategy, in the order the strategies were configured to be stored."""
     query = select(curation.Pair.strategy, curation.Pair.similarity).filter_by(run_id=run_id).order_by(curation.Pair.id)
     by_strategy: dict[str, list[float]] = {}
-    for strategy, similarity in session.execute(query):
+    for strategy, similarity in session.execute(query, execution_options={"yield_per": 10_000}):
         by_strategy.setdefault(strategy, []).append(similarity)
     return by_strategy
 

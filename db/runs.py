@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
-from db.schema.views import COUNT_CANDIDATES, RUN_COUNTS
+from db.schema.views import COUNT_RUNS, RUN_COUNTS
 from db.statements.among import among
 from models.guesses import guess
 from models.intervals import Interval
@@ -181,8 +181,8 @@ def take_up(session: Session, run_id: int, *, config: Mapping[str, Any], config_
 def set_status(session: Session, run_id: int, status: str, *, error: str | None = None) -> None:
     """Say how a run stands; a run that is not running gets its time of finishing. A completed run stays completed.
 
-    No run finishes before it started, though the clock was set back meanwhile. What a completed run's candidates come
-    to is kept: they, and their embeddings, stay as they are.
+    No run finishes before it started, though the clock was set back meanwhile. What a completed run's prompts,
+    candidates and pairs come to is kept: they stay as they are.
     """
     take_writing_turn(session)
     started_at, now = curation.Run.started_at, utc_now()
@@ -194,7 +194,7 @@ def set_status(session: Session, run_id: int, status: str, *, error: str | None 
         .returning(curation.Run.id)
     )
     if changed and status == COMPLETED:
-        counts = COUNT_CANDIDATES.format(condition="counted.id = :run_id")
+        counts = COUNT_RUNS.format(condition="counted.id = :run_id")
         session.execute(text(f"INSERT INTO run_counts ({RUN_COUNTS}) {counts}"), {"run_id": run_id})
 
 

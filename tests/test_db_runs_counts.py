@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import func, select, text, update
 from stored_rows import add, all_prompt_ids, open_run, row
 
-from db import embeddings, runs
+from db import embeddings, pairs, runs
 from db.engine import insert_new
 from db.schema import curation
-from models.records import EmbedderIdentity
+from models.records import EmbedderIdentity, Pair
 
 STATUSES = (runs.RUNNING, runs.COMPLETED, runs.FAILED, runs.CRASHED, runs.STOPPED, runs.COMPLETED)
 
@@ -30,7 +30,11 @@ OBVIOUS = f"""
                AS truncated_responses,
            (SELECT count(*) {READ} AND responses.finish_reason = 'length') AS cut_responses,
            (SELECT count(*) {CANDIDATES.format("")} AND candidates.is_left_out) AS left_out_responses,
-           (SELECT sum(responses.token_count) {READ}) AS tokens
+           (SELECT sum(responses.token_count) {READ}) AS tokens,
+           (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id) AS prompts,
+           (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id AND skipped IS NOT NULL)
+               AS skipped_prompts,
+           (SELECT count(*) FROM pairs WHERE pairs.run_id = runs.id) AS pairs
     FROM runs ORDER BY runs.id DESC
 """
 
@@ -56,10 +60,12 @@ def varied(sessions):
             ]
             embeddings.add_embeddings(session, embedder, new)
     for at in range(18):
-        run_id = open_run(sessions, prompt_ids, key=f"{at:064}")
+        run_id = open_run(sessions, rng.sample(prompt_ids, rng.randint(0, 8)), key=f"{at:064}")
         with sessions.begin() as session:
             taken = [one for one in found if at and rng.random() < 0.6]
             insert_new(session, curation.Candidate, [_candidate(rng, run_id, *one) for one in taken])
+            runs.set_skipped(session, run_id, {id_: "one candidate" for id_ in prompt_ids if rng.random() < 0.4})
+            pairs.add_pairs(session, run_id, [_pair(one, found) for one in taken if rng.random() < 0.2])
             if embedder := (None, *embedders)[at % 3]:
                 runs.set_embedder(session, run_id, embedder)
             runs.set_status(session, run_id, STATUSES[at % 6])
@@ -70,6 +76,13 @@ def _candidate(rng, run_id, response_id, prompt_id):
     duplicate_of_id = response_id if rng.random() < 0.2 else None
     names = {"run_id": run_id, "response_id": response_id, "prompt_id": prompt_id}
     return names | {"duplicate_of_id": duplicate_of_id, "is_left_out": rng.random() < 0.2}
+
+
+def _pair(one, found):
+    response_id, prompt_id = one
+    other = next(id_ for id_, of in found if of == prompt_id and id_ != response_id)
+    first, second = sorted((response_id, other))
+    return Pair("easy", prompt_id, first, second, similarity=0.5, rank=1, pair_count=15)
 
 
 def assert_as_counted(session):
@@ -93,7 +106,7 @@ def test_a_runs_figures_are_those_of_counting_one_by_one(sessions, varied):
 def test_what_a_completed_run_has_is_not_counted_again(sessions, varied):
     with sessions.begin() as session:
         session.execute(update(curation.RunCounts).values(tokens=-1))
-        completed = {one.run_id for one in runs.summaries(session) if one.status == runs.COMPLETED and one.responses}
+        completed = {one.run_id for one in runs.summaries(session) if one.status == runs.COMPLETED}
         assert {one.run_id for one in runs.summaries(session) if one.tokens == -1} == completed
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.guard import cells, may_be_boilerplate, sketch_axes, sketches
-from models.guard.sketches import may_have_near, may_repeat
+from models.guard import Sieve
+from models.guard.sketches import cells, may_be_boilerplate, may_have_near, may_repeat, sketch_axes, sketches
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -98,7 +98,7 @@ def test_of_many_responses_those_under_many_prompts_are_among_the_suspects(monke
     vectors[:40] = vectors[0]
     short, in_cells = sketches(vectors, sketch_axes(vectors)), cells(vectors)
     compared = may_be_boilerplate(short, in_cells, np.arange(4_000), beyond=5)
-    monkeypatch.setattr(import_module("models.guard.sketches"), "_ALL", 1_000)  # the package has a function of the name
+    monkeypatch.setattr(import_module("models.guard.sketches"), "_ALL", 1_000)
     sieved = may_be_boilerplate(short, in_cells, np.arange(4_000), beyond=5)
     assert np.flatnonzero(compared).tolist() == np.flatnonzero(sieved).tolist() == list(range(40))
     assert not may_be_boilerplate(short, in_cells, np.arange(4_000), beyond=42).any()
@@ -110,3 +110,18 @@ def test_of_many_responses_hardly_one_with_just_enough_neighbours_just_near_is_o
     vectors, prompt_ids = near_world(cosine, 5, dimension=40, kinds=600)
     short = sketches(vectors, sketch_axes(vectors))
     assert may_be_boilerplate(short, cells(vectors), prompt_ids, beyond=5)[:600].all()
+
+
+def test_a_sieve_tells_of_pages_what_is_told_of_all_at_once():
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((900, 64), dtype=np.float32)
+    vectors[::9] = vectors[0]
+    prompt_ids = np.arange(900) // 4
+    short = sketches(vectors, sketch_axes(vectors[:400]))
+    sieve = Sieve(2_000)
+    for rows in (slice(0, 400), slice(400, 700), slice(700, 900)):
+        sieve.add(vectors[rows], prompt_ids[rows])
+    told = sieve.may_be_boilerplate(beyond=5)
+    assert told.tolist() == may_be_boilerplate(short, cells(vectors), prompt_ids, beyond=5).tolist()
+    assert told[::9].all() and not told.all()
+    assert Sieve(0).may_be_boilerplate(beyond=5).shape == (0,)

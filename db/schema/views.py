@@ -7,25 +7,40 @@ from models.guard.records import RULES
 _REASON = " ".join(f"WHEN '{rule}' THEN '{words}'" for rule, words in RULES.items())
 
 RUN_COUNTS = (
-    "run_id, responses, duplicates, empty_responses, truncated_responses, cut_responses, left_out_responses, tokens"
+    "run_id, prompts, skipped_prompts, responses, duplicates, empty_responses, truncated_responses, cut_responses, "
+    "left_out_responses, pairs, tokens"
 )
-# In the order of RUN_COUNTS; its row of `runs` is named `counted`. CROSS JOIN: SQLite begins with the runs.
-COUNT_CANDIDATES = """
-    SELECT candidates.run_id, count(*) AS responses, count(candidates.duplicate_of_id) AS duplicates,
-           sum(CASE WHEN NOT candidates.is_left_out AND embeddings.embedder_id IS NOT NULL
-                    AND embeddings.shard IS NULL THEN 1 ELSE 0 END) AS empty_responses,
-           sum(CASE WHEN NOT candidates.is_left_out AND embeddings.is_truncated THEN 1 ELSE 0 END)
-               AS truncated_responses,
-           sum(CASE WHEN responses.finish_reason = 'length' THEN 1 ELSE 0 END) AS cut_responses,
-           sum(CASE WHEN candidates.is_left_out THEN 1 ELSE 0 END) AS left_out_responses,
-           sum(responses.token_count) AS tokens
+# In that order, of the rows of `runs` that a condition on `counted` names. CROSS JOIN: SQLite begins with the runs.
+COUNT_RUNS = """
+    SELECT counted.id AS run_id,
+           (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = counted.id) AS prompts,
+           (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = counted.id AND run_prompts.skipped IS NOT NULL)
+               AS skipped_prompts,
+           COALESCE(found.responses, 0) AS responses, COALESCE(found.duplicates, 0) AS duplicates,
+           COALESCE(found.empty_responses, 0) AS empty_responses,
+           COALESCE(found.truncated_responses, 0) AS truncated_responses,
+           COALESCE(found.cut_responses, 0) AS cut_responses,
+           COALESCE(found.left_out_responses, 0) AS left_out_responses,
+           (SELECT count(*) FROM pairs WHERE pairs.run_id = counted.id) AS pairs, found.tokens
     FROM runs AS counted
-    CROSS JOIN candidates
-    JOIN responses ON responses.id = candidates.response_id
-    LEFT JOIN embeddings ON embeddings.embedder_id = counted.embedder_id
-        AND embeddings.response_id = candidates.response_id
-    WHERE candidates.run_id = counted.id AND {condition}
-    GROUP BY candidates.run_id
+    LEFT JOIN (
+        SELECT candidates.run_id, count(*) AS responses, count(candidates.duplicate_of_id) AS duplicates,
+               sum(CASE WHEN NOT candidates.is_left_out AND embeddings.embedder_id IS NOT NULL
+                        AND embeddings.shard IS NULL THEN 1 ELSE 0 END) AS empty_responses,
+               sum(CASE WHEN NOT candidates.is_left_out AND embeddings.is_truncated THEN 1 ELSE 0 END)
+                   AS truncated_responses,
+               sum(CASE WHEN responses.finish_reason = 'length' THEN 1 ELSE 0 END) AS cut_responses,
+               sum(CASE WHEN candidates.is_left_out THEN 1 ELSE 0 END) AS left_out_responses,
+               sum(responses.token_count) AS tokens
+        FROM runs AS counted
+        CROSS JOIN candidates
+        JOIN responses ON responses.id = candidates.response_id
+        LEFT JOIN embeddings ON embeddings.embedder_id = counted.embedder_id
+            AND embeddings.response_id = candidates.response_id
+        WHERE candidates.run_id = counted.id AND {condition}
+        GROUP BY candidates.run_id
+    ) AS found ON found.run_id = counted.id
+    WHERE {condition}
 """
 _NOT_KEPT = "NOT EXISTS (SELECT 1 FROM run_counts WHERE run_counts.run_id = counted.id)"
 
@@ -51,24 +66,17 @@ VIEWS: dict[str, str] = {
         SELECT runs.id AS run_id, runs.name AS run, runs.kind, runs.labelled_run_id,
                (SELECT annotators.name FROM annotators WHERE annotators.id = runs.annotator_id) AS annotator,
                runs.status, runs.started_at, runs.finished_at,
-               (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id) AS prompts,
-               (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = runs.id AND run_prompts.skipped IS NOT NULL)
-                   AS skipped_prompts,
-               COALESCE(counts.responses, 0) AS responses, COALESCE(counts.duplicates, 0) AS duplicates,
-               COALESCE(counts.empty_responses, 0) AS empty_responses,
-               COALESCE(counts.truncated_responses, 0) AS truncated_responses,
-               COALESCE(counts.cut_responses, 0) AS cut_responses,
-               COALESCE(counts.left_out_responses, 0) AS left_out_responses,
-               (SELECT count(*) FROM pairs WHERE pairs.run_id = runs.id) AS pairs,
+               counts.prompts, counts.skipped_prompts, counts.responses, counts.duplicates, counts.empty_responses,
+               counts.truncated_responses, counts.cut_responses, counts.left_out_responses, counts.pairs,
                (SELECT count(*) FROM judgements WHERE judgements.run_id = runs.id) AS judgements,
                counts.tokens,
                runs.requests, runs.cost, runs.device_seconds, runs.deployment, runs.resumes, runs.dtype,
                runs.dtype_reason, runs.length_correlation, runs.length_correlation_low, runs.length_correlation_high
         FROM runs
-        LEFT JOIN (
+        JOIN (
             SELECT {RUN_COUNTS} FROM run_counts
             UNION ALL
-            {COUNT_CANDIDATES.format(condition=_NOT_KEPT)}
+            {COUNT_RUNS.format(condition=_NOT_KEPT)}
         ) AS counts ON counts.run_id = runs.id
     """,
     # The texts are read within the mean: joined, they would be sorted along.

@@ -1,7 +1,6 @@
 """The guard: which candidates are not worth a pair, by rules on texts and on embeddings. Knows no database, no run."""
 
 from models.guard.boilerplate import (
-    MOST_NEIGHBOURS,
     SHORTEST_BOILERPLATE,
     is_boilerplate_length,
     prompt_counts,
@@ -11,12 +10,11 @@ from models.guard.languages import LanguageReader
 from models.guard.nearness import least_nearness, nearness
 from models.guard.records import RULES, SWITCHED_RULES, Finding, GuardCounts, GuardRule, RuleCount, SwitchedRule
 from models.guard.repetition import LEAST_REPEATED_SHARE, repeated_share
-from models.guard.sketches import cells, may_be_boilerplate, sketch_axes, sketches
+from models.guard.sketches import Sieve
 from models.guard.texts import text_findings
 
 __all__ = [
     "LEAST_REPEATED_SHARE",
-    "MOST_NEIGHBOURS",
     "RULES",
     "SHORTEST_BOILERPLATE",
     "SWITCHED_RULES",
@@ -25,16 +23,13 @@ __all__ = [
     "GuardRule",
     "LanguageReader",
     "RuleCount",
+    "Sieve",
     "SwitchedRule",
-    "cells",
     "is_boilerplate_length",
     "least_nearness",
     "left_out",
-    "may_be_boilerplate",
     "nearness",
     "prompt_counts",
     "repeated_share",
-    "sketch_axes",
-    "sketches",
     "text_findings",
 ]

@@ -1,4 +1,4 @@
-"""Which responses may be boilerplate at all, told by short vectors: two sieves before a search.
+"""Which responses may be boilerplate at all, told by short vectors: two sieves before all components are compared.
 
 `may_repeat` asks who shares a cell with a near one of another prompt, in time that grows with the responses;
 `may_have_near` who may have enough near ones, in time that grows with the square of those that it is given.
@@ -11,8 +11,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from models.guard.boilerplate import LEAST_SIMILARITY
-from models.selection.similarity import as_float32
+from models.guard.boilerplate import LEAST_SIMILARITY, unit_rows
 
 Sketches = NDArray[np.float32]
 Counts = NDArray[np.int64]
@@ -24,6 +23,7 @@ _SAMPLED = 1_024
 _TABLES, _HASHES, _CELL_WIDTH, _SEED = 40, 10, 0.8, 0
 _LARGEST_CELL = 4_096
 _CELL_ROWS = 256  # looked at together
+_ROWS_A_TIME = 2_048  # laid into cells: 8 kB a row meanwhile
 _TOLERANCE = 1e-5  # of sums of float32 products
 _BOUND = LEAST_SIMILARITY - _TOLERANCE
 _ALL = 50_000  # up to so many all are compared, in 3 s of a core at most
@@ -32,9 +32,37 @@ _SLACK = 1e-4  # of distances in float32
 _ROWS, _COLUMNS = 512, 2_048  # their products stay in the cache
 
 
+class Sieve:
+    """Takes a run's vectors page by page and keeps 280 bytes of each; tells at the end which may be boilerplate."""
+
+    def __init__(self, most: int) -> None:
+        """Make room for so many vectors; what is not filled takes no memory."""
+        self._most, self._count = most, 0
+        self._prompt_ids = np.empty(most, np.int64)
+        self._in_cells = np.empty((most, _TABLES), np.uint16)
+        self._axes: NDArray[np.float32] | None = None
+        self._sketches: Sketches = np.empty((most, 0), np.float32)
+
+    def add(self, vectors: NDArray[np.floating], prompt_ids: Counts) -> None:
+        """Take (n, d) vectors, none zero and n at least 1, and of which prompt each is (n,)."""
+        if self._axes is None:
+            self._axes = sketch_axes(vectors)
+            self._sketches = np.empty((self._most, self._axes.shape[1] + 1), np.float32)
+        self._prompt_ids[self._count : self._count + len(vectors)] = prompt_ids
+        for some in (vectors[start : start + _ROWS_A_TIME] for start in range(0, len(vectors), _ROWS_A_TIME)):
+            rows = slice(self._count, self._count + len(some))
+            self._sketches[rows], self._in_cells[rows] = sketches(some, self._axes), cells(some)
+            self._count += len(some)
+
+    def may_be_boilerplate(self, *, beyond: int) -> NDArray[np.bool_]:
+        """Whether a response or a near one may stand under more than `beyond` prompts: (n,), in the order taken."""
+        rows = slice(0, self._count)
+        return may_be_boilerplate(self._sketches[rows], self._in_cells[rows], self._prompt_ids[rows], beyond=beyond)
+
+
 def sketch_axes(sample: NDArray[np.floating]) -> NDArray[np.float32]:
     """The 47 axes, or fewer, along which some (n, d) vectors differ most from 0: (d, r) orthonormal columns."""
-    return np.ascontiguousarray(np.linalg.svd(_unit(sample[:_SAMPLED]), full_matrices=False)[2][:_AXES].T)
+    return np.ascontiguousarray(np.linalg.svd(unit_rows(sample[:_SAMPLED]), full_matrices=False)[2][:_AXES].T)
 
 
 def sketches(vectors: NDArray[np.floating], axes: NDArray[np.float32]) -> Sketches:
@@ -42,7 +70,7 @@ def sketches(vectors: NDArray[np.floating], axes: NDArray[np.float32]) -> Sketch
 
     The coordinates along the axes, and the length of what is left: u · v ≤ Σ u_r v_r + |u_rest| |v_rest|.
     """
-    along = _unit(vectors) @ axes
+    along = unit_rows(vectors) @ axes
     rest = np.sqrt(np.maximum(1 - np.einsum("nr,nr->n", along, along), 0) + _TOLERANCE)
     return np.concatenate([along, rest[:, None]], axis=1)
 
@@ -55,7 +83,7 @@ def cells(vectors: NDArray[np.floating]) -> NDArray[np.uint16]:
     """
     rng = np.random.default_rng(_SEED)
     directions = rng.standard_normal((vectors.shape[1], _TABLES * _HASHES), dtype=np.float32) / _CELL_WIDTH
-    steps = np.floor(_unit(vectors) @ directions + rng.random(_TABLES * _HASHES, dtype=np.float32))
+    steps = np.floor(unit_rows(vectors) @ directions + rng.random(_TABLES * _HASHES, dtype=np.float32))
     factors = rng.integers(0, 2**62, _HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     mixed = (steps.astype(np.int64).view(np.uint64).reshape(-1, _TABLES, _HASHES) * factors).sum(axis=2)
     numbers: NDArray[np.uint16] = (mixed >> np.uint64(48)).astype(np.uint16)
@@ -164,9 +192,3 @@ def _near(some: Sketches, others: Sketches) -> tuple[Counts, Counts]:
             found[row : row + _ROWS] += np.count_nonzero(is_near, axis=1)
             found_others[column : column + _COLUMNS] += np.count_nonzero(is_near, axis=0)
     return found, found_others
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    rows = as_float32(vectors)
-    unit: NDArray[np.float32] = rows / np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
-    return unit

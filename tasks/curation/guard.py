@@ -6,9 +6,8 @@ anew and stores the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -16,37 +15,34 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from db import embeddings, prompts
+from db import embeddings, prompts, responses
 from db.embeddings import EmbedderRecord
+from db.engine import batches
 from db.findings import guard_flags
 from db.findings.guard_flags import GuardedCandidate, GuardFlag
 from models.guard import (
     Finding,
     LanguageReader,
-    cells,
+    Sieve,
     is_boilerplate_length,
     least_nearness,
     left_out,
-    may_be_boilerplate,
     nearness,
     prompt_counts,
-    sketch_axes,
-    sketches,
     text_findings,
 )
-from models.index import VectorIndex
 from models.records import StoredPrompt, VectorLocation
 from models.selection.similarity import as_float32, group_similarities
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store
-from tasks.curation.index import open_index
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
 Ids = NDArray[np.int64]
-Search = Callable[[NDArray[np.float16]], Ids]  # vectors (n, d) → under how many prompts each stands (n,)
+
+_QUERIES = 8_192  # compared with all candidates in one reading of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,7 @@ class _GuardStage:
     def run(self, advance: Advance) -> None:
         embedded = self._embedded(advance)
         least = least_nearness(embedded.nearness)
-        search = self._search(embedded)
+        counts = self._prompt_counts(embedded)
         done = 0
         for page, candidates in self._pages():
             with_vector = [candidate for candidate in candidates if candidate.shard is not None]
@@ -97,15 +93,7 @@ class _GuardStage:
             done += len(with_vector)
             near = embedded.nearness[of_page]
             found = self._text_findings(page, candidates)
-            asked = [
-                at
-                for at in np.flatnonzero(embedded.may_be_boilerplate[of_page]).tolist()
-                if is_boilerplate_length(with_vector[at].text)
-            ]
-            counts = np.ones(len(with_vector), np.int64)  # under how many prompts a response stands
-            if asked:
-                counts[asked] = search(vectors[asked])
-            for candidate, count, m in zip(with_vector, counts.tolist(), near.tolist(), strict=True):
+            for candidate, count, m in zip(with_vector, counts[of_page].tolist(), near.tolist(), strict=True):
                 if count > self._config.guard.boilerplate_prompts:
                     found[candidate.response_id].append(Finding("boilerplate", count))
                 if least is not None and m < least:
@@ -125,9 +113,10 @@ class _GuardStage:
     def _embedded(self, advance: Advance) -> _Embedded:
         """The first time over the prompts: how near each candidate is to its prompt's others."""
         ids, prompt_ids, near = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        axes, short, in_cells = None, list[NDArray[np.float32]](), list[NDArray[np.uint16]]()
+        with self._sessions() as session:
+            sieve = Sieve(responses.candidate_counts(session, self._run_id).responses)
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
-            locations = self._locations(page)
+            locations = self._locations([prompt.id for prompt in page])
             of_prompts = np.array([location.prompt_id for location in locations], np.int64)
             offsets = np.append(np.flatnonzero(np.diff(of_prompts, prepend=-1)), len(of_prompts))
             ids.append(np.array([location.response_id for location in locations], np.int64))
@@ -135,30 +124,37 @@ class _GuardStage:
             vectors = self._vectors(locations)
             near.append(nearness(vectors, offsets))
             if locations:
-                axes = sketch_axes(vectors) if axes is None else axes
-                short.append(sketches(vectors, axes))
-                in_cells.append(cells(vectors))
+                sieve.add(vectors, of_prompts)
             advance(len(page))
-        of_whom, may_be = np.concatenate(prompt_ids), np.zeros(0, np.bool_)
-        if short:
-            beyond = self._config.guard.boilerplate_prompts
-            may_be = may_be_boilerplate(np.concatenate(short), np.concatenate(in_cells), of_whom, beyond=beyond)
-        return _Embedded(np.concatenate(ids), of_whom, np.concatenate(near), may_be)
+        may_be = sieve.may_be_boilerplate(beyond=self._config.guard.boilerplate_prompts)
+        return _Embedded(np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near), may_be)
 
-    def _search(self, embedded: _Embedded) -> Search:
-        """Under how many prompts of the run each of these vectors, or a near one, stands; opened when it is asked."""
-        order = np.argsort(embedded.ids)
-        ids, prompt_ids = embedded.ids[order], embedded.prompt_ids[order]
+    def _prompt_counts(self, embedded: _Embedded) -> Ids:
+        """Under how many prompts of the run each candidate, or a near one, stands; 1 where that is not asked: (n,)."""
+        counts = np.ones(len(embedded.ids), np.int64)
+        for asked in batches(self._asked(embedded), _QUERIES):
+            vectors = self._vectors([candidate for _, candidate in asked])
+            counts[[place for place, _ in asked]] = prompt_counts(vectors, lambda: self._blocks(embedded))
+        return counts
 
-        @cache
-        def index() -> VectorIndex:
+    def _asked(self, embedded: _Embedded) -> Iterator[tuple[int, GuardedCandidate]]:
+        """Those that may be boilerplate and are long enough, each with its place in the order of the pages."""
+        may_be = np.flatnonzero(embedded.may_be_boilerplate)
+        of_whom = embedded.prompt_ids[may_be]
+        for prompt_ids in batches(np.unique(of_whom).tolist(), PROMPTS_PER_PAGE):
+            places = may_be[np.isin(of_whom, prompt_ids)]
+            place_of = dict(zip(embedded.ids[places].tolist(), places.tolist(), strict=True))
             with self._sessions() as session:
-                return open_index(session, self._embedder, self._settings)
+                candidates = guard_flags.guarded_candidates(session, self._run_id, self._embedder.id, prompt_ids)
+            for one in candidates:
+                if one.response_id in place_of and is_boilerplate_length(one.text):
+                    yield place_of[one.response_id], one
 
-        def nearest(queries: NDArray[np.floating], count: int) -> tuple[Ids, NDArray[np.float32]]:
-            return index().search(queries, count, exclude=None, among=ids)
-
-        return lambda queries: prompt_counts(queries, nearest, (ids, prompt_ids))
+    def _blocks(self, embedded: _Embedded) -> Iterator[tuple[NDArray[np.float16], Ids]]:
+        """The vectors of all candidates, page by page, and of which prompt each is."""
+        for prompt_ids in batches(np.unique(embedded.prompt_ids).tolist(), PROMPTS_PER_PAGE):
+            locations = self._locations(prompt_ids)
+            yield self._vectors(locations), np.array([location.prompt_id for location in locations], np.int64)
 
     def _text_findings(
         self, page: Sequence[StoredPrompt], candidates: Sequence[GuardedCandidate]
@@ -209,10 +205,9 @@ class _GuardStage:
             return finding.rule in ("cut", "empty")
         return finding.rule in self._active
 
-    def _locations(self, page: Sequence[StoredPrompt]) -> list[VectorLocation]:
-        ids = [prompt.id for prompt in page]
+    def _locations(self, prompt_ids: Sequence[int]) -> list[VectorLocation]:
         with self._sessions() as session:
-            return embeddings.vector_locations(session, self._run_id, self._embedder.id, ids, has_guarded=True)
+            return embeddings.vector_locations(session, self._run_id, self._embedder.id, prompt_ids, has_guarded=True)
 
     def _vectors(self, places: Sequence[GuardedCandidate | VectorLocation]) -> NDArray[np.float16]:
         """(n, d); (0, 1) where there is nothing to read."""
