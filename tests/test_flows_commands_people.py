@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
 from flows.commands.people import People
-from flows.terminal.people import link_lines
+from flows.terminal.labelling.people import link_lines
 from tasks.labels.people import page_secret
 from tasks.settings import Settings
 from web.app import create_app

@@ -18,7 +18,7 @@ from surroundings import on_sqlite
 
 from flows.__main__ import main
 from flows.terminal.failures import error_line, fail
-from flows.terminal.labels import show_labels
+from flows.terminal.labelling.labels import show_labels
 from flows.terminal.table_files import TableRows, write_table
 from models.judging.errors import JudgeServerError
 

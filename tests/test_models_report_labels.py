@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from real_browser import chromium
 from report_pages import EVIL, Tags, report
 
-from flows.terminal.quality import NO_JUDGEMENTS, NO_PAIRS, NO_SECOND_ANNOTATOR, NO_SUSPECTS, show_quality
+from flows.terminal.labelling.quality import NO_JUDGEMENTS, NO_PAIRS, NO_SECOND_ANNOTATOR, NO_SUSPECTS, show_quality
 from models.intervals import Interval
 from models.labelling.records import PairKey
 from models.quality.quality import (

@@ -10,7 +10,7 @@ from stored_rows import add
 from surroundings import on_sqlite
 
 from db.labels import labelling, preferences
-from flows.terminal.labels import show_labels
+from flows.terminal.labelling.labels import show_labels
 from models.labelling.records import PairKey
 from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.alignment.estimate import estimate_alignment

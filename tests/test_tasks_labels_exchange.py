@@ -14,7 +14,7 @@ from stored_labels import stored
 from stored_rows import add
 from surroundings import REAL_DATA, on_sqlite
 
-from flows.terminal.labels import show_export
+from flows.terminal.labelling.labels import show_export
 from models.records import ImportedResponse, ImportedRow, Message, Prompt
 from tasks.config.exchange import ExportConfig, ImportConfig, PairsConfig
 from tasks.curation.ingestion import import_source

@@ -9,7 +9,7 @@ from labelling_steps import curate_breads, write_labels, write_lines
 from stored_rows import add
 from surroundings import on_sqlite
 
-from flows.terminal.labels import show_export
+from flows.terminal.labelling.labels import show_export
 from models.records import ImportedResponse, ImportedRow, Message, Prompt
 from tasks.config.exchange import ExportConfig, ImportConfig
 from tasks.curation.ingestion import import_source

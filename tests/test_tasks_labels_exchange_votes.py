@@ -7,7 +7,7 @@ from labelling_steps import curate_breads, write_labels
 from surroundings import on_sqlite
 
 from db.labels.new_labels import new_labels
-from flows.terminal.labels import show_export
+from flows.terminal.labelling.labels import show_export
 from tasks.config.exchange import ExportConfig, PreferencesConfig
 from tasks.errors import NoPreferencesError
 from tasks.labels.exchange import export_preferences, preferences_now

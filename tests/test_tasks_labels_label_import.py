@@ -16,7 +16,7 @@ from stored_rows import add
 from db.engine import as_utc
 from db.labels import labelling, preferences
 from db.schema import curation, labels
-from flows.terminal.labels import show_label_import
+from flows.terminal.labelling.labels import show_label_import
 from models.labelling.records import PairKey, Preference
 from tasks.labels.label_import import import_labels
 

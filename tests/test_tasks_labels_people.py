@@ -15,8 +15,8 @@ from flows.commands.labels import Web
 from tasks.config.curation import CurateConfig
 from tasks.config.labels import LabelConfig
 from tasks.config.section import refuse_in_vain
-from tasks.labels.expected import expected_preferences
 from tasks.labels.people import open_people_queue
+from tasks.labels.worth.expected import expected_preferences
 from tasks.reports.run_publishing import open_queue_of
 
 LABELS = 30

@@ -20,8 +20,8 @@ from stored_rows import add, row
 from surroundings import ROOT, on_sqlite
 
 from flows.commands.exchange import Push
-from flows.terminal.hub import show_pulled
-from flows.terminal.labels import show_export
+from flows.terminal.labelling.hub import show_pulled
+from flows.terminal.labelling.labels import show_export
 from models.exchange.dataset_folder import DatasetFolderError
 from models.exchange.hub import HubError
 from models.records import ImportedResponse, ImportedRow, Prompt

@@ -15,15 +15,15 @@ from surroundings import on_sqlite
 
 from db.labels import queues, routes
 from db.labels.predictions import Prediction
-from flows.terminal.labels import show_labels
+from flows.terminal.labelling.labels import show_labels
 from tasks.config.labels import LabelConfig
 from tasks.config.section import refuse_in_vain
 from tasks.labels.estimate import estimate_labelling
-from tasks.labels.expected import expected_preferences
 from tasks.labels.labelling import judge_pairs
 from tasks.labels.opening import open_label_run
 from tasks.labels.people import people_queue
 from tasks.labels.routing import certainty, split_of
+from tasks.labels.worth.expected import expected_preferences
 
 LABELS = 30
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import AliasChoices, BaseModel, Field
 
 from flows.processes.engine import prepare_prefect
+from flows.terminal.labelling.quality import show_agreement
 from flows.terminal.policies import show_policy
-from flows.terminal.quality import show_agreement
 from flows.terminal.runs import show_next, show_pairs_of
 from tasks.config.alignment import AlignConfig
 from tasks.config.curation import CurateConfig

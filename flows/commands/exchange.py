@@ -8,8 +8,8 @@ from typing import Self
 from pydantic import AliasChoices, BaseModel, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.terminal.hub import push_snapshot, show_pulled
-from flows.terminal.labels import show_export, show_exported_pairs, show_label_import
+from flows.terminal.labelling.hub import push_snapshot, show_pulled
+from flows.terminal.labelling.labels import show_export, show_exported_pairs, show_label_import
 from models.exchange.label_files import LabelFormat
 from tasks.config.exchange import ExportConfig, PairsConfig, PullConfig
 from tasks.settings import Settings

@@ -23,7 +23,7 @@ class Head(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from flows.terminal.head import print_json, show_worth
-        from tasks.labels.label_worth import predict_run, worth_of_run
+        from tasks.labels.worth.label_worth import predict_run, worth_of_run
         from tasks.reports.run_queries import find_run
 
         settings = Settings()

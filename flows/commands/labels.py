@@ -1,4 +1,4 @@
-"""The commands of labelling: label, calibrate, web. What they print is in `flows.terminal.labels`."""
+"""The commands of labelling: label, calibrate, web. What they print is in `flows.terminal.labelling.labels`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from flows.commands.dry_run import DryRun
 from flows.processes.engine import prepare_prefect, quiet_prefect
-from flows.terminal.labels import serve_page, show_labels
+from flows.terminal.labelling.labels import serve_page, show_labels
 from tasks.config.curation import OrderOfPairs, Overlap
 from tasks.config.exchange import PairsConfig
 from tasks.config.labels import CalibrateConfig, LabelConfig, PeopleConfig
@@ -48,7 +48,7 @@ class Calibrate(CalibrateConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from flows.terminal.calibration import print_json, show_beforehand, show_calibrated
+        from flows.terminal.labelling.calibration import print_json, show_beforehand, show_calibrated
         from tasks.labels.estimate import estimate_calibration
 
         config = CalibrateConfig.model_validate(self.model_dump(exclude={"dry_run", "format"}))

@@ -1,4 +1,4 @@
-"""The command on the people who label: people. What it prints is in `flows.terminal.people`."""
+"""The command on the people who label: people. What it prints is in `flows.terminal.labelling.people`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from flows.terminal.people import make_lead, renew, revoke, show_people
-from flows.terminal.queues import show_details
+from flows.terminal.labelling.people import make_lead, renew, revoke, show_people
+from flows.terminal.labelling.queues import show_details
 from tasks.settings import Settings
 
 

@@ -24,7 +24,7 @@ class Quality(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from flows.terminal.quality import print_json, show_quality, show_second_look
+        from flows.terminal.labelling.quality import print_json, show_quality, show_second_look
         from tasks.labels.quality import quality_of_run, queue_second_look
         from tasks.reports.run_queries import find_run
 

@@ -1,4 +1,4 @@
-"""The command on the queues that people label: queue. What it prints is in `flows.terminal.queues`."""
+"""The command on the queues that people label: queue. What it prints is in `flows.terminal.labelling.queues`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.terminal.queues import show_change, show_queues
+from flows.terminal.labelling.queues import show_change, show_queues
 from models.records import MAX_ID
 from tasks.settings import Settings
 

@@ -55,7 +55,7 @@ class Up(BaseModel):
         show("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
 
     def _show(self, people: list[str]) -> None:
-        from flows.terminal.people import lead_line, link_lines
+        from flows.terminal.labelling.people import lead_line, link_lines
         from tasks.database import open_database
 
         address = f"http://127.0.0.1:{self.page_port}"

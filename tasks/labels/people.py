@@ -18,8 +18,8 @@ from models.records import shortened
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
-from tasks.labels.expected import expected_probabilities
 from tasks.labels.pairs import chosen_pairs
+from tasks.labels.worth.expected import expected_probabilities
 from tasks.progress import say
 from tasks.settings import Settings
 

@@ -13,7 +13,7 @@ from models.quality.quality import LabelQuality, label_quality
 from tasks.curation.strategies import check_names
 from tasks.database import open_database
 from tasks.errors import NothingToDoError
-from tasks.labels.out_of_fold import expected_by_others
+from tasks.labels.worth.out_of_fold import expected_by_others
 from tasks.settings import Settings
 
 SIMILARITY_BINS = 4

@@ -18,7 +18,7 @@ from db.labels.predictions import Prediction
 from db.labels.routes import Route
 from models.labelling.records import PairKey
 from tasks.config.labels import LabelConfig
-from tasks.labels.expected import expected_preferences
+from tasks.labels.worth.expected import expected_preferences
 from tasks.settings import Settings
 
 _NORMAL = NormalDist()

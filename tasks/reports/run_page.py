@@ -34,8 +34,8 @@ from tasks.config.curation import CurateConfig
 from tasks.config.section import in_form_order
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
-from tasks.labels.label_worth import read_worth
 from tasks.labels.quality import read_quality
+from tasks.labels.worth.label_worth import read_worth
 from tasks.reports.prompt_checks import check_lines
 from tasks.run_kinds import CURATION
 from tasks.settings import Settings

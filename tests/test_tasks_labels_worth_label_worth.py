@@ -15,7 +15,7 @@ from surroundings import on_sqlite
 from db import embeddings
 from db.labels.predictions import predictions_of
 from tasks.curation.heads import head_of
-from tasks.labels.label_worth import predict_run, worth_of_run
+from tasks.labels.worth.label_worth import predict_run, worth_of_run
 
 COUNT = 130  # prompts with two responses each: rye is preferred to wheat, whichever comes first
 

@@ -73,8 +73,8 @@ def serve_page(
     `lead` sees the workbench. At the end `next_step` is printed. A Prefect server that is named gets an event when
     labels are enough to train on.
     """
+    from flows.terminal.labelling.people import lead_line, link_lines
     from flows.terminal.monitoring import what_is_held
-    from flows.terminal.people import lead_line, link_lines
     from tasks.database import open_database
     from tasks.labels.people import page_secret
     from web.app import create_app

@@ -19,7 +19,7 @@ from models.head import MIN_LABELS, drawn, fit_head
 from models.labelling.records import PairKey
 from models.vectors import BrokenShardError
 from tasks.curation.heads import differences_of, shares_of, weights_of
-from tasks.labels.label_worth import predict
+from tasks.labels.worth.label_worth import predict
 from tasks.progress import say
 from tasks.settings import Settings
 

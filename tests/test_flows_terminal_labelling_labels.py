@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.terminal.labels import logs_address
+from flows.terminal.labelling.labels import logs_address
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from labelling_steps import OWN, pair_keys
 from stored_labels import ANNA, judge
 from surroundings import on_sqlite
 
-from flows.terminal.quality import show_quality
+from flows.terminal.labelling.quality import show_quality
 from models.report.labels import labels_markdown
-from tasks.labels import out_of_fold
-from tasks.labels.out_of_fold import expected_by_others
 from tasks.labels.quality import quality_of_run
+from tasks.labels.worth import out_of_fold
+from tasks.labels.worth.out_of_fold import expected_by_others
 
 
 @pytest.fixture

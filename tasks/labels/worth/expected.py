@@ -8,7 +8,7 @@ from db.labels import embedded_pairs
 from db.labels.predictions import Prediction
 from models.labelling.records import PairKey
 from tasks.curation.heads import head_of
-from tasks.labels.label_worth import predict
+from tasks.labels.worth.label_worth import predict
 from tasks.settings import Settings
 
 

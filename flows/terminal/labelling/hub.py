@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from flows.terminal.labels import show_test_rows
+from flows.terminal.labelling.labels import show_test_rows
 from tasks.settings import Settings
 from tasks.terminal import show
 

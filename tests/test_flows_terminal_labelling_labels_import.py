@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.terminal.labels import show_label_import
+from flows.terminal.labelling.labels import show_label_import
 from tasks.labels.label_import import LabelImport
 
 
