@@ -113,7 +113,7 @@ def test_what_changes_nothing_or_cannot_be_is_refused(settings, sessions, capsys
     for path, words in ((tmp_path / "none.md", "No such file"), (broken, "not in UTF-8")):
         with pytest.raises(ValueError, match=f"guidelines in .*{path.name}' cannot be read: .*{words}"):
             run(capsys, queue_id=queue, guidelines=path)
-    with pytest.raises(ValidationError, match="--details lists people"):
+    with pytest.raises(ValidationError, match="--renew and --details are 2 commands"):
         People(details=True, renew="x")
     People(details=True).cli_cmd()
     assert "nobody has judged a pair of a queue yet" in capsys.readouterr().out

@@ -55,9 +55,21 @@ FOR_LEADS = {
         "/start/{what}",
         "/exports/{name}",
         "/queues",
+        "/queues/{queue_id}/settings",
         "/people",
     )
-} | {("POST", address) for address in ("/start/{what}", "/uploads", "/people/link", "/people/revoke", "/people/lead")}
+} | {
+    ("POST", address)
+    for address in (
+        "/start/{what}",
+        "/queues/{queue_id}/settings",
+        "/queues/{queue_id}/first",
+        "/uploads",
+        "/people/link",
+        "/people/revoke",
+        "/people/lead",
+    )
+}
 SHOWING = {"left_id": 1, "right_id": 2, "shown_at": "2026-01-01T00:00:00Z"}
 SAID = {
     "verdicts": SHOWING | {"verdict": "tie", "seconds": 1},

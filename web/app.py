@@ -30,7 +30,7 @@ from web.pages import FOLDER, page
 from web.service import Service
 from web.sign_in import cookie_of, require_long, token_hash
 from web.watch import Watch
-from web.workbench import files, home, policies, reports, runs, snapshots, sources, starting
+from web.workbench import files, home, leading, policies, reports, runs, snapshots, sources, starting
 from web.workbench import people as people_page
 from web.workbench import queues as queues_page
 
@@ -105,7 +105,19 @@ def create_app(
     app.get("/")(show_home)
     app.get("/queues/{queue_id}")(show_queue)
     app.include_router(labelling.router)
-    for place in (home, starting, files, sources, runs, queues_page, people_page, snapshots, policies, reports):
+    for place in (
+        home,
+        starting,
+        files,
+        sources,
+        runs,
+        queues_page,
+        leading,
+        people_page,
+        snapshots,
+        policies,
+        reports,
+    ):
         app.include_router(place.router)
     app.state.metrics = monitoring.Metrics(sessions, held_devices)
     app.include_router(monitoring.router)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
 from db.engine import Session
-from db.labels import judgements, labelling, queues
-from db.labels.queueing import adjudication, figures, gold, guidelines, settings
+from db.labels import labelling, queues
+from db.labels.queueing import adjudication, changing, figures, gold, guidelines, settings
 from db.labels.queueing.figures import PersonFigures
 from db.labels.queues import QueueInfo
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import read_labels
 from models.labelling import as_judgement
-from models.labelling.records import Opinion, PairKey, person
+from models.labelling.records import Opinion, PairKey
 from models.labelling.votes import Vote
-from models.records import RejectedRow, content_key
+from models.records import RejectedRow
 from tasks.config.section import Section
 from tasks.database import open_database
 from tasks.settings import Settings
@@ -33,10 +33,7 @@ __all__ = [
     "people_of_queues",
 ]
 
-MOST_GOLD_PAIRS = 1_000
 _VOTES = get_args(Vote)
-
-Value = TypeVar("Value")
 
 
 class QueueChanges(Section):
@@ -101,34 +98,12 @@ def change_queue(queue_id: int, changes: QueueChanges, config: Settings) -> list
         ValueError: If something cannot be set so.
         SourceError: If the file of gold pairs cannot be read.
     """
+    given = changes.model_dump(exclude={"guidelines", "gold_file"})
+    text = None if changes.guidelines is None else _text(changes.guidelines)
     with open_database(config) as sessions, sessions.begin() as session:
-        info = queues.get_queue(session, queue_id)
-        if changes.name is not None:
-            queues.rename(session, queue_id, changes.name)
-        if changes.is_closed is not None:
-            settings.set_closed(session, queue_id, is_closed=changes.is_closed)
-        settings.set_options(
-            session,
-            queue_id,
-            has_strength=changes.has_strength,
-            has_comment=changes.has_comment,
-            has_editing=changes.has_editing,
-        )
-        if changes.judgements_per_pair is not None or changes.overlap is not None:
-            settings.set_overlap(
-                session,
-                queue_id,
-                judgements_per_pair=_or(changes.judgements_per_pair, info.judgements_per_pair),
-                overlap=_or(changes.overlap, info.overlap),
-            )
-        if changes.guidelines is not None:
-            guidelines.write(session, queue_id, _text(changes.guidelines))
-        _change_gold(session, info, changes)
-        changed = [queue_id]
-        if changes.adjudicators:
-            people = [judgements.add_annotator(session, person(name)) for name in changes.adjudicators]
-            changed.append(adjudication.open_adjudication(session, queue_id, people))
-        return [_state(session, queues.get_queue(session, id_)) for id_ in changed]
+        answers = None if changes.gold_file is None else dict(_answers_of_file(session, changes.gold_file))
+        whole = changing.QueueChanges(**given, guidelines=text, gold_answers=answers)
+        return [_state(session, queues.get_queue(session, id_)) for id_ in changing.change(session, queue_id, whole)]
 
 
 def people_of_queues(config: Settings) -> list[QueuePeople]:
@@ -151,34 +126,6 @@ def _state(session: Session, info: QueueInfo) -> QueueState:
     asked = guidelines.newest(session, info.id)
     named = adjudication.adjudicators(session, info.id)
     return QueueState(info, None if asked is None else asked.version, gold.pair_count(session, info.id), tuple(named))
-
-
-def _change_gold(session: Session, info: QueueInfo, changes: QueueChanges) -> None:
-    known: dict[PairKey, Vote] = {}
-    if changes.gold_annotators:
-        known |= gold.answers_known_to(session, judgements.find_annotators(session, changes.gold_annotators))
-    if changes.gold_file is not None:
-        known |= dict(_answers_of_file(session, changes.gold_file))
-    if changes.gold_annotators or changes.gold_file is not None:
-        # So many are enough; which is drawn by what they are.
-        drawn = sorted(known, key=content_key)[:MOST_GOLD_PAIRS]
-        if not gold.set_pairs(session, info.id, {pair: known[pair] for pair in drawn}):
-            raise ValueError(
-                f"of {len(known)} pairs with a known answer none can be mixed in: queue {info.id} still waits for them "
-                "itself; name others"
-            )
-    if changes.gold_share is not None or changes.gold_bar is not None or changes.has_stop is not None:
-        share = _or(changes.gold_share, info.gold_share)
-        if share and not gold.pair_count(session, info.id):
-            raise ValueError(f"queue {info.id} has no pairs with a known answer; give --gold_annotators or --gold_file")
-        bar, has_stop = _or(changes.gold_bar, info.gold_bar), _or(changes.has_stop, info.has_stop)
-        settings.set_gold(session, info.id, share=share, bar=bar, has_stop=has_stop)
-    if changes.readmit is not None:
-        name = person(changes.readmit).name
-        annotator_id = judgements.find_person(session, name)
-        if annotator_id is None:
-            raise LookupError(f"nobody called {name!r} has labelled; see: antipode people")
-        gold.readmit(session, info.id, annotator_id)
 
 
 def _answers_of_file(session: Session, path: Path) -> Iterator[tuple[PairKey, Vote]]:
@@ -214,7 +161,3 @@ def _pair(row: ImportedJudgement, by_id: dict[int, PairKey]) -> PairKey | None:
         return None
     first_id, second_id = sorted((row.left_response_id, row.right_response_id))
     return PairKey(first_id, second_id)
-
-
-def _or(given: Value | None, stored: Value) -> Value:
-    return stored if given is None else given
