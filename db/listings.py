@@ -11,11 +11,12 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc
-from db.labels.preferences import STANDING_RULE
 from db.schema import curation, labels, policies
 from models.guesses import guess
+from models.labelling.rules import Rule
 
 LARGEST_ID = 2**31
+STANDING_RULE: Rule = "majority"  # as in the views
 
 
 @dataclass(frozen=True, slots=True)
