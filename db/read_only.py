@@ -26,6 +26,7 @@ from db.reading_role import (
     secret_columns,
 )
 from db.schema.views import VIEWS
+from models.guesses import guess
 from models.records import UNSTORABLE
 
 Cell = str | int | float | bool | None
@@ -217,7 +218,7 @@ def _advice(reason: str, hint: str) -> str:
     """The database's words, with what to do."""
     if match := _NO_TABLE.search(reason):
         name = match["sqlite"] or match["postgresql"]
-        return f"there is no table {name}; the views are: {', '.join(VIEWS)}"
+        return f"there is no table {name}; {guess(name, VIEWS)}the views are: {', '.join(VIEWS)}"
     if _NO_COLUMN.search(reason):
         return f"{reason}; what a view has: SELECT * FROM … with --limit 1, or docs/database.md"
     return f"{reason.rstrip('.')}; {hint}"

@@ -123,7 +123,10 @@ def _run(arguments: list[str]) -> None:
     try:
         CliApp.run(_command_line(arguments[0]), cli_args=arguments)
     except ValidationError as error:
-        sys.exit(failures.fail(failures.validation_line(error), status=2))
+        from flows.terminal.help import argument_names
+
+        line = failures.validation_line(error, argument_names(_model(arguments[0])))
+        sys.exit(failures.fail(line, status=2))
     except SettingsError as error:
         is_about_arguments = (line := failures.error_line(error)).startswith(failures.OF_THE_ARGUMENTS)
         words = failures.arguments_line(line, arguments[0], _model(arguments[0]))

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -117,6 +117,18 @@ class ImportedRow:
     pairs: tuple[ImportedPair, ...] = ()
     split: str | None = None
     notes: tuple[str, ...] = ()
+
+
+class FolderFile(NamedTuple):
+    """A file in a folder that is imported.
+
+    `split`: what its rows are of, where it says; `may_be_data`: it is not read, though its name is that of a data file.
+    """
+
+    name: str
+    is_read: bool
+    split: str | None = None
+    may_be_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)

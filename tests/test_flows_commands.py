@@ -162,6 +162,28 @@ def test_a_setting_that_does_not_exist_is_answered_with_the_nearest(folder, argu
     assert ended.stderr == f"antipode: {words}{advice}antipode {arguments[0]} --help\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("promote", "two"), "POLICY: expected a whole number, got 'two'"),
+        (("pairs", "--limit", "1.5"), "--limit: expected a whole number, got '1.5'"),
+        (("sql", "SELECT 1", "--timeout_s", "soon"), "--timeout_s: expected a number, got 'soon'"),
+        (("vectors", "chek"), "ACTION: Input should be 'check', got 'chek'; did you mean check?"),
+        (("runs", "--hlep"), "unrecognized arguments: --hlep; did you mean --help? See: antipode runs --help"),
+    ],
+)
+def test_what_was_typed_wrong_is_named_as_it_is_typed(folder, arguments, line):
+    ended = run(folder, *arguments)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"antipode: {line}\n")
+
+
+def test_a_view_that_does_not_exist_is_answered_with_the_nearest(folder):
+    ended = run(folder, "sql", "SELECT * FROM selected_pair")
+
+    assert "there is no table selected_pair; did you mean selected_pairs? the views are: " in ended.stderr
+
+
 def test_the_version_is_that_of_the_installed_package(folder):
     assert run(folder, "--version").stdout == run(folder, "-V").stdout == f"antipode {version('antipode')}\n"
 

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from flows.terminal.imports import _show_files
-from models.ingestion import FolderFile, SourceError
+from models.ingestion import SourceError
 from models.ingestion.hub import open_directory
 from models.ingestion.source import is_asked_of_the_hub
+from models.records import FolderFile
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_a_data_file_that_breaks_off_gives_one_line(data_files: Path) -> None:
 
 
 def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
-    assert "not found as a data set" in refusal(tmp_path)
+    assert "it is empty; check the path" in refusal(tmp_path)
 
 
 def test_a_directory_hash_covers_names_and_bytes_of_its_files(data_files: Path) -> None:

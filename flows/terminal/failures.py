@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeGuard, get_args
 
 from models.guesses import guess
@@ -21,6 +21,12 @@ _NOT_TYPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 COMMAND_LINE_MODEL = "Antipode"
 OF_THE_ARGUMENTS = "error parsing CLI: "  # how pydantic-settings begins what argparse says
 LONGEST_LINE = 1_000  # a message may repeat what it was given
+WORDS = {  # for pydantic's of what was typed
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_parsing": "expected a number",
+    "bool_parsing": "expected true or false",
+}
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
 
@@ -43,7 +49,7 @@ def arguments_line(line: str, command: str, model: type[BaseModel]) -> str:
     """What argparse says, with the nearest of the command's settings to the first that it does not know."""
     said = line.removeprefix(OF_THE_ARGUMENTS)
     unknown = re.search(r"^unrecognized arguments:.*?(--[\w.-]+)", said)
-    near = guess(unknown[1], _settings(model, "--")) if unknown else ""
+    near = guess(unknown[1], ["--help", *_settings(model, "--")]) if unknown else ""
     return f"{said}; {near}{'See' if near else 'see'}: antipode {command} --help"
 
 
@@ -60,16 +66,17 @@ def _is_section(kind: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and hasattr(kind, "model_fields")
 
 
-def validation_line(error: ValidationError) -> str:
-    """The first fault of a configuration, by the name it has on the command line."""
+def validation_line(error: ValidationError, arguments: Collection[str] = ()) -> str:
+    """The first fault of a configuration, by the name it has on the command line; `arguments` have none before them."""
     fault = error.errors()[0]
     path = [str(part) for part in fault["loc"]]
     # In the command line's own model the first part is the command; a configuration made by a command has none.
     name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
-    message = shortened(fault["msg"].removeprefix("Value error, "), LONGEST_LINE)
+    message = WORDS.get(fault["type"]) or shortened(fault["msg"].removeprefix("Value error, "), LONGEST_LINE)
+    shown = name.upper() if name in arguments else f"--{name}"
     value = "" if fault["type"] == "value_error" else f", got {shortened(repr(fault['input']), 200)}"
     near = _nearest_choice(fault) if fault["type"] == "literal_error" else ""
-    return f"{'--' + name + ': ' if name else ''}{message}{value}{'; ' + near.strip() if near else ''}"
+    return f"{shown + ': ' if name else ''}{message}{value}{'; ' + near.strip() if near else ''}"
 
 
 def _nearest_choice(fault: ErrorDetails) -> str:

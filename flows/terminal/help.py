@@ -46,6 +46,11 @@ def show_help(name: str, model: type[BaseModel]) -> None:
             _show_field(f"--{prefix}{field_name}", field, width, is_argument=False)
 
 
+def argument_names(model: type[BaseModel]) -> list[str]:
+    """What is given without a name before it."""
+    return [name for name, field in model.model_fields.items() if _is_argument(field)]
+
+
 def type_in_words(annotation: Any) -> str:
     """What may be given: WHOLE NUMBER, TEXT, A,B,… of a list, a|b of a choice; JSON of what has names of its own."""
     kinds = [kind for kind in _kinds(annotation) if kind is not type(None)]

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flows.terminal.tables import rejected_line
-from models.records import ImportedPair, ImportedResponse, ImportedRow, RejectedRow, shortened
+from models.records import FolderFile, ImportedPair, ImportedResponse, ImportedRow, RejectedRow, shortened
 from models.splits import is_test_split
 from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
-    from models.ingestion import FolderFile
     from tasks.curation.ingestion import ImportResult, Preview
 
 _MOST_CHARACTERS = 5_000  # of the names of columns

@@ -18,8 +18,8 @@ from models.ingestion.files.packing import PACKED_SUFFIXES
 from models.ingestion.files.signatures import HEAD, is_lfs_pointer, lfs_advice
 from models.ingestion.limits import TOO_LARGE, is_too_large
 from models.ingestion.readers import FILE_SUFFIXES, file_hash
-from models.ingestion.rows import FolderFile, Source, SourceError, SourceRecord, SourceRow
-from models.records import RejectedRow, content_key, shortened
+from models.ingestion.rows import Source, SourceError, SourceRecord, SourceRow
+from models.records import FolderFile, RejectedRow, content_key, shortened
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 _SAVED_DATASET_FILES = ("dataset_dict.json", "state.json")

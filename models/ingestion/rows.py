@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from models.records import REJECTED_TEXT, RejectedRow
+from models.records import REJECTED_TEXT, FolderFile, RejectedRow
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
@@ -26,18 +25,6 @@ class SourceRow:
 
 
 SourceRecord = SourceRow | RejectedRow
-
-
-class FolderFile(NamedTuple):
-    """A file in a folder that is imported.
-
-    `split`: what its rows are of, where it says; `may_be_data`: it is not read, though its name is that of a data file.
-    """
-
-    name: str
-    is_read: bool
-    split: str | None = None
-    may_be_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Literal
 
 from db import prompts
 from db.engine import Sessions
-from models.ingestion import Columns, FolderFile, SourceReader, is_asked_of_the_hub, read_source, survey_source
-from models.records import ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
+from models.ingestion import Columns, SourceReader, is_asked_of_the_hub, read_source, survey_source
+from models.records import FolderFile, ImportedResponse, ImportedRow, Prompt, RejectedRow, content_key
 from tasks.config.curation import DEMO_SOURCE
 from tasks.config.exchange import ImportConfig
 from tasks.config.section import LONGEST_NAME
