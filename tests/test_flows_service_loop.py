@@ -155,7 +155,7 @@ def test_a_file_becomes_a_policy_in_use_without_a_terminal(served, browser, tmp_
     await_end(page, "export first labels")
     page.goto("/start/export")
     with page.expect_download() as download:
-        page.get_by_role("link", name="first-labels.conversational.jsonl").click()
+        page.get_by_role("link", name="first-labels.conversational.jsonl", exact=True).click()
     rows = [json.loads(line) for line in Path(download.value.path()).read_text().splitlines()]
     assert len(rows) == 13, "the pair that two people judged differently has no winner"
 

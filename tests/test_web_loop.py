@@ -41,7 +41,7 @@ def compared(low):
         (EMPTY, "no prompts yet", "/start/import"),
         (IMPORTED, "12 prompts are there", "/start/curate"),
         (replace(SELECTED, at_work=(RUN,)), "At work: curate “breads”", "/runs/3"),
-        (SELECTED, "has selected 12 pairs", "/start/queue?run=3"),
+        (SELECTED, "has selected pairs", "/start/queue?run=3"),
         (QUEUED, "8 of 12 pairs of “breads (run 3)” wait", "/queues/7"),
         (LABELLED, "11 pairs have a winner", "/start/align"),
         (TRAINED, "nobody has compared", "/start/evaluate?policy=5"),

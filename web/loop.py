@@ -115,7 +115,7 @@ def _of_labels(loop: Loop) -> Advice | None:
         words = f"{left:,} of {unfinished.pair_count:,} pairs of “{unfinished.name}” wait for people."
         return Advice(words, "Label", f"/queues/{unfinished.id}")
     if loop.run is not None and loop.run.pair_count and not loop.labels:
-        words = f"Run {loop.run.id} ({loop.run.name}) has selected {loop.run.pair_count:,} pairs. They want labels."
+        words = f"Run {loop.run.id} ({loop.run.name}) has selected pairs. They want labels."
         return Advice(words, "Open a queue", _start("queue", run=loop.run.id))
     return None
 

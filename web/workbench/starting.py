@@ -133,9 +133,8 @@ def _options(field: FormField, known: Known, site: Site) -> list[Option]:
 
 
 def _plain(name: str) -> str:
-    """A setting's name as words: `generate.has_thoughts` is Thoughts there."""
+    """A setting's name as words: `generate.max_tokens` is Max tokens there, `embed.model.name` Model."""
     section, _, last = name.rpartition(".")
-    words = (
-        (section.rpartition(".")[2] if last == "name" and section else last).removeprefix("is_").removeprefix("has_")
-    )
-    return words.replace("_", " ").capitalize()
+    if last == "name" and section:
+        last = section.rpartition(".")[2]
+    return last.replace("_", " ").capitalize()
