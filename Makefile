@@ -15,7 +15,7 @@ demo: $(READY)
 test: $(TESTS_READY) lint
 	$(BIN)/python -m pytest -n 2 --durations 10
 
-# About an hour, with nothing beside it: speed against peers and the machine's limits; bench/results.json, docs/performance.md.
+# An hour and a half, with nothing beside it: speed against peers and the machine's limits; bench/results.json, docs/performance.md.
 bench: $(TESTS_READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps sentence-transformers==6.2.0
 	$(BIN)/python -m bench

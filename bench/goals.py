@@ -56,6 +56,7 @@ _REAL = "REAL's function, a prompt at a time (our reconstruction)"
 _BY_REAL = ("times_faster", "with_torch_a_pair")
 _ST = "sentence-transformers"
 _IMPORT, _CURATION, _PAIRS = ("import_prompts", 20_000), ("curate_prompts", 20_000), ("pairs", 80_000)
+_MILLION = ("prompts", 125_000)
 _HEAD, _US = ("head", "128k float32"), "antipode"
 _BY_ST = ("times_faster_than", "sentence_transformers")
 GOALS = (
@@ -95,6 +96,30 @@ GOALS = (
         " ms",
         True,
         _CURATION,
+    ),
+    Goal(
+        "… memory, beside a tenth of the prompts",
+        "",
+        "database",
+        ("now", "curate_memory_growth"),
+        1.1,
+        is_most=True,
+        size=_CURATION,
+    ),
+    Goal("… time", "", "database", ("now", "curate_time_growth"), 10.5, is_most=True, size=_CURATION),
+    Goal(
+        "a million responses: slowest question of a page, SQLite",
+        "",
+        "million",
+        ("sqlite", "slowest_page_ms"),
+        100,
+        " ms",
+        True,
+        _MILLION,
+    ),
+    Goal("… PostgreSQL", "", "million", ("postgresql", "slowest_page_ms"), 100, " ms", True, _MILLION),
+    Goal(
+        "… `antipode runs`, beside its start, SQLite", "", "million", ("sqlite", "runs_ms"), 100, " ms", True, _MILLION
     ),
     Goal("start of `antipode curate`, CPU", "", "start", ("curate_s", "median"), 6, " s", True),
     Goal("DPO step", "TRL's DPOTrainer", "preference_step", ("times_faster_than_trl", "median"), 2.5),

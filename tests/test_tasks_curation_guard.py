@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -152,6 +153,19 @@ def test_the_step_stores_the_same_again_and_beside_other_runs(settings, sessions
     curate(configured(**OWN, source={"name": "others"}))
     guard.fn(run_id)
     assert stored_flags(sessions, run_id) == stored
+
+
+@on_sqlite
+def test_boilerplate_is_found_without_the_index_and_more_than_a_page_of_it(settings, sessions, monkeypatch):
+    add(sessions, *rows_with(LOOP, REFUSAL))
+    run_id = curate(configured(**OWN))
+    stored = stored_flags(sessions, run_id)
+    shutil.rmtree(settings.artifact_root / "indexes")
+    monkeypatch.setattr("tasks.curation.guard._QUERIES", 4)
+    monkeypatch.setattr("tasks.curation.guard.PROMPTS_PER_PAGE", 2)
+    guard.fn(run_id)
+    assert stored_flags(sessions, run_id) == stored and "boilerplate" in str(stored)
+    assert not (settings.artifact_root / "indexes").exists()
 
 
 @on_sqlite
