@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from flows.commands.dry_run import DryRun
+from flows.commands.run_command import RunCommand
 from flows.processes.engine import prepare_prefect
 from flows.terminal.labels import serve_page, show_labels
 from tasks.config.curation import OrderOfPairs
@@ -16,16 +16,14 @@ from tasks.config.labels import LabelConfig, PeopleConfig
 from tasks.settings import Settings
 
 
-class Label(LabelConfig):
+class Label(RunCommand, LabelConfig):
     """Have a judge, a reward model, a data set or the demo's rubric label selected pairs. Resumes where it stopped."""
-
-    dry_run: DryRun = False
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.labels.choices import check_labelling
 
-        config, settings = LabelConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        config, settings = self.settings_of_run(LabelConfig), Settings()
         if self.dry_run:
             from flows.terminal.estimates import show_estimate
             from tasks.labels.estimate import estimate_labelling
