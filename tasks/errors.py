@@ -57,3 +57,7 @@ class TrialFailedError(ValueError):
 
 class StudyChangedError(ValueError):
     """What a study is made of changed while it was at work, so that its trials would not fit together."""
+
+
+class StillNeededError(ValueError):
+    """Something that stays needs what is to be forgotten, or a part of it."""

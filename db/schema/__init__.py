@@ -1,5 +1,5 @@
 """Tables, their natural keys, and views. SQL only: no engine, no model, no file. Importing it loads every table."""
 
-from db.schema import curation, labels, policies, studies
+from db.schema import curation, labels, policies, studies, tidying
 
-__all__ = ["curation", "labels", "policies", "studies"]
+__all__ = ["curation", "labels", "policies", "studies", "tidying"]
