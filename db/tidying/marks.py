@@ -35,6 +35,7 @@ from db.statements.among import among
 from db.tidying.ties import COLLECTED, Tie, named_by, naming, references, table_of
 
 BATCH = 5_000
+HASHED_MEMORY = "512MB"  # for the ids of some ten million rows
 _PARENTS = tuple(dict.fromkeys(reference.parent.name for reference in references()))
 
 
@@ -55,6 +56,8 @@ class Marks:
         self._session = session
         self._asked = sorted(ids) if table == "runs" else []
         connection = session.connection()
+        if connection.dialect.name == "postgresql":  # what does not fit is compared row by row, which takes n² steps
+            session.execute(select(func.set_config("work_mem", HASHED_MEMORY, True)))
         for made in (*_GOING.values(), *_TOUCHED.values()):
             made.create(connection, checkfirst=True)
             session.execute(delete(made))

@@ -1,1 +1,1 @@
-"""Forget what is not wanted any more, rows and files; give things other names. Knows no Prefect."""
+"""Forget what is not wanted any more, rows and files; give things other names."""
