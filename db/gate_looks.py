@@ -37,8 +37,7 @@ def take_look(session: Session, evaluation_id: int, comparison: ComparisonSummar
         return
     evaluation = session.get_one(Evaluation, evaluation_id)
     opponent = evaluation.baseline_model or f"policy:{evaluation.baseline_id}"
-    taken = session.scalar(select(func.max(GateLook.number)).filter_by(opponent=opponent))
-    look = judged((taken or 0) + 1, comparison.rate, comparison.prompt_count)
+    look = judged(count_of_looks(session, opponent) + 1, comparison.rate, comparison.prompt_count)
     session.add(
         GateLook(
             opponent=opponent,
@@ -54,17 +53,22 @@ def take_look(session: Session, evaluation_id: int, comparison: ComparisonSummar
 
 
 def looks_at(session: Session, opponent: str) -> list[LookRecord]:
-    """Every look at an opponent, `policy:ID` or a model's name, whoever took it and of whichever policy, in order."""
+    """The looks at an opponent (`policy:ID`, a model's name) whose policies there are, whoever took them, in order."""
     query = (
-        select(GateLook, Evaluation.policy_id)
+        select(GateLook, Evaluation.id, Evaluation.policy_id)
         .join(Evaluation, Evaluation.id == GateLook.evaluation_id)
         .where(GateLook.opponent == opponent)
         .order_by(GateLook.number)
     )
     return [
-        LookRecord(row.evaluation_id, policy_id, _look(row), ComparisonSummary.from_dict(row.comparison))
-        for row, policy_id in session.execute(query).tuples()
+        LookRecord(evaluation_id, policy_id, _look(row), ComparisonSummary.from_dict(row.comparison))
+        for row, evaluation_id, policy_id in session.execute(query).tuples()
     ]
+
+
+def count_of_looks(session: Session, opponent: str) -> int:
+    """How many looks at an opponent were taken, also of policies that are forgotten."""
+    return session.scalar(select(func.max(GateLook.number)).filter_by(opponent=opponent)) or 0
 
 
 def newest_look(session: Session, evaluation_id: int) -> Look | None:

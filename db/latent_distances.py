@@ -45,9 +45,9 @@ def distances_of(session: Session, run_id: int, round: int) -> list[LatentDistan
     return [LatentDistance(run_id, round, *values) for values in session.execute(query)]
 
 
-def add_check(session: Session, run_id: int, check: GuideCheck) -> None:
-    """Store what a run's guide was found to do; one that is there stays as it is."""
-    insert_new(session, policies.GuideCheck, [{"run_id": run_id, "figures": check.as_dict()}])
+def add_check(session: Session, run_id: int, check: GuideCheck, *, folder: str | None = None) -> None:
+    """Store what a run's guide, in this folder among the guides, was found to do; one that is there stays as it is."""
+    insert_new(session, policies.GuideCheck, [{"run_id": run_id, "figures": check.as_dict(), "folder": folder}])
 
 
 def check_of(session: Session, run_id: int) -> GuideCheck | None:

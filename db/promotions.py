@@ -66,20 +66,22 @@ def promote(session: Session, policy_id: int, *, evaluation_id: int | None, is_f
 def roll_back(session: Session) -> tuple[int, int | None]:
     """Go back to the policy in use before the current one was promoted; return both. Twice goes back two.
 
+    One that is forgotten is gone back over.
+
     Raises:
         LookupError: If no policy is in use.
     """
     take_turn(session, Promotion.__tablename__)
-    stack: list[int | None] = [None]
+    stack: list[int | None] = []
     for row in history(session):
         if row.action == PROMOTE:
             stack.append(row.policy_id)
         else:
             stack.pop()
-    if len(stack) == 1:
+    standing = [policy_id for policy_id in stack if policy_id is not None]
+    if in_use(session) is None or not standing:
         raise LookupError("no policy is in use, there is nothing to go back from; see: antipode policies")
-    current, previous = stack[-1], stack[-2]
-    assert current is not None
+    current, previous = standing[-1], standing[-2] if len(standing) > 1 else None
     reason = f"back from policy {current}"
     session.add(Promotion(policy_id=previous, previous_id=current, action=ROLLBACK, is_forced=False, reason=reason))
     session.flush()

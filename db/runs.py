@@ -250,6 +250,23 @@ def newest_of(session: Session, kind: str, name: str) -> list[RunRecord]:
     return [record_of(RunRecord, run) for run in session.scalars(query)]
 
 
+def find_of_kind(session: Session, kind: str, run: str) -> RunRecord:
+    """The run of a kind given as an id, a name (its newest run) or `last` (the newest of the kind).
+
+    Raises:
+        LookupError: If there is none.
+    """
+    query = select(curation.Run).filter_by(kind=kind).order_by(curation.Run.id.desc()).limit(1)
+    if run.isdecimal() and int(run) < LARGEST_ID:
+        query = query.where(curation.Run.id == int(run))
+    elif run != "last":
+        query = query.where(curation.Run.name == run)
+    found = session.scalar(query)
+    if found is None:
+        raise LookupError(f"there is no run {run!r} of the kind {kind}; see: antipode runs")
+    return record_of(RunRecord, found)
+
+
 def count_resume(session: Session, run_id: int) -> None:
     """Count that a run is taken up after its process died."""
     session.execute(update(curation.Run).filter_by(id=run_id).values(resumes=curation.Run.resumes + 1))

@@ -35,7 +35,7 @@ COMMANDS = {
     "web": Command("labels", "Web", "the labelling page for people"),
     "queue": Command("queue", "Queue", "what people label: overlap, guidelines, known answers, adjudicators"),
     "people": Command("people", "People", "who labels: sign-in links, renewed or taken back"),
-    "metrics": Command("monitoring", "Metrics", "figures for Prometheus, and its token"),
+    "metrics": Command("service", "Metrics", "figures for Prometheus, and its token"),
     "quality": Command("quality", "Quality", "how far the labels can be trusted"),
     "head": Command("head", "Head", "what the labels so far are worth, and what they predict"),
     "export": Command("exchange", "Export", "preferences for a trainer, as a snapshot"),
@@ -61,6 +61,8 @@ COMMANDS = {
     "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
     "worker": Command("service", "Worker", "run what a Prefect server asks for"),
     "doctor": Command("doctor", "Doctor", "check this installation and say what to do"),
+    "forget": Command("tidying", "Forget", "delete a source, run, queue, policy, person or snapshot for good"),
+    "rename": Command("tidying", "Rename", "give one of them another name"),
     "vectors": Command("database", "Vectors", "check the vectors on disk, have damaged ones embedded anew"),
     "backup": Command("database", "Backup", "copy the database into a file"),
     "restore": Command("database", "Restore", "bring a backup into an empty database"),
@@ -121,7 +123,8 @@ def _run(arguments: list[str]) -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
-        CliApp.run(_command_line(arguments[0]), cli_args=arguments)
+        elsewhere = _given_elsewhere(arguments)
+        CliApp.run(_command_line(arguments[0]), cli_args=arguments, **elsewhere)
     except ValidationError as error:
         from flows.terminal.help import argument_names
 
@@ -138,6 +141,15 @@ def _run(arguments: list[str]) -> None:
             sys.exit(_stopped())
         assert isinstance(error, Exception)
         sys.exit(failures.fail(failures.error_line(error), status=1))
+
+
+def _given_elsewhere(arguments: list[str]) -> dict[str, Any]:
+    """What a file or an earlier run sets, under the command's name; nothing where none is named."""
+    if not any(argument.startswith(("--config", "--like")) for argument in arguments):
+        return {}
+    from flows.terminal.settings_files import given_elsewhere
+
+    return {arguments[0]: given_elsewhere(arguments, _model(arguments[0]))}
 
 
 def _stopped() -> int:

@@ -84,22 +84,7 @@ class VectorStore:
             ValueError: if a row is NaN, infinite or zero, an id occurs twice, or the shapes do not fit.
             OSError: if the disk is full or cannot be written; it names the path.
         """
-        arrays = _checked(np.asarray(ids, dtype=np.int64), np.asarray(vectors, dtype=np.float32))
-        name = _content_name(arrays)
-        target = self._folder / name
-        if target.exists():
-            if self._holds(name):
-                return name
-            self.remove_shard(name)
-        try:
-            with whole_folder(target, is_replacing=False) as draft:
-                for part, array in arrays.items():
-                    _write_array(draft / f"{part}.npy", array)
-        except FileExistsError:
-            # Another process may have put the same shard there a moment earlier.
-            if not self._holds(name):
-                raise
-        return name
+        return self._write(_checked(np.asarray(ids, dtype=np.int64), np.asarray(vectors, dtype=np.float32)))
 
     def read_shard(self, name: str) -> Shard:
         """Map a shard into memory; pages are read from disk when they are touched.
@@ -168,10 +153,66 @@ class VectorStore:
             return []
         return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
+    def ids_of(self, name: str) -> NDArray[np.int64]:
+        """A shard's ids (n,), mapped; nothing else of it is read or checked.
+
+        Raises:
+            MissingShardError: if there is no such shard.
+            BrokenShardError: if they cannot be read.
+        """
+        return self._map(name, "ids")
+
+    def row_bytes(self, name: str) -> int:
+        """How many bytes a row of a shard takes, without the files' heads.
+
+        Raises:
+            MissingShardError: if there is no such shard.
+            BrokenShardError: if it cannot be read.
+        """
+        return sum(int(self._map(name, part)[:1].nbytes) for part in _DTYPES)
+
+    def copy_rows(self, name: str, rows: ArrayLike) -> str:
+        """Store some rows of a shard as a shard of their own, bit for bit; return its name. The old one stays.
+
+        Args:
+            name: of the shard.
+            rows: (n,) which ones, ascending, n >= 1; row i of the new shard is the i-th of them.
+
+        Raises:
+            BrokenShardError: if the shard is missing or damaged.
+            OSError: if the disk is full or cannot be written; it names the path.
+        """
+        shard, kept = self.read_shard(name), np.asarray(rows, dtype=np.int64)
+        self._check_rows(name, len(shard.ids), kept)
+        return self._write({part: getattr(shard, part)[kept] for part in _DTYPES})
+
+    def drafts(self) -> list[str]:
+        """The names of unfinished folders: of those who write now, and of those who were killed while they did."""
+        if not self._folder.exists():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith("."))
+
     def remove_shard(self, name: str) -> None:
         """Delete a shard, damaged or not; one that is not there is no error."""
         _sound.pop((self._folder / name).absolute(), None)
         shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def _write(self, arrays: Mapping[str, NDArray[Any]]) -> str:
+        name = _content_name(arrays)
+        target = self._folder / name
+        if target.exists():
+            if self._holds(name):
+                return name
+            self.remove_shard(name)
+        try:
+            with whole_folder(target, is_replacing=False) as draft:
+                for part, array in arrays.items():
+                    _write_array(draft / f"{part}.npy", array)
+        except FileExistsError:
+            # Another process may have put the same shard there a moment earlier.
+            if not self._holds(name):
+                raise
+        return name
 
     def _holds(self, name: str) -> bool:
         with contextlib.suppress(BrokenShardError):

@@ -61,3 +61,7 @@ class StudyChangedError(ValueError):
 
 class NotCalibratedError(ValueError):
     """An annotator agrees too little with the trusted one, or nobody has asked how far it does."""
+
+
+class StillNeededError(ValueError):
+    """Something that stays needs what is to be forgotten, or a part of it."""

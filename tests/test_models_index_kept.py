@@ -245,3 +245,13 @@ def test_two_processes_at_once_both_have_the_whole_index(tmp_path: Path) -> None
     opened = KeptIndex(tmp_path / "index", reader(store)).open(sources)
     assert opened.state == "current"
     assert_answers_as(opened.index, plain(store, sources))
+
+
+def test_an_index_that_is_removed_is_gone_from_the_disk_and_is_built_when_it_is_opened(tmp_path: Path) -> None:
+    store, sources = shards_of(tmp_path / "vectors", 2)
+    kept = KeptIndex(tmp_path / "index", reader(store))
+    kept.remove()
+    kept.open(sources)
+    kept.remove()
+    assert [path.name for path in (tmp_path / "index").iterdir()] == ["lock"]
+    assert kept.open(sources).state == "built"

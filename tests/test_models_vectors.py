@@ -282,3 +282,26 @@ def test_a_missing_shard_is_told_from_a_damaged_one(tmp_path: Path) -> None:
     store.remove_shard(name)
     with pytest.raises(MissingShardError, match="it is not there"):
         store.gather([name], [0])
+
+
+def test_rows_are_copied_bit_for_bit_into_a_shard_of_their_own(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path)
+    old = store.write_shard([7, 3, 9, 4], random_vectors(4, 3))
+    new = store.copy_rows(old, [1, 3])
+    before, after = store.read_shard(old), store.read_shard(new)
+    assert store.ids_of(new).tolist() == after.ids.tolist() == [3, 4]
+    assert np.array_equal(after.vectors, before.vectors[[1, 3]]) and np.array_equal(after.norms, before.norms[[1, 3]])
+    assert store.copy_rows(old, [1, 3]) == new and store.shards() == sorted([old, new])
+    assert store.row_bytes(old) == 3 * 2 + 4 + 8
+    with pytest.raises(BrokenShardError, match="row 4 was asked for"):
+        store.copy_rows(old, [4])
+    with pytest.raises(MissingShardError):
+        store.ids_of("none")
+
+
+def test_what_a_killed_writer_left_is_listed_apart(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path / "vectors")
+    assert store.drafts() == []
+    name = store.write_shard([1], [[1.0, 1.0]])
+    (store.folder / ".draft").mkdir()
+    assert (store.drafts(), store.shards()) == ([".draft"], [name])

@@ -108,12 +108,16 @@ class LatentDistance(Base):
 
 
 class GuideCheck(Base):
-    """What the guide of a run of LD-Align was found to do before its distances weighed anything. Natural key: run."""
+    """What the guide of a run of LD-Align was found to do before its distances weighed anything. Natural key: run.
+
+    `folder`: the guide's, among the guides; NULL for one that an earlier version looked at.
+    """
 
     __tablename__ = "guide_checks"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     figures: Mapped[dict[str, Any]]
+    folder: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -154,7 +158,8 @@ class GateLook(Base):
     """A comparison as the gate saw it: which look at its opponent it was. Natural key: opponent × number.
 
     `opponent` is `policy:ID` or a model's name, `comparison` what was seen, `low` and `high` the gate's own interval at
-    the one-sided `level` that this look gets. Triggers refuse every change: a look that was taken stays taken.
+    the one-sided `level` that this look gets. Triggers refuse every change: a look that was taken stays taken, also
+    when its evaluation is forgotten (`evaluation_id` is NULL then).
     """
 
     __tablename__ = "gate_looks"
@@ -163,7 +168,7 @@ class GateLook(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     opponent: Mapped[str] = mapped_column(Text)
     number: Mapped[int]
-    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluations.id"), index=True)
+    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluations.id"), index=True)
     level: Mapped[float]
     low: Mapped[float]
     high: Mapped[float]

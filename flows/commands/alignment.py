@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from flows.commands.dry_run import DryRun
+from flows.commands.run_command import RunCommand
 from flows.processes.engine import prepare_prefect
 from flows.terminal.policies import show_evaluation, show_policy, show_protocol
 from tasks.config.alignment import AlignConfig
@@ -16,16 +16,14 @@ from tasks.config.rounds import LdAlignConfig
 from tasks.settings import Settings
 
 
-class Align(AlignConfig):
+class Align(RunCommand, AlignConfig):
     """Train a policy on preferences: SFT, then DPO, IPO, ORPO, ASFT. Resumes where it stopped; trains nothing twice."""
-
-    dry_run: DryRun = False
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.alignment.choices import check_alignment
 
-        config, settings = AlignConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        config, settings = self.settings_of_run(AlignConfig), Settings()
         if self.dry_run:
             _show_estimate(config, settings)
             return
@@ -36,16 +34,14 @@ class Align(AlignConfig):
         show_policy(align(config), settings)
 
 
-class LdAlign(LdAlignConfig):
+class LdAlign(RunCommand, LdAlignConfig):
     """Align without labels, in rounds on golden responses: LD-Align, or SPIN (--preset spin)."""
-
-    dry_run: DryRun = False
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.alignment.choices import check_alignment
 
-        config, settings = LdAlignConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        config, settings = self.settings_of_run(LdAlignConfig), Settings()
         if self.dry_run:
             _show_estimate(config, settings)
             return

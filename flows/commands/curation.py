@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from flows.commands.dry_run import DryRun
+from flows.commands.run_command import RunCommand
 from flows.processes.engine import prepare_prefect
 from flows.terminal.imports import show_import, show_preview
 from tasks.config.curation import CurateConfig
@@ -32,16 +32,14 @@ class Import(ImportConfig):
         show_import(import_source(self.source, config, Settings()))
 
 
-class Curate(CurateConfig):
+class Curate(RunCommand, CurateConfig):
     """Generate, embed, index, select: one curation run. The same command again goes on where a stopped run was."""
-
-    dry_run: DryRun = False
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.curation.choices import check_curation
 
-        config, settings = CurateConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        config, settings = self.settings_of_run(CurateConfig), Settings()
         if self.dry_run:
             from flows.terminal.estimates import show_estimate
             from tasks.curation.estimate import estimate_curation

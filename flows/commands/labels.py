@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from flows.commands.dry_run import DryRun
+from flows.commands.run_command import RunCommand
 from flows.processes.engine import prepare_prefect, quiet_prefect
 from flows.terminal.labelling.labels import serve_page, show_labels
 from tasks.config.curation import OrderOfPairs, Overlap
@@ -17,16 +18,14 @@ from tasks.config.section import refuse_in_vain
 from tasks.settings import Settings
 
 
-class Label(LabelConfig):
+class Label(RunCommand, LabelConfig):
     """Have a judge, a reward model, a data set or the demo's rubric label selected pairs. Resumes where it stopped."""
-
-    dry_run: DryRun = False
 
     def cli_cmd(self) -> None:
         """Run the command."""
         from tasks.labels.choices import check_labelling
 
-        config, settings = LabelConfig.model_validate(self.model_dump(exclude={"dry_run"})), Settings()
+        config, settings = self.settings_of_run(LabelConfig), Settings()
         if self.dry_run:
             from flows.terminal.estimates import show_estimate
             from tasks.labels.estimate import estimate_labelling

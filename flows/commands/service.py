@@ -1,4 +1,4 @@
-"""The commands of the service: up, deploy, worker."""
+"""The commands of the service: up, deploy, worker, metrics."""
 
 from __future__ import annotations
 
@@ -93,3 +93,19 @@ class Worker(BaseModel):
 
         require_home()
         start_worker(queues=self.queues, limit=self.limit)
+
+
+class Metrics(BaseModel):
+    """Print the figures that Prometheus is told at the labelling page's /metrics: queues, labels, runs, costs, GPUs."""
+
+    token: bool = Field(False, description="Print the token instead that Prometheus shows there.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        quiet_prefect()
+        from flows.terminal.monitoring import show_metrics, show_token
+
+        if self.token:
+            show_token(Settings())
+        else:
+            show_metrics(Settings())

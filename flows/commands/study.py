@@ -5,21 +5,20 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from flows.commands.dry_run import DryRun
+from flows.commands.run_command import RunCommand
 from flows.processes.engine import prepare_prefect, quiet_prefect
 from tasks.config.studies import StudyConfig, StudyName
 from tasks.settings import Settings
 
 
-class Study(StudyConfig):
+class Study(RunCommand, StudyConfig):
     """Compare strategies or methods on your own data, at equal budgets. Resumes where it stopped."""
 
     study: CliPositionalArg[StudyName] = Field(description=StudyConfig.model_fields["study"].description)
-    dry_run: DryRun = False
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        config = StudyConfig.model_validate(self.model_dump(exclude={"dry_run"}, exclude_unset=True))
+        config = self.settings_of_run(StudyConfig, exclude_unset=True)
         settings = Settings()
         if self.dry_run:
             quiet_prefect()

@@ -38,7 +38,7 @@ def shown_figure(figure: Figure, currency: str) -> str:
     sign = f"{figure.sign} " if figure.sign else ""
     match figure.unit:
         case "bytes":
-            return sign + _size(figure.value)
+            return sign + size(figure.value)
         case "seconds":
             return sign + _duration(figure.value)
         case "money":
@@ -48,7 +48,8 @@ def shown_figure(figure: Figure, currency: str) -> str:
             return f"{sign}{figure.value:,.0f}"
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """A number of bytes, for people."""
     if count < 1000:
         return f"{count:,.0f} B"
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):

@@ -157,6 +157,15 @@ class KeptIndex:
             return None
         return OpenedIndex(None, "current", 0, made.string if made else "", made.recall if made else None)
 
+    def remove(self) -> None:
+        """Delete the index, which the next one who opens it makes anew; whoever has it open keeps it."""
+        if self._folder.is_dir():
+            with self._locked():
+                (self._folder / MANIFEST).unlink(missing_ok=True)
+                for path in self._folder.iterdir():
+                    if path.name != "lock" and path.is_file():
+                        path.unlink(missing_ok=True)
+
     def _changed(
         self, wanted: dict[Key, Source], factory: str | None, on_rows: Callable[[int, int], None]
     ) -> OpenedIndex:

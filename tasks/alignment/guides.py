@@ -38,6 +38,7 @@ from tasks.errors import GuideError
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
 
+GUIDES = "guides"
 KEY_DIGITS = 16
 MOST_TEXTS = 512  # held-out texts that a guide is looked at with: its interval is narrow enough then
 MOST_COUPLES = 2_048
@@ -128,7 +129,7 @@ def guided_distances(
     base = [model_fingerprint(config.guide.base, None)] if config.guide.base else []
     cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in first_pairs if one.is_cut or two.is_cut)
     names = (guide_settings.key, run.base.fingerprint, golden, sampling, *base)
-    folder = guide_folder(settings.artifact_root / "guides", names, cut)
+    folder = guide_folder(settings.artifact_root / GUIDES, names, cut)
     log_path = settings.artifact_root / "logs" / "guide.log"
     with (
         device() as process,
@@ -145,7 +146,7 @@ def guided_distances(
         if check is None:
             check = _check(run, guide, pairs, distances)
             with run.sessions.begin() as session:
-                add_check(session, run.run_id, check)
+                add_check(session, run.run_id, check, folder=folder.name)
     if not check.uses_latent:
         if config.guide.must_use_latent:
             raise GuideError(f"{advice(check)}; to go on all the same: --no-guide.must_use_latent")

@@ -88,8 +88,8 @@ def gate_verdict(session: Session, policy_id: int) -> GateVerdict:
     opponent = policies.start_of(session, policy_id) if used is None else used
     name = policies.first_round(session, policy_id).start_model if opponent is None else f"policy:{opponent}"
     command = f"antipode evaluate {policy_id} --against {'start' if used is None else name} --evaluate.annotator"
-    taken = gate_looks.looks_at(session, name)
-    own = [one for one in taken if one.policy_id == policy_id]
+    count = gate_looks.count_of_looks(session, name)
+    own = [one for one in gate_looks.looks_at(session, name) if one.policy_id == policy_id]
     if not own:
         step = NextStep("a comparison decides", f"{command} judge{ARGUMENTS['judge']}")
         return GateVerdict(False, f"it was never compared with {name}", next_step=step)
@@ -105,7 +105,7 @@ def gate_verdict(session: Session, policy_id: int) -> GateVerdict:
     shown = (worse or better or fair)[-1]
     look = shown.look
     reason = (
-        f"its win rate against {name} is {shown.comparison.rate.value:.3f}; look {look.number} of {len(taken)} at it "
+        f"its win rate against {name} is {shown.comparison.rate.value:.3f}; look {look.number} of {count} at it "
         f"is judged at {level_words(look.level)} ({level_words(ALPHA)} over all looks), gate interval "
         f"{look.low:.3f} to {look.high:.3f}"
     )
@@ -116,7 +116,7 @@ def gate_verdict(session: Session, policy_id: int) -> GateVerdict:
         return GateVerdict(True, f"{reason}, above {EVEN}", shown.evaluation_id)
     annotator = evaluations.get_evaluation(session, shown.evaluation_id).annotator_kind or "people"
     who = f"{annotator}{ARGUMENTS.get(annotator, '')}"
-    number = len(taken) + 1
+    number = count + 1
     purpose = f"more prompts would decide, in look {number}, judged at {level_words(level_of(number))}"
     step = NextStep(purpose, f"{command} {who} --evaluate.source.name SOURCE")
     return GateVerdict(False, f"{reason}, which does not lie above {EVEN}", shown.evaluation_id, step)

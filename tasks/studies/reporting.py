@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from db import runs
 from db.engine import Session
@@ -18,7 +17,7 @@ from models.report.page import write_page
 from models.report.study_page import StudyReport, study_json, study_markdown, study_page
 from models.studies.findings import Findings
 from models.studies.trials import Outcome, comparable
-from tasks.config.section import Section
+from tasks.config.differences import as_arguments, differences
 from tasks.config.studies import StudyConfig
 from tasks.run_kinds import STUDY, run_at_work
 from tasks.settings import Settings
@@ -78,8 +77,9 @@ def study_report(run_id: int) -> StudyReport:
 def command_of(config: StudyConfig) -> str:
     """The command that makes a study again: what is not at its default, or not as its preset says."""
     base = StudyConfig(study=config.study, preset=config.preset)
-    changes = [*([] if config.preset == "own" else [("preset", config.preset)]), *_changes(config, base)]
-    options = [word for name, value in changes for word in _as_arguments(name, value)]
+    changes = [] if config.preset == "own" else [("preset", config.preset)]
+    changes += ((name, value) for name, value, _ in differences(config, base))
+    options = [word for name, value in changes for word in as_arguments(name, value)]
     return shlex.join(["antipode", "study", config.study, *options])
 
 
@@ -112,25 +112,3 @@ def _findings(work: StudyAtWork, outcomes: list[Outcome]) -> Findings:
         answer = f"Cannot tell: {failed:,} of {len(outcomes):,} trials could not be done, and too few seeds are left."
         return Findings(question, answer, ())
     return STUDIES[work.config.study].find(work, compared)
-
-
-def _changes(section: Section, base: Section, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting that is not as in `base`, with the name it has on the command line."""
-    for name in type(section).model_fields:
-        value, before = getattr(section, name), getattr(base, name)
-        if value == before:
-            continue
-        if isinstance(value, Section):
-            yield from _changes(value, before, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", value
-
-
-def _as_arguments(name: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    if isinstance(value, (tuple, list)):
-        return [f"--{name}", ",".join(map(str, value))]
-    if isinstance(value, Mapping):
-        return [f"--{name}", json.dumps(value)]
-    return [f"--{name}", "" if value is None else str(value)]

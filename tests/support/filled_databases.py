@@ -20,6 +20,7 @@ from db.labels import batches, calibrations, judgements, labelling, leases, pred
 from db.labels.queueing import adjudication, edits, gold, guidelines, settings
 from db.schema.curation import Pair
 from db.studies.trials import add_outcome
+from db.tidying import journal
 from models.alignment.records import MetricPoint, ResponseLogps
 from models.chat.batch_records import Batch, Service
 from models.evaluation.measurements import ComparisonSummary, Measurements
@@ -175,6 +176,7 @@ def _trained(sessions, run_id):
 def _studied(sessions):
     with sessions.begin() as session:
         run_id = runs.open_run(session, kind=runs.STUDY, name="s", config={}, config_key="s", code_version="0")
+        journal.note(session, "run 9", ["reports/run-9.html"])
         add_outcome(session, run_id, Outcome(Trial("easy", "truth", 50, 2**53), {"accuracy": 0.5}, 1.5))
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from db.overview.loop import MANY
+from db.overviews.loop import MANY
 from web.access import CurrentLead, CurrentSite, Person, Site
 from web.loop import LoopState
 from web.pages import TEMPLATES, workbench_page

@@ -1,0 +1,1 @@
+"""Forget what is not wanted any more, rows and files; give things other names."""

@@ -1,0 +1,168 @@
+"""The files of what is forgotten: which they are, how large, and that they go. Others' vectors move to new shards."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from db.engine import Session, Sessions
+from db.tidying import journal
+from db.tidying.forgetting import Forgotten, Place, Vectors, places, shards_of
+from models.files import inside
+from models.index.kept import KeptIndex
+from models.vectors import MissingShardError, VectorStore
+from tasks.alignment.guides import GUIDES
+from tasks.alignment.training import FOLDER_DIGITS
+from tasks.curation.engines import VECTOR_FOLDERS, vector_store
+from tasks.curation.index import FOLDER as INDEXES
+from tasks.errors import VectorsMissingError
+from tasks.rejects import rejects_path
+from tasks.reports.policy_queries import policy_page_path
+from tasks.reports.run_page import report_path
+from tasks.settings import Settings
+from tasks.studies.reporting import report_files
+
+KEY_DIGITS = 16  # of an embedder's key, in the names of its folders
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The shards of one embedder in which vectors go.
+
+    Attributes:
+        vectors: whose.
+        dropped: the shards that go.
+        before: where in them vectors lie that stay.
+        after: where those lie in the new shards.
+    """
+
+    vectors: Vectors
+    dropped: Sequence[str]
+    before: Mapping[int, Place]
+    after: Mapping[int, Place]
+
+
+def rewrite(session: Session, forgotten: Forgotten, settings: Settings) -> list[Rewritten]:
+    """Write the vectors that stay of every shard with some that go into a shard of their own. Old shards stay.
+
+    Given again, it finds what it wrote.
+
+    Raises:
+        VectorsMissingError: If a shard is not where it was written: what it holds could not be deleted.
+        BrokenShardError: If a shard is damaged.
+        OSError: If the disk is full.
+    """
+    return [
+        _rewrite(session, vectors, ids, vector_store(vectors.embedder_key, settings, vectors.of))
+        for vectors, ids in forgotten.vectors.items()
+        if _is_there(session, vectors, ids, settings) and vectors.embedder_key not in forgotten.embedder_keys
+    ]
+
+
+def is_as_before(session: Session, rewritten: Rewritten, going: Collection[int]) -> bool:
+    """Whether the vectors that stay still lie where they lay when they were copied."""
+    now = places(session, rewritten.vectors, rewritten.dropped)
+    return {id_: place for id_, place in now.items() if id_ not in going} == rewritten.before
+
+
+def paths_of(forgotten: Forgotten, rewritten: Iterable[Rewritten], settings: Settings) -> list[str]:
+    """What goes from the disk, relative to the artifact root: only what is there is named."""
+    root = settings.artifact_root
+    found: list[Path] = []
+    for run_id, kind in forgotten.runs.items():
+        found += report_files(run_id, settings) if kind == "study" else [report_path(run_id, settings)]
+    found += (report_path(run_id, settings) for run_id in forgotten.shown_runs)
+    found += (policy_page_path(id_, settings) for id_ in (*forgotten.policies, *forgotten.shown_policies))
+    found += (root / "policies" / key[:FOLDER_DIGITS] for key in forgotten.policies.values())
+    found += (rejects_path(name, content_hash, settings) for name, content_hash in forgotten.sources)
+    found += (root / GUIDES / name for name in forgotten.guide_folders)
+    for key in forgotten.embedder_keys:
+        found += (root / folder / key[:KEY_DIGITS] for folder in (*VECTOR_FOLDERS.values(), INDEXES))
+    for one in rewritten:
+        store = vector_store(one.vectors.embedder_key, settings, one.vectors.of)
+        found += (store.folder / name for name in (*one.dropped, *store.drafts()))
+        found.append(root / INDEXES / one.vectors.embedder_key[:KEY_DIGITS] / one.vectors.of)
+    return [str(path.relative_to(root)) for path in found if path.exists() or path.is_symlink()]
+
+
+def vector_bytes(session: Session, forgotten: Forgotten, settings: Settings) -> int:
+    """The bytes of the vectors that go; those whose shards are not there are not counted."""
+    total = 0
+    for vectors, ids in forgotten.vectors.items():
+        store = vector_store(vectors.embedder_key, settings, vectors.of)
+        try:
+            total += len(ids) * store.row_bytes(min(shards_of(session, vectors, ids)))
+        except MissingShardError:
+            continue
+    return total
+
+
+def bytes_of(paths: Iterable[str], settings: Settings) -> int:
+    """The bytes of these files, and of all files in these folders."""
+    files = (
+        file
+        for path in (inside(settings.artifact_root, name) for name in paths)
+        for file in ([path] if path.is_file() else path.rglob("*"))
+    )
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def remove_pending(sessions: Sessions, settings: Settings) -> list[str]:
+    """Remove all files whose owners are forgotten; return whose they were.
+
+    Raises:
+        OSError: If one cannot be removed; the next call goes on.
+    """
+    with sessions() as session:
+        found = journal.pending(session)
+    for one in found:
+        for path in one.paths:
+            _remove(path, settings)
+        with sessions.begin() as session:
+            journal.strike_out(session, one.id)
+    return [one.what for one in found]
+
+
+def _is_there(session: Session, vectors: Vectors, ids: Sequence[int], settings: Settings) -> bool:
+    """Refuse where recorded shards of vectors that go are not on the disk."""
+    store = vector_store(vectors.embedder_key, settings, vectors.of)
+    if missing := shards_of(session, vectors, ids) - set(store.shards()):
+        raise VectorsMissingError(
+            f"{len(missing):,} shards with vectors that are to go are not in {store.folder.absolute()}, the first: "
+            f"{min(missing)}; bring them back, or say that they are lost: antipode vectors check --repair"
+        )
+    return True
+
+
+def _rewrite(session: Session, vectors: Vectors, ids: Sequence[int], store: VectorStore) -> Rewritten:
+    going, gone, dropped = np.array(ids, dtype=np.int64), set(ids), []
+    before: dict[int, Place] = {}
+    after: dict[int, Place] = {}
+    for shard in store.shards():
+        if not np.isin(store.ids_of(shard), going).any():
+            continue
+        dropped.append(shard)
+        stay = {id_: place for id_, place in places(session, vectors, [shard]).items() if id_ not in gone}
+        if stay:
+            in_order = sorted(stay, key=lambda id_: stay[id_].row)
+            new = store.copy_rows(shard, [stay[id_].row for id_ in in_order])
+            before |= stay
+            after |= {id_: Place(new, row) for row, id_ in enumerate(in_order)}
+    return Rewritten(vectors, dropped, before, after)
+
+
+def _remove(name: str, settings: Settings) -> None:
+    path = inside(settings.artifact_root, name)
+    folder, *rest = Path(name).parts
+    if folder == INDEXES and len(rest) == 2 and path.is_dir():  # others may open it just now
+        KeptIndex(path, lambda shard: np.empty((0, 0))).remove()
+    elif path.is_symlink() or path.is_file():
+        if path.is_symlink() and path.is_dir():  # weights that somebody moved to a larger disk
+            shutil.rmtree(path.resolve())
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
