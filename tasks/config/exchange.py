@@ -46,7 +46,7 @@ class PreferencesConfig(Section):
 class ExportConfig(PreferencesConfig):
     """Which preferences leave, and in what form."""
 
-    name: Name = Field("preferences", description="Name of the snapshot, for you.")
+    name: Name = Field("preferences", description="Name of the snapshot, for you (1 to 200 characters).")
     shape: TrainerShape = Field(
         "conversational",
         description="Whose rows. TRL: `conversational` (messages), `standard` (plain texts), unpaired `kto`, "
@@ -93,7 +93,9 @@ class PullConfig(Section):
 class ImportConfig(Section):
     """What to import, and how to read it."""
 
-    name: Name | None = Field(None, description="Name of the source in the database. Empty: the file's name.")
+    name: Name | None = Field(
+        None, description="Name of the source in the database (1 to 200 characters). Empty: the file's name."
+    )
     format: SourceFormat | None = Field(None, description="Shape of the rows. Empty: recognised from the first rows.")
     map: tuple[str, ...] = Field(
         (), description="Columns of unusual names: what each is, and its name, as prompt=ask,chosen=better."
