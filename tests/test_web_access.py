@@ -25,6 +25,10 @@ ASK_WHO = {
     ("GET", "/queues/{queue_id}/pair"),
     ("POST", "/queues/{queue_id}/verdicts"),
     ("POST", "/queues/{queue_id}/undo"),
+    ("GET", "/pairs"),
+    ("GET", "/pairs/{first}-{second}"),
+    ("GET", "/pairs/file"),
+    ("POST", "/pairs/queue"),
 }
 SHOWING = {"left_id": 1, "right_id": 2, "shown_at": "2026-01-01T00:00:00Z", "verdict": "tie", "seconds": 1}
 
@@ -38,7 +42,7 @@ def routes(app):
 
 
 def ask(http, method, path, queue_id, **headers):
-    address = path.format(queue_id=queue_id)
+    address = path.format(queue_id=queue_id, first=1, second=2)
     if method == "GET":
         return http.get(address, headers=HTML | headers)
     body = {"person": "Ana"} | (SHOWING if path.endswith("verdicts") else {})

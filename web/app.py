@@ -27,6 +27,7 @@ from web.labelling import QueueId
 from web.pages import FOLDER, page
 from web.service import Service
 from web.sign_in import cookie_of, require_long, token_hash
+from web.workbench import pairs
 from web.workbench.home import show_loop
 
 LONGEST_TOKEN = 200
@@ -82,6 +83,7 @@ def create_app(
     app.get("/")(show_home)
     app.get("/queues/{queue_id}")(show_queue)
     app.include_router(labelling.router)
+    app.include_router(pairs.router)
     return app
 
 

@@ -14,7 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.findings.pair_search import matches, word_query
+from models.guard.records import RULES
 
+FLAGS: tuple[str, ...] = ("any", *RULES)
 Label = Literal["none", "any", "disputed", "first", "second", "tie", "both_bad", "contradiction"]
 
 _PAIR = "pairs.first_response_id = {table}.first_response_id AND pairs.second_response_id = {table}.second_response_id"

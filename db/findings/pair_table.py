@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import batches
 from db.findings.pair_filters import Condition, PairFilter, conditions
+from models.labelling.records import PairKey
 
 Sort = Literal["newest", "similarity", "length_ratio", "votes"]
 
@@ -43,6 +44,17 @@ _LISTED = """
     JOIN responses AS first ON first.id = pairs.first_response_id
     JOIN responses AS second ON second.id = pairs.second_response_id
     WHERE pairs.id IN ({ids})
+"""
+
+_STRATEGIES = """
+    WITH RECURSIVE seen (run_id, strategy) AS (
+        SELECT runs.id, (SELECT min(pairs.strategy) FROM pairs WHERE pairs.run_id = runs.id) FROM runs
+        UNION ALL
+        SELECT seen.run_id, (SELECT min(pairs.strategy) FROM pairs
+                             WHERE pairs.run_id = seen.run_id AND pairs.strategy > seen.strategy)
+        FROM seen WHERE seen.strategy IS NOT NULL
+    )
+    SELECT run_id, strategy FROM seen WHERE strategy IS NOT NULL ORDER BY run_id DESC, strategy
 """
 
 
@@ -129,12 +141,14 @@ def pair_page(
     )
 
 
-def all_pairs(session: Session, wanted: PairFilter, order: Order, *, size: int = 1_000) -> Iterator[list[ListedPair]]:
+def all_pairs(
+    session: Session, wanted: PairFilter, order: Order, *, size: int = 1_000, excerpt: int = EXCERPT
+) -> Iterator[list[ListedPair]]:
     """The whole list, in parts; a transaction lasts as long as a part."""
     place: Place | None = None
     search = _Search(session, wanted, order)
     while found := search.find(place, size):
-        yield listed_pairs(session, [one.id for one in found])
+        yield listed_pairs(session, [one.id for one in found], excerpt=excerpt)
         session.rollback()
         place = Place(found[-1].value, found[-1].id)
 
@@ -149,6 +163,19 @@ def neighbours(session: Session, wanted: PairFilter, order: Order, pair_id: int)
     before = search.find(Place(value, pair_id, is_before=True), 1)
     after = search.find(Place(value, pair_id), 1)
     return (before[0].id if before else None), (after[0].id if after else None)
+
+
+def pair_keys(session: Session, wanted: PairFilter, *, most: int) -> set[PairKey]:
+    """The distinct pairs of a list, of a longer one `most`."""
+    return _Search(session, wanted, Order()).keys(most)
+
+
+def strategies_by_run(session: Session) -> dict[int, list[str]]:
+    """The strategies of each run that selected a pair, newest run first; no more is read than there are of them."""
+    found: dict[int, list[str]] = {}
+    for run_id, strategy in session.execute(text(_STRATEGIES)):
+        found.setdefault(run_id, []).append(strategy)
+    return found
 
 
 def listed_pairs(session: Session, pair_ids: Sequence[int], *, excerpt: int = EXCERPT) -> list[ListedPair]:
@@ -200,6 +227,12 @@ class _Search:
         statement = f"SELECT count(*) FROM ({self._select('1')} {_and(self._where())} LIMIT :most) counted"
         count: int = self._execute(statement, self._values | {"most": most + 1}).scalar_one()
         return min(count, most), count > most
+
+    def keys(self, most: int) -> set[PairKey]:
+        """The distinct pairs of the list, at most so many."""
+        columns = "DISTINCT pairs.first_response_id, pairs.second_response_id"
+        statement = f"{self._select(columns)} {_and(self._where())} LIMIT :most"
+        return {PairKey(*row) for row in self._execute(statement, self._values | {"most": most})}
 
     def _execute(self, statement: str, values: dict[str, Any]) -> Result[Any]:
         named = set(_NAMES.findall(statement))

@@ -20,8 +20,7 @@ from db.schema.base import utc_now
 from db.statements.among import among
 from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
-from models.labelling.rules import STANDING_RULE as STANDING_RULE
-from models.labelling.rules import Rule, mean_strength, resolve
+from models.labelling.rules import STANDING_RULE, Rule, mean_strength, resolve
 from models.labelling.votes import Vote, annotator_vote
 from models.quality.records import AnnotatorJudgement
 

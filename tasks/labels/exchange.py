@@ -27,7 +27,7 @@ from models.exchange.trainers import (
 )
 from models.labelling.dawid_skene import VoteModel, fit_votes
 from models.labelling.records import PairKey
-from models.labelling.rules import Rule
+from models.labelling.rules import STANDING_RULE, Rule
 from models.records import content_key
 from models.splits import is_test_split
 from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
@@ -229,7 +229,7 @@ def preferences_now(session: Session, config: PreferencesConfig) -> list[Prefere
     check_names(session, run_id, config.strategies)
     pairs = labelling.pair_keys(session, run_id, strategies=config.strategies)
     rule = _rule(session, config, pairs)
-    if rule["name"] != preferences.STANDING_RULE:
+    if rule["name"] != STANDING_RULE:
         preferences.recompute(session, pairs, **rule)
     rows = snapshots.preference_rows(
         session, rule["name"], run_id=run_id, strategies=config.strategies, min_support=config.min_support
@@ -295,7 +295,7 @@ def _apply_rule(sessions: Sessions, config: PreferencesConfig, pairs: Sequence[P
     """
     with sessions() as session:
         rule = _rule(session, config, pairs)
-    if rule["name"] == preferences.STANDING_RULE:
+    if rule["name"] == STANDING_RULE:
         return rule["name"]
     for batch in batches(pairs, PAIRS_PER_TRANSACTION):
         with sessions.begin() as session:
