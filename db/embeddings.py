@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from db.engine import batches, insert_new, record_of, row_of
 from db.prompts import LOOKUP_BATCH, prompt_from_json, stored_prompts
 from db.schema import curation
+from db.schema.counts import RunCounts
 from db.statements.among import among
 from models.records import Embedded, EmbedderIdentity, StoredPrompt, StoredResponse, VectorLocation
 
@@ -134,7 +135,7 @@ def forget_shard(session: Session, embedder_id: int, shard: str, *, of: Embedded
     session.execute(delete(table).where(*of_shard))
     if of == "responses":
         run_ids = select(curation.Run.id).where(curation.Run.embedder_id == embedder_id)
-        session.execute(delete(curation.RunCounts).where(curation.RunCounts.run_id.in_(run_ids)))
+        session.execute(delete(RunCounts).where(RunCounts.run_id.in_(run_ids)))
     return count
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import insert_new, row_of
-from db.schema import curation
+from db.engine import INSERT_BATCH, batches, insert_new, row_of, take_turn
+from db.schema import curation, labels
+from db.statements.among import among
+from models.labelling.records import PairKey, Preference
+from models.labelling.rules import STANDING_RULE
 from models.quality.records import StrategyRates
 from models.records import Pair, VectorLocation
+
+_OF_LABELS = ("outcome", "support", "vote_count")  # what a pair keeps of its preference by the standing rule
+_UNLABELLED: dict[str, Any] = {"outcome": None, "support": None, "vote_count": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,29 @@ class SourcePairLocations:
 
 def add_pairs(session: Session, run_id: int, pairs: Iterable[Pair]) -> int:
     """Store selected pairs; one that is stored already stays as it is. Returns how many were new."""
-    return insert_new(session, curation.Pair, [{"run_id": run_id, **row_of(pair)} for pair in pairs])
+    # A label that comes meanwhile is seen here, or sees these pairs.
+    take_turn(session, labels.Preference.__tablename__)
+    return sum(
+        insert_new(session, curation.Pair, _pair_rows(session, run_id, batch)) for batch in batches(pairs, INSERT_BATCH)
+    )
+
+
+def labels_changed(session: Session, changed: Sequence[Preference], removed: Sequence[PairKey]) -> None:
+    """Keep with the pairs, in whatever run, what their preferences by the standing rule say now; of some nothing."""
+    table = curation.Pair
+    statement = (
+        update(table.__table__)  # type: ignore[arg-type]
+        .where(table.first_response_id == bindparam("first"), table.second_response_id == bindparam("second"))
+        .values({name: bindparam(f"new_{name}") for name in _OF_LABELS})
+    )
+    rows = [{"pair": one.pair, **{name: getattr(one, name) for name in _OF_LABELS}} for one in changed]
+    rows += [{"pair": pair, **_UNLABELLED} for pair in removed]
+    values = [
+        {"first": row["pair"][0], "second": row["pair"][1], **{f"new_{name}": row[name] for name in _OF_LABELS}}
+        for row in rows
+    ]
+    if values:
+        session.connection().execute(statement, values)
 
 
 def selected_pairs(
@@ -208,3 +237,35 @@ def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> li
         pairs.add((low, high))
     ordered = sorted(pairs, key=lambda pair: (pair[0].prompt_id, pair[0].response_id, pair[1].response_id))
     return [SourcePairLocations(low, high) for low, high in ordered]
+
+
+def _pair_rows(session: Session, run_id: int, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    lengths = _text_lengths(session, {id_ for one in pairs for id_ in (one.first_response_id, one.second_response_id)})
+    table, first_ids = labels.Preference, {pair.first_response_id for pair in pairs}
+    query = select(table.first_response_id, table.second_response_id, *(getattr(table, name) for name in _OF_LABELS))
+    query = query.where(table.rule == STANDING_RULE, among(table.first_response_id, first_ids))
+    labelled = {(row[0], row[1]): dict(zip(_OF_LABELS, row[2:], strict=True)) for row in session.execute(query)}
+    return [
+        {
+            "run_id": run_id,
+            **row_of(pair),
+            "length_ratio": _length_ratio(lengths[pair.first_response_id], lengths[pair.second_response_id]),
+            **labelled.get((pair.first_response_id, pair.second_response_id), _UNLABELLED),
+        }
+        for pair in pairs
+    ]
+
+
+def _text_lengths(session: Session, response_ids: Iterable[int]) -> dict[int, int]:
+    """Characters by response id."""
+    table = curation.Response
+    query = select(table.id, func.length(table.text))
+    return {
+        id_: length
+        for batch in batches(response_ids, INSERT_BATCH)
+        for id_, length in session.execute(query.where(among(table.id, batch)))
+    }
+
+
+def _length_ratio(first: int, second: int) -> float:
+    return min(first, second) / max(first, second) if first != second else 1.0

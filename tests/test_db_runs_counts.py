@@ -11,6 +11,7 @@ from stored_rows import add, all_prompt_ids, open_run, row
 from db import embeddings, pairs, runs
 from db.engine import insert_new
 from db.schema import curation
+from db.schema.counts import RunCounts
 from models.records import EmbedderIdentity, Pair
 
 STATUSES = (runs.RUNNING, runs.COMPLETED, runs.FAILED, runs.CRASHED, runs.STOPPED, runs.COMPLETED)
@@ -94,7 +95,7 @@ def assert_as_counted(session):
 
 
 def kept_of(session):
-    return session.scalar(select(func.count()).select_from(curation.RunCounts))
+    return session.scalar(select(func.count()).select_from(RunCounts))
 
 
 def test_a_runs_figures_are_those_of_counting_one_by_one(sessions, varied):
@@ -105,7 +106,7 @@ def test_a_runs_figures_are_those_of_counting_one_by_one(sessions, varied):
 
 def test_what_a_completed_run_has_is_not_counted_again(sessions, varied):
     with sessions.begin() as session:
-        session.execute(update(curation.RunCounts).values(tokens=-1))
+        session.execute(update(RunCounts).values(tokens=-1))
         completed = {one.run_id for one in runs.summaries(session) if one.status == runs.COMPLETED}
         assert {one.run_id for one in runs.summaries(session) if one.tokens == -1} == completed
 

@@ -54,6 +54,9 @@ FOR_LEADS = {
         "/events",
         "/start/{what}",
         "/exports/{name}",
+        "/pairs",
+        "/pairs/{first}-{second}",
+        "/pairs/file",
         "/queues",
         "/queues/{queue_id}/settings",
         "/people",
@@ -64,6 +67,7 @@ FOR_LEADS = {
         "/start/{what}",
         "/queues/{queue_id}/settings",
         "/queues/{queue_id}/first",
+        "/pairs/queue",
         "/uploads",
         "/people/link",
         "/people/revoke",
@@ -86,7 +90,9 @@ def routes(app):
 
 
 def ask(http, method, path, queue_id, **headers):
-    address = path.format(queue_id=queue_id, item_id=1, kind="run", number=1, what="curate", name="a.jsonl")
+    address = path.format(
+        queue_id=queue_id, item_id=1, kind="run", number=1, what="curate", name="a.jsonl", first=1, second=2
+    )
     if method == "GET":
         return http.get(address, headers=HTML | headers)
     if path == "/uploads":

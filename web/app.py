@@ -30,7 +30,7 @@ from web.pages import FOLDER, page
 from web.service import Service
 from web.sign_in import cookie_of, require_long, token_hash
 from web.watch import Watch
-from web.workbench import files, home, leading, policies, reports, runs, snapshots, sources, starting
+from web.workbench import files, home, leading, pairs, policies, reports, runs, snapshots, sources, starting
 from web.workbench import people as people_page
 from web.workbench import queues as queues_page
 
@@ -111,6 +111,7 @@ def create_app(
         files,
         sources,
         runs,
+        pairs,
         queues_page,
         leading,
         people_page,

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.labels.preferences import STANDING_RULE
 from db.schema import curation, labels
 from models.labelling.records import PairKey
+from models.labelling.rules import STANDING_RULE
 from models.records import VectorLocation
 
 _DECIDED = ("first", "second")

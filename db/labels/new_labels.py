@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, and_, case, except_, func, select, tuple_,
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc
-from db.labels.preferences import STANDING_RULE
 from db.labels.queueing.edits import edited_pairs
 from db.schema.curation import Pair
 from db.schema.labels import Preference, SnapshotRow
+from models.labelling.rules import STANDING_RULE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ from sqlalchemy.orm import Session, aliased
 
 from db.engine import batches, take_turn
 from db.labels.judgements import annotators, by_showing, judgements_on, rows_about
+from db.pairs import labels_changed
 from db.schema import curation, labels, teams
 from db.schema.base import utc_now
 from db.statements.among import among
 from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
-from models.labelling.rules import Rule, mean_strength, resolve
+from models.labelling.rules import STANDING_RULE, Rule, mean_strength, resolve
 from models.labelling.votes import VOTES, Vote, annotator_vote
 from models.quality.records import AnnotatorJudgement
 
-STANDING_RULE: Rule = "majority"  # the one that every stored judgement updates at once
 BATCH = 5_000
 _VALUES = ("outcome", "support", "vote_count", "strength", "updated_at")  # what a recomputation may change
 
@@ -190,5 +190,7 @@ def _store(session: Session, rule: str, pairs: Sequence[PairKey], preferences: S
                 for preference in different
             ],
         )
+    if rule == STANDING_RULE:
+        labels_changed(session, different, removed)
     changed_count = sum(preference.pair in stored for preference in different)
     return Changes(len(different) - changed_count, changed_count, len(removed))

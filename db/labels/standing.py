@@ -9,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.engine import batches
-from db.labels.preferences import STANDING_RULE
 from db.schema import curation, labels
 from models.labelling.records import PairKey
+from models.labelling.rules import STANDING_RULE
 
 BATCH = 5_000
 

@@ -11,9 +11,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc
-from db.labels.preferences import STANDING_RULE
 from db.schema import curation, labels, policies
 from models.guesses import guess
+from models.labelling.rules import STANDING_RULE
 
 LARGEST_ID = 2**31
 

@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session
 from db import evaluations, promotions
 from db.engine import as_utc
 from db.labels import queues
-from db.labels.preferences import STANDING_RULE
 from db.labels.queues import QueueInfo
 from db.policies import TRAINED
 from db.runs import COMPLETED, CURATE, RUNNING
 from db.schema import curation, labels
 from db.schema.policies import Policy, Promotion
 from models.intervals import Interval
+from models.labelling.rules import STANDING_RULE
 
 MANY = 10_000  # pairs of a run that are counted: half a million would take longer than everything else
 SUGGESTED = 50  # the newest of a kind that a form suggests

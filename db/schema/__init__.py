@@ -1,5 +1,5 @@
 """Tables, their natural keys, and views. SQL only: no engine, no model, no file. Importing it loads every table."""
 
-from db.schema import curation, labels, policies, studies, teams, tidying
+from db.schema import counts, curation, labels, policies, studies, teams, tidying
 
-__all__ = ["curation", "labels", "policies", "studies", "teams", "tidying"]
+__all__ = ["counts", "curation", "labels", "policies", "studies", "teams", "tidying"]

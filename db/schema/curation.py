@@ -28,6 +28,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import KEY_LENGTH, Base, BigId, utc_now
 
+# What a list of pairs is sorted by, and what else it filters by.
+_SORTS = ("similarity", "length_ratio", "vote_count")
+_LISTED = (*_SORTS, "run_id", "strategy", "prompt_id", "first_response_id", "second_response_id", "support", "outcome")
+
+
+def _walked(sort: str) -> Index:
+    """An index that a list of pairs walks along, and that has all that it filters by: the table is not read."""
+    return Index(f"ix_pairs_by_{sort}", sort, "id", *(name for name in _LISTED if name != sort))
+
 
 class Source(Base):
     """One imported file or data set; `name` groups several imports. Natural key: name × content."""
@@ -52,6 +61,14 @@ class Prompt(Base):
     """
 
     __tablename__ = "prompts"
+    __table_args__ = (
+        Index(
+            None,
+            "derived_from_id",
+            sqlite_where=text("derived_from_id IS NOT NULL"),
+            postgresql_where=text("derived_from_id IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(KEY_LENGTH), unique=True)
@@ -320,24 +337,6 @@ class Candidate(Base):
     is_left_out: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
-class RunCounts(Base):
-    """What the view `run_summary` says of a completed run's prompts, candidates and pairs: they change no more."""
-
-    __tablename__ = "run_counts"
-
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
-    prompts: Mapped[int] = mapped_column(BigInteger)
-    skipped_prompts: Mapped[int] = mapped_column(BigInteger)
-    responses: Mapped[int] = mapped_column(BigInteger)
-    duplicates: Mapped[int] = mapped_column(BigInteger)
-    empty_responses: Mapped[int] = mapped_column(BigInteger)
-    truncated_responses: Mapped[int] = mapped_column(BigInteger)
-    cut_responses: Mapped[int] = mapped_column(BigInteger)
-    left_out_responses: Mapped[int] = mapped_column(BigInteger)
-    pairs: Mapped[int] = mapped_column(BigInteger)
-    tokens: Mapped[int | None] = mapped_column(BigInteger)
-
-
 class GuardFlag(Base):
     """A rule of the guard that holds for a candidate of a run, with the number that it goes by.
 
@@ -345,6 +344,7 @@ class GuardFlag(Base):
     """
 
     __tablename__ = "guard_flags"
+    __table_args__ = (Index(None, "response_id", "rule"),)
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
@@ -355,13 +355,19 @@ class GuardFlag(Base):
 
 
 class Pair(Base):
-    """Two responses of one prompt selected for a label. Natural key: ordered response ids × strategy × run."""
+    """Two responses of one prompt selected for a label. Natural key: ordered response ids × strategy × run.
+
+    `length_ratio`: of the shorter response over the longer, in characters; 1 where both are empty. `outcome`, `support`
+    and `vote_count` are those of the pair's preference by the standing rule, kept here so that a list of pairs can be
+    sorted and filtered by them: NULL, NULL and 0 without one.
+    """
 
     __tablename__ = "pairs"
     __table_args__ = (
         UniqueConstraint("run_id", "strategy", "first_response_id", "second_response_id"),
         Index(None, "run_id", "strategy", "prompt_id", "id"),
         Index(None, "first_response_id", "second_response_id"),
+        *map(_walked, _SORTS),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -369,8 +375,12 @@ class Pair(Base):
     strategy: Mapped[str] = mapped_column(String(100))
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
     first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
-    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
+    second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), index=True)
     similarity: Mapped[float]
     rank: Mapped[int]
     pair_count: Mapped[int]
+    length_ratio: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    outcome: Mapped[str | None] = mapped_column(String(20))
+    support: Mapped[float | None]
+    vote_count: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, distinct, func, select, text, update
 from sqlalchemy.orm import Session
 
 from db.engine import batches, take_turn
-from db.labels.preferences import STANDING_RULE, recompute
+from db.labels.preferences import recompute
 from db.labels.queues import labels_came
 from db.schema import curation, labels, policies
 from db.schema.base import Base
@@ -22,6 +22,7 @@ from db.tidying.marks import Marks
 from db.tidying.needs import Kept, Need, kept, needs
 from db.tidying.ties import Tie, naming
 from models.labelling.records import PairKey
+from models.labelling.rules import STANDING_RULE
 from models.records import Embedded
 
 BATCH = 5_000

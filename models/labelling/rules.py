@@ -12,6 +12,7 @@ from models.labelling.records import Outcome
 from models.labelling.votes import Vote
 
 Rule = Literal["majority", "unanimous", "weighted"]
+STANDING_RULE: Rule = "majority"  # the one that every stored judgement updates at once
 
 _ROUNDING = 1e-9  # an exact half, come out of sums of logarithms, must not pass for more than half
 

@@ -10,6 +10,7 @@ from db import policies, runs
 from db.engine import Session, Sessions
 from db.labels import labelling, preferences, snapshots
 from models.alignment.tracking import require_trackers
+from models.labelling.rules import STANDING_RULE
 from tasks.config.alignment import AlignConfig, AlignmentSection, DataConfig
 from tasks.config.curation import DEMO_SOURCE, CurateConfig, ModelConfig
 from tasks.config.evaluation import EvaluateConfig, EvaluationConfig
@@ -85,7 +86,7 @@ def _check_data(session: Session, data: DataConfig) -> None:
     pairs = labelling.pair_keys(session, run_id, strategies=data.strategies)
     if not pairs:
         raise NoPreferencesError(NO_PAIRS)
-    if not preferences.outcome_counts(session, preferences.STANDING_RULE, pairs):
+    if not preferences.outcome_counts(session, STANDING_RULE, pairs):
         raise NoPreferencesError(no_labels(run_id))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from db.labels.preferences import STANDING_RULE, preferred_responses
+from db.labels.preferences import preferred_responses
 from db.latent_distances import add_check, check_of
 from db.samples import Sample
 from models.fingerprint import model_fingerprint
@@ -24,6 +24,7 @@ from models.guide.distances import farther_is_worse, latent_distances
 from models.guide.isolated import IsolatedGuide
 from models.guide.pretrained import PRETRAINED, PROBE_S, Base, positions_of, pretrained_base
 from models.guide.results import stored_result
+from models.labelling.rules import STANDING_RULE
 from models.records import content_key
 from tasks.alignment.data import AlignmentAtWork
 from tasks.config.rounds import (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from db import runs
 from db.engine import as_utc
 from db.findings.labelled_pairs import LabelledAlike, LabelledLocation, labelled_locations
-from db.labels.preferences import STANDING_RULE
+from models.labelling.rules import STANDING_RULE
 from models.neighbours.labelled import LabelledDifferences
 from models.records import Pair, VectorLocation
 from models.vectors import BrokenShardError, VectorStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 from db import pairs, runs
 from db.engine import Session
 from db.labels import labelling, preferences
+from models.labelling.rules import STANDING_RULE
 from tasks.config.exchange import PreferencesConfig
 
 
@@ -30,7 +31,7 @@ def unequal_arms_asked_for(session: Session, config: PreferencesConfig) -> str |
 
     None too where they are not those by majority of all annotators, of which the numbers are.
     """
-    is_standing = config.rule == preferences.STANDING_RULE and not config.annotators
+    is_standing = config.rule == STANDING_RULE and not config.annotators
     is_standing = is_standing and not config.min_support and config.min_votes == 1
     if not config.strategies or not is_standing:
         return None
@@ -39,5 +40,5 @@ def unequal_arms_asked_for(session: Session, config: PreferencesConfig) -> str |
 
 def _preference_count(session: Session, run_id: int | None, strategy: str) -> int:
     keys = labelling.pair_keys(session, run_id, strategies=(strategy,))
-    outcomes = preferences.outcome_counts(session, preferences.STANDING_RULE, keys)
+    outcomes = preferences.outcome_counts(session, STANDING_RULE, keys)
     return outcomes.get("first", 0) + outcomes.get("second", 0)

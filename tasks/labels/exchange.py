@@ -28,7 +28,7 @@ from models.exchange.trainers import (
 )
 from models.labelling.dawid_skene import VoteModel, fit_votes
 from models.labelling.records import PairKey
-from models.labelling.rules import Rule
+from models.labelling.rules import STANDING_RULE, Rule
 from models.records import content_key
 from models.splits import is_test_split
 from tasks.config.exchange import ExportConfig, PairsConfig, PreferencesConfig
@@ -230,7 +230,7 @@ def preferences_now(session: Session, config: PreferencesConfig) -> list[Prefere
     run_id = None if config.run == "all" else runs.find_run(session, config.run)
     pairs = _pairs(session, run_id, config)
     rule = _rule(session, config, pairs)
-    if rule["name"] != preferences.STANDING_RULE:
+    if rule["name"] != STANDING_RULE:
         preferences.recompute(session, pairs, **rule)
     rows = snapshots.preference_rows(
         session,
@@ -317,7 +317,7 @@ def _apply_rule(sessions: Sessions, config: PreferencesConfig, pairs: Sequence[P
     """
     with sessions() as session:
         rule = _rule(session, config, pairs)
-    if rule["name"] == preferences.STANDING_RULE:
+    if rule["name"] == STANDING_RULE:
         return rule["name"]
     for batch in batches(pairs, PAIRS_PER_TRANSACTION):
         with sessions.begin() as session:

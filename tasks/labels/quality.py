@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from db import pairs as stored_pairs
 from db.engine import Session
 from db.labels import judgements, labelling, preferences, queues
+from models.labelling.rules import STANDING_RULE
 from models.quality.quality import LabelQuality, label_quality
 from tasks.curation.strategies import check_names
 from tasks.database import open_database
@@ -43,7 +44,7 @@ def queue_second_look(run_id: int, name: str, *, strategies: Sequence[str], sett
     with open_database(settings) as sessions, sessions.begin() as session:
         quality = read_quality(session, run_id, settings, strategies=strategies, suspects=None)
         keys = labelling.pair_keys(session, run_id, strategies=strategies)
-        outcomes = preferences.preferences_of(session, preferences.STANDING_RULE, keys)
+        outcomes = preferences.preferences_of(session, STANDING_RULE, keys)
         contradicted = [pair for pair, preference in outcomes.items() if preference.outcome == "contradiction"]
         pairs = list(dict.fromkeys([*(suspect.pair for suspect in quality.suspects), *contradicted]))
         if not pairs:

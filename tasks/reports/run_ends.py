@@ -9,6 +9,7 @@ from db import pairs, runs
 from db.findings.guard_flags import guard_counts
 from db.labels import judgements, preferences, routes
 from models.guard import GuardCounts
+from models.labelling.rules import STANDING_RULE
 from models.report.contents import StrategyFigures
 from tasks.config.labels import LabelConfig
 from tasks.database import open_database
@@ -91,7 +92,7 @@ def label_end(run_id: int, settings: Settings) -> LabelEnd:
             unparsed_reply=judgements.unparsed_reply(session, run_id),
             requests=run.requests,
             cost=run.cost,
-            outcomes=preferences.outcome_counts(session, preferences.STANDING_RULE, chosen),
+            outcomes=preferences.outcome_counts(session, STANDING_RULE, chosen),
             arms=unequal_arms(session, run.labelled_run_id),
             waiting=len(sent.people) if sent else 0,
         )

@@ -16,11 +16,12 @@ from pydantic import TypeAdapter
 
 from db import policies, runs
 from db.labels import labelling
-from db.labels.preferences import STANDING_RULE, outcome_counts
+from db.labels.preferences import outcome_counts
 from db.labels.snapshot_facts import find_snapshot
 from db.prompts import stored_prompts
 from db.responses import candidate_texts
 from models.embedding import Context, EmbeddingRequest
+from models.labelling.rules import STANDING_RULE
 from models.studies.drift import Moved, moved
 from models.studies.drift_findings import Checkpoint, drift_findings
 from models.studies.findings import Findings

@@ -18,11 +18,10 @@ from db.embeddings import EmbedderRecord
 from db.engine import Session, Sessions
 from db.findings.prompts import left_out_prompts
 from db.labels import judgements, preferences, standing
-from db.labels.preferences import STANDING_RULE
 from db.studies.scores import scores_of
 from models.demo.parser import utility
 from models.labelling.records import Outcome, PairKey
-from models.labelling.rules import resolve
+from models.labelling.rules import STANDING_RULE, resolve
 from models.records import VectorLocation
 from models.selection import MAX_CANDIDATES
 from models.studies.pool import LabelledPairs, Pool, pool_of

@@ -46,7 +46,7 @@ export async function send(address, values) {
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (form.method !== "post") return;
+  if ((event.submitter?.getAttribute("formmethod") ?? form.method) !== "post") return;
   event.preventDefault();
   const question = event.submitter?.dataset.confirm;
   if (question && !window.confirm(question)) return;

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session
 from db.engine import INSERT_BATCH, batches
 from db.labels import leases
 from db.labels.judgements import rows_about
-from db.labels.preferences import STANDING_RULE, preferences_of
+from db.labels.preferences import preferences_of
 from db.labels.queue_counts import count_anew
 from db.labels.queueing import guidelines
 from db.labels.queueing.infos import LONGEST_QUEUE_NAME, get_queue
 from db.schema import labels, teams
 from models.labelling.records import PairKey
+from models.labelling.rules import STANDING_RULE
 from models.records import content_key, shortened
 
 

@@ -1,0 +1,172 @@
+"""What a list of pairs is filtered by, as SQL.
+
+A condition has two forms: `sql`, asked of one pair while an index is walked, and `driver`, the ids of all pairs that
+fulfil it, found by an index of their own, where there is one; those that are quick to count come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.findings.pair_search import matches, word_query
+from models.guard.records import RULES
+
+FLAGS: tuple[str, ...] = ("any", *RULES)
+Label = Literal["none", "any", "disputed", "first", "second", "tie", "both_bad", "contradiction"]
+
+_PAIR = "pairs.first_response_id = {table}.first_response_id AND pairs.second_response_id = {table}.second_response_id"
+_ORIGIN = "SELECT prompts.id FROM source_rows JOIN prompts ON prompts.derived_from_id = source_rows.prompt_id"
+
+
+@dataclass(frozen=True, slots=True)
+class PairFilter:
+    """Which pairs a list has; what is None is not asked.
+
+    Attributes:
+        run_id: pairs that this run selected.
+        strategy: pairs selected by it.
+        source: pairs of prompts of a source of this name, or of what a run made of them.
+        similarity: at least and at most.
+        length_ratio: of the shorter response over the longer, at least and at most.
+        label: `none` or `any`, or what the majority says; `disputed`: annotators do not all say the same.
+        annotator_id: pairs that this annotator has judged or skipped.
+        flag: pairs with a response that the guard flags or leaves out in any run, by this rule; `any`: by whichever.
+        words: pairs whose prompt, or one of whose responses, has all of these words; `word*`: that begin so.
+    """
+
+    run_id: int | None = None
+    strategy: str | None = None
+    source: str | None = None
+    similarity: tuple[float | None, float | None] = (None, None)
+    length_ratio: tuple[float | None, float | None] = (None, None)
+    label: Label | None = None
+    annotator_id: int | None = None
+    flag: str | None = None
+    words: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One filter in both forms, with the values that they name."""
+
+    sql: str
+    driver: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def conditions(session: Session, wanted: PairFilter) -> list[Condition]:
+    """What is asked of every pair of the list."""
+    return [
+        *_of_run(wanted),
+        *_of_range("similarity", *wanted.similarity),
+        *_of_range("length_ratio", *wanted.length_ratio),
+        *_of_label(wanted.label),
+        *_of_annotator(wanted.annotator_id),
+        *_of_flag(wanted.flag),
+        *_of_words(session, wanted.words),
+        *_of_source(session, wanted.source),
+    ]
+
+
+def _of_run(wanted: PairFilter) -> Iterator[Condition]:
+    if wanted.run_id is not None and wanted.strategy is not None:
+        sql = "pairs.run_id = :run AND pairs.strategy = :strategy"
+        driver = "SELECT id FROM pairs WHERE run_id = :run AND strategy = :strategy"
+        yield Condition(sql, driver, {"run": wanted.run_id, "strategy": wanted.strategy})
+    elif wanted.run_id is not None:
+        yield Condition("pairs.run_id = :run", "SELECT id FROM pairs WHERE run_id = :run", {"run": wanted.run_id})
+    elif wanted.strategy is not None:
+        yield Condition("pairs.strategy = :strategy", None, {"strategy": wanted.strategy})
+
+
+def _of_range(column: str, low: float | None, high: float | None) -> Iterator[Condition]:
+    values = {f"{column}_low": low, f"{column}_high": high}
+    values = {name: value for name, value in values.items() if value is not None}
+    if values:
+        signs = {f"{column}_low": ">=", f"{column}_high": "<="}
+        sql = " AND ".join(f"pairs.{column} {signs[name]} :{name}" for name in values)
+        yield Condition(sql, f"SELECT id FROM pairs WHERE {sql}", values)
+
+
+def _of_label(label: Label | None) -> Iterator[Condition]:
+    if label is None:
+        return
+    if label == "none":
+        yield Condition("pairs.vote_count = 0", "SELECT id FROM pairs WHERE vote_count = 0")
+        return
+    sql = "pairs.vote_count > 0"  # those that have a label lie side by side in the index by votes
+    if label == "disputed":
+        sql += " AND pairs.support < 1"
+    elif label != "any":
+        sql += " AND pairs.outcome = :outcome"
+    values = {"outcome": label} if ":outcome" in sql else {}
+    yield Condition(sql, f"SELECT id FROM pairs WHERE {sql}", values)
+
+
+def _of_annotator(annotator_id: int | None) -> Iterator[Condition]:
+    if annotator_id is not None:
+        of_pair = _PAIR.format(table="judgements")
+        sql = f"SELECT 1 FROM judgements WHERE {of_pair} AND annotator_id = :annotator"
+        driver = f"SELECT pairs.id FROM judgements JOIN pairs ON {of_pair} WHERE annotator_id = :annotator"
+        yield Condition(_exists(sql), driver, {"annotator": annotator_id})
+
+
+def _of_flag(rule: str | None) -> Iterator[Condition]:
+    if rule is None:
+        return
+    of_rule = "" if rule == "any" else " AND rule = :rule"
+    values = {} if rule == "any" else {"rule": rule}
+    flagged = f"SELECT 1 FROM guard_flags WHERE response_id = pairs.{{side}}_response_id{of_rule}"
+    sql = _either(*(_exists(flagged.format(side=side)) for side in ("first", "second")))
+    yield Condition(sql, _of_responses(f"SELECT response_id AS id FROM guard_flags WHERE 1 = 1{of_rule}"), values)
+
+
+def _of_words(session: Session, words: str | None) -> Iterator[Condition]:
+    if not words:
+        return
+    query = word_query(session, words)
+    if query is None:
+        yield Condition("1 = 0", "SELECT id FROM pairs WHERE 1 = 0")
+        return
+    sql = _either(
+        matches(session, "response", "pairs.first_response_id"),
+        matches(session, "response", "pairs.second_response_id"),
+        matches(session, "prompt", "pairs.prompt_id"),
+    )
+    of_prompts = f"SELECT pairs.id FROM ({matches(session, 'prompt')}) meant JOIN pairs ON pairs.prompt_id = meant.id"
+    driver = f"{_of_responses(matches(session, 'response'))} UNION ALL {of_prompts}"
+    yield Condition(sql, driver, {"words": query})
+
+
+def _of_source(session: Session, name: str | None) -> Iterator[Condition]:
+    if name is None:
+        return
+    ids = session.scalars(text("SELECT id FROM sources WHERE name = :name"), {"name": name}).all()
+    of_source = f"source_rows.source_id IN ({', '.join(map(str, ids)) or 'NULL'})"
+    direct = _exists(f"SELECT 1 FROM source_rows WHERE source_rows.prompt_id = pairs.prompt_id AND {of_source}")
+    derived = _exists(f"{_ORIGIN} WHERE prompts.id = pairs.prompt_id AND {of_source}")
+    prompts = f"SELECT prompt_id AS id FROM source_rows WHERE {of_source} UNION ALL {_ORIGIN} WHERE {of_source}"
+    driver = f"SELECT pairs.id FROM ({prompts}) meant JOIN pairs ON pairs.prompt_id = meant.id"
+    yield Condition(_either(direct, derived), driver)
+
+
+def _of_responses(ids: str) -> str:
+    """The pairs of these responses."""
+    return " UNION ALL ".join(
+        f"SELECT pairs.id FROM ({ids}) of_{side} JOIN pairs ON pairs.{side}_response_id = of_{side}.id"
+        for side in ("first", "second")
+    )
+
+
+def _exists(sql: str) -> str:
+    """Asked pair by pair: without the OFFSET PostgreSQL would make it a join and read all of both sides first."""
+    return f"EXISTS ({sql} LIMIT 1 OFFSET 0)"
+
+
+def _either(*conditions: str) -> str:
+    return f"({' OR '.join(conditions)})"
