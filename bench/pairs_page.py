@@ -201,7 +201,7 @@ def _disk(sessions: Sessions, path: Path) -> int:
     with sessions() as session:
         if session.get_bind().dialect.name == "postgresql":
             return int(session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
-        return path.stat().st_size
+        return sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))  # the log too
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ Sort = Literal["newest", "similarity", "length_ratio", "votes"]
 
 PAGE = 50
 FEW = 10_000  # pairs that are gathered and sorted: 30 ms
-COUNTED = 1_000  # where the index is walked, more than so many are not counted
+COUNTED = 250  # where the index is walked, more than so many are not counted
 EXCERPT = 280  # characters of a text in the list
 _COLUMNS: dict[Sort, str] = {
     "newest": "id",
@@ -250,10 +250,11 @@ class _Search:
         return f"SELECT {columns} FROM pairs{hint}"
 
     def _where(self) -> list[str]:
-        return [condition.sql for condition in self._conditions]
+        """What is asked of each pair; those that are gathered fulfil what they are gathered by."""
+        return [one.sql for one in self._conditions if one.driver is None or one.driver != self._few]
 
     def _fewest(self) -> str | None:
-        """The statement of the filter that leaves the fewest pairs, if those are few."""
+        """The statement of a filter that leaves few pairs, if there is one."""
         for condition in self._conditions:
             if condition.driver is not None and self._is_few(condition):
                 return condition.driver
