@@ -73,11 +73,11 @@ COMMANDS = {
 GROUPS = {
     "to begin with": ("demo", "import", "curate", "web", "label", "quality", "export", "align"),
     "prompts and pairs": ("sources", "runs", "pairs", "similar", "report"),
-    "labels": ("people", "queues", "calibrate", "head", "study"),
+    "labels": ("people", "queues", "queue", "calibrate", "head", "study"),
     "out and in": ("snapshots", "push", "pull", "export-pairs", "import-labels"),
     "policies": ("ld-align", "evaluate", "questions", "benchmarks", "policies", "promote", "rollback"),
-    "database": ("sql", "vectors", "backup", "restore", "upgrade"),
-    "service": ("up", "deploy", "worker", "doctor"),
+    "database": ("sql", "vectors", "forget", "rename", "backup", "restore", "upgrade"),
+    "service": ("up", "deploy", "worker", "metrics", "doctor"),
 }
 
 

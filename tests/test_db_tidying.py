@@ -72,7 +72,7 @@ def test_a_run_takes_what_only_it_had_and_leaves_what_a_source_or_another_run_ha
     one, two = add_run(world, "one", (0, 1), samples=1), add_run(world, "two", (1,), samples=2)
     found = told(world, "run", str(two))
     assert found.rows == {
-        "runs": 1, "run_prompts": 1, "candidates": 4, "pairs": 1, "responses": 1, "embeddings": 1,
+        "runs": 1, "run_counts": 1, "run_prompts": 1, "candidates": 4, "pairs": 1, "responses": 1, "embeddings": 1,
     }  # fmt: skip
     assert [(kept.table, kept.count, kept.holders) for kept in found.kept] == [
         ("prompts", 1, (("run", one), ("source", 1))),
@@ -98,7 +98,7 @@ def test_verdicts_live_with_their_texts_unless_the_run_that_gave_them_is_named(w
     assert found.runs == {one: "curate", label_run: "label"}
     assert found.verdicts_kept == 2 and "judgements" not in found.rows and found.rows["replies"] == 1
     assert told(world, "run", str(label_run)).rows == {
-        "runs": 1, "judgements": 2, "replies": 1, "annotators": 1,
+        "runs": 1, "run_counts": 1, "judgements": 2, "replies": 1, "annotators": 1,
     }  # fmt: skip
     forget(world, "run", str(label_run))
     assert world.rows("judgements") == world.rows("preferences") == []

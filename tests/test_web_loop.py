@@ -18,10 +18,11 @@ EMPTY = Loop(0, 0, None, 0, None, (), 0.0, 0, 0.0, (), {}, None, 0, 0, 0, None, 
 IMPORTED = replace(EMPTY, source_count=1, prompt_count=12, imported_at=NOW)
 RUN = RunLine(3, "breads", "curate", "completed", NOW, NOW, None, 12)
 SELECTED = replace(IMPORTED, run_count=1, run=RUN)
-QUEUED = replace(SELECTED, queues=(QueueInfo(7, "breads (run 3)", 2, 12, 4),), labels={"person": 9})
+QUEUE = QueueInfo(7, "breads (run 3)", 2, 12, 4, 1.0, 24, 9, False, False, False, False, 0.0, None, False, None)
+QUEUED = replace(SELECTED, queues=(QUEUE,), labels={"person": 9})
 LABELLED = replace(
     SELECTED,
-    queues=(QueueInfo(7, "breads (run 3)", 2, 12, 12),),
+    queues=(replace(QUEUE, done_count=12),),
     labels={"person": 24},
     preference_count=11,
     new_preference_count=11,
@@ -43,6 +44,7 @@ def compared(low):
         (replace(SELECTED, at_work=(RUN,)), "At work: curate “breads”", "/runs/3"),
         (SELECTED, "has selected pairs", "/start/queue?run=3"),
         (QUEUED, "8 of 12 pairs of “breads (run 3)” wait", "/queues/7"),
+        (replace(LABELLED, queues=(replace(QUEUE, is_closed=True),)), "11 pairs have a winner", "/start/align"),
         (LABELLED, "11 pairs have a winner", "/start/align"),
         (TRAINED, "nobody has compared", "/start/evaluate?policy=5"),
         (compared(0.51), "wins 60% [51%, 70%] against policy:2", "/start/promote?policy=5"),

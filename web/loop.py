@@ -105,7 +105,9 @@ def _of_policy(loop: Loop) -> Advice | None:
 
 def _of_labels(loop: Loop) -> Advice | None:
     """Pairs that wait for people, or preferences that wait for a training."""
-    unfinished = next((queue for queue in loop.queues if queue.done_count < queue.pair_count), None)
+    unfinished = next(
+        (queue for queue in loop.queues if not queue.is_closed and queue.done_count < queue.pair_count), None
+    )
     if loop.new_preference_count and unfinished is None:
         pairs = "pair has" if loop.new_preference_count == 1 else "pairs have"
         words = f"{loop.new_preference_count:,} {pairs} a winner that no policy was trained on."

@@ -65,6 +65,13 @@ def index_texts(session: Session, limit: int) -> int:
     return count
 
 
+def forget_words(session: Session) -> None:
+    """Drop the index, where there is one: the next search makes it anew, of the texts that are there then."""
+    if inspect(session.connection()).has_table(MARKS):
+        for table in (*(f"{kind}_words" for kind in KINDS), MARKS):
+            session.execute(text(f"DROP TABLE {table}"))
+
+
 def word_query(session: Session, question: str) -> str | None:
     """What somebody looks for in the database's own form; None if it holds no word or nothing is indexed."""
     asked = asked_words(question)

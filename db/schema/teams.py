@@ -64,7 +64,7 @@ class Edit(Base):
     response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True)
     original_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), primary_key=True, index=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), primary_key=True)
-    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
+    queue_id: Mapped[int | None] = mapped_column(ForeignKey("queues.id"))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -82,5 +82,5 @@ class Adjudicator(Base):
 
     __tablename__ = "adjudicators"
 
-    queue_id: Mapped[int] = mapped_column(ForeignKey("adjudications.queue_id"), primary_key=True)
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"), primary_key=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id"), primary_key=True)

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, distinct, func, select, text, update
 from sqlalchemy.orm import Session
 
 from db.engine import batches, take_turn
+from db.findings.pair_search import forget_words
 from db.labels.preferences import recompute
 from db.labels.queues import labels_came
 from db.schema import curation, labels, policies
@@ -124,6 +125,7 @@ def forget(
         changed = _judged_otherwise(session, marks)
         with _quick_deletes(session, sum(found.rows.values())), _unlocked(session):
             _delete(session, marks)
+        forget_words(session)
         _bring_up_to_date(session, changed)
         for vectors, places in moved.items():
             _move(session, vectors, places)

@@ -148,6 +148,23 @@ TIES: dict[str, dict[str, tuple[str, Tie]]] = {
         "evaluation_id": ("evaluations", _LOOSE),
     },
     "study_trials": {"run_id": ("runs", _PART)},
+    "run_counts": {"run_id": ("runs", _PART)},
+    "calibrations": {"run_id": ("runs", _PART), "annotator_id": ("annotators", _PART | _HOLDS)},
+    "guidelines": {"queue_id": ("queues", _PART)},
+    "gold_pairs": {"queue_id": ("queues", _PART), **dict.fromkeys(_OF_A_PAIR, ("responses", _HOLDS))},
+    "gold_answers": {
+        "queue_id": ("queues", _PART),
+        "annotator_id": ("annotators", _PART | _HOLDS),
+        **dict.fromkeys((*_OF_A_PAIR, "left_response_id"), ("responses", _PART)),
+    },
+    "edits": {
+        "response_id": ("responses", _HOLDS),
+        "original_id": ("responses", _PART),
+        "annotator_id": ("annotators", _PART | _HOLDS),
+        "queue_id": ("queues", _LOOSE),
+    },
+    "adjudications": {"queue_id": ("queues", _PART), "settled_queue_id": ("queues", _PART)},
+    "adjudicators": {"queue_id": ("queues", _PART), "annotator_id": ("annotators", _PART)},
 }
 
 # What goes by itself when nothing holds it any more, in the order in which it is looked at: what holds comes first.

@@ -37,6 +37,16 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("--annotators anna,ben --judgements_per_pair 2", "two people, each pair twice"),
     ),
     "people": (("", "who labels, and how much"), ("--renew anna", "a new sign-in link")),
+    "queue": (
+        ("3 --judgements_per_pair 2 --overlap 0.1", "two people judge a tenth of the pairs of queue 3"),
+        ("3 --guidelines guidelines.md --adjudicators lea", "guidelines beside every pair; lea settles contradictions"),
+    ),
+    "metrics": (("", "what Prometheus is told"), ("--token", "what it must show for it")),
+    "forget": (
+        ("source mine --dry-run", "what would go, and what keeps it"),
+        ("person anna", "her verdicts, links and answers"),
+    ),
+    "rename": (("run 3 first-round", "another name for run 3"),),
     "quality": (
         ("", "of the newest run's labels"),
         ("--queue second-look", "put what is worth another look into a queue"),

@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("response_id", BIG_ID, nullable=False),
         sa.Column("original_id", BIG_ID, nullable=False),
         sa.Column("annotator_id", sa.Integer(), nullable=False),
-        sa.Column("queue_id", sa.Integer(), nullable=False),
+        sa.Column("queue_id", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         _response("edits", "response_id"),
         _response("edits", "original_id"),
@@ -60,9 +60,7 @@ def upgrade() -> None:
         "adjudicators",
         sa.Column("queue_id", sa.Integer(), nullable=False),
         sa.Column("annotator_id", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["queue_id"], ["adjudications.queue_id"], name=op.f("fk_adjudicators_queue_id_adjudications")
-        ),
+        sa.ForeignKeyConstraint(["queue_id"], ["queues.id"], name=op.f("fk_adjudicators_queue_id_queues")),
         sa.ForeignKeyConstraint(
             ["annotator_id"], ["annotators.id"], name=op.f("fk_adjudicators_annotator_id_annotators")
         ),
