@@ -123,7 +123,8 @@ def test_a_question_may_end_in_a_semicolon_or_a_comment_and_hold_any_sign(settin
 def test_a_mistake_is_one_line_that_says_what_to_do(settings, sessions):
     with pytest.raises(QueryError) as caught, ask("SELECT * FROM selected_pair", settings.database, timeout_s=60):
         pass
-    assert str(caught.value) == f"there is no table selected_pair; the views are: {', '.join(VIEWS)}"
+    near = "there is no table selected_pair; did you mean selected_pairs? the views are: "
+    assert str(caught.value) == near + ", ".join(VIEWS)
     for statement in ("SELECT promt FROM prompts", "SELEC 1", "SELECT 1 +", " ", "SELECT 'a"):
         with pytest.raises(QueryError, match="; ") as caught, ask(statement, settings.database, timeout_s=60) as answer:
             list(answer.rows)
@@ -167,7 +168,7 @@ def test_both_databases_answer_alike(settings, sessions, prompts):
 @on_sqlite
 def test_a_table_shows_twenty_rows_and_says_of_how_many(settings, sessions, capsys):
     out = run(capsys, NUMBERS.format(last=1234))
-    assert out.strip().endswith("20 of 1,234 rows; all: --format jsonl")
+    assert out.strip().endswith("20 of 1,234 rows; all: --format jsonl, or --limit 1234")
     assert "text 20" in out and "text 21" not in out
     assert run(capsys, NUMBERS.format(last=3), "--limit", "2").strip().splitlines()[-1].startswith("2 of 3 rows")
     assert run(capsys, NUMBERS.format(last=3)).strip().endswith("\n3 rows")

@@ -16,7 +16,7 @@ from db.labels import sign_ins
 from db.labels.judgements import find_person
 from db.schema.labels import SignIn
 from web.app import create_app
-from web.people import new_token, set_lead
+from web.people import new_token, set_lead, sign_out
 
 OPEN_TO_ALL = {("GET", "/health"), ("GET", "/ready"), ("GET", "/sign-in"), ("GET", "/static")}
 ASKS_FOR_A_TOKEN = {("GET", "/metrics")}
@@ -151,7 +151,7 @@ def test_who_is_not_signed_in_gets_nothing(sessions, visitor, method, path):
 @pytest.mark.parametrize("method, path", sorted(route for route in ASK_WHO | FOR_LEADS if route[0] == "POST"))
 def test_no_change_is_taken_from_another_site_whoever_is_signed_in(sessions, method, path):
     queue_id = open_queue(sessions)
-    ana = Visitor(sessions)
+    ana = Visitor(sessions, is_lead=True)
     ana.pair(queue_id)
     for site in ("cross-site", "same-site", "none"):
         assert ask(ana.http, method, path, queue_id, **{"sec-fetch-site": site}).status_code == 403
@@ -208,5 +208,12 @@ def test_a_new_link_keeps_who_leads_and_taking_it_back_ends_it(sessions):
         assert sign_ins.of_annotator(session, find_person(session, "Lea")).is_lead
     set_lead(sessions, "Lea", is_lead=False)
     assert "The loop" not in Visitor(sessions, "Lea").http.get("/", headers=HTML).text
+    set_lead(sessions, "Lea", is_lead=True)
+    sign_out(sessions, "Lea")
+    new_token(sessions, SECRET, "Lea", days=1)
+    with sessions() as session:
+        assert not sign_ins.of_annotator(session, find_person(session, "Lea")).is_lead, (
+            "who was signed out leads no more"
+        )
     with pytest.raises(LookupError, match="nobody called 'Bo' was given a link; there are: 'Lea'"):
         set_lead(sessions, "Bo", is_lead=True)

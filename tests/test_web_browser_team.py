@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from gold_queues import open_gold_queue
-from page_browser import press, settle, texts, visits
+from page_browser import faults, press, settle, texts, visits
 from page_site import Site
 from page_visitor import open_queue
 from real_browser import chromium
@@ -48,12 +47,6 @@ def led_queue(sessions):
     change(sessions, guidelines.write, queue_id, "# Facts first\n\nThen *tone*.")
     change(sessions, settings.set_options, queue_id, has_strength=True, has_comment=True)
     return queue_id
-
-
-def faults(page):
-    """What axe-core finds, in words."""
-    found = Axe().run(page)
-    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found.response["violations"]]
 
 
 def test_guidelines_lie_beside_the_pair_and_a_new_version_is_announced(visit, sessions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from page_browser import visits
+from page_browser import faults, visits
 from page_site import Site
 from page_visitor import open_queue
 from planted_service import PlantedService
@@ -87,8 +87,9 @@ def test_the_first_page_follows_the_loop_keeps_the_focus_and_comes_back_after_a_
 
 
 @pytest.mark.parametrize("path", ["", "queues", "people", "start/import", "start/curate", "start/evaluate"])
-def test_no_page_is_wider_than_a_phone(lea, site, sessions, path):
+def test_no_page_is_wider_than_a_phone_or_has_faults_that_axe_knows(lea, site, sessions, path):
     open_queue(sessions, "a", "b", name="a queue of a name that is as long as names of queues get to be, or nearly")
     lea.set_viewport_size({"width": 390, "height": 780})
     lea.goto(f"{site.address}/{path}")
     assert lea.evaluate("document.documentElement.scrollWidth") <= 390
+    assert faults(lea) == []

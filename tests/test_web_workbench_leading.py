@@ -78,6 +78,32 @@ def test_what_cannot_be_set_is_refused_in_one_line_and_nothing_is_changed(sessio
     assert lea.http.get("/queues/99/settings", headers=HTML).status_code == 404
 
 
+def test_what_a_form_empties_is_taken_away(sessions, lea):
+    queue_id = open_queue(sessions, *"abcd")
+    assert change(lea, queue_id, guidelines="Be \0brief.", gold_bar="0.7").status_code == 200
+    with sessions() as session:
+        assert guidelines.newest(session, queue_id).text == "Be \ufffdbrief."
+    assert info(sessions, queue_id).gold_bar == 0.7
+    assert change(lea, queue_id, guidelines="", gold_bar="").status_code == 200
+    with sessions() as session:
+        assert guidelines.newest(session, queue_id).text == ""
+    assert info(sessions, queue_id).gold_bar is None
+    assert change(lea, queue_id, gold_bar="much").status_code == change(lea, queue_id, gold_bar=2).status_code == 422
+
+
+def test_a_queue_that_settles_contradictions_is_saved_by_the_same_form(sessions, lea):
+    queue_id = open_queue(sessions, "a", "b", judgements_per_pair=2)
+    opened = int(change(lea, queue_id, adjudicators="Lea").json()["next"].split("/")[2])
+    same = {"judgements_per_pair": 1, "overlap": 1}
+    assert change(lea, opened, name="settled", has_comment=True, **same).status_code == 200
+    assert info(sessions, opened).name == "settled" and info(sessions, opened).has_comment
+
+
+def test_guidelines_in_any_script_may_be_as_long_as_they_may(sessions, lea):
+    queue_id = open_queue(sessions, "a", "b")
+    assert change(lea, queue_id, guidelines="字" * guidelines.LONGEST_TEXT).status_code == 200
+
+
 def test_a_queue_is_put_before_the_others(sessions, lea):
     first, second = open_queue(sessions, "a", "b"), open_queue(sessions, "c", "d", name="other", prompt="who?")
     lea.http.post(f"/queues/{first}/first", json={}, headers={"sec-fetch-site": "same-origin"})

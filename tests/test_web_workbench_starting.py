@@ -66,6 +66,8 @@ def test_what_is_left_as_it_was_is_left_to_the_configuration(lea, service):
         ("curate", {"generate.max_requests": 3}, "generate.max_requests is for generate.backend openai"),
         ("curate", {"select.strategy_files": "/tmp/a.py"}, "select.strategy_files: it names code that is run"),
         ("align", {"train.accelerate_config": "/tmp/a"}, "train.accelerate_config: it names code that is run"),
+        ("curate", {"select": '{"strategy_files": ["/tmp/a.py"]}'}, "select: it is a section"),
+        ("align", {"train": '{"accelerate_config": "/tmp/a"}'}, "train: it is a section"),
         ("curate", {"naem": "x"}, "naem: Extra inputs are not permitted"),
         ("import", {}, "nothing to import is named"),
         ("evaluate", {"policy": 1}, "nobody compares"),

@@ -39,6 +39,11 @@ class Site:
     service: Service | None = None
     artifacts: Path | None = None
     logs: str | None = None
+    page_url: str | None = None
+
+    def address(self, request: Request) -> str:
+        """The page's address as people open it, without a slash at the end."""
+        return (self.page_url or str(request.base_url)).rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ EXPLANATIONS = {
         "(antipode people --lead NAME). Your queues are on the first page.",
     ),
     404: ("There is nothing here", "Nothing has this address. It may have been mistyped, or belong to another site."),
+    422: ("This address does not fit", "Something in it is no value that the page knows. Go back, or begin anew."),
+    503: ("Nothing can be started now", "Prefect does not answer; what is stored is safe. Try again in a minute."),
     429: (
         "Try again in a minute",
         "Too many links that are not valid were opened from here. Nothing is wrong with yours.",
@@ -68,6 +70,7 @@ def create_app(
     logs: str | None = None,
     held_devices: Callable[[], Mapping[str, int]] = dict,
     link_days: int = 30,
+    page_url: str | None = None,
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
@@ -75,7 +78,8 @@ def create_app(
     its person; `on_labels` is called whenever labels were stored or taken back, and must return at once; `service`
     starts runs from the workbench, which has no buttons without it; `artifacts`: the folder that holds the reports;
     `logs`: where a flow run's logs are shown, its id follows; `held_devices` says which GPUs are held now
-    (`web.monitoring`); `link_days`: for how many days a link that the workbench gives works.
+    (`web.monitoring`); `link_days`: for how many days a link that the workbench gives works;
+    `page_url`: the page's address as people open it, None: the one that a request came to.
 
     Raises:
         ValueError: If the secret is too short.
@@ -95,6 +99,7 @@ def create_app(
         service=service,
         artifacts=artifacts,
         logs=logs,
+        page_url=page_url,
     )
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
@@ -207,8 +212,8 @@ def _refuse_unfit(request: Request, error: Exception) -> Response:
     """Say what does not fit without repeating it: what came may be long, or no text that an answer can hold."""
     assert isinstance(error, RequestValidationError)
     first_error = error.errors()[0]
-    if first_error["loc"][0] == "path" and "text/html" in request.headers.get("accept", ""):
-        return _refuse(request, HTTPException(404))
+    if first_error["loc"][0] in ("path", "query") and "text/html" in request.headers.get("accept", ""):
+        return _refuse(request, HTTPException(404 if first_error["loc"][0] == "path" else 422))
     # An unknown field's name came with the request.
     place = "body" if first_error["type"] == "extra_forbidden" else ".".join(map(str, first_error["loc"]))
     return JSONResponse({"detail": f"{place}: {first_error['msg']}; reload the page"}, 422)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from db.labels.queueing import edits
 from db.labels.queueing.guidelines import Guidelines
 from db.labels.queues import QueuedPair, QueueInfo, QueueProgress
 from models.labelling.records import LONGEST_NAME, PairKey
-from models.records import MAX_ID
+from models.records import MAX_ID, storable
 from web.rendering import RenderedTurn, render_pair, render_prompt, render_text, render_thought
 
 LONGEST_COMMENT = 2_000
 
 State = Literal["open", "paused", "closed", "stopped"]
+
+Told = Annotated[str, AfterValidator(storable)]  # by a person; what databases refuse becomes U+FFFD
 
 
 class PersonBody(BaseModel):
@@ -35,7 +37,7 @@ class ShowingBody(PersonBody):
     left_id: int = Field(ge=1, le=MAX_ID)
     right_id: int = Field(ge=1, le=MAX_ID)
     shown_at: AwareDatetime = Field(strict=False)  # JSON has no times of its own
-    guidelines_version: int | None = Field(None, ge=1, le=MAX_ID)
+    guidelines_version: int | None = Field(None, ge=1, le=2**31 - 1)
 
     @property
     def pair(self) -> PairKey:
@@ -47,7 +49,7 @@ class EditBody(ShowingBody):
     """What a person has made of one of the responses before them."""
 
     side: Literal["left", "right"]
-    text: str = Field(max_length=edits.LONGEST_TEXT)
+    text: Told = Field(max_length=edits.LONGEST_TEXT)
 
 
 class VerdictBody(ShowingBody):
@@ -59,7 +61,7 @@ class VerdictBody(ShowingBody):
     verdict: Literal["left", "right", "tie", "both_bad", "skip"]
     seconds: float = Field(ge=0, allow_inf_nan=False)
     strength: Literal["slightly", "clearly"] | None = None
-    comment: str | None = Field(None, max_length=LONGEST_COMMENT)
+    comment: Told | None = Field(None, max_length=LONGEST_COMMENT)
 
 
 @dataclass(frozen=True, slots=True)

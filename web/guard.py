@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-MAX_BODY_BYTES = 64 * 1024  # a verdict takes 200; a body is in memory several times over before anyone is asked for
+# A verdict takes 200 bytes, guidelines of 50,000 characters up to 200,000. A body is in memory several times over
+# before anyone is asked for.
+MAX_BODY_BYTES = 256 * 1024
 UPLOADS = "uploads"  # the one address that takes a file; it is written as it comes, for a lead alone
 MAX_UPLOAD_BYTES = 4 * 1024**3
 HEADERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from web.service import Service, Started
 
 FRESH_S = 3.0
 EVEN = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,9 @@ class RecentStarts:
             known = (tuple(service.recent()), "")
         except ConnectionError as error:
             known = (self._known[0], str(error))
+        except Exception as error:
+            logger.exception("what was started lately could not be read")
+            known = (self._known[0], f"what was started lately could not be read: {error}")
         finally:
             with self._lock:
                 self._known, self._is_asking, self._asked_at = known, False, time.monotonic()
@@ -78,7 +84,7 @@ def read_loop(sessions: Sessions, starts: RecentStarts) -> LoopState:
 
 def advice(loop: Loop, started: Sequence[Started] = ()) -> Advice:
     """What is worth doing next: the first of the loop's steps that waits for somebody."""
-    waiting = next((one for one in reversed(started) if one.state in {"Running", "Pending", "Scheduled"}), None)
+    waiting = next((one for one in reversed(started) if one.state in {"Running", "Pending", "Scheduled", "Late"}), None)
     if loop.at_work or waiting is not None:
         name = f"{loop.at_work[0].kind} “{loop.at_work[0].name}”" if loop.at_work else waiting and waiting.name
         address = f"/runs/{loop.at_work[0].id}" if loop.at_work else "/runs"
@@ -106,7 +112,7 @@ def _of_policy(loop: Loop) -> Advice | None:
 def _of_labels(loop: Loop) -> Advice | None:
     """Pairs that wait for people, or preferences that wait for a training."""
     unfinished = next(
-        (queue for queue in loop.queues if not queue.is_closed and queue.done_count < queue.pair_count), None
+        (one for one in loop.queues if not (one.is_closed or one.settles) and one.done_count < one.pair_count), None
     )
     if loop.new_preference_count and unfinished is None:
         pairs = "pair has" if loop.new_preference_count == 1 else "pairs have"

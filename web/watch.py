@@ -42,7 +42,8 @@ class Watch(Generic[Seen]):
         """What there is to see, at most two seconds old."""
         with self._lock:
             if self._kept is None or time.monotonic() - self._kept[0] > FRESH_S:
-                self._kept = (time.monotonic(), self._read())
+                seen = self._read()
+                self._kept = (time.monotonic(), seen)
             return self._kept[1]
 
     def forget(self) -> None:

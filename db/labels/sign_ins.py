@@ -76,8 +76,9 @@ def issue(session: Session, annotator_id: int, *, number: int, token_hash: str, 
 
 
 def revoke(session: Session, annotator_id: int) -> None:
-    """Take a person's link back, and with it every cookie it gave."""
-    session.execute(update(labels.SignIn).filter_by(annotator_id=annotator_id).values(is_revoked=True))
+    """Take a person's link back, and with it every cookie it gave; whoever led no longer does."""
+    values = {"is_revoked": True, "is_lead": False}
+    session.execute(update(labels.SignIn).filter_by(annotator_id=annotator_id).values(values))
 
 
 def set_lead(session: Session, annotator_id: int, *, is_lead: bool) -> None:

@@ -96,7 +96,9 @@ def _as_typed(config: type[BaseModel], given: dict[str, Any], prefix: str) -> di
         if field is None:
             continue
         section = _section_of(field)
-        if section is not None and isinstance(value, dict):
+        if section is not None and not isinstance(value, dict):
+            raise ValueError(f"{prefix}{name}: it is a section; give its settings by their whole names")
+        if section is not None:
             typed[name] = _as_typed(section, value, f"{prefix}{name}.")
         elif isinstance(value, str) and _kind(field) == "several":
             typed[name] = _list_of(field, value)

@@ -26,5 +26,5 @@ def keep_export(config: ExportConfig, settings: Settings) -> ExportResult:
 
 def kept_path(config: ExportConfig, settings: Settings) -> Path:
     """Where an export of this name lies; what no file's name should hold is left out."""
-    plain = re.sub(r"[^\w.-]+", "-", config.name).strip(".-") or "export"
+    plain = re.sub(r"[^\w.-]+", "-", config.name).strip(".-")[:120] or "export"
     return settings.artifact_root / FOLDER / f"{plain}.{config.shape}{ENDINGS[config.format or 'jsonl']}"

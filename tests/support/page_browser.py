@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 
+from axe_playwright_python.sync_playwright import Axe
+
 KEY_PAUSE_MS = 170  # the page ignores keys in the first 150 ms of a pair
 DESKTOP = {"width": 1280, "height": 800}
 
@@ -44,3 +46,9 @@ def press(page, key):
 def texts(page):
     settle(page)
     return page.inner_text("#left-text"), page.inner_text("#right-text")
+
+
+def faults(page):
+    """What axe-core finds, in words."""
+    found = Axe().run(page)
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found.response["violations"]]

@@ -191,7 +191,7 @@ const tell = (content) => tabs.postMessage(content);
 /** The person went on in another tab: this one shows what that one does. */
 function hear(content) {
   const [here, there] = [pair, content.pair].map((one) => one && [one.left_id, one.right_id, one.shown_at].join());
-  if (isBusy || here === there) return;
+  if (isBusy || here === there || at("edit").open) return; // what is being written stays
   show(content);
   notify(`You went on in another tab${content.pair ? "; this is the pair that lies before you now" : ""}.`, true);
 }

@@ -21,6 +21,7 @@ function valuesOf(form) {
       values[field.name] ??= [];
       if (field.checked) values[field.name].push(field.value);
     } else if (field.type === "checkbox") values[field.name] = field.checked;
+    else if (field.dataset.whole !== undefined) values[field.name] = field.value; // an empty one is a value too
     else if (field.value !== "") values[field.name] = field.type === "number" || field.dataset.number !== undefined ? Number(field.value) : field.value;
   }
   return values;

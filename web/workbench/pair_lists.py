@@ -31,7 +31,7 @@ SORTS: dict[str, str] = {
     "votes": "most votes",
     "-votes": "fewest votes",
 }
-_PLACE = r"^-?[0-9.]{1,25}(e-?[0-9]{1,3})?:[0-9]{1,18}$"
+_PLACE = r"^-?[0-9]{1,20}(\.[0-9]{1,20})?(e-?[0-9]{1,2})?:[0-9]{1,18}$"
 
 Id = Annotated[int | None, Field(ge=1, le=MAX_ID)]
 Number = Annotated[float | None, Field(ge=-2, le=2, allow_inf_nan=False)]
@@ -96,7 +96,9 @@ class PairList(BaseModel):
         if text is None:
             return None
         value, _, pair_id = text.partition(":")
-        return Place(float(value), int(pair_id), is_before=self.after is None)
+        # An integer column is compared with an integer: PostgreSQL walks its index for no other number.
+        number = int(float(value)) if self.order.sort == "votes" else float(value)
+        return Place(number, int(pair_id), is_before=self.after is None)
 
     @property
     def has_filter(self) -> bool:

@@ -20,9 +20,11 @@ from db.findings.pair_filters import FLAGS
 from db.findings.pair_table import ListedPair, PairPage, all_pairs, listed_pairs, neighbours, pair_keys, pair_page
 from db.findings.pair_table import strategies_by_run as strategies_of_runs
 from db.labels import judgements, queues
+from db.labels.queueing.settings import MOST_JUDGEMENTS
 from models.labelling.records import PairKey
 from models.records import MAX_ID
 from web.access import CurrentLead, CurrentSite, Site
+from web.contents import Told
 from web.pages import workbench_page
 from web.rendering import render_pair, render_prompt, render_thought
 from web.workbench.pair_lists import LABELS, SORTS, PairList
@@ -59,8 +61,8 @@ class Chosen(BaseModel):
 class QueueBody(Chosen):
     """A queue to be opened."""
 
-    name: str = Field(min_length=1, max_length=200)
-    judgements_per_pair: int = Field(default=1, ge=1, le=100)
+    name: Told = Field(min_length=1, max_length=200, pattern=r"\S")
+    judgements_per_pair: int = Field(default=1, ge=1, le=MOST_JUDGEMENTS)
 
 
 class FileQuery(Chosen):
@@ -93,7 +95,7 @@ def write_file(
     if chosen.scope == "ticked" and not ids:
         raise HTTPException(422, "no pair is ticked; tick some, or choose all of the list")
     write = _csv if chosen.format == "csv" else _jsonl
-    rows = _rows(site, shown, None if chosen.scope == "all" else ids, str(request.base_url))
+    rows = _rows(site, shown, None if chosen.scope == "all" else ids, f"{site.address(request)}/")
     headers = {"Content-Disposition": f'attachment; filename="pairs.{chosen.format}"'}
     media_type = "text/csv; charset=utf-8" if chosen.format == "csv" else "application/jsonl"
     return StreamingResponse(write(rows), media_type=media_type, headers=headers)
@@ -103,7 +105,6 @@ def write_file(
 def open_queue(body: QueueBody, site: CurrentSite, _lead: CurrentLead) -> dict[str, str]:
     """Open a queue of the chosen pairs; one that holds the same pairs already is shown instead."""
     shown = body.pair_list()
-    keys = {PairKey(*map(int, ticked.split("-")[1:])) for ticked in body.ticked}
     with site.sessions() as session:
         if body.scope == "all":
             keys = pair_keys(session, shown.wanted, most=LARGEST_QUEUE + 1)

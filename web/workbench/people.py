@@ -44,7 +44,7 @@ def give_link(request: Request, body: NameBody, site: CurrentSite, person: Curre
         name = records.person(body.name).name
     _require_other(name, person, "a new link would end the one that you are here by; use: antipode people --renew")
     token = new_token(site.sessions, site.secret, name, days=site.link_days)
-    return {"name": name, "link": f"{request.base_url}sign-in?token={token}"}
+    return {"name": name, "link": f"{site.address(request)}/sign-in?token={token}"}
 
 
 @router.post("/revoke")

@@ -25,7 +25,7 @@ class QueueChanges:
     """What is to change in a queue; None, and nobody: nothing.
 
     `gold_annotators`, `gold_answers`: whose judgements, and which answers beside those, are known ones to mix in.
-    `readmit`: who begins anew with them.
+    `has_no_gold_bar`: nobody is warned or stopped any more. `readmit`: who begins anew with them.
     """
 
     name: str | None = None
@@ -40,6 +40,7 @@ class QueueChanges:
     gold_answers: Mapping[PairKey, Vote] | None = None
     gold_share: float | None = None
     gold_bar: float | None = None
+    has_no_gold_bar: bool = False
     has_stop: bool | None = None
     adjudicators: tuple[str, ...] = ()
     readmit: str | None = None
@@ -64,13 +65,9 @@ def change(session: Session, queue_id: int, changes: QueueChanges) -> list[int]:
         has_comment=changes.has_comment,
         has_editing=changes.has_editing,
     )
-    if changes.judgements_per_pair is not None or changes.overlap is not None:
-        settings.set_overlap(
-            session,
-            queue_id,
-            judgements_per_pair=_or(changes.judgements_per_pair, info.judgements_per_pair),
-            overlap=_or(changes.overlap, info.overlap),
-        )
+    wanted, overlap = _or(changes.judgements_per_pair, info.judgements_per_pair), _or(changes.overlap, info.overlap)
+    if (wanted, overlap) != (info.judgements_per_pair, info.overlap):
+        settings.set_overlap(session, queue_id, judgements_per_pair=wanted, overlap=overlap)
     if changes.guidelines is not None:
         guidelines.write(session, queue_id, changes.guidelines)
     _change_gold(session, info, changes)
@@ -92,11 +89,13 @@ def _change_gold(session: Session, info: QueueInfo, changes: QueueChanges) -> No
                 f"of {len(known)} pairs with a known answer none can be mixed in: queue {info.id} still waits for them "
                 "itself; name others"
             )
-    if changes.gold_share is not None or changes.gold_bar is not None or changes.has_stop is not None:
+    bars = (changes.gold_bar, changes.has_stop, changes.has_no_gold_bar or None)
+    if changes.gold_share is not None or any(bar is not None for bar in bars):
         share = _or(changes.gold_share, info.gold_share)
         if share and not gold.pair_count(session, info.id):
             raise ValueError(f"queue {info.id} has no pairs with a known answer; name who has judged some, or a file")
-        bar, has_stop = _or(changes.gold_bar, info.gold_bar), _or(changes.has_stop, info.has_stop)
+        bar = None if changes.has_no_gold_bar else _or(changes.gold_bar, info.gold_bar)
+        has_stop = _or(changes.has_stop, info.has_stop)
         settings.set_gold(session, info.id, share=share, bar=bar, has_stop=has_stop)
     if changes.readmit is not None:
         name = person(changes.readmit).name

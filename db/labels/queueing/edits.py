@@ -26,6 +26,10 @@ WRITER = GeneratorIdentity("person", None)  # who wrote what is in `edits`: expo
 LONGEST_TEXT = 16_000
 
 
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def texts(session: Session, queue_id: int, annotator_id: int) -> dict[int, str]:
     """The two responses that lie before a person, as they were written, by id; empty where none do."""
     held_lease = leases.held_by(session, queue_id, annotator_id)
@@ -66,7 +70,7 @@ def save(
         raise ValueError("the edit is not of a pair as it lies before you now; look at it again")
     _take_back(session, original_id, annotator_id)
     original = session.get_one(curation.Response, original_id)
-    if text == original.text:
+    if _lines(text) == _lines(original.text):  # a browser's text field has line ends of its own
         return False
     response_id = _store(session, original, text)
     edit = {"response_id": response_id, "original_id": original_id, "annotator_id": annotator_id}

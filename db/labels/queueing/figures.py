@@ -65,9 +65,14 @@ def people_in(session: Session, queue_id: int) -> list[PersonFigures]:
 def _judged_pairs(session: Session, queue_id: int) -> list[LabelledPair]:
     """The pairs of a queue that somebody has judged or skipped, with the lengths of their responses."""
     table, first, second = labels.QueuePair, aliased(curation.Response), aliased(curation.Response)
-    was_seen = select(labels.Judgement.id).where(
-        labels.Judgement.first_response_id == table.first_response_id,
-        labels.Judgement.second_response_id == table.second_response_id,
+    was_seen = (
+        select(labels.Judgement.id)
+        .join(labels.Annotator)
+        .where(
+            labels.Annotator.kind == "person",
+            labels.Judgement.first_response_id == table.first_response_id,
+            labels.Judgement.second_response_id == table.second_response_id,
+        )
     )
     query = (
         select(table.first_response_id, table.second_response_id, first.prompt_id, func.length(first.text),

@@ -91,6 +91,7 @@ def serve_page(
             logs=logs_address(),
             held_devices=what_is_held(),
             link_days=Settings().sign_in_days,
+            page_url=Settings().page_url,
         )
         listening = _listen(host, port)
         address = Settings().page_url or _address(host, port)
