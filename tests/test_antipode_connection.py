@@ -75,10 +75,10 @@ def test_only_what_fits_is_a_time_or_true_or_false():
 
 @on_sqlite
 def test_a_curation_is_started_and_waited_for(connection, capfd):
-    started = connection.curate(**QUICK | {"name": "--from here"})
+    started = connection.curate(**QUICK | {"name": "-from-here"})
     run_id = started.wait()
     assert connection.runs().set_index("run_id")["status"][run_id] == "completed"
-    assert len(connection.pairs("--from here")) > 0 and not started.is_running
+    assert len(connection.pairs("-from-here")) > 0 and not started.is_running
     assert "select: 2 of 2 prompts" in capfd.readouterr().err
 
 

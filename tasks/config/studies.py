@@ -186,7 +186,8 @@ class StudyConfig(RunConfig):
 
     def in_vain(self) -> str:
         """See `Section`."""
-        unread = [name for name in self.unread_names() if name in self.changed()]
+        changed = self.changed()
+        unread = [name for name in self.unread_names() if name in changed]
         return f"study {self.study} does not read {', '.join(unread)}; leave it out" if unread else ""
 
     def unread_names(self) -> list[str]:
