@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import astuple, fields
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,12 +106,16 @@ class Connection:
 
         Raises:
             ValidationError: If a setting does not exist, or has a value that does not fit.
+            ValueError: If a setting is read by nothing beside the others.
             Exception: Whatever keeps such a run from beginning: a model, prompts or a source that there is not.
         """
         from tasks.config.curation import CurateConfig
+        from tasks.config.section import refuse_in_vain
         from tasks.curation.choices import check_curation
 
-        check_curation(CurateConfig.model_validate(settings), self._settings)
+        config = CurateConfig.model_validate(settings)
+        refuse_in_vain(config)
+        check_curation(config, self._settings)
         return StartedRun.begin("curate", settings, self._settings)
 
     def _view(self, view: str, run: int | str | None = None) -> DataFrame:
@@ -121,16 +127,25 @@ class Connection:
 
 
 def _frame(rows: Iterable[tuple[Any, ...]], columns: Iterable[str]) -> DataFrame:
-    """A frame in which times are times and what `is_` and `has_` say is true, false or missing."""
+    """A frame in which times are times and what `is_` and `has_` say is true or false, each where all values fit."""
     import pandas as pd
 
-    frame = pd.DataFrame(list(rows), columns=list(columns))
-    for name in frame.columns:
+    rows = list(rows)
+    frame = pd.DataFrame(rows, columns=list(columns))
+    for at, name in enumerate(frame.columns):  # a name may be there twice
+        values = [row[at] for row in rows]
         if name.endswith("_at"):
-            frame[name] = pd.to_datetime(frame[name], utc=True)
-        elif name.startswith(("is_", "has_")):
-            frame[name] = frame[name].astype("boolean")
+            with suppress(TypeError, ValueError):  # of one's own columns any may be called so
+                times = pd.Series([_time(value) for value in values], dtype=object)
+                frame.isetitem(at, pd.to_datetime(times, utc=True).array)
+        elif name.startswith(("is_", "has_")) and all(value in (None, 0, 1) for value in values):
+            frame.isetitem(at, pd.array([None if value is None else bool(value) for value in values], dtype="boolean"))
     return frame
+
+
+def _time(value: Any) -> datetime | None:
+    """A time of a text; TypeError or ValueError if it is none."""
+    return value if isinstance(value, datetime | None) else datetime.fromisoformat(value)
 
 
 def _require_own_packages() -> None:

@@ -99,11 +99,10 @@ def _environment(places: Settings) -> dict[str, str]:
 
 
 def _options(settings: Mapping[str, Any]) -> list[str]:
-    """The settings as the command line takes them; sections are JSON."""
+    """The settings as the command line takes them, also values that begin with `-`; sections are JSON."""
     return [
-        part
+        f"--{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
         for name, value in settings.items()
-        for part in (f"--{name}", value if isinstance(value, str) else json.dumps(value, default=str))
     ]
 
 

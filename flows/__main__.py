@@ -7,6 +7,7 @@ of the command that is given is loaded.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any, NamedTuple, Self
 
@@ -83,7 +84,15 @@ GROUPS = {
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 for a failure, with 2 for unusable arguments, with 130 for Ctrl-C."""
-    arguments = sys.argv[1:]
+    try:
+        _answer(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough; what is still kept would be a fault at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _answer(arguments: list[str]) -> None:
     if arguments[:1] == ["help"] and len(arguments) > 1:
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in HELP:
@@ -104,7 +113,6 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> None:
     import logging
-    import os
 
     from pydantic import ValidationError
     from pydantic_settings import CliApp, SettingsError
@@ -123,8 +131,8 @@ def _run(arguments: list[str]) -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
-        elsewhere = _given_elsewhere(arguments)
-        CliApp.run(_command_line(arguments[0]), cli_args=arguments, **elsewhere)
+        command_line = _command_line(arguments[0])
+        CliApp.run(command_line, cli_args=arguments, **_given_elsewhere(arguments, command_line))
     except ValidationError as error:
         from flows.terminal.help import argument_names
 
@@ -135,7 +143,7 @@ def _run(arguments: list[str]) -> None:
         words = failures.arguments_line(line, arguments[0], _model(arguments[0]))
         sys.exit(failures.fail(words, status=2) if is_about_arguments else failures.fail(line, status=1))
     except BrokenPipeError:
-        sys.exit(0)
+        raise
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the last place that can print a failure)
         if is_interrupt(error):
             sys.exit(_stopped())
@@ -143,13 +151,17 @@ def _run(arguments: list[str]) -> None:
         sys.exit(failures.fail(failures.error_line(error), status=1))
 
 
-def _given_elsewhere(arguments: list[str]) -> dict[str, Any]:
+def _given_elsewhere(arguments: list[str], command_line: type[Any]) -> dict[str, Any]:
     """What a file or an earlier run sets, under the command's name; nothing where none is named."""
     if not any(argument.startswith(("--config", "--like")) for argument in arguments):
         return {}
+    from pydantic_settings import CliSettingsSource
+
     from flows.terminal.settings_files import given_elsewhere
 
-    return {arguments[0]: given_elsewhere(arguments, _model(arguments[0]))}
+    command = arguments[0]
+    given = CliSettingsSource[Any](command_line, cli_parse_args=arguments)()
+    return {command: given_elsewhere(command, given[command], _model(command))}
 
 
 def _stopped() -> int:

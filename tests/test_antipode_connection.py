@@ -10,6 +10,7 @@ from stored_rows import add, row
 from surroundings import ROOT, on_sqlite
 
 import antipode as ap
+from antipode.connection import _frame
 from antipode.started_run import RunFailedError
 from models.labelling.records import PairKey
 from tasks.config.labels import LabelConfig
@@ -60,12 +61,24 @@ def test_nothing_there_is_an_empty_frame_with_its_columns_and_a_run_that_there_i
     assert "antipode.db" in repr(connection)
 
 
+def test_only_what_fits_is_a_time_or_true_or_false():
+    day = "2026-01-02 00:00:00.000000"
+    names = ["made_at", "made_at", "said_at", "seen_at", "is_done", "is_counted", "is_said"]
+    rows = [(day, day, "in May", 5, 1, 7, "yes"), (None, "2026-01-02", day, None, None, 0, None)]
+    frame = _frame(rows, names)
+    kinds = [str(kind).partition("[")[0] for kind in frame.dtypes]
+    assert kinds[:2] == ["datetime64", "datetime64"] and kinds[4:6] == ["boolean", "int64"]
+    assert str(frame.iloc[1, 1]) == "2026-01-02 00:00:00+00:00"
+    assert frame["said_at"].tolist() == ["in May", day] and frame["seen_at"].dropna().tolist() == [5]
+    assert frame["is_said"].dropna().tolist() == ["yes"] and frame["is_done"].dropna().tolist() == [True]
+
+
 @on_sqlite
 def test_a_curation_is_started_and_waited_for(connection, capfd):
-    started = connection.curate(**QUICK)
+    started = connection.curate(**QUICK | {"name": "-from-here"})
     run_id = started.wait()
     assert connection.runs().set_index("run_id")["status"][run_id] == "completed"
-    assert len(connection.pairs("from here")) > 0 and not started.is_running
+    assert len(connection.pairs("-from-here")) > 0 and not started.is_running
     assert "select: 2 of 2 prompts" in capfd.readouterr().err
 
 
@@ -75,6 +88,8 @@ def test_what_cannot_begin_is_refused_before_a_process_starts(connection, settin
         connection.curate(nonsense=1)
     with pytest.raises(NothingToDoError, match="nowhere"):
         connection.curate(source={"name": "nowhere"}, model={"name": "demo"})
+    with pytest.raises(ValueError, match=r"generate\.max_cost is for generate\.backend openai"):
+        connection.curate(**QUICK | {"generate": {"backend": "scripted", "max_cost": 1.0}})
     assert not list(settings.artifact_root.glob("logs/notebook-*"))
 
 

@@ -41,6 +41,17 @@ def run(folder, *arguments, code=None, **environment):
     )
 
 
+@pytest.mark.parametrize("arguments", [("align", "--help"), ("--help",)])
+def test_a_reader_who_has_read_enough_is_no_fault(tmp_path, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "flows", *arguments]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=variables, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, newest_sqlite):
     """An installation with an empty database."""

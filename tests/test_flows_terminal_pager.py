@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 
 import pytest
+from pseudo_terminals import shown_on_terminal
 from surroundings import ROOT
 
 PAGER = "tr a-z A-Z"  # what went through it is in capitals
@@ -26,21 +26,7 @@ def printed(lines, *, is_terminal=True, **environment):
     variables = {**os.environ, "LINES": "24", "COLUMNS": "80", **environment}
     if not is_terminal:
         return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
-    parent, child = pty.openpty()
-    process = subprocess.Popen(command, env=variables, stdout=child, stderr=child)
-    os.close(child)
-    told = b""
-    while True:
-        try:
-            part = os.read(parent, 4096)
-        except OSError:  # Linux says so at the end of a pseudo-terminal
-            break
-        if not part:
-            break
-        told += part
-    os.close(parent)
-    assert process.wait(30) == 0, told
-    return told.decode().replace("\r\n", "\n")
+    return shown_on_terminal(command, variables)
 
 
 def test_what_is_longer_than_the_terminal_goes_through_the_pager():
@@ -51,7 +37,7 @@ def test_what_fits_is_printed_as_it_is():
     assert printed(5, PAGER=PAGER) == "some words\n" * 5 + "\n"
 
 
-@pytest.mark.parametrize("pager", ["", "cat", "/nowhere/pager"])
+@pytest.mark.parametrize("pager", ["", "cat", "/nowhere/pager", "it's"])
 def test_without_a_pager_that_there_is_everything_is_printed(pager):
     assert printed(100, PAGER=pager).count("some words\n") == 100
 

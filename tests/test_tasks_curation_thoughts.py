@@ -17,6 +17,7 @@ from db.prompts import stored_prompts
 from db.schema import curation
 from models.records import GeneratedResponse, ImportedResponse, ImportedRow, Prompt, content_key
 from tasks.alignment.data import preference_example, read_data
+from tasks.alignment.opening import fixed
 from tasks.config.alignment import AlignConfig
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ExportConfig
@@ -142,15 +143,20 @@ def test_an_export_takes_answers_and_thoughts_too_if_it_is_told(settings, sessio
     assert "has_thoughts" in (tmp_path / "told.jsonl.meta.json").read_text()
 
 
+@pytest.mark.parametrize("is_exported", [False, True])
 @pytest.mark.parametrize("has_thoughts", [False, True])
-def test_a_policy_is_trained_on_answers_unless_it_is_told_to_think(settings, sessions, tmp_path, has_thoughts):
+def test_a_policy_is_trained_on_answers_unless_it_is_told_to_think(
+    settings, sessions, tmp_path, has_thoughts, is_exported
+):
     thinking_pairs(sessions)
     curate(configured(generate={"when": "never"}))
     label(annotator="scores")
-    snapshot = export_preferences(tmp_path / "rows.jsonl", ExportConfig(), settings).snapshot
-    data = {"snapshot": snapshot.id, "has_thoughts": has_thoughts, "held_out_share": 0.5}
+    data = {"has_thoughts": has_thoughts, "held_out_share": 0.5}
+    if is_exported:
+        data["snapshot"] = export_preferences(tmp_path / "rows.jsonl", ExportConfig(), settings).snapshot.id
+    config = fixed(sessions, AlignConfig.model_validate({"data": data, "model": {"name": "demo"}}))
     with sessions() as session:
-        parts = read_data(session, AlignConfig.model_validate({"data": data})).parts
+        parts = read_data(session, config).parts
     examples = [preference_example(one) for one in (*parts.train, *parts.held_out)]
     assert len(examples) == 12
     for example in examples:

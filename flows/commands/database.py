@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -51,7 +51,9 @@ class Sql(BaseModel):
         """Run the command."""
         statement = sys.stdin.read() if self.statement == STDIN else self.statement
         check_output(self.format, self.output)
+        # The pager comes last: while somebody reads, no clock runs and no transaction is open.
         with (
+            paged() if self.format in {"table", "record"} else nullcontext(),
             _ended_after(self.timeout_s + GRACE_S),
             ask(statement, Settings().database, timeout_s=self.timeout_s) as answer,
         ):
@@ -142,7 +144,6 @@ def _print_copy(copied: Copied, message: str) -> None:
         show(f"Next: {copied.outdated}")
 
 
-@paged()
 def _show_records(answer: Answer, limit: int) -> None:
     """Print the first rows, a line a value and the whole of it; further rows are counted up to COUNTED_ROWS."""
     width = max(map(len, answer.columns))
@@ -155,7 +156,6 @@ def _show_records(answer: Answer, limit: int) -> None:
     show(_of_all(count, answer))
 
 
-@paged()
 def _show(answer: Answer, limit: int) -> None:
     """Print a table of the first rows; further rows are counted up to COUNTED_ROWS."""
     rows = [[_cut(value) for value in row] for row in islice(answer.rows, limit)]

@@ -44,7 +44,10 @@ def paged() -> Iterator[None]:
 
 def _pager() -> list[str] | None:
     named = os.environ.get("PAGER", DEFAULT)
-    words = [] if named in NO_PAGER else shlex.split(named)
+    try:
+        words = [] if named in NO_PAGER else shlex.split(named)
+    except ValueError:  # a quotation mark that is not closed
+        return None
     return words if words and shutil.which(words[0]) else None
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +18,7 @@ from models.guesses import guess
 from tasks.config.differences import as_arguments, differences
 from tasks.config.section import RunConfig, Section, in_form_order
 from tasks.config.studies import StudyConfig
-from tasks.earlier_settings import earlier_settings
+from tasks.earlier_settings import earlier_settings, taken_over, unread
 from tasks.settings import Settings
 from tasks.terminal import show
 
@@ -27,19 +27,26 @@ WIDTH = 100
 KINDS = {"curate": "curate", "label": "label", "align": "align", "ld-align": "ld-align", "study": "study"}
 
 
-def given_elsewhere(arguments: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
-    """The settings that a command's `--config` and `--like` name, the file's over the run's; none without them.
+def given_elsewhere(command: str, given: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The settings that a command's `config` and `like` name, the file's over the run's; none without them.
+
+    Args:
+        command: by its name.
+        given: what stands on the command line.
+        model: of the command.
 
     Raises:
-        ValueError: If the file cannot be read, or names a setting that there is not.
+        ValueError: If the file cannot be read, names a setting that there is not, or is of another preset.
         LookupError: If there is no such run.
     """
-    command, values = arguments[0], dict[str, Any]()
-    if "like" in model.model_fields and (run := _option(arguments, "--like")):
-        values = earlier_settings(KINDS[command], run, Settings()).config.model_dump(mode="json")
-    if "config" in model.model_fields and (file := _option(arguments, "--config")):
-        values = _over(values, _read(Path(file), command, model))
-    return values
+    of_file: dict[str, Any] = {}
+    if "config" in model.model_fields and (file := given.get("config")):
+        of_file = _read(Path(file), command, model)
+        _refuse_other_preset(file, of_file.get("preset"), given.get("preset"))
+    if "like" not in model.model_fields or not (run := given.get("like")):
+        return of_file
+    earlier = earlier_settings(KINDS[command], run, Settings()).config
+    return _over(taken_over(earlier, _over(dict(of_file), given)), of_file)
 
 
 def show_differences(config: RunConfig, run: str, settings: Settings) -> None:
@@ -47,7 +54,10 @@ def show_differences(config: RunConfig, run: str, settings: Settings) -> None:
     earlier = earlier_settings(_kind_of(config), run, settings)
     changes = list(differences(config, earlier.config))
     show(f"as run {earlier.run_id} ({earlier.name})" + (", but for:" if changes else ""))
-    for name, value, before in changes:
+    without = {path: [one for one in changes if f"{one.name}.".startswith(f"{path}.")] for path in unread(config)}
+    for path in (path for path, dropped in without.items() if dropped):
+        show(f"  without its {path}, which nothing reads here")
+    for name, value, before in (one for one in changes if not any(one in dropped for dropped in without.values())):
         was = " ".join(as_arguments(name, before)[1:]) or ("on" if before is True else "off")
         show(f"  {' '.join(as_arguments(name, value))}   (was {was})")
 
@@ -65,15 +75,13 @@ def write_settings(config: RunConfig, path: Path) -> None:
     show(f"settings in {path}\nNext: the same command with --config {path}")
 
 
-def _option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of an option, the last one given; None without it."""
-    found = None
-    for at, argument in enumerate(arguments):
-        if argument == name and at + 1 < len(arguments):
-            found = arguments[at + 1]
-        elif argument.startswith(f"{name}="):
-            found = argument.partition("=")[2]
-    return found
+def _refuse_other_preset(file: str, preset: str | None, given: str | None) -> None:
+    """Refuse a preset that a file's settings would go before, all of those that `--write-config` wrote."""
+    if preset is not None and given not in {None, preset}:
+        raise ValueError(
+            f"{file} holds settings of preset {preset}, which would go before those of --preset {given}; leave "
+            f"--preset out, or write a file of its own: --preset {given} --write-config FILE"
+        )
 
 
 def _ending(path: Path) -> str:

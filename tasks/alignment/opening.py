@@ -17,6 +17,7 @@ from tasks.alignment.lineage import lineage_of
 from tasks.config.alignment import AlignConfig, AlignmentSection, DataConfig, GateConfig
 from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import EvaluationConfig
+from tasks.config.exchange import PreferencesConfig
 from tasks.config.rounds import GuideConfig, LdAlignConfig
 from tasks.errors import NothingToDoError
 from tasks.labels.arms import unequal_arms_asked_for
@@ -104,8 +105,8 @@ def fixed(sessions: Sessions, config: Config) -> Config:
         with sessions() as session:
             if arms := unequal_arms_asked_for(session, config.data):
                 say(arms)
-        split = {name: getattr(config.data, name) for name in ("limit", "held_out_share")}
-        changes["data"] = DataConfig(snapshot=taken.snapshot.id, **split)
+        others = config.data.model_dump(exclude=set(PreferencesConfig.model_fields))
+        changes["data"] = DataConfig.model_validate(others | {"snapshot": taken.snapshot.id})
     return config.model_copy(update=changes)
 
 

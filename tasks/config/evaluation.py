@@ -65,10 +65,14 @@ class EvaluateConfig(AnswersConfig):
 
     def in_vain(self) -> str:
         """See `Section`."""
-        for section in _ANNOTATOR_SECTIONS:
-            if section != self.annotator and getattr(self, section) != type(self).model_fields[section].default:
+        for section in self.unread_names():
+            if getattr(self, section) != type(self).model_fields[section].default:
                 return f"evaluate.{section} is set, but evaluate.annotator is {self.annotator}"
         return ""
+
+    def unread_names(self) -> list[str]:
+        """See `Section`."""
+        return [section for section in _ANNOTATOR_SECTIONS if section != self.annotator]
 
     def labelling(self, seed: int) -> LabelConfig:
         """The annotator as a labelling run would be configured."""

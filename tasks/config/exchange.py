@@ -40,7 +40,7 @@ class PreferencesConfig(Section):
     min_support: float = Field(
         0.0, ge=0, le=1, description="Least share of the votes (`weighted`: probability) behind a preference (0 to 1)."
     )
-    min_votes: Added[int] = Field(1, ge=1, le=1_000, description="Least number of votes on a pair (1 to 1,000).")
+    min_votes: Added[int] = Field(1, ge=1, le=1_000, description="Least number of votes on a pair (1 to 1000).")
 
 
 class ExportConfig(PreferencesConfig):

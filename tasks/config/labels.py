@@ -195,10 +195,15 @@ class LabelConfig(AnnotatorsConfig):
 
     def in_vain(self) -> str:
         """See `Section`."""
-        used = {self.annotator} | ({self.routed.cheap, "people"} if self.annotator == "routed" else set())
         if self.annotator == "people" and self.min_agreement is not None:
             return "min_agreement is for annotators that can be calibrated, not for people; leave it out"
-        return self.unread([name for name in (*OF_MACHINES, "people", "routed") if name not in used], self.annotator)
+        return self.unread(self.unread_names(), self.annotator)
+
+    def unread_names(self) -> list[str]:
+        """See `Section`."""
+        used = {self.annotator} | ({self.routed.cheap, "people"} if self.annotator == "routed" else set())
+        sections = [name for name in (*OF_MACHINES, "people", "routed") if name not in used]
+        return [*sections, "min_agreement"] if self.annotator == "people" else sections
 
     @model_validator(mode="after")
     def _the_annotator_is_reachable(self) -> Self:

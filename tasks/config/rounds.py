@@ -137,3 +137,8 @@ class LdAlignConfig(AlignmentSection):
         if self.golden == "chosen" and self.source != SourceConfig():
             return "source is for golden references; give --golden references, or leave source out"
         return ""
+
+    def unread_names(self) -> list[str]:
+        """See `Section`."""
+        of_data = [f"data.{name}" for name in DataConfig.model_fields if name != "held_out_share"]
+        return of_data if self.golden == "references" else ["source"]

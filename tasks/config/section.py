@@ -8,7 +8,7 @@ taken up whatever its value was. `Consent`: it decides whether a run that was st
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -100,6 +100,10 @@ class Section(BaseModel):
         so, and what was stored could not be read any more.
         """
         return ""
+
+    def unread_names(self) -> Sequence[str]:
+        """The settings that nothing reads as the others are, set or not; a run like an earlier one drops them."""
+        return ()
 
     def without_pace(self) -> Self:
         """The settings that decide what comes out: every field of pace at its default."""

@@ -186,9 +186,14 @@ class StudyConfig(RunConfig):
 
     def in_vain(self) -> str:
         """See `Section`."""
-        read = READ_BY_ALL | READ_BY[self.study]
-        unread = [name for name in self.changed() if name not in read]
+        changed = self.changed()
+        unread = [name for name in self.unread_names() if name in changed]
         return f"study {self.study} does not read {', '.join(unread)}; leave it out" if unread else ""
+
+    def unread_names(self) -> list[str]:
+        """See `Section`."""
+        read = READ_BY_ALL | READ_BY.get(self.study, frozenset(StudyConfig.model_fields))
+        return [name for name in StudyConfig.model_fields if name not in read]
 
     @model_validator(mode="after")
     def _every_seed_is_one(self) -> Self:
