@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import as_utc
 from db.labels import leases
+from db.labels.judgements import rows_about
 from db.labels.preferences import votes
 from db.labels.queueing.infos import QueueInfo, get_queue
 from db.schema import labels, teams
@@ -50,10 +51,8 @@ def set_pairs(session: Session, queue_id: int, verdicts: Mapping[PairKey, Vote])
     get_queue(session, queue_id)
     session.execute(delete(teams.GoldPair).filter_by(queue_id=queue_id))
     table = labels.QueuePair
-    waiting = select(table.first_response_id, table.second_response_id).where(
-        table.queue_id == queue_id, ~table.is_done
-    )
-    known = verdicts.keys() - {PairKey(*pair) for pair in session.execute(waiting)}
+    is_waiting = (table.queue_id == queue_id) & ~table.is_done
+    known = verdicts.keys() - {pair for (pair,) in rows_about(session, table, list(verdicts), where=is_waiting)}
     rows = [
         {"queue_id": queue_id, "first_response_id": pair[0], "second_response_id": pair[1], "verdict": verdicts[pair]}
         for pair in sorted(known)
