@@ -119,6 +119,20 @@ def test_contradictions_that_are_there_or_imported_come_in_too(sessions):
     assert [pair for pair, *_ in places(sessions, settling)] == pairs
 
 
+def test_a_contradiction_on_a_pair_that_is_done_since_fewer_people_are_wanted_comes_in(sessions):
+    [pair] = store_pairs(sessions, 1)
+    queue = open_queue(sessions, [pair], k=3)
+    ada, bob, lea = (person(sessions, name) for name in ("ada", "bob", "lea"))
+    settling = name_adjudicators(sessions, queue, lea)
+    say(sessions, queue, ada, "first")
+    say(sessions, queue, bob, "second")
+    assert places(sessions, settling) == []
+    for wanted, expected in ((2, [(pair, 0, False)]), (3, [])):
+        with sessions.begin() as session:
+            settings.set_overlap(session, queue, judgements_per_pair=wanted, overlap=1.0)
+        assert places(sessions, settling) == expected
+
+
 @on_sqlite
 def test_what_cannot_be_settled_is_refused(sessions, team):
     queue, settling, (ada, *_) = team

@@ -7,8 +7,10 @@ from curation_steps import configured, curate
 from labelling_steps import pair_keys
 from queued_pairs import info, judge, open_queue, person, take, undo
 from sqlalchemy import select
+from sqlalchemy import text as sql
 from stored_labels import rows_of, stored
 from stored_rows import add, row
+from surroundings import on_sqlite
 
 from db.labels.leases import Lease
 from db.labels.new_labels import new_labels
@@ -97,6 +99,36 @@ def test_exports_and_new_labels_have_edits_of_all_runs_or_of_the_one_asked_for(s
     other = take(sessions, queue, bob)
     save(sessions, other, bob, "other", original_id=other.pair.second_response_id)
     assert len(rows_of(sessions, 1)) == 3
+
+
+def test_what_an_author_says_of_their_edit_counts_in_the_queue_that_holds_it(sessions, queue):
+    ada, bob = person(sessions, "ada"), person(sessions, "bob")
+    shown = take(sessions, queue, ada)
+    save(sessions, shown, ada, "better")
+    with sessions() as session:
+        [pair] = edits.pair_keys(session, None)
+    other = open_queue(sessions, [pair], k=2)
+    assert info(sessions, other).judged_count == 1
+    judge(sessions, shown, ada, "skip")
+    again = take(sessions, queue, bob)
+    while again.pair != shown.pair:
+        judge(sessions, again, bob, "skip")
+        again = take(sessions, queue, bob)
+    save(sessions, again, bob, "better", original_id=pair.first_response_id)
+    assert (info(sessions, other).judged_count, info(sessions, other).done_count) == (2, 1)
+    original = again.left if again.left_response_id == pair.first_response_id else again.right
+    assert save(sessions, again, bob, original, original_id=pair.first_response_id) is False
+    assert (info(sessions, other).judged_count, info(sessions, other).done_count) == (1, 0)
+
+
+@on_sqlite
+def test_the_edits_of_a_run_are_found_by_their_originals_and_not_among_all_its_pairs(sessions, queue):
+    query = edits.edited_pairs(1, ()).compile(sessions.kw["bind"], compile_kwargs={"literal_binds": True})
+    with sessions() as session:
+        plan = [step[-1] for step in session.execute(sql(f"EXPLAIN QUERY PLAN {query}"))]
+    assert not any("run_id" in step for step in plan)
+    for column in ("first_response_id", "second_response_id"):
+        assert any(step.startswith("SEARCH pairs") and f"({column}=?" in step for step in plan), plan
 
 
 def test_what_is_no_edit_is_refused(sessions, queue):

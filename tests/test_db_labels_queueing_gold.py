@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,11 +19,12 @@ from queued_pairs import (
     take,
     undo,
 )
-from sqlalchemy import select
+from sqlalchemy import event, select
 from stored_labels import ANNA, BEN
 from stored_labels import judge as store_judgement
 from surroundings import on_sqlite
 
+from db.labels import leases, queues
 from db.labels.judgements import find_annotator
 from db.labels.queueing import figures, gold, settings
 from db.schema.labels import Preference
@@ -140,6 +142,73 @@ def test_answers_are_known_where_those_who_are_trusted_agree(sessions):
         anna, ben = (find_annotator(session, who) for who in (ANNA, BEN))
         assert gold.answers_known_to(session, [anna]) == {one: "first", two: "tie"}
         assert gold.answers_known_to(session, [anna, ben]) == {one: "first"}
+
+
+def set_pairs(sessions, queue, pairs):
+    with sessions.begin() as session:
+        gold.set_pairs(session, queue, dict.fromkeys(pairs, "first"))
+
+
+def take_gold(sessions, queue, who, known):
+    """Judge until a gold pair lies before them."""
+    while (shown := take(sessions, queue, who)).pair not in known:
+        judge(sessions, shown, who)
+    return shown
+
+
+def test_who_holds_a_gold_pair_that_is_none_any_more_goes_on_with_another(sessions):
+    queue, own, known = mixed(sessions)
+    ada, bob, eve = (person(sessions, name) for name in ("ada", "bob", "eve"))
+    stale, kept = take_gold(sessions, queue, ada, known), take(sessions, queue, bob)
+    left = take_gold(sessions, queue, eve, known)
+    set_pairs(sessions, queue, known - {stale.pair, left.pair})
+    with pytest.raises(LookupError, match=r"is not in queue .* ask for the next pair"):
+        judge(sessions, stale, ada)
+    with sessions.begin() as session:
+        queues.leave(session, queue, eve)
+    assert take(sessions, queue, bob) == kept
+    assert {*own, *known} - {stale.pair, left.pair} >= {*work(sessions, queue, ada), *work(sessions, queue, eve)}
+
+
+def test_who_holds_a_pair_that_the_queue_has_nowhere_can_give_it_back(sessions):
+    own, [other] = store_pairs(sessions, 2), store_pairs(sessions, 1, "other")
+    queue, ada = open_queue(sessions, own), person(sessions, "ada")
+    lease = leases.Lease(other, other[0], NOW)
+    with sessions.begin() as session:
+        leases.grant(session, queue, ada, lease, expires_at=NOW + timedelta(seconds=5))
+    with sessions.begin() as session:
+        queues.leave(session, queue, ada)
+    assert take(sessions, queue, ada).pair in own
+
+
+def test_an_answer_to_a_pair_that_is_no_gold_pair_any_more_is_not_taken_back(sessions):
+    queue, own, known = mixed(sessions)
+    ada = person(sessions, "ada")
+    shown, before = take_gold(sessions, queue, ada, known), judgements(sessions)
+    judge(sessions, shown, ada)
+    set_pairs(sessions, queue, known - {shown.pair})
+    again = undo(sessions, queue, ada)
+    assert (None if again is None else again.pair) == (before[-1][1] if before else None)
+    assert set(work(sessions, queue, ada)) >= set(own) - {pair for _, pair, *_ in before[:-1]}
+
+
+def test_a_gold_pair_that_a_person_has_not_judged_is_found_in_one_statement(sessions):
+    queue, _, known = mixed(sessions)
+    *judged, left = sorted(known)
+    for pair in judged:
+        store_judgement(sessions, ANNA, pair, "tie")
+    shown = replace(info(sessions, queue), gold_share=1.0)
+    engine, asked = sessions.kw["bind"], []
+
+    def note(_connection, _cursor, statement, *_):
+        asked.append(statement)
+
+    with sessions() as session:
+        anna = find_annotator(session, ANNA)
+        event.listen(engine, "before_cursor_execute", note)
+        assert gold.next_gold(session, shown, anna) == left
+        event.remove(engine, "before_cursor_execute", note)
+    assert sum("gold_pairs" in statement for statement in asked) == 1 and len(asked) <= 3
 
 
 @on_sqlite

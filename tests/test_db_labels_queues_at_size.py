@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_S = 600
 PROMPTS, PER_PROMPT = 100, 46  # 100 × 46 · 45 / 2 = 103 500 pairs
 JUDGED = 3_000
-SMALL = {"queues", "annotators", "leases", "adjudications", "guidelines"}  # tables with a row per queue or per person
+SMALL = {"queues", "annotators", "leases", "adjudications", "guidelines", "runs"}  # a row per queue, person or run
 
 STORED = (
     # Prompt 1 and generator 1 are an import's; the rest are its copies under other keys.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from queued_pairs import judged, person
 from sqlalchemy import inspect, select, text
 from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from stored_policies import finish, open_align_run, open_policy
@@ -11,6 +12,8 @@ from tidy_worlds import World, add_labels, add_queue, add_run, add_snapshot, add
 
 from db import evaluations, gate_looks, latent_distances, policies, promotions
 from db.labels import judgements, labelling, preferences
+from db.labels.queueing import adjudication
+from db.labels.queues import labels_came
 from db.schema.base import Base
 from db.tidying import forgetting, journal, targets
 from db.tidying.ties import TIES, Tie
@@ -121,6 +124,33 @@ def test_a_person_takes_their_verdicts_and_preferences_and_queues_are_counted_an
     ]
     assert [row["judgement_count"] for row in world.rows("queue_pairs")].count(1) == 1
     assert world.rows("queues")[0]["done_count"] == 1
+
+
+@pytest.mark.parametrize("is_settled_forgotten", [True, False])
+def test_a_queue_takes_the_one_that_settles_its_contradictions_along_and_nothing_is_settled_any_more(
+    world, is_settled_forgotten
+):
+    add_source(world, "s", (0, 1))
+    run_id = add_run(world, "one", (0, 1), samples=0)
+    queue, lea = add_queue(world, run_id, []), person(world.sessions, "lea")
+    with world.sessions.begin() as session:
+        pair = labelling.pair_keys(session, run_id)[0]
+        settling = adjudication.open_adjudication(session, queue, [lea])
+    for who, verdict in ((ANNA, "first"), (BEN, "second")):
+        judge(world.sessions, who, pair, verdict)
+    with world.sessions.begin() as session:
+        labels_came(session, [pair])
+    judged(world.sessions, settling, lea, "tie")
+    assert [row["outcome"] for row in world.rows("preferences")] == ["tie"]
+    named = str(queue if is_settled_forgotten else settling)
+    found = told(world, "queue", named)
+    assert found.rows["queues"] == (2 if is_settled_forgotten else 1)
+    assert (found.verdicts_kept, found.shown_runs) == (1, [run_id])
+    assert forget(world, "queue", named) == found
+    assert [row["id"] for row in world.rows("queues")] == ([] if is_settled_forgotten else [queue])
+    assert world.rows("adjudications") == world.rows("adjudicators") == []
+    assert [row["outcome"] for row in world.rows("preferences")] == ["contradiction"]
+    assert [row["queue_id"] for row in world.rows("judgements")] == [None] * 3
 
 
 def test_a_snapshot_keeps_its_run_and_its_texts_and_a_policy_keeps_its_snapshot(world):

@@ -10,14 +10,16 @@ from chat_server import ChatServer, completion, refusal, serving
 from curation_steps import configured, curate
 from judged_pairs import prefers
 from labelling_steps import OWN, curate_breads, judge_config, label, pair_keys
+from queued_pairs import open_queue, person, places
 from reward_models import make_reward_model
 from sqlalchemy import select as query
 from sqlalchemy import text
-from stored_labels import stored
+from stored_labels import ANNA, BEN, judge, stored
 from stored_rows import add
 from surroundings import on_sqlite
 
-from db.labels import judgements
+from db.labels import judgements, queues
+from db.labels.queueing import adjudication
 from db.schema import labels
 from models.judging.errors import JudgeServerError
 from models.labelling.records import PairKey
@@ -72,6 +74,23 @@ def test_a_judge_that_always_takes_the_left_one_yields_ties_alone(settings, sess
     assert annotator.left.value == 1.0 and annotator.flips.value == 1.0
     with pytest.raises(NoPreferencesError, match="there are: 6 tie"):
         export_preferences(settings.artifact_root / "x.jsonl", ExportConfig(), settings)
+
+
+def test_what_a_judge_says_brings_contradictions_to_those_who_settle_them_and_takes_others_away(
+    settings, sessions, run_id, server
+):
+    one, other, *_ = pairs = pair_keys(sessions, run_id)
+    queue = open_queue(sessions, pairs)
+    lea = person(sessions, "lea")
+    with sessions.begin() as session:
+        settling = adjudication.open_adjudication(session, queue, [lea])
+    for identity, pair, verdict in ((ANNA, one, "second"), (ANNA, other, "first"), (BEN, other, "second")):
+        judge(sessions, identity, pair, verdict)
+    with sessions.begin() as session:
+        queues.labels_came(session, pairs)
+    assert [pair for pair, *_ in places(sessions, settling)] == [other]
+    label(**judge_config(server))
+    assert [pair for pair, *_ in places(sessions, settling)] == [one]
 
 
 def test_the_same_labelling_again_asks_nobody(settings, sessions, run_id, server):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from db import engine
@@ -114,8 +114,7 @@ def next_free(
     query = (
         select(table.position, table.first_response_id, table.second_response_id)
         .where(table.queue_id == queue_id, table.position > after, ~table.is_done)
-        .where(~_judgement_of(annotator_id, table.first_response_id, table.second_response_id).exists(), ~is_held)
-        .where(~_gold_answer_of(annotator_id, table.first_response_id, table.second_response_id).exists())
+        .where(is_unjudged(annotator_id, table.first_response_id, table.second_response_id), ~is_held)
         .order_by(table.position)
         .limit(1)
     )
@@ -131,10 +130,14 @@ def has_room(session: Session, queue_id: int, annotator_id: int, pair: PairKey, 
     return int(session.scalars(query).one()) > len(holders)
 
 
+def is_unjudged(annotator_id: int, first: Any, second: Any) -> ColumnElement[bool]:
+    """The condition that an annotator has neither judged nor skipped the pair of these columns, wherever it was."""
+    return and_(*(~query.exists() for query in _said_of(annotator_id, first, second)))
+
+
 def has_judged(session: Session, annotator_id: int, pair: PairKey) -> bool:
     """Whether an annotator has judged or skipped a pair, in whatever queue, as a gold pair or by an import."""
-    asked = (_judgement_of(annotator_id, *pair), _gold_answer_of(annotator_id, *pair))
-    return any(session.execute(query.limit(1)).first() is not None for query in asked)
+    return any(session.execute(query.limit(1)).first() is not None for query in _said_of(annotator_id, *pair))
 
 
 def newest_judgement(session: Session, queue_id: int, annotator_id: int) -> OwnJudgement | None:
@@ -199,15 +202,10 @@ def _held_by_others(annotator_id: int, first: Any, second: Any, now: datetime) -
     )
 
 
-def _judgement_of(annotator_id: int, first: Any, second: Any) -> Select[tuple[str]]:
-    table = labels.Judgement
-    return select(table.verdict).where(
-        table.first_response_id == first, table.second_response_id == second, table.annotator_id == annotator_id
-    )
-
-
-def _gold_answer_of(annotator_id: int, first: Any, second: Any) -> Select[tuple[str]]:
-    table = teams.GoldAnswer
-    return select(table.verdict).where(
-        table.first_response_id == first, table.second_response_id == second, table.annotator_id == annotator_id
-    )
+def _said_of(annotator_id: int, first: Any, second: Any) -> list[Select[tuple[str]]]:
+    return [
+        select(table.verdict).where(
+            table.first_response_id == first, table.second_response_id == second, table.annotator_id == annotator_id
+        )
+        for table in (labels.Judgement, teams.GoldAnswer)
+    ]

@@ -173,8 +173,9 @@ def record_verdict(
     info = require_admitted(session, queue_id, annotator_id)
     _require_asked(info, verdict, strength=strength, comment=comment)
     is_gold = gold.is_gold(session, queue_id, showing.pair)
-    if not is_gold:
-        _position(session, queue_id, showing.pair)
+    if not is_gold and _find_position(session, queue_id, showing.pair) is None:
+        pair = tuple(showing.pair)
+        raise LookupError(f"pair {pair} is not in queue {queue_id} ({info.name}); ask for the next pair")
     held_lease = leases.held_by(session, queue_id, annotator_id)
     is_judged = leases.has_judged(session, annotator_id, showing.pair)
     if not is_judged and held_lease != showing:
@@ -281,17 +282,14 @@ def _give_back(session: Session, queue_id: int, annotator_id: int) -> None:
     if held_lease is None:
         return
     leases.free(session, annotator_id, held_lease.pair)
-    if not gold.is_gold(session, queue_id, held_lease.pair):
-        leases.set_cursor(session, queue_id, annotator_id, _position(session, queue_id, held_lease.pair) - 1)
+    position = _find_position(session, queue_id, held_lease.pair)
+    if position is not None and not gold.is_gold(session, queue_id, held_lease.pair):
+        leases.set_cursor(session, queue_id, annotator_id, position - 1)
 
 
-def _position(session: Session, queue_id: int, pair: PairKey) -> int:
+def _find_position(session: Session, queue_id: int, pair: PairKey) -> int | None:
     table = labels.QueuePair
-    position = session.scalar(select(table.position).where(table.queue_id == queue_id, leases.of_pair(table, pair)))
-    if position is None:
-        name = get_queue(session, queue_id).name
-        raise LookupError(f"pair {tuple(pair)} is not in queue {queue_id} ({name}); ask for the next pair")
-    return position
+    return session.scalar(select(table.position).where(table.queue_id == queue_id, leases.of_pair(table, pair)))
 
 
 def _queued_pair(session: Session, queue_id: int, lease: leases.Lease) -> QueuedPair:

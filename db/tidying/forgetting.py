@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, distinct, func, select, text, update
+from sqlalchemy import ColumnElement, bindparam, delete, distinct, func, select, text, update
 from sqlalchemy.orm import Session
 
 from db.engine import batches, take_turn
 from db.findings.pair_search import forget_words
 from db.labels.preferences import recompute
 from db.labels.queues import labels_came
-from db.schema import curation, labels, policies
+from db.schema import curation, labels, policies, teams
 from db.schema.base import Base
 from db.tidying.marks import Marks
 from db.tidying.needs import Kept, Need, kept, needs
@@ -83,7 +83,7 @@ class Forgotten:
 
 def told(session: Session, table: str, ids: Collection[int]) -> Forgotten:
     """What would go with these rows; nothing is changed but temporary tables."""
-    marks = Marks(session, table, ids)
+    marks = Marks(session, table, _with_settling(session, table, ids))
     found = _told(session, marks)
     marks.clear()
     return found
@@ -119,7 +119,7 @@ def forget(
     Returns:
         What went; where something needs it, nothing did.
     """
-    marks = Marks(session, table, ids)
+    marks = Marks(session, table, _with_settling(session, table, ids))
     found = _told(session, marks)
     if not found.needs:
         changed = _judged_otherwise(session, marks)
@@ -159,6 +159,14 @@ def shards_of(session: Session, vectors: Vectors, ids: Collection[int]) -> set[s
     query = select(distinct(table.shard)).join(curation.Embedder, curation.Embedder.id == table.embedder_id)
     query = query.where(curation.Embedder.key == vectors.embedder_key, table.shard.is_not(None))
     return {shard for batch in batches(ids, BATCH) for shard in session.scalars(query.where(id_.in_(batch))) if shard}
+
+
+def _with_settling(session: Session, table: str, ids: Collection[int]) -> Collection[int]:
+    """These rows; with queues, those that settle their contradictions: else they would be open to everybody."""
+    if table != "queues":
+        return ids
+    settling = select(teams.Adjudication.queue_id).where(teams.Adjudication.settled_queue_id.in_(ids))
+    return {*ids, *session.scalars(settling)}
 
 
 def _told(session: Session, marks: Marks) -> Forgotten:
@@ -210,7 +218,7 @@ def _shown_runs(session: Session, marks: Marks) -> Sequence[int]:
     same = (pair.first_response_id == judgement.first_response_id) & (
         pair.second_response_id == judgement.second_response_id
     )
-    query = select(pair.run_id).join(judgement, same).where(marks.goes("judgements"), ~marks.goes("pairs"))
+    query = select(pair.run_id).join(judgement, same).where(_loses_judgement(marks), ~marks.goes("pairs"))
     return session.scalars(query.distinct().order_by(pair.run_id)).all()
 
 
@@ -226,14 +234,21 @@ def _shown_policies(session: Session, marks: Marks) -> Sequence[int]:
 
 
 def _judged_otherwise(session: Session, marks: Marks) -> list[PairKey]:
-    """The pairs that stay and lose a judgement."""
+    """The pairs that stay and lose a judgement, or what it decides."""
     table = labels.Judgement
     query = select(table.first_response_id, table.second_response_id).where(
-        marks.goes("judgements"),
+        _loses_judgement(marks),
         ~marks.among_going(table.first_response_id, "responses"),
         ~marks.among_going(table.second_response_id, "responses"),
     )
     return [PairKey(*pair) for pair in session.execute(query.distinct())]
+
+
+def _loses_judgement(marks: Marks) -> ColumnElement[bool]:
+    """Whether a judgement goes, or the queue in which it settles a contradiction: then it is a vote like others."""
+    queue_id = labels.Judgement.queue_id
+    settles = marks.among_going(queue_id, "queues") & queue_id.in_(select(teams.Adjudication.queue_id))
+    return marks.goes("judgements") | settles
 
 
 def _delete(session: Session, marks: Marks) -> None:

@@ -12,7 +12,8 @@ from prefect.cache_policies import NO_CACHE
 
 from db import runs
 from db.engine import batches
-from db.labels import judgements, preferences, replies
+from db.labels import judgements, leases, preferences, replies
+from db.labels.queueing import adjudication
 from models.chat.batches import MOST_LINES, Batching
 from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import StoredReply
@@ -195,7 +196,7 @@ class LabelStage:
             )
 
     def _store(self, showings: Sequence[Showing], opinions: Sequence[Opinion | None]) -> None:
-        """Store opinions and recompute the preferences, in one transaction.
+        """Store opinions, recompute the preferences and let contradictions be settled, in one transaction.
 
         A machine's skip is no label, so that the next run asks about the pair again.
         """
@@ -205,9 +206,12 @@ class LabelStage:
             if opinion is not None and opinion.verdict != "skip"
         ]
         if new_judgements:
+            pairs = [judgement.pair for judgement in new_judgements]
             with self._sessions.begin() as session:
+                leases.take_turn(session)
                 judgements.add_judgements(session, self.annotator_id, new_judgements, run_id=self._run_id)
-                preferences.recompute(session, [judgement.pair for judgement in new_judgements])
+                preferences.recompute(session, pairs)
+                adjudication.feed(session, pairs)
 
 
 def _why_unread(opinion: Opinion) -> str | None:

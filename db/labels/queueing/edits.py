@@ -16,6 +16,7 @@ from db.labels import leases
 from db.labels.judgements import add_judgements
 from db.labels.preferences import recompute
 from db.labels.queueing.admission import require_admitted
+from db.labels.queueing.opening import labels_came
 from db.responses import ensure_generator
 from db.schema import curation, labels, teams
 from models.labelling.records import Judgement, PairKey
@@ -79,7 +80,7 @@ def save(
     left_id = leases.left_side(STRATEGY, pair, annotator_id)
     judgement = Judgement(pair, left_id, "first" if pair.first_response_id == response_id else "second")
     add_judgements(session, annotator_id, [judgement], guidelines_version=guidelines_version)
-    recompute(session, [pair])
+    _verdict_changed(session, pair)
     return True
 
 
@@ -125,7 +126,8 @@ def _is_of_run(run_id: int) -> ColumnElement[bool]:
     is_original = (pair.first_response_id == teams.Edit.original_id) | (
         pair.second_response_id == teams.Edit.original_id
     )
-    return exists().where(pair.run_id == run_id, is_original)
+    # By no index on runs, so that SQLite finds a response's few pairs and not a run's many.
+    return exists().where(pair.run_id - run_id == 0, is_original)
 
 
 def _store(session: Session, original: curation.Response, text: str) -> int:
@@ -151,4 +153,10 @@ def _take_back(session: Session, original_id: int, annotator_id: int) -> None:
         )
         edit = {"response_id": response_id, "original_id": original_id, "annotator_id": annotator_id}
         session.execute(delete(table).filter_by(**edit))
-        recompute(session, [pair])
+        _verdict_changed(session, pair)
+
+
+def _verdict_changed(session: Session, pair: PairKey) -> None:
+    """Bring up to date what goes by an author's verdict; their edit may have been chosen for a queue since."""
+    recompute(session, [pair])
+    labels_came(session, [pair])

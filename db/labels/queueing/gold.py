@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from db.engine import as_utc
 from db.labels import leases
+from db.labels.judgements import rows_about
 from db.labels.preferences import votes
 from db.labels.queueing.infos import QueueInfo, get_queue
 from db.schema import labels, teams
@@ -40,7 +41,8 @@ class GoldAnswers:
 def set_pairs(session: Session, queue_id: int, verdicts: Mapping[PairKey, Vote]) -> int:
     """Let these be the queue's gold pairs, with their answers; return how many there are. Answers given stay.
 
-    A pair that the queue still waits for is left out: nobody would be asked for the judgement that it lacks.
+    A pair that the queue still waits for is left out: nobody would be asked for the judgement that it lacks. Who holds
+    a pair that is now neither gold nor the queue's own holds it no longer.
 
     Raises:
         LookupError: If there is no such queue.
@@ -49,16 +51,17 @@ def set_pairs(session: Session, queue_id: int, verdicts: Mapping[PairKey, Vote])
     get_queue(session, queue_id)
     session.execute(delete(teams.GoldPair).filter_by(queue_id=queue_id))
     table = labels.QueuePair
-    waiting = select(table.first_response_id, table.second_response_id).where(
-        table.queue_id == queue_id, ~table.is_done
-    )
-    known = verdicts.keys() - {PairKey(*pair) for pair in session.execute(waiting)}
+    is_waiting = (table.queue_id == queue_id) & ~table.is_done
+    known = verdicts.keys() - {pair for (pair,) in rows_about(session, table, list(verdicts), where=is_waiting)}
     rows = [
         {"queue_id": queue_id, "first_response_id": pair[0], "second_response_id": pair[1], "verdict": verdicts[pair]}
         for pair in sorted(known)
     ]
     if rows:
         session.execute(insert(teams.GoldPair), rows)
+    held = labels.Lease
+    has_place = (_is_there(held, table) for table in (teams.GoldPair, labels.QueuePair))
+    session.execute(delete(held).where(held.queue_id == queue_id, ~or_(*has_place)))
     return len(rows)
 
 
@@ -100,14 +103,14 @@ def next_gold(session: Session, queue: QueueInfo, annotator_id: int) -> PairKey 
     shown = _shown_count(session, queue.id, annotator_id)
     if int(content_key("gold", queue.id, annotator_id, shown)[:12], 16) >= queue.gold_share * _COIN:
         return None
-    query = select(teams.GoldPair.first_response_id, teams.GoldPair.second_response_id).filter_by(queue_id=queue.id)
-    pairs = sorted(
-        (PairKey(*pair) for pair in session.execute(query)), key=lambda pair: content_key("gold", annotator_id, pair)
+    table, place = teams.GoldPair, labels.QueuePair
+    query = select(table.first_response_id, table.second_response_id).where(
+        table.queue_id == queue.id,
+        ~_is_there(table, place, ~place.is_done),
+        leases.is_unjudged(annotator_id, table.first_response_id, table.second_response_id),
     )
-    for pair in pairs:
-        if is_gold(session, queue.id, pair) and not leases.has_judged(session, annotator_id, pair):
-            return pair
-    return None
+    pairs = (PairKey(*pair) for pair in session.execute(query))
+    return min(pairs, key=lambda pair: content_key("gold", annotator_id, pair), default=None)
 
 
 def answer(
@@ -137,12 +140,10 @@ def answer_to(session: Session, annotator_id: int, pair: PairKey) -> str | None:
 
 
 def newest_answer(session: Session, queue_id: int, annotator_id: int) -> leases.OwnJudgement | None:
-    """The answer that a person gave last to a gold pair of a queue; its id is 0."""
+    """The answer that a person gave last to a pair that is still a gold one of a queue; its id is 0."""
     table = teams.GoldAnswer
-    query = (
-        select(table).filter_by(queue_id=queue_id, annotator_id=annotator_id).order_by(table.created_at.desc()).limit(1)
-    )
-    row = session.scalars(query).first()
+    query = select(table).where(_is_there(table, teams.GoldPair)).order_by(table.created_at.desc()).limit(1)
+    row = session.scalars(query.filter_by(queue_id=queue_id, annotator_id=annotator_id)).first()
     if row is None:
         return None
     pair = PairKey(row.first_response_id, row.second_response_id)
@@ -205,6 +206,20 @@ def readmit(session: Session, queue_id: int, annotator_id: int) -> None:
     leases.take_turn(session)
     get_queue(session, queue_id)
     session.execute(delete(teams.GoldAnswer).filter_by(queue_id=queue_id, annotator_id=annotator_id))
+
+
+def _is_there(
+    row: type[labels.Lease | teams.GoldPair | teams.GoldAnswer],
+    table: type[labels.QueuePair | teams.GoldPair],
+    *where: ColumnElement[bool],
+) -> ColumnElement[bool]:
+    """The condition that a table has the queue and pair that a row is about, and there holds what is asked."""
+    return exists().where(
+        table.queue_id == row.queue_id,
+        table.first_response_id == row.first_response_id,
+        table.second_response_id == row.second_response_id,
+        *where,
+    )
 
 
 def _shown_count(session: Session, queue_id: int, annotator_id: int) -> int:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from db.engine import INSERT_BATCH, batches
 from db.labels import leases
 from db.labels.queue_counts import count_anew
+from db.labels.queueing import adjudication
 from db.labels.queueing.infos import LONGEST_QUEUE_NAME, get_queue
 from db.schema import labels
 from db.statements.among import among
@@ -107,6 +108,7 @@ def set_overlap(session: Session, queue_id: int, *, judgements_per_pair: int, ov
         session.execute(of_queue.where(among(table.position, batch)).values(wanted=judgements_per_pair))
     _set(session, queue_id, judgements_per_pair=judgements_per_pair, overlap=overlap)
     count_anew(session, queue_id)
+    adjudication.feed(session, list(positions))
 
 
 def set_order(session: Session, queue_ids: Sequence[int]) -> None:
