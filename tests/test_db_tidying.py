@@ -296,7 +296,7 @@ def test_a_queues_name_is_what_the_page_takes_too(world):
         for name, words in (("hard pairs", taken), (" ", "1 to 200"), ("\x07", "control")):
             with pytest.raises(ValueError, match=words):
                 targets.rename(session, "queue", str(two), name)
-    assert world.rows("queues")[0]["name"] == "hard pairs"
+    assert {row["id"]: row["name"] for row in world.rows("queues")} == {one: "hard pairs", two: "queue"}
 
 
 def test_ids_are_looked_up_as_the_table_has_them(world):
