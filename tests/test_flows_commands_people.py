@@ -70,7 +70,9 @@ def test_people_are_listed_renewed_and_taken_back(sessions, settings, capsys):
 
 def test_who_was_never_given_a_link_cannot_be_signed_out(sessions, settings):
     link_lines(sessions, ["Ana"], settings, address=ADDRESS)
-    with pytest.raises(LookupError, match=r"nobody called 'Anna' was given a link; did you mean Ana\? there are: 'Ana'"):
+    with pytest.raises(
+        LookupError, match=r"nobody called 'Anna' was given a link; did you mean Ana\? there are: 'Ana'"
+    ):
         People(revoke="Anna").cli_cmd()
     with pytest.raises(ValueError, match="give one of them"):
         People(revoke="Ana", renew="Ana")
