@@ -38,7 +38,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "people": (("", "who labels, and how much"), ("--renew anna", "a new sign-in link")),
     "queue": (
-        ("", "how far people have come"),
         ("3 --judgements_per_pair 2 --overlap 0.1", "two people judge a tenth of the pairs of queue 3"),
         ("3 --guidelines guidelines.md --adjudicators lea", "guidelines beside every pair; lea settles contradictions"),
     ),
