@@ -108,7 +108,7 @@ GOALS = (
     ),
     Goal("… time", "", "database", ("now", "curate_time_growth"), 10.5, is_most=True, size=_CURATION),
     Goal(
-        "a million responses: slowest question of a page, SQLite",
+        "a million responses: slowest question of the labelling page or of a run's pairs, SQLite",
         "",
         "million",
         ("sqlite", "slowest_page_ms"),

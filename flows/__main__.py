@@ -57,7 +57,6 @@ COMMANDS = {
     "similar": Command("runs", "Similar", "what is most similar to a response, a prompt or a text"),
     "report": Command("runs", "Report", "write the report page of a run anew"),
     "sources": Command("listings", "Sources", "list what was imported"),
-    "queues": Command("listings", "Queues", "list the queues for people, and how far they have come"),
     "snapshots": Command("listings", "Snapshots", "list what was exported"),
     "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
     "worker": Command("service", "Worker", "run what a Prefect server asks for"),
@@ -74,7 +73,7 @@ COMMANDS = {
 GROUPS = {
     "to begin with": ("demo", "import", "curate", "web", "label", "quality", "export", "align"),
     "prompts and pairs": ("sources", "runs", "pairs", "similar", "report"),
-    "labels": ("people", "queues", "queue", "calibrate", "head", "study"),
+    "labels": ("people", "queue", "calibrate", "head", "study"),
     "out and in": ("snapshots", "push", "pull", "export-pairs", "import-labels"),
     "policies": ("ld-align", "evaluate", "questions", "benchmarks", "policies", "promote", "rollback"),
     "database": ("sql", "vectors", "forget", "rename", "backup", "restore", "upgrade"),

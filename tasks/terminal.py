@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import traceback
 import warnings
 from types import TracebackType
 from typing import Any, TextIO
 
-# C0 but tab and line end (a CR before one is its part), DEL, C1, lone surrogates, and marks that turn the direction of
-# writing or are not seen: U+061C, 200E and F, 2028 and 9, 202A to E, 2060 to F, FEFF, FFF9 to B, the tags of plane 14.
-_UNPRINTABLE = re.compile(
-    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
-    "\\U000e0000-\\U000e007f\\ud800-\\udfff]|\\r(?!\\n)"
-)
+from models.names import UNPRINTABLE
 
 
 def printable(text: str) -> str:
     r"""The text with every such character in JSON's way of writing it, `\u001b`: JSON stays the JSON it was."""
-    return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
+    return UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def show(line: str = "", *, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:

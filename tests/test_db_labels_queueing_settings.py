@@ -113,6 +113,16 @@ def test_a_queue_is_renamed(sessions):
     queue = open_queue(sessions, store_pairs(sessions, 1))
     change(sessions, queues.rename, queue, " Hard\n pairs ")
     assert info(sessions, queue).name == "Hard pairs"
+    change(sessions, queues.rename, queue, "Hard pairs")
+    other = open_queue(sessions, store_pairs(sessions, 1, "other"), name="other")
+    for name, words in (
+        ("Hard  pairs", "queue 1 has the name 'Hard pairs'; take another"),
+        ("x\x1b[31m", "without control characters"),
+        ("x\u202ey", "without control characters"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            change(sessions, queues.rename, other, name)
+    assert info(sessions, other).name == "other"
 
 
 @on_sqlite

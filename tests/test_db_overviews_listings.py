@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 from curation_steps import configured, curate, row
-from queued_pairs import open_queue
 from sqlalchemy import text
-from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
+from stored_labels import ANNA, judge, rows_of, take_snapshot
 from stored_rows import add
 
 from db.labels import labelling
@@ -34,17 +33,6 @@ def test_prompts_that_no_run_compared_are_not_known_to_be_near(sessions, setting
     add(sessions, row(1, "Prompt?"))
     with sessions() as session:
         assert listings.list_sources(session)[0].near_duplicates is None
-
-
-def test_a_queue_is_listed_with_what_people_said_of_its_pairs(sessions, settings, keys):
-    queue = open_queue(sessions, keys)
-    judge(sessions, ANNA, keys[0], "first")
-    judge(sessions, BEN, keys[0], "second")
-    judge(sessions, ANNA, keys[1], "skip")
-    with sessions() as session:
-        (line,) = listings.list_queues(session, str(queue))
-    assert (line.pairs, line.judgements, line.skips, line.people) == (len(keys), 2, 1, 2)
-    assert line.agreement == 0.5, "one vote each way"
 
 
 def test_a_snapshot_is_listed_with_what_chose_it(sessions, settings, keys):

@@ -316,6 +316,19 @@ def test_a_renamed_source_is_renamed_in_all_its_imports(world):
     assert [row["name"] for row in world.rows("sources")] == ["t", "t"]
 
 
+def test_a_queues_name_is_what_the_page_takes_too(world):
+    add_source(world, "s", (0,))
+    run_id = add_run(world, "r", (0,))
+    one, two = add_queue(world, run_id, []), add_queue(world, run_id, [], 2)
+    with world.sessions.begin() as session:
+        targets.rename(session, "queue", str(one), "hard  pairs")
+        taken = f"queue {one} has the name 'hard pairs'; take another"
+        for name, words in (("hard pairs", taken), (" ", "1 to 200"), ("\x07", "control")):
+            with pytest.raises(ValueError, match=words):
+                targets.rename(session, "queue", str(two), name)
+    assert {row["id"]: row["name"] for row in world.rows("queues")} == {one: "hard pairs", two: "queue"}
+
+
 def test_ids_are_looked_up_as_the_table_has_them(world):
     with world.sessions() as session, pytest.raises(LookupError, match="there is no queue '99999999999'"):
         targets.find(session, "queue", "99999999999")

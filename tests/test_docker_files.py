@@ -18,6 +18,7 @@ ONE_SHOT = {"deploy"}
 FILLED_IN = {
     "ANNOTATORS": "anna,ben",
     "DATABASE_PASSWORD": "b",
+    "LEAD": "anna",
     "PAGE_DOMAIN": "label.example.org",
     "POSTGRES_PASSWORD": "a",
     "PREFECT_DATABASE_PASSWORD": "c",
@@ -35,6 +36,11 @@ def test_every_command_is_one_of_ours_or_prefects():
     for command in commands:
         assert command[:3] == ["prefect", "server", "start"] or command[0] == "antipode", command
         assert command[0] != "antipode" or command[1] in COMMANDS, command
+
+
+def test_the_page_is_told_who_leads_for_its_user_has_no_name():
+    page = _services()["page"]["command"]
+    assert "--lead=${LEAD:?}" in page and "--annotators=${ANNOTATORS:?}" in page
 
 
 def test_every_variable_of_antipode_is_a_setting():

@@ -1,4 +1,4 @@
-"""The commands sources, queues and snapshots, as a user calls them."""
+"""The commands sources and snapshots, as a user calls them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ def run(monkeypatch, capsys):
 def test_where_nothing_is_stored_each_says_what_makes_some(settings, sessions, run):
     for name, advice in (
         ("sources", "antipode import FILE"),
-        ("queues", "antipode web"),
         ("snapshots", "antipode export"),
     ):
         status, out, _ = run(name)

@@ -11,8 +11,10 @@ from fastapi.testclient import TestClient
 
 from db.engine import make_engine, make_session_factory
 from db.migrations import require_current
+from flows.commands.labels import Web
 from flows.commands.people import People
-from flows.terminal.labelling.people import link_lines
+from flows.commands.service import Up
+from flows.terminal.labelling.people import lead_lines, link_lines, new_lead, own_name
 from tasks.labels.people import page_secret
 from tasks.settings import Settings
 from web.app import create_app
@@ -68,7 +70,9 @@ def test_people_are_listed_renewed_and_taken_back(sessions, settings, capsys):
 
 def test_who_was_never_given_a_link_cannot_be_signed_out(sessions, settings):
     link_lines(sessions, ["Ana"], settings, address=ADDRESS)
-    with pytest.raises(LookupError, match="nobody called 'Anna' was given a link; there are: 'Ana'"):
+    with pytest.raises(
+        LookupError, match=r"nobody called 'Anna' was given a link; did you mean Ana\? there are: 'Ana'"
+    ):
         People(revoke="Anna").cli_cmd()
     with pytest.raises(ValueError, match="give one of them"):
         People(revoke="Ana", renew="Ana")
@@ -88,7 +92,35 @@ def test_who_leads_is_said_and_taken_back(sessions, settings, capsys):
     People().cli_cmd()
     listed = capsys.readouterr().out
     assert re.search(r"Ana\s+all\s+works", listed) and re.search(r"Ben\s+queues\s+works", listed)
-    People(no_lead="Ana").cli_cmd()
+    People(labels_only="Ana").cli_cmd()
     assert "Ana sees the queues alone now" in capsys.readouterr().out
     with pytest.raises(ValueError, match="--revoke and --lead are 2 commands; give one of them"):
         People(revoke="Ana", lead="Ana")
+
+
+def test_a_start_makes_nobody_a_lead_where_somebody_leads(sessions, settings, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "Zoe")
+    assert new_lead(None, settings) == "Zoe"
+    [zoe] = lead_lines(sessions, "Zoe", settings, address=ADDRESS)
+    link_lines(sessions, ["Ana"], settings, address=ADDRESS)
+    People(lead="Ana").cli_cmd()
+    People(labels_only="Zoe").cli_cmd()
+    assert new_lead(None, settings) is None
+    assert [line.split(":")[0] for line in lead_lines(sessions, None, settings, address=ADDRESS)] == ["Ana"]
+    assert new_lead(" Bo ", settings) == "Bo"
+    People(revoke="Ana").cli_cmd()
+    assert new_lead(None, settings) == "Zoe", "who is signed out leads nobody"
+    assert zoe.startswith("Zoe: ")
+
+
+@pytest.mark.parametrize("option", ["--lead", "--annotators"])
+def test_who_has_no_name_here_is_asked_for_one(settings, monkeypatch, option):
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    with pytest.raises(ValueError, match=f"this system has no name for user 54321; give one: {option} NAME"):
+        own_name(option)
+    assert Web().lead is None and Up().lead is None, "nothing is asked before the command runs"
+    if option == "--lead":
+        with pytest.raises(ValueError, match="give one: --lead NAME"):
+            new_lead(None, settings)

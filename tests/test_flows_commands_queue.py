@@ -9,7 +9,7 @@ from curation_steps import configured, curate
 from labelling_steps import pair_keys
 from pydantic import ValidationError
 from queued_pairs import info, judged, open_queue, person, store_pairs
-from stored_labels import ANNA
+from stored_labels import ANNA, BEN
 from stored_labels import judge as store_judgement
 from stored_rows import add, row
 from surroundings import on_sqlite
@@ -37,9 +37,9 @@ def test_queues_are_listed_ordered_and_changed(settings, sessions, capsys, wide,
     assert [line.split()[:2] for line in lines if line.split()[:1] in (["1"], ["2"])] == [["1", "one"], ["2", "two"]]
     text = tmp_path / "guidelines.md"
     text.write_text("Be *kind*.")
-    out = run(capsys, queue_id=first, rename="hard pairs", judgements_per_pair=2, overlap=0.5, guidelines=text,
+    out = run(capsys, queue_id=first, judgements_per_pair=2, overlap=0.5, guidelines=text,
               has_strength=True, is_closed=True, adjudicators=("Lea ",))  # fmt: skip
-    assert "hard pairs" in out and "closed" in out and "0 of 9" in out and "2 for 50%" in out and "version 1" in out
+    assert "one" in out and "closed" in out and "0 of 9" in out and "2 for 50%" in out and "version 1" in out
     assert "settles 1" in out and "Lea" in out
     changed = info(sessions, first)
     assert (changed.is_closed, changed.has_strength, changed.has_comment, changed.wanted_count) == (
@@ -52,6 +52,19 @@ def test_queues_are_listed_ordered_and_changed(settings, sessions, capsys, wide,
         assert guidelines.newest(session, first).text == "Be *kind*."
     assert "open" in run(capsys, queue_id=first, is_closed=False)
     assert second == 2 and info(sessions, second).name == "two"
+
+
+def test_the_list_tells_of_people_and_agreement_and_is_there_as_json_too(settings, sessions, capsys, wide):
+    assert json.loads(run(capsys, format="json")) == []
+    queue = open_queue(sessions, (pairs := store_pairs(sessions, 2)))
+    run(capsys, queue_id=queue, adjudicators=("Lea",), is_closed=True)
+    for who, verdict in ((ANNA, "first"), (BEN, "second")):
+        store_judgement(sessions, who, pairs[0], verdict)
+    adjudication, listed = json.loads(run(capsys, format="json"))
+    told = ("id", "is_closed", "verdicts", "skips", "people", "agreement")
+    assert [listed[name] for name in told] == [queue, True, 2, 0, 2, 0.5]
+    assert (adjudication["settles"], adjudication["pair_count"], adjudication["adjudicators"]) == (queue, 0, ["Lea"])
+    assert " 0.50 " in run(capsys)
 
 
 def test_known_answers_come_from_somebody_trusted_and_people_are_seen_by_them(settings, sessions, capsys, wide):
@@ -97,14 +110,14 @@ def test_known_answers_come_from_a_file_of_labels_or_are_refused_with_the_row(se
 def test_what_changes_nothing_or_cannot_be_is_refused(settings, sessions, capsys, tmp_path):
     for arguments, words in (
         ({"queue_id": 1}, "nothing is to change in queue 1"),
-        ({"rename": "x"}, "give its id"),
+        ({"is_closed": True}, "give its id"),
         ({"queue_id": 1, "order": (1,)}, "leave the queue's id out"),
         ({"queue_id": 1, "overlap": 1.5}, "less than or equal to 1"),
     ):
         with pytest.raises(ValidationError, match=words):
             Queue(**arguments)
     with pytest.raises(LookupError, match="there is no queue 7; there are: none yet"):
-        run(capsys, queue_id=7, rename="x")
+        run(capsys, queue_id=7, is_closed=True)
     queue = open_queue(sessions, store_pairs(sessions, 1))
     with pytest.raises(ValueError, match="has no pairs with a known answer"):
         run(capsys, queue_id=queue, gold_share=0.1)

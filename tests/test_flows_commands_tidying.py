@@ -10,8 +10,12 @@ from pydantic_settings import CliApp
 from tidy_worlds import World, add_labels, add_queue, add_run, add_snapshot, add_source, check
 
 from db.tidying import journal
+from db.tidying.forgetting import Forgotten
+from flows.commands.runs import Report
 from flows.commands.tidying import Forget, Rename
+from flows.terminal.tidying import show_pages
 from tasks.errors import StillNeededError
+from tasks.tidying.forgetting import Plan
 
 
 class Terminal(io.StringIO):
@@ -74,17 +78,37 @@ def test_a_page_that_showed_a_persons_verdicts_goes_and_how_it_comes_back_is_sai
     page = world.root / "reports" / "run-1.html"
     assert page.is_file()
     forget("person", "anna", "--yes")
-    assert "antipode report 1 writes it anew" in capsys.readouterr().out and not page.exists()
+    out = capsys.readouterr().out
+    assert not page.exists() and out.splitlines()[-2:] == [
+        "The page of run 1 showed some of it and is gone: antipode report --run 1 writes it anew",
+        f"Not reached: exports and tracking in {world.root}, backups, what was pushed (docs/tidying.md)",
+    ]
+    assert CliApp.run(Report, cli_args=["--run", "1"], cli_cmd_method_name="model_dump_json").run == "1"
     check(world)
+
+
+def test_pages_of_many_runs_and_of_policies_are_all_told(world, capsys):
+    forgotten = Forgotten(rows={}, shown_runs=range(1, 10), shown_policies=[4])
+    show_pages(Plan(None, forgotten, 0, 0))
+    assert capsys.readouterr().out.splitlines() == [
+        "The pages of run 1, 2, 3, 4, 5, 6 and 3 more showed some of it and are gone: "
+        "antipode report --run ID writes each anew",
+        "The page of policy 4 showed some of it and is gone: antipode report --policy 4 writes it anew",
+    ]
 
 
 def test_what_a_killed_command_left_is_removed_and_what_has_its_id_by_now_is_not(world, capsys):
     world.write("reports/run-1.html")
     with world.sessions.begin() as session:
         journal.note(session, "run 1", ["reports/run-1.html"])
-    forget("run", "1", "--yes")
-    assert capsys.readouterr().out == "run 1 was forgotten before; its last files are gone now\n"
+    with pytest.raises(ValueError, match="run 1 that is there now is not forgotten; to do it, give the command again"):
+        forget("run", "1", "--yes")
+    assert capsys.readouterr().out == (
+        "run 1 was forgotten before; its last files are gone now\nrun 1 is another one by now: nightly\n"
+    )
     assert world.names("run") == ["1", "2"] and not (world.root / "reports" / "run-1.html").exists()
+    forget("run", "1", "--yes")
+    assert "1" not in world.names("run")
 
 
 def test_a_new_name_is_one_line_and_takes_the_files_named_by_it_along(world, capsys):

@@ -64,11 +64,11 @@ def test_lists_records_and_comparisons_escape_what_they_show(sessions, stored, r
     with sessions.begin() as session:
         for table in ("sources", "queues"):
             session.execute(text(f"UPDATE {table} SET name = :name"), {"name": f"name {WORDS}"})
-    for name in ("sources", "queues", "snapshots"):
+    for name in ("sources", "queue", "snapshots"):
         for format in ("table", "json"):
             status, out = run(name, "--format", format)
             assert status == 0 and (name == "snapshots" or "\\u001b]0;owned\\u0007" in out)
-        assert run(name, "nowhere")[0] == 1
+    assert run("sources", "nowhere")[0] == run("snapshots", "nowhere")[0] == 1
     status, out = run("sql", "SELECT text, text AS '\u202e' FROM prompts", "--format", "record")
     assert status == 0 and "left\\u202eright" in out
     status, out = run("calibrate", "--annotator", "gold", "--against", f"{WORDS} 1")

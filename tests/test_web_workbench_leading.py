@@ -41,6 +41,15 @@ def test_the_settings_of_a_queue_are_shown_and_changed_form_by_form(sessions, le
     assert info(sessions, queue_id).judgements_per_pair == 2, "another form changes nothing of it"
 
 
+def test_a_name_that_another_queue_has_is_refused_and_its_own_is_not(sessions, lea):
+    first, second = open_queue(sessions, "a", "b"), open_queue(sessions, "a", "b", judgements_per_pair=2)
+    assert change(lea, first, name="breads").status_code == 200
+    answer = change(lea, second, name="breads", has_comment=True)
+    assert (answer.status_code, answer.json()["detail"]) == (409, f"queue {first} has the name 'breads'; take another")
+    assert not info(sessions, second).has_comment, "all of it or nothing"
+    assert change(lea, first, name="breads", has_comment=True).status_code == 200
+
+
 def test_a_closed_queue_takes_nothing_until_it_is_opened_again(sessions, lea):
     queue_id = open_queue(sessions, "a", "b")
     ana = Visitor(sessions, "Ana")

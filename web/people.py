@@ -12,6 +12,8 @@ from db.labels.sign_ins import SignIn
 from models.guesses import guess
 from web.sign_in import open_link, renew_link
 
+TAKEN_BACK = "taken back"  # what the link of whoever is signed out is worth
+
 
 @dataclass(frozen=True, slots=True)
 class PersonLine:
@@ -90,5 +92,5 @@ def _words(link: SignIn | None) -> str:
     if link is None:
         return "none"
     if link.is_revoked:
-        return "taken back"
+        return TAKEN_BACK
     return f"{'works until' if link.is_valid(datetime.now(UTC)) else 'expired on'} {link.expires_at:%Y-%m-%d}"

@@ -1,11 +1,11 @@
-"""What is stored, listed: sources, queues, snapshots, each with its counts. Sessions first, records out, no commit."""
+"""What is stored, listed: sources and snapshots, each with its counts. Sessions first, records out, no commit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from db.engine import as_utc
 from db.schema import curation, labels, policies
 from models.guesses import guess
-from models.labelling.rules import STANDING_RULE
 
 LARGEST_ID = 2**31
 
@@ -38,26 +37,6 @@ class SourceLine:
     pairs: int
     splits: tuple[str, ...]
     near_duplicates: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLine:
-    """A queue for people.
-
-    `done`: pairs that enough people have judged; `people`: how many have; `agreement`: the mean share of the votes
-    behind the majority, of its pairs with two votes or more; None where there is none.
-    """
-
-    id: int
-    name: str
-    opened_at: datetime
-    pairs: int
-    done: int
-    judgements_per_pair: int
-    judgements: int
-    skips: int
-    people: int
-    agreement: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,32 +88,6 @@ def list_sources(session: Session, named: str | None = None) -> list[SourceLine]
     ]
 
 
-def list_queues(session: Session, named: str | None = None) -> list[QueueLine]:
-    """The queues, newest first; of one name, or of one id.
-
-    Raises:
-        LookupError: If there is none of it.
-    """
-    table = labels.Queue
-    query = _chosen(session, table, named, "queue", "antipode web")
-    judged, agreement = _judged(session), _agreement(session)
-    return [
-        QueueLine(
-            id=queue.id,
-            name=queue.name,
-            opened_at=as_utc(queue.created_at),
-            pairs=queue.pair_count,
-            done=queue.done_count,
-            judgements_per_pair=queue.judgements_per_pair,
-            judgements=judged.get(queue.id, NOBODY).judgements,
-            skips=judged.get(queue.id, NOBODY).skips,
-            people=judged.get(queue.id, NOBODY).people,
-            agreement=agreement.get(queue.id),
-        )
-        for queue in session.scalars(query.order_by(table.id.desc()))
-    ]
-
-
 def list_snapshots(session: Session, named: str | None = None) -> list[SnapshotLine]:
     """The snapshots, newest first; of one name, or of one id.
 
@@ -161,56 +114,7 @@ def list_snapshots(session: Session, named: str | None = None) -> list[SnapshotL
     ]
 
 
-class _Judged(NamedTuple):
-    """What people have said of a queue's pairs, here or elsewhere."""
-
-    judgements: int
-    skips: int
-    people: int
-
-
-NOBODY = _Judged(0, 0, 0)
-
-
-def _judged(session: Session) -> dict[int, _Judged]:
-    """By queue."""
-    pair, judgement = labels.QueuePair, labels.Judgement
-    is_skip = judgement.verdict == "skip"
-    counts = (
-        func.count().filter(~is_skip),
-        func.count().filter(is_skip),
-        func.count(func.distinct(judgement.annotator_id)),
-    )
-    query = (
-        select(pair.queue_id, *counts)
-        .join(
-            judgement,
-            (judgement.first_response_id == pair.first_response_id)
-            & (judgement.second_response_id == pair.second_response_id),
-        )
-        .where(judgement.annotator_id.in_(select(labels.Annotator.id).filter_by(kind="person")))
-        .group_by(pair.queue_id)
-    )
-    return {id_: _Judged(*found) for id_, *found in session.execute(query)}
-
-
-def _agreement(session: Session) -> dict[int, float]:
-    """By queue; those without a pair that has two votes are missing."""
-    pair, preference = labels.QueuePair, labels.Preference
-    query = (
-        select(pair.queue_id, func.avg(preference.support))
-        .join(
-            preference,
-            (preference.first_response_id == pair.first_response_id)
-            & (preference.second_response_id == pair.second_response_id),
-        )
-        .where(preference.rule == STANDING_RULE, preference.vote_count >= 2)
-        .group_by(pair.queue_id)
-    )
-    return {id_: float(value) for id_, value in session.execute(query).tuples()}
-
-
-Named = TypeVar("Named", curation.Source, labels.Queue, labels.Snapshot)
+Named = TypeVar("Named", curation.Source, labels.Snapshot)
 
 
 def _chosen(session: Session, table: type[Named], named: str | None, noun: str, advice: str) -> Select[tuple[Named]]:

@@ -61,6 +61,7 @@ class Forgotten:
         runs: the runs that go, with their kinds.
         policies: the policies that go, with their keys.
         sources: the sources that go: their names and content hashes.
+        locations: where those were read, if no source that stays was read there.
         embedder_keys: the embedders that go, with all their vectors.
         guide_folders: guides of rounds that no run uses any more, by their folders' names.
         shown_runs: runs that stay and whose pages may show what goes.
@@ -75,6 +76,7 @@ class Forgotten:
     runs: Mapping[int, str] = field(default_factory=dict)
     policies: Mapping[int, str] = field(default_factory=dict)
     sources: Sequence[tuple[str, str]] = ()
+    locations: Sequence[str] = ()
     embedder_keys: Sequence[str] = ()
     guide_folders: Sequence[str] = ()
     shown_runs: Sequence[int] = ()
@@ -189,6 +191,7 @@ def _told(session: Session, marks: Marks) -> Forgotten:
         runs=dict(rows_of(run.id, run.kind, "runs")),
         policies=dict(rows_of(policy.id, policy.key, "policies")),
         sources=rows_of(source.name, source.content_hash, "sources"),
+        locations=_locations(session, marks),
         embedder_keys=session.scalars(select(embedder.key).where(marks.goes("embedders")).order_by(embedder.id)).all(),
         guide_folders=_guide_folders(session, marks),
         shown_runs=_shown_runs(session, marks),
@@ -204,6 +207,12 @@ def _vectors(session: Session, marks: Marks) -> dict[Vectors, list[int]]:
         for key, going in session.execute(query):
             found.setdefault(Vectors(key, of), []).append(going)
     return found
+
+
+def _locations(session: Session, marks: Marks) -> Sequence[str]:
+    location, goes = curation.Source.location, marks.goes("sources")
+    stays = select(location).where(~goes)
+    return session.scalars(select(location).where(goes, location.not_in(stays)).distinct().order_by(location)).all()
 
 
 def _guide_folders(session: Session, marks: Marks) -> Sequence[str]:

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from db.engine import as_utc
 from db.schema.tidying import Forgetting
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Files and folders to be removed, relative to the artifact root. `what`: whose they were, as a person says it."""
+    """Files and folders to be removed, relative to the artifact root. `what`: whose they were, as a person says it.
+
+    `noted_at` (UTC): when their owner was forgotten.
+    """
 
     id: int
     what: str
     paths: tuple[str, ...]
+    noted_at: datetime
 
 
 def note(session: Session, what: str, paths: Sequence[str]) -> None:
@@ -33,7 +39,7 @@ def note(session: Session, what: str, paths: Sequence[str]) -> None:
 def pending(session: Session) -> list[Pending]:
     """All that is to be removed, oldest first."""
     rows = session.scalars(select(Forgetting).order_by(Forgetting.id))
-    return [Pending(row.id, row.what, tuple(row.paths)) for row in rows]
+    return [Pending(row.id, row.what, tuple(row.paths), as_utc(row.created_at)) for row in rows]
 
 
 def strike_out(session: Session, id_: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from db.engine import take_writing_turn
+from db.labels.queueing import settings
 from db.runs import LARGEST_ID
 from db.schema import curation, labels, policies
 from models.guesses import guess
@@ -28,12 +29,12 @@ _TABLES: dict[Kind, type[Any]] = {
     "snapshot": labels.Snapshot,
 }
 _LISTS: dict[Kind, str] = {
-    "source": 'antipode sql "SELECT id, name FROM sources"',
+    "source": "antipode sources",
     "run": "antipode runs",
-    "queue": 'antipode sql "SELECT id, name FROM queues"',
+    "queue": "antipode queue",
     "policy": "antipode policies",
     "person": "antipode people",
-    "snapshot": 'antipode sql "SELECT id, name FROM snapshots"',
+    "snapshot": "antipode snapshots",
 }
 _GUESSED = 1_000  # names, of the newest, that a wrong one is compared with
 
@@ -84,12 +85,14 @@ def rename(session: Session, kind: Renamed, named: str, name: str) -> Target:
     """
     take_writing_turn(session)
     target, table = find(session, kind, named), _TABLES[kind]
+    if name == target.name:
+        raise ValueError(f"{target.words} has this name already")
+    if kind == "queue":  # people see it, and the page gives it another name too
+        settings.rename(session, target.ids[0], name)
+        return target
     taken = session.scalar(_all(kind).where(table.name == name).order_by(table.id).limit(1))
     if taken is not None:
-        is_own = name == target.name
-        raise ValueError(
-            f"{target.words} has this name already" if is_own else f"{kind} {taken} has the name {name!r}; take another"
-        )
+        raise ValueError(f"{kind} {taken} has the name {name!r}; take another")
     values: dict[str, str] = {"name": name}
     if kind == "person":
         values["key"] = AnnotatorIdentity("person", name).key  # whoever signs in by the new name is this person

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -78,7 +77,7 @@ class Web(PairsConfig):
     evaluation: int | None = Field(None, ge=1, description="Instead of a run's pairs, those that compare a policy.")
     every_queue: bool = Field(False, description="Instead of a run's pairs, every queue that is or will be opened.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
-    lead: str = Field(default_factory=getpass.getuser, description="Who sees the workbench: a name; you, by default.")
+    lead: str | None = Field(None, description="Who sees the workbench: a name. Empty: you, where nobody leads yet.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of the order in which pairs come (0 or more).")
     host: str = Field("127.0.0.1", description="Address to listen on. Beyond this machine, put a TLS proxy before it.")
     port: int = Field(4300, ge=1, le=65535, description="Port to listen on.")
@@ -96,17 +95,17 @@ class Web(PairsConfig):
 
     def cli_cmd(self) -> None:
         """Run the command."""
+        from flows.terminal.labelling.people import new_lead, own_name
         from models.labelling.records import person
         from tasks.progress import say
 
         settings = Settings()
+        people = [person(name).name for name in self.annotators] or [own_name("--annotators")]
+        lead = new_lead(self.lead, settings)
         queue_id, next_step = self._queue(settings)
-        people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
         if len(people) < self.judgements_per_pair:
             say(f"each pair waits for {self.judgements_per_pair} people, {len(people)} named; others need a link too")
-        serve_page(
-            queue_id, people, person(self.lead).name, self.host, self.port, next_step=next_step, proxies=self.proxies
-        )
+        serve_page(queue_id, people, lead, self.host, self.port, next_step=next_step, proxies=self.proxies)
 
     def _queue(self, settings: Settings) -> tuple[int | None, str]:
         """Open or find the queue to serve (None: every queue); return its id and the next step for its labels."""

@@ -1,4 +1,4 @@
-"""The commands that list what is stored: sources, queues, snapshots."""
+"""The commands that list what is stored: sources, snapshots."""
 
 from __future__ import annotations
 
@@ -26,24 +26,6 @@ class Sources(BaseModel):
             print_json(found)
         else:
             show_sources(found)
-
-
-class Queues(BaseModel):
-    """List the queues for people: how far they have come, by how many, and how far those agree."""
-
-    queue: CliPositionalArg[str | None] = Field(None, description="Only this one: a name or an id.")
-    format: Literal["table", "json"] = Field("table", description="How to write it.")
-
-    def cli_cmd(self) -> None:
-        """Run the command."""
-        from flows.terminal.listings import print_json, show_queues
-        from tasks.reports.listings import queues
-
-        found = queues(self.queue, Settings())
-        if self.format == "json":
-            print_json(found)
-        else:
-            show_queues(found)
 
 
 class Snapshots(BaseModel):

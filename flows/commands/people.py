@@ -17,12 +17,12 @@ class People(BaseModel):
     renew: str | None = Field(None, description="Give this person a new link; the old one and its cookies end at once.")
     revoke: str | None = Field(None, description="Take this person's link back, at once. Their verdicts stay.")
     lead: str | None = Field(None, description="Let this person see the workbench, not the queues alone.")
-    no_lead: str | None = Field(None, description="Let this person see the queues alone again.")
+    labels_only: str | None = Field(None, description="Let this person see the queues alone again.")
     details: bool = Field(False, description="Queue by queue: pace, agreement, biases, known answers right.")
 
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> Self:
-        names = ("renew", "revoke", "lead", "no_lead", "details")
+        names = ("renew", "revoke", "lead", "labels_only", "details")
         given = [f"--{name}" for name in names if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are {len(given)} commands; give one of them")
@@ -34,7 +34,7 @@ class People(BaseModel):
             renew(self.renew, Settings())
         elif self.revoke is not None:
             revoke(self.revoke, Settings())
-        elif (name := self.lead or self.no_lead) is not None:
+        elif (name := self.lead or self.labels_only) is not None:
             make_lead(name, Settings(), is_lead=self.lead is not None)
         elif self.details:
             from tasks.labels.team import people_of_queues

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.terminal.labelling.queues import show_change, show_queues
+from flows.terminal.labelling.queues import print_json, show_change, show_queues
 from models.records import MAX_ID
 from tasks.settings import Settings
 
@@ -20,7 +20,6 @@ class Queue(BaseModel):
         None, ge=1, le=MAX_ID, description="The queue to change; none: list them."
     )
     order: tuple[int, ...] = Field((), description="Ids of the queues that people meet first, in this order.")
-    rename: str | None = Field(None, description="Its new name, which people see.")
     is_closed: bool | None = Field(None, description="Closed, it takes no verdicts; --no-is_closed opens it again.")
     judgements_per_pair: int | None = Field(None, ge=1, le=20, description="So many people judge a pair (1 to 20).")
     overlap: float | None = Field(
@@ -37,10 +36,11 @@ class Queue(BaseModel):
     has_stop: bool | None = Field(None, description="Stop who is surely below the bar, instead of a warning.")
     readmit: str | None = Field(None, description="Let this person begin anew with the known answers.")
     adjudicators: tuple[str, ...] = Field((), description="Who settles contradictions, in a queue of its own: names.")
+    format: Literal["table", "json"] = Field("table", description="How to write it.")
 
     @model_validator(mode="after")
     def _a_change_is_of_a_queue(self) -> Self:
-        changes = self.model_fields_set - {"queue_id", "order"}
+        changes = self.model_fields_set - {"queue_id", "order", "format"}
         if self.queue_id is None and changes:
             raise ValueError(f"--{min(changes)} is of one queue; give its id: antipode queue ID --{min(changes)} …")
         if self.queue_id is not None and self.order:
@@ -57,7 +57,13 @@ class Queue(BaseModel):
         if self.queue_id is None:
             if self.order:
                 order_queues(self.order, settings)
-            show_queues(list_queues(settings))
-            return
-        given = self.model_dump(exclude={"queue_id", "order", "rename"})
-        show_change(change_queue(self.queue_id, QueueChanges(**given, name=self.rename), settings))
+            states = list_queues(settings)
+        else:
+            given = self.model_dump(exclude={"queue_id", "order", "format"})
+            states = change_queue(self.queue_id, QueueChanges(**given), settings)
+        if self.format == "json":
+            print_json(states)
+        elif self.queue_id is None:
+            show_queues(states)
+        else:
+            show_change(states)

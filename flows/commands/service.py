@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +19,7 @@ class Up(BaseModel):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server.")
     page_port: int = Field(4300, ge=1, le=65535, description="Port of the labelling page.")
     annotators: tuple[str, ...] = Field((), description="Who may label: names. Empty: you.")
-    lead: str = Field(default_factory=getpass.getuser, description="Who sees the workbench: a name; you, by default.")
+    lead: str | None = Field(None, description="Who sees the workbench: a name. Empty: you, where nobody leads yet.")
     nightly: str | None = Field(None, description="Source that is curated every night at three (UTC), by `model`.")
     model: str | None = Field(
         None, description="Model of the nightly curation and of training on new labels: hub name, folder, `policy:ID`."
@@ -35,6 +34,7 @@ class Up(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         from flows.service.up import run_service
+        from flows.terminal.labelling.people import new_lead, own_name
         from models.labelling.records import person
         from tasks.curation.choices import check_nightly
 
@@ -42,28 +42,30 @@ class Up(BaseModel):
         # A worker's folder is the project's, not this one.
         model = str(Path(self.model).resolve()) if self.model and Path(self.model).is_dir() else self.model
         check_nightly(self.nightly, model, Settings())
-        people = [person(name).name for name in self.annotators or (getpass.getuser(),)]
+        people = [person(name).name for name in self.annotators] or [own_name("--annotators")]
+        lead = new_lead(self.lead, Settings())
         run_service(
             prefect_port=self.prefect_port,
             page_port=self.page_port,
             people=people,
-            lead=person(self.lead).name,
+            lead=lead,
             nightly=self.nightly,
             model=model,
-            on_ready=lambda: self._show(people),
+            on_ready=lambda: self._show(people, lead),
         )
         show("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
 
-    def _show(self, people: list[str]) -> None:
-        from flows.terminal.labelling.people import lead_line, link_lines
+    def _show(self, people: list[str], lead: str | None) -> None:
+        from flows.terminal.labelling.people import lead_lines, leads, link_lines
         from tasks.database import open_database
 
         address = f"http://127.0.0.1:{self.page_port}"
         with open_database(Settings()) as sessions:
-            labellers = [name for name in people if name != self.lead]  # whoever leads labels by the same link
+            leading = lead_lines(sessions, lead, Settings(), address=address)
+            all_leads = leads(sessions)
+            labellers = [name for name in people if name not in all_leads]  # a lead labels by the same link
             links = link_lines(sessions, labellers, Settings(), address=address)
-            lead = lead_line(sessions, self.lead, Settings(), address=address)
-        show_service(self.prefect_port, self.page_port, links, lead, Settings())
+        show_service(self.prefect_port, self.page_port, links, leading, Settings())
 
 
 class Deploy(BaseModel):

@@ -47,7 +47,7 @@ def run_service(
     prefect_port: int,
     page_port: int,
     people: Sequence[str],
-    lead: str,
+    lead: str | None,
     nightly: str | None,
     model: str | None,
     on_ready: Callable[[], None],
@@ -76,8 +76,7 @@ def run_service(
             str(page_port),
             "--annotators",
             ",".join(people),
-            "--lead",
-            lead,
+            *(() if lead is None else ("--lead", lead)),
         )
         server = ("prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port))
         parts = [start("prefect-server", server), start("page", page)]

@@ -85,7 +85,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "similar": (("42", "the responses most similar to response 42"), ('--text "rye bread"', "to a text")),
     "report": (("", "of the newest run"),),
     "sources": (("", "what was imported"), ("mine", "of this name alone")),
-    "queues": (("", "how far people have come"),),
     "snapshots": (("", "what was exported"), ("--format json", "with what chose its rows")),
     "deploy": (("", "to the server of PREFECT_API_URL"),),
     "worker": (("", "run what that server asks for"), ("--queues training", "only trainings")),

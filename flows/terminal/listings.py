@@ -1,4 +1,4 @@
-"""What the commands sources, queues and snapshots print. Decides nothing."""
+"""What the commands sources and snapshots print. Decides nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from db.overviews.listings import QueueLine, SnapshotLine
+from db.overviews.listings import SnapshotLine
 from flows.terminal.pager import paged
 from flows.terminal.tables import make_console, print_rows
 from tasks.reports.listings import ListedSource
@@ -18,7 +18,7 @@ HASH_SHOWN = 12  # of a content hash's 64 digits
 IS_SET = ("strategies", "annotators", "min_support", "min_votes")
 
 
-def print_json(lines: Sequence[ListedSource | QueueLine | SnapshotLine]) -> None:
+def print_json(lines: Sequence[ListedSource | SnapshotLine]) -> None:
     """Print everything that is known of each as JSON, a list."""
     rows = []
     for line in lines:
@@ -49,31 +49,6 @@ def show_sources(lines: Sequence[ListedSource]) -> None:
     figures = ("rows", "prompts", "responses", "pairs", "refused", "near duplicates")
     print_rows(make_console(), ("source", "name", "read as", "splits", "imported", *figures), rows, text_columns=5)
     show("Next: antipode curate --source.name NAME --model.name MODEL")
-
-
-@paged()
-def show_queues(lines: Sequence[QueueLine]) -> None:
-    """Print the queues as a table."""
-    if not lines:
-        show("no queue is open yet\nNext: antipode web, or antipode curate … --queue.is_opened")
-        return
-    rows = [
-        (
-            str(line.id),
-            line.name,
-            _day(line.opened_at),
-            f"{line.done:,} of {line.pairs:,}",
-            f"{line.done / line.pairs:.0%}",
-            str(line.judgements_per_pair),
-            *map(_count, (line.judgements, line.skips, line.people)),
-            "–" if line.agreement is None else f"{line.agreement:.2f}",
-        )
-        for line in lines
-    ]
-    figures = ("done", "share", "people a pair", "verdicts", "skips", "people", "agreement")
-    print_rows(make_console(), ("queue", "name", "opened", *figures), rows, text_columns=3)
-    show("agreement: the mean share of the votes behind the majority, of pairs with two votes or more")
-    show("Next: antipode web --every_queue")
 
 
 @paged()

@@ -34,9 +34,13 @@ ROWS_PER_BATCH = 10_000
 TABLE_ROWS = 20  # where no --limit is given
 
 
-def show_service(prefect_port: int, page_port: int, links: Sequence[str], lead: str, settings: Settings) -> None:
-    """Print where everything is, and what to do with it; `links` sign people in to label, `lead` to the workbench."""
-    show(f"\nWorkbench       {lead}")
+def show_service(
+    prefect_port: int, page_port: int, links: Sequence[str], leading: Sequence[str], settings: Settings
+) -> None:
+    """Print where everything is, and what to do there; `links` sign people in to label, `leading` to the workbench."""
+    show(f"\nWorkbench       {leading[0] if leading else 'nobody leads: antipode people --lead NAME'}")
+    for link in leading[1:]:
+        show(f"                {link}")
     show(f"Prefect UI      http://127.0.0.1:{prefect_port}/deployments   start runs, change schedules, watch")
     if links:
         show(f"Labelling page  http://127.0.0.1:{page_port}   each link signs one person in:")

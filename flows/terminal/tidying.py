@@ -50,16 +50,20 @@ def forget(kind: Kind, name: str, settings: Settings, *, is_agreed: bool) -> Non
         if finished:
             return
         raise
-    if planned.target.words in finished:  # the same command, given again: what has its name or id by now is another
-        return
+    is_another = planned.target.words in finished  # the same command, given again
+    if is_another:
+        show(f"{planned.target.words} is another one by now: {planned.target.name}")
     forgetting.refuse_needed(planned)
+    if is_another and is_agreed:
+        raise ValueError(f"{planned.target.words} that is there now is not forgotten; to do it, give the command again")
     if not is_agreed:
         show(_plan_words(planned))
         _ask(planned)
     done = forgetting.forget(kind, name, settings)
     rows = sum(done.forgotten.rows.values())
     show(f"forgotten: {done.target.words}, {rows:,} rows, {_bytes(done)}{_others_words(done)}")
-    _show_pages(done)
+    show_pages(done)
+    show(f"Not reached: exports and tracking in {settings.artifact_root}, backups, what was pushed (docs/tidying.md)")
 
 
 def _ask(planned: Plan) -> None:
@@ -99,7 +103,7 @@ def _kept_words(kept: Kept) -> str:
 
 
 def _numbers(ids: Sequence[int]) -> str:
-    more = ", …" if len(ids) > MOST_HOLDERS else ""
+    more = f" and {len(ids) - MOST_HOLDERS:,} more" if len(ids) > MOST_HOLDERS else ""
     return ", ".join(map(str, ids[:MOST_HOLDERS])) + more
 
 
@@ -112,7 +116,11 @@ def _others_words(done: Plan) -> str:
     return f"; {stay:,} prompts and responses stay, which others need" if stay else ""
 
 
-def _show_pages(done: Plan) -> None:
+def show_pages(done: Plan) -> None:
     """Say how pages come back that showed what is gone."""
-    for run_id in done.forgotten.shown_runs[:MOST_HOLDERS]:
-        show(f"The report page of run {run_id} showed some of it and is gone: antipode report {run_id} writes it anew")
+    for kind, ids in (("run", done.forgotten.shown_runs), ("policy", done.forgotten.shown_policies)):
+        if ids:
+            pages = f"The page of {kind} {ids[0]}" if len(ids) == 1 else f"The pages of {kind} {_numbers(ids)}"
+            verb, again = ("is", "it") if len(ids) == 1 else ("are", "each")
+            id_ = ids[0] if len(ids) == 1 else "ID"
+            show(f"{pages} showed some of it and {verb} gone: antipode report --{kind} {id_} writes {again} anew")

@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from models.chat.secrets import plain_address
+from models.names import on_one_line
 from models.records import MAX_ID, STRATEGY_PATTERN, UNSTORABLE, Strategy, content_key, shortened
-from tasks.terminal import printable
 
 LONGEST_NAME = 200  # characters, of what is stored by a name that the user gave
 
@@ -34,12 +34,6 @@ class _Added:
     """Marks a field that versions before did not have: at its default, keys are what they were."""
 
 
-def _on_one_line(name: str) -> str:
-    if not name.strip() or printable(name) != name or len(name.splitlines()) > 1 or "\t" in name:
-        raise ValueError(f"expected a name on one line, without control characters, got {name!r}")
-    return name
-
-
 def _named_like_a_strategy(name: str) -> str:
     if not re.fullmatch(STRATEGY_PATTERN, name):
         raise ValueError(
@@ -51,7 +45,7 @@ def _named_like_a_strategy(name: str) -> str:
 Pace = Annotated[Value, _Pace()]
 Consent = Annotated[Value, _Consent()]
 Added = Annotated[Value, _Added()]
-Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(on_one_line)]
 # Any name: what runs stored may be of a package that is no longer there. Who selects says which names there are.
 StrategyName = Annotated[Strategy, AfterValidator(_named_like_a_strategy)]
 ServerAddress = Annotated[str, AfterValidator(plain_address)]

@@ -11,6 +11,7 @@ from db.engine import Session
 from db.labels import labelling, queues
 from db.labels.queueing import adjudication, changing, figures, gold, guidelines, settings
 from db.labels.queueing.figures import PersonFigures
+from db.labels.queueing.tallies import Tally, tallies
 from db.labels.queues import QueueInfo
 from models.exchange import ImportedJudgement
 from models.exchange.label_files import read_labels
@@ -39,7 +40,6 @@ _VOTES = get_args(Vote)
 class QueueChanges(Section):
     """What is to change in a queue; None: nothing."""
 
-    name: str | None = None
     is_closed: bool | None = None
     judgements_per_pair: int | None = None
     overlap: float | None = None
@@ -64,6 +64,7 @@ class QueueState:
     guidelines_version: int | None
     gold_pairs: int
     adjudicators: tuple[str, ...]
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class QueuePeople:
 def list_queues(config: Settings) -> list[QueueState]:
     """All queues, as people meet them."""
     with open_database(config) as sessions, sessions() as session:
-        return [_state(session, info) for info in queues.list_queues(session)]
+        return _states(session, queues.list_queues(session))
 
 
 def order_queues(queue_ids: Sequence[int], config: Settings) -> None:
@@ -103,7 +104,8 @@ def change_queue(queue_id: int, changes: QueueChanges, config: Settings) -> list
     with open_database(config) as sessions, sessions.begin() as session:
         answers = None if changes.gold_file is None else dict(_answers_of_file(session, changes.gold_file))
         whole = changing.QueueChanges(**given, guidelines=text, gold_answers=answers)
-        return [_state(session, queues.get_queue(session, id_)) for id_ in changing.change(session, queue_id, whole)]
+        changed = changing.change(session, queue_id, whole)
+        return _states(session, [queues.get_queue(session, id_) for id_ in changed])
 
 
 def people_of_queues(config: Settings) -> list[QueuePeople]:
@@ -122,10 +124,16 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _state(session: Session, info: QueueInfo) -> QueueState:
+def _states(session: Session, infos: Sequence[QueueInfo]) -> list[QueueState]:
+    counted = tallies(session, [info.id for info in infos])
+    return [_state(session, info, counted[info.id]) for info in infos]
+
+
+def _state(session: Session, info: QueueInfo, tally: Tally) -> QueueState:
     asked = guidelines.newest(session, info.id)
     named = adjudication.adjudicators(session, info.id)
-    return QueueState(info, None if asked is None else asked.version, gold.pair_count(session, info.id), tuple(named))
+    version = None if asked is None else asked.version
+    return QueueState(info, version, gold.pair_count(session, info.id), tuple(named), tally)
 
 
 def _answers_of_file(session: Session, path: Path) -> Iterator[tuple[PairKey, Vote]]:

@@ -1,4 +1,4 @@
-"""What users ask of what is stored: sources with what was refused of them, queues, snapshots. Knows no Prefect."""
+"""What users ask of what is stored: sources with what was refused of them, snapshots. Knows no Prefect."""
 
 from __future__ import annotations
 
@@ -27,16 +27,6 @@ def sources(named: str | None, settings: Settings) -> list[ListedSource]:
     with open_database(settings) as sessions, sessions() as session:
         found = listings.list_sources(session, named)
     return [ListedSource(source, _rejects(source, settings)) for source in found]
-
-
-def queues(named: str | None, settings: Settings) -> list[listings.QueueLine]:
-    """The queues, newest first; of one name, or of one id.
-
-    Raises:
-        LookupError: If there is none of it.
-    """
-    with open_database(settings) as sessions, sessions() as session:
-        return listings.list_queues(session, named)
 
 
 def snapshots(named: str | None, settings: Settings) -> list[listings.SnapshotLine]:

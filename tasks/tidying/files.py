@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from db.engine import Session, Sessions
 from db.tidying import journal
 from db.tidying.forgetting import Forgotten, Place, Vectors, places, shards_of
+from db.tidying.journal import Pending
+from db.tidying.owners import owners
 from models.files import inside
 from models.index.kept import KeptIndex
 from models.vectors import MissingShardError, VectorStore
@@ -26,6 +29,7 @@ from tasks.reports.run_page import report_path
 from tasks.settings import Settings
 from tasks.studies.reporting import report_files
 
+UPLOADS = "uploads"  # files that came through the page
 KEY_DIGITS = 16  # of an embedder's key, in the names of its folders
 
 
@@ -72,16 +76,13 @@ def is_as_before(session: Session, rewritten: Rewritten, going: Collection[int])
 def paths_of(forgotten: Forgotten, rewritten: Iterable[Rewritten], settings: Settings) -> list[str]:
     """What goes from the disk, relative to the artifact root: only what is there is named."""
     root = settings.artifact_root
-    found: list[Path] = []
-    for run_id, kind in forgotten.runs.items():
-        found += report_files(run_id, settings) if kind == "study" else [report_path(run_id, settings)]
-    found += (report_path(run_id, settings) for run_id in forgotten.shown_runs)
-    found += (policy_page_path(id_, settings) for id_ in (*forgotten.policies, *forgotten.shown_policies))
-    found += (root / "policies" / key[:FOLDER_DIGITS] for key in forgotten.policies.values())
-    found += (rejects_path(name, content_hash, settings) for name, content_hash in forgotten.sources)
-    found += (root / GUIDES / name for name in forgotten.guide_folders)
-    for key in forgotten.embedder_keys:
-        found += (root / folder / key[:KEY_DIGITS] for folder in (*VECTOR_FOLDERS.values(), INDEXES))
+    found = [*_pages(forgotten, settings), *_uploads(forgotten, settings)]
+    for key in forgotten.embedder_keys:  # shard by shard first: an embedder that comes back has the same folder
+        for of in VECTOR_FOLDERS:
+            store = vector_store(key, settings, of)
+            found += (store.folder / name for name in (*store.shards(), *store.drafts()))
+            found.append(root / INDEXES / key[:KEY_DIGITS] / of)
+    found += _own(forgotten, settings)
     for one in rewritten:
         store = vector_store(one.vectors.embedder_key, settings, one.vectors.of)
         found += (store.folder / name for name in (*one.dropped, *store.drafts()))
@@ -103,28 +104,86 @@ def vector_bytes(session: Session, forgotten: Forgotten, settings: Settings) -> 
 
 def bytes_of(paths: Iterable[str], settings: Settings) -> int:
     """The bytes of these files, and of all files in these folders."""
-    files = (
+    files = {
         file
         for path in (inside(settings.artifact_root, name) for name in paths)
         for file in ([path] if path.is_file() else path.rglob("*"))
-    )
+    }
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def remove_pending(sessions: Sessions, settings: Settings) -> list[str]:
-    """Remove all files whose owners are forgotten; return whose they were.
+    """Remove all files whose owners are forgotten, but for those that another thing has by now; return whose they were.
 
     Raises:
         OSError: If one cannot be removed; the next call goes on.
     """
     with sessions() as session:
         found = journal.pending(session)
+        kept = {one.id: _others(session, one, settings) for one in found}
     for one in found:
         for path in one.paths:
-            _remove(path, settings)
+            if path not in kept[one.id]:
+                _remove(path, settings)
         with sessions.begin() as session:
             journal.strike_out(session, one.id)
     return [one.what for one in found]
+
+
+def _pages(forgotten: Forgotten, settings: Settings) -> list[Path]:
+    found: list[Path] = []
+    for run_id, kind in forgotten.runs.items():
+        found += report_files(run_id, settings) if kind == "study" else [report_path(run_id, settings)]
+    found += (report_path(run_id, settings) for run_id in forgotten.shown_runs)
+    found += (policy_page_path(id_, settings) for id_ in (*forgotten.policies, *forgotten.shown_policies))
+    return found
+
+
+def _uploads(forgotten: Forgotten, settings: Settings) -> list[Path]:
+    """The files that sources were read from, of those that were uploaded."""
+    uploads = settings.artifact_root / UPLOADS
+    folder = uploads.resolve()
+    found = (Path(location).resolve() for location in forgotten.locations)
+    return [uploads / path.relative_to(folder) for path in found if folder in path.parents]
+
+
+def _own(forgotten: Forgotten, settings: Settings) -> list[Path]:
+    """What is named by a key or the content: whatever has the same one again has the same file."""
+    root = settings.artifact_root
+    found = [root / "policies" / key[:FOLDER_DIGITS] for key in forgotten.policies.values()]
+    found += (rejects_path(name, content_hash, settings) for name, content_hash in forgotten.sources)
+    found += (root / GUIDES / name for name in forgotten.guide_folders)
+    for key in forgotten.embedder_keys:
+        found += (root / folder / key[:KEY_DIGITS] for folder in (*VECTOR_FOLDERS.values(), INDEXES))
+    return found
+
+
+def _others(session: Session, noted: Pending, settings: Settings) -> set[str]:
+    """The paths among those noted that are another thing's by now.
+
+    A key, or the content of a source, may be stored again, and its files with it. A page's number and an upload's name
+    may be given again: what was written since is another's.
+    """
+    root, now = settings.artifact_root, owners(session)
+    again = {str(path.relative_to(root)) for path in _own(now, settings)}
+    again |= {str(path.relative_to(root)) for path in _uploads(now, settings)}
+    pages = {str(path.relative_to(root)) for path in _pages(now, settings)}
+    for key in now.embedder_keys:
+        for of in VECTOR_FOLDERS:
+            folder = vector_store(key, settings, of).folder.relative_to(root)
+            if shards := [Path(path).name for path in noted.paths if Path(path).parent == folder]:
+                recorded = {place.shard for place in places(session, Vectors(key, of), shards).values()}
+                again |= {str(folder / shard) for shard in recorded}
+    return {
+        path
+        for path in noted.paths
+        if path in again
+        or ((path in pages or Path(path).parts[0] == UPLOADS) and _is_newer(root / path, noted.noted_at))
+    }
+
+
+def _is_newer(path: Path, moment: datetime) -> bool:
+    return path.is_file() and datetime.fromtimestamp(path.stat().st_mtime, UTC) > moment
 
 
 def _is_there(session: Session, vectors: Vectors, ids: Sequence[int], settings: Settings) -> bool:

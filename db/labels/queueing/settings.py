@@ -20,21 +20,29 @@ from db.schema import labels
 from db.statements.among import among
 from models.labelling.overlaps import overlapping
 from models.labelling.records import PairKey
+from models.names import on_one_line
 
 MOST_JUDGEMENTS = 20
 LARGEST_GOLD_SHARE = 0.5
 
 
 def rename(session: Session, queue_id: int, name: str) -> None:
-    """Give a queue another name, which people see.
+    """Give a queue another name, which people see and no other queue has; its own changes nothing.
 
     Raises:
         LookupError: If there is no such queue.
-        ValueError: If the name is empty or too long.
+        ValueError: If the name is taken, empty or too long, or has control characters.
     """
     plain = " ".join(name.split())
     if not 0 < len(plain) <= LONGEST_QUEUE_NAME:
         raise ValueError(f"a queue's name has 1 to {LONGEST_QUEUE_NAME} characters, got {name[:40]!r} of {len(plain)}")
+    leases.take_turn(session)
+    if plain == get_queue(session, queue_id).name:
+        return
+    on_one_line(plain)
+    taken = session.scalar(select(labels.Queue.id).filter_by(name=plain).order_by(labels.Queue.id).limit(1))
+    if taken is not None:
+        raise ValueError(f"queue {taken} has the name {plain!r}; take another")
     _set(session, queue_id, name=plain)
 
 

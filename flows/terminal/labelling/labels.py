@@ -61,7 +61,7 @@ def show_labels(run_id: int, settings: Settings) -> None:
 def serve_page(
     queue_id: int | None,
     people: Sequence[str],
-    lead: str,
+    lead: str | None,
     host: str,
     port: int,
     *,
@@ -70,10 +70,10 @@ def serve_page(
 ) -> None:
     """Serve the labelling page until Ctrl-C; print everybody's sign-in link first, to one queue or to all of them.
 
-    `lead` sees the workbench. At the end `next_step` is printed. A Prefect server that is named gets an event when
-    labels are enough to train on.
+    `lead` sees the workbench from now on; None: who does already. At the end `next_step` is printed. A Prefect server
+    that is named gets an event when labels are enough to train on.
     """
-    from flows.terminal.labelling.people import lead_line, link_lines
+    from flows.terminal.labelling.people import lead_lines, link_lines
     from flows.terminal.monitoring import what_is_held
     from tasks.database import open_database
     from tasks.labels.people import page_secret
@@ -99,7 +99,8 @@ def serve_page(
         for line in link_lines(sessions, people, Settings(), address=address, queue_id=queue_id):
             show(f"  {line}")
         show("The workbench, for whoever leads:")
-        show(f"  {lead_line(sessions, lead, Settings(), address=address)}")
+        for line in lead_lines(sessions, lead, Settings(), address=address):
+            show(f"  {line}")
         if host not in LOOPBACK:
             show("The page answers other machines, without encryption: put a TLS proxy before it.", file=sys.stderr)
         show("Ctrl-C stops it; nothing is lost.", flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import shlex
 from collections.abc import Sequence
 
@@ -12,7 +14,7 @@ from tasks.database import open_database
 from tasks.labels.people import page_secret
 from tasks.settings import Settings
 from tasks.terminal import show
-from web.people import PersonLine, list_people, new_token, set_lead, sign_out, tokens
+from web.people import TAKEN_BACK, PersonLine, list_people, new_token, set_lead, sign_out, tokens
 
 DEFAULT_ADDRESS = "http://127.0.0.1:4300"
 
@@ -28,11 +30,42 @@ def link_lines(
     ]
 
 
-def lead_line(sessions: Sessions, name: str, settings: Settings, *, address: str) -> str:
-    """The link of the person who leads, who sees the workbench from now on."""
-    [line] = link_lines(sessions, [name], settings, address=address)
-    set_lead(sessions, name, is_lead=True)
-    return line
+def own_name(option: str) -> str:
+    """The name of whoever runs the command.
+
+    Raises:
+        ValueError: If the system has none for them; it names the option that takes one.
+    """
+    try:
+        return person(getpass.getuser()).name
+    except (KeyError, OSError) as error:
+        raise ValueError(f"this system has no name for user {os.getuid()}; give one: {option} NAME") from error
+
+
+def new_lead(given: str | None, settings: Settings) -> str | None:
+    """Who is to lead from now on: whoever is given; else nobody new where somebody leads, else who runs the command.
+
+    Raises:
+        ValueError: If nobody is given, nobody leads, and the system has no name for who runs the command.
+    """
+    if given is not None:
+        return person(given).name
+    with open_database(settings) as sessions:
+        return None if leads(sessions) else own_name("--lead")
+
+
+def leads(sessions: Sessions) -> list[str]:
+    """Who sees the workbench, by name; whose link was taken back does not."""
+    return [one.name for one in list_people(sessions) if one.is_lead and one.link != TAKEN_BACK]
+
+
+def lead_lines(sessions: Sessions, new: str | None, settings: Settings, *, address: str) -> list[str]:
+    """The link of a person who sees the workbench from now on; without one, those of all who do already."""
+    if new is None:
+        return link_lines(sessions, leads(sessions), settings, address=address)
+    lines = link_lines(sessions, [new], settings, address=address)
+    set_lead(sessions, new, is_lead=True)
+    return lines
 
 
 def show_people(settings: Settings) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from flows.terminal.pager import paged
 from flows.terminal.tables import make_console, print_rows
 from tasks.terminal import show
 
@@ -12,17 +15,29 @@ if TYPE_CHECKING:
     from models.quality.records import Share
     from tasks.labels.team import PersonFigures, QueuePeople, QueueState
 
-COLUMNS = ("queue", "name", "is", "judgements", "pairs done", "a pair", "guidelines", "known answers", "judged by")
+COLUMNS = ("queue", "name", "is", "judgements", "pairs done", "a pair", "people", "agreement", "guidelines",
+           "known answers", "judged by")  # fmt: skip
 DETAILS = ("name", "verdicts", "skips", "a pair", "agreement", "left", "longer", "known answers right", "stands")
 
 
+@paged()
 def show_queues(states: Sequence[QueueState]) -> None:
     """Print the queues, as people meet them."""
     if not states:
         show("no queue yet; open one: antipode web --run ID")
         return
     show_change(states)
+    show("agreement: the mean share of the votes behind the majority, of pairs with two votes or more")
     show("Next: antipode web --every_queue   # serve them\n      antipode people --details      # who labels how")
+
+
+def print_json(states: Sequence[QueueState]) -> None:
+    """Print everything that is known of each queue as JSON, a list."""
+    rows = []
+    for state in states:
+        row = asdict(state)
+        rows.append(row.pop("info") | row.pop("tally") | row)
+    show(json.dumps(rows, ensure_ascii=False, indent=2))
 
 
 def show_change(states: Sequence[QueueState]) -> None:
@@ -56,6 +71,8 @@ def _row(state: QueueState) -> tuple[str, ...]:
         f"{info.judged_count:,} of {info.wanted_count:,}",
         f"{info.done_count:,} of {info.pair_count:,}",
         str(info.judgements_per_pair) + ("" if info.overlap == 1 else f" for {info.overlap:.0%}"),
+        f"{state.tally.people:,}",
+        "–" if state.tally.agreement is None else f"{state.tally.agreement:.2f}",
         "–" if state.guidelines_version is None else f"version {state.guidelines_version}",
         known,
         ", ".join(state.adjudicators) or "everybody",
