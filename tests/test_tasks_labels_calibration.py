@@ -12,6 +12,7 @@ from labelling_steps import curate_breads, judge_config, label, pair_keys
 from sqlalchemy import text, update
 from stored_labels import rows_of, take_snapshot
 
+from db.findings.pair_details import pair_details
 from db.labels import judgements, preferences, snapshot_facts
 from db.overviews.loop import loop_now
 from db.schema import labels
@@ -90,6 +91,7 @@ def test_what_was_said_to_measure_a_judge_is_counted_as_no_label_anywhere(settin
             return (
                 quality,
                 judgements.showings(session, pairs),
+                [one.annotator for one in pair_details(session, pairs[0]).said],
                 len(snapshot_facts.judgements_before(session, snapshot_id, pairs)),
                 (loop.labels, loop.labelled_at),
                 session.execute(text("SELECT strategy, annotators, votes FROM strategy_labels")).all(),
@@ -101,8 +103,8 @@ def test_what_was_said_to_measure_a_judge_is_counted_as_no_label_anywhere(settin
     with sessions.begin() as session:  # as if it had been measured before
         session.execute(update(labels.Judgement).values(created_at=datetime(2020, 1, 1, tzinfo=UTC)))
         assert len(judgements.judgements_on(session, pairs, has_calibrations=True)) == 12
-    assert counted()[:3] == before[:3] and counted()[4] == before[4]
-    assert counted()[3] == ({"person": 4}, datetime(2020, 1, 1, tzinfo=UTC))
+    assert counted()[:4] == before[:4] and counted()[5] == before[5]
+    assert counted()[4] == ({"person": 4}, datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def test_a_labelling_run_makes_labels_of_what_the_judge_said_in_a_calibration(settings, sessions, run_id, server):
