@@ -14,6 +14,7 @@ from stored_rows import add, all_prompt_ids, ids_by_text, row
 from db import evaluations, policies
 from db.engine import as_utc
 from db.labels import judgements
+from db.runs import CALIBRATE
 from db.schema.base import utc_now
 from db.schema.curation import Run
 from db.schema.policies import Evaluation
@@ -247,6 +248,10 @@ def test_the_view_counts_judgements_from_the_side_of_the_policy(sessions, two, p
     with sessions.begin() as session:
         evaluations.set_annotator(session, evaluation_id, by_judge)
     assert view(sessions) == [(baseline, "judge", 3, 3, 0, 1)]
+    with sessions.begin() as session:
+        session.execute(update(Run).values(kind=CALIBRATE))
+        session.execute(text(f"UPDATE judgements SET run_id = 1 WHERE first_response_id = {min(a, theirs_a)}"))
+    assert view(sessions) == [(baseline, "judge", 3, 1, 0, 1)], "what was said to measure the judge is no comparison"
 
 
 def test_an_evaluation_without_pairs_is_in_the_view(sessions, two):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from queued_pairs import judged, person
+from queued_pairs import judged, person, take
 from sqlalchemy import inspect, select, text
 from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
 from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, ids_by_text, row
 from tidy_worlds import World, add_labels, add_queue, add_run, add_snapshot, add_source
 
-from db import evaluations, gate_looks, latent_distances, policies, promotions
+from db import evaluations, gate_looks, latent_distances, policies, promotions, prompt_uses, runs
 from db.labels import judgements, labelling, preferences
-from db.labels.queueing import adjudication
+from db.labels.leases import Lease
+from db.labels.queueing import adjudication, edits, settings
 from db.labels.queues import labels_came
 from db.schema.base import Base
 from db.tidying import forgetting, journal, targets
@@ -116,7 +117,7 @@ def test_a_person_takes_their_verdicts_and_preferences_and_queues_are_counted_an
     judge(world.sessions, BEN, pair, "second")
     with world.sessions.begin() as session:
         preferences.recompute(session, [pair], name="weighted")
-    assert {row["outcome"] for row in world.rows("preferences")} == {"contradiction"} or world.rows("preferences")
+    assert {row["outcome"] for row in world.rows("preferences")} == {"contradiction"}
     found = forget(world, "person", "anna")
     assert found.shown_runs == [run_id]
     assert [(row["rule"], row["outcome"], row["vote_count"]) for row in world.rows("preferences")] == [
@@ -151,6 +152,44 @@ def test_a_queue_takes_the_one_that_settles_its_contradictions_along_and_nothing
     assert world.rows("adjudications") == world.rows("adjudicators") == []
     assert [row["outcome"] for row in world.rows("preferences")] == ["contradiction"]
     assert [row["queue_id"] for row in world.rows("judgements")] == [None] * 3
+
+
+def test_what_was_said_in_a_calibration_goes_with_it_and_becomes_no_vote(world):
+    add_source(world, "s", (0, 1))
+    one = add_run(world, "one", (0, 1), samples=0)
+    calibration = add_labels(world, one, "judge", kind=runs.CALIBRATE)
+    assert len(world.rows("judgements")) == 2 and world.rows("preferences") == []
+    found = told(world, "run", str(one))
+    assert found.runs == {one: "curate", calibration: "calibrate"}
+    assert found.verdicts_kept == 0 and found.rows["judgements"] == 2 and found.rows["annotators"] == 1
+    forget(world, "run", str(one))
+    assert world.rows("judgements") == world.rows("preferences") == world.rows("annotators") == []
+
+
+def test_a_person_takes_what_they_have_written_and_taken_back_even_of_prompts_that_trained(world):
+    add_source(world, "s", (0, 1, 2))
+    run_id = add_run(world, "one", (0, 1, 2), samples=0)
+    queue = add_queue(world, run_id, [])
+    with world.sessions.begin() as session:
+        settings.set_options(session, queue, has_editing=True)
+    for name, written in (("anna", ("mine", "mine again")), ("ben", ("his",)), ("cleo", ("hers", None))):
+        who = person(world.sessions, name)
+        shown = take(world.sessions, queue, who)
+        for words in written:
+            with world.sessions.begin() as session:
+                lease = Lease(shown.pair, shown.left_response_id, shown.shown_at)
+                text = {shown.left_response_id: shown.left}.get(shown.pair[0], shown.right) if words is None else words
+                edits.save(session, queue, who, showing=lease, original_id=shown.pair[0], text=text)
+    training = open_align_run(world.sessions)
+    with world.sessions.begin() as session:
+        prompt_uses.add_uses(session, training, train=[1, 2, 3], held_out=[])
+    written = {row["id"]: row["text"] for row in world.rows("responses")}
+    assert set(written.values()) == {"a0", "b0", "a1", "b1", "a2", "b2"} | {"mine", "mine again", "his", "hers"}
+    assert told(world, "person", "anna").rows["responses"] == 3
+    forget(world, "person", "anna")
+    assert {row["text"] for row in world.rows("responses")} == {"a0", "b0", "a1", "b1", "a2", "b2", "his"}
+    forget(world, "person", "ben")
+    assert {row["text"] for row in world.rows("responses")} == {"a0", "b0", "a1", "b1", "a2", "b2"}
 
 
 def test_a_snapshot_keeps_its_run_and_its_texts_and_a_policy_keeps_its_snapshot(world):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 from chat_server import ChatServer, completion, serving
 from judged_pairs import prefers
 from labelling_steps import curate_breads, judge_config, label, pair_keys
-from sqlalchemy import text
+from sqlalchemy import text, update
+from stored_labels import rows_of, take_snapshot
 
-from db.labels import judgements, preferences
-from models.labelling.records import Judgement
+from db.findings.pair_details import pair_details
+from db.labels import judgements, preferences, snapshot_facts
+from db.overviews.loop import loop_now
+from db.schema import labels
+from models.labelling.records import Judgement, person
 from tasks.config.labels import CalibrateConfig, LabelConfig
 from tasks.config.section import refuse_in_vain
 from tasks.errors import NotCalibratedError, NothingToDoError
@@ -19,7 +24,8 @@ from tasks.labels.calibration import calibrate
 from tasks.labels.choices import check_labelling
 from tasks.labels.estimate import estimate_calibration
 from tasks.labels.opening import open_label_run
-from tasks.labels.people import person
+from tasks.labels.quality import read_quality
+from tasks.reports.run_ends import label_end
 
 
 @pytest.fixture
@@ -72,6 +78,47 @@ def test_a_judge_is_asked_about_the_pairs_that_people_judged_and_labels_none_of_
     assert '"asked_once"' in row["figures"]
     people_say(sessions, run_id, ben=["first"])
     assert outcomes(sessions) == before, "nor later"
+
+
+def test_what_was_said_to_measure_a_judge_is_counted_as_no_label_anywhere(settings, sessions, run_id, server):
+    people_say(sessions, run_id, anna=["first"] * 4)
+    pairs = pair_keys(sessions, run_id)
+
+    def counted():
+        with sessions() as session:
+            quality = read_quality(session, run_id, settings)
+            loop = loop_now(session)
+            return (
+                quality,
+                judgements.showings(session, pairs),
+                [one.annotator for one in pair_details(session, pairs[0]).said],
+                len(snapshot_facts.judgements_before(session, snapshot_id, pairs)),
+                (loop.labels, loop.labelled_at),
+                session.execute(text("SELECT strategy, annotators, votes FROM strategy_labels")).all(),
+            )
+
+    snapshot_id = take_snapshot(sessions, rows_of(sessions, run_id))
+    before = counted()
+    calibrate(config_of(server), settings)
+    with sessions.begin() as session:  # as if it had been measured before
+        session.execute(update(labels.Judgement).values(created_at=datetime(2020, 1, 1, tzinfo=UTC)))
+        assert len(judgements.judgements_on(session, pairs, has_calibrations=True)) == 12
+    assert counted()[:4] == before[:4] and counted()[5] == before[5]
+    assert counted()[4] == ({"person": 4}, datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def test_a_labelling_run_makes_labels_of_what_the_judge_said_in_a_calibration(settings, sessions, run_id, server):
+    people_say(sessions, run_id, anna=["first", "first", "second"])
+    calibration = calibrate(config_of(server), settings)
+    label_run = label(**judge_config(server))
+    assert len(server.bodies) == 12, "three pairs were judged in both orders, three were not"
+    with sessions() as session:
+        counts = dict(session.execute(text("SELECT run_id, count(*) FROM judgements GROUP BY run_id")).all())
+    assert counts == {None: 3, label_run: 12}
+    assert outcomes(sessions) == {"first": 5, "contradiction": 1}
+    assert calibrate(config_of(server), settings).found.overall == calibration.found.overall
+    assert len(server.bodies) == 12
+    assert label_end(label_run, settings).judged == 6
 
 
 def test_what_the_judge_has_said_is_not_asked_again(settings, sessions, run_id, server):

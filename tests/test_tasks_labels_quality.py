@@ -7,9 +7,8 @@ from labelling_steps import curate_breads, pair_keys
 from sqlalchemy import text
 
 from db.labels import judgements, preferences
-from models.labelling.records import Judgement
+from models.labelling.records import Judgement, person
 from tasks.errors import NothingToDoError
-from tasks.labels.people import person
 from tasks.labels.quality import queue_second_look
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.engine import as_utc
 from db.prompts import prompt_from_json
+from db.runs import CALIBRATE
 from db.schema import curation, labels
 from models.labelling.records import PairKey
 from models.records import Prompt
@@ -173,7 +174,9 @@ def _said(session: Session, pair: PairKey) -> tuple[Said, ...]:
             table.strength, table.seconds, table.rationale, table.created_at,
         )
         .join(labels.Annotator, labels.Annotator.id == table.annotator_id)
+        .outerjoin(curation.Run, curation.Run.id == table.run_id)
         .where(table.first_response_id == pair[0], table.second_response_id == pair[1])
+        .where(curation.Run.kind.is_distinct_from(CALIBRATE))  # what was said to measure an annotator is no vote
         .order_by(table.created_at, table.id)
     )  # fmt: skip
     return tuple(Said(*row)._replace(judged_at=as_utc(row.created_at)) for row in session.execute(query))

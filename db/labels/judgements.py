@@ -178,7 +178,7 @@ def judged_showings(session: Session, annotator_id: int, pairs: Sequence[PairKey
 
 
 def showings(session: Session, pairs: Sequence[PairKey]) -> dict[PairKey, Showings]:
-    """Every verdict on these pairs: pair → annotator → left response → verdict. Pairs without one are left out."""
+    """Every label of these pairs: pair → annotator → left response → verdict. Pairs without one are left out."""
     return by_showing(judgements_on(session, pairs))
 
 
@@ -191,15 +191,20 @@ def by_showing(judgements: Iterable[AnnotatorJudgement]) -> dict[PairKey, Showin
     return by_pair
 
 
+def is_label() -> ColumnElement[bool]:
+    """Whether a judgement is a label: not given only to measure its annotator."""
+    run_id = labels.Judgement.run_id
+    return run_id.is_(None) | run_id.not_in(select(curation.Run.id).where(curation.Run.kind == CALIBRATE))
+
+
 def judgements_on(
-    session: Session, pairs: Sequence[PairKey], *, has_calibrations: bool = True
+    session: Session, pairs: Sequence[PairKey], *, has_calibrations: bool = False
 ) -> list[AnnotatorJudgement]:
-    """Every judgement on these pairs, oldest first; without those that were given to measure an annotator, if asked."""
+    """Every judgement on these pairs, oldest first; those that were given to measure an annotator only if asked."""
     table = labels.Judgement
     columns = (table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds, table.strength)
-    calibrations = select(curation.Run.id).where(curation.Run.kind == CALIBRATE)
-    is_label = None if has_calibrations else table.run_id.is_(None) | table.run_id.not_in(calibrations)
-    rows = sorted(rows_about(session, table, pairs, table.id, *columns, where=is_label), key=lambda row: row[1])
+    where = None if has_calibrations else is_label()
+    rows = sorted(rows_about(session, table, pairs, table.id, *columns, where=where), key=lambda row: row[1])
     return [AnnotatorJudgement(annotator_id, pair, *values) for pair, _, annotator_id, *values in rows]
 
 
@@ -209,6 +214,22 @@ def judged_by_people(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]
     people = select(labels.Annotator.id).filter_by(kind="person")
     is_theirs = table.annotator_id.in_(people) & (table.verdict != "skip")
     return {pair for (pair,) in rows_about(session, table, pairs, where=is_theirs)}
+
+
+def take_over_calibrated(session: Session, annotator_id: int, pairs: Collection[PairKey], run_id: int) -> list[PairKey]:
+    """Make what an annotator has said of these pairs in calibrations labels of a run; return the pairs, in order.
+
+    The preferences of these are to be recomputed.
+    """
+    table, run = labels.Judgement, curation.Run
+    asked = set(pairs)
+    calibrations = select(run.id).where(run.kind == CALIBRATE, run.annotator_id == annotator_id)
+    query = select(table.id, table.first_response_id, table.second_response_id)
+    query = query.where(table.run_id.in_(calibrations), table.annotator_id == annotator_id)
+    found = {id_: pair for id_, *ids in session.execute(query) if (pair := PairKey(*ids)) in asked}
+    for batch in batches(found, LOOKUP_BATCH):
+        session.execute(update(table).where(among(table.id, batch)).values(run_id=run_id))
+    return sorted(set(found.values()))
 
 
 def verdict_counts(session: Session, run_id: int) -> dict[str, int]:

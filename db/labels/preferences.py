@@ -58,7 +58,7 @@ def votes(
 
     What an annotator said in a calibration measures it, and is no vote.
     """
-    return _votes_of(session, judgements_on(session, pairs, has_calibrations=False), of)
+    return _votes_of(session, judgements_on(session, pairs), of)
 
 
 def strengths(judgements: Iterable[AnnotatorJudgement]) -> dict[PairKey, dict[int, float]]:
@@ -98,7 +98,7 @@ def recompute(
     total = Changes()
     for batch in batches(dict.fromkeys(pairs), BATCH):
         preferences = []
-        judgements = judgements_on(session, batch, has_calibrations=False)
+        judgements = judgements_on(session, batch)
         strengths_by_pair, decisions = strengths(judgements), _decisions(session, batch, of)
         for pair, by_annotator in _votes_of(session, judgements, of).items():
             resolved = resolve(by_annotator, rule, model=model, decision=decisions.get(pair))

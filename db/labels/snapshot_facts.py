@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from db.labels.judgements import rows_about
+from db.labels.judgements import is_label, rows_about
 from db.labels.snapshots import BATCH
 from db.schema import curation, labels
 from models.guesses import guess
@@ -82,11 +82,11 @@ def count_rows(session: Session, snapshot_id: int) -> RowCounts:
 
 
 def judgements_before(session: Session, snapshot_id: int, pairs: Sequence[PairKey]) -> list[AnnotatorJudgement]:
-    """The judgements on these pairs that were given before the snapshot, and stand; oldest first."""
+    """The labels of these pairs that were given before the snapshot, and stand; oldest first."""
     taken_at = select(labels.Snapshot.created_at).where(labels.Snapshot.id == snapshot_id).scalar_subquery()
     table = labels.Judgement
     columns = (table.id, table.annotator_id, table.left_response_id, table.verdict, table.margin, table.seconds)
-    found = rows_about(session, table, pairs, *columns, where=table.created_at <= taken_at)
+    found = rows_about(session, table, pairs, *columns, where=is_label() & (table.created_at <= taken_at))
     return [
         AnnotatorJudgement(annotator_id, pair, left_id, verdict, margin, seconds)
         for pair, _, annotator_id, left_id, verdict, margin, seconds in sorted(found, key=lambda one: one[1])

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from db import evaluations, promotions
 from db.engine import as_utc
 from db.labels import queues
+from db.labels.judgements import is_label
 from db.labels.queues import QueueInfo
 from db.policies import TRAINED
-from db.runs import COMPLETED, CURATE, RUNNING
+from db.runs import CALIBRATE, COMPLETED, CURATE, RUNNING
 from db.schema import curation, labels
 from db.schema.policies import Policy, Promotion
 from models.intervals import Interval
@@ -68,8 +69,9 @@ class Loop:
     """What there is in each place of the loop, and when it changed last (UTC).
 
     `run`: the newest curation; `at_work`: runs that say that they are running, the oldest first; `labels`: verdicts by
-    kind of annotator; `preference_count`: pairs with a winner, `new_preference_count`: of these what has come or
-    changed since the newest policy was begun. `policy`: the newest that is trained; `in_use`: id of the one in use.
+    kind of annotator, without those of calibrations; `preference_count`: pairs with a winner, `new_preference_count`:
+    of these what has come or changed since the newest policy was begun. `policy`: the newest that is trained; `in_use`:
+    id of the one in use.
     """
 
     source_count: int
@@ -111,7 +113,8 @@ def loop_now(session: Session) -> Loop:
     run_count, cost, requests, device_seconds = session.execute(spent.select_from(run)).one()
     newest_policy = _newest_policy(session)
     preference_count, new_count = _preferences(session, None if newest_policy is None else newest_policy.created_at)
-    newest_label = session.execute(select(judgement.created_at).order_by(judgement.id.desc()).limit(1)).scalar()
+    newest = select(judgement.created_at).where(is_label()).order_by(judgement.id.desc()).limit(1)
+    newest_label = session.execute(newest).scalar()
     used = session.execute(
         select(Promotion.policy_id, Promotion.created_at).order_by(Promotion.id.desc()).limit(1)
     ).first()
@@ -155,15 +158,19 @@ def known_names(session: Session) -> Known:
 
 
 def _labels(session: Session) -> dict[str, int]:
-    """Verdicts by kind of annotator, counted from the index by annotator."""
+    """Labels by kind of annotator: verdicts, counted from the index by annotator, less those of calibrations."""
     judgement, annotator = labels.Judgement, labels.Annotator
-    counted = select(judgement.annotator_id, func.count().label("count")).group_by(judgement.annotator_id).subquery()
-    query = (
-        select(annotator.kind, func.sum(counted.c.count))
-        .join(counted, counted.c.annotator_id == annotator.id)
-        .group_by(annotator.kind)
-    )
-    return {kind: int(count) for kind, count in session.execute(query.order_by(annotator.kind))}
+    counted = select(judgement.annotator_id, func.count().label("count")).group_by(judgement.annotator_id)
+
+    def by_kind(counts: Subquery) -> dict[str, int]:
+        query = select(annotator.kind, func.sum(counts.c.count)).group_by(annotator.kind).order_by(annotator.kind)
+        found = session.execute(query.join(counts, counts.c.annotator_id == annotator.id))
+        return {kind: int(count) for kind, count in found}
+
+    calibrations = select(curation.Run.id).filter_by(kind=CALIBRATE)
+    measuring = by_kind(counted.where(judgement.run_id.in_(calibrations)).subquery())
+    counts = {kind: count - measuring.get(kind, 0) for kind, count in by_kind(counted.subquery()).items()}
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def _preferences(session: Session, since: datetime | None) -> tuple[int, int]:

@@ -42,6 +42,9 @@ COUNT_RUNS = """
     ) AS found ON found.run_id = counted.id
     WHERE {condition}
 """
+# What was said only to measure an annotator is no label.
+_IS_LABEL = """(judgements.run_id IS NULL OR judgements.run_id NOT IN (
+                SELECT measuring.id FROM runs AS measuring WHERE measuring.kind = 'calibrate'))"""
 _NOT_KEPT = "NOT EXISTS (SELECT 1 FROM run_counts WHERE run_counts.run_id = counted.id)"
 
 # Dropped before every migration and made anew after it.
@@ -120,7 +123,7 @@ VIEWS: dict[str, str] = {
             AND others.strategy <> pairs.strategy
         GROUP BY pairs.run_id, runs.name, pairs.strategy, others.strategy
     """,
-    "strategy_labels": """
+    "strategy_labels": f"""
         SELECT asked.run_id, runs.name AS run, asked.strategy, asked.annotators,
                sum(CASE WHEN asked.vote IS NULL THEN 0 ELSE 1 END) AS votes,
                sum(CASE WHEN asked.vote = 'tie' THEN 1 ELSE 0 END) AS ties,
@@ -142,7 +145,7 @@ VIEWS: dict[str, str] = {
                    max(CASE WHEN judgements.verdict IN ('skip', 'unparsed') THEN 1 ELSE 0 END) AS is_skipped
             FROM pairs
             JOIN judgements ON judgements.first_response_id = pairs.first_response_id
-                AND judgements.second_response_id = pairs.second_response_id
+                AND judgements.second_response_id = pairs.second_response_id AND {_IS_LABEL}
             JOIN annotators ON annotators.id = judgements.annotator_id
             GROUP BY pairs.run_id, pairs.strategy, pairs.id, annotators.id, annotators.kind, annotators.has_both_orders
         ) AS asked
@@ -284,7 +287,7 @@ VIEWS: dict[str, str] = {
         FROM training_metrics
         JOIN policies ON policies.id = training_metrics.policy_id
     """,
-    "policy_evaluations": """
+    "policy_evaluations": f"""
         SELECT evaluations.id AS evaluation_id, evaluations.run_id, evaluations.policy_id, policies.name AS policy,
                COALESCE(evaluations.baseline_model, 'policy:' || CAST(evaluations.baseline_id AS text)) AS baseline,
                annotators.name AS annotator,
@@ -312,8 +315,8 @@ VIEWS: dict[str, str] = {
                     WHEN evaluation_pairs.policy_response_id < evaluation_pairs.baseline_response_id
                     THEN evaluation_pairs.baseline_response_id ELSE evaluation_pairs.policy_response_id END
             JOIN annotators ON annotators.id = judgements.annotator_id
-            WHERE judgements.annotator_id = compared.annotator_id
-                OR compared.annotator_id IS NULL AND annotators.kind = 'person'
+            WHERE (judgements.annotator_id = compared.annotator_id
+                   OR compared.annotator_id IS NULL AND annotators.kind = 'person') AND {_IS_LABEL}
             GROUP BY evaluation_pairs.evaluation_id
         ) AS judged ON judged.evaluation_id = evaluations.id
     """,

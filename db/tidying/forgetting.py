@@ -5,12 +5,14 @@ Files are the caller's: `Forgotten` says whose, and `moved` says where vectors t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, delete, distinct, func, select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.engine import batches, take_turn
@@ -32,6 +34,10 @@ _PLACES: dict[Embedded, tuple[Any, Any]] = {
     "prompts": (curation.PromptEmbedding, curation.PromptEmbedding.prompt_id),
 }
 _LOCKED = ("snapshots", "snapshot_rows", "gate_looks", "promotions")  # triggers refuse every change of them
+_TURNS = ("leases", "judgements", "preferences")  # in the order in which those who store verdicts take them
+_PATIENCE = "500ms"  # PostgreSQL breaks off one of two that have waited for each other for a second
+_PAUSE_S = 0.2
+_CANCELED = "57014"  # PostgreSQL's code of a statement that took too long
 
 
 class Vectors(NamedTuple):
@@ -103,8 +109,31 @@ def take_turns(session: Session) -> None:
         connection.exec_driver_sql("PRAGMA secure_delete=ON")
         take_turn(session, "")
         return
+    while not _is_locked(session):
+        time.sleep(_PAUSE_S)
+
+
+def _is_locked(session: Session) -> bool:
+    """Lock all tables of PostgreSQL against writers; whether it was done within a moment, else nothing is locked.
+
+    Who writes to two tables may have one that is wanted here and want one that is locked here: it gets it, and this
+    begins anew.
+    """
     names = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    connection.exec_driver_sql(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+    patience = func.set_config("statement_timeout", _PATIENCE, True)
+    try:
+        with session.begin_nested():
+            before = session.scalar(select(func.current_setting("statement_timeout")))
+            session.execute(select(patience))
+            for name in _TURNS:
+                take_turn(session, name)
+            session.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
+            session.execute(select(func.set_config("statement_timeout", before, True)))
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _CANCELED:
+            raise
+        return False
+    return True
 
 
 def forget(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     cast,
     delete,
+    exists,
     false,
     func,
     insert,
@@ -29,8 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from db.engine import batches
-from db.runs import COMPLETED
-from db.schema import curation, labels, policies
+from db.labels.queueing.edits import WRITER
+from db.runs import CALIBRATE, COMPLETED
+from db.schema import curation, labels, policies, teams
 from db.statements.among import among
 from db.tidying.ties import COLLECTED, Tie, named_by, naming, references, table_of
 
@@ -46,6 +48,12 @@ def _temporary(name: str) -> Table:
 
 _GOING = {name: _temporary(f"going_{name}") for name in _PARENTS}
 _TOUCHED = {name: _temporary(f"touched_{name}") for name in COLLECTED}
+_IS_PERSON = labels.Annotator.kind == "person"
+
+
+def _is_written() -> ColumnElement[bool]:
+    """Whether a response is one that a person made of another."""
+    return curation.Response.generator_id.in_(select(curation.Generator.id).filter_by(key=WRITER.key))
 
 
 class Marks:
@@ -94,8 +102,12 @@ class Marks:
         conditions = [self.among_going(one.column, one.parent.name) for one in named_by(name, Tie.PART)]
         if name in _GOING:
             conditions.append(self.among_going(table.c.id, name))
-        if name == "judgements" and self._asked:  # a labelling run that is asked for itself takes its verdicts with it
-            conditions.append(among(table.c.run_id, self._asked))
+        if name == "judgements":
+            # Verdicts that lose the name of their calibration would be votes.
+            measuring = select(curation.Run.id).where(curation.Run.kind == CALIBRATE)
+            conditions.append(self.among_going(table.c.run_id, "runs") & table.c.run_id.in_(measuring))
+            if self._asked:  # a labelling run that is asked for itself takes its verdicts with it
+                conditions.append(among(table.c.run_id, self._asked))
         if name == "gate_looks":  # looks at an opponent that is no more
             going = _GOING["policies"]
             conditions.append(table.c.opponent.in_(select("policy:" + cast(going.c.id, Text))))
@@ -131,8 +143,12 @@ class Marks:
             for of_run in (curation.RunPrompt, policies.PromptUse):
                 prompt_ids = select(of_run.prompt_id).where(self.among_going(of_run.run_id, "runs"))
                 queries.append(select(response.id).where(response.prompt_id.in_(prompt_ids)))
+            # What people have written and taken back says no more whose it was.
+            is_taken_back = response.id.not_in(select(teams.Edit.response_id))
+            is_anyone_forgotten = exists().where(self.among_going(labels.Annotator.id, "annotators"), _IS_PERSON)
+            queries.append(select(response.id).where(_is_written(), is_taken_back, is_anyone_forgotten))
         if name == "annotators":  # a person is asked for, and never goes by themselves
-            people = select(labels.Annotator.id).filter_by(kind="person")
+            people = select(labels.Annotator.id).where(_IS_PERSON)
             queries = [query.where(query.selected_columns[0].not_in(people)) for query in queries]
         new = union(*queries).subquery()
         self._add(touched, select(new.c[0]).distinct().where(new.c[0].not_in(select(touched.c.id))))
@@ -146,7 +162,7 @@ class Marks:
             query = query.where(touched.not_in(stays))
         if name == "responses":
             held = select(curation.Response.id).where(
-                or_(*(curation.Response.prompt_id.in_(of) for of in self._held()))
+                or_(*(curation.Response.prompt_id.in_(of) for of in self._held())), ~_is_written()
             )
             query = query.where(touched.not_in(held))
         return self._add(_GOING[name], query)

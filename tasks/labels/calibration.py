@@ -115,7 +115,7 @@ def figures_of(found: Calibration) -> dict[str, Any]:
 def _pairs(session: Session, trusted: TrustedVotes, annotator: Annotator) -> list[ComparedPair]:
     facts = labelling.labelled_pairs(session, trusted.labelled_run_id)
     said: dict[PairKey, list[AnnotatorJudgement]] = {}
-    for judgement in judgements.judgements_on(session, list(trusted.votes)):
+    for judgement in judgements.judgements_on(session, list(trusted.votes), has_calibrations=True):
         if judgement.annotator_id == annotator.id:
             said.setdefault(judgement.pair, []).append(judgement)
     return [

@@ -142,7 +142,11 @@ class LabelStage:
             runs.set_annotator(session, run.run_id, self.annotator_id)
 
     def run(self, pairs: Sequence[PairKey], replies: DatabaseReplies) -> bool:
-        """Label all pairs, or as many as the budget pays for; return whether all are labelled."""
+        """Label all pairs, or as many as the budget pays for; return whether all are labelled.
+
+        What the annotator has said in a calibration is not asked again: it becomes a label of this run.
+        """
+        self._take_over(pairs)
         skipped: dict[PairKey, str | None] = {}
         unread: list[str] = []
         is_out_of_budget = False
@@ -177,6 +181,16 @@ class LabelStage:
         if unread:
             say(f"{len(unread):,} replies of the judge have no verdict: {unread[0]}")
         return not is_out_of_budget
+
+    def _take_over(self, pairs: Sequence[PairKey]) -> None:
+        with self._sessions.begin() as session:
+            judgements.take_turn_of_judgements(session)
+            if runs.get_run(session, self._run_id).kind == runs.CALIBRATE:
+                return
+            taken = judgements.take_over_calibrated(session, self.annotator_id, pairs, self._run_id)
+            preferences.recompute(session, taken)
+        if taken:
+            say(f"{len(taken):,} pairs were judged in a calibration; these verdicts are labels now")
 
     def _ask(self, showings: Sequence[Showing]) -> tuple[Sequence[Opinion | None], bool]:
         """The opinions on these showings, and whether the budget is used up."""

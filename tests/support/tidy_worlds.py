@@ -105,13 +105,13 @@ def add_run(world, name, numbers, *, model=0, samples=1, is_done=True):
     return run_id
 
 
-def add_labels(world, run_id, judge_name):
-    """A labelling run of a judge over a curation's pairs; its id."""
+def add_labels(world, run_id, judge_name, kind=runs.LABEL):
+    """A run over a curation's pairs in which a judge labels, or is calibrated; its id."""
     with world.sessions.begin() as session:
         pairs = labelling.pair_keys(session, run_id)
         name = f"{judge_name} {run_id} {len(world.rows('runs'))}"
         label_run = runs.open_run(
-            session, kind=runs.LABEL, name=name, config={}, config_key=name, code_version="0", labelled_run_id=run_id
+            session, kind=kind, name=name, config={}, config_key=name, code_version="0", labelled_run_id=run_id
         )
         judge_id = judgements.add_annotator(session, AnnotatorIdentity("judge", judge_name))
         runs.set_annotator(session, label_run, judge_id)

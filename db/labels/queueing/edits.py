@@ -141,7 +141,7 @@ def _store(session: Session, original: curation.Response, text: str) -> int:
 
 
 def _take_back(session: Session, original_id: int, annotator_id: int) -> None:
-    """What a person has made of a response is no edit any more, and no label; the text stays."""
+    """What a person has made of a response is no edit any more, and no label; the text stays until one is forgotten."""
     table, judgement = teams.Edit, labels.Judgement
     made = session.scalars(
         select(table.response_id).filter_by(original_id=original_id, annotator_id=annotator_id)

@@ -37,4 +37,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Versions before this one would take them for labels.
+    op.execute("DELETE FROM judgements WHERE run_id IN (SELECT id FROM runs WHERE kind = 'calibrate')")
     op.drop_table("calibrations")
