@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from study_outcomes import outcome
+import pytest
+from study_outcomes import PROMPTS, outcome
 
+from models.intervals import Interval
 from models.studies.findings import HistogramPlot
 from models.studies.methods.ld_align import LATENT, ld_align_findings
 
@@ -45,6 +47,66 @@ def test_the_last_round_is_compared_and_the_rounds_are_shown():
     assert dict(found.sizes)["comparisons corrected for"] == "2"
     (by_round,) = found.sections[1].plots
     assert [(line.name, [x for x, _ in line.points]) for line in by_round.lines] == [("ld_align", [1.0, 2.0])]
+
+
+def with_gains(given, gains):
+    """The outcomes with an annotator's gains in reward: of each arm its mean, prompts ±0.5 around it, seeds ±0.1."""
+    for one in given:
+        mean = gains.get((one.trial.arm, one.trial.part))
+        spread = [None if mean is None else mean + (at % 2 - 0.5) + 0.1 * (one.trial.seed - 2) for at in PROMPTS]
+        one.figures["by_prompt"]["reward_gain"] = spread
+    return given
+
+
+GAINS = {("ld_align", "round 1"): 1.0, ("ld_align", "round 2"): 1.5, ("sft", ""): -0.25}
+MEAN_REWARD = "Mean reward above the fine-tuned model’s"
+
+
+def test_the_mean_reward_above_the_starts_is_told_of_each_arm_and_round():
+    found = ld_align_findings(with_gains(outcomes(), GAINS))
+    assert found.sections[1].title == MEAN_REWARD
+    (table,), (plot,) = found.sections[1].tables, found.sections[1].plots
+    assert [(arm, cell.split()[0]) for arm, cell in table.rows] == [
+        ("ld_align, round 1", "+1.000"), ("ld_align, round 2", "+1.500"), ("sft", "-0.250"),
+    ]  # fmt: skip
+    (line,) = plot.lines
+    assert line.name == "ld_align"
+    assert [(x, round(of.value, 6)) for x, of in line.points] == [(1.0, 1.0), (2.0, 1.5)]
+    assert [f"{of:+.3f}" for _, of in line.points] == [cell for _, cell in table.rows[:2]]
+    for _, of in line.points:
+        assert of.high - of.value > 0.2, "seeds and prompts are both random"
+    rows = {row[:2]: row[2] for row in found.sections[0].tables[1].rows}
+    assert rows["ld_align, round 2", "reward_gain"].startswith("+1.750 ["), "paired with the control"
+    assert dict(found.sizes)["comparisons corrected for"] == "3"
+
+
+def test_an_annotator_without_scores_has_no_mean_reward_to_tell_nor_have_old_outcomes():
+    for given in (with_gains(outcomes(), {}), outcomes()):
+        found = ld_align_findings(given)
+        assert MEAN_REWARD not in [section.title for section in found.sections]
+        assert dict(found.sizes)["comparisons corrected for"] == "2"
+
+
+def test_an_arm_that_was_measured_before_there_was_a_mean_reward_is_left_out():
+    given = with_gains(outcomes(), GAINS)
+    for one in given:
+        if one.trial.arm == "sft":
+            del one.figures["by_prompt"]["reward_gain"]
+    section = ld_align_findings(given).sections[1]
+    assert [row[0] for row in section.tables[0].rows] == ["ld_align, round 1", "ld_align, round 2"]
+
+
+def test_the_mean_reward_of_a_single_seed_has_no_band():
+    given = with_gains([one for one in outcomes() if one.trial.seed == 2], GAINS)
+    section = ld_align_findings(given).sections[1]
+    assert section.tables[0].rows[0] == ("ld_align, round 1", "+1.000 [no interval]")
+    assert section.plots[0].lines[0].points[0][1] == Interval(*[pytest.approx(1.0)] * 3)
+
+
+def test_methods_without_rounds_have_a_mean_reward_and_no_line():
+    given = with_gains([one for one in outcomes() if one.trial.arm == "sft"], GAINS)
+    section = ld_align_findings(given).sections[1]
+    assert section.plots == () and len(section.tables[0].rows) == 1
 
 
 def test_a_distance_that_means_worse_is_told_from_one_that_means_nothing():

@@ -13,12 +13,16 @@ from surroundings import on_sqlite
 from db import evaluations
 from db.labels import judgements
 from models.demo.corpus import reference_response
+from models.demo.parser import utility
 from models.evaluation.measurements import HeldOut, Measurements
 from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
+from tasks.alignment.data import alignment_at_work
 from tasks.alignment.opening import open_align_run
 from tasks.errors import NothingToDoError
+from tasks.evaluation.comparison import compare, pair_margins
 from tasks.evaluation.promotion import promote
 from tasks.reports.policy_queries import evaluation_end
+from tasks.run_kinds import load_alignment
 
 
 @pytest.fixture
@@ -58,6 +62,27 @@ def test_good_responses_win_against_poor_ones_and_lose_the_other_way_round(world
         pairs = evaluations.evaluation_pairs(session, lost.id)
         ours = {row[1] for row in pairs}
         assert len(pairs) == HELD_OUT and max(ours) < min(row[2] for row in pairs), "the baseline came later here"
+
+
+def margins(world, evaluation):
+    """The texts of both sides of each pair with the annotator's margin, as a study reads them."""
+    with alignment_at_work(evaluation.run_id, load_alignment) as run:
+        _, pairs = compare(run, evaluation.policy_id, run.model(evaluation.baseline_id))
+        return list(zip(pairs, pair_margins(run, pairs, evaluation.annotator_id), strict=True))
+
+
+def test_margins_are_scores_of_the_policys_response_less_the_baselines_whichever_came_first(world, server):
+    first, second = world.policy(poor), world.policy(reference_response)
+    won = margins(world, world.compared(second, f"policy:{first}"))
+    lost = margins(world, world.compared(first, f"policy:{second}"))
+    assert len(won) == len(lost) == HELD_OUT
+    for pair, margin in (*won, *lost):
+        prompt = pair.policy.prompt.text
+        assert margin == utility(prompt, pair.policy.text) - utility(prompt, pair.baseline.text)
+    assert all(margin > 0 for _, margin in won) and all(margin < 0 for _, margin in lost)
+    server.reply = prefers
+    judged = world.compared(second, f"policy:{first}", **judged_by(server))
+    assert [margin for _, margin in margins(world, judged)] == [None] * HELD_OUT, "a judge gives no scores"
 
 
 @on_sqlite

@@ -109,6 +109,12 @@ def test_what_is_found_names_the_rounds(world):
     found = ld_align_findings(outcomes)
     assert [row[0] for row in found.sections[0].tables[0].rows] == ["ld_align, round 1", "ld_align, round 2"]
     assert found.sections[-1].title.startswith("What the latent distance means")
+    (rewards,) = (section for section in found.sections if section.title == "Mean reward above the fine-tuned model’s")
+    of_random_weights = "+0.000 [no interval]"  # one seed; neither text is English to the rubric
+    assert rewards.tables[0].rows == (
+        ("ld_align, round 1", of_random_weights),
+        ("ld_align, round 2", of_random_weights),
+    )
 
 
 def test_the_methods_of_its_table_are_tried_where_none_are_named(world):

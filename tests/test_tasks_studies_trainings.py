@@ -81,6 +81,7 @@ def test_figures_are_means_values_by_prompt_and_curves(world):
     assert [step for step, _ in figures["curves"]["margin"]] == [0, 1, 2]
     assert {"loss", "accuracy", "perplexity", "kl", "bleu_4", "chosen_reward"} <= set(figures)
     assert len(by_prompt["like_length_win_rate"]) == 3
+    assert by_prompt["reward_gain"] == [0.0] * 3, "texts of random weights are of no use by the rubric, all alike"
 
 
 def test_a_trial_trains_on_its_rows_alone_and_holds_nothing_out_for_later_runs(world):

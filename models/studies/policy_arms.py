@@ -19,15 +19,15 @@ from models.studies.findings import IntervalPlot, Line, Table
 from models.studies.trials import Outcome
 
 Values = NDArray[np.float64]
-WIN_RATE, LIKE_LENGTH = "win_rate", "like_length_win_rate"
-_COMPARED = {WIN_RATE, LIKE_LENGTH}  # of responses that policies gave; others are of held-out preferences
+WIN_RATE, LIKE_LENGTH, REWARD_GAIN = "win_rate", "like_length_win_rate", "reward_gain"
+_COMPARED = {WIN_RATE, LIKE_LENGTH, REWARD_GAIN}  # of responses that policies gave; others are of held-out preferences
 EVEN = 0.5
 
 
 def values_of(arms: Mapping[str, Sequence[Outcome]], name: str) -> dict[str, Values]:
     """A figure of every arm, (seeds, prompts), NaN where nothing was measured; seeds and prompts are those of all arms.
 
-    An arm without any value is left out.
+    An arm without any value is left out; outcomes of an earlier version may lack the figure.
     """
     known_as = "compared_prompts" if name in _COMPARED else "prompts"
     outcomes = [one for of_arm in arms.values() for one in of_arm]
@@ -39,7 +39,9 @@ def values_of(arms: Mapping[str, Sequence[Outcome]], name: str) -> dict[str, Val
         values = np.full((len(seeds), len(prompts)), np.nan)
         for one in of_arm:
             by_prompt = one.figures["by_prompt"]
-            for prompt, value in zip(by_prompt.get(known_as, []), by_prompt.get(name, []), strict=True):
+            if name not in by_prompt:
+                continue
+            for prompt, value in zip(by_prompt[known_as], by_prompt[name], strict=True):
                 values[seeds[one.trial.seed], prompts[prompt]] = np.nan if value is None else value
         if not np.isnan(values).all():
             found[arm] = values
@@ -111,8 +113,12 @@ def lines_of(arms: Mapping[str, Sequence[Outcome]], curve: str) -> tuple[Line, .
 
 def over_seeds(values: Sequence[float]) -> Interval:
     """The mean over seeds with its t interval; equal bounds for a single one, which has none."""
-    found = clustered_mean(values, np.arange(len(values)))
-    return found if math.isfinite(found.low) else Interval(found.value, found.value, found.value)
+    return as_drawn(clustered_mean(values, np.arange(len(values))))
+
+
+def as_drawn(interval: Interval) -> Interval:
+    """The interval as a line shows it: equal bounds where it has none."""
+    return interval if math.isfinite(interval.low) else Interval(interval.value, interval.value, interval.value)
 
 
 def in_words(found: Mapping[tuple[str, str], Compared], control: str) -> str:

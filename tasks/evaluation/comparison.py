@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from prefect import task
@@ -155,6 +156,27 @@ def pair_scores(
         readable = [score for verdicts in complete if (score := _score(pair, verdicts)) is not None]
         scores.append(_majority(readable) if readable else None)
     return scores
+
+
+def pair_margins(
+    run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair], annotator_id: int | None
+) -> list[float | None]:
+    """The annotator's score of the policy's response less that of the baseline's, of each pair, in its own units.
+
+    None where it gave no scores, as a judge gives none, nor do people (`annotator_id` None).
+    """
+    with run.sessions() as session:
+        found = judgements.judgements_on(session, list(dict.fromkeys(pair.key for pair in pairs)))
+    margins: dict[PairKey, list[float]] = {}
+    for one in found:
+        if one.annotator_id == annotator_id and one.margin is not None:
+            margins.setdefault(one.pair, []).append(one.margin)
+    return [
+        None
+        if pair.key not in margins
+        else fmean(margins[pair.key]) * (1 if pair.policy.response_id == pair.key.first_response_id else -1)
+        for pair in pairs
+    ]
 
 
 def _tell_what_is_cut(run: AlignmentAtWork[Any], pairs: Sequence[ComparedPair]) -> None:

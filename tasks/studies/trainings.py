@@ -15,17 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from db import evaluations, policies
+from db.evaluations import EvaluationRecord
 from db.labels import snapshots
 from db.labels.snapshots import Lineage
 from models.evaluation.measurements import Measurements
 from models.files import inside
 from models.records import content_key
-from tasks.alignment.data import alignment_at_work
+from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.opening import open_alignment
 from tasks.alignment.training import fine_tune, train_policy
 from tasks.config.alignment import AlignConfig, DataConfig
 from tasks.devices import keep_device
-from tasks.evaluation.comparison import compare, evaluate_policy, pair_scores
+from tasks.evaluation.comparison import ComparedPair, compare, evaluate_policy, pair_margins, pair_scores
 from tasks.evaluation.measures import scored_pairs
 from tasks.run_kinds import ALIGNMENT, RunAtWork, load_alignment
 from tasks.runs import working_on
@@ -89,7 +90,8 @@ def figures_of(made: Trained) -> Figures:
     """What a policy was measured by, as JSON: means, values by prompt to pair arms by, and the curves of its training.
 
     `by_prompt` holds lists beside its `prompts`, or `compared_prompts`: `margin`, `accuracy` (of the implicit reward),
-    `chosen_reward`; `win_rate` (win + tie / 2), `like_length_win_rate` (None where no comparison is of like length).
+    `chosen_reward`; `win_rate` (win + tie / 2), `like_length_win_rate` (None where no comparison is of like length),
+    `reward_gain` (the annotator's score of the policy's response less that of the start's; None where it gives none).
     """
     with alignment_at_work(made.run_id, load_alignment) as run:
         policy, start = run.model(made.policy_id), run.model(made.start_id)
@@ -98,12 +100,7 @@ def figures_of(made: Trained) -> Figures:
             evaluation = evaluations.get_evaluation(session, made.evaluation_id)
             record = policies.get_policy(session, made.policy_id)
             points = policies.metric_points(session, made.policy_id)
-        scores = pair_scores(run, pairs, evaluation.annotator_id) if evaluation.comparison else [None] * len(pairs)
-        compared = [
-            (pair.policy.prompt_id, score, _is_alike(pair.policy.text, pair.baseline.text))
-            for pair, score in zip(pairs, scores, strict=True)
-            if score is not None
-        ]
+        compared = _of_comparisons(run, evaluation, pairs)
         scored = scored_pairs(run, policy, start, run.data.held_out_examples([pair.baseline for pair in pairs]))
         beta = run.config.evaluate.reward_beta
     margins = scored.margins(beta)
@@ -123,7 +120,7 @@ def figures_of(made: Trained) -> Figures:
                 scored.prompt_ids, "prompts", margin=margins, accuracy=(np.sign(margins) + 1) / 2,
                 chosen_reward=scored.rewards(beta)[0],
             ),
-            **_of_comparisons(compared),
+            **compared,
         },
     }  # fmt: skip
 
@@ -184,12 +181,21 @@ def _by_prompt(prompt_ids: Any, known_as: str, **values: Any) -> Figures:
     return found
 
 
-def _of_comparisons(compared: Sequence[tuple[int, float, bool]]) -> Figures:
+def _of_comparisons(run: AlignmentAtWork[Any], evaluation: EvaluationRecord, pairs: Sequence[ComparedPair]) -> Figures:
+    """What the annotator said of the pairs, by prompt; nothing where it said nothing that can be read."""
+    if not evaluation.comparison:
+        return {}
+    scores = pair_scores(run, pairs, evaluation.annotator_id)
+    margins = pair_margins(run, pairs, evaluation.annotator_id)
+    compared = [
+        (pair.policy.prompt_id, score, score if _is_alike(pair.policy.text, pair.baseline.text) else np.nan, margin)
+        for pair, score, margin in zip(pairs, scores, margins, strict=True)
+        if score is not None
+    ]
     if not compared:
         return {}
-    ids, scores, is_alike = zip(*compared, strict=True)
-    like = [score if alike else np.nan for score, alike in zip(scores, is_alike, strict=True)]
-    return _by_prompt(ids, "compared_prompts", win_rate=scores, like_length_win_rate=like)
+    ids, rates, alike, gains = zip(*compared, strict=True)
+    return _by_prompt(ids, "compared_prompts", win_rate=rates, like_length_win_rate=alike, reward_gain=gains)
 
 
 def _is_alike(one: str, other: str) -> bool:

@@ -18,8 +18,10 @@ from models.studies.methods.benchmarks import benchmark_sections
 from models.studies.methods.questions import question_sections
 from models.studies.policy_arms import (
     LIKE_LENGTH,
+    REWARD_GAIN,
     WIN_RATE,
     against,
+    as_drawn,
     difference_table,
     in_words,
     over_seeds,
@@ -47,7 +49,8 @@ def ld_align_findings(outcomes: Sequence[Outcome]) -> Findings:
     last = {arm: of_arm for arm, of_arm in arms.items() if _round(of_arm[0]) == _rounds_of(trained, of_arm[0])}
     control = CONTROL if CONTROL in last else next(iter(last))
     rates = values_of(last, WIN_RATE)
-    found = against(control, (WIN_RATE, rates), (LIKE_LENGTH, values_of(last, LIKE_LENGTH)))
+    others = [(name, values_of(last, name)) for name in (LIKE_LENGTH, REWARD_GAIN)]
+    found = against(control, (WIN_RATE, rates), *others)
     note = "Against the fine-tuned model that all begin with; every prompt and seed counts the same."
     sections = [
         Section(
@@ -56,9 +59,10 @@ def ld_align_findings(outcomes: Sequence[Outcome]) -> Findings:
             (win_rate_plot(arms, "Win rate against the fine-tuned model"),),
             (win_rate_table(arms, "Win rates", note), difference_table(found, control)),
         ),
+        *_mean_rewards(arms),
         *benchmark_sections(arms),
         *question_sections(arms, control),
-        _rewards(arms),
+        _golden_rewards(arms),
         *([_latent_space(latent)] if latent else []),
     ]
     first = trained[0].figures
@@ -92,30 +96,54 @@ def _rounds_of(outcomes: Sequence[Outcome], outcome: Outcome) -> int:
     return max(_round(one) for one in outcomes if one.trial.arm == outcome.trial.arm)
 
 
-def _rewards(arms: Arms) -> Section:
+def _mean_rewards(arms: Arms) -> list[Section]:
+    """The paper's mean reward, above the start's; nothing where the annotator gives no scores."""
+    gains = {arm: crossed_mean(of_arm) for arm, of_arm in values_of(arms, REWARD_GAIN).items()}
+    if not gains:
+        return []
+    title = "Mean reward above the start’s, by the annotator’s own scores"
+    plot = LinePlot(
+        f"{title}, by round",
+        "Round",
+        "Mean score, policy − start, in the annotator’s units",
+        _by_round(arms, {arm: as_drawn(gain) for arm, gain in gains.items()}),
+        "Bands are 95 %, seeds and prompts both random; 0 is the fine-tuned model’s mean reward.",
+        reference=0.0,
+    )
+    words = (
+        "The paper’s mean reward r(x, y), less that of the fine-tuned model on the same prompts: the annotator’s score "
+        "of the policy’s response less its score of the fine-tuned model’s, in the units of its scores (a reward "
+        "model’s logit; in the demo world points of utility)."
+    )
+    rows = tuple((arm, f"{gain:+.3f}") for arm, gain in gains.items())
+    table = Table(title, ("Arm", "Mean [95 %]"), rows, note="Every prompt and seed counts the same.")
+    return [Section("Mean reward above the fine-tuned model’s", (words,), (plot,) if plot.lines else (), (table,))]
+
+
+def _golden_rewards(arms: Arms) -> Section:
     values = values_of(arms, "chosen_reward")
     rows = [(arm, f"{crossed_mean(of_arm):+.3f}") for arm, of_arm in values.items()]
-    lines: dict[str, list[tuple[float, Sequence[Outcome]]]] = {}
-    for of_arm in arms.values():
-        if _round(of_arm[0]):
-            lines.setdefault(of_arm[0].trial.arm, []).append((_round(of_arm[0]), of_arm))
+    of_seeds = {arm: over_seeds([one.figures["chosen_reward"] for one in arms[arm]]) for arm in values}
     plot = LinePlot(
-        "Mean reward of golden responses by round",
+        "Mean implicit reward of golden responses by round",
         "Round",
         "r(x, y) = β log(policy / start), nats",
-        tuple(
-            Line(
-                arm,
-                tuple((number, over_seeds([one.figures["chosen_reward"] for one in of_arm])) for number, of_arm in by),
-            )
-            for arm, by in lines.items()
-        ),
+        _by_round(arms, of_seeds),
         "Held-out golden responses; bands are 95 % over seeds.",
         reference=0.0,
     )
     words = "The implicit reward of held-out golden responses, against the fine-tuned model that round 1 began with."
-    table = Table("Mean reward r(x, y), nats", ("Arm", "Mean [95 %]"), tuple(rows))
-    return Section("Reward of the golden responses", (words,), (plot,) if lines else (), (table,))
+    table = Table("Mean implicit reward of golden responses, nats", ("Arm", "Mean [95 %]"), tuple(rows))
+    return Section("Implicit reward of the golden responses", (words,), (plot,) if plot.lines else (), (table,))
+
+
+def _by_round(arms: Arms, intervals: Mapping[str, Interval]) -> tuple[Line, ...]:
+    """A line of each method in rounds through the intervals of its arms."""
+    points: dict[str, list[tuple[float, Interval]]] = {}
+    for arm, interval in intervals.items():
+        if number := _round(arms[arm][0]):
+            points.setdefault(arms[arm][0].trial.arm, []).append((float(number), interval))
+    return tuple(Line(method, tuple(of_method)) for method, of_method in points.items())
 
 
 def _latent_space(latent: Sequence[Outcome]) -> Section:
