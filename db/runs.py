@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
-from db.schema.views import COUNT_RUNS, RUN_COUNTS
+from db.schema.counts import COUNT_RUNS, RUN_COUNTS
 from db.statements.among import among
 from models.guesses import guess
 from models.intervals import Interval

@@ -23,8 +23,7 @@ def test_it_is_linked_from_where_people_set_things_up():
 
 
 def test_the_labelling_page_knows_no_strategy():
-    said = (
-        "import sys, web.app; print([name for name in sys.modules if name.startswith(('models.selection', 'flows'))])"
-    )
+    wings = "('models.selection', 'flows')"
+    said = f"import sys, web.contents, web.labelling; print([one for one in sys.modules if one.startswith({wings})])"
     loaded = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""The table of counts that are taken once, when they change no more."""
+"""The table of counts that are taken once, when they change no more, and what counts them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,43 @@ from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import Base
+
+RUN_COUNTS = (
+    "run_id, prompts, skipped_prompts, responses, duplicates, empty_responses, truncated_responses, cut_responses, "
+    "left_out_responses, pairs, tokens"
+)
+# In that order, of the rows of `runs` that a condition on `counted` names. CROSS JOIN: SQLite begins with the runs.
+COUNT_RUNS = """
+    SELECT counted.id AS run_id,
+           (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = counted.id) AS prompts,
+           (SELECT count(*) FROM run_prompts WHERE run_prompts.run_id = counted.id AND run_prompts.skipped IS NOT NULL)
+               AS skipped_prompts,
+           COALESCE(found.responses, 0) AS responses, COALESCE(found.duplicates, 0) AS duplicates,
+           COALESCE(found.empty_responses, 0) AS empty_responses,
+           COALESCE(found.truncated_responses, 0) AS truncated_responses,
+           COALESCE(found.cut_responses, 0) AS cut_responses,
+           COALESCE(found.left_out_responses, 0) AS left_out_responses,
+           (SELECT count(*) FROM pairs WHERE pairs.run_id = counted.id) AS pairs, found.tokens
+    FROM runs AS counted
+    LEFT JOIN (
+        SELECT candidates.run_id, count(*) AS responses, count(candidates.duplicate_of_id) AS duplicates,
+               sum(CASE WHEN NOT candidates.is_left_out AND embeddings.embedder_id IS NOT NULL
+                        AND embeddings.shard IS NULL THEN 1 ELSE 0 END) AS empty_responses,
+               sum(CASE WHEN NOT candidates.is_left_out AND embeddings.is_truncated THEN 1 ELSE 0 END)
+                   AS truncated_responses,
+               sum(CASE WHEN responses.finish_reason = 'length' THEN 1 ELSE 0 END) AS cut_responses,
+               sum(CASE WHEN candidates.is_left_out THEN 1 ELSE 0 END) AS left_out_responses,
+               sum(responses.token_count) AS tokens
+        FROM runs AS counted
+        CROSS JOIN candidates
+        JOIN responses ON responses.id = candidates.response_id
+        LEFT JOIN embeddings ON embeddings.embedder_id = counted.embedder_id
+            AND embeddings.response_id = candidates.response_id
+        WHERE candidates.run_id = counted.id AND {condition}
+        GROUP BY candidates.run_id
+    ) AS found ON found.run_id = counted.id
+    WHERE {condition}
+"""
 
 
 class RunCounts(Base):
