@@ -6,7 +6,7 @@ const AGAIN_MS = 5000;
 function follow() {
   const events = new EventSource("/events");
   let silence;
-  events.addEventListener("open", () => { clearTimeout(silence); live.textContent = ""; });
+  events.addEventListener("open", () => { silence = clearTimeout(silence); live.textContent = ""; });
   events.addEventListener("message", (event) => {
     const focused = loop.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     loop.innerHTML = JSON.parse(event.data);
@@ -14,8 +14,7 @@ function follow() {
   });
   events.addEventListener("error", () => {
     // The server ends each connection after some minutes, and the browser comes again at once: that is no news.
-    clearTimeout(silence);
-    silence = setTimeout(() => { live.textContent = "The server does not answer; this is what was known last."; }, AGAIN_MS);
+    silence ??= setTimeout(() => { live.textContent = "The server does not answer; this is what was known last."; }, AGAIN_MS);
     if (events.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS);
   });
 }
