@@ -101,6 +101,7 @@ def test_what_an_import_read_and_did_not_read_is_in_its_result(settings, session
 
 def test_a_criterion_is_of_the_annotator_source_alone_and_without_one_a_key_is_as_it_was():
     assert LabelConfig(annotator="source").key_settings().keys() == LabelConfig.model_fields.keys() - {
+        "min_agreement",
         "source",
         "routed",
     }
