@@ -87,7 +87,7 @@ def test_rounds_without_labels(antipode, model, sessions):
 def test_what_is_missing_is_one_line_that_says_what_to_do(antipode):
     assert said(antipode("policies")) == "no policies yet; train one: antipode align --help\n"
     assert_one_line(antipode("promote", "7"), 1, "there is no policy 7", "antipode policies")
-    assert_one_line(antipode("promote", "0"), 2, "--policy", "got '0'")
+    assert_one_line(antipode("promote", "0"), 2, "POLICY", "got '0'")
     assert_one_line(antipode("rollback"), 1, "no policy is in use")
     assert_one_line(antipode("evaluate", "7"), 2, "nobody compares")
     assert_one_line(antipode("evaluate", "7", *COMPARED), 1, "there is no policy 7")
