@@ -67,8 +67,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "import-labels": (("labels.jsonl", "a file that was filled in, or a tool's export"),),
     "align": (
-        (f"--data.run last --train.method dpo {MODEL} --dry-run", "what it would take"),
-        (f"--data.run last --train.method dpo {MODEL}", "train, measure, register"),
+        (f"--data.run 3 --train.method dpo {MODEL} --dry-run", "what it would take"),
+        (f"--data.run 3 --train.method dpo {MODEL}", "train, measure, register"),
     ),
     "ld-align": ((f"--source.name mine --golden references {MODEL}", "rounds against golden responses"),),
     "evaluate": (("2 --against policy:1 --evaluate.annotator rubric", "two policies beside each other"),),
