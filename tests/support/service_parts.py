@@ -118,8 +118,8 @@ class Service:
         for name, link in re.findall(rf"(\w+): ({re.escape(origin)}/sign-in\?token=\S+)", printed):
             browsers[name] = httpx.Client(base_url=origin, headers={"Origin": origin}, timeout=30)
             assert browsers[name].get(link).status_code == 200
-        assert set(browsers) == set(people)
-        return browsers
+        assert set(browsers) >= set(people), "whoever leads has a link too"
+        return {name: browsers[name] for name in people}
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call Prefect's API, as its UI does."""
