@@ -30,9 +30,8 @@ class SharedProcess:
     ) -> BackendProcess:
         """Build a backend in the process, in place of the one before; parameters and errors as of `IsolatedProcess`."""
         if self._backend is not None:
-            self._backend.close()
-        if self._process is None or self._process.has_ended:
-            self.close()
+            self._backend.leave()
+        if self._process is None or not _vacate(self._process):
             self._process = IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
         else:
             self._process.replace(build, arguments, log_path=log_path, timeout_s=timeout_s)
@@ -57,12 +56,26 @@ class _SharedBackend:
             raise RuntimeError("the backend was given up; another may be in its process")
         return self._process.call(method, *arguments)
 
+    def leave(self) -> IsolatedProcess | None:
+        """Answer no more; the process, unless it was left before."""
+        process, self._process = self._process, None
+        return process
+
     def close(self) -> None:
         """Give the backend up. A process that cannot do so ends: what was computed stands."""
-        process, self._process = self._process, None
-        if process is None or process.has_ended:
-            return
-        try:
-            process.vacate()
-        except Exception:  # noqa: BLE001 (whatever it is, the process is of no more use)
-            process.close()
+        process = self.leave()
+        if process is not None:
+            _vacate(process)
+
+
+def _vacate(process: IsolatedProcess) -> bool:
+    """Free the process of its backend; whether it answers. It is asked, for a dying process looks alive for a while."""
+    if process.has_ended:
+        process.close()
+        return False
+    try:
+        process.vacate()
+    except Exception:  # noqa: BLE001 (whatever it is, the process is of no more use)
+        process.close()
+        return False
+    return True

@@ -216,6 +216,21 @@ def test_a_shared_process_that_died_while_idle_costs_nobody(tmp_path: Path) -> N
     shared.close()
 
 
+def test_a_shared_process_whose_death_is_not_noticed_yet_costs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of one whose threads are still being ended: until then it cannot be waited for, and counts as running."""
+    shared = SharedProcess()
+    first = shared.start(Backend, {"start": 1}, log_path=tmp_path / "log", timeout_s=30)
+    process_id = first.call("process_id")
+    first.close()
+    monkeypatch.setattr(IsolatedProcess, "has_ended", False)
+    os.kill(process_id, signal.SIGKILL)
+    second = shared.start(Backend, {"start": 2}, log_path=tmp_path / "log", timeout_s=30)
+    assert second.call("add", 1) == 3
+    shared.close()
+
+
 def test_a_backend_whose_place_was_taken_answers_no_more(tmp_path: Path) -> None:
     shared = SharedProcess()
     first = shared.start(Backend, {"start": 1}, log_path=None, timeout_s=30)
