@@ -231,6 +231,20 @@ class StartsBackend(Protocol):
         ...
 
 
+class Backends(Protocol):
+    """Where backends are started: on this host, or on a cluster."""
+
+    @property
+    def start(self) -> StartsBackend:
+        """Start one of plain torch, which others may follow in its process."""
+        ...
+
+    @property
+    def start_alone(self) -> StartsBackend:
+        """Start one that needs processes of its own."""
+        ...
+
+
 def _open_log(log_path: Path | None) -> IO[bytes]:
     if log_path is None:
         return tempfile.TemporaryFile()

@@ -39,6 +39,17 @@ class SharedProcess:
         self._backend = _SharedBackend(self._process)
         return self._backend
 
+    def start_alone(
+        self,
+        build: Callable[..., object],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> BackendProcess:
+        """Build a backend in a process of its own; parameters and errors as of `IsolatedProcess`."""
+        return IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
+
     def close(self) -> None:
         """End the process. Safe to call twice."""
         if self._process is not None:
