@@ -12,7 +12,9 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 
 from db import runs
-from models.shared_process import SharedProcess
+from models.processes.isolation import Backends
+from models.processes.ray_pool import RayPool
+from models.processes.shared_process import SharedProcess
 from tasks.database import open_database
 from tasks.progress import say
 from tasks.settings import Settings
@@ -30,6 +32,17 @@ class _Hold:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._process: SharedProcess | None = None
+        self._pool: RayPool | None = None
+
+    def backends(self, settings: Settings, *, is_shared_out: bool) -> Backends:
+        """Where the stage's backend is started."""
+        process = self.process()
+        if not is_shared_out or settings.engine == "local":
+            return process
+        if self._pool is None:
+            pool = RayPool(actors=settings.ray_actors, gpus_per_actor=settings.ray_gpus_per_actor)
+            self._pool = self._stack.enter_context(closing(pool))
+        return self._pool
 
     def process(self) -> SharedProcess:
         """The process that may use the device."""
@@ -67,11 +80,12 @@ def keep_device() -> Iterator[None]:
 
 
 @contextmanager
-def device(*, is_used: bool = True) -> Iterator[SharedProcess]:
+def device(*, is_used: bool = True, is_shared_out: bool = False) -> Iterator[Backends]:
     """Hold this host's device, and count for how long; within another hold of the same run it is held already.
 
-    Yields the process for backends of plain torch, which ends with the hold. `is_used` is False for an engine without
-    a model, and for one behind another's server.
+    Yields where backends are started, which end with the hold. `is_used` is False for an engine without a model, and
+    for one behind another's server. `is_shared_out`: the stage's engine reads or samples item by item, so that a Ray
+    cluster may load it many times, if the settings say so.
 
     Raises:
         ConcurrencySlotAcquisitionError: If the limit that the worker names does not exist: one that is silently no
@@ -84,7 +98,7 @@ def device(*, is_used: bool = True) -> Iterator[SharedProcess]:
     with keep_device():
         hold = _hold.get()
         assert hold is not None
-        yield hold.process()
+        yield hold.backends(Settings(), is_shared_out=is_shared_out)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,15 @@ class Settings(BaseSettings):
     page_url: str | None = Field(None, description="Address of the labelling page, as people open it; shown with runs.")
     sign_in_days: int = Field(30, ge=1, le=3650, description="For how many days a sign-in link works, from its issue.")
     gpu_limit: str | None = Field(None, description="Prefect concurrency limit that guards this host's GPU.")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="Where models are loaded that only read or sample: on this host, or on a Ray cluster."
+    )
+    ray_actors: int | None = Field(
+        None, ge=1, description="Models at once on the Ray cluster (1 or more). Empty: as many as it has room for."
+    )
+    ray_gpus_per_actor: float = Field(
+        1.0, gt=0, description="GPUs of a model on the Ray cluster; a fraction shares one."
+    )
 
     @property
     def database(self) -> str:

@@ -93,10 +93,10 @@ def test_every_call_that_loads_a_model_asks_for_plain_data():
 
 
 def test_nothing_reads_a_file_that_could_run_code():
-    """Pickles go through the pipe to a child of one's own alone (`models.isolated_host`)."""
+    """Pickles go through the pipe to a child of one's own alone (`models.processes.isolated_host`)."""
     for place, name, text in calls():
         if name in {"pickle.load", "pickle.loads", "pickle.Unpickler", "dill.loads", "cloudpickle.loads"}:
-            assert place.startswith("models/isolated_host.py"), place
+            assert place.startswith("models/processes/isolated_host.py"), place
         if name == "exec":  # a file of strategies, which the user names to have it run
             assert place.startswith("models/selection/finding.py"), place
         if name == "yaml.load":

@@ -8,7 +8,7 @@ import pytest
 from alignment_world import align_config, ld_align_config, prefer, tiny_model
 
 from db.labels import snapshots
-from models import isolation
+from models.processes import isolation
 from tasks import database
 from tasks.alignment.opening import open_align_run, open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round

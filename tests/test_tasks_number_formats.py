@@ -68,9 +68,9 @@ class Products(TorchDispatchMode):
 @pytest.fixture
 def products(monkeypatch):
     """What is multiplied in which format; what has a process of its own elsewhere is built and called in this one."""
-    from models import isolation, shared_process
     from models.alignment import training
     from models.labelling import reward_model
+    from models.processes import isolation, shared_process
 
     watch = Products()
 

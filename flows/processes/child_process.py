@@ -13,7 +13,7 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import IO
 
-from models.isolated_host import watch_parent
+from models.processes.isolated_host import watch_parent
 from tasks.progress import say
 
 LOOPBACK = "127.0.0.1"

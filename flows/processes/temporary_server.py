@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from flows.processes.child_process import LOOPBACK, answers, start_module, wait_while_working
 from flows.processes.collection import rarely_collect
-from models.isolation import LOG_TAIL_BYTES, LOG_TAIL_LINES
+from models.processes.isolation import LOG_TAIL_BYTES, LOG_TAIL_LINES
 
 END_S = 5.0
 IS_ERROR = re.compile(r"[\w.]*(Error|Exception)\b")

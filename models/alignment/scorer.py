@@ -12,8 +12,8 @@ from models.alignment.tokens import TokenizedExample, template_key, tokenize_exa
 from models.embedding.packed import prepack
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
-from models.isolation import IsolatedProcess, StartsBackend
 from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
+from models.processes.isolation import IsolatedProcess, StartsBackend
 from models.prompting import load_tokenizer
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from models.alignment.errors import TrainingFailedError
 from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_metrics_line, read_result, write_job
 from models.alignment.records import MetricPoint, StepsDone, TrainingResult, UnfitExample
-from models.isolation import IsolatedProcess
+from models.processes.isolation import IsolatedProcess
 
 FAILURE = "failure.txt"
 _POLL_S = 0.5

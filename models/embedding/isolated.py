@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from models.embedding import Context, Embedder, EmbeddingRequest, Embeddings
-from models.isolation import IsolatedProcess, StartsBackend
+from models.processes.isolation import IsolatedProcess, StartsBackend
 
 
 class IsolatedEmbedder:

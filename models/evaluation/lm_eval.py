@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.isolation import IsolatedProcess
 from models.plain_weights import PLAIN_WEIGHTS
+from models.processes.isolation import IsolatedProcess
 
 # Task to few-shot examples. ARC, HellaSwag, TruthfulQA (mc2) and GSM8K: the Open LLM Leaderboard, version 1
 # (huggingface.co/docs/leaderboards/open_llm_leaderboard/archive). PIQA and OpenBookQA were not on it: none, lm-eval's

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from models.generation import Generator
-from models.isolation import IsolatedProcess, StartsBackend
+from models.processes.isolation import IsolatedProcess, StartsBackend
 from models.records import GeneratedResponse, GenerationRequest
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.guide import GuideSettings, GuideText, GuideTrainingResult
-from models.isolation import IsolatedProcess, StartsBackend
+from models.processes.isolation import IsolatedProcess, StartsBackend
 
 if TYPE_CHECKING:
     from models.guide.training import Guide

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from models.embedding.tokens import check_limits, token_budget_batches
 from models.errors import ModelLoadError
-from models.isolation import IsolatedProcess
 from models.labelling.records import AnnotatorIdentity, Opinion, ShownPair
 from models.plain_weights import PLAIN_WEIGHTS, why_not_loaded
+from models.processes.isolation import IsolatedProcess, StartsBackend
 from models.prompting import load_tokenizer, plain_text
 from models.records import Prompt, shortened
 
@@ -188,13 +188,21 @@ class RewardModelLabeller:
 class IsolatedRewardModel:
     """A reward model in a process of its own, so that ending it gives its whole memory back."""
 
-    def __init__(self, arguments: Mapping[str, Any], *, log_path: Path | None, timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+        start: StartsBackend = IsolatedProcess,
+    ) -> None:
         """Start the process and load the model there.
 
         Args:
             arguments: keyword arguments of `RewardModelLabeller`.
             log_path: where the process's output is appended; None keeps it for error messages only.
             timeout_s: limit for the start and for each call to `label`, in seconds; None waits for ever.
+            start: what starts it: a process of its own, or a cluster's.
 
         Raises:
             ModelLoadError: if the model does not load there.
@@ -202,7 +210,7 @@ class IsolatedRewardModel:
             TimeoutError: if that takes longer than `timeout_s`.
         """
         self._identity = reward_model_identity(**{name: arguments[name] for name in IDENTIFYING_ARGUMENTS})
-        self._process = IsolatedProcess(RewardModelLabeller, arguments, log_path=log_path, timeout_s=timeout_s)
+        self._process = start(RewardModelLabeller, arguments, log_path=log_path, timeout_s=timeout_s)
 
     @property
     def identity(self) -> AnnotatorIdentity:

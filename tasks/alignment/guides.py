@@ -133,8 +133,8 @@ def guided_distances(
     folder = guide_folder(settings.artifact_root / GUIDES, names, cut)
     log_path = settings.artifact_root / "logs" / "guide.log"
     with (
-        device() as process,
-        closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=process.start)) as guide,
+        device() as backends,
+        closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=backends.start)) as guide,
     ):
         with step_progress("guide", "training steps") as on_step:
             trained = guide.train(trained_on, guide_settings, folder, on_step=on_step)

@@ -54,9 +54,9 @@ def response_logps(
         }
         log_path = run.settings.artifact_root / "logs" / "reference.log"
         with (
-            device() as process,
+            device(is_shared_out=True) as backends,
             stage_progress("reference", len(unscored), "log-probabilities") as advance,
-            closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None, start=process.start)) as scorer,
+            closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None, start=backends.start)) as scorer,
         ):
             for shard in batches(unscored, SHARD):
                 scored = scorer.score(shard, max_length)

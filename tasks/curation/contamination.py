@@ -101,9 +101,9 @@ def _by_embedding(
     nearest: dict[tuple[int, str], Contamination] = {}
     total = count_benchmark_prompts(run.config)
     with (
-        device(is_used=local_model is not None) as process,
+        device(is_used=local_model is not None, is_shared_out=True) as backends,
         stage_progress("check prompts", total, "prompts of benchmarks embedded") as advance,
-        closing(make_embedder(run.config, local_model, run.settings, process)) as embedder,
+        closing(make_embedder(run.config, local_model, run.settings, backends)) as embedder,
     ):
 
         def vectors_of(texts: Sequence[str]) -> NDArray[np.float32]:

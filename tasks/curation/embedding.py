@@ -46,13 +46,13 @@ def embed(run_id: int) -> None:
             totals = [of.count(session) for of in texts]
         if not any(totals):
             return
-        with device(is_used=local_model is not None) as process, ExitStack() as stack:
+        with device(is_used=local_model is not None, is_shared_out=True) as backends, ExitStack() as stack:
             embedder: Embedder | None = None
             for of, total, store in zip(texts, totals, stores, strict=True):
                 if total:
                     with stage_progress(of.stage, total, f"{of.unit}, {identity.model}") as advance:
                         embedder = embedder or stack.enter_context(
-                            closing(make_embedder(run.config, local_model, run.settings, process))
+                            closing(make_embedder(run.config, local_model, run.settings, backends))
                         )
                         _embed_all(run, of, store, embedder, advance)
 

@@ -25,11 +25,10 @@ from models.generation.openai_server import OpenAIGenerator
 from models.generation.scripted import ScriptedGenerator
 from models.generation.transformers_local import TransformersGenerator
 from models.generation.vllm_offline import VllmGenerator
-from models.isolation import IsolatedProcess
 from models.model_files import embedding_size
 from models.number_format import torch_device
+from models.processes.isolation import Backends
 from models.records import Embedded, EmbedderIdentity, GeneratorIdentity
-from models.shared_process import SharedProcess
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
 from tasks.named_models import NamedModel, find_model, look_up_model
@@ -76,7 +75,7 @@ def make_generator(
     local_model: NamedModel | None,
     settings: Settings,
     *,
-    process: SharedProcess,
+    backends: Backends,
     budget: Budget,
     batching: Batching | None = None,
 ) -> Generator | StreamingGenerator:
@@ -112,7 +111,7 @@ def make_generator(
         arguments,
         log_path=settings.artifact_root / "logs" / f"generate-{backend}.log",
         timeout_s=generate.timeout_s,
-        start=IsolatedProcess if is_vllm else process.start,
+        start=backends.start_alone if is_vllm else backends.start,
     )
 
 
@@ -186,7 +185,7 @@ def _what_is_read(context: str, config: CurateConfig) -> str:
 
 
 def make_embedder(
-    config: CurateConfig, local_model: NamedModel | None, settings: Settings, process: SharedProcess
+    config: CurateConfig, local_model: NamedModel | None, settings: Settings, backends: Backends
 ) -> Embedder:
     """Build an embedder; vLLM gets a process of its own, transformers the one that holds the device."""
     embed = config.embed
@@ -212,7 +211,7 @@ def make_embedder(
         arguments,
         log_path=settings.artifact_root / "logs" / f"embed-{embed.backend}.log",
         timeout_s=embed.timeout_s,
-        start=IsolatedProcess if is_vllm else process.start,
+        start=backends.start_alone if is_vllm else backends.start,
     )
 
 

@@ -89,11 +89,11 @@ def sample_with(
         url = config.generate.base_url or ""
         batching = batching_of(run, config.generate, purpose="generate", model=name, url=url)
         with (
-            device(is_used=local_model is not None) as process,
+            device(is_used=local_model is not None, is_shared_out=True) as backends,
             stage_progress("generate", total, f"responses, {name}") as advance,
             closing(
                 make_generator(
-                    config, name, local_model, run.settings, process=process, budget=budget, batching=batching
+                    config, name, local_model, run.settings, backends=backends, budget=budget, batching=batching
                 )
             ) as generator,
         ):

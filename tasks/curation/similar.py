@@ -97,8 +97,8 @@ def responses_like(text: str, count: int, settings: Settings, *, run_id: int | N
                 "that embedded with it as it is"
             )
         with (
-            device(is_used=local_model is not None) as process,
-            closing(make_embedder(config, local_model, settings, process)) as model,
+            device(is_used=local_model is not None) as backends,
+            closing(make_embedder(config, local_model, settings, backends)) as model,
         ):
             query = model.embed([EmbeddingRequest(None, text)]).vectors
         if not np.isfinite(query).all() or not query.any():

@@ -90,10 +90,10 @@ def _read_or_ask(
     turn_count = sum(len(question.turns) for question in questions)
     unlimited = Budget(max_requests=None, max_cost=None)
     with (
-        device(is_used=local_model is not None) as process,
+        device(is_used=local_model is not None, is_shared_out=True) as backends,
         stage_progress("answer", turn_count, f"answers, {model.name}") as advance,
         closing(
-            make_generator(sample, model.name, local_model, settings, process=process, budget=unlimited)
+            make_generator(sample, model.name, local_model, settings, backends=backends, budget=unlimited)
         ) as generator,
     ):
 

@@ -187,9 +187,9 @@ def embedded(
     log_path = settings.artifact_root / "logs" / "drift.log"
     vectors: dict[Context, Any] = {}
     with (
-        device() as process,
+        device(is_shared_out=True) as backends,
         closing(
-            IsolatedEmbedder(HiddenStateEmbedder, arguments, log_path=log_path, timeout_s=None, start=process.start)
+            IsolatedEmbedder(HiddenStateEmbedder, arguments, log_path=log_path, timeout_s=None, start=backends.start)
         ) as embedder,
     ):
         for context in CONTEXTS:

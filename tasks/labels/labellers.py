@@ -18,6 +18,7 @@ from models.labelling.data_labels import GoldLabeller, ScoresLabeller, SourceLab
 from models.labelling.records import AnnotatorIdentity
 from models.labelling.reward_model import IDENTIFYING_ARGUMENTS, IsolatedRewardModel, reward_model_identity
 from models.labelling.rubric import RubricLabeller
+from models.processes.isolation import IsolatedProcess, StartsBackend
 from tasks.config.labels import JudgeConfig, LabelConfig, RewardModelConfig
 from tasks.config.servers import AskedServer
 from tasks.prices import Price, price_of
@@ -29,7 +30,13 @@ _OF_PAIRS = {"prompt", "has_rationale", "is_constrained"}
 
 
 def make_labeller(
-    config: LabelConfig, settings: Settings, *, replies: ReplyStore, budget: Budget, batching: Batching | None = None
+    config: LabelConfig,
+    settings: Settings,
+    *,
+    replies: ReplyStore,
+    budget: Budget,
+    batching: Batching | None = None,
+    start: StartsBackend = IsolatedProcess,
 ) -> Labeller:
     """Build the annotator; one that holds a model gets a process of its own.
 
@@ -39,6 +46,7 @@ def make_labeller(
         replies: Where a judge's replies are kept.
         budget: What a judge may spend.
         batching: What a judge that is asked in batches needs.
+        start: What starts a model that is held.
 
     Raises:
         ModelLoadError: If there is no such reward model.
@@ -53,7 +61,7 @@ def make_labeller(
         case "rubric":
             return RubricLabeller(temperature=config.rubric.temperature, seed=config.rubric.seed)
         case "reward_model":
-            return _reward_model(config.reward_model, settings)
+            return _reward_model(config.reward_model, settings, start)
         case "judge":
             asker = make_asker(config.judge, settings, replies=replies, budget=budget, batching=batching)
             return JudgeLabeller(asker=asker, **config.judge.model_dump(include=_OF_PAIRS))
@@ -112,9 +120,10 @@ def holds_model(config: LabelConfig) -> bool:
     return config.machine == "reward_model"
 
 
-def _reward_model(config: RewardModelConfig, settings: Settings) -> IsolatedRewardModel:
+def _reward_model(config: RewardModelConfig, settings: Settings, start: StartsBackend) -> IsolatedRewardModel:
     log_path = settings.artifact_root / "logs" / "reward-model.log"
-    return IsolatedRewardModel(_reward_model_arguments(config), log_path=log_path, timeout_s=config.timeout_s)
+    arguments = _reward_model_arguments(config)
+    return IsolatedRewardModel(arguments, log_path=log_path, timeout_s=config.timeout_s, start=start)
 
 
 def _reward_model_arguments(config: RewardModelConfig) -> dict[str, Any]:

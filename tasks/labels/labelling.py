@@ -74,10 +74,13 @@ def judge_with(run: RunAtWork[Any], config: LabelConfig, pairs: Sequence[PairKey
     """Have an annotator judge pairs for a run; return the annotator's id, and whether the budget paid for all."""
     replies, budget = DatabaseReplies(run), budget_of(run, config.judge)
     batching = judge_batching(run, config.judge)
-    labeller = make_labeller(config, run.settings, replies=replies, budget=budget, batching=batching)
-    with device(is_used=holds_model(config)), closing(labeller):
-        stage = LabelStage(run, labeller, config)
-        return stage.annotator_id, stage.run(pairs, replies)
+    with device(is_used=holds_model(config), is_shared_out=True) as backends:
+        labeller = make_labeller(
+            config, run.settings, replies=replies, budget=budget, batching=batching, start=backends.start_alone
+        )
+        with closing(labeller):
+            stage = LabelStage(run, labeller, config)
+            return stage.annotator_id, stage.run(pairs, replies)
 
 
 def judge_batching(run: RunAtWork[Any], judge: JudgeConfig) -> Batching | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from models.isolation import IsolatedProcess
+from models.processes.isolation import IsolatedProcess
 
 Item = TypeVar("Item")
 

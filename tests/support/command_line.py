@@ -1,8 +1,8 @@
 """The command line in a process of its own, forked from a server that has imported the libraries.
 
 A command's own work takes tenths of a second, the import of its libraries one (`runs`) or two (`curate`). Of the
-project's modules `models.isolation` alone is imported ahead, so that engines are forked too: every command executes the
-others itself, `flows/__main__.py` as `__main__`.
+project's modules `models.processes.isolation` alone is imported ahead, so that engines are forked too: every command
+executes the others itself, `flows/__main__.py` as `__main__`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Processes of engines, forked from a server that has imported torch and transformers.
 
-What `models.isolation` starts takes three to ten seconds of imports in a fresh interpreter, and nothing is asserted of
-those. Each engine still has a process of its own, which ends with its parent. `tests/test_models_isolation.py` starts
-fresh interpreters, and so does the first call of each command.
+What `models.processes.isolation` starts takes three to ten seconds of imports in a fresh interpreter, and nothing is
+asserted of those. Each engine still has a process of its own, which ends with its parent.
+`tests/test_models_processes_isolation.py` starts fresh interpreters, and so does the first call of each command.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import IO, Any, NoReturn
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from models import isolated_host, isolation
+from models.processes import isolated_host, isolation
 
 ADDRESS = "ANTIPODE_TEST_ENGINES"  # where the server listens, for the commands that a test starts
 LIBRARIES = (
@@ -84,7 +84,7 @@ def live_engines() -> list[int]:
 
 
 def use_engine_server() -> None:
-    """Let `models.isolation` in this process fork its engines from the server; started with the first, if it is not."""
+    """Let `models.processes.isolation` here fork its engines from the server; the first starts it, if none did."""
     isolation._start = _start
 
 
@@ -101,7 +101,7 @@ def start_engine_server() -> subprocess.Popen[bytes]:
 
 
 def _start(far_end: Connection, log: IO[bytes]) -> Engine:
-    """As `models.isolation._start`."""
+    """As `models.processes.isolation._start`."""
     if ADDRESS not in os.environ:
         start_engine_server()
     request = {"path": sys.path, "environment": dict(os.environ), "folder": str(Path.cwd()), "parent": os.getpid()}

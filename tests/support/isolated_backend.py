@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelLoadError, PromptTooLongError
-from models.isolation import IsolatedProcess
+from models.processes.isolation import IsolatedProcess
 
 
 class UnpicklableError(Exception):

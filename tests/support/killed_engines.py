@@ -11,7 +11,7 @@ import pytest
 
 from flows.terminal.failures import error_line
 from models.errors import ProcessDiedError
-from models.isolation import IsolatedProcess
+from models.processes.isolation import IsolatedProcess
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """A backend in a process of its own: built there, called over a pipe, ended with everything it started.
 
 An engine gives its memory back reliably only by ending; those of plain torch may follow each other in one process
-(`models.shared_process`). This file knows no engine; it runs any class or function that can be imported by name, and
-forwards its methods.
+(`models.processes.shared_process`). This file knows no engine; it runs any class or function that can be imported by
+name, and forwards its methods.
 
     with IsolatedProcess(VllmGenerator, {"model": "…", …}, log_path=Path("run.log"), timeout_s=3600) as process:
         responses = process.call("generate", requests)
@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from models.errors import ProcessDiedError
-from models.isolated_host import Build, Call, Failure, Vacate
+from models.processes.isolated_host import Build, Call, Failure, Vacate
 
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from models.isolated_host import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+    "from models.processes.isolated_host import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _POLL_S = 0.2  # a dead process is noticed at once by the end of its pipe, or after this time if a grandchild holds it
 _VACATE_S = 60.0
@@ -228,6 +228,20 @@ class StartsBackend(Protocol):
         timeout_s: float | None,
     ) -> BackendProcess:
         """As `IsolatedProcess`."""
+        ...
+
+
+class Backends(Protocol):
+    """Where backends are started: on this host, or on a cluster."""
+
+    @property
+    def start(self) -> StartsBackend:
+        """Start one of plain torch, which others may follow in its process."""
+        ...
+
+    @property
+    def start_alone(self) -> StartsBackend:
+        """Start one that needs processes of its own."""
         ...
 
 

@@ -14,8 +14,8 @@ from engine_processes import start_fresh_interpreters, use_engine_server
 from isolated_backend import Backend, Witness, isolated
 
 from models.errors import ModelLoadError, ProcessDiedError, PromptTooLongError
-from models.isolation import IsolatedProcess
-from models.shared_process import SharedProcess
+from models.processes.isolation import IsolatedProcess
+from models.processes.shared_process import SharedProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,4 +1,4 @@
-"""The side of `models.isolation` that runs in the process: holds a backend, and answers for it."""
+"""The side of `models.processes.isolation` that runs in the process: holds a backend, and answers for it."""
 
 from __future__ import annotations
 

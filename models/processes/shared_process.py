@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from models.isolation import BackendProcess, IsolatedProcess
+from models.processes.isolation import BackendProcess, IsolatedProcess
 
 
 class SharedProcess:
@@ -37,6 +37,17 @@ class SharedProcess:
             self._process.replace(build, arguments, log_path=log_path, timeout_s=timeout_s)
         self._backend = _SharedBackend(self._process)
         return self._backend
+
+    def start_alone(
+        self,
+        build: Callable[..., object],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> BackendProcess:
+        """Build a backend in a process of its own; parameters and errors as of `IsolatedProcess`."""
+        return IsolatedProcess(build, arguments, log_path=log_path, timeout_s=timeout_s)
 
     def close(self) -> None:
         """End the process. Safe to call twice."""

@@ -1,0 +1,324 @@
+"""Backends on a Ray cluster: each actor builds one and keeps it, and a call's items are shared out among them.
+
+Stands where `models.processes.isolation.IsolatedProcess` and `models.processes.shared_process.SharedProcess.start`
+stand: whatever starts its backend by `StartsBackend` runs on the cluster without a change. Ray is imported when the
+first pool starts (extra `ray`); the cluster is that of RAY_ADDRESS, else one on this machine.
+
+    pool = RayPool(actors=4, gpus_per_actor=1)
+    embedder = IsolatedEmbedder(HiddenStateEmbedder, {…}, log_path=None, timeout_s=3600, start=pool.start)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from models.errors import ProcessDiedError, PromptsRefusedError, PromptTooLongError
+
+IN_FLIGHT = 2  # pieces that an actor holds: the one at work, and the next
+PIECES_PER_ACTOR = 4  # of one call, so that the slowest actor is not waited for by all the others for long
+TRIES = 3
+_POLL_S = 1.0
+
+
+class RayMissingError(ImportError):
+    """Ray is not installed."""
+
+
+class RayPool:
+    """Starts backends on as many actors; a backend takes the place of the one before."""
+
+    def __init__(self, *, actors: int | None = None, gpus_per_actor: float = 1.0) -> None:
+        """Connect to the cluster, or start one on this machine.
+
+        Args:
+            actors: how many at most; None: as many as the cluster's GPUs hold, where it has none, its CPU cores.
+            gpus_per_actor: GPUs that each takes, a fraction for small models (more than 0); on a cluster without a
+                GPU an actor takes a CPU core.
+
+        Raises:
+            RayMissingError: If Ray is not installed.
+            ValueError: If the cluster cannot hold a single actor.
+        """
+        self._ray = _connected()
+        held = self._ray.cluster_resources()
+        gpus, cores = held.get("GPU", 0.0), held.get("CPU", 0.0)
+        self._needs = {"num_cpus": 0, "num_gpus": gpus_per_actor} if gpus else {"num_cpus": 1, "num_gpus": 0}
+        room = int(gpus / gpus_per_actor) if gpus else int(cores)
+        self._count = min(actors or room, room)
+        if self._count < 1:
+            raise ValueError(
+                f"the Ray cluster has {gpus:g} GPUs and {cores:g} CPU cores, an actor needs {gpus_per_actor:g} GPUs, "
+                "or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a machine"
+            )
+        self._backend: _SharedOut | None = None
+
+    def start(
+        self,
+        build: Callable[..., object],
+        arguments: Mapping[str, Any],
+        *,
+        log_path: Path | None,
+        timeout_s: float | None,
+    ) -> _SharedOut:
+        """Build a backend on every actor; parameters and errors as of `IsolatedProcess`, output goes to Ray's logs."""
+        self.close()
+        self._backend = _SharedOut(
+            self._ray, build, dict(arguments), count=self._count, needs=self._needs, timeout_s=timeout_s
+        )
+        return self._backend
+
+    start_alone = start
+
+    def close(self) -> None:
+        """Give the actors back. Safe to call twice."""
+        if self._backend is not None:
+            self._backend.close()
+
+
+class _Host:
+    """Holds the backend in its actor."""
+
+    def build(self, build: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        """Build it. Not when the actor begins: only a method's exception reaches the caller with its type."""
+        self._backend = build(**arguments)
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        """Ask the backend."""
+        return getattr(self._backend, method)(*arguments)
+
+
+class _Piece(NamedTuple):
+    """A part of a call's items: those from `start` on."""
+
+    number: int
+    start: int
+    items: Sequence[Any]
+
+
+class _SharedOut:
+    """A backend on several actors, which are used as they become ready."""
+
+    def __init__(
+        self,
+        ray: Any,
+        build: Callable[..., object],
+        arguments: dict[str, Any],
+        *,
+        count: int,
+        needs: Mapping[str, float],
+        timeout_s: float | None,
+    ) -> None:
+        self._ray, self._timeout_s, self._needs = ray, timeout_s, needs
+        self._name = getattr(build, "__qualname__", repr(build))
+        self._build = (build, arguments)
+        self._ready: list[Any] = []
+        self._starting: dict[Any, Any] = {}  # reference of its `build` → actor
+        self._start_deaths = 0
+        self._is_closed = False
+        try:
+            for _ in range(count):
+                self._start_actor()
+            deadline = self._deadline()
+            while not self._ready:
+                self._take_ready(self._first(list(self._starting), "start", deadline))
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, method: str, items: Sequence[Any], *rest: Any) -> Any:
+        """Share the items out, and join what comes back in their order; `rest` goes with every piece.
+
+        A piece whose actor died goes to another, three times at most.
+
+        Raises:
+            ProcessDiedError: A piece was on three actors that died; or the backend is closed.
+            TimeoutError: No answer within `timeout_s`.
+            Exception: Whatever the method raised; the actors live on.
+        """
+        if self._is_closed:
+            raise ProcessDiedError(f"{self._name} cannot answer {method}: it was closed; start a new one", 0)
+        try:
+            results, failures = self._shared_out(method, items, rest)
+        except BaseException:
+            self.close()
+            raise
+        if failures:
+            raise _merged(failures)
+        return joined([results[number] for number in sorted(results)])
+
+    def close(self) -> None:
+        """Give the actors back, and what their backends hold. Safe to call twice."""
+        self._is_closed = True
+        for actor in [*self._ready, *self._starting.values()]:
+            self._ray.kill(actor)
+        self._ready, self._starting = [], {}
+
+    def _shared_out(
+        self, method: str, items: Sequence[Any], rest: tuple[Any, ...]
+    ) -> tuple[dict[int, Any], list[Exception]]:
+        """What came of each piece by its number; or what the backend raised, once nothing is at work any more."""
+        waiting = deque(_pieces(items, len(self._ready) + len(self._starting)))
+        results, failures = dict[int, Any](), list[Exception]()
+        deaths: dict[int, int] = {}
+        at_work: dict[Any, tuple[_Piece, Any]] = {}  # reference → piece and actor
+        deadline = self._deadline()
+        while waiting or at_work:
+            self._hand_out(method, rest, waiting, at_work)
+            reference = self._first([*at_work, *self._starting], f"answer {method}", deadline)
+            if reference in self._starting:
+                self._take_ready(reference)
+                continue
+            piece, actor = at_work.pop(reference)
+            try:
+                results[piece.number] = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:
+                failures.append(_moved(_cause(error), piece.start))
+                waiting.clear()
+            except self._ray.exceptions.RayActorError as error:
+                deaths[piece.number] = deaths.get(piece.number, 0) + 1
+                if deaths[piece.number] == TRIES:
+                    raise self._died(method, piece, error) from error
+                waiting.appendleft(piece)
+                self._replace(actor)
+        return results, failures
+
+    def _hand_out(
+        self, method: str, rest: tuple[Any, ...], waiting: deque[_Piece], at_work: dict[Any, tuple[_Piece, Any]]
+    ) -> None:
+        """Give pieces to the actors that hold fewest, as long as one holds fewer than it may."""
+        held = dict.fromkeys(self._ready, 0)
+        for _, actor in at_work.values():
+            if actor in held:  # those of a dead one are still to come back
+                held[actor] += 1
+        while waiting and held and min(held.values()) < IN_FLIGHT:
+            actor = min(held, key=held.__getitem__)
+            piece = waiting.popleft()
+            at_work[actor.call.remote(method, (piece.items, *rest))] = piece, actor
+            held[actor] += 1
+
+    def _first(self, references: list[Any], task: str, deadline: float | None) -> Any:
+        """The first of these to be answered, or to fail."""
+        while True:
+            done, _ = self._ray.wait(references, num_returns=1, timeout=_POLL_S)
+            if done:
+                return done[0]
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{self._name} did not {task} within {self._timeout_s:g} s on the Ray cluster and was ended; raise "
+                    "the time limit, send less at once, or see whether the cluster has room: ray status"
+                )
+
+    def _start_actor(self) -> None:
+        actor = self._ray.remote(_Host).options(**self._needs).remote()
+        self._starting[actor.build.remote(*self._build)] = actor
+
+    def _take_ready(self, reference: Any) -> None:
+        """Use an actor from now on that has built its backend; one that died while it did so is started again."""
+        actor = self._starting.pop(reference)
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            self._ray.kill(actor)
+            raise _cause(error) from error
+        except self._ray.exceptions.RayActorError as error:
+            self._start_deaths += 1
+            if self._start_deaths == TRIES:
+                raise ProcessDiedError(
+                    f"{TRIES} actors of {self._name} died before its backend was built: {_one_line(error)}", 0
+                ) from error
+            self._start_actor()
+            return
+        self._ready.append(actor)
+
+    def _replace(self, actor: Any) -> None:
+        """Start another in place of a dead actor: once, however many pieces it held."""
+        if actor in self._ready:
+            self._ready.remove(actor)
+            self._start_actor()
+
+    def _deadline(self) -> float | None:
+        return None if self._timeout_s is None else time.monotonic() + self._timeout_s
+
+    def _died(self, method: str, piece: _Piece, error: Exception) -> ProcessDiedError:
+        return ProcessDiedError(
+            f"items {piece.start + 1} to {piece.start + len(piece.items)} of a call to {self._name}.{method} were on "
+            f"{TRIES} actors that died: {_one_line(error)}",
+            0,
+        )
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """One result of several, in their order: lists, arrays by their first axis, records and tuples field by field."""
+    first = parts[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    if isinstance(first, list):
+        return [item for part in parts for item in part]
+    if is_dataclass(first):
+        record: Any = type(first)
+        return record(*(joined([getattr(part, field.name) for part in parts]) for field in fields(first)))
+    if isinstance(first, tuple):
+        return tuple(joined(column) for column in zip(*parts, strict=True))
+    raise TypeError(f"results of type {type(first).__name__} cannot be joined; expected lists, arrays or records")
+
+
+def _pieces(items: Sequence[Any], actors: int) -> list[_Piece]:
+    """The items in pieces of like size; a call without items is one piece, since its backend says what that gives."""
+    size = max(1, math.ceil(len(items) / (actors * PIECES_PER_ACTOR)))
+    starts = range(0, max(1, len(items)), size)
+    return [_Piece(number, start, items[start : start + size]) for number, start in enumerate(starts)]
+
+
+def _cause(error: Any) -> Exception:
+    """What the backend raised, with its type."""
+    return error.cause if isinstance(error.cause, Exception) else cast(Exception, error)
+
+
+def _moved(error: Exception, by: int) -> Exception:
+    """What a piece's backend raised, with the positions that it names counted from the call's first item."""
+    if isinstance(error, PromptTooLongError):
+        return PromptTooLongError(str(error), tuple(by + position for position in error.positions))
+    if isinstance(error, PromptsRefusedError):
+        return PromptsRefusedError(str(error), {by + position: reason for position, reason in error.reasons.items()})
+    return error
+
+
+def _merged(failures: Sequence[Exception]) -> Exception:
+    """One exception of all the pieces': positions together where all of them name positions."""
+    first = failures[0]
+    if all(isinstance(error, PromptTooLongError) for error in failures):
+        positions = [position for error in failures for position in cast(PromptTooLongError, error).positions]
+        return PromptTooLongError(str(first), tuple(sorted(positions)))
+    if all(isinstance(error, PromptsRefusedError) for error in failures):
+        reasons = {at: why for error in failures for at, why in cast(PromptsRefusedError, error).reasons.items()}
+        return PromptsRefusedError(str(first), reasons)
+    return first
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _connected() -> Any:
+    """Ray, connected to its cluster."""
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise RayMissingError("ANTIPODE_ENGINE=ray needs the extra `ray`: pip install 'antipode[ray]'") from error
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+        if "RAY_ADDRESS" not in os.environ:  # a cluster of this machine alone, which nobody else may reach
+            quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        ray.init(**quiet)
+    return ray

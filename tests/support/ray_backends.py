@@ -1,0 +1,75 @@
+"""Backends for Ray's actors, and a cluster of several nodes on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.errors import ModelLoadError, PromptTooLongError
+
+
+@dataclass(frozen=True)
+class Doubled:
+    values: Any
+    names: list[str]
+
+
+class Doubler:
+    """Doubles numbers; 13 is too long, and 1000 and more kill the process as often as there are files to take."""
+
+    def __init__(self, deaths: str = "", reason: str = "", start_s: float = 0.0) -> None:
+        time.sleep(start_s)
+        if reason:
+            raise ModelLoadError("doubler", reason)
+        self._deaths = deaths
+
+    def double(self, numbers: list[int], plus: int = 0) -> Doubled:
+        if positions := tuple(at for at, number in enumerate(numbers) if number == 13):
+            raise PromptTooLongError("too long", positions)
+        if any(number >= 1000 for number in numbers):
+            self._die()
+        return Doubled(np.array([2 * number + plus for number in numbers]), [str(number) for number in numbers])
+
+    def processes(self, numbers: list[int]) -> list[int]:
+        return [os.getpid() for _ in numbers]
+
+    def fail(self, numbers: list[int]) -> list[int]:
+        raise ZeroDivisionError(f"{len(numbers)} numbers")
+
+    def _die(self) -> None:
+        for path in Path(self._deaths).iterdir():
+            path.unlink(missing_ok=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def has_ray() -> None:
+    pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
+
+
+@contextmanager
+def cluster(nodes: int) -> Iterator[Any]:
+    """A head without cores, and nodes of one core each; RAY_ADDRESS names it."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        whole = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        patch.setenv("RAY_ADDRESS", whole.address)
+        try:
+            for _ in range(nodes):
+                whole.add_node(num_cpus=1)
+            whole.wait_for_nodes()
+            yield whole
+        finally:
+            ray.shutdown()
+            whole.shutdown()

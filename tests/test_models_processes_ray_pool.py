@@ -1,0 +1,98 @@
+"""Backends on actors of a real Ray cluster: shared out, in order, and again where an actor died."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ray_backends import Doubler, cluster, has_ray
+
+from models.errors import ModelLoadError, ProcessDiedError, PromptTooLongError
+from models.processes.ray_pool import RayPool, joined
+
+has_ray()
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    with cluster(2) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def pool(two_nodes):
+    pool = RayPool()
+    yield pool
+    pool.close()
+
+
+def start(pool, timeout_s=60.0, **arguments):
+    return pool.start(Doubler, arguments, log_path=None, timeout_s=timeout_s)
+
+
+def deaths(folder, count):
+    folder.mkdir()
+    for number in range(count):
+        (folder / str(number)).touch()
+    return str(folder)
+
+
+def test_items_are_shared_out_and_come_back_in_their_order(pool):
+    backend = start(pool)
+    found = backend.call("double", list(range(100, 201)), 1)
+    assert found.values.tolist() == [2 * number + 1 for number in range(100, 201)]
+    assert found.names == [str(number) for number in range(100, 201)]
+    for _ in range(20):  # the second actor is used as soon as it is ready
+        processes = set(backend.call("processes", list(range(40))))
+        if len(processes) == 2:
+            break
+    assert len(processes) == 2
+    assert backend.call("double", []).names == []
+
+
+def test_a_piece_whose_actor_died_is_done_by_another(pool, tmp_path):
+    backend = start(pool, deaths=deaths(tmp_path / "deaths", 2))
+    numbers = [*range(50), 1000, *range(50, 90)]
+    numbers.remove(13)
+    assert backend.call("double", numbers).values.tolist() == [2 * number for number in numbers]
+    assert not list((tmp_path / "deaths").iterdir()), "both deaths were died"
+    assert backend.call("double", [1]).names == ["1"], "and it goes on"
+
+
+def test_a_piece_that_three_actors_died_of_is_named(pool, tmp_path):
+    backend = start(pool, deaths=deaths(tmp_path / "deaths", 9))
+    with pytest.raises(ProcessDiedError, match=r"items \d+ to \d+ of a call to Doubler.double were on 3 actors that"):
+        backend.call("double", [1, 2, 1000])
+    with pytest.raises(ProcessDiedError, match="Doubler cannot answer double: it was closed"):
+        backend.call("double", [1])
+
+
+def test_what_the_backend_raises_has_its_type_and_positions_of_the_whole_call(pool):
+    backend = start(pool)
+    with pytest.raises(ZeroDivisionError):
+        backend.call("fail", [1, 2, 3])
+    numbers = [0] * 200
+    numbers[3] = numbers[4] = 13
+    with pytest.raises(PromptTooLongError) as caught:
+        backend.call("double", numbers)
+    assert caught.value.positions == (3, 4)
+    assert backend.call("double", [4]).names == ["4"], "the actors live on"
+    with pytest.raises(ModelLoadError, match="no such folder"):
+        start(pool, reason="no such folder")
+
+
+def test_what_takes_too_long_is_ended(pool):
+    with pytest.raises(TimeoutError, match=r"Doubler did not start within 0.1 s on the Ray cluster .* ray status"):
+        start(pool, timeout_s=0.1, start_s=30.0)
+
+
+def test_more_than_the_cluster_has_room_for_is_refused(two_nodes):
+    assert RayPool(actors=50)._count == 2
+    assert RayPool(actors=1)._count == 1
+
+
+def test_parts_are_joined_by_what_they_are():
+    assert joined([[1], [2, 3], []]) == [1, 2, 3]
+    first, second = joined([(np.array([1.0]), [1]), (np.array([2.0]), [2])])
+    assert first.tolist() == [1.0, 2.0] and second == [1, 2]
+    with pytest.raises(TypeError, match="results of type int cannot be joined"):
+        joined([1, 2])

@@ -1,0 +1,138 @@
+"""The demo's curation and a judge's run on a Ray cluster that loses a node give the local engine's rows."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from curation_steps import curate
+from labelling_steps import label
+from ray_backends import cluster, has_ray
+from reward_models import make_reward_model
+from sqlalchemy import func, select
+from stored_rows import add
+from surroundings import on_sqlite
+
+from db import embeddings
+from db.schema import curation, labels
+from models.demo.corpus import demo_prompts
+from models.processes.ray_pool import RayMissingError, RayPool
+from models.records import ImportedRow, Prompt
+from tasks.config.curation import CurateConfig
+from tasks.curation.engines import vector_store
+from tasks.database import open_database
+from tasks.devices import device
+from tasks.settings import Settings
+
+PROMPTS = 24
+ROUNDED = ("probability", "margin", "strength", "seconds")
+
+
+def configured(model):
+    return CurateConfig.model_validate(
+        {
+            "model": {"name": str(model), "dtype": "float32"},
+            "generate": {
+                "backend": "transformers",
+                "responses_per_prompt": 4,
+                "max_tokens": 24,
+                "prompts_per_shard": 6,
+            },
+            "embed": {"responses_per_shard": 16},
+            "select": {"has_cut": True},
+        }
+    )
+
+
+def worked(folder, patch, model, judge, *, engine, on_start=lambda sessions: None):
+    """A curation and a judge's run in an installation of their own; what is stored of them."""
+    patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder))
+    patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
+    patch.setenv("ANTIPODE_ENGINE", engine)
+    folder.mkdir()
+    with open_database(Settings()) as sessions:
+        add(
+            sessions,
+            *(ImportedRow(n, Prompt.from_text(text)) for n, text in enumerate(demo_prompts("train")[:PROMPTS])),
+        )
+        on_start(sessions)
+        run_id = curate(configured(model))
+        label(
+            annotator="reward_model",
+            pairs={"run": str(run_id)},
+            reward_model={"name": judge, "dtype": "float32"},
+            pairs_per_shard=8,
+        )
+        return stored(sessions)
+
+
+def stored(sessions):
+    """Rows by table, without times; and what is equal but for rounding: margins, and vectors."""
+    with sessions() as session:
+        (embedder,) = embeddings.list_embedders(session)
+        rows = {}
+        for table in (curation.Response, curation.Candidate, curation.Pair, labels.Judgement, labels.Preference):
+            names = [
+                column.key
+                for column in table.__table__.columns
+                if not column.key.endswith("_at") and column.key not in ROUNDED
+            ]
+            query = select(*(getattr(table, name) for name in names)).order_by(*table.__table__.primary_key.columns)
+            rows[table.__tablename__] = [tuple(row) for row in session.execute(query)]
+        places = session.scalars(select(curation.Embedding).order_by("response_id")).all()
+        rows["embeddings"] = [(one.response_id, one.row, one.token_count, one.is_truncated) for one in places]
+        store = vector_store(embedder.key, Settings())
+        vectors = store.gather([one.shard for one in places], [one.row for one in places])
+        margins = session.scalars(select(labels.Judgement.margin).order_by("id")).all()
+        return rows, (vectors, np.array(margins))
+
+
+@on_sqlite
+def test_a_cluster_that_loses_a_node_gives_the_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, sessions):
+    has_ray()
+    judge = make_reward_model(demo_model, tmp_path / "judge")
+    rows, numbers = worked(tmp_path / "local", monkeypatch, demo_model, judge, engine="local")
+    with cluster(1) as nodes:
+        dying = nodes.add_node(num_cpus=1)
+        nodes.wait_for_nodes()
+        losses = []
+
+        def lose_a_node(sessions):
+            def watch():
+                while True:
+                    with sessions() as session:
+                        if session.scalar(select(func.count()).select_from(curation.Embedding)):
+                            break
+                    time.sleep(0.01)
+                nodes.remove_node(dying, allow_graceful=False)
+                losses.append(time.monotonic())
+
+            threading.Thread(target=watch, daemon=True).start()
+
+        there, their_numbers = worked(
+            tmp_path / "ray", monkeypatch, demo_model, judge, engine="ray", on_start=lose_a_node
+        )
+    assert losses, "a node was lost on the way"
+    assert there == rows and len(rows["responses"]) == 4 * PROMPTS and rows["judgements"]
+    for own, other in zip(numbers, their_numbers, strict=True):
+        np.testing.assert_allclose(other, own, atol=1e-3)
+
+
+@on_sqlite
+def test_without_ray_nothing_changes_and_asking_for_it_says_what_to_install(sessions, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with device(is_shared_out=True) as backends:
+        assert not isinstance(backends, RayPool)
+    monkeypatch.setenv("ANTIPODE_ENGINE", "ray")
+    with (
+        pytest.raises(
+            RayMissingError, match=r"ANTIPODE_ENGINE=ray needs the extra `ray`: pip install 'antipode\[ray\]'"
+        ),
+        device(is_shared_out=True),
+    ):
+        pass
+    with device() as backends:
+        assert not isinstance(backends, RayPool), "what cannot be shared out stays here"
