@@ -27,9 +27,17 @@ class Interval(NamedTuple):
 
     def __format__(self, spec: str) -> str:
         """Value and bounds, each by `spec`: "0.52 [0.48, 0.56]"; words where too few values leave no bounds."""
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            return f"{self.value:{spec}} [no interval]"
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+        value, low, high = (f"{number:{spec}}".replace("-", "−") for number in self)
+        return f"{value} [{low}, {high}]" if self.is_bounded else f"{value} [no interval]"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the values were enough for bounds."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def within(self, least: float, most: float) -> Interval:
+        """The bounds cut to what the quantity can be: a share lies in [0, 1]; one without bounds stays so."""
+        return Interval(self.value, max(self.low, least), min(self.high, most)) if self.is_bounded else self
 
 
 def clustered_mean(values: ArrayLike, clusters: ArrayLike, *, confidence: float = CONFIDENCE) -> Interval:

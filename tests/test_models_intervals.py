@@ -210,4 +210,11 @@ def test_a_margin_that_is_rounding_counts_a_half() -> None:
 def test_an_interval_in_words_has_both_bounds_or_says_that_there_are_none():
     assert f"{Interval(0.52, 0.48, 0.564):.2f}" == "0.52 [0.48, 0.56]"
     assert f"{Interval(0.52, 0.48, 0.564):+.1f}" == "+0.5 [+0.5, +0.6]"
+    assert f"{Interval(-0.2, -0.5, 0.1):+.1f}" == "−0.2 [−0.5, +0.1]", "a minus, no hyphen"
     assert f"{clustered_mean([0.5, 0.7], [0, 0]):.2f}" == "0.60 [no interval]"
+
+
+def test_bounds_are_cut_to_what_the_quantity_can_be_and_no_bounds_stay_none():
+    assert Interval(0.5, -0.2, 1.2).within(0, 1) == Interval(0.5, 0, 1)
+    assert Interval(0.5, 0.4, 0.6).within(0, 1) == Interval(0.5, 0.4, 0.6)
+    assert f"{Interval(0.5, -math.inf, math.inf).within(0, 1):.1f}" == "0.5 [no interval]"

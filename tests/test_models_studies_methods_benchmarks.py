@@ -72,7 +72,7 @@ def test_the_table_has_every_arm_and_the_interval_over_its_seeds():
     assert table.columns == ("Arm", "arc", "Mean relative gain")
     assert table.rows[0] == ("the fine-tuned model", "25.0", "–")
     # t of two degrees, 0.975: 4.3027; the standard error of 0, 100, 200 is 100 / √3.
-    assert table.rows[1] == ("dpo", "50.0 [-12.1, 112.1]", "+100.00 [-148.41, +348.41]")
+    assert table.rows[1] == ("dpo", "50.0 [0.0, 100.0]", "+100.00 [−148.41, +348.41]")
     assert section.plots[0].rows[0][0] == "dpo" and section.plots[0].reference == 0
 
 

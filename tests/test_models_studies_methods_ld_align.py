@@ -67,7 +67,7 @@ def test_the_mean_reward_above_the_starts_is_told_of_each_arm_and_round():
     assert found.sections[1].title == MEAN_REWARD
     (table,), (plot,) = found.sections[1].tables, found.sections[1].plots
     assert [(arm, cell.split()[0]) for arm, cell in table.rows] == [
-        ("ld_align, round 1", "+1.000"), ("ld_align, round 2", "+1.500"), ("sft", "-0.250"),
+        ("ld_align, round 1", "+1.000"), ("ld_align, round 2", "+1.500"), ("sft", "−0.250"),
     ]  # fmt: skip
     (line,) = plot.lines
     assert line.name == "ld_align"

@@ -33,8 +33,8 @@ def test_grades_are_means_over_seeds_and_differences_are_paired_by_seed():
     # t of one degree, 0.975: 12.706; the standard error of 3 and 5 is 1.
     assert overall.rows == (
         ("the fine-tuned model", "4.00", "–", "0"),
-        ("sft", "4.00 [-8.71, 16.71]", "–", "0"),
-        ("dpo", "5.00 [-7.71, 17.71]", "+1.00 [+1.00, +1.00]", "4"),
+        ("sft", "4.00 [1.00, 10.00]", "–", "0"),
+        ("dpo", "5.00 [1.00, 10.00]", "+1.00 [+1.00, +1.00]", "4"),
     )
     assert turns.columns == ("Arm", "Turn 1", "Turn 2")
     assert turns.rows[0] == ("the fine-tuned model", "4.00", "–") and turns.rows[1][2] == "–"

@@ -23,7 +23,7 @@ def answer(**trends):
 def test_the_answer_names_the_trend_its_interval_and_its_size():
     assert answer(all=trend(-0.3, 0.1, 0.0)) == (
         "Yes: agreement falls as the two responses grow more alike "
-        "(rank correlation -0.30 [-0.40, -0.20], 300 of 100 prompts)."
+        "(rank correlation −0.30 [−0.40, −0.20], 300 of 100 prompts)."
     )
     assert answer(all=trend(0.3, 0.1, 0.0)).startswith("The reverse: agreement rises")
     assert answer(all=trend(0.01, 0.05, 0.7)).startswith("No: ")
@@ -37,7 +37,7 @@ def test_where_it_cannot_be_told_it_says_how_many_more_pairs_would_tell():
 
 def test_what_holds_of_all_pairs_and_not_at_like_length_is_said_beside():
     said = answer(all=trend(-0.3, 0.1, 0.0), length_held=trend(0.0, 0.05, 0.9), like_length=trend(-0.1, 0.2, 0.3))
-    assert "length ratio held, no (0.00 [-0.05, 0.05])" in said
+    assert "length ratio held, no (0.00 [−0.05, 0.05])" in said
     assert "of like length (≥ 0.8), cannot tell" in said
 
 
@@ -59,7 +59,7 @@ def test_what_other_measures_say_stands_in_the_answer_too():
     measured = {"agreement": noise(all=trend(-0.1, 0.2, 0.3)), "clarity": noise(all=trend(-0.2, 0.05, 0.0))}
     said = noise_findings("3", measured, {}).answer
     assert said.startswith("Cannot tell whether agreement")
-    assert said.endswith("Clarity: all pairs, yes (-0.20 [-0.25, -0.15]).")
+    assert said.endswith("Clarity: all pairs, yes (−0.20 [−0.25, −0.15]).")
 
 
 def test_of_labels_that_never_differ_nothing_can_be_told():
@@ -73,5 +73,5 @@ def test_annotators_are_listed_by_accuracy():
     (table,) = found.sections[-1].tables
     assert table.rows == (
         ("right", "1.00", "20", "–", "–"),
-        ("careless", "0.80", "300", "0.10 [-0.10, 0.30]", "–"),
+        ("careless", "0.80", "300", "0.10 [−0.10, 0.30]", "–"),
     )

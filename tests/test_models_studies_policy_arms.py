@@ -50,6 +50,14 @@ def test_a_prompt_that_one_arm_lacks_is_no_value_and_an_arm_without_any_is_left_
     assert np.isnan(values["dpo"][0, 0]) and not np.isnan(values["dpo"][1:]).any()
 
 
+def test_a_win_rate_of_two_seeds_stays_a_share():
+    """With one degree of freedom t is 12.7: the interval alone would end far outside."""
+    given = {"dpo": [outcome("dpo", seed, worth=worth) for seed, worth in enumerate((0.0, 0.4))]}
+    ((_, rate),) = win_rate_plot(given, "").rows[:1]
+    assert (rate.low, rate.high) == (0, 1)
+    assert "[0.00, 1.00]" in win_rate_table(given, "", "").rows[0][4]
+
+
 def test_what_is_surely_better_is_told_from_what_cannot_be_told():
     given = arms(sft=0.0, dpo=0.2, ipo=0.0, orpo=-0.2)
     found = against("sft", (WIN_RATE, values_of(given, WIN_RATE)), (LIKE_LENGTH, values_of(given, LIKE_LENGTH)))

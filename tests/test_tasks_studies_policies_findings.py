@@ -38,7 +38,7 @@ def test_an_arm_above_random_is_named_with_its_interval_and_the_number_of_compar
     findings = findings_of(all_of(easy=0.7, hard=0.4, random=0.5), question="?", names=("win_rate",))
     assert findings.answer == (
         "Above random in win rate: easy, truth by +0.2 [+0.2, +0.2]. Below random in win rate: hard, truth by "
-        "-0.1 [-0.1, -0.1] (corrected for 2 comparisons)."
+        "−0.1 [−0.1, −0.1] (corrected for 2 comparisons)."
     )
     assert dict(findings.sizes)["Comparisons corrected for"] == "2"
 

@@ -60,11 +60,10 @@ def advice(check: GuideCheck) -> str:
     if check.gain is None or check.own_loss is None or check.other_loss is None:
         found = f"{check.text_count} held-out golden responses do not tell whether the guide uses its latent vector"
         return f"{found}; hold out more: --data.held_out_share"
-    value, low, high = check.gain
     changes = ["train it longer (--guide.epochs)", "tell its decoder more (--guide.prefix_length)"]
     changes += [] if check.base else ["make it larger (--guide.hidden_size) or start from GPT-2 (--guide.base)"]
     return (
         f"the guide does without its latent vector: held-out texts cost {check.own_loss:.4f} nats a token with their "
-        f"own and {check.other_loss:.4f} with another's ({value:+.4f} [{low:+.4f}, {high:+.4f}]), so that its "
+        f"own and {check.other_loss:.4f} with another's ({check.gain:+.4f}), so that its "
         f"distances say nothing of them; {', '.join(changes)}, or weigh all alike (--rounds.weights unit)"
     )

@@ -13,9 +13,7 @@ NO_CHOICE = (
 
 def correlation_words(correlation: Interval) -> str:
     """One sentence with the figure, its interval, and what it means for a selection by similarity."""
-    value, low, high = (f"{bound:+.2f}".replace("-", "−") for bound in correlation)
-    figure = f"{value} [{low}, {high}]"
-    return f"Rank correlation of similarity with the difference in length: {figure}, {_meaning(correlation)}"
+    return f"Rank correlation of similarity with the difference in length: {correlation:+.2f}, {_meaning(correlation)}"
 
 
 def _meaning(correlation: Interval) -> str:

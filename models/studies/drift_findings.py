@@ -46,14 +46,12 @@ def drift_findings(run: str, method: str, checkpoints: Sequence[Checkpoint]) -> 
 
 def kept(checkpoints: Sequence[Checkpoint], context: str, strategy: str) -> Interval:
     """The share of prompts whose pair stays the same, over seeds and prompts, within 0 and 1."""
-    value, low, high = _crossed([one.moved[context].kept[strategy] for one in checkpoints])
-    return Interval(value, max(0.0, low), min(1.0, high))
+    return _crossed([one.moved[context].kept[strategy] for one in checkpoints]).within(0, 1)
 
 
 def correlation(checkpoints: Sequence[Checkpoint], context: str) -> Interval:
     """The mean correlation of a response's two embeddings, over seeds and prompts, 1 at most."""
-    value, low, high = _crossed([one.moved[context].correlation for one in checkpoints])
-    return Interval(value, max(-1.0, low), min(1.0, high))
+    return _crossed([one.moved[context].correlation for one in checkpoints]).within(-1, 1)
 
 
 def _crossed(rows: Sequence[Sequence[float | None]]) -> Interval:

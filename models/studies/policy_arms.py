@@ -6,7 +6,6 @@ Reads the figures that `tasks/studies/trainings.py` stores: `by_prompt` with lis
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -76,7 +75,7 @@ def win_rate_table(arms: Mapping[str, Sequence[Outcome]], title: str, note: str)
 def win_rate_plot(arms: Mapping[str, Sequence[Outcome]], title: str) -> IntervalPlot:
     """Each arm's win rate against the start, of all responses and of those of like length."""
     rows = [
-        (f"{arm}{which}", crossed_mean(of_arms[arm]))
+        (f"{arm}{which}", crossed_mean(of_arms[arm]).within(0, 1))
         for arm in arms
         for which, of_arms in (("", values_of(arms, WIN_RATE)), (", of like length", values_of(arms, LIKE_LENGTH)))
         if arm in of_arms
@@ -118,7 +117,7 @@ def over_seeds(values: Sequence[float]) -> Interval:
 
 def as_drawn(interval: Interval) -> Interval:
     """The interval as a line shows it: equal bounds where it has none."""
-    return interval if math.isfinite(interval.low) else Interval(interval.value, interval.value, interval.value)
+    return interval if interval.is_bounded else Interval(interval.value, interval.value, interval.value)
 
 
 def in_words(found: Mapping[tuple[str, str], Compared], control: str) -> str:
@@ -142,7 +141,7 @@ def in_words(found: Mapping[tuple[str, str], Compared], control: str) -> str:
 
 
 def _interval(values: Mapping[str, Values], arm: str) -> str:
-    return f"{crossed_mean(values[arm]):.2f}" if arm in values else "–"
+    return f"{crossed_mean(values[arm]).within(0, 1):.2f}" if arm in values else "–"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from models.intervals import Interval
 from models.studies.advice import Evidence
 from models.studies.findings import Findings, IntervalPlot, Line, LinePlot, Section, Table
+from models.studies.policy_arms import as_drawn
 from tasks.config.studies import StudyConfig
 from tasks.studies.head_learner import BASELINE
 from tasks.studies.measured import ACCURACY, ALIKE, WIN_RATE, WIN_RATE_ALIKE, Measured
@@ -148,8 +150,8 @@ def _difference(each: Evidence, figure: str) -> str:
     found = each.gain if figure == ACCURACY else each.gain_alike
     if found is None:
         return "no such pair"
-    value, low, high = (100 * bound for bound in found.interval)
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{'*' if found.is_more or found.is_less else ''}"
+    hundredths = Interval(*(100 * bound for bound in found.interval))
+    return f"{hundredths:+.1f}{'*' if found.is_more or found.is_less else ''}"
 
 
 def _curves(one: Measured, name: str) -> Section:
@@ -161,7 +163,8 @@ def _curves(one: Measured, name: str) -> Section:
 
 def _curve(one: Measured, name: str, figure: str) -> LinePlot:
     lines = tuple(
-        Line(arm, tuple((float(count), one.level(arm, count, figure)) for count in one.counts)) for arm in one.arms
+        Line(arm, tuple((float(count), as_drawn(one.level(arm, count, figure))) for count in one.counts))
+        for arm in one.arms
     )
     return LinePlot(f"{name}: what labels teach", LABELS, TITLES[figure], lines, is_x_logarithmic=True, reference=0.5)
 

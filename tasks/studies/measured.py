@@ -66,8 +66,7 @@ class Measured:
 
     def level(self, arm: str, count: int, figure: str) -> Interval:
         """The mean of a share of an arm with so many labels, its interval cut to [0, 1]."""
-        value, low, high = crossed_mean(self.curve(arm, figure)[self.counts.index(count)])
-        return Interval(value, max(low, 0.0), min(high, 1.0))
+        return crossed_mean(self.curve(arm, figure)[self.counts.index(count)]).within(0, 1)
 
     @cached_property
     def evidence(self) -> dict[tuple[str, int], Evidence]:

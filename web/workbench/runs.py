@@ -14,6 +14,7 @@ from db.findings.prompts import prompt_groups_of
 from db.overviews import runs
 from db.overviews.snapshots import snapshots_of
 from models.files import ReportKind
+from models.intervals import Interval
 from models.report.similarities_picture import shares_svg
 from models.report.templates import duration
 from web.access import CurrentLead, CurrentSite, Site
@@ -175,7 +176,7 @@ def _correlation(summary: stored.RunSummary) -> str:
     value, low, high = summary.length_correlation, summary.length_correlation_low, summary.length_correlation_high
     if value is None or low is None or high is None:
         return "–"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+    return f"{Interval(value, low, high):.2f}"
 
 
 def _took(started_at: datetime, finished_at: datetime | None) -> str:

@@ -52,7 +52,7 @@ def benchmark_sections(arms: Mapping[str, Sequence[Outcome]]) -> list[Section]:
         scores = ([100 * one.figures["benchmarks"][task] for one in of_arm] for task in start)
         gain = gains[arm]
         told = "–" if gain is None else f"{gain:+.2f}"
-        rows.append((arm, *(f"{over_seeds(values):.1f}" for values in scores), told))
+        rows.append((arm, *(f"{over_seeds(values).within(0, 100):.1f}" for values in scores), told))
     note = (
         "Means over seeds [95 %], of right answers. The gain is the mean over tasks of (score − start) / start. The "
         "intervals speak of other trainings, not of other questions of these tasks."

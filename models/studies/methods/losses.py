@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -87,7 +88,7 @@ def _text_scores(arms: Arms) -> Table:
         cells = []
         for name, _ in _TEXT_SCORES:
             values = [one.figures[name] for one in of_arm if one.figures.get(name) is not None]
-            cells.append(f"{over_seeds(values):.1f}" if values else "–")
+            cells.append(f"{over_seeds(values).within(0, 100):.1f}" if values else "–")
         rows.append((arm, *cells))
     return Table(
         "BLEU-4 and ROUGE by both rules, percent",
@@ -121,7 +122,7 @@ def _cost(arms: Arms) -> Section:
         cells = []
         for name, unit in (("train_seconds", 1.0), ("peak_memory_bytes", _MIB)):
             values, base = ([one.figures[name] / unit for one in arms[of]] for of in (arm, reference))
-            cells += [f"{over_seeds(values):.1f}", f"{np.mean(values) / np.mean(base):.2f}"]
+            cells += [f"{over_seeds(values).within(0, math.inf):.1f}", f"{np.mean(values) / np.mean(base):.2f}"]
         rows.append((arm, *cells))
     columns = ("Method", "Seconds", f"÷ {reference}", "Peak memory, MiB", f"÷ {reference}")
     note = (

@@ -202,6 +202,7 @@ def curve_plots(
 ) -> tuple[LinePlot, ...]:
     """Figures on the held-out pairs along training, by arm; bands are over seeds (t)."""
     titles = {"margin": "Margin (implicit reward)", "loss": "Loss (nats)", "accuracy": "Accuracy (share)"}
+    ranges = {"margin": (-math.inf, math.inf), "loss": (0.0, math.inf), "accuracy": (0.0, 1.0)}
     plots = []
     for cell, of_cell in cells(outcomes).items():
         for name in names:
@@ -211,7 +212,10 @@ def curve_plots(
                     dict(map(tuple, one.figures["curves"].get(name, []))) for one in of_cell if one.trial.arm == arm
                 ]
                 steps = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
-                points = tuple((float(step), _over_seeds([curve[step] for curve in curves])) for step in steps)
+                points = tuple(
+                    (float(step), _over_seeds([curve[step] for curve in curves]).within(*ranges[name]))
+                    for step in steps
+                )
                 if len(points) > 1:
                     lines.append(Line(arm, points))
             if lines:
