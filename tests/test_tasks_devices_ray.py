@@ -19,7 +19,8 @@ from surroundings import on_sqlite
 from db import embeddings
 from db.schema import curation, labels
 from models.demo.corpus import demo_prompts
-from models.processes.ray_pool import RayMissingError, RayPool
+from models.processes.ray_cluster import RayMissingError
+from models.processes.ray_pool import RayPool
 from models.records import ImportedRow, Prompt
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store

@@ -11,7 +11,6 @@ first pool starts (extra `ray`); the cluster is that of RAY_ADDRESS, else one on
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +21,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from models.errors import ProcessDiedError, PromptsRefusedError, PromptTooLongError
+from models.processes.ray_cluster import connected
 
 IN_FLIGHT = 2  # pieces that an actor holds: the one at work, and the next
 PIECES_PER_ACTOR = 4  # of one call, so that the slowest actor is not waited for by all the others for long
 TRIES = 3
 _POLL_S = 1.0
-
-
-class RayMissingError(ImportError):
-    """Ray is not installed."""
 
 
 class RayPool:
@@ -48,7 +44,7 @@ class RayPool:
             RayMissingError: If Ray is not installed.
             ValueError: If the cluster cannot hold a single actor.
         """
-        self._ray = _connected()
+        self._ray = connected()
         held = self._ray.cluster_resources()
         gpus, cores = held.get("GPU", 0.0), held.get("CPU", 0.0)
         self._needs = {"num_cpus": 0, "num_gpus": gpus_per_actor} if gpus else {"num_cpus": 1, "num_gpus": 0}
@@ -306,19 +302,3 @@ def _merged(failures: Sequence[Exception]) -> Exception:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _connected() -> Any:
-    """Ray, connected to its cluster."""
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise RayMissingError("ANTIPODE_ENGINE=ray needs the extra `ray`: pip install 'antipode[ray]'") from error
-    if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-        if "RAY_ADDRESS" not in os.environ:  # a cluster of this machine alone, which nobody else may reach
-            quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        ray.init(**quiet)
-    return ray
