@@ -38,22 +38,28 @@ class RayPool:
         Args:
             actors: how many at most; None: as many as the cluster's GPUs hold, where it has none, its CPU cores.
             gpus_per_actor: GPUs that each takes, a fraction for small models (more than 0); on a cluster without a
-                GPU an actor takes a CPU core.
+                GPU an actor takes a CPU core, and more where `actors` are fewer than the cores. It computes with as
+                many threads as it has cores: Ray sets OMP_NUM_THREADS.
 
         Raises:
             RayMissingError: If Ray is not installed.
             ValueError: If the cluster cannot hold a single actor.
         """
         self._ray = connected()
-        held = self._ray.cluster_resources()
-        gpus, cores = held.get("GPU", 0.0), held.get("CPU", 0.0)
-        self._needs = {"num_cpus": 0, "num_gpus": gpus_per_actor} if gpus else {"num_cpus": 1, "num_gpus": 0}
-        room = int(gpus / gpus_per_actor) if gpus else int(cores)
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        gpus, cores = ([held.get(kind, 0.0) for held in nodes] for kind in ("GPU", "CPU"))
+        if any(gpus):
+            self._needs = {"num_cpus": 0.0, "num_gpus": gpus_per_actor}
+            room = sum(int(held / gpus_per_actor) for held in gpus)
+        else:
+            each = cores_each(cores, actors)
+            self._needs = {"num_cpus": float(each), "num_gpus": 0.0}
+            room = sum(int(held) // each for held in cores)
         self._count = min(actors or room, room)
         if self._count < 1:
             raise ValueError(
-                f"the Ray cluster has {gpus:g} GPUs and {cores:g} CPU cores, an actor needs {gpus_per_actor:g} GPUs, "
-                "or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a machine"
+                f"the Ray cluster has {sum(gpus):g} GPUs and {sum(cores):g} CPU cores, an actor needs {gpus_per_actor:g} "
+                "GPUs of one host, or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a machine"
             )
         self._backend: _SharedOut | None = None
 
@@ -250,6 +256,15 @@ class _SharedOut:
             f"{TRIES} actors that died: {_one_line(error)}",
             0,
         )
+
+
+def cores_each(nodes: Sequence[float], actors: int | None) -> int:
+    """The most cores that each of so many actors can have on nodes of so many cores; 1 where none is named, or too many.
+
+    An actor is on one node.
+    """
+    most = int(max(nodes, default=0)) if actors else 1
+    return next((each for each in range(most, 1, -1) if sum(int(held) // each for held in nodes) >= (actors or 0)), 1)
 
 
 def joined(parts: Sequence[Any]) -> Any:
