@@ -173,7 +173,9 @@ def _limits(prompts: int, config: PlanConfig, all_bytes: float) -> Iterator[Limi
     lists = _lists(count)
     index = count * (config.dimension + LONG) + lists * SINGLE * config.dimension if lists else 0.0
     if index:
-        yield linear("memory: index", index, memory, "bytes", "an index of fewer bytes: --index.factory OPQ64,IVF65536,PQ64")
+        yield linear(
+            "memory: index", index, memory, "bytes", "an index of fewer bytes: --index.factory OPQ64,IVF65536,PQ64"
+        )
     wall = comparison / config.cores
     enough = prompts * math.sqrt(patience / wall)
     yield Limit("time: prompts compared", wall, patience, "seconds", enough, "curate in parts of so many prompts")

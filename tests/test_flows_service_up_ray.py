@@ -82,7 +82,9 @@ def test_the_service_starts_a_cluster_and_ends_it(settings, tmp_path):
     up = subprocess.Popen(
         [sys.executable, "-m", "flows", *command],
         cwd=tmp_path,
-        env={name: value for name, value in parts.environment.items() if name not in ("PREFECT_API_URL", "RAY_ADDRESS")},
+        env={
+            name: value for name, value in parts.environment.items() if name not in ("PREFECT_API_URL", "RAY_ADDRESS")
+        },
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,

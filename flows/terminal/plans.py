@@ -24,7 +24,7 @@ class _Line(NamedTuple):
 def show_plans(plans: Sequence[Plan], config: PlanConfig) -> None:
     """Print a table, and what gives out first at each size."""
     columns = ("", *(f"{prompts:,} prompts" for prompts in config.prompts))
-    lines = _lines(config)
+    lines = list(_lines(config))
     rows = [(line.name, *map(line.cell, plans)) for line in lines]
     print_rows(make_console(), columns, rows, text_columns=1)
     for prompts, made in zip(config.prompts, plans, strict=True):
@@ -51,11 +51,7 @@ def print_json(plans: Sequence[Plan], config: PlanConfig) -> None:
     show(json.dumps(plain(rows), ensure_ascii=False, indent=2))
 
 
-def _lines(config: PlanConfig) -> list[_Line]:
-    return list(_made_lines(config))
-
-
-def _made_lines(config: PlanConfig) -> Iterator[_Line]:
+def _lines(config: PlanConfig) -> Iterator[_Line]:
     rates = config.rates
     yield _Line("prompts", lambda made: f"{made.responses // config.responses:,}", f"{config.responses} responses each")
     yield _Line(
@@ -106,7 +102,7 @@ def _made_lines(config: PlanConfig) -> Iterator[_Line]:
             "money",
             lambda made: f"{made.money or 0:,.0f}",
             f"{config.gpu_hour_price or 0:g} a GPU hour, {config.gb_month_price or 0:g} a GB and month, "
-            f"{config.months:g} months",
+            f"for {config.months:g} {'month' if config.months == 1 else 'months'}",
         )
 
 

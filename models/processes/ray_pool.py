@@ -58,8 +58,9 @@ class RayPool:
         self._count = min(actors or room, room)
         if self._count < 1:
             raise ValueError(
-                f"the Ray cluster has {sum(gpus):g} GPUs and {sum(cores):g} CPU cores, an actor needs {gpus_per_actor:g} "
-                "GPUs of one host, or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a machine"
+                f"the Ray cluster has {sum(gpus):g} GPUs and {sum(cores):g} CPU cores, an actor needs "
+                f"{gpus_per_actor:g} GPUs of one host, or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a "
+                "machine"
             )
         self._backend: _SharedOut | None = None
 
@@ -259,7 +260,7 @@ class _SharedOut:
 
 
 def cores_each(nodes: Sequence[float], actors: int | None) -> int:
-    """The most cores that each of so many actors can have on nodes of so many cores; 1 where none is named, or too many.
+    """The most cores that each of `actors` can have on nodes of so many cores; 1 where none is named, or too many.
 
     An actor is on one node.
     """

@@ -1,4 +1,4 @@
-"""Configuration of a plan: how large the work is to be, what there is for it, and the measured constants of its cost."""
+"""Configuration of a plan: how large the work is to be, what there is for it, and the measured constants."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class RatesConfig(Section):
     sampled_tokens_per_s: float = Field(
         5_777,
         gt=0,
-        description="Tokens that one GPU samples a second of a model of 8 billion weights. Published, not measured here: "
-        "Llama-3.1-8B in FP8, vLLM 0.10, one H100, MLPerf v5.1 offline.",
+        description="Tokens that one GPU samples a second of a model of 8 billion weights. Published, not measured "
+        "here: Llama-3.1-8B in FP8, vLLM 0.10, one H100, MLPerf v5.1 offline.",
     )
     gpu_flop_per_s: float = Field(
         733e12,
@@ -49,16 +49,23 @@ class RatesConfig(Section):
         description="CPU time a response with its share of prompts and pairs, PostgreSQL's server included, in µs: "
         "import, selection, report, queue. bench/million.json.",
     )
-    guard_cpu_us: float = Field(52, gt=0, description="CPU time of the guard a response, in µs. docs/performance.md.")
+    guard_cpu_us: float = Field(
+        155,
+        gt=0,
+        description="CPU time of the guard a response, in µs. docs/performance.md: 103 to read it, 52 "
+        "to find what is near.",
+    )
     component_cpu_ns: float = Field(
         78.6,
         gt=0,
-        description="CPU time to store and index one component of a vector, in ns. bench/million.json: PostgreSQL, d = 768.",
+        description="CPU time to store and index one component of a vector, in ns. bench/million.json: "
+        "PostgreSQL, d = 768.",
     )
     compared_prompts_per_s: float = Field(
         1.743e8,
         gt=0,
-        description="Pairs of prompts that one core compares a second. bench/million.json: PostgreSQL, 125,000 prompts.",
+        description="Pairs of prompts that one core compares a second. bench/million.json: PostgreSQL, "
+        "125,000 prompts.",
     )
     selected_bytes_per_s: float = Field(
         17.1e9,
@@ -93,7 +100,9 @@ class PlanConfig(Section):
     cores: int = Field(16, ge=1, description="CPU cores of the run's host (1 or more).")
     memory_gb: float = Field(128, gt=0, description="Memory of the run's host, in GB.")
     disk_gb: float = Field(8_000, gt=0, description="Disk of the run's host, in GB.")
-    patience_days: float = Field(30, gt=0, description="What takes longer than so many days does not count as possible.")
+    patience_days: float = Field(
+        30, gt=0, description="What takes longer than so many days does not count as possible."
+    )
     gpu_hour_price: float | None = Field(None, ge=0, description="Price of a GPU for an hour. Empty: no money.")
     gb_month_price: float | None = Field(None, ge=0, description="Price of a GB stored for a month. Empty: no money.")
     months: float = Field(1, gt=0, description="How long vectors, index and database are kept, in months.")
