@@ -15,7 +15,6 @@ from service_parts import Service, eventually, kill_family
 from surroundings import ROOT, free_port, on_sqlite
 
 from flows.__main__ import main
-from models.processes.ray_cluster import NoClusterError, look
 from tasks.doctor.engine import engine_place_findings
 from tasks.settings import Settings
 
@@ -51,13 +50,6 @@ def test_without_the_extra_the_service_says_what_to_install(settings, monkeypatc
     monkeypatch.setenv("ANTIPODE_ENGINE", "ray")
     (finding,) = engine_place_findings(Settings())
     assert finding.level == "problem" and "pip install 'antipode[ray]'" in finding.text
-
-
-def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
-    has_ray()
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
-    with pytest.raises(NoClusterError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+ gives no answer within 3 s"):
-        look(3)
 
 
 def test_the_doctor_speaks_of_the_engine_only_where_it_is_ray(settings, monkeypatch):
