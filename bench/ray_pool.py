@@ -1,6 +1,6 @@
 """Four actors of a Ray cluster beside the local engine, on the same jobs: what sharing out costs.
 
-    python -m bench.ray_pool          # some 2 minutes on two idle cores, with the extra `ray`; writes bench/ray_pool.json
+    python -m bench.ray_pool      # some 2 minutes on two idle cores; extra `ray`; writes bench/ray_pool.json
 
 The cluster is of this machine alone and is told that it has four cores, so that four actors of one thread each share
 two; the local engine has one process of as many threads as there are cores. Two jobs: `embed` reads texts with a random
