@@ -13,6 +13,7 @@ work: four processes are given more of busy cores than one. The start of the act
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -43,8 +44,9 @@ from models.processes.ray_pool import RayPool
 from models.processes.shared_process import SharedProcess
 from models.records import GenerationRequest, Prompt, SamplingParameters
 
-ACTORS, ROUNDS = 4, 7
-TEXTS, PROMPTS, SAMPLES, MAX_TOKENS = 256, 48, 4, 24
+RESULTS = Path(__file__).with_suffix(".json")
+ACTORS, ROUNDS = 4, 5
+TEXTS, PROMPTS, SAMPLES, MAX_TOKENS = 256, 256, 2, 16  # 256 prompts are a shard, as the configuration has it
 SIZE, LAYERS = 384, 4
 
 
@@ -132,6 +134,7 @@ def measure(job: Job, ways: dict[str, Backends]) -> dict[str, Any]:
     """Both ways in turn, after a round that is not counted."""
     backends = {}
     starts = {}
+    load = os.getloadavg()[0]
 
     def begin(name: str) -> None:
         start = ways[name].start
@@ -152,6 +155,8 @@ def measure(job: Job, ways: dict[str, Backends]) -> dict[str, Any]:
     cpu = [one["local"].cpu_s / one["ray"].cpu_s for one in rounds]
     wall = [one["local"].wall_s / one["ray"].wall_s for one in rounds]
     return {
+        "rounds": len(rounds),
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
         "throughput": round(statistics.median(cpu), 3),
         "overhead": round(1 / statistics.median(cpu) - 1, 3),
         "throughput_spread": [round(min(cpu), 3), round(max(cpu), 3)],
@@ -166,29 +171,31 @@ def main() -> None:
     """Measure, print and write the results."""
     import ray
 
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("embed", "generate"), help="this job; the other's figures stay as they are")
+    only = parser.parse_args().only
     begun = spent(lambda: ray.init(num_cpus=ACTORS, include_dashboard=False, log_to_driver=False))
-    load = os.getloadavg()
     with tempfile.TemporaryDirectory() as name:
         pool, local = RayPool(actors=ACTORS), SharedProcess()
         try:
             ways: dict[str, Backends] = {"local": local, "ray": pool}
-            found = {job: measure(made, ways) for job, made in jobs(Path(name)).items()}
+            chosen = {job: made for job, made in jobs(Path(name)).items() if only in (None, job)}
+            found = {job: measure(made, ways) for job, made in chosen.items()}
         finally:
             pool.close()
             local.close()
             ray.shutdown()
-    results = {
+    kept = json.loads(RESULTS.read_text()) if only else {}
+    results = kept | {
         "machine": machine_words(),
         "versions": {"ray": ray.__version__, "torch": torch.__version__},
-        "load": [round(load[0], 1), round(os.getloadavg()[0], 1)],
         "actors": ACTORS,
-        "rounds": ROUNDS,
         "cluster_start": begun._asdict(),
         **found,
     }
     text = json.dumps(results, indent=2)
     print(text)
-    Path(__file__).with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
