@@ -135,6 +135,16 @@ GOALS = (
         "log-probabilities, V = 128,000, peak", "full softmax", "logps", (*_HEAD, "peak_of_full", _US), 12.5, " %", True
     ),
     Goal("… time", "full softmax", "logps", (*_HEAD, "times_of_full", _US), 125, " %", True),
+    Goal("embed on four Ray actors that share two cores", "the local engine", "ray_pool", ("embed", "throughput"), 0.9),
+    Goal("… overhead", "the local engine", "ray_pool", ("embed", "overhead"), 10, " %", True),
+    Goal(
+        "sample on four Ray actors that share two cores",
+        "the local engine",
+        "ray_pool",
+        ("generate", "throughput"),
+        0.9,
+    ),
+    Goal("… overhead", "the local engine", "ray_pool", ("generate", "overhead"), 10, " %", True),
 )
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "up": Command("service", "Up", "everything on this machine: Prefect server, worker, labelling page"),
     "import": Command("curation", "Import", "prompts and responses into the database"),
     "curate": Command("curation", "Curate", "generate, embed, index, select: one run"),
+    "plan": Command("curation", "Plan", "what a size takes: GPUs, disk, database, money"),
     "pairs": Command("runs", "Pairs", "show or export the selected pairs of a run"),
     "runs": Command("runs", "Runs", "list the runs"),
     "label": Command("labels", "Label", "judges, reward models, data sets: labels for selected pairs"),
@@ -72,7 +73,7 @@ COMMANDS = {
 # In the order in which they are shown; the first group is what a beginner needs.
 GROUPS = {
     "to begin with": ("demo", "import", "curate", "web", "label", "quality", "export", "align"),
-    "prompts and pairs": ("sources", "runs", "pairs", "similar", "report"),
+    "prompts and pairs": ("plan", "sources", "runs", "pairs", "similar", "report"),
     "labels": ("people", "queue", "calibrate", "head", "study"),
     "out and in": ("snapshots", "push", "pull", "export-pairs", "import-labels"),
     "policies": ("ld-align", "evaluate", "questions", "benchmarks", "policies", "promote", "rollback"),

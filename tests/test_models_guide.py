@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from ray_backends import cluster, has_ray
 
 from models.embedding.tokens import TokenSequence
 from models.errors import ModelLoadError
 from models.guide import GuideCheck, GuideSettings, GuideText, GuideTrainingResult
 from models.guide.checks import LatentUse, advice, latent_use, length_correlation
 from models.guide.distances import distance_weights, farther_is_worse, latent_distances
-from models.guide.isolated import IsolatedGuide
+from models.guide.isolated import IsolatedGuide, IsolatedGuideReader
 from models.intervals import Interval
+from models.processes.ray_pool import RayPool
 from models.prompting import load_tokenizer
 from models.records import Prompt
 
@@ -239,15 +242,37 @@ def test_the_same_seed_gives_the_same_guide_in_a_process_of_its_own(
     guide = IsolatedGuide(log_path=None, timeout_s=120)
     calls: list[tuple[int, int]] = []
     try:
-        with pytest.raises(RuntimeError, match="no guide is trained here"):
-            guide.encode(texts)
+        with pytest.raises(RuntimeError, match="no training to go on with"):
+            guide._process.call("advance")
         there = guide.train(texts, short, tmp_path / "there", on_step=lambda *counts: calls.append(counts))
-        latents = guide.encode(texts)
     finally:
         guide.close()
     assert calls[-1] == (1, 1)
     assert there.first_loss == pytest.approx(here.first_loss, rel=1e-4)
+    with closing(IsolatedGuideReader(there.folder, log_path=None, timeout_s=120)) as reader:
+        latents = reader.encode(texts)
     np.testing.assert_allclose(latents, Guide(here.folder, device="cpu").encode(texts), atol=1e-3)
+
+
+def test_a_guide_on_a_cluster_reads_and_writes_as_here(scratch: GuideSettings, tmp_path: Path) -> None:
+    from models.guide.training import Guide, train_guide
+
+    has_ray()
+    texts = make_texts(24, seed=3)
+    folder = train_guide(texts, replace(scratch, epochs=0.5), tmp_path / "guide", on_step=lambda *_: None).folder
+    here = Guide(folder, device="cpu")
+    with (
+        cluster(2),
+        closing(RayPool()) as pool,
+        closing(IsolatedGuideReader(folder, log_path=None, timeout_s=120, start=pool.start)) as reader,
+    ):
+        latents = reader.encode(texts)
+        nats, tokens = reader.reconstruction_nats(texts, np.roll(latents, 1, axis=0))
+        assert reader.encode([]).shape == (0, latents.shape[1])
+    np.testing.assert_allclose(latents, here.encode(texts), atol=1e-4)
+    expected, expected_tokens = here.reconstruction_nats(texts, np.roll(here.encode(texts), 1, axis=0))
+    np.testing.assert_allclose(nats, expected, rtol=1e-4)
+    assert tokens.tolist() == expected_tokens.tolist()
 
 
 def test_a_long_text_loses_the_left_of_its_prompt_first_then_the_right_of_its_response(tokenizer: str) -> None:

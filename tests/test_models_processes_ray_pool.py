@@ -7,7 +7,7 @@ import pytest
 from ray_backends import Doubler, cluster, has_ray
 
 from models.errors import ModelLoadError, ProcessDiedError, PromptTooLongError
-from models.processes.ray_pool import RayPool, joined
+from models.processes.ray_pool import RayPool, cores_each, joined
 
 has_ray()
 
@@ -88,6 +88,27 @@ def test_what_takes_too_long_is_ended(pool):
 def test_more_than_the_cluster_has_room_for_is_refused(two_nodes):
     assert RayPool(actors=50)._count == 2
     assert RayPool(actors=1)._count == 1
+
+
+@pytest.mark.parametrize(
+    ("nodes", "actors", "expected"),
+    [
+        ([16], None, 1),
+        ([16], 4, 4),
+        ([16], 5, 3),
+        ([2], 4, 1),  # more than there is room for
+        ([4, 4, 1], 2, 4),
+        ([8, 3], 3, 3),
+        ([0, 1], 1, 1),
+        ([], 3, 1),
+    ],
+)
+def test_cores_are_shared_out_among_the_actors_of_each_node(nodes, actors, expected):
+    assert cores_each(nodes, actors) == expected
+
+
+def test_an_actor_computes_with_as_many_threads_as_it_has_cores(pool, monkeypatch):
+    assert start(pool).call("threads", [1]) == ["1"]
 
 
 def test_parts_are_joined_by_what_they_are():

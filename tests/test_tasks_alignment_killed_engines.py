@@ -19,8 +19,8 @@ def test_a_killed_engine_is_told_and_its_run_goes_on(settings, sessions, tmp_pat
     config = ld_align_config(model, rounds={"count": 1, "batch_size": 2, "examples_per_device": 2})
     run_id = open_ld_align_run.fn(config)
     speak(settings, sessions, run_id, model)
-    for call in (2, 3):  # while the guide is trained, and when it reads
-        with killed("GuideProcess", call=call), recorded(run_id):
+    for build, call in (("GuideProcess", 2), ("GuideReader", 1)):  # while the guide is trained, and when it reads
+        with killed(build, call=call), recorded(run_id):
             weigh_round.fn(run_id, 1, None)
         assert count_rows(sessions, "LatentDistance") == 0
     weigh_round.fn(run_id, 1, None)

@@ -1,4 +1,4 @@
-"""The demo's curation and a judge's run on a Ray cluster that loses a node give the local engine's rows."""
+"""The demo's curation and a judge's run on a Ray cluster that loses a node in each give the local engine's rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from surroundings import on_sqlite
 from db import embeddings
 from db.schema import curation, labels
 from models.demo.corpus import demo_prompts
-from models.processes.ray_pool import RayMissingError, RayPool
+from models.processes.ray_cluster import RayMissingError
+from models.processes.ray_pool import RayPool
 from models.records import ImportedRow, Prompt
 from tasks.config.curation import CurateConfig
 from tasks.curation.engines import vector_store
@@ -64,7 +65,7 @@ def worked(folder, patch, model, judge, *, engine, on_start=lambda sessions: Non
             annotator="reward_model",
             pairs={"run": str(run_id)},
             reward_model={"name": judge, "dtype": "float32"},
-            pairs_per_shard=8,
+            pairs_per_shard=4,
         )
         return stored(sessions)
 
@@ -91,31 +92,34 @@ def stored(sessions):
 
 
 @on_sqlite
-def test_a_cluster_that_loses_a_node_gives_the_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, sessions):
+def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, sessions):
     has_ray()
     judge = make_reward_model(demo_model, tmp_path / "judge")
     rows, numbers = worked(tmp_path / "local", monkeypatch, demo_model, judge, engine="local")
     with cluster(1) as nodes:
-        dying = nodes.add_node(num_cpus=1)
+        dying = [nodes.add_node(num_cpus=1) for _ in range(2)]
         nodes.wait_for_nodes()
         losses = []
 
-        def lose_a_node(sessions):
+        def lose_nodes(sessions):
             def watch():
-                while True:
-                    with sessions() as session:
-                        if session.scalar(select(func.count()).select_from(curation.Embedding)):
-                            break
-                    time.sleep(0.01)
-                nodes.remove_node(dying, allow_graceful=False)
-                losses.append(time.monotonic())
+                for node, table in zip(dying, (curation.Embedding, labels.Judgement), strict=True):
+                    while True:
+                        with sessions() as session:
+                            if session.scalar(select(func.count()).select_from(table)):
+                                break
+                        time.sleep(0.01)
+                    nodes.remove_node(node, allow_graceful=False)
+                    losses.append(table)
 
             threading.Thread(target=watch, daemon=True).start()
 
         there, their_numbers = worked(
-            tmp_path / "ray", monkeypatch, demo_model, judge, engine="ray", on_start=lose_a_node
+            tmp_path / "ray", monkeypatch, demo_model, judge, engine="ray", on_start=lose_nodes
         )
-    assert losses, "a node was lost on the way"
+    assert losses == [curation.Embedding, labels.Judgement], (
+        "a node was lost while texts were embedded, one while judged"
+    )
     assert there == rows and len(rows["responses"]) == 4 * PROMPTS and rows["judgements"]
     for own, other in zip(numbers, their_numbers, strict=True):
         np.testing.assert_allclose(other, own, atol=1e-3)

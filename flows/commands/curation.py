@@ -1,6 +1,8 @@
-"""The commands of curation: import, curate."""
+"""The commands of curation: import, curate, and plan, what it takes."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
@@ -10,6 +12,7 @@ from flows.processes.engine import prepare_prefect
 from flows.terminal.imports import show_import, show_preview
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ImportConfig
+from tasks.config.plan import PlanConfig
 from tasks.settings import Settings
 
 
@@ -52,3 +55,24 @@ class Curate(RunCommand, CurateConfig):
         from flows.terminal.runs import show_run
 
         show_run(curate(config), settings)
+
+
+class Plan(PlanConfig):
+    """What a curation of a given size takes: GPU hours, storage, database, money, and what gives out first."""
+
+    format: Literal["table", "json", "markdown"] = Field("table", description="How to write it.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from flows.terminal.plans import markdown, print_json, show_plans
+        from tasks.plan import plan
+        from tasks.terminal import show
+
+        plans = [plan(prompts, self) for prompts in self.prompts]
+        match self.format:
+            case "table":
+                show_plans(plans, self)
+            case "json":
+                print_json(plans, self)
+            case "markdown":
+                show(markdown(plans, self))

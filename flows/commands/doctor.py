@@ -26,6 +26,7 @@ from tasks.doctor.devices import (
     number_format_findings,
     probe_torch,
 )
+from tasks.doctor.engine import engine_place_findings
 from tasks.doctor.machine import Finding
 from tasks.doctor.models import model_findings, server_findings
 from tasks.doctor.prefect_server import prefect_address, prefect_findings
@@ -72,6 +73,7 @@ class Doctor(BaseModel):
             Check("installation", machine.python_findings),
             Check("installation", _package_findings),
             Check("devices", _device_findings, TORCH_LIMIT_S),
+            Check("devices", partial(engine_place_findings, settings)),
             Check("machine", partial(machine.disk_findings, settings.artifact_root)),
             Check("machine", machine.memory_findings),
             Check("database", partial(database.database_findings, settings)),

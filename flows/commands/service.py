@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -11,6 +11,9 @@ from flows.processes.engine import quiet_prefect, require_home
 from flows.terminal.tables import show_service
 from tasks.settings import Settings
 from tasks.terminal import show
+
+if TYPE_CHECKING:
+    from models.processes.ray_cluster import Cluster
 
 
 class Up(BaseModel):
@@ -24,6 +27,11 @@ class Up(BaseModel):
     model: str | None = Field(
         None, description="Model of the nightly curation and of training on new labels: hub name, folder, `policy:ID`."
     )
+    ray: bool = Field(
+        False,
+        description="Load models on the Ray cluster of RAY_ADDRESS; without that, on one of this machine's, started "
+        "and ended with the rest (extra `ray`).",
+    )
 
     @model_validator(mode="after")
     def _a_night_needs_a_model(self) -> Self:
@@ -36,9 +44,12 @@ class Up(BaseModel):
         from flows.service.up import run_service
         from flows.terminal.labelling.people import new_lead, own_name
         from models.labelling.records import person
+        from models.processes.ray_cluster import require_ray
         from tasks.curation.choices import check_nightly
 
         require_home()
+        if self.ray:
+            require_ray("--ray")
         # A worker's folder is the project's, not this one.
         model = str(Path(self.model).resolve()) if self.model and Path(self.model).is_dir() else self.model
         check_nightly(self.nightly, model, Settings())
@@ -51,11 +62,12 @@ class Up(BaseModel):
             lead=lead,
             nightly=self.nightly,
             model=model,
-            on_ready=lambda: self._show(people, lead),
+            has_ray=self.ray,
+            on_ready=lambda cluster: self._show(people, lead, cluster),
         )
         show("stopped; nothing is lost. Runs that were under way go on at the next: antipode up")
 
-    def _show(self, people: list[str], lead: str | None) -> None:
+    def _show(self, people: list[str], lead: str | None, cluster: Cluster | None) -> None:
         from flows.terminal.labelling.people import lead_lines, leads, link_lines
         from tasks.database import open_database
 
@@ -65,7 +77,7 @@ class Up(BaseModel):
             all_leads = leads(sessions)
             labellers = [name for name in people if name not in all_leads]  # a lead labels by the same link
             links = link_lines(sessions, labellers, Settings(), address=address)
-        show_service(self.prefect_port, self.page_port, links, leading, Settings())
+        show_service(self.prefect_port, self.page_port, links, leading, cluster, Settings())
 
 
 class Deploy(BaseModel):

@@ -20,12 +20,15 @@ from flows.processes.child_process import LOOPBACK, StalledError, answers, start
 from flows.processes.engine import require_folder
 from flows.service.deploying import SilentServerError, deploy, set_nightly
 from flows.service.worker import worker_name
+from models.processes.ray_cluster import Cluster, look, own_cluster
 from tasks.config.service import POOL
 from tasks.progress import say
 from tasks.settings import Settings
 
 POLL_S = 0.3
 LOG_TAIL_LINES = 15
+RAY_STARTED = b"Ray runtime started"
+RAY_ANSWER_S = 60.0
 LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -50,14 +53,18 @@ def run_service(
     lead: str | None,
     nightly: str | None,
     model: str | None,
-    on_ready: Callable[[], None],
+    has_ray: bool,
+    on_ready: Callable[[Cluster | None], None],
 ) -> None:
     """Start everything, call `on_ready` once all of it answers, and run until Ctrl-C or SIGTERM; then stop everything.
 
     `nightly` is the source whose nightly curation is switched on; `model` is its model, and that of training on labels.
+    `has_ray`: the worker loads models on the Ray cluster of RAY_ADDRESS, which `on_ready` is told; without it one of
+    this machine alone is started, and ended with the rest.
 
     Raises:
         StartError: If a port is taken, or a part does not start or ends by itself.
+        NoClusterError: If RAY_ADDRESS names a cluster that does not answer.
     """
     for name, port, option in (("Prefect server", prefect_port, "prefect"), ("labelling page", page_port, "page")):
         _require_free(name, port, option)
@@ -93,6 +100,9 @@ def run_service(
             _wait_for(parts, parts[0], lambda: answers(prefect_port, "/api/health"))
             deploy()
         set_nightly(nightly, model)
+        cluster = None
+        if has_ray:
+            cluster = _joined_cluster(start, parts, environment)
         say("starting the worker")
         worker = start("worker", _antipode("worker"))
         parts.append(worker)
@@ -100,7 +110,7 @@ def run_service(
         _wait_for(parts, worker, lambda: _is_online(worker))
         _sweep_now()
         stack.enter_context(announced(environment["PREFECT_API_URL"], settings.artifact_root))
-        on_ready()
+        on_ready(cluster)
         with suppress(KeyboardInterrupt):
             while True:
                 _require_alive(parts)
@@ -146,6 +156,24 @@ def _starter(stack: ExitStack, logs: Path, environment: Mapping[str, str]) -> Ca
         return Part(name, process, log_path)
 
     return start
+
+
+def _joined_cluster(
+    start: Callable[[str, Sequence[str]], Part], parts: list[Part], environment: dict[str, str]
+) -> Cluster:
+    """The Ray cluster that the worker is to use, as `environment` says from now on; started, where there is none."""
+    environment["ANTIPODE_ENGINE"] = "ray"
+    if "RAY_ADDRESS" not in os.environ:
+        say("starting a Ray cluster on this machine (some 15 s)")
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            command, own = own_cluster(probe.getsockname()[1])
+        environment |= own
+        os.environ |= own
+        parts.append(start("ray", command))
+        _wait_for(parts, parts[-1], lambda: RAY_STARTED in parts[-1].log_path.read_bytes())
+    say("asking the Ray cluster what it has")
+    return look(RAY_ANSWER_S)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -40,7 +40,7 @@ def shown_figure(figure: Figure, currency: str) -> str:
         case "bytes":
             return sign + size(figure.value)
         case "seconds":
-            return sign + _duration(figure.value)
+            return sign + duration(figure.value)
         case "money":
             amount = f"{figure.value:,.2f}" if figure.value >= CENT or not figure.value else f"{figure.value:.1g}"
             return f"{sign}{amount} {currency}".rstrip()
@@ -58,7 +58,8 @@ def size(count: float) -> str:
     return f"{count / 1e3:,.1f} kB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time, for people."""
     if seconds < 2 * MINUTE:
         return f"{seconds:.0f} s"
     if seconds < 2 * HOUR:

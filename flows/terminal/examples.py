@@ -19,6 +19,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         (f"--source.name mine {MODEL} --dry-run", "what it would do and cost"),
         (f"--source.name mine {MODEL}", "sample, embed, select"),
     ),
+    "plan": (
+        ("--prompts 1e8 --gpu_hour_price 2.5 --gb_month_price 0.05", "GPU hours, storage, database, money"),
+        ("--prompts 1e5,1e7 --dimension 768 --parameters 0.5", "two sizes, a small model"),
+    ),
     "pairs": (
         ("--strategy centroid", "of the newest run"),
         ("--run 3 --format parquet --output pairs.parquet", "all of run 3, in a file"),

@@ -25,6 +25,7 @@ from tasks.settings import Settings
 from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
+    from models.processes.ray_cluster import Cluster
     from tasks.curation.similar import SimilarPrompt, SimilarResponse
 
 PROMPT_WIDTH, RESPONSE_WIDTH = 44, 56
@@ -35,7 +36,12 @@ TABLE_ROWS = 20  # where no --limit is given
 
 
 def show_service(
-    prefect_port: int, page_port: int, links: Sequence[str], leading: Sequence[str], settings: Settings
+    prefect_port: int,
+    page_port: int,
+    links: Sequence[str],
+    leading: Sequence[str],
+    cluster: Cluster | None,
+    settings: Settings,
 ) -> None:
     """Print where everything is, and what to do there; `links` sign people in to label, `leading` to the workbench."""
     show(f"\nWorkbench       {leading[0] if leading else 'nobody leads: antipode people --lead NAME'}")
@@ -46,6 +52,8 @@ def show_service(
         show(f"Labelling page  http://127.0.0.1:{page_port}   each link signs one person in:")
     for link in links:
         show(f"                {link}")
+    if cluster is not None:
+        show(f"Ray cluster     {cluster}")
     show(f'Database        {shown_url(settings)}   antipode sql "SELECT * FROM run_summary"')
     show("Ctrl-C stops all of them; nothing is lost.", flush=True)
 

@@ -11,7 +11,6 @@ first pool starts (extra `ray`); the cluster is that of RAY_ADDRESS, else one on
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +21,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from models.errors import ProcessDiedError, PromptsRefusedError, PromptTooLongError
+from models.processes.ray_cluster import connected
 
 IN_FLIGHT = 2  # pieces that an actor holds: the one at work, and the next
 PIECES_PER_ACTOR = 4  # of one call, so that the slowest actor is not waited for by all the others for long
 TRIES = 3
 _POLL_S = 1.0
-
-
-class RayMissingError(ImportError):
-    """Ray is not installed."""
 
 
 class RayPool:
@@ -42,22 +38,29 @@ class RayPool:
         Args:
             actors: how many at most; None: as many as the cluster's GPUs hold, where it has none, its CPU cores.
             gpus_per_actor: GPUs that each takes, a fraction for small models (more than 0); on a cluster without a
-                GPU an actor takes a CPU core.
+                GPU an actor takes a CPU core, and more where `actors` are fewer than the cores. It computes with as
+                many threads as it has cores: Ray sets OMP_NUM_THREADS.
 
         Raises:
             RayMissingError: If Ray is not installed.
             ValueError: If the cluster cannot hold a single actor.
         """
-        self._ray = _connected()
-        held = self._ray.cluster_resources()
-        gpus, cores = held.get("GPU", 0.0), held.get("CPU", 0.0)
-        self._needs = {"num_cpus": 0, "num_gpus": gpus_per_actor} if gpus else {"num_cpus": 1, "num_gpus": 0}
-        room = int(gpus / gpus_per_actor) if gpus else int(cores)
+        self._ray = connected()
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        gpus, cores = ([held.get(kind, 0.0) for held in nodes] for kind in ("GPU", "CPU"))
+        if any(gpus):
+            self._needs = {"num_cpus": 0.0, "num_gpus": gpus_per_actor}
+            room = sum(int(held / gpus_per_actor) for held in gpus)
+        else:
+            each = cores_each(cores, actors)
+            self._needs = {"num_cpus": float(each), "num_gpus": 0.0}
+            room = sum(int(held) // each for held in cores)
         self._count = min(actors or room, room)
         if self._count < 1:
             raise ValueError(
-                f"the Ray cluster has {gpus:g} GPUs and {cores:g} CPU cores, an actor needs {gpus_per_actor:g} GPUs, "
-                "or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a machine"
+                f"the Ray cluster has {sum(gpus):g} GPUs and {sum(cores):g} CPU cores, an actor needs "
+                f"{gpus_per_actor:g} GPUs of one host, or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a "
+                "machine"
             )
         self._backend: _SharedOut | None = None
 
@@ -256,6 +259,15 @@ class _SharedOut:
         )
 
 
+def cores_each(nodes: Sequence[float], actors: int | None) -> int:
+    """The most cores that each of `actors` can have on nodes of so many cores; 1 where none is named, or too many.
+
+    An actor is on one node.
+    """
+    most = int(max(nodes, default=0)) if actors else 1
+    return next((each for each in range(most, 1, -1) if sum(int(held) // each for held in nodes) >= (actors or 0)), 1)
+
+
 def joined(parts: Sequence[Any]) -> Any:
     """One result of several, in their order: lists, arrays by their first axis, records and tuples field by field."""
     first = parts[0]
@@ -306,19 +318,3 @@ def _merged(failures: Sequence[Exception]) -> Exception:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _connected() -> Any:
-    """Ray, connected to its cluster."""
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise RayMissingError("ANTIPODE_ENGINE=ray needs the extra `ray`: pip install 'antipode[ray]'") from error
-    if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-        if "RAY_ADDRESS" not in os.environ:  # a cluster of this machine alone, which nobody else may reach
-            quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        ray.init(**quiet)
-    return ray

@@ -21,7 +21,7 @@ from models.fingerprint import model_fingerprint
 from models.guide import GuideCheck, GuideSettings, GuideText
 from models.guide.checks import advice, latent_use, length_correlation
 from models.guide.distances import farther_is_worse, latent_distances
-from models.guide.isolated import IsolatedGuide
+from models.guide.isolated import IsolatedGuide, IsolatedGuideReader
 from models.guide.pretrained import PRETRAINED, PROBE_S, Base, positions_of, pretrained_base
 from models.guide.results import stored_result
 from models.labelling.rules import STANDING_RULE
@@ -135,17 +135,21 @@ def guided_distances(
     with (
         device() as backends,
         closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=backends.start)) as guide,
+        step_progress("guide", "training steps") as on_step,
     ):
-        with step_progress("guide", "training steps") as on_step:
-            trained = guide.train(trained_on, guide_settings, folder, on_step=on_step)
-        if count := trained.truncated_count:
-            say(f"the guide read {count:,} of {len(trained_on):,} responses cut; raise guide.max_length")
-        latent = guide.encode(texts)
+        trained = guide.train(trained_on, guide_settings, folder, on_step=on_step)
+    if count := trained.truncated_count:
+        say(f"the guide read {count:,} of {len(trained_on):,} responses cut; raise guide.max_length")
+    with (
+        device(is_shared_out=True) as backends,
+        closing(IsolatedGuideReader(trained.folder, log_path=log_path, timeout_s=None, start=backends.start)) as reader,
+    ):
+        latent = reader.encode(texts)
         distances = latent_distances(latent[0::2], latent[1::2])
         with run.sessions() as session:
             check = check_of(session, run.run_id)
         if check is None:
-            check = _check(run, guide, pairs, distances)
+            check = _check(run, reader, pairs, distances)
             with run.sessions.begin() as session:
                 add_check(session, run.run_id, check, folder=folder.name)
     if not check.uses_latent:
@@ -169,7 +173,7 @@ def guide_folder(root: Path, names: Sequence[object], cut: Sequence[object]) -> 
 
 def _check(
     run: AlignmentAtWork[LdAlignConfig],
-    guide: IsolatedGuide,
+    guide: IsolatedGuideReader,
     pairs: Sequence[GoldenPair],
     distances: NDArray[np.float64],
 ) -> GuideCheck:

@@ -1,0 +1,124 @@
+"""Where Ray's cluster is: the one of RAY_ADDRESS, else one of this machine alone. Knows no backend.
+
+Ray is imported when it is first needed (extra `ray`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import secrets
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+LOOPBACK = "127.0.0.1"
+# Ray's own name for it: without this it replaces 127.0.0.1 by the address at which other machines reach this one.
+ONLY_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+UNTOLD = {"RAY_USAGE_STATS_ENABLED": "0"}
+_PROBE = """
+import json
+from models.processes.ray_cluster import connected
+ray = connected()
+held = ray.cluster_resources()
+nodes = sum(node["Alive"] for node in ray.nodes())
+context = ray.get_runtime_context()
+found = {"address": context.gcs_address, "nodes": nodes, "gpus": held.get("GPU", 0.0), "cores": held.get("CPU", 0.0)}
+print(json.dumps(found | {"dashboard": ray._private.worker.get_dashboard_url() or None}))
+"""
+
+
+class RayMissingError(RuntimeError):
+    """Ray is not installed."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"{wanted} needs the extra `ray`: pip install 'antipode[ray]'")
+
+
+class NoClusterError(ConnectionError):
+    """No Ray cluster answers."""
+
+
+class Cluster(NamedTuple):
+    """A cluster that answers.
+
+    Attributes:
+        address: host and port.
+        dashboard: its host and port; None where it has none (Ray's own extra `default` brings it).
+    """
+
+    address: str
+    nodes: int
+    gpus: float
+    cores: float
+    dashboard: str | None
+
+    def __str__(self) -> str:
+        """All of it in a few words."""
+        nodes = "1 node" if self.nodes == 1 else f"{self.nodes} nodes"
+        dashboard = "no dashboard: pip install 'ray[default]'" if self.dashboard is None else f"http://{self.dashboard}"
+        return f"{self.address}   {nodes}, {self.gpus:g} GPUs, {self.cores:g} cores; {dashboard}"
+
+
+def require_ray(wanted: str) -> None:
+    """Raise RayMissingError, which begins with what is wanted, where Ray is not installed."""
+    try:
+        is_there = importlib.util.find_spec("ray") is not None
+    except ValueError:  # somebody has hidden it
+        is_there = False
+    if not is_there:
+        raise RayMissingError(wanted)
+
+
+def connected() -> Any:
+    """Ray, connected to its cluster.
+
+    Raises:
+        RayMissingError: If it is not installed.
+        ConnectionError: If the cluster of RAY_ADDRESS does not answer; after more than a minute.
+    """
+    require_ray("ANTIPODE_ENGINE=ray")
+    if is_own := "RAY_ADDRESS" not in os.environ:
+        os.environ.update(ONLY_LOOPBACK)  # read when Ray is imported
+    import ray
+    import ray.exceptions
+
+    if not ray.is_initialized():
+        for name, value in UNTOLD.items():
+            os.environ.setdefault(name, value)
+        own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK} if is_own else {}
+        ray.init(log_to_driver=False, configure_logging=False, **own)
+    return ray
+
+
+def own_cluster(port: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What starts a cluster of this machine alone: a module with its arguments, and what it and its users must know.
+
+    The module stays until it is ended. Others on this machine cannot use the cluster: it has a token of its own.
+    """
+    start = ("start", "--head", "--block", "--node-ip-address", LOOPBACK, "--port", str(port))
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environment = {"RAY_ADDRESS": f"{LOOPBACK}:{port}", **token, **ONLY_LOOPBACK, **UNTOLD}
+    return ("ray.scripts.scripts", *start), environment
+
+
+def look(timeout_s: float) -> Cluster:
+    """The cluster of RAY_ADDRESS, asked by a process of its own: Ray ends the one that it cannot connect.
+
+    Raises:
+        NoClusterError: If it does not answer in time, or refuses us.
+    """
+    address = os.environ["RAY_ADDRESS"]
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-P", "-c", _PROBE], capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        told = (error.stderr or b"").decode("utf-8", "replace")
+        reason = "refuses the token" if "InvalidAuthToken" in told else f"gives no answer within {timeout_s:g} s"
+        raise NoClusterError(f"the Ray cluster at RAY_ADDRESS={address} {reason}") from error
+    if asked.returncode:
+        last = asked.stderr.strip().splitlines()[-1:] or [f"ended with status {asked.returncode}"]
+        raise NoClusterError(f"the Ray cluster at RAY_ADDRESS={address} cannot be used: {last[0]}")
+    return Cluster(**json.loads(asked.stdout.splitlines()[-1]))

@@ -1,0 +1,192 @@
+"""What curation at a given size takes: pure arithmetic over measured constants. Knows no database and no engine.
+
+Time that grows with the number of things is linear in it, but for the comparison of prompts with each other: each pair
+once. Sizes of files are exact, since their formats fix them; everything else stands or falls with its constant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from models.index.factory import factory_of_size
+from models.index.kept import EXACT_ROWS
+from tasks.config.plan import PlanConfig
+
+MODEL_OF_RATE = 8.0  # billions of weights, of RatesConfig.sampled_tokens_per_s
+CHARACTERS_A_TOKEN = 4.0
+HALF, SINGLE, LONG = 2, 4, 8  # bytes of a float16, a float32, an int64
+NORM_AND_ID = SINGLE + LONG  # of a stored vector
+CENTRE_BYTES = 4 * 65  # of a prompt while prompts are compared: its bounds
+POSTGRESQL_TABLE_BYTES = 32e12  # its limit of a table, at pages of 8 kB
+SQLITE_RESPONSES = 1_000_000  # measured up to here: bench/million.json
+HOUR, DAY = 3600.0, 86_400.0
+
+
+class Limit(NamedTuple):
+    """Something that gives out.
+
+    Attributes:
+        need: how much of it this size takes, in `unit`, of `have`.
+        prompts: how many prompts it is enough for, the rest as planned.
+        remedy: what then.
+    """
+
+    name: str
+    need: float
+    have: float
+    unit: str
+    prompts: float
+    remedy: str
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether there is too little of it."""
+        return self.need > self.have
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What it takes. Hours are of GPUs or of single CPU cores; bytes are on disk.
+
+    Attributes:
+        index: `Flat`, or FAISS's factory string.
+        database: the kind to take.
+        vector_store: where the vectors lie.
+        limits: what gives out, the first first.
+        money: at the prices given; None where none was.
+    """
+
+    responses: int
+    sampled_tokens: float
+    read_tokens: float
+    sampling_gpu_hours: float
+    embedding_gpu_hours: float
+    cpu_hours: float
+    comparison_cpu_hours: float
+    days: float
+    vector_bytes: float
+    index: str
+    index_bytes: float
+    database: str
+    database_bytes: float
+    vector_store: str
+    limits: tuple[Limit, ...]
+    money: float | None
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of sampling and of embedding."""
+        return self.sampling_gpu_hours + self.embedding_gpu_hours
+
+    @property
+    def bytes(self) -> float:
+        """Of vectors, index and database."""
+        return self.vector_bytes + self.index_bytes + self.database_bytes
+
+    @property
+    def breaks(self) -> Limit:
+        """What gives out first."""
+        return self.limits[0]
+
+
+def plan(prompts: int, config: PlanConfig) -> Plan:
+    """What the work on so many prompts takes, else as `config` says."""
+    rates, count = config.rates, prompts * config.responses
+    sampled = float(count * config.response_tokens)
+    # A prompt is read once for all its responses; each response once more, to be embedded.
+    read = float(prompts * config.prompt_tokens + sampled)
+    sampling = sampled * config.parameters / MODEL_OF_RATE / rates.sampled_tokens_per_s / HOUR
+    embedding = 2 * config.parameters * 1e9 * read / (rates.gpu_flop_per_s * rates.read_share) / HOUR
+    vectors = count + prompts
+    cpu, comparison = _cpu_seconds(prompts, config)
+    vector_bytes = float(vectors * (HALF * config.dimension + NORM_AND_ID))
+    index_bytes = sum(_index_bytes(number, config.dimension) for number in (count, prompts))
+    database_bytes = float(count * _row_bytes(config))
+    all_bytes = vector_bytes + index_bytes + database_bytes
+    gpu_hours = sampling + embedding
+    limits = sorted(_limits(prompts, config, all_bytes), key=lambda limit: limit.prompts)
+    return Plan(
+        responses=count,
+        sampled_tokens=sampled,
+        read_tokens=read,
+        sampling_gpu_hours=sampling,
+        embedding_gpu_hours=embedding,
+        cpu_hours=cpu / HOUR,
+        comparison_cpu_hours=comparison / HOUR,
+        days=(gpu_hours / config.gpus + (cpu + comparison / config.cores) / HOUR) / 24,
+        vector_bytes=vector_bytes,
+        index=_index_kind(count),
+        index_bytes=index_bytes,
+        database="SQLite or PostgreSQL" if count <= SQLITE_RESPONSES else "PostgreSQL",
+        database_bytes=database_bytes,
+        vector_store="a local disk" if all_bytes <= config.disk_gb * 1e9 else "a shared file system",
+        limits=tuple(limits),
+        money=_money(config, gpu_hours, all_bytes),
+    )
+
+
+def _cpu_seconds(prompts: int, config: PlanConfig) -> tuple[float, float]:
+    """What one core takes for all that grows with the responses, and for the comparison of prompts."""
+    rates, count = config.rates, prompts * config.responses
+    rows = count * (rates.row_cpu_us + rates.guard_cpu_us) / 1e6
+    components = count * config.dimension * rates.component_cpu_ns / 1e9
+    gram = count * config.dimension * SINGLE / rates.selected_bytes_per_s
+    return rows + components + gram, prompts**2 / 2 / rates.compared_prompts_per_s
+
+
+def _row_bytes(config: PlanConfig) -> float:
+    """Database of a response, whose text is longer or shorter than the measured one's."""
+    text = CHARACTERS_A_TOKEN * (config.response_tokens + config.prompt_tokens / config.responses)
+    return config.rates.row_bytes - config.rates.row_text_bytes + text
+
+
+def _index_kind(count: int) -> str:
+    return "Flat" if count <= EXACT_ROWS else factory_of_size(count)
+
+
+def _lists(count: int) -> int:
+    return 0 if count <= EXACT_ROWS else int(factory_of_size(count).partition(",")[0].removeprefix("IVF"))
+
+
+def _index_bytes(count: int, dimension: int) -> float:
+    """Exact vectors, and above their limit the index of 8 bits a component that proposes."""
+    exact = float(count * (SINGLE * dimension + LONG))
+    lists = _lists(count)
+    return exact + (count * (dimension + LONG) + lists * SINGLE * dimension if lists else 0.0)
+
+
+def _limits(prompts: int, config: PlanConfig, all_bytes: float) -> Iterator[Limit]:
+    rates, count = config.rates, prompts * config.responses
+    cpu, comparison = _cpu_seconds(prompts, config)
+    memory, patience = config.memory_gb * 1e9, config.patience_days * DAY
+
+    def linear(name: str, need: float, have: float, unit: str, remedy: str) -> Limit:
+        return Limit(name, need, have, unit, prompts * have / need, remedy)
+
+    compared = float(prompts * (SINGLE * config.dimension + CENTRE_BYTES))
+    yield linear("memory: prompts compared", compared, memory, "bytes", "curate in parts of so many prompts")
+    guard = float(count * rates.guard_bytes)
+    yield linear("memory: guard", guard, memory, "bytes", "curate in parts, or: --guard.off boilerplate")
+    lists = _lists(count)
+    index = count * (config.dimension + LONG) + lists * SINGLE * config.dimension if lists else 0.0
+    if index:
+        yield linear(
+            "memory: index", index, memory, "bytes", "an index of fewer bytes: --index.factory OPQ64,IVF65536,PQ64"
+        )
+    wall = comparison / config.cores
+    enough = prompts * math.sqrt(patience / wall)
+    yield Limit("time: prompts compared", wall, patience, "seconds", enough, "curate in parts of so many prompts")
+    yield linear("time: rows and vectors, one core", cpu, patience, "seconds", "curate in parts on several hosts")
+    disk = config.disk_gb * 1e9
+    yield linear("disk", all_bytes, disk, "bytes", "a shared file system, or delete the index of earlier runs")
+    database = count * _row_bytes(config)
+    yield linear("database: one table", database, POSTGRESQL_TABLE_BYTES, "bytes", "a database a part")
+
+
+def _money(config: PlanConfig, gpu_hours: float, all_bytes: float) -> float | None:
+    if config.gpu_hour_price is None and config.gb_month_price is None:
+        return None
+    return gpu_hours * (config.gpu_hour_price or 0) + all_bytes / 1e9 * config.months * (config.gb_month_price or 0)

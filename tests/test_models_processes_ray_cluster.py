@@ -1,0 +1,46 @@
+"""Where Ray's cluster is: one that does not answer is named, one of this machine alone is out of others' reach."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from ray_backends import has_ray
+from surroundings import free_port
+
+from models.processes.ray_cluster import Cluster, NoClusterError, look, own_cluster
+
+CONNECT = """
+from models.processes.ray_cluster import connected
+print(connected().get_runtime_context().gcs_address)
+"""
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    has_ray()
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(NoClusterError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+ gives no answer within 3 s"):
+        look(3)
+
+
+def test_a_cluster_of_this_machine_alone_listens_at_loopback():
+    has_ray()
+    hidden = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    told = subprocess.run([sys.executable, "-c", CONNECT], env=hidden, capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1].startswith("127.0.0.1:")
+
+
+def test_each_cluster_that_is_started_has_a_token_of_its_own():
+    (command, first), (_, second) = own_cluster(1234), own_cluster(1234)
+    assert first["RAY_ADDRESS"] == "127.0.0.1:1234" and "1234" in command
+    assert len(first["RAY_AUTH_TOKEN"]) == 64 and first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+    assert first["RAY_AUTH_TOKEN"] not in " ".join(command), "others on this machine read commands"
+
+
+def test_a_cluster_is_told_in_a_few_words():
+    assert str(Cluster("a:1", 1, 0.0, 2.0, None)) == (
+        "a:1   1 node, 0 GPUs, 2 cores; no dashboard: pip install 'ray[default]'"
+    )
+    assert str(Cluster("a:1", 3, 4.0, 64.0, "a:8265")) == "a:1   3 nodes, 4 GPUs, 64 cores; http://a:8265"

@@ -1,0 +1,122 @@
+"""What a size takes: by hand, against a run that was made at a million responses, and what gives out first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies
+from pydantic import ValidationError
+
+from tasks.config.plan import PlanConfig, RatesConfig
+from tasks.plan import plan
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+# The run of bench/million.py: 30 words a response, 12 a prompt.
+MILLION = {"dimension": 768, "response_tokens": 52, "prompt_tokens": 22, "responses": 8}
+
+
+def planned(prompts, **settings):
+    return plan(prompts, PlanConfig(prompts=(prompts,), **settings))
+
+
+def test_a_small_case_by_hand():
+    made = planned(
+        1000,
+        responses=4,
+        dimension=10,
+        parameters=2,
+        prompt_tokens=10,
+        response_tokens=100,
+        gpus=2,
+        cores=4,
+        gpu_hour_price=3,
+        gb_month_price=1000,
+        months=2,
+        rates={
+            "sampled_tokens_per_s": 100,
+            "gpu_flop_per_s": 1e12,
+            "read_share": 0.5,
+            "row_cpu_us": 900,
+            "guard_cpu_us": 100,
+            "component_cpu_ns": 1e5,
+            "compared_prompts_per_s": 1e5,
+            "selected_bytes_per_s": 1.6e5,
+            "row_bytes": 300,
+            "row_text_bytes": 100,
+        },
+    )
+    assert made.responses == 4000
+    assert made.sampled_tokens == 400_000 and made.read_tokens == 410_000
+    assert made.sampling_gpu_hours == pytest.approx(400_000 / 400 / 3600), (
+        "a quarter of the weights: four times as fast"
+    )
+    assert made.embedding_gpu_hours == pytest.approx(2 * 2e9 * 410_000 / 0.5e12 / 3600)
+    assert made.cpu_hours == pytest.approx((4 + 4 + 1) / 3600), "rows, components, Gram matrices"
+    assert made.comparison_cpu_hours == pytest.approx(1000**2 / 2 / 1e5 / 3600)
+    assert made.days == pytest.approx((made.gpu_hours / 2 + (9 + 5 / 4) / 3600) / 24)
+    assert made.vector_bytes == 5000 * 32
+    assert (made.index, made.index_bytes) == ("Flat", 5000 * 48)
+    assert made.database_bytes == 4000 * (200 + 4 * (100 + 10 / 4))
+    assert made.money == pytest.approx(3 * made.gpu_hours + 2 * 1000 * made.bytes / 1e9)
+    assert made.database == "SQLite or PostgreSQL" and made.vector_store == "a local disk"
+    assert not made.breaks.is_broken
+
+
+def test_sizes_are_those_of_the_run_of_a_million_responses():
+    measured = json.loads((BENCH / "million.json").read_text())["postgresql"]
+    made = planned(125_000, **MILLION)
+    disk = measured["disk_bytes"]
+    assert made.vector_bytes == pytest.approx(disk["vectors"] + disk["prompt_vectors"], rel=1e-3)
+    assert made.index_bytes == pytest.approx(disk["indexes"], rel=1e-3)
+    assert made.database_bytes == pytest.approx(disk["database"], rel=0.01)
+    with_sqlite = json.loads((BENCH / "million.json").read_text())["sqlite"]["stages"]["check prompts"]["cpu_s"]
+    assert made.comparison_cpu_hours * 3600 == pytest.approx(with_sqlite, rel=0.07), "not what the constant is of"
+
+
+def test_constants_are_those_that_the_benchmarks_wrote():
+    gpu = json.loads((BENCH / "gpu.json").read_text())
+    million = json.loads((BENCH / "million.json").read_text())["postgresql"]
+    (selected,) = (
+        row
+        for row in json.loads((BENCH / "selection.json").read_text())["results"]
+        if (row["candidates"], row["dimension"]) == (8, 4096)
+    )
+    seconds = {name: stage["cpu_s"] + stage["server_cpu_s"] for name, stage in million["stages"].items()}
+    responses, prompts = 8 * million["prompts"], million["prompts"]
+    by_component = seconds["vectors"] + seconds["index"]
+    rows = sum(seconds.values()) - by_component - seconds["check prompts"]
+    rates = RatesConfig()
+    assert rates.gpu_flop_per_s == gpu["rates"]["bf16_gemm_flop_per_s"]
+    assert rates.read_share == pytest.approx(gpu["embedding"]["hh"]["packed_32768"]["share_of_gemm_rate"], rel=0.01)
+    assert rates.row_cpu_us == pytest.approx(rows / responses * 1e6, rel=0.01)
+    assert rates.component_cpu_ns == pytest.approx(by_component / responses / 768 * 1e9, rel=0.01)
+    assert rates.compared_prompts_per_s == pytest.approx(prompts**2 / 2 / seconds["check prompts"], rel=0.01)
+    assert rates.row_bytes == pytest.approx(million["disk_bytes"]["database"] / responses, rel=0.01)
+    assert rates.selected_bytes_per_s == pytest.approx(selected["selection_gb_per_s"] * 1e9, rel=0.01)
+
+
+def test_what_gives_out_first_is_enough_for_just_so_many_prompts():
+    made = planned(12_500_000)
+    assert made.breaks.is_broken and made.breaks.name == "memory: index"
+    assert made.index == "IVF32768,SQ8" and made.database == "PostgreSQL"
+    for limit in made.limits:
+        there = {one.name: one for one in planned(int(limit.prompts)).limits}[limit.name]
+        assert there.need == pytest.approx(there.have, rel=0.01)
+    roomy = planned(12_500_000, memory_gb=10_000, disk_gb=100)
+    assert roomy.breaks.name == "disk" and roomy.vector_store == "a shared file system"
+
+
+@given(strategies.integers(2, 10**9), strategies.integers(2, 64), strategies.integers(1, 8192))
+def test_more_prompts_never_take_less(prompts, responses, dimension):
+    fewer, more = (planned(count, responses=responses, dimension=dimension) for count in (prompts, 2 * prompts))
+    assert fewer.gpu_hours < more.gpu_hours and fewer.cpu_hours < more.cpu_hours
+    assert fewer.bytes < more.bytes and fewer.money is None
+    assert [limit.need for limit in fewer.limits] != [limit.need for limit in more.limits]
+
+
+def test_numbers_of_prompts_are_read_as_people_write_them():
+    assert PlanConfig(prompts=("1e8", "125000")).prompts == (10**8, 125_000)
+    with pytest.raises(ValidationError, match="valid integer"):
+        PlanConfig(prompts=("1.5",))
