@@ -97,14 +97,19 @@ def start(page, button, values, *, from_place="/"):
             field.select_option(value)
         else:
             field.fill(value)
+    T("start "+button)
     page.locator("form button.main").click()
     page.wait_for_url(re.compile(r"/$"))
 
 
+import time as _t
+def T(x): 
+    print(f"{_t.strftime('%H:%M:%S')} {x}", file=sys.stderr, flush=True)
 def await_end(page, name):
     """Wait, without a reload, until what was started under this name has ended well."""
     row = page.locator("tr", has_text=name).first
     row.locator(".state", has_text=re.compile("Completed|Failed|Crashed")).wait_for(timeout=MINUTES_MS)
+    T("end "+name)
     assert row.locator(".state").inner_text() == "Completed", row.inner_text()
 
 
@@ -122,6 +127,7 @@ def test_a_file_becomes_a_policy_in_use_without_a_terminal(served, browser, tmp_
     prompts = chosen_prompts(train=10, held_out=4, share=0.1)
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
     faults = []
+    T("begin")
     page = visit(browser, served, faults)
     picture(page, "home-empty")
 
@@ -129,6 +135,7 @@ def test_a_file_becomes_a_policy_in_use_without_a_terminal(served, browser, tmp_
     page.locator("#file").set_input_files(tmp_path / "questions.jsonl")
     page.locator("#notice", has_text="questions.jsonl is here").wait_for()
     picture(page, "import")
+    T("import")
     page.get_by_role("button", name="Import prompts").click()
     await_end(page, "questions.jsonl")
     page.locator(".stages .figure", has_text="14").wait_for()
@@ -148,6 +155,7 @@ def test_a_file_becomes_a_policy_in_use_without_a_terminal(served, browser, tmp_
     label_by_keyboard(ana, 14)
     page.goto("/queues/1")
     label_by_keyboard(page, 14, differs_on_the_first=True)
+    T("labelled")
     page.goto("/queues")
     picture(page, "queues")
 
