@@ -65,7 +65,7 @@ def test_a_file_is_uploaded_and_what_was_started_is_told_on_the_next_page(lea, s
 def test_a_file_that_is_chosen_before_the_script_is_there_is_uploaded_too(lea, site, tmp_path):
     (tmp_path / "questions.jsonl").write_text('{"prompt": "why?"}\n')
     held = []
-    lea.route("**/static/upload.js", held.append)
+    lea.route("**/static/upload.js", lambda route, _request: held.append(route))
     lea.goto(f"{site.address}/start/import", wait_until="commit")
     lea.locator("#file").set_input_files(tmp_path / "questions.jsonl")
     while not held:
