@@ -18,7 +18,7 @@ from surroundings import free_port, on_sqlite
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-MINUTES_MS = 400_000  # of a busy machine
+MINUTES_MS = 600_000  # of a busy machine
 PICTURES = os.environ.get("LOOP_PICTURES")  # a folder: every page as it is looked at by a person
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 780}
 # Policies are trained and sampled from with torch; the first responses need none of it, nor the seconds of its import.
