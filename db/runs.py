@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, select, text, update
+from sqlalchemy import DateTime, bindparam, case, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -75,8 +75,8 @@ class RunSummary:
     labelled_run_id: int | None
     annotator: str | None
     status: str
-    started_at: datetime | str
-    finished_at: datetime | str | None
+    started_at: datetime
+    finished_at: datetime | None
     prompts: int
     skipped_prompts: int
     responses: int
@@ -319,7 +319,8 @@ def summaries(session: Session, run_id: int | None = None) -> list[RunSummary]:
     """The view `run_summary`, newest first, or one run of it."""
     condition = "" if run_id is None else "WHERE run_id = :run_id"
     query = text(f"SELECT * FROM run_summary {condition} ORDER BY run_id DESC")
-    return [RunSummary(**row) for row in session.execute(query, {"run_id": run_id}).mappings()]
+    timed = query.columns(started_at=DateTime(), finished_at=DateTime())  # SQLite's views have texts
+    return [RunSummary(**row) for row in session.execute(timed, {"run_id": run_id}).mappings()]
 
 
 def set_skipped(session: Session, run_id: int, reasons: Mapping[int, str]) -> None:

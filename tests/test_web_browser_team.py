@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 from gold_queues import open_gold_queue
-from page_browser import faults, press, settle, texts, visits
+from page_browser import DESKTOP, faults, press, settle, texts, visits
 from page_site import Site
 from page_visitor import open_queue
+from queued_pairs import person
 from real_browser import chromium
-from stored_labels import stored
+from stored_labels import ANNA, judge, stored
+from stored_rows import ids_by_text
 
-from db.labels.queueing import guidelines, settings
+from db.labels import queues
+from db.labels.queueing import adjudication, guidelines, settings
+from models.labelling.records import AnnotatorIdentity, PairKey
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
@@ -82,6 +86,28 @@ def test_how_much_better_and_why_are_said_by_keys_alone(visit, sessions):
     page.wait_for_selector("#finished:not([hidden])")
     said = [(judgement.strength, judgement.rationale) for judgement in stored(sessions)]
     assert said == [(0.5, "10 of 12 are right, s1"), (1.0, None), (None, None)]
+
+
+@pytest.mark.parametrize("is_phone", [False, True], ids=["desktop", "phone"])
+def test_who_settles_a_contradiction_reads_what_was_said_as_it_was_written(visit, sessions, is_phone):
+    queue_id = open_queue(sessions, "a", "b")
+    settling = change(sessions, adjudication.open_adjudication, queue_id, [person(sessions, "Cy")])
+    key = PairKey(*sorted(ids_by_text(sessions).values()))
+    comment = "<img src=x onerror=alert(1)> & a\nlong reason " + "because " * 300
+    judge(sessions, ANNA, key, "first", rationale=comment, strength=0.5)
+    judge(sessions, AnnotatorIdentity("judge", "model-7"), key, "tie")
+    change(sessions, queues.labels_came, [key])
+    page = visit("Cy", PHONE if is_phone else DESKTOP)
+    page.goto(f"{page.url.partition('/queues')[0].rstrip('/')}/queues/{settling}")
+    side = "1" if texts(page)[0] == "a" else "2"
+    first, second = page.locator("#votes li").all()
+    assert first.inner_text().split("\n")[:2] == [f"{side} is better, slightly", "a person"]
+    assert first.locator("p").text_content() == comment and page.locator("#votes img").count() == 0
+    assert second.inner_text().split() == ["Tie", "model-7"]
+    assert faults(page) == []
+    press(page, side)
+    page.wait_for_selector("#finished:not([hidden])")
+    assert page.is_hidden("#votes")
 
 
 def test_a_pause_gives_the_pair_back_and_the_person_goes_on(visit, sessions):

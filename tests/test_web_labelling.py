@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
+from fastapi.testclient import TestClient
 from gold_queues import open_gold_queue, side_of
 from page_visitor import HERE, HTML, Visitor, open_queue
 from queued_pairs import person
-from stored_labels import stored
+from stored_labels import ANNA, BEN, judge, stored
+from stored_rows import ids_by_text
 from surroundings import on_sqlite
 
+from db.labels import queues
 from db.labels.queueing import adjudication, guidelines, settings
+from models.labelling.records import AnnotatorIdentity, PairKey
 
 TEXTS = [f"text {at}" for at in range(40)]
 
@@ -108,6 +114,45 @@ def test_a_queue_that_settles_contradictions_is_for_those_who_are_named(sessions
     assert "contradictions" not in ana.http.get("/", headers=HTML).text
     assert lea.judge(settling, lea.pair(settling)).json()["is_stored"]
     assert len(stored(sessions)) == 3
+
+
+def test_who_settles_a_pair_sees_what_others_said_of_it_and_nobody_else_does(sessions):
+    queue_id = open_queue(sessions, "a", "b", judgements_per_pair=2)
+    ana, ben, cy, lea = (Visitor(sessions, name, is_lead=name == "Lea") for name in ("Ana", "Ben", "Cy", "Lea"))
+    settling = change(sessions, adjudication.open_adjudication, queue_id, [person(sessions, "Cy")])
+    change(sessions, settings.set_options, queue_id, has_strength=True, has_comment=True)
+    pair = ana.pair(queue_id)
+    ana.judge(queue_id, pair, side_of(pair, "<p>a</p>"), strength="slightly", comment="<b>a</b> is kind")
+    assert ben.content(queue_id)["votes"] == [], "whoever labels is blind"
+    pair = ben.pair(queue_id)
+    ben.judge(queue_id, pair, side_of(pair, "<p>b</p>"))
+    content = cy.content(settling)
+    a, b = (side_of(content["pair"], f"<p>{word}</p>") for word in "ab")
+    assert content["votes"] == [
+        {"verdict": a, "is_slight": True, "comment": "<b>a</b> is kind", "machine": None},
+        {"verdict": b, "is_slight": False, "comment": None, "machine": None},
+    ]
+    assert not {"Ana", "Ben"} & set(json.dumps(content).split('"')), "people are not named"
+    stranger = TestClient(cy.http.app)
+    statuses = [http.get(f"/queues/{settling}/pair").status_code for http in (stranger, ana.http, lea.http)]
+    assert statuses == [401, 403, 403], "a lead who is not named finds votes on the page of the pair"
+    settled = cy.judge(settling, content["pair"]).json()
+    assert (settled["pair"], settled["votes"]) == (None, [])
+    assert cy.post(f"/queues/{settling}/undo").json()["votes"] == content["votes"]
+    assert cy.post(f"/queues/{settling}/pause").json()["votes"] == []
+
+
+@on_sqlite
+def test_of_votes_that_are_shown_machines_are_named_and_skips_are_none(sessions):
+    queue_id = open_queue(sessions, "a", "b")
+    cy = Visitor(sessions, "Cy")
+    settling = change(sessions, adjudication.open_adjudication, queue_id, [person(sessions, "Cy")])
+    key = PairKey(*sorted(ids_by_text(sessions).values()))
+    for who, verdict in ((AnnotatorIdentity("judge", "model-7"), "tie"), (ANNA, "both_bad"), (BEN, "skip")):
+        judge(sessions, who, key, verdict)
+    change(sessions, queues.labels_came, [key])
+    votes = [(vote["verdict"], vote["machine"]) for vote in cy.content(settling)["votes"]]
+    assert votes == [("tie", "model-7"), ("both_bad", None)]
 
 
 @on_sqlite

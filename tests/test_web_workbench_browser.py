@@ -62,6 +62,24 @@ def test_a_file_is_uploaded_and_what_was_started_is_told_on_the_next_page(lea, s
     assert config.source == str(tmp_path / "artifacts" / "uploads" / "questions.jsonl")
 
 
+def test_a_file_that_is_chosen_before_the_script_is_there_is_uploaded_too(lea, site, tmp_path):
+    (tmp_path / "questions.jsonl").write_text('{"prompt": "why?"}\n')
+    held = []
+    lea.route("**/static/upload.js", lambda route, _request: held.append(route))
+    lea.goto(f"{site.address}/start/import", wait_until="commit")
+    lea.locator("#file").set_input_files(tmp_path / "questions.jsonl")
+    while not held:
+        lea.wait_for_timeout(20)
+    held[0].continue_()
+    lea.locator("#notice", has_text="questions.jsonl is here").wait_for()
+
+
+def test_every_place_is_in_sight_on_a_phone(lea, site):
+    lea.set_viewport_size({"width": 390, "height": 780})
+    places = [link.bounding_box() for link in lea.locator("nav a").all()]
+    assert len(places) == 8 and all(place["x"] + place["width"] <= 390 for place in places)
+
+
 def test_what_does_not_fit_is_told_beside_the_form_which_keeps_what_was_typed(lea, site):
     lea.goto(f"{site.address}/start/curate")
     lea.locator("[name=name]").fill("mine")

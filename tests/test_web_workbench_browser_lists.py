@@ -65,6 +65,15 @@ def test_every_page_fits_its_window_and_shows_its_pictures(open_page, viewport):
     assert said == []
 
 
+def test_on_a_phone_pairs_and_small_tables_are_read_without_moving_them(open_page):
+    page = open_page(PHONE)
+    for address in ("/pairs", "/runs/1", "/snapshots/1"):
+        page.goto(page.site + address)
+        tables = page.locator(".table:has(> .pairs), .table.small").all()
+        widths = [table.evaluate("table => [table.scrollWidth, table.clientWidth]") for table in tables]
+        assert widths and all(inside <= seen for inside, seen in widths), address
+
+
 def test_runs_are_chosen_and_compared_by_keyboard(open_page):
     page = open_page(DESKTOP)
     page.goto(f"{page.site}/runs")

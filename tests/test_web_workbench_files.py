@@ -57,14 +57,15 @@ def test_a_file_is_taken_from_the_page_itself_alone_and_as_a_file(lea):
         assert upload(lea, "a.jsonl", b"{}", **{"content-type": other}).status_code == 415
 
 
-def test_an_export_is_handed_out_and_nothing_beside_it(lea, tmp_path):
+@pytest.mark.parametrize("ending", ["jsonl", "zip"])
+def test_an_export_is_handed_out_and_nothing_beside_it(lea, tmp_path, ending):
     folder = tmp_path / "artifacts" / "exports"
     folder.mkdir(parents=True)
-    (folder / "mine.conversational.jsonl").write_text("rows")
+    (folder / f"mine.conversational.{ending}").write_text("rows")
     (folder.parent / "page-secret").write_text("secret")
     (folder / "link").symlink_to(folder.parent / "page-secret")
-    answer = lea.http.get("/exports/mine.conversational.jsonl")
+    answer = lea.http.get(f"/exports/mine.conversational.{ending}")
     assert answer.text == "rows" and "attachment" in answer.headers["content-disposition"]
-    assert 'href="/exports/mine.conversational.jsonl"' in lea.http.get("/start/export", headers=HTML).text
+    assert f'href="/exports/mine.conversational.{ending}"' in lea.http.get("/start/export", headers=HTML).text
     for name in ("link", "..%2Fpage-secret", "%2e%2e%2fpage-secret", "none"):
         assert lea.http.get(f"/exports/{name}").status_code in (400, 404)

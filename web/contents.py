@@ -1,7 +1,8 @@
-"""What the page is told of a pair and a queue, as JSON: never a strategy, a similarity or a model."""
+"""What the page is told of a pair and a queue, as JSON: never a strategy, a similarity or whose a response is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from db.labels.queueing import edits
+from db.labels.queueing.adjudication import EarlierVote
 from db.labels.queueing.guidelines import Guidelines
 from db.labels.queues import QueuedPair, QueueInfo, QueueProgress
 from models.labelling.records import LONGEST_NAME, PairKey
@@ -95,15 +97,27 @@ class PairContent:
 
 
 @dataclass(frozen=True, slots=True)
+class VoteContent:
+    """An earlier vote on the pair, by its sides as shown. `comment` is plain text; `machine`: None for a person."""
+
+    verdict: str
+    is_slight: bool
+    comment: str | None
+    machine: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class QueueContent:
     """The pair that lies before the person, None where there is none for them, and how far the queue is.
 
+    `votes`: what others have said of the pair, in a queue that settles contradictions; none elsewhere.
     `state`: why there may be none: the queue is `closed`, the person is `stopped` or `paused`; `open` else.
     `is_warned`: whether too few of their answers to pairs with a known answer were right.
     `guidelines_version`: of those in force.
     """
 
     pair: PairContent | None
+    votes: list[VoteContent]
     progress: ProgressContent
     state: State
     is_warned: bool
@@ -147,6 +161,7 @@ def queue_content(
     queued: QueuedPair | None,
     progress: QueueProgress,
     *,
+    votes: Sequence[EarlierVote] = (),
     state: State = "open",
     is_warned: bool = False,
     guidelines_version: int | None = None,
@@ -154,6 +169,7 @@ def queue_content(
     """Put together what the page shows next."""
     return QueueContent(
         None if queued is None else _pair_content(queued),
+        [] if queued is None else [_vote_content(vote, queued) for vote in votes],
         _progress_content(progress, has_pair=queued is not None),
         state,
         is_warned,
@@ -182,6 +198,13 @@ def _pair_content(queued: QueuedPair) -> PairContent:
         right=render_thought(queued.right_thought) + rendered.right,
         has_marks=rendered.has_marks,
     )
+
+
+def _vote_content(vote: EarlierVote, queued: QueuedPair) -> VoteContent:
+    is_first_left = queued.left_response_id == queued.pair.first_response_id
+    sides = {"first": "left", "second": "right"} if is_first_left else {"first": "right", "second": "left"}
+    is_slight = vote.strength is not None and vote.strength < 1
+    return VoteContent(sides.get(vote.verdict, vote.verdict), is_slight, vote.comment, vote.machine)
 
 
 def _progress_content(progress: QueueProgress, *, has_pair: bool) -> ProgressContent:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, HTTPException, Path
 from db.engine import Session
 from db.labels import leases, queues
 from db.labels.judgements import judgements_on
-from db.labels.queueing import edits, gold, guidelines
+from db.labels.queueing import adjudication, edits, gold, guidelines
 from db.labels.queueing.admission import standing_of
 from models.labelling import as_judgement
 from models.labelling.records import Opinion
@@ -139,6 +139,7 @@ class _Showing:
 
     queue: queues.QueueInfo
     queued: queues.QueuedPair | None
+    votes: list[adjudication.EarlierVote]
     progress: queues.QueueProgress
     state: State
     is_warned: bool
@@ -149,6 +150,7 @@ class _Showing:
             self.queue,
             self.queued,
             self.progress,
+            votes=self.votes,
             state=self.state,
             is_warned=self.is_warned,
             guidelines_version=self.guidelines_version,
@@ -173,11 +175,21 @@ def _showing(
     return _Showing(
         queue,
         queued,
+        _votes(session, queue, queued),
         queues.queue_progress(session, queue.id, person.annotator_id),
         state,
         is_warned=standing_of(session, queue, person.annotator_id) == "warned",
         guidelines_version=None if asked is None else asked.version,
     )
+
+
+def _votes(
+    session: Session, queue: queues.QueueInfo, queued: queues.QueuedPair | None
+) -> list[adjudication.EarlierVote]:
+    """What whoever settles the pair is to know of it; labels are given blind, and answers to known pairs too."""
+    if queued is None or queue.settles is None or gold.is_gold(session, queue.id, queued.pair):
+        return []
+    return adjudication.earlier_votes(session, queued.pair)
 
 
 def _require_own_page(body: PersonBody, person: Person) -> None:

@@ -18,12 +18,13 @@ class Sources(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from flows.terminal.listings import print_json, show_sources
+        from flows.terminal.json_lists import print_json
+        from flows.terminal.listings import show_sources
         from tasks.reports.listings import sources
 
         found = sources(self.source, Settings())
         if self.format == "json":
-            print_json(found)
+            print_json(found, merged=("source",))
         else:
             show_sources(found)
 
@@ -36,7 +37,8 @@ class Snapshots(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run the command."""
-        from flows.terminal.listings import print_json, show_snapshots
+        from flows.terminal.json_lists import print_json
+        from flows.terminal.listings import show_snapshots
         from tasks.reports.listings import snapshots
 
         found = snapshots(self.snapshot, Settings())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from flows.terminal.labelling.people import make_lead, renew, revoke, show_people
+from flows.terminal.json_lists import print_json
+from flows.terminal.labelling.people import make_lead, people, renew, revoke, show_people
 from flows.terminal.labelling.queues import show_details
 from tasks.settings import Settings
 
@@ -19,6 +20,7 @@ class People(BaseModel):
     lead: str | None = Field(None, description="Let this person see the workbench, not the queues alone.")
     labels_only: str | None = Field(None, description="Let this person see the queues alone again.")
     details: bool = Field(False, description="Queue by queue: pace, agreement, biases, known answers right.")
+    format: Literal["table", "json"] = Field("table", description="How to write the list, or the details.")
 
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> Self:
@@ -26,6 +28,8 @@ class People(BaseModel):
         given = [f"--{name}" for name in names if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are {len(given)} commands; give one of them")
+        if self.format == "json" and given and not self.details:
+            raise ValueError(f"--format is of the list; {given[0]} prints none, leave one out")
         return self
 
     def cli_cmd(self) -> None:
@@ -39,6 +43,12 @@ class People(BaseModel):
         elif self.details:
             from tasks.labels.team import people_of_queues
 
-            show_details(people_of_queues(Settings()))
+            found = people_of_queues(Settings())
+            if self.format == "json":
+                print_json(found, merged=("info",))
+            else:
+                show_details(found)
+        elif self.format == "json":
+            print_json(people(Settings()))
         else:
-            show_people(Settings())
+            show_people(people(Settings()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
@@ -28,11 +30,18 @@ class Benchmarks(BenchmarksConfig):
 class Policies(BaseModel):
     """List the trained policies, newest first; the one in use is marked."""
 
+    format: Literal["table", "json"] = Field("table", description="How to write it.")
+
     def cli_cmd(self) -> None:
         """Run the command."""
+        from flows.terminal.json_lists import print_json
         from tasks.reports.policy_queries import policy_lines
 
-        show_policies(policy_lines(Settings()))
+        found = policy_lines(Settings())
+        if self.format == "json":
+            print_json(found, merged=("policy",), left_out=("prompt_ids",))
+        else:
+            show_policies(found)
 
 
 class Promote(BaseModel):

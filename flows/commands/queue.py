@@ -8,7 +8,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from flows.terminal.labelling.queues import print_json, show_change, show_queues
+from flows.terminal.json_lists import print_json
+from flows.terminal.labelling.queues import show_change, show_queues
 from models.records import MAX_ID
 from tasks.settings import Settings
 
@@ -62,7 +63,7 @@ class Queue(BaseModel):
             given = self.model_dump(exclude={"queue_id", "order", "format"})
             states = change_queue(self.queue_id, QueueChanges(**given), settings)
         if self.format == "json":
-            print_json(states)
+            print_json(states, merged=("info", "tally"))
         elif self.queue_id is None:
             show_queues(states)
         else:

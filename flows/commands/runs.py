@@ -43,11 +43,18 @@ class Pairs(BaseModel):
 class Runs(BaseModel):
     """List the runs, newest first."""
 
+    format: Literal["table", "json"] = Field("table", description="How to write it.")
+
     def cli_cmd(self) -> None:
         """Run the command."""
+        from flows.terminal.json_lists import print_json
         from tasks.reports.run_queries import run_summaries
 
-        show_runs(run_summaries(Settings()))
+        found = run_summaries(Settings())
+        if self.format == "json":
+            print_json(found)
+        else:
+            show_runs(found)
 
 
 class Similar(BaseModel):

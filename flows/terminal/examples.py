@@ -27,7 +27,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("--strategy centroid", "of the newest run"),
         ("--run 3 --format parquet --output pairs.parquet", "all of run 3, in a file"),
     ),
-    "runs": (("", "newest first"),),
+    "runs": (("", "newest first"), ("--format json", "all figures")),
     "label": (
         (f"{JUDGE} --dry-run", "what a judge would be asked and cost"),
         ("--annotator reward_model --reward_model.name NAME", "a classifier labels"),
@@ -79,7 +79,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "questions": ((f"questions.jsonl --protocol mt_bench --model.name policy:2 {JUDGE}", "a judge grades"),),
     "study": (("pilot", "does selecting save labels here?"), ("losses --dry-run", "what it would take")),
     "benchmarks": (("policy:2", "lm-eval's tasks (extra lm-eval)"),),
-    "policies": (("", "newest first; the one in use is marked"),),
+    "policies": (("", "newest first; the one in use is marked"), ("--format json", "with all settings")),
     "promote": (("2", "if it beats the one in use"),),
     "rollback": (("", "the one before is in use again"),),
     "sql": (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,15 +14,6 @@ from tasks.terminal import show
 
 HASH_SHOWN = 12  # of a content hash's 64 digits
 IS_SET = ("strategies", "annotators", "min_support", "min_votes")
-
-
-def print_json(lines: Sequence[ListedSource | SnapshotLine]) -> None:
-    """Print everything that is known of each as JSON, a list."""
-    rows = []
-    for line in lines:
-        row = asdict(line)
-        rows.append({**row.pop("source"), **row} if isinstance(line, ListedSource) else row)
-    show(json.dumps(rows, ensure_ascii=False, indent=2, default=_time))
 
 
 @paged()
@@ -92,8 +81,3 @@ def _count(count: int) -> str:
 
 def _day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _time(value: object) -> str:
-    assert isinstance(value, datetime)
-    return value.isoformat()

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
+from models.files import whole_file
 from tasks.config.exchange import ExportConfig
 from tasks.labels.exchange import ExportResult, export_preferences
 from tasks.settings import Settings
 
 FOLDER = "exports"
-ENDINGS = {"jsonl": ".jsonl", "parquet": ".parquet", "datasets": ""}
+ENDINGS = {"jsonl": ".jsonl", "parquet": ".parquet", "datasets": ".zip"}
 
 
 def keep_export(config: ExportConfig, settings: Settings) -> ExportResult:
     """Export into the folder of exports, by the export's name; an earlier one of the name and shape is replaced.
+
+    A folder of `datasets` becomes one file, which can be downloaded: a zip of it.
 
     Raises:
         NoPreferencesError: If no preference has a chosen and a rejected response.
     """
     path = kept_path(config, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return export_preferences(path, config, settings)
+    if config.format != "datasets":
+        return export_preferences(path, config, settings)
+    result = export_preferences(path.with_suffix(""), config, settings)
+    _zip(result.path, path)
+    return replace(result, path=path)
 
 
 def kept_path(config: ExportConfig, settings: Settings) -> Path:
     """Where an export of this name lies; what no file's name should hold is left out."""
     plain = re.sub(r"[^\w.-]+", "-", config.name).strip(".-")[:120] or "export"
     return settings.artifact_root / FOLDER / f"{plain}.{config.shape}{ENDINGS[config.format or 'jsonl']}"
+
+
+def _zip(folder: Path, path: Path) -> None:
+    """Put a folder into a zip, in which it has its name, and take it away."""
+    with whole_file(path) as draft, ZipFile(draft, "w", ZIP_DEFLATED) as archive:
+        for inside in sorted(folder.rglob("*")):
+            archive.write(inside, inside.relative_to(folder.parent))
+    shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 // A verdict is kept in the browser until the server has stored it: no network and no reload loses one.
 
 import { makeEditor } from "./editor.js";
+import { showVotes } from "./votes.js";
 
 const QUEUE = `/queues/${document.body.dataset.queue}`;
 const PERSON = document.body.dataset.person;
@@ -229,6 +230,7 @@ function show(content) {
   lock();
   showOptions(content);
   at("marks").title = pair && !pair.has_marks ? "The responses share too little, or nothing differs" : "";
+  showVotes(at("votes"), content.votes);
   if (pair) showPair();
   else showRest(content);
   shownAt = performance.now();

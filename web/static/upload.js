@@ -4,7 +4,10 @@ import { say } from "./workbench.js";
 const chooser = document.querySelector("#file");
 const bar = document.querySelector("#uploading");
 
-chooser?.addEventListener("change", () => {
+chooser?.addEventListener("change", upload);
+if (chooser?.files.length) upload(); // chosen before this was loaded
+
+function upload() {
   const [file] = chooser.files;
   if (!file) return;
   const request = new XMLHttpRequest();
@@ -23,4 +26,4 @@ chooser?.addEventListener("change", () => {
     say(`${request.response.name} is here; import it below`);
   });
   request.send(file);
-});
+}

@@ -7,21 +7,36 @@ into it by itself, and leaves it if the contradiction goes before anybody has ju
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from db.engine import INSERT_BATCH, batches
 from db.labels import leases
-from db.labels.judgements import rows_about
+from db.labels.judgements import annotators, is_label, rows_about
 from db.labels.preferences import preferences_of
 from db.labels.queue_counts import count_anew
 from db.labels.queueing import guidelines
 from db.labels.queueing.infos import LONGEST_QUEUE_NAME, get_queue
 from db.schema import labels, teams
-from models.labelling.records import PairKey
+from models.labelling.records import PairKey, Verdict
 from models.labelling.rules import STANDING_RULE
+from models.labelling.votes import VOTES
 from models.records import content_key, shortened
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierVote:
+    """What somebody has said of a pair that is to be settled. `machine`: its name; None: a person, who is not named.
+
+    `strength` and `comment`: None where nothing was said.
+    """
+
+    verdict: Verdict
+    strength: float | None
+    comment: str | None
+    machine: str | None
 
 
 def open_adjudication(session: Session, queue_id: int, annotator_ids: Collection[int]) -> int:
@@ -55,6 +70,18 @@ def adjudicators(session: Session, queue_id: int) -> list[str]:
     """The names of those who may judge in a queue that settles contradictions, by name."""
     query = select(labels.Annotator.name).join(teams.Adjudicator, teams.Adjudicator.annotator_id == labels.Annotator.id)
     return list(session.scalars(query.where(teams.Adjudicator.queue_id == queue_id).order_by(labels.Annotator.name)))
+
+
+def earlier_votes(session: Session, pair: PairKey) -> list[EarlierVote]:
+    """The votes on a pair, oldest first: what those who settle it are to know. Skips are none."""
+    table = labels.Judgement
+    columns = (table.id, table.annotator_id, table.verdict, table.strength, table.rationale)
+    rows = sorted(rows_about(session, table, [pair], *columns, where=is_label() & table.verdict.in_(VOTES)))
+    by = annotators(session, {annotator_id for _, _, annotator_id, *_ in rows})
+    return [
+        EarlierVote(verdict, strength, comment, None if by[who].kind == "person" else by[who].name)
+        for _, _, who, verdict, strength, comment in rows
+    ]
 
 
 def feed(session: Session, pairs: Sequence[PairKey]) -> None:

@@ -68,15 +68,19 @@ def lead_lines(sessions: Sessions, new: str | None, settings: Settings, *, addre
     return lines
 
 
-def show_people(settings: Settings) -> None:
-    """Print everybody who was given a link or has labelled."""
+def people(settings: Settings) -> list[PersonLine]:
+    """Everybody who was given a link or has labelled, by name."""
     with open_database(settings) as sessions:
-        people = list_people(sessions)
-    if not people:
+        return list_people(sessions)
+
+
+def show_people(lines: Sequence[PersonLine]) -> None:
+    """Print the people as a table."""
+    if not lines:
         show("nobody has labelled, and nobody was given a link\nNext: antipode web --annotators NAME")
         return
     columns = ("name", "may see", "link", "last seen", "verdicts")
-    print_rows(make_console(), columns, [*map(_row, people)], text_columns=4)
+    print_rows(make_console(), columns, [*map(_row, lines)], text_columns=4)
     show("Next: antipode people --renew NAME   # a new link\n      antipode people --revoke NAME  # none any more")
 
 

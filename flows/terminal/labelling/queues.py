@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from flows.terminal.pager import paged
@@ -29,15 +27,6 @@ def show_queues(states: Sequence[QueueState]) -> None:
     show_change(states)
     show("agreement: the mean share of the votes behind the majority, of pairs with two votes or more")
     show("Next: antipode web --every_queue   # serve them\n      antipode people --details      # who labels how")
-
-
-def print_json(states: Sequence[QueueState]) -> None:
-    """Print everything that is known of each queue as JSON, a list."""
-    rows = []
-    for state in states:
-        row = asdict(state)
-        rows.append(row.pop("info") | row.pop("tally") | row)
-    show(json.dumps(rows, ensure_ascii=False, indent=2))
 
 
 def show_change(states: Sequence[QueueState]) -> None:
