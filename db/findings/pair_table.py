@@ -122,13 +122,17 @@ def pair_page(
 ) -> PairPage:
     """One page of the list of pairs that the filter leaves."""
     search = _Search(session, wanted, order)
-    found = search.find(place, size + 1)
+    # On its way to the first page a walk goes on until the list is counted: what it looks for is read once.
+    found = search.find(place, max(size, COUNTED) + 1 if place is None and search.is_walked else size + 1)
+    first_count = len(found)
     is_back = place is not None and place.is_before
     is_full, found = len(found) > size, found[:size]
     if is_back:
         found = found[::-1]
     if place is None and not is_full:
-        count, has_more = len(found), False
+        count, has_more = first_count, False
+    elif place is None and search.is_walked and size < COUNTED:
+        count, has_more = min(first_count, COUNTED), first_count > COUNTED
     else:
         count, has_more = search.count()
     is_last, is_first = (False, not is_full) if is_back else (not is_full, place is None)
@@ -199,7 +203,17 @@ class _Search:
         self._values: dict[str, Any] = {}
         for condition in self._conditions:
             self._values |= condition.values
+        self._by_id = " NOT INDEXED"
+        if wanted.run_id is not None:
+            self._by_id = " INDEXED BY ix_pairs_run_id_id"
+        elif wanted.label not in (None, "none"):
+            self._by_id = " INDEXED BY ix_pairs_labelled"
         self._few = self._fewest()
+
+    @property
+    def is_walked(self) -> bool:
+        """Whether no filter leaves few pairs, so that an index is walked."""
+        return self._few is None
 
     def find(self, place: Place | None, limit: int) -> list[_Found]:
         """Ids in the list's order from a place on; before a place in the opposite order."""
@@ -246,7 +260,7 @@ class _Search:
             )
         hint = ""
         if self._is_sqlite:
-            hint = " NOT INDEXED" if self._column == "id" else f" INDEXED BY ix_pairs_by_{self._column}"
+            hint = self._by_id if self._column == "id" else f" INDEXED BY ix_pairs_by_{self._column}"
         return f"SELECT {columns} FROM pairs{hint}"
 
     def _where(self) -> list[str]:
