@@ -47,8 +47,11 @@ def fill(sessions: Sessions, prompt_count: int) -> float:
         _policies(session.connection())
         runs.set_status(session, FIRST_RUN, runs.COMPLETED)
         runs.set_status(session, LABELLING, runs.COMPLETED)
-    if sessions.kw["bind"].dialect.name == "postgresql":  # which does so by itself in a while; SQLite has no statistics
-        with sessions() as session:
+    if sessions.kw["bind"].dialect.name == "postgresql":
+        with sessions.begin() as session:
+            for table in ("sources", "generators", "annotators", "runs", "queues", "snapshots", "policies"):
+                session.execute(text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1000)"))
+        with sessions() as session:  # as it does by itself in a while; SQLite has no statistics
             session.connection(execution_options={"isolation_level": "AUTOCOMMIT"}).execute(text("VACUUM ANALYZE"))
     return (utc_now() - begun).total_seconds()
 

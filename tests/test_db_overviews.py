@@ -42,8 +42,8 @@ def test_a_source_is_counted_by_what_it_brought(sessions):
     add(sessions, row(1, "p", "x", "y", pair=ImportedPair(0, 1), split="train"), row(2, "p", "x"), row(3, "q"))
     with sessions() as session:
         counts = of_sources.source_counts(session, 1)
-    assert [one.words for one in (counts.rows, counts.prompts, counts.responses, counts.pairs)] == ["2", "2", "3", "1"]
-    assert {name: one.words for name, one in counts.splits.items()} == {None: "1", "train": "1"}
+    assert [one.words for one in (counts.rows, counts.prompts, counts.responses, counts.pairs)] == ["3", "2", "3", "1"]
+    assert {name: one.words for name, one in counts.splits.items()} == {None: "2", "train": "1"}
     with sessions() as session, pytest.raises(LookupError, match="there is no source 2"):
         of_sources.source_line(session, 2)
 

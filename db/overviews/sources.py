@@ -18,7 +18,7 @@ from models.records import Message, Prompt
 LONGEST_TEXT = 4_000  # characters of a sample: a response may have megabytes
 MOST_RESPONSES = 4  # of a sample's row
 RUNS_SHOWN = 50
-MOST_ROWS = 100_000  # of each kind that are counted on a source's own page
+MOST_ROWS = 25_000  # of each kind that are counted on a source's own page
 
 
 @dataclass(frozen=True, slots=True)
