@@ -24,7 +24,7 @@ ROOT = FOLDER.parent
 RESULTS = FOLDER / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 PROGRAMS = tuple(dict.fromkeys(goal.program for goal in GOALS))
-NEED_POSTGRESQL = ("database", "million")
+NEED_POSTGRESQL = ("database", "million", "pairs_page")
 SIZES = {"index": ("--count", "131072")}  # a million vectors take a quarter of an hour
 
 

@@ -121,6 +121,14 @@ GOALS = (
     Goal(
         "… `antipode runs`, beside its start, SQLite", "", "million", ("sqlite", "runs_ms"), 100, " ms", True, _MILLION
     ),
+    *(
+        Goal(f"{what}, {database}", "", "pairs_page", (database.lower(), place), 100, " ms", True, _MILLION)
+        for what, place in (
+            ("a million pairs: slowest page of a lead, CPU", "slowest_page_ms"),
+            ("… slowest list of pairs (28 filters, 8 orders, deep pages), CPU", "slowest_pairs_ms"),
+        )
+        for database in ("SQLite", "PostgreSQL")
+    ),
     Goal("start of `antipode curate`, CPU", "", "start", ("curate_s", "median"), 6, " s", True),
     Goal("DPO step", "TRL's DPOTrainer", "preference_step", ("times_faster_than_trl", "median"), 2.5),
     Goal("… difference of a loss", "TRL's", "preference_step", ("largest_loss_difference",), 1e-5, "", True),

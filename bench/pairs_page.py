@@ -1,240 +1,296 @@
-"""The list of pairs at a million responses: every filter and sort order, and what its index of words costs.
+"""What a lead opens at a million pairs: every page, and the table of pairs by every filter in every order.
 
-    python -m bench.pairs_page                               (125,000 prompts × 8 responses, 4 pairs a prompt; 2 GB)
-    python -m bench.pairs_page --prompts 2000                (in a few seconds)
-    python -m bench.pairs_page --database postgresql://…     (an empty one)
-    python -m bench.pairs_page --people 10                   (so many at once, a thread each)
+    python -m bench.pairs_page                               (125,000 prompts × 8 responses, 8 pairs a prompt; 3 GB)
+    python -m bench.pairs_page --prompts 2000                (in a minute)
+    python -m bench.pairs_page --postgresql postgresql://…   (that one too, after SQLite; it is emptied)
+    python -m bench.pairs_page --kept FILE --is-filled       (take the databases that are there)
 
-Rows are written by SQL, not by a curation: two sources, one run of four strategies, labels on one pair in 25 by three
-annotators, flags on one response in 40. A word is in one response of 3, 30, 300, … Prints and writes
-bench/pairs_page.json, by the kind of database. Wall time, texts read along; the machine should be idle.
+`bench.pairs_place` says what is stored. Alone: CPU milliseconds of a request by the application itself, rendering
+included, and of PostgreSQL's server with them; each page three times, of which the median counts. Then ten people at
+once at a real server in a process of its own, each page by page as fast as it answers: wall time. Prints and writes
+bench/pairs_page.json, by the kind of database.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
+import multiprocessing
+import os
 import random
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
-from sqlalchemy import insert, text
+import httpx
+import psutil
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, text
 
+from bench.database import emptied
+from bench.labelling_page import SECRET, free_port, run_server, wait_for
 from bench.machine import machine_words
+from bench.pairs_place import FIRST_RUN, LABELLING, QUEUE, SECOND_RUN, SNAPSHOT, fill
 from db.engine import Sessions, make_engine, make_session_factory
-from db.findings.pair_filters import PairFilter
 from db.findings.pair_search import index_texts
-from db.findings.pair_table import Order, pair_page
 from db.migrations import require_current
-from db.schema import curation, labels
-from db.schema.base import utc_now
+from models.files import report_file
+from web.app import create_app
+from web.people import set_lead
+from web.sign_in import open_link
+from web.workbench.pair_lists import SORTS
 
 RESULTS = Path(__file__).with_suffix(".json")
-RESPONSES, BATCH, ASKED, FLAGGED, LABELLED = 8, 10_000, 20, 40, 25
-STRATEGIES = ("easy", "hard", "centroid", "random")
-VOCABULARY = 5_000
-FILTERS = {
-    "everything": PairFilter(),
-    "a run": PairFilter(run_id=1),
-    "a strategy": PairFilter(strategy="easy"),
-    "a run's strategy": PairFilter(run_id=1, strategy="hard"),
-    "the first source": PairFilter(source="first"),
-    "the last source": PairFilter(source="last"),
-    "similarity, narrow": PairFilter(similarity=(0.5, 0.501)),
-    "similarity, wide": PairFilter(similarity=(0.2, 0.9)),
-    "length ratio, narrow": PairFilter(length_ratio=(0.3, 0.31)),
-    "length ratio, wide": PairFilter(length_ratio=(0.1, 0.6)),
-    "without a label": PairFilter(label="none"),
-    "with a label": PairFilter(label="any"),
-    "disputed": PairFilter(label="disputed"),
-    "contradictions": PairFilter(label="contradiction"),
-    "an annotator": PairFilter(annotator_id=1),
-    "flagged": PairFilter(flag="any"),
-    "flagged by a rule": PairFilter(flag="language"),
-    "a frequent word": PairFilter(words="w1"),
-    "a common word": PairFilter(words="w30"),
-    "a rare word": PairFilter(words="w3000"),
-    "two words": PairFilter(words="w1 w30"),
-    "a beginning": PairFilter(words="w12*"),
-    "no such word": PairFilter(words="nothing"),
-    "much at once": PairFilter(1, "easy", "last", (0.1, 0.9), (0.2, 1.0), "none", None, None, "w30"),
-    "nothing in the end": PairFilter(strategy="easy", similarity=(0.9, None)),
+LEAD = "Lea"
+REPEATS, PEOPLE, PAGES_A_PERSON, WORDS_AT_ONCE = 3, 10, 40, 10_000
+PAGES = {
+    "/": "/",
+    "/runs": "/runs",
+    "/runs/{id}, completed": f"/runs/{FIRST_RUN}",
+    "/runs/{id}, running": f"/runs/{SECOND_RUN}",
+    "/runs/{id}, a labelling": f"/runs/{LABELLING}",
+    "/runs/{id}/similarities.svg": f"/runs/{FIRST_RUN}/similarities.svg",
+    "/runs/compare": f"/runs/compare?ids={FIRST_RUN},{SECOND_RUN}",
+    "/runs/compare.svg": f"/runs/compare.svg?ids={FIRST_RUN},{SECOND_RUN}",
+    "/sources": "/sources",
+    "/sources/{id}": "/sources/1",
+    "/queues": "/queues",
+    "/queues/{id}": f"/queues/{QUEUE}",
+    "/queues/{id}/settings": f"/queues/{QUEUE}/settings",
+    "/people": "/people",
+    "/snapshots": "/snapshots",
+    "/snapshots/{id}": f"/snapshots/{SNAPSHOT}",
+    "/policies": "/policies",
+    "/policies/{id}": "/policies/1",
+    "/policies/compare": "/policies/compare?ids=1,2",
+    "/policies/compare.svg": "/policies/compare.svg?ids=1,2",
+    "/reports/run-{id}.html": f"/reports/run-{FIRST_RUN}.html",
 }
-ORDERS = [
-    Order(sort, is_ascending)
-    for sort in ("newest", "similarity", "length_ratio", "votes")
-    for is_ascending in (False, True)
-]
+FILTERS = {
+    "everything": "",
+    "the first run": f"run={FIRST_RUN}",
+    "the last run": f"run={SECOND_RUN}",
+    "a strategy": "strategy=easy",
+    "a run's strategy": f"run={FIRST_RUN}&strategy=hard",
+    "the first source": "source=first",
+    "the last source": "source=last",
+    "similarity, narrow": "similar_from=0.5&similar_to=0.501",
+    "similarity, wide": "similar_from=0.2&similar_to=0.9",
+    "length ratio, narrow": "length_from=0.3&length_to=0.31",
+    "length ratio, wide": "length_from=0.1&length_to=0.6",
+    "without a label": "label=none",
+    "with a label": "label=any",
+    "disputed": "label=disputed",
+    "contradictions": "label=contradiction",
+    "a person": "by=1",
+    "a judge": "by=4",
+    "flagged": "flag=any",
+    "flagged by a rule": "flag=language",
+    "a frequent word": "q=w1",
+    "a common word": "q=w30",
+    "a rare word": "q=w3000",
+    "two words": "q=w1+w30",
+    "two rare words": "q=w3000+w3001",
+    "a beginning": "q=w12*",
+    "no such word": "q=nothing",
+    "much at once": "run=1&strategy=easy&source=last&similar_from=0.1&similar_to=0.9&length_from=0.2&label=any&q=w30",
+    "nothing in the end": "strategy=easy&similar_from=0.9",
+}
+# Somewhere in the middle of what a list is sorted by.
+DEEP = {"newest": "500000:500000", "similarity": "0.3:500000", "length_ratio": "0.5:500000", "votes": "0:500000"}
 
 
-def fill(sessions: Sessions, prompt_count: int) -> None:
-    """Store the rows."""
-    rng, now = random.Random(0), utc_now()
-    with sessions.begin() as session:
-        for at, name in enumerate(("first", "last"), 1):
-            row = {"id": at, "name": name, "location": "", "format": "responses", "content_hash": str(at) * 64}
-            session.execute(insert(curation.Source), [row])
-        row = {"id": 1, "key": "g", "backend": "imported", "model": "m"}
-        session.execute(insert(curation.Generator), [row])
-        run = {"id": 1, "name": "bench", "config": {}, "config_key": "k", "status": "completed", "code_version": "0"}
-        session.execute(insert(curation.Run), [run])
-        for at in (1, 2, 3):
-            who = {"id": at, "key": str(at), "kind": "person", "name": f"p{at}", "settings": {}}
-            session.execute(insert(labels.Annotator), [who | {"has_both_orders": False}])
-    for begin in range(0, prompt_count, BATCH // 10):
-        numbers = range(begin, min(begin + BATCH // 10, prompt_count))
-        tables = _rows(rng, numbers, prompt_count)
-        with sessions.begin() as session:
-            for table, rows in tables.items():
-                session.connection().execute(insert(table), rows)
-    with sessions.begin() as session:
-        session.execute(text("ANALYZE"))
-    print(f"filled in {(utc_now() - now).total_seconds():.0f} s", flush=True)
+def pair_pages() -> Iterator[tuple[str, str]]:
+    """Addresses of the table's first pages by the name of their filter, and of pages deep in each order."""
+    for sort in SORTS:
+        for name, query in FILTERS.items():
+            yield name, f"/pairs?{query}&sort={sort}".replace("?&", "?")
+        yield "a deep page", f"/pairs?sort={sort}&after={DEEP[sort.removeprefix('-')]}"
 
 
-def _rows(rng: random.Random, numbers: range, prompt_count: int) -> dict[Any, list[dict[str, Any]]]:
-    tables: dict[Any, list[dict[str, Any]]] = {
-        table: []
-        for table in (
-            curation.Prompt, curation.SourceRow, curation.Response, curation.GuardFlag, curation.Pair, labels.Judgement,
-            labels.Preference,
-        )
-    }  # fmt: skip
-    for number in numbers:
-        id_, source_id = number + 1, 1 if number < prompt_count // 2 else 2
-        asked = _text(rng, 12)
-        prompt = {"id": id_, "key": f"p{id_}", "first_turn_key": f"p{id_}", "text": asked}
-        tables[curation.Prompt].append(prompt | {"messages": [{"role": "user", "content": asked}]})
-        tables[curation.SourceRow].append({"source_id": source_id, "row_number": id_, "prompt_id": id_})
-        lengths = {}
-        for at in range(RESPONSES):
-            response_id = number * RESPONSES + at + 1
-            answer = _text(rng, rng.randint(10, 50))
-            lengths[response_id] = len(answer)
-            row = {"id": response_id, "key": f"r{response_id}", "prompt_id": id_, "generator_id": 1, "text": answer}
-            tables[curation.Response].append(row)
-            if rng.randrange(FLAGGED) == 0:
-                flag = {"run_id": 1, "response_id": response_id, "prompt_id": id_, "value": 1.0, "is_left_out": False}
-                tables[curation.GuardFlag].append(flag | {"rule": rng.choice(("language", "repetitive"))})
-        for at, strategy in enumerate(STRATEGIES):
-            first, second = sorted(rng.sample(sorted(lengths), 2))
-            shorter, longer = sorted((lengths[first], lengths[second]))
-            pair = {"first_response_id": first, "second_response_id": second}
-            label = _label(rng, pair, tables)
-            similarity = {"easy": 0.4, "hard": 1.0}.get(strategy, 0.8) * rng.random()
-            facts = {"similarity": similarity, "rank": 1, "pair_count": 28, "length_ratio": shorter / longer}
-            row = {"id": number * len(STRATEGIES) + at + 1, "run_id": 1, "strategy": strategy, "prompt_id": id_}
-            tables[curation.Pair].append(row | pair | facts | label)
-    return {table: rows for table, rows in tables.items() if rows}
+class Server:
+    """CPU seconds of a PostgreSQL server on this machine, of its processes that are there and of those that ended."""
+
+    def __init__(self, engine: Engine) -> None:
+        """On SQLite there is none."""
+        self._engine = engine
+
+    def cpu_s(self) -> float:
+        """Since they began; the scheduler's own count, which knows less than a tick."""
+        if self._engine.dialect.name == "sqlite":
+            return 0.0
+        with self._engine.connect() as connection:
+            ids = connection.scalars(text("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"))
+            own = [int(Path(f"/proc/{id_}/schedstat").read_text().split()[0]) / 1e9 for id_ in ids]
+            backend = connection.scalar(text("SELECT pg_backend_pid()"))
+        ended = psutil.Process(psutil.Process(backend).ppid()).cpu_times()  # parallel workers among them
+        return float(sum(own) + ended.children_user + ended.children_system)
 
 
-def _label(rng: random.Random, pair: dict[str, int], tables: dict[Any, list[dict[str, Any]]]) -> dict[str, Any]:
-    nothing = {"outcome": None, "support": None, "vote_count": 0}
-    if rng.randrange(LABELLED) or any(row.items() >= pair.items() for row in tables[labels.Preference][-4:]):
-        return nothing
-    verdicts = [rng.choice(("first", "first", "second", "tie")) for _ in range(rng.randint(1, 3))]
-    for at, verdict in enumerate(verdicts, 1):
-        judgement = {"annotator_id": at, "left_response_id": pair["first_response_id"], "verdict": verdict}
-        tables[labels.Judgement].append(pair | judgement)
-    best = max(verdicts, key=verdicts.count)
-    support = verdicts.count(best) / len(verdicts)
-    label = {"outcome": best if support > 0.5 else "contradiction", "support": support, "vote_count": len(verdicts)}
-    tables[labels.Preference].append(pair | label | {"rule": "majority"})
-    return label
+def alone(sessions: Sessions, cookie_path: str, pages: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """CPU milliseconds by name: the median page of the name and the slowest one, with its address."""
+    server, found = Server(sessions.kw["bind"]), dict[str, dict[str, list[float]]]()
+    app = create_app(sessions, secret=SECRET, lease_s=600, artifacts=_artifacts(sessions))
+    with TestClient(app, headers={"Accept": "text/html"}) as client:
+        client.get(cookie_path).raise_for_status()
+        for _ in range(REPEATS):
+            for name, address in pages:
+                app.state.site.watch.forget()
+                server_begun = server.cpu_s()
+                begun = time.process_time()
+                client.get(address).raise_for_status()
+                took = time.process_time() - begun + server.cpu_s() - server_begun
+                found.setdefault(name, {}).setdefault(address, []).append(1000 * took)
+    return _by_name({name: {at: median(all_) for at, all_ in of.items()} for name, of in found.items()})
 
 
-def _text(rng: random.Random, count: int) -> str:
-    """Words of which the n-th is about 1/n as frequent as the first."""
-    return " ".join(f"w{int(VOCABULARY ** rng.random())}" for _ in range(count))
-
-
-def index_words(sessions: Sessions) -> float:
-    """Seconds that it takes to make the index of words, from nothing."""
-    begun = time.perf_counter()
-    while True:
-        with sessions.begin() as session:
-            if not index_texts(session, BATCH):
-                return time.perf_counter() - begun
-
-
-def asked(sessions: Sessions, lists: Sequence[tuple[str, Order]]) -> Iterator[tuple[str, float]]:
-    """Milliseconds of the first page of these lists, and of the one after it."""
-    for name, order in lists:
-        place = None
-        for _ in range(2):
-            begun = time.perf_counter()
-            with sessions() as session:
-                page = pair_page(session, FILTERS[name], order, place=place)
-            yield name, 1000 * (time.perf_counter() - begun)
-            place = page.next
-            if place is None:
-                break
-
-
-def measure(sessions: Sessions, people: int) -> dict[str, Any]:
-    """Figures by filter, the slowest first, of every list; or of some of them, for which `people` ask at once."""
-    times: dict[str, list[float]] = {}
-    lock = threading.Lock()
-
-    def ask(seed: int) -> None:
-        lists = [(name, order) for name in FILTERS for order in ORDERS]
-        for name, milliseconds in asked(sessions, lists if people == 1 else random.Random(seed).sample(lists, ASKED)):
-            with lock:
-                times.setdefault(name, []).append(milliseconds)
-
-    threads = [threading.Thread(target=ask, args=(at,)) for at in range(people)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    figures = {name: {"median": round(median(all_), 1), "most": round(max(all_), 1)} for name, all_ in times.items()}
+def _by_name(found: dict[str, dict[str, float]]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for name, times in found.items():
+        slowest = max(times, key=times.__getitem__)
+        most = {"most": round(times[slowest], 1), "address": slowest}
+        figures[name] = {"median": round(median(times.values()), 1)} | most
     return dict(sorted(figures.items(), key=lambda item: -item[1]["most"]))
 
 
-def _disk(sessions: Sessions, path: Path) -> int:
+@contextmanager
+def served(url: str) -> Iterator[tuple[int, psutil.Process]]:
+    """A server's port, and its process."""
+    port = free_port()
+    process = multiprocessing.get_context("spawn").Process(target=run_server, args=(url, port), daemon=True)
+    process.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            wait_for(client)
+        yield port, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.join()
+
+
+def at_once(url: str, cookie_path: str, pages: Sequence[tuple[str, str]], people: int) -> dict[str, Any]:
+    """Wall milliseconds of a request while so many people ask for one page after the other, each in an own order."""
+    seconds, errors = list[float](), list[str]()
+
+    def ask(port: int, seed: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        headers = {"Accept": "text/html"}
+        for name, address in [("", cookie_path), *random.Random(seed).choices(pages, k=PAGES_A_PERSON)]:
+            begun = time.perf_counter()
+            connection.request("GET", address, headers=headers)
+            response = connection.getresponse()
+            response.read()
+            if name:
+                seconds.append(time.perf_counter() - begun)
+            if response.status != 200:
+                errors.append(f"{response.status} {address}")
+            if cookie := response.getheader("set-cookie"):
+                headers["Cookie"] = cookie.partition(";")[0]
+        connection.close()
+
+    with served(url) as (port, process):
+        cpu, begun = sum(process.cpu_times()[:2]), time.perf_counter()
+        threads = [threading.Thread(target=ask, args=(port, seed)) for seed in range(people)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wall_s, cpu_s = time.perf_counter() - begun, sum(process.cpu_times()[:2]) - cpu
+    return {
+        "people": people,
+        "requests": len(seconds),
+        "requests_per_s": round(len(seconds) / wall_s, 1),
+        "median_ms": round(1000 * median(seconds), 1),
+        "p95_ms": round(1000 * quantiles(seconds, n=20)[-1], 1),
+        "page_cpu_ms": round(1000 * cpu_s / len(seconds), 1),
+        "errors": sorted(set(errors))[:5],
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def measure(url: str, prompt_count: int, people: int) -> dict[str, Any]:
+    """All figures of one database, which is filled first if it has no run."""
+    engine = make_engine(url, keeps_connections=True)
+    require_current(engine)
+    sessions, figures = make_session_factory(engine), dict[str, Any]()
     with sessions() as session:
-        if session.get_bind().dialect.name == "postgresql":
-            return int(session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
-        return sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))  # the log too
+        is_filled = session.scalar(text("SELECT count(*) FROM runs"))
+    if not is_filled:
+        figures["filled_s"] = round(fill(sessions, prompt_count))
+        begun = time.process_time()
+        index_words(sessions)
+        figures["words_cpu_s"] = round(time.process_time() - begun, 1)
+    with sessions.begin() as session:
+        path = f"/sign-in?token={open_link(session, SECRET, LEAD, now=datetime.now(UTC), days=30)}"
+    set_lead(sessions, LEAD, is_lead=True)
+    with sessions() as session:
+        ids = session.execute(text("SELECT id, first_response_id, second_response_id FROM pairs LIMIT 1")).one()
+    pair = f"/pairs/{ids[1]}-{ids[2]}"
+    own = [("/pairs/{id}", pair), ("/pairs/{id} in a list", f"{pair}?at={ids[0]}")]
+    pages = [*own, *PAGES.items()]  # the report, which the server beside has none of, last
+    figures["load"] = round(os.getloadavg()[0], 1)
+    figures["page_ms"] = alone(sessions, path, pages)
+    figures["pairs_ms"] = alone(sessions, path, list(pair_pages()))
+    for name in ("page_ms", "pairs_ms"):
+        figures[f"slowest_{name}"] = max(times["most"] for times in figures[name].values())
+    engine.dispose()
+    return figures | {"at_once": at_once(url, path, [*pages[:-1], *pair_pages()], people)}
+
+
+def index_words(sessions: Sessions) -> None:
+    """Make the index of words, from nothing."""
+    while True:
+        with sessions.begin() as session:
+            if not index_texts(session, WORDS_AT_ONCE):
+                return
+
+
+def _artifacts(sessions: Sessions) -> Path:
+    """A folder with one report of a megabyte."""
+    folder = Path(tempfile.mkdtemp())
+    report = report_file(folder, "run", FIRST_RUN)
+    report.parent.mkdir(parents=True)
+    report.write_text("<p>a report</p>" * 70_000)
+    return folder
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=125_000)
-    parser.add_argument("--database", help="URL of an empty PostgreSQL database; a SQLite file unless told")
-    parser.add_argument("--folder", type=Path, help="keep the SQLite file here, and take the one that is here")
-    parser.add_argument("--people", type=int, default=10)
+    parser.add_argument("--postgresql", help="URL of a database to be emptied")
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--kept", type=Path, help="the SQLite file; one that has a run is taken as it is")
+    parser.add_argument("--is-filled", action="store_true", help="take the PostgreSQL database as it is")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        path = (arguments.folder or Path(temporary)) / "pairs.db"
-        sessions = make_session_factory(make_engine(arguments.database or f"sqlite:///{path}", keeps_connections=True))
-        require_current(sessions.kw["bind"])
-        figures: dict[str, Any] = {"machine": machine_words(), "prompts": arguments.prompts}
-        with sessions() as session:
-            is_filled = session.scalar(text("SELECT count(*) FROM runs"))
-        if not is_filled:
-            fill(sessions, arguments.prompts)
-            before = _disk(sessions, path)
-            figures["words_s"] = round(index_words(sessions), 1)
-            figures["words_bytes"], figures["disk_bytes"] = _disk(sessions, path) - before, _disk(sessions, path)
-            print(figures, flush=True)
-        figures["page_ms"] = measure(sessions, 1)
-        figures[f"page_ms_{arguments.people}_people"] = measure(sessions, arguments.people)
-    kept: dict[str, Any] = {}
-    with suppress(FileNotFoundError):
-        kept = json.loads(arguments.output.read_text())
-    kind = "postgresql" if arguments.database else "sqlite"
-    arguments.output.write_text(json.dumps(kept | {kind: kept.get(kind, {}) | figures}, indent=2) + "\n")
-    for name, times in figures["page_ms"].items():
-        print(f"{name:24} {times['median']:8.1f} ms, at most {times['most']:8.1f}")
+        urls = {"sqlite": f"sqlite:///{arguments.kept or Path(temporary) / 'pairs.db'}"}
+        if arguments.postgresql is not None:
+            urls["postgresql"] = arguments.postgresql
+        for kind, url in urls.items():
+            if arguments.only not in (None, kind):
+                continue
+            if kind == "postgresql" and not arguments.is_filled:
+                emptied(url)
+            figures = {"machine": machine_words(), "prompts": arguments.prompts}
+            figures |= measure(url, arguments.prompts, PEOPLE)
+            kept: dict[str, Any] = {}
+            with suppress(FileNotFoundError):
+                kept = json.loads(arguments.output.read_text())
+            arguments.output.write_text(json.dumps(kept | {kind: kept.get(kind, {}) | figures}, indent=2) + "\n")
+            print(f"{kind}: {figures['at_once']}")
+            for name, times in (figures["page_ms"] | figures["pairs_ms"]).items():
+                print(
+                    f"{name:32} {times['median']:8.1f} ms, at most {times['most']:8.1f}  {times['address']}", flush=True
+                )
 
 
 if __name__ == "__main__":

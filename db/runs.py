@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.engine import alone, insert_new, record_of, take_turn, take_writing_turn
 from db.schema import curation
 from db.schema.base import utc_now
-from db.schema.counts import COUNT_RUNS, RUN_COUNTS
+from db.schema.counts import COUNT_RUNS, COUNT_SIMILARITIES, RUN_COUNTS
 from db.statements.among import among
 from models.guesses import guess
 from models.intervals import Interval
@@ -196,6 +196,7 @@ def set_status(session: Session, run_id: int, status: str, *, error: str | None 
     if changed and status == COMPLETED:
         counts = COUNT_RUNS.format(condition="counted.id = :run_id")
         session.execute(text(f"INSERT INTO run_counts ({RUN_COUNTS}) {counts}"), {"run_id": run_id})
+        session.execute(text(COUNT_SIMILARITIES.format(condition="pairs.run_id = :run_id")), {"run_id": run_id})
 
 
 def fix_candidates(session: Session, run_id: int) -> None:

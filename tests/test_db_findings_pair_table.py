@@ -13,7 +13,7 @@ from stored_rows import add, open_run, row
 from surroundings import on_sqlite
 
 from db import pairs
-from db.findings import pair_table
+from db.findings import pair_filters, pair_table
 from db.findings.guard_flags import GuardFlag, add_flags
 from db.findings.pair_filters import PairFilter
 from db.findings.pair_search import index_texts
@@ -174,11 +174,12 @@ def pages(sessions, wanted, order, size, between=lambda: None):
             between()
 
 
-@pytest.mark.parametrize("few", [0, 15, 10_000])
-def test_the_list_is_what_looking_at_every_pair_finds(sessions, monkeypatch, few):
+@pytest.mark.parametrize(("few", "many"), [(0, 1), (0, 1_000), (15, 1_000), (10_000, 1_000)])
+def test_the_list_is_what_looking_at_every_pair_finds(sessions, monkeypatch, few, many):
     rng = random.Random(few)
     fill(sessions, rng)
     monkeypatch.setattr(pair_table, "FEW", few)  # 0: always walked; else gathered where a filter leaves few
+    monkeypatch.setattr(pair_filters, "MANY", dict.fromkeys(pair_filters.MANY, many))  # 1: each text is asked
     for _ in range(25):
         wanted, order = drawn(rng), Order(rng.choice(SORTS), rng.random() < 0.5)
         with sessions() as session:

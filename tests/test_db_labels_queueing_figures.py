@@ -25,6 +25,8 @@ def test_pace_agreement_and_biases_are_counted_among_people_over_the_queues_pair
         add_judgements(session, ada, [Judgement(pairs[3], pairs[3][0], "first")])
     with sessions() as session:
         first, second = figures.people_in(session, queue)
+        lately = figures.people_lately(session, queue)
+    assert [(one.figures, one.verdicts, one.skips) for one in lately] == [(first, 3, 0), (second, 2, 1)]
     assert (first.name, first.quality.vote_count, first.quality.left.value) == ("ada", 3, 1.0)
     assert first.quality.agreement_with_others.count == second.quality.agreement_with_others.count == 2
     assert (second.name, second.quality.vote_count, second.quality.skips, second.quality.ties) == ("bob", 2, 1, 1)
@@ -36,4 +38,15 @@ def test_pace_agreement_and_biases_are_counted_among_people_over_the_queues_pair
 def test_a_queue_that_nobody_has_judged_has_no_figures(sessions):
     queue = open_queue(sessions, store_pairs(sessions, 1))
     with sessions() as session:
-        assert figures.people_in(session, queue) == []
+        assert figures.people_in(session, queue) == figures.people_lately(session, queue) == []
+
+
+def test_a_page_has_the_figures_of_the_newest_judgements_and_the_counts_of_all(sessions):
+    pairs = store_pairs(sessions, 5)
+    queue, ada = open_queue(sessions, pairs), person(sessions, "ada")
+    for word in ("left", "left", "skip", "right", "right"):
+        judge(sessions, take(sessions, queue, ada), ada, word, seconds=3.0)
+    with sessions() as session:
+        [found] = figures.people_lately(session, queue, newest=2)
+    assert (found.verdicts, found.skips, found.figures.quality.judgement_count) == (4, 1, 2)
+    assert found.figures.quality.left.value == 0.0

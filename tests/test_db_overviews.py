@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from overviewed import RATE, compare, compared, labelled
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 from stored_rows import add, all_prompt_ids, open_run, row
 from surroundings import on_sqlite
 
@@ -17,6 +17,7 @@ from db.overviews import snapshots as of_snapshots
 from db.overviews import sources as of_sources
 from db.overviews.counted import MOST_COUNTED, Counted
 from db.pairs import add_pairs
+from db.schema.counts import RunSimilarities
 from db.schema.curation import Prompt, RunPrompt
 from models.intervals import Interval
 from models.records import ImportedPair, Pair
@@ -34,15 +35,15 @@ def test_sources_come_newest_first_page_by_page_with_their_rows(sessions):
     with sessions() as session:
         first = of_sources.source_lines(session, limit=2)
         rest = of_sources.source_lines(session, before=first[-1].id, limit=2)
-    assert [(line.name, line.rows) for line in (*first, *rest)] == [("c", 3), ("b", 2), ("a", 1)]
+    assert [(line.name, line.rows.count) for line in (*first, *rest)] == [("c", 3), ("b", 2), ("a", 1)]
 
 
 def test_a_source_is_counted_by_what_it_brought(sessions):
     add(sessions, row(1, "p", "x", "y", pair=ImportedPair(0, 1), split="train"), row(2, "p", "x"), row(3, "q"))
     with sessions() as session:
         counts = of_sources.source_counts(session, 1)
-    assert (counts.prompts, counts.responses, counts.pairs) == (2, 3, 1)
-    assert counts.splits == {None: 2, "train": 1}
+    assert [one.words for one in (counts.rows, counts.prompts, counts.responses, counts.pairs)] == ["3", "2", "3", "1"]
+    assert {name: one.words for name, one in counts.splits.items()} == {None: "2", "train": "1"}
     with sessions() as session, pytest.raises(LookupError, match="there is no source 2"):
         of_sources.source_line(session, 2)
 
@@ -101,19 +102,25 @@ def test_a_list_stops_counting_where_it_would_get_slow(sessions):
 
 def test_similarities_are_counted_by_run_strategy_and_bin(sessions):
     run_ids, chosen, _ = labelled(sessions)
-    with sessions() as session:
-        counts = of_runs.similarity_counts(session, run_ids)
+    with sessions.begin() as session:
+        counted = of_runs.similarity_counts(session, run_ids)
+        assert session.scalar(select(func.count()).select_from(RunSimilarities)) == 0
+        for run_id in run_ids:
+            runs.set_status(session, run_id, runs.COMPLETED)
+        kept = of_runs.similarity_counts(session, run_ids)
     expected = {
         run_id: {
-            strategy: Counter(int((pair.similarity + 1) / of_runs.BIN) for pair in pairs)
+            strategy: of_runs.Similarities(
+                Counter(int((pair.similarity + 1) / of_runs.BIN) for pair in pairs), Counted(len(pairs), False)
+            )
             for strategy, pairs in by_strategy.items()
         }
         for run_id, by_strategy in chosen.items()
     }
-    assert counts == expected
+    assert counted == kept == expected
 
 
-def test_prompts_are_done_that_have_a_pair_or_a_reason(sessions):
+def test_prompts_are_done_that_have_a_pair_or_a_reason(sessions, monkeypatch):
     add(sessions, *(row(at, f"p{at}", "x", "y") for at in range(4)))
     prompt_ids = all_prompt_ids(sessions)
     run_id = open_run(sessions, prompt_ids)
@@ -122,7 +129,10 @@ def test_prompts_are_done_that_have_a_pair_or_a_reason(sessions):
         add_pairs(session, run_id, pairs)
         runs.set_skipped(session, run_id, {prompt_ids[1]: "one response"})
     with sessions() as session:
-        assert of_runs.prompts_done(session, run_id) == 2
+        assert of_runs.prompts_done(session, run_id) == of_runs.Done(2, 4, is_exact=True)
+    monkeypatch.setattr(of_runs, "MOST_COUNTED", 0)
+    with sessions() as session:
+        assert of_runs.prompts_done(session, run_id) == of_runs.Done(2, 4, is_exact=False)
 
 
 def test_a_data_set_is_counted_by_strategy_rule_split_and_run(sessions):

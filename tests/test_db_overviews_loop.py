@@ -9,6 +9,7 @@ from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
 from db import promotions
+from db.overviews.counted import Counted
 from db.overviews.loop import known_names, loop_now
 from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.config.exchange import ExportConfig
@@ -48,10 +49,10 @@ def test_every_place_is_counted(settings, sessions):
         promotions.promote(session, trained.id, evaluation_id=None, is_forced=True, reason="a test")
     loop = now(sessions)
     assert (loop.source_count, loop.prompt_count, loop.run_count) == (2, 5, 3)
-    assert (loop.run.id, loop.run.status, loop.run.pair_count) == (run_id, "completed", 4)
+    assert (loop.run.id, loop.run.status, loop.run.pair_count.count) == (run_id, "completed", 4)
     assert [run.id for run in loop.at_work] == [of_training]
-    assert loop.labels == {"scores": len(stored(sessions))}
-    assert loop.preference_count == taken.snapshot.row_count and loop.new_preference_count == 0
+    assert loop.labels == {"scores": loop.label_count} == {"scores": Counted(len(stored(sessions)), False)}
+    assert loop.preference_count == Counted(taken.snapshot.row_count, False) and not loop.new_preference_count
     assert (loop.snapshot.name, loop.snapshot_count) == ("first", 1)
     assert (loop.policy.id, loop.policy.name, loop.policy_count, loop.in_use) == (trained.id, "aligned", 1, trained.id)
     assert loop.in_use_since.tzinfo and loop.labelled_at.tzinfo and loop.imported_at.tzinfo
@@ -67,4 +68,4 @@ def test_preferences_since_the_newest_policy_are_new(settings, sessions):
     finish(sessions, open_policy(sessions, open_align_run(sessions), "b").id)
     label(pairs={"run": str(run_id)}, annotator="scores")
     loop = now(sessions)
-    assert loop.new_preference_count == loop.preference_count > 0
+    assert loop.new_preference_count == loop.preference_count and loop.preference_count.count > 0

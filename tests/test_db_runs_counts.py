@@ -10,6 +10,8 @@ from stored_rows import add, all_prompt_ids, open_run, row
 
 from db import embeddings, pairs, runs
 from db.engine import insert_new
+from db.overviews import runs as of_runs
+from db.overviews.runs import run_figures
 from db.schema import curation
 from db.schema.counts import RunCounts
 from models.records import EmbedderIdentity, Pair
@@ -102,6 +104,25 @@ def test_a_runs_figures_are_those_of_counting_one_by_one(sessions, varied):
     with sessions() as session:
         assert kept_of(session) == 6
         assert_as_counted(session)
+
+
+FIGURES = ("prompts", "skipped_prompts", "responses", "duplicates", "cut_responses", "pairs", "judgements", "tokens")
+
+
+def test_a_runs_page_has_the_figures_of_its_summary_or_says_that_there_are_more(sessions, varied, monkeypatch):
+    with sessions() as session:
+        for summary in runs.summaries(session):
+            figures = run_figures(session, summary.run_id)
+            assert {name: getattr(figures, name).count for name in FIGURES} == {
+                name: getattr(summary, name) or 0 for name in FIGURES
+            }
+        monkeypatch.setattr(of_runs, "MOST_COUNTED", 2)
+        for summary in runs.summaries(session):
+            figures = run_figures(session, summary.run_id)
+            if summary.status == runs.COMPLETED or summary.responses <= 2:
+                assert figures.tokens.count == (summary.tokens or 0) and not figures.responses.has_more
+            else:
+                assert figures.tokens is None and figures.responses.words == "> 2"
 
 
 def test_what_a_completed_run_has_is_not_counted_again(sessions, varied):

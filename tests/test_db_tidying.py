@@ -76,7 +76,8 @@ def test_a_run_takes_what_only_it_had_and_leaves_what_a_source_or_another_run_ha
     one, two = add_run(world, "one", (0, 1), samples=1), add_run(world, "two", (1,), samples=2)
     found = told(world, "run", str(two))
     assert found.rows == {
-        "runs": 1, "run_counts": 1, "run_prompts": 1, "candidates": 4, "pairs": 1, "responses": 1, "embeddings": 1,
+        "runs": 1, "run_counts": 1, "run_similarities": 1, "run_prompts": 1, "candidates": 4, "pairs": 1,
+        "responses": 1, "embeddings": 1,
     }  # fmt: skip
     assert [(kept.table, kept.count, kept.holders) for kept in found.kept] == [
         ("prompts", 1, (("run", one), ("source", 1))),

@@ -8,27 +8,29 @@ from datetime import UTC, datetime
 import pytest
 
 from db.labels.queues import QueueInfo
+from db.overviews.counted import Counted
 from db.overviews.loop import Loop, PolicyLine, RunLine
 from models.intervals import Interval
 from web.loop import advice
 from web.service import Started
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-EMPTY = Loop(0, 0, None, 0, None, (), 0.0, 0, 0.0, (), {}, None, 0, 0, 0, None, 0, None, None, None)
+NONE = Counted(0, False)
+EMPTY = Loop(0, 0, None, 0, None, (), 0.0, 0, 0.0, (), {}, None, NONE, NONE, 0, None, 0, None, None, None)
 IMPORTED = replace(EMPTY, source_count=1, prompt_count=12, imported_at=NOW)
-RUN = RunLine(3, "breads", "curate", "completed", NOW, NOW, None, 12)
+RUN = RunLine(3, "breads", "curate", "completed", NOW, NOW, None, Counted(12, False))
 SELECTED = replace(IMPORTED, run_count=1, run=RUN)
 QUEUE = QueueInfo(7, "breads (run 3)", 2, 12, 4, 1.0, 24, 9, False, False, False, False, 0.0, None, False, None)
-QUEUED = replace(SELECTED, queues=(QUEUE,), labels={"person": 9})
+QUEUED = replace(SELECTED, queues=(QUEUE,), labels={"person": Counted(9, False)})
 LABELLED = replace(
     SELECTED,
     queues=(replace(QUEUE, done_count=12),),
-    labels={"person": 24},
-    preference_count=11,
-    new_preference_count=11,
+    labels={"person": Counted(24, False)},
+    preference_count=Counted(11, False),
+    new_preference_count=Counted(11, False),
 )
 POLICY = PolicyLine(5, "first", "dpo", NOW, None, None)
-TRAINED = replace(LABELLED, new_preference_count=0, policy_count=1, policy=POLICY)
+TRAINED = replace(LABELLED, new_preference_count=NONE, policy_count=1, policy=POLICY)
 
 
 def compared(low):
@@ -50,7 +52,7 @@ def compared(low):
         (compared(0.51), "wins 60% [51%, 70%] against policy:2", "/start/promote?policy=5"),
         (compared(0.49), "Nothing waits", "/start/curate"),
         (replace(compared(0.51), in_use=5), "The next round", "/start/curate?model.name=promoted"),
-        (replace(SELECTED, run=replace(RUN, status="failed", pair_count=0)), "breads) has failed", "/runs/3"),
+        (replace(SELECTED, run=replace(RUN, status="failed", pair_count=NONE)), "breads) has failed", "/runs/3"),
     ],
 )
 def test_the_first_step_that_waits_for_somebody_is_named(loop, words, address):

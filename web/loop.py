@@ -115,8 +115,8 @@ def _of_labels(loop: Loop) -> Advice | None:
         (one for one in loop.queues if not (one.is_closed or one.settles) and one.done_count < one.pair_count), None
     )
     if loop.new_preference_count and unfinished is None:
-        pairs = "pair has" if loop.new_preference_count == 1 else "pairs have"
-        words = f"{loop.new_preference_count:,} {pairs} a winner that no policy was trained on."
+        pairs = "pair has" if loop.new_preference_count.count == 1 else "pairs have"
+        words = f"{loop.new_preference_count.words} {pairs} a winner that no policy was trained on."
         return Advice(words, "Train a policy", _start("align"))
     if unfinished is not None:
         left = unfinished.pair_count - unfinished.done_count

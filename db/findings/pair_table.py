@@ -7,6 +7,7 @@ begin after a pair, not after a number of pairs: what is added meanwhile moves n
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from sqlalchemy import Result, text
 from sqlalchemy.orm import Session
 
 from db.engine import batches
-from db.findings.pair_filters import Condition, PairFilter, conditions
+from db.findings.pair_filters import PairFilter, conditions
 from models.labelling.records import PairKey
 
 Sort = Literal["newest", "similarity", "length_ratio", "votes"]
@@ -46,6 +47,8 @@ _LISTED = """
     WHERE pairs.id IN ({ids})
 """
 
+_CHOSEN_SQLITE = "SELECT value AS id FROM json_each(:chosen)"
+_CHOSEN_POSTGRESQL = "SELECT id FROM unnest(CAST(:chosen AS bigint[])) AS ids (id)"
 _STRATEGIES = """
     WITH RECURSIVE seen (run_id, strategy) AS (
         SELECT runs.id, (SELECT min(pairs.strategy) FROM pairs WHERE pairs.run_id = runs.id) FROM runs
@@ -122,13 +125,17 @@ def pair_page(
 ) -> PairPage:
     """One page of the list of pairs that the filter leaves."""
     search = _Search(session, wanted, order)
-    found = search.find(place, size + 1)
+    # On its way to the first page a walk goes on until the list is counted: what it looks for is read once.
+    found = search.find(place, max(size, COUNTED) + 1 if place is None and search.is_walked else size + 1)
+    first_count = len(found)
     is_back = place is not None and place.is_before
     is_full, found = len(found) > size, found[:size]
     if is_back:
         found = found[::-1]
     if place is None and not is_full:
-        count, has_more = len(found), False
+        count, has_more = first_count, False
+    elif place is None and search.is_walked and size < COUNTED:
+        count, has_more = min(first_count, COUNTED), first_count > COUNTED
     else:
         count, has_more = search.count()
     is_last, is_first = (False, not is_full) if is_back else (not is_full, place is None)
@@ -199,7 +206,17 @@ class _Search:
         self._values: dict[str, Any] = {}
         for condition in self._conditions:
             self._values |= condition.values
+        self._by_id = " NOT INDEXED"
+        if wanted.run_id is not None:
+            self._by_id = " INDEXED BY ix_pairs_run_id_id"
+        elif wanted.label not in (None, "none"):
+            self._by_id = " INDEXED BY ix_pairs_labelled"
         self._few = self._fewest()
+
+    @property
+    def is_walked(self) -> bool:
+        """Whether no filter leaves few pairs, so that an index is walked."""
+        return self._few is None
 
     def find(self, place: Place | None, limit: int) -> list[_Found]:
         """Ids in the list's order from a place on; before a place in the opposite order."""
@@ -241,12 +258,12 @@ class _Search:
     def _select(self, columns: str) -> str:
         if self._few is not None:
             return (
-                f"SELECT {columns} FROM (SELECT DISTINCT id FROM ({self._few}) found) chosen "
+                f"SELECT {columns} FROM ({_CHOSEN_SQLITE if self._is_sqlite else _CHOSEN_POSTGRESQL}) chosen "
                 f"{'CROSS JOIN' if self._is_sqlite else 'JOIN'} pairs ON pairs.id = chosen.id"
             )
         hint = ""
         if self._is_sqlite:
-            hint = " NOT INDEXED" if self._column == "id" else f" INDEXED BY ix_pairs_by_{self._column}"
+            hint = self._by_id if self._column == "id" else f" INDEXED BY ix_pairs_by_{self._column}"
         return f"SELECT {columns} FROM pairs{hint}"
 
     def _where(self) -> list[str]:
@@ -254,16 +271,17 @@ class _Search:
         return [one.sql for one in self._conditions if one.driver is None or one.driver != self._few]
 
     def _fewest(self) -> str | None:
-        """The statement of a filter that leaves few pairs, if there is one."""
+        """The statement of a filter that leaves few pairs, if there is one; their ids are kept: it is asked once."""
         for condition in self._conditions:
-            if condition.driver is not None and self._is_few(condition):
+            if condition.driver is None:
+                continue
+            statement = f"SELECT id FROM ({condition.driver}) found LIMIT :most"
+            ids = self._execute(statement, self._values | {"most": FEW + 1}).scalars().all()
+            if len(ids) <= FEW:
+                chosen = sorted(set(ids))
+                self._values["chosen"] = json.dumps(chosen) if self._is_sqlite else chosen
                 return condition.driver
         return None
-
-    def _is_few(self, condition: Condition) -> bool:
-        statement = f"SELECT count(*) FROM ({condition.driver} LIMIT :most) counted"
-        count: int = self._execute(statement, self._values | {"most": FEW + 1}).scalar_one()
-        return count <= FEW
 
 
 def _and(where: list[str]) -> str:

@@ -99,10 +99,10 @@ def is_news(sign_in: SignIn, now: datetime) -> bool:
 
 def people(session: Session) -> list[PersonSummary]:
     """Everybody who was given a link or has labelled, by name."""
-    judged = select(labels.Judgement.annotator_id, func.count().label("count")).group_by("annotator_id").subquery()
+    # Person by person: machines may have judged a million pairs.
+    judged = select(func.count()).where(labels.Judgement.annotator_id == labels.Annotator.id)
     query = (
-        select(labels.Annotator.id, labels.Annotator.name, func.coalesce(judged.c.count, 0))
-        .outerjoin(judged, judged.c.annotator_id == labels.Annotator.id)
+        select(labels.Annotator.id, labels.Annotator.name, judged.correlate(labels.Annotator).scalar_subquery())
         .filter(labels.Annotator.kind == "person")
         .order_by(labels.Annotator.name)
     )

@@ -17,6 +17,7 @@ from db.engine import as_utc
 from db.labels import queues
 from db.labels.judgements import is_label
 from db.labels.queues import QueueInfo
+from db.overviews.counted import MOST_COUNTED, Counted, count_up_to, counted
 from db.policies import TRAINED
 from db.runs import CALIBRATE, COMPLETED, CURATE, RUNNING
 from db.schema import curation, labels
@@ -24,13 +25,12 @@ from db.schema.policies import Policy, Promotion
 from models.intervals import Interval
 from models.labelling.rules import STANDING_RULE
 
-MANY = 10_000  # pairs of a run that are counted: half a million would take longer than everything else
 SUGGESTED = 50  # the newest of a kind that a form suggests
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run, and how it stands. `pair_count`: the pairs that it has selected, `MANY` if there are more."""
+    """A run, and how it stands. `pair_count`: the pairs that it has selected."""
 
     id: int
     name: str
@@ -39,7 +39,7 @@ class RunLine:
     started_at: datetime
     finished_at: datetime | None
     error: str | None
-    pair_count: int
+    pair_count: Counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,21 @@ class Loop:
     requests: int
     device_seconds: float
     queues: tuple[QueueInfo, ...]
-    labels: dict[str, int]
+    labels: dict[str, Counted]
     labelled_at: datetime | None
-    preference_count: int
-    new_preference_count: int
+    preference_count: Counted
+    new_preference_count: Counted
     snapshot_count: int
     snapshot: SnapshotLine | None
     policy_count: int
     policy: PolicyLine | None
     in_use: int | None
     in_use_since: datetime | None
+
+    @property
+    def label_count(self) -> Counted:
+        """Of every kind of annotator."""
+        return sum(self.labels.values(), Counted(0, False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +162,29 @@ def known_names(session: Session) -> Known:
     )
 
 
-def _labels(session: Session) -> dict[str, int]:
-    """Labels by kind of annotator: verdicts, counted from the index by annotator, less those of calibrations."""
+def _labels(session: Session) -> dict[str, Counted]:
+    """Labels by kind of annotator, from the index by annotator, less those of calibrations where all are counted."""
     judgement, annotator = labels.Judgement, labels.Annotator
-    counted = select(judgement.annotator_id, func.count().label("count")).group_by(judgement.annotator_id)
+    measuring = judgement.run_id.in_(select(curation.Run.id).filter_by(kind=CALIBRATE))
+    measured = select(judgement.annotator_id, func.count()).where(measuring).group_by(judgement.annotator_id)
+    no_labels = dict(session.execute(measured).tuples().all())
+    found: dict[str, Counted] = {}
+    count = count_up_to(judgement.annotator_id == annotator.id, annotator, by=judgement.id)
+    for id_, kind, number in session.execute(select(annotator.id, annotator.kind, count).order_by(annotator.kind)):
+        of_one = counted(number) if number > MOST_COUNTED else counted(number - no_labels.get(id_, 0))
+        if of_one.count:
+            found[kind] = found.get(kind, Counted(0, False)) + of_one
+    return found
 
-    def by_kind(counts: Subquery) -> dict[str, int]:
-        query = select(annotator.kind, func.sum(counts.c.count)).group_by(annotator.kind).order_by(annotator.kind)
-        found = session.execute(query.join(counts, counts.c.annotator_id == annotator.id))
-        return {kind: int(count) for kind, count in found}
 
-    calibrations = select(curation.Run.id).filter_by(kind=CALIBRATE)
-    measuring = by_kind(counted.where(judgement.run_id.in_(calibrations)).subquery())
-    counts = {kind: count - measuring.get(kind, 0) for kind, count in by_kind(counted.subquery()).items()}
-    return {kind: count for kind, count in counts.items() if count}
-
-
-def _preferences(session: Session, since: datetime | None) -> tuple[int, int]:
+def _preferences(session: Session, since: datetime | None) -> tuple[Counted, Counted]:
     """How many pairs have a winner, and of how many that has come or changed since."""
     table = labels.Preference
-    decided = (table.rule == STANDING_RULE) & table.outcome.in_(["first", "second"])
-    query = select(func.count(), func.count().filter(table.updated_at > since) if since else func.count())
-    count, new_count = session.execute(query.select_from(table).where(decided)).one()
-    return count, new_count
+    decided = select(table.outcome).where(table.rule == STANDING_RULE, table.outcome.in_(["first", "second"]))
+    decided = decided.order_by(table.updated_at)
+    new = decided.where(table.updated_at > since) if since else decided
+    count, new_count = (_count(session, select(func.count()).select_from(_some(one))) for one in (decided, new))
+    return counted(count), counted(new_count)
 
 
 def _newest_snapshot(session: Session) -> SnapshotLine | None:
@@ -218,15 +223,22 @@ def _runs(session: Session, query: Select[tuple[curation.Run]]) -> list[RunLine]
             as_utc(row.started_at),
             _utc(row.finished_at),
             row.error,
-            _count(session, select(func.count()).select_from(_some(select(pair.id).filter_by(run_id=row.id)))),
+            counted(
+                _count(
+                    session,
+                    select(func.count()).select_from(
+                        _some(select(pair.id).filter_by(run_id=row.id).order_by(pair.strategy))
+                    ),
+                )
+            ),
         )
         for row in session.scalars(query)
     ]
 
 
-def _some(query: Select[tuple[int]]) -> Subquery:
+def _some(query: Select[tuple[Any]]) -> Subquery:
     """So many of its rows that they can be counted in a moment."""
-    return query.limit(MANY).subquery()
+    return query.limit(MOST_COUNTED + 1).subquery()
 
 
 def _count(session: Session, query: Select[tuple[int]]) -> int:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ScalarSelect, func, or_, select
+from sqlalchemy import Select, Subquery, func, or_, select
 from sqlalchemy.orm import Session
 
+from db.overviews.counted import Counted, count_up_to, counted
 from db.prompts import prompt_from_json
 from db.runs import CURATE
 from db.schema import curation
@@ -17,6 +18,7 @@ from models.records import Message, Prompt
 LONGEST_TEXT = 4_000  # characters of a sample: a response may have megabytes
 MOST_RESPONSES = 4  # of a sample's row
 RUNS_SHOWN = 50
+MOST_ROWS = 25_000  # of each kind that are counted on a source's own page
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,21 @@ class SourceLine:
     format: str
     content_hash: str
     created_at: datetime
-    rows: int
+    rows: Counted
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCounts:
-    """What the rows of a source hold: different prompts, responses, pairs; its rows by split (None: of no split)."""
+    """What the `rows` of a source hold: different prompts, responses, pairs; its rows by split (None: of no split).
 
-    prompts: int
-    responses: int
-    pairs: int
-    splits: dict[str | None, int]
+    Of a source of more than `MOST_ROWS` rows, prompts and splits are those of so many of them.
+    """
+
+    rows: Counted
+    prompts: Counted
+    responses: Counted
+    pairs: Counted
+    splits: dict[str | None, Counted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def source_lines(session: Session, *, before: int | None = None, limit: int) -> 
     query = select(*_LINE).order_by(curation.Source.id.desc()).limit(limit)
     if before is not None:
         query = query.where(curation.Source.id < before)
-    return [SourceLine(*row) for row in session.execute(query)]
+    return [_line(*row) for row in session.execute(query)]
 
 
 def source_line(session: Session, source_id: int) -> SourceLine:
@@ -93,23 +99,31 @@ def source_line(session: Session, source_id: int) -> SourceLine:
     row = session.execute(select(*_LINE).where(curation.Source.id == source_id)).first()
     if row is None:
         raise LookupError(f"there is no source {source_id}; the list is at /sources")
-    return SourceLine(*row)
+    return _line(*row)
 
 
 def source_counts(session: Session, source_id: int) -> SourceCounts:
-    """Count what a source brought."""
+    """Count what a source brought, as far as `MOST_ROWS` of each."""
     row, response, pair = curation.SourceRow, curation.SourceResponse, curation.SourcePair
-    by_split = select(row.split, func.count()).where(row.source_id == source_id).group_by(row.split)
-    prompts, responses, pairs = (
-        session.scalar(select(func.count(column)).where(of_source)) or 0
-        for column, of_source in (
-            (row.prompt_id.distinct(), row.source_id == source_id),
-            (response.row_number, response.source_id == source_id),
-            (pair.row_number, pair.source_id == source_id),
-        )
+    rows = _some(select(row.prompt_id, row.split).where(row.source_id == source_id).order_by(row.row_number))
+    responses, pairs = (
+        _some(select(table.row_number).where(table.source_id == source_id).order_by(table.row_number))
+        for table in (response, pair)
     )
-    splits = dict(session.execute(by_split.order_by(func.count().desc(), row.split)).tuples().all())
-    return SourceCounts(prompts, responses, pairs, splits)
+    prompt_count, response_count, pair_count = (
+        session.scalar(select(func.count(column))) or 0
+        for column in (rows.c.prompt_id.distinct(), responses.c.row_number, pairs.c.row_number)
+    )
+    by_split = select(rows.c.split, func.count()).group_by(rows.c.split).order_by(func.count().desc(), rows.c.split)
+    splits = dict(session.execute(by_split).tuples().all())
+    all_rows = counted(sum(splits.values()), MOST_ROWS)
+    return SourceCounts(
+        rows=all_rows,
+        prompts=Counted(prompt_count, all_rows.has_more),
+        responses=counted(response_count, MOST_ROWS),
+        pairs=counted(pair_count, MOST_ROWS),
+        splits={name: Counted(count, all_rows.has_more) for name, count in splits.items()},
+    )
 
 
 def source_uses(session: Session, source: SourceLine) -> list[SourceUse]:
@@ -159,13 +173,17 @@ def _responses(session: Session, source_id: int, row_number: int) -> tuple[tuple
     return shown, count - len(shown)
 
 
+def _line(*values: Any) -> SourceLine:
+    id_, name, location, format_, content_hash, created_at, rows = values
+    return SourceLine(id_, name, location, format_, content_hash, created_at, counted(rows))
+
+
 def _shortened(prompt: Prompt) -> Prompt:
     return replace(prompt, messages=tuple(Message(turn.role, turn.content[:LONGEST_TEXT]) for turn in prompt.messages))
 
 
-def _row_count() -> ScalarSelect[int]:
-    row = curation.SourceRow
-    return select(func.count()).where(row.source_id == curation.Source.id).correlate(curation.Source).scalar_subquery()
+def _some(query: Select[Any]) -> Subquery:
+    return query.limit(MOST_ROWS + 1).subquery()
 
 
 _LINE: tuple[Any, ...] = (
@@ -175,5 +193,5 @@ _LINE: tuple[Any, ...] = (
     curation.Source.format,
     curation.Source.content_hash,
     curation.Source.created_at,
-    _row_count(),
+    count_up_to(curation.SourceRow.source_id == curation.Source.id, curation.Source, by=curation.SourceRow.row_number),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import Base
@@ -44,6 +44,18 @@ COUNT_RUNS = """
     WHERE {condition}
 """
 
+# Bin k holds similarities from −1 + k `SIMILARITY_BIN` up to the next. Not floor(), which some builds of SQLite lack,
+# nor a cast alone: PostgreSQL's rounds.
+SIMILARITY_BIN = 0.005
+BIN_OF_SIMILARITY = f"CAST(round((pairs.similarity + 1.0) / {SIMILARITY_BIN} - 0.5) AS integer)"
+COUNT_SIMILARITIES = f"""
+    INSERT INTO run_similarities (run_id, strategy, bin, pairs)
+    SELECT pairs.run_id, pairs.strategy, {BIN_OF_SIMILARITY} AS bin, count(*)
+    FROM pairs JOIN runs ON runs.id = pairs.run_id
+    WHERE {{condition}}
+    GROUP BY pairs.run_id, pairs.strategy, {BIN_OF_SIMILARITY}
+"""
+
 
 class RunCounts(Base):
     """What the view `run_summary` says of a completed run's prompts, candidates and pairs: they change no more."""
@@ -61,3 +73,14 @@ class RunCounts(Base):
     left_out_responses: Mapped[int] = mapped_column(BigInteger)
     pairs: Mapped[int] = mapped_column(BigInteger)
     tokens: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class RunSimilarities(Base):
+    """How many pairs of a completed run and a strategy are so alike: `bin` by `BIN_OF_SIMILARITY`."""
+
+    __tablename__ = "run_similarities"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    strategy: Mapped[str] = mapped_column(String(100), primary_key=True)
+    bin: Mapped[int] = mapped_column(primary_key=True)
+    pairs: Mapped[int] = mapped_column(BigInteger)

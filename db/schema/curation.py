@@ -38,6 +38,11 @@ def _walked(sort: str) -> Index:
     return Index(f"ix_pairs_by_{sort}", sort, "id", *(name for name in _LISTED if name != sort))
 
 
+def _of_few(name: str, condition: str, *columns: str) -> Index:
+    """An index of the rows for which a condition holds."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
 class Source(Base):
     """One imported file or data set; `name` groups several imports. Natural key: name × content."""
 
@@ -275,6 +280,10 @@ class RunPrompt(Base):
     """
 
     __tablename__ = "run_prompts"
+    __table_args__ = (
+        _of_few("ix_run_prompts_grouped", "group_id IS NOT NULL", "run_id", "group_id", "prompt_id"),
+        _of_few("ix_run_prompts_skipped", "skipped IS NOT NULL", "run_id", "prompt_id"),
+    )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
@@ -366,8 +375,10 @@ class Pair(Base):
     __table_args__ = (
         UniqueConstraint("run_id", "strategy", "first_response_id", "second_response_id"),
         Index(None, "run_id", "strategy", "prompt_id", "id"),
+        Index(None, "run_id", "id"),
         Index(None, "first_response_id", "second_response_id"),
         *map(_walked, _SORTS),
+        _of_few("ix_pairs_labelled", "vote_count > 0", "id", *_LISTED),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

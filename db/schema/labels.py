@@ -40,6 +40,16 @@ class Judgement(Base):
         ),
         Index(None, "annotator_id", "id"),
         Index(None, "run_id"),
+        # What a queue's page counts. Labels of files and of machines have no queue, and cost nothing here.
+        Index(
+            "ix_judgements_in_queue",
+            "queue_id",
+            "annotator_id",
+            "id",
+            "verdict",
+            sqlite_where=text("queue_id IS NOT NULL"),
+            postgresql_where=text("queue_id IS NOT NULL"),
+        ),
         CheckConstraint("first_response_id < second_response_id", name="ordered"),
         CheckConstraint("left_response_id IN (first_response_id, second_response_id)", name="left_is_of_the_pair"),
         CheckConstraint("verdict IN ('first', 'second', 'tie', 'both_bad', 'skip', 'unparsed')", name="verdict"),
@@ -72,6 +82,7 @@ class Preference(Base):
 
     __tablename__ = "preferences"
     __table_args__ = (
+        Index(None, "rule", "updated_at", "outcome"),
         CheckConstraint("outcome IN ('first', 'second', 'tie', 'both_bad', 'contradiction')", name="outcome"),
     )
 
@@ -309,6 +320,7 @@ class SnapshotRow(Base):
     """One preference of a snapshot, with what it was made of at that time."""
 
     __tablename__ = "snapshot_rows"
+    __table_args__ = (Index(None, "run_id", "snapshot_id"),)
 
     snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)

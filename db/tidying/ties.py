@@ -149,6 +149,7 @@ TIES: dict[str, dict[str, tuple[str, Tie]]] = {
     },
     "study_trials": {"run_id": ("runs", _PART)},
     "run_counts": {"run_id": ("runs", _PART)},
+    "run_similarities": {"run_id": ("runs", _PART)},
     "calibrations": {"run_id": ("runs", _PART), "annotator_id": ("annotators", _PART | _HOLDS)},
     "guidelines": {"queue_id": ("queues", _PART)},
     "gold_pairs": {"queue_id": ("queues", _PART), **dict.fromkeys(_OF_A_PAIR, ("responses", _HOLDS))},

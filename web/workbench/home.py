@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from db.overviews.loop import MANY
 from web.access import CurrentLead, CurrentSite, Person, Site
 from web.loop import LoopState
 from web.pages import TEMPLATES, workbench_page
@@ -22,7 +21,7 @@ router = APIRouter()
 def show_loop(request: Request, site: Site, person: Person) -> Response:
     """What there is, from sources to the policy in use."""
     is_served = site.service is not None
-    return workbench_page(request, "lead/loop.html", person, state=site.watch.now(), is_served=is_served, many=MANY)
+    return workbench_page(request, "lead/loop.html", person, state=site.watch.now(), is_served=is_served)
 
 
 @router.get("/events")
@@ -39,4 +38,4 @@ async def _events(site: Site) -> AsyncIterator[str]:
 
 def _shown(state: LoopState, site: Site) -> str:
     template = TEMPLATES.get_template("lead/state.html")
-    return template.render(state=state, is_served=site.service is not None, many=MANY)
+    return template.render(state=state, is_served=site.service is not None)

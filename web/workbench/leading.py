@@ -64,7 +64,8 @@ def show_settings(request: Request, queue_id: QueueId, site: CurrentSite, person
         queue = queues.get_queue(session, queue_id)
         asked = guidelines.newest(session, queue_id)
         content = {
-            "people_in": figures.people_in(session, queue_id),
+            "people_in": figures.people_lately(session, queue_id),
+            "newest": figures.NEWEST,
             "gold_pairs": gold.pair_count(session, queue_id),
             "adjudicators": adjudication.adjudicators(session, queue_id),
         }

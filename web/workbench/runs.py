@@ -11,7 +11,9 @@ from fastapi import APIRouter, Request, Response
 from db import runs as stored
 from db.engine import Session, as_utc
 from db.findings.prompts import prompt_groups_of
+from db.labels.judgements import annotators
 from db.overviews import runs
+from db.overviews.counted import Counted
 from db.overviews.snapshots import snapshots_of
 from models.files import ReportKind
 from models.intervals import Interval
@@ -48,9 +50,9 @@ def compare_runs(request: Request, site: CurrentSite, person: CurrentLead, ids: 
     """Runs beside each other: the settings that differ, their figures, how alike their pairs are."""
     chosen = chosen_ids(ids)
     with site.sessions() as session, found():
-        records = [stored.get_run(session, run_id) for run_id in chosen]
-        summaries = [stored.summaries(session, run_id)[0] for run_id in chosen]
+        figures = [runs.run_figures(session, run_id) for run_id in chosen]
         counts = runs.similarity_counts(session, chosen)
+    records = [each.run for each in figures]
     names = dict.fromkeys(strategy for of_run in counts.values() for strategy in of_run)
     return workbench_page(
         request,
@@ -60,10 +62,8 @@ def compare_runs(request: Request, site: CurrentSite, person: CurrentLead, ids: 
         heads=[f"run {record.id}" for record in records],
         took=[_took(record.started_at, record.finished_at) for record in records],
         settings=differing_rows([record.config for record in records]),
-        figures=_figure_rows(summaries),
-        strategies=[
-            (name, [_pairs_words(counts.get(run_id, {}).get(name, {})) for run_id in chosen]) for name in names
-        ],
+        figures=_figure_rows(figures),
+        strategies=[(name, [_pairs_words(counts.get(run_id, {}).get(name)) for run_id in chosen]) for name in names],
         picture=f"/runs/compare.svg?ids={','.join(map(str, chosen))}" if names else None,
     )
 
@@ -77,7 +77,7 @@ def draw_compared(site: CurrentSite, person: CurrentLead, ids: Ids = None) -> Re
         counts = runs.similarity_counts(session, chosen)
     strategies = dict.fromkeys(strategy for of_run in counts.values() for strategy in of_run)
     pictures = {
-        strategy: {names[run_id]: counts[run_id][strategy] for run_id in counts if strategy in counts[run_id]}
+        strategy: {names[run_id]: counts[run_id][strategy].bins for run_id in counts if strategy in counts[run_id]}
         for strategy in strategies
     }
     return _picture(shares_svg(pictures, width=runs.BIN))
@@ -88,7 +88,8 @@ def draw_similarities(item_id: ItemId, site: CurrentSite, person: CurrentLead) -
     """How alike the pairs of each strategy of a run are, over each other."""
     with site.sessions() as session, found():
         stored.get_run(session, item_id)
-        counts = runs.similarity_counts(session, [item_id]).get(item_id, {})
+        found_ones = runs.similarity_counts(session, [item_id]).get(item_id, {})
+    counts = {strategy: one.bins for strategy, one in found_ones.items()}
     return _picture(shares_svg({"How alike the selected pairs are": counts} if counts else {}, width=runs.BIN))
 
 
@@ -96,8 +97,8 @@ def draw_similarities(item_id: ItemId, site: CurrentSite, person: CurrentLead) -
 def show_run(request: Request, item_id: ItemId, site: CurrentSite, person: CurrentLead) -> Response:
     """One run: its state, what came of it, what it cost, its settings, its report."""
     with site.sessions() as session, found():
-        run = stored.get_run(session, item_id)
-        summary = stored.summaries(session, item_id)[0]
+        figures = runs.run_figures(session, item_id)
+        run = figures.run
         content = _content(session, run)
     took = _took(run.started_at, run.finished_at)
     return workbench_page(
@@ -105,8 +106,8 @@ def show_run(request: Request, item_id: ItemId, site: CurrentSite, person: Curre
         "runs/one.html",
         person,
         run=run,
-        summary=summary,
-        figures=[(name, values[0]) for name, values in _figure_rows([summary])] + [("took", took)],
+        has_pairs=bool(figures.pairs),
+        figures=[(name, values[0]) for name, values in _figure_rows([figures])] + [("took", took)],
         settings=setting_rows(run.config),
         report=_report(site, run),
         logs=f"{site.logs}{run.flow_run_id}" if site.logs and run.flow_run_id else None,
@@ -118,9 +119,10 @@ def _content(session: Session, run: stored.RunRecord) -> dict[str, Any]:
     """What is linked with a run, and what its checks found; of a kind that has no such thing nothing."""
     is_curation = run.kind == stored.CURATE
     return {
-        "done": runs.prompts_done(session, run.id) if run.status == stored.RUNNING else 0,
+        "done": runs.prompts_done(session, run.id) if run.status == stored.RUNNING else None,
         "skipped": stored.skip_counts(session, run.id) if is_curation else {},
         "strategies": runs.pair_counts(session, run.id),
+        "annotator": _annotator(session, run),
         "groups": prompt_groups_of(session, run.id, shown=GROUPS, examples=EXAMPLES) if is_curation else None,
         "labellings": runs.labelling_runs(session, run.id),
         "snapshots": snapshots_of(session, run.id) if is_curation else [],
@@ -139,20 +141,30 @@ def _report(site: Site, run: stored.RunRecord) -> tuple[str, str | None] | None:
     return None if number is None else (f"{kind} {number}", report_address(site.artifacts, kind, number))
 
 
-def _figure_rows(summaries: Sequence[stored.RunSummary]) -> list[tuple[str, list[str]]]:
-    """A row a figure, a value a run; a figure that is 0 in all of them is left out."""
-    counts = {
-        "prompts": [each.prompts for each in summaries],
-        "of them without a pair": [each.skipped_prompts for each in summaries],
-        "responses": [each.responses for each in summaries],
-        "duplicates": [each.duplicates for each in summaries],
-        "cut at max_tokens": [each.cut_responses for each in summaries],
-        "pairs": [each.pairs for each in summaries],
-        "judgements": [each.judgements for each in summaries],
-        "tokens in responses": [each.tokens or 0 for each in summaries],
-        "requests": [each.requests for each in summaries],
+def _annotator(session: Session, run: stored.RunRecord) -> str | None:
+    """The name of who judges in a run."""
+    return None if run.annotator_id is None else annotators(session, [run.annotator_id])[run.annotator_id].name
+
+
+def _figure_rows(figures: Sequence[runs.RunFigures]) -> list[tuple[str, list[str]]]:
+    """A row a figure, a value a run; a figure that is 0 or unknown in all of them is left out."""
+    counts: dict[str, list[Counted | None]] = {
+        "prompts": [each.prompts for each in figures],
+        "of them without a pair": [each.skipped_prompts for each in figures],
+        "responses": [each.responses for each in figures],
+        "duplicates": [each.duplicates for each in figures],
+        "cut at max_tokens": [each.cut_responses for each in figures],
+        "pairs": [each.pairs for each in figures],
+        "judgements": [each.judgements for each in figures],
+        "tokens in responses": [each.tokens for each in figures],
+        "requests": [Counted(each.run.requests, False) for each in figures],
     }
-    rows = [(name, [f"{value:,}" for value in values]) for name, values in counts.items() if any(values)]
+    rows = [
+        (name, ["not counted yet" if value is None else value.words for value in values])
+        for name, values in counts.items()
+        if any(values)
+    ]
+    summaries = [each.run for each in figures]
     if any(each.cost for each in summaries):
         rows.append(("cost, in the currency of the prices", [f"{each.cost:,.4g}" for each in summaries]))
     if any(each.device_seconds for each in summaries):
@@ -165,14 +177,15 @@ def _figure_rows(summaries: Sequence[stored.RunSummary]) -> list[tuple[str, list
     return rows
 
 
-def _pairs_words(bins: Mapping[int, int]) -> str:
+def _pairs_words(found: runs.Similarities | None) -> str:
     """How many pairs there are, and how alike on average: to half a bin, as counted by bins."""
-    pairs = sum(bins.values())
-    mean = sum((at + 0.5) * runs.BIN * count for at, count in bins.items()) / pairs - 1 if pairs else 0.0
-    return f"{pairs:,}, {mean:.2f}".replace("-", "−") if pairs else "–"
+    if found is None:
+        return "–"
+    mean = sum((at + 0.5) * runs.BIN * count for at, count in found.bins.items()) / sum(found.bins.values()) - 1
+    return f"{found.pairs.words}, {mean:.2f}".replace("-", "−")
 
 
-def _correlation(summary: stored.RunSummary) -> str:
+def _correlation(summary: stored.RunRecord) -> str:
     value, low, high = summary.length_correlation, summary.length_correlation_low, summary.length_correlation_high
     if value is None or low is None or high is None:
         return "–"

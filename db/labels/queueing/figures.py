@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import as_utc
-from db.labels.judgements import annotators, judgements_on
+from db.engine import as_utc, batches
+from db.labels.judgements import LOOKUP_BATCH, annotators, judgements_on
 from db.labels.queueing import gold
-from db.labels.queueing.infos import get_queue
+from db.labels.queueing.infos import QueueInfo, get_queue
 from db.schema import curation, labels
+from db.statements.among import among
 from models.labelling.records import PairKey
 from models.quality.gold import GoldCount, Standing, accuracy, standing
 from models.quality.quality import annotator_qualities
 from models.quality.records import AnnotatorQuality, LabelledPair, Share
+
+NEWEST = 1_000  # judgements that a page's figures are of: some 40 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,15 @@ class PersonFigures:
     last_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class PersonLately:
+    """A person in a queue: all their `verdicts` and `skips` in it; of the figures `quality` is of the newest alone."""
+
+    figures: PersonFigures
+    verdicts: int
+    skips: int
+
+
 def people_in(session: Session, queue_id: int) -> list[PersonFigures]:
     """Everybody who has judged a pair of a queue or one of its gold pairs, by name.
 
@@ -51,15 +64,81 @@ def people_in(session: Session, queue_id: int) -> list[PersonFigures]:
     answered, seen = gold.counts(session, queue_id), _last_times(session, queue_id)
     ids = {one.annotator_id for one in judgements} | answered.keys()
     people = sorted((everybody[id_] for id_ in ids), key=lambda one: (one.name, one.id))
-    figures = []
-    for quality in annotator_qualities(pairs, judgements, people):
-        id_ = quality.annotator.id
-        count = answered.get(id_, GoldCount(0, 0))
-        where = standing(count, bar=queue.gold_bar, has_stop=queue.has_stop)
-        figures.append(
-            PersonFigures(id_, quality.annotator.name, quality, count, accuracy(count), where, seen.get(id_))
-        )
-    return figures
+    return [
+        _person(queue, quality, answered, seen.get(quality.annotator.id))
+        for quality in annotator_qualities(pairs, judgements, people)
+    ]
+
+
+def people_lately(session: Session, queue_id: int, *, newest: int = NEWEST) -> list[PersonLately]:
+    """Everybody who has judged in a queue or answered one of its gold pairs, by name, in a moment however many did.
+
+    Of the `newest` judgements, as many of each person, the pairs are taken; the qualities are over these.
+
+    Raises:
+        LookupError: If there is no such queue.
+    """
+    queue = get_queue(session, queue_id)
+    counts, answered = _counts(session, queue_id), gold.counts(session, queue_id)
+    last, pairs = gold.last_times(session, queue_id), set[PairKey]()
+    for annotator_id in counts:
+        judged_at, their_pairs = _newest(session, queue_id, annotator_id, newest // len(counts) or 1)
+        last[annotator_id] = max(judged_at, last.get(annotator_id, judged_at))
+        pairs |= their_pairs
+    everybody = annotators(session)
+    judgements = [
+        one for one in judgements_on(session, sorted(pairs)) if everybody[one.annotator_id].kind == "person"
+    ]  # fmt: skip
+    ids = {one.annotator_id for one in judgements} | counts.keys() | answered.keys()
+    people = sorted((everybody[id_] for id_ in ids), key=lambda one: (one.name, one.id))
+    return [
+        PersonLately(_person(queue, quality, answered, last.get(id_)), *counts.get(id_, (0, 0)))
+        for quality in annotator_qualities(_with_lengths(session, pairs), judgements, people)
+        if (id_ := quality.annotator.id) in counts or id_ in answered
+    ]
+
+
+def _person(
+    queue: QueueInfo, quality: AnnotatorQuality, answered: Mapping[int, GoldCount], last_at: datetime | None
+) -> PersonFigures:
+    id_ = quality.annotator.id
+    count = answered.get(id_, GoldCount(0, 0))
+    where = standing(count, bar=queue.gold_bar, has_stop=queue.has_stop)
+    return PersonFigures(id_, quality.annotator.name, quality, count, accuracy(count), where, last_at)
+
+
+def _counts(session: Session, queue_id: int) -> dict[int, tuple[int, int]]:
+    """Of each person who has judged in a queue the verdicts and the skips, from an index alone."""
+    table = labels.Judgement
+    is_skip = table.verdict == "skip"
+    query = select(table.annotator_id, func.count().filter(~is_skip), func.count().filter(is_skip))
+    found = session.execute(query.where(table.queue_id == queue_id).group_by(table.annotator_id))
+    return {id_: (verdicts, skips) for id_, verdicts, skips in found}
+
+
+def _newest(session: Session, queue_id: int, annotator_id: int, limit: int) -> tuple[datetime, set[PairKey]]:
+    """When a person last judged in a queue, and the pairs that they judged last."""
+    table = labels.Judgement
+    query = select(table.created_at, table.first_response_id, table.second_response_id)
+    of_person = query.filter_by(queue_id=queue_id, annotator_id=annotator_id).order_by(table.id.desc()).limit(limit)
+    rows = session.execute(of_person).all()
+    return as_utc(rows[0][0]), {PairKey(first_id, second_id) for _, first_id, second_id in rows}
+
+
+def _with_lengths(session: Session, pairs: Collection[PairKey]) -> list[LabelledPair]:
+    """These pairs with their prompts and the lengths of their responses."""
+    table = curation.Response
+    query = select(table.id, table.prompt_id, func.length(table.text))
+    ids = {id_ for pair in pairs for id_ in pair}
+    found = {
+        id_: (prompt_id, length)
+        for batch in batches(ids, LOOKUP_BATCH)
+        for id_, prompt_id, length in session.execute(query.where(among(table.id, batch)))
+    }
+    return [
+        LabelledPair(pair, "", (), None, found[pair[0]][1], found[pair[1]][1], found[pair[0]][0])
+        for pair in sorted(pairs)
+    ]
 
 
 def _judged_pairs(session: Session, queue_id: int) -> list[LabelledPair]:
