@@ -26,8 +26,14 @@ os.environ |= {
     "VLLM_NO_USAGE_STATS": "1",
 }
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every command would compile the project anew, for 0.4 s
+sys.dont_write_bytecode = False  # and pytest all tests, for 8 s
 for _name in [name for name in os.environ if name.startswith("ANTIPODE_") or name == "PREFECT_API_URL"]:
     del os.environ[_name]
+
+# SQLite waits for the disk whenever a database was written to and is closed; a disk in memory lets nobody wait.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**32 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # the root of `tmp_path`
 
 # A shell's background job ignores Ctrl-C, and so would the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +43,7 @@ from command_line import ForkServer
 from engine_processes import start_engine_server, use_engine_server
 from hypothesis import settings as hypothesis_settings
 from postgresql import postgresql, server_programs
+from prefect_databases import FOLDER, fill_prefect_home, keep_new_database
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 from surroundings import REAL_DATA, REAL_MODEL, ROOT, answers, free_port, wait_for
@@ -89,7 +96,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Engines are forked; the workers of xdist share a server, which is up before they ask for one."""
+    """The workers of xdist share what this names: a server that forks engines, and a new Prefect database."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="antipode-prefect-")
     if config.getoption("numprocesses", None):
         start_engine_server()
     use_engine_server()
@@ -98,6 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure() -> None:
     """Leave nothing."""
     shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -194,6 +205,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Prefect server; the address of its API."""
     home = tmp_path_factory.mktemp("prefect-server")
     port = free_port()
+    fill_prefect_home(home)
     with (home / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
@@ -205,6 +217,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         address = f"http://127.0.0.1:{port}/api"
         try:
             wait_for(lambda: answers(f"{address}/health"), "the Prefect server")
+            keep_new_database(home)
             yield address
         finally:
             os.killpg(server.pid, 15)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from surroundings import ROOT
@@ -35,6 +37,7 @@ OUTAGES = ["--databases", "--outages", "1", "--outage-s", "1", "--only", "curate
 )
 def test_what_is_killed_and_given_again_equals_its_undisturbed_twin(arguments):
     command = [sys.executable, "-m", "tests.soak", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"TMPDIR": os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout[-6_000:]}\n{done.stderr[-6_000:]}"
     assert '"wrong": []' in done.stdout

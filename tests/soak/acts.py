@@ -22,6 +22,9 @@ from db.engine import make_engine
 from db.labels import labelling
 from db.migrations import downgrade, known_revisions, require_current, upgrade
 from models.demo.corpus import demo_prompts, reference_response
+from models.evaluation.text_scores import text_scores
+from models.guard.languages import LanguageReader
+from models.records import Prompt
 from tasks.alignment.opening import open_align_run, open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.alignment.training import fine_tune, train_policy
@@ -95,6 +98,13 @@ def make_rows_few() -> None:
     """Make transactions, pages and shards small."""
     ingestion.ROWS_PER_TRANSACTION = 5
     generation.PROMPTS_PER_PAGE = selection.PROMPTS_PER_PAGE = 6
+
+
+def load_ahead() -> None:
+    """Load here once what takes each act a second or two: it would do so anew, in a process of its own."""
+    prompt = Prompt.from_text("Which of the two languages of this country is spoken in the north?")
+    LanguageReader().strangeness(prompt, f"{prompt.text} It is the older of them.")
+    text_scores(["a text of four words"], ["a text of some words"])
 
 
 def write_files(folder: Path) -> None:

@@ -23,13 +23,13 @@ def outages(process: PostgresqlProcess, acts: list[Act], folder: Path, extent: E
     """Stop the server at some points of each act, as a power cut would, and start it again some time later."""
     server, chance = PostgresqlServer(process.url, folder / "outages"), random.Random(extent.seed)
     log, base = folder / "log", server.empty()
-    for act in acts:
+    chosen = [act for act in acts if act.waits and (not extent.only or act.name in extent.only)]
+    for act in acts[: max((acts.index(act) + 1 for act in chosen), default=0)]:
         began, twin = time.monotonic(), server.copy(base)
         whole = run_act(act.run, twin.environment, log)
         expected = Picture(twin.settings)
         tally = Tally(act.name, "PostgreSQL", points=whole.points)
-        is_chosen = act.waits and (not extent.only or act.name in extent.only)
-        count = min(extent.outages, whole.points) if is_chosen else 0
+        count = min(extent.outages, whole.points) if act in chosen else 0
         for point in chance.sample(range(1, whole.points + 1), count):
             with copied(server, base) as installation:
                 outage = _Outage(process, extent.outage_s, partial(server.give_ids_back, installation))
@@ -41,7 +41,7 @@ def outages(process: PostgresqlProcess, acts: list[Act], folder: Path, extent: E
                 if found := differences(expected, Picture(installation.settings), has_files=False):
                     tally.wrong.append(f"point {point}: {len(found)} differences: {' | '.join(found[:5])[:4_000]}")
         tally.seconds = time.monotonic() - began
-        if is_chosen:
+        if act in chosen:
             yield tally
         if act.is_aside:
             server.drop(twin)

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from chat_server import ChatServer, completion
-from engine_processes import start_engine_server, use_engine_server
+from engine_processes import ADDRESS, start_engine_server, use_engine_server
 from postgresql import postgresql
 
-from tests.soak.acts import World, all_acts, make_rows_few, write_files
+from tests.soak.acts import World, all_acts, load_ahead, make_rows_few, write_files
 from tests.soak.extent import Extent
 from tests.soak.installations import PostgresqlServer, Server, SqliteFiles
 from tests.soak.kills import run_act
@@ -63,7 +63,9 @@ def main(arguments: list[str]) -> None:
 def soak(extent: Extent) -> Iterator[Tally]:
     """Soak every act on each database, then take the database away from each."""
     make_rows_few()
-    start_engine_server()
+    load_ahead()
+    if ADDRESS not in os.environ:  # the tests have one
+        start_engine_server()
     use_engine_server()
     with tempfile.TemporaryDirectory(prefix="antipode-soak-") as name, judge() as (url, requests):
         folder = Path(name)

@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from models.processes import isolated_host, isolation
 
-ADDRESS = "ANTIPODE_TEST_ENGINES"  # where the server listens, for the commands that a test starts
+ADDRESS = "ENGINES_OF_TESTS"  # where the server listens, for other workers and the commands that a test starts
 LIBRARIES = (
     "accelerate",
     "numpy",

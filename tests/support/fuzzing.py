@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
-CASES = int(os.environ.get("FUZZ_CASES", "20000"))  # of all fuzz tests together
+CASES = int(os.environ.get("FUZZ_CASES", "5000"))  # of all fuzz tests together
 
 _counts: Counter[str] = Counter()
 

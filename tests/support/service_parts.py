@@ -15,12 +15,14 @@ from typing import Any
 
 import httpx
 import psutil
+from prefect_databases import fill_prefect_home, keep_new_database
 from surroundings import ROOT, answers, free_port, wait_for
 
 from flows.service.up import LEASES_ON_DISK
 
 CONFIG = {"generate": {"backend": "scripted", "responses_per_prompt": 4}, "embed": {"backend": "hashed"}}
 BUSY_TRIES = 20
+DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -76,8 +78,13 @@ class Service:
     def start_server(self) -> subprocess.Popen[bytes]:
         """Start the Prefect server, and wait until it answers."""
         command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+        home, has_own_database = self.folder / "prefect", DATABASE in self.environment
+        if not has_own_database:
+            fill_prefect_home(home)
         process = self.start("server", *command)
         wait_for(lambda: answers(f"{self.address}/health"), "the Prefect server")
+        if not has_own_database:
+            keep_new_database(home)
         self.server = process
         return process
 
