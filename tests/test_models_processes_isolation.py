@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +229,24 @@ def test_a_shared_process_whose_death_is_not_noticed_yet_costs_nobody(
     os.kill(process_id, signal.SIGKILL)
     second = shared.start(Backend, {"start": 2}, log_path=tmp_path / "log", timeout_s=30)
     assert second.call("add", 1) == 3
+    shared.close()
+
+
+def test_a_shared_process_ends_where_a_backend_is_given_up_that_is_at_work() -> None:
+    """As where a training is interrupted: nobody waits for its end."""
+    shared = SharedProcess()
+    backend = shared.start(Backend, {"start": 1}, log_path=None, timeout_s=None)
+    process_id = backend.call("process_id")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(backend.call, "sleep")
+        while not waiting.running():
+            time.sleep(0.05)
+        time.sleep(0.5)  # until it is asked
+        backend.close()
+        with pytest.raises((ProcessDiedError, OSError)):
+            waiting.result(timeout=60)
+    assert is_gone(process_id)
+    assert shared.start(Backend, {"start": 3}, log_path=None, timeout_s=30).call("add", 1) == 4
     shared.close()
 
 
