@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,7 +52,7 @@ _ROOT = str(Path(__file__).parent.parent) + os.sep
 
 def engine_kind(frame: FrameType | None) -> str:
     """What an engine is at."""
-    names = set()
+    names: set[str] = set()
     while frame is not None:
         code = frame.f_code
         if code.co_filename == "<frozen importlib._bootstrap>":
@@ -128,21 +128,23 @@ def run_counted(flow: str, config: str, report: Path) -> None:
 
 def summary(wall: float, cpu: float, command: Seconds, engines: list[Seconds]) -> dict[str, Any]:
     """What an alignment took by kinds, of the seconds by the clock and of the CPU's; what is overhead of each."""
-    by_kind: dict[str, Counter[str]] = {"wall": Counter(), "cpu": Counter()}
+    by_kind = {name: defaultdict[str, float](float) for name in ("wall", "cpu")}
     for at, seconds in enumerate(by_kind.values()):
         for counted in (command, *engines):
-            seconds.update({kind: values[at] for kind, values in counted.items()})
+            for kind, values in counted.items():
+                seconds[kind] += values[at]
     walls, cpus = by_kind["wall"], by_kind["cpu"]
     walls[START] = walls.pop(WAITING, 0.0) - sum(
         values[0] for counted in engines for kind, values in counted.items() if kind != IDLE
     )
-    del walls[IDLE]
+    walls.pop(IDLE, None)
     cpus["rest"] += cpus.pop(WAITING, 0.0) + cpus.pop(IDLE, 0.0)
     found: dict[str, Any] = {"wall_s": wall, "cpu_s": cpu + sum(v[1] for one in engines for v in one.values())}
     found["engine_processes"] = len(engines)
     for name, seconds in by_kind.items():
         total = sum(seconds.values())
-        found[f"{name}_by_kind"] = {kind: round(value, 2) for kind, value in seconds.most_common()}
+        in_order = sorted(seconds, key=lambda kind: -seconds[kind])
+        found[f"{name}_by_kind"] = {kind: round(seconds[kind], 2) for kind in in_order}
         found[f"{name}_overhead"] = 1 - sum(seconds[kind] for kind in WORK) / total
     return found
 
