@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -301,6 +302,12 @@ def test_a_backend_that_is_given_up_is_held_by_nobody(tmp_path: Path) -> None:
     shared = SharedProcess()
     shared.start(Witness, {"path": tmp_path / "given up"}, log_path=None, timeout_s=30).close()
     assert (tmp_path / "given up").exists()
+    shared.close()
+
+
+def test_what_lives_before_a_backend_is_not_looked_through_when_it_is_given_up() -> None:
+    shared = SharedProcess()
+    assert shared.start(gc.get_freeze_count, {}, log_path=None, timeout_s=30).call("__int__") > 0
     shared.close()
 
 
