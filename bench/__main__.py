@@ -1,6 +1,6 @@
 """All benchmarks that have a goal, one after the other, and what came of the goals: `python -m bench`, or `make bench`.
 
-python -m bench                            (let nothing run beside it; about an hour and a half)
+python -m bench                            (let nothing run beside it; about an hour and three quarters)
 python -m bench --only selection,index     (the figures of the others stay as they are)
 python -m bench --only ""                  (measures nothing; writes anew what was measured before)
 

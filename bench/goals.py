@@ -56,7 +56,7 @@ _REAL = "REAL's function, a prompt at a time (our reconstruction)"
 _BY_REAL = ("times_faster", "with_torch_a_pair")
 _ST = "sentence-transformers"
 _IMPORT, _CURATION, _PAIRS = ("import_prompts", 20_000), ("curate_prompts", 20_000), ("pairs", 80_000)
-_MILLION = ("prompts", 125_000)
+_MILLION, _DEMO = ("prompts", 125_000), ("prompts", 256)
 _HEAD, _US = ("head", "128k float32"), "antipode"
 _BY_ST = ("times_faster_than", "sentence_transformers")
 GOALS = (
@@ -130,6 +130,17 @@ GOALS = (
         for database in ("SQLite", "PostgreSQL")
     ),
     Goal("start of `antipode curate`, CPU", "", "start", ("curate_s", "median"), 6, " s", True),
+    Goal(
+        "`align` of the demo: all but its work, of the wall clock",
+        "",
+        "alignment_overhead",
+        ("align", "wall_overhead"),
+        20,
+        " %",
+        True,
+        _DEMO,
+    ),
+    Goal("… a round of `ld-align`", "", "alignment_overhead", ("ld_align", "wall_overhead"), 20, " %", True, _DEMO),
     Goal("DPO step", "TRL's DPOTrainer", "preference_step", ("times_faster_than_trl", "median"), 2.5),
     Goal("… difference of a loss", "TRL's", "preference_step", ("largest_loss_difference",), 1e-5, "", True),
     Goal("build an index from shards, on disk", "bare FAISS", "index", ("build_ratio",), 0.8),

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 
 from db import runs
+from models.number_format import torch_device
 from models.processes.isolation import Backends
 from models.processes.ray_pool import RayPool
 from models.processes.shared_process import SharedProcess
@@ -24,6 +25,7 @@ NOTICED_WAIT_S = 1.0
 
 _run_id: ContextVar[int | None] = ContextVar("run_id", default=None)
 _hold: ContextVar[_Hold | None] = ContextVar("hold", default=None)
+_kept: ContextVar[SharedProcess | None] = ContextVar("kept", default=None)
 
 
 class _Hold:
@@ -50,8 +52,9 @@ class _Hold:
             self._stack.enter_context(_slot(Settings().gpu_limit))
             begun = time.monotonic()
             self._stack.callback(lambda: _store_device_time(time.monotonic() - begun))
-            # It ends before the device is given back: only then is all its memory free.
-            self._process = self._stack.enter_context(closing(SharedProcess()))
+            kept = _kept.get() if torch_device() == "cpu" else None
+            # On a GPU it ends before the device is given back: only then is all its memory free.
+            self._process = kept or self._stack.enter_context(closing(SharedProcess()))
         return self._process
 
 
@@ -63,6 +66,23 @@ def device_time_of(run_id: int) -> Iterator[None]:
         yield
     finally:
         _run_id.reset(token)
+
+
+@contextmanager
+def keep_process() -> Iterator[None]:
+    """On a host without a GPU, let the engines of all holds within share a process: it then imports torch once.
+
+    Between two holds it has given its last backend up.
+    """
+    if _kept.get() is not None:
+        yield
+        return
+    with closing(SharedProcess()) as process:
+        token = _kept.set(process)
+        try:
+            yield
+        finally:
+            _kept.reset(token)
 
 
 @contextmanager
@@ -83,9 +103,9 @@ def keep_device() -> Iterator[None]:
 def device(*, is_used: bool = True, is_shared_out: bool = False) -> Iterator[Backends]:
     """Hold this host's device, and count for how long; within another hold of the same run it is held already.
 
-    Yields where backends are started, which end with the hold. `is_used` is False for an engine without a model, and
-    for one behind another's server. `is_shared_out`: the stage's engine reads or samples item by item, so that a Ray
-    cluster may load it many times, if the settings say so.
+    Yields where backends are started, which end with the hold (what holds them, perhaps with the run: `keep_process`).
+    `is_used` is False for an engine without a model, and for one behind another's server. `is_shared_out`: the stage's
+    engine reads or samples item by item, so that a Ray cluster may load it many times, if the settings say so.
 
     Raises:
         ConcurrencySlotAcquisitionError: If the limit that the worker names does not exist: one that is silently no

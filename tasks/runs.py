@@ -20,7 +20,7 @@ from models.errors import is_interrupt
 from models.records import StoredPrompt
 from tasks.config.section import Section, refuse_in_vain
 from tasks.database import is_gone, open_database, patiently
-from tasks.devices import device_time_of
+from tasks.devices import device_time_of, keep_process
 from tasks.errors import RunBusyError
 from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
@@ -162,7 +162,7 @@ def working_on(run_id: int, *, patience_s: float = 0.0) -> Iterator[None]:
     guard_logs()
     with alone_on(run_id, patience_s=patience_s):
         _set_origin(run_id)
-        with recorded(run_id), device_time_of(run_id):
+        with recorded(run_id), device_time_of(run_id), keep_process():
             yield
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +233,24 @@ def test_a_shared_process_whose_death_is_not_noticed_yet_costs_nobody(
     shared.close()
 
 
+def test_a_shared_process_ends_where_a_backend_is_given_up_that_is_at_work() -> None:
+    """As where a training is interrupted: nobody waits for its end."""
+    shared = SharedProcess()
+    backend = shared.start(Backend, {"start": 1}, log_path=None, timeout_s=None)
+    process_id = backend.call("process_id")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(backend.call, "sleep")
+        while not waiting.running():
+            time.sleep(0.05)
+        time.sleep(0.5)  # until it is asked
+        backend.close()
+        with pytest.raises((ProcessDiedError, OSError)):
+            waiting.result(timeout=60)
+    assert is_gone(process_id)
+    assert shared.start(Backend, {"start": 3}, log_path=None, timeout_s=30).call("add", 1) == 4
+    shared.close()
+
+
 def test_a_backend_whose_place_was_taken_answers_no_more(tmp_path: Path) -> None:
     shared = SharedProcess()
     first = shared.start(Backend, {"start": 1}, log_path=None, timeout_s=30)
@@ -282,6 +302,12 @@ def test_a_backend_that_is_given_up_is_held_by_nobody(tmp_path: Path) -> None:
     shared = SharedProcess()
     shared.start(Witness, {"path": tmp_path / "given up"}, log_path=None, timeout_s=30).close()
     assert (tmp_path / "given up").exists()
+    shared.close()
+
+
+def test_what_lives_before_a_backend_is_not_looked_through_when_it_is_given_up() -> None:
+    shared = SharedProcess()
+    assert shared.start(gc.get_freeze_count, {}, log_path=None, timeout_s=30).call("__int__") > 0
     shared.close()
 
 

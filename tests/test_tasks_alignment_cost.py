@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 from alignment_world import align_config, ld_align_config, prefer, tiny_model
 
 from db.labels import snapshots
+from db.policies import get_policy
 from models.processes import isolation
-from tasks import database
+from tasks import database, devices
+from tasks.alignment import training
 from tasks.alignment.opening import open_align_run, open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
 from tasks.alignment.training import fine_tune, train_policy
+from tasks.devices import keep_process
 from tasks.evaluation.comparison import evaluate_policy
 from tasks.evaluation.gate import pass_gate
 from tasks.reports.policy_publishing import publish_policy
+from tasks.runs import working_on
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -79,6 +84,44 @@ def test_an_alignment_reads_its_data_once_a_step_and_starts_five_processes(setti
     # A step opens the database once; the time that each process had the device for is added with another.
     databases, processes = most(step, "databases"), most(step, "processes")
     assert all(databases[name] <= 1 + processes[name] for name in databases), databases
+
+
+def test_without_a_gpu_one_process_serves_all_steps_of_a_run(settings, sessions, step, tmp_path):
+    prefer(sessions)
+    asked = {"sft": {"epochs": 1}, "evaluate": {"has_drift": True}}
+    run_id = step(open_align_run, align_config(tiny_model(tmp_path / "model"), **asked))
+    with working_on(run_id):
+        start_id = step(fine_tune, run_id)
+        policy_id = step(train_policy, run_id, start_id)
+        step(evaluate_policy, run_id, policy_id, start_id)
+    assert most(step, "processes") == {"open align run": 0, "fine-tune": 1, "train": 0, "evaluate": 0}
+
+
+def test_with_a_gpu_no_step_leaves_the_next_a_process(settings, sessions, step, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "torch_device", lambda: "cuda")
+    monkeypatch.setattr(training, "torch_device", lambda: "cuda")
+    prefer(sessions)
+    run_id = step(open_align_run, align_config(tiny_model(tmp_path / "model")))
+    with working_on(run_id):
+        policy_id = step(train_policy, run_id, None)
+        step(evaluate_policy, run_id, policy_id, None)
+    # samples and log-probabilities of the start model; the training; samples; log-probabilities
+    assert most(step, "processes") == {"open align run": 0, "train": 2, "evaluate": 2}
+
+
+def test_what_is_trained_is_the_same_in_a_process_of_its_own_and_after_others(settings, sessions, tmp_path):
+    prefer(sessions)
+    model, weights = tiny_model(tmp_path / "model"), []
+    for context in (nullcontext, keep_process):
+        run_id = open_align_run.fn(align_config(model, name=context.__name__, sft={"epochs": 1}))
+        with context():
+            policy_id = train_policy.fn(run_id, fine_tune.fn(run_id))
+        with sessions() as session:
+            folder = settings.artifact_root / get_policy(session, policy_id).folder
+        weights.append((folder / "model.safetensors").read_bytes())
+        (settings.artifact_root / "policies").rename(tmp_path / context.__name__)
+        (settings.artifact_root / "policies" / "lost" / "model").mkdir(parents=True)  # they are trained again
+    assert weights[0] == weights[1]
 
 
 def test_a_round_reads_its_data_once_a_step(settings, sessions, step, tmp_path):

@@ -16,7 +16,8 @@ from surroundings import ROOT, on_sqlite
 
 from db import runs
 from flows.service.worker import make_gpu_limit
-from tasks.devices import device, device_time_of, keep_device
+from tasks import devices
+from tasks.devices import device, device_time_of, keep_device, keep_process
 
 HOLD = """
 import time
@@ -188,3 +189,17 @@ def test_making_a_limit_again_leaves_it_as_somebody_set_it(settings, limit):
         client.update_global_concurrency_limit(limit, GlobalConcurrencyLimitUpdate(limit=2))
         make_gpu_limit(limit)
         assert client.read_global_concurrency_limit_by_name(limit).limit == 2
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_process_is_kept_from_one_hold_to_the_next_where_there_is_no_gpu(monkeypatch, kind):
+    monkeypatch.setattr(devices, "torch_device", lambda: kind)
+    with keep_process():
+        with device() as first:
+            pass
+        with keep_process(), device() as second:
+            pass
+    with keep_process(), device() as of_another_run:
+        pass
+    assert (first is second) == (kind == "cpu")
+    assert of_another_run not in (first, second)

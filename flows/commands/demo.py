@@ -43,17 +43,7 @@ class Demo(BaseModel):
 
         settings = Settings()
         import_demo_prompts(settings)
-        config = CurateConfig.model_validate(
-            {
-                "name": "demo",
-                "seed": self.seed,
-                "source": {"name": "demo", "split": "train", "limit": self.prompts},
-                # For a model of this size vLLM's start takes longer than all the sampling. Small shards: the bars move.
-                "generate": {"backend": "transformers", "max_tokens": 96, "prompts_per_shard": 64},
-                "embed": {"responses_per_shard": 256},
-            }
-        )
-        run_id = _curate(config)
+        run_id = _curate(curation(self.prompts, self.seed))
         for seed in range(ANNOTATORS):
             _label(run_id, seed)
         show_pairs_of(run_id, settings)
@@ -63,6 +53,58 @@ class Demo(BaseModel):
         else:
             say(f"too few labels to align on; antipode demo --prompts {ALIGNED_FROM} does")
         show_next(run_id, settings)
+
+
+def curation(prompts: int, seed: int) -> CurateConfig:
+    """How the demo curates."""
+    return CurateConfig.model_validate(
+        {
+            "name": "demo",
+            "seed": seed,
+            "source": {"name": "demo", "split": "train", "limit": prompts},
+            # For a model of this size vLLM's start takes longer than all the sampling. Small shards: the bars move.
+            "generate": {"backend": "transformers", "max_tokens": 96, "prompts_per_shard": 64},
+            "embed": {"responses_per_shard": 256},
+        }
+    )
+
+
+def annotation(run_id: int, seed: int) -> LabelConfig:
+    """How one of the demo's annotators, who all see its truth through noise, judges every pair."""
+    return LabelConfig.model_validate(
+        {
+            "name": f"demo annotator {seed + 1}",
+            "pairs": {"run": str(run_id)},
+            "annotator": "rubric",
+            "rubric": {"temperature": NOISE, "seed": seed},
+            "pairs_per_shard": 256,
+        }
+    )
+
+
+def alignment(run_id: int) -> AlignConfig:
+    """How the demo fine-tunes and aligns on its labels; its true utility says whether the model became better."""
+    return AlignConfig.model_validate(
+        {
+            "name": "demo",
+            "data": {"run": str(run_id)},
+            "sft": {"learning_rate": SFT_RATE},
+            "train": {
+                "learning_rate": DPO_RATE,
+                "examples_per_device": 32,
+                "max_length": 256,
+                "evaluate_every": 10,
+            },
+            "evaluate": {
+                "annotator": "rubric",
+                "source": {"name": "demo", "split": "test"},
+                "responses_per_prompt": 4,
+                "temperature": 1,
+                "max_tokens": 96,
+                "backend": "transformers",
+            },
+        }
+    )
 
 
 def _remake_model() -> None:
@@ -85,46 +127,12 @@ def _curate(config: CurateConfig) -> int:
 
 
 def _label(run_id: int, seed: int) -> None:
-    """Let one of the demo's annotators, who all see its truth through noise, judge every pair."""
     from flows.label import label
 
-    label(
-        LabelConfig.model_validate(
-            {
-                "name": f"demo annotator {seed + 1}",
-                "pairs": {"run": str(run_id)},
-                "annotator": "rubric",
-                "rubric": {"temperature": NOISE, "seed": seed},
-                "pairs_per_shard": 256,
-            }
-        )
-    )
+    label(annotation(run_id, seed))
 
 
 def _align(run_id: int) -> int:
-    """Fine-tune and align the demo model on the demo's labels; its true utility says whether it became better."""
     from flows.align import align
 
-    return align(
-        AlignConfig.model_validate(
-            {
-                "name": "demo",
-                "data": {"run": str(run_id)},
-                "sft": {"learning_rate": SFT_RATE},
-                "train": {
-                    "learning_rate": DPO_RATE,
-                    "examples_per_device": 32,
-                    "max_length": 256,
-                    "evaluate_every": 10,
-                },
-                "evaluate": {
-                    "annotator": "rubric",
-                    "source": {"name": "demo", "split": "test"},
-                    "responses_per_prompt": 4,
-                    "temperature": 1,
-                    "max_tokens": 96,
-                    "backend": "transformers",
-                },
-            }
-        )
-    )
+    return align(alignment(run_id))

@@ -1,4 +1,4 @@
-"""One training, from its job's folder to its model, in a process of its own.
+"""One training, from its job's folder to its model, in another process.
 
     python -m models.alignment.training FOLDER                                           (by hand)
     accelerate launch --config_file FILE -m models.alignment.training FOLDER             (several devices)
@@ -13,13 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from models.alignment.errors import TrainingFailedError
 from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_metrics_line, read_result, write_job
 from models.alignment.records import MetricPoint, StepsDone, TrainingResult, UnfitExample
-from models.processes.isolation import IsolatedProcess
+from models.processes.isolation import IsolatedProcess, StartsBackend
 
 FAILURE = "failure.txt"
 _POLL_S = 0.5
@@ -32,6 +32,7 @@ def train(
     on_metrics: Callable[[Sequence[MetricPoint]], None],
     on_step: Callable[[int, int], None],
     timeout_s: float | None,
+    start: StartsBackend = IsolatedProcess,
 ) -> tuple[TrainingResult, tuple[UnfitExample, ...]]:
     """Do the training, or find it done; return how it ended and which examples could not be trained on.
 
@@ -42,6 +43,7 @@ def train(
             since the process that began it may have been killed before it passed them on.
         on_step: Called with the optimizer steps done and in total.
         timeout_s: Limit for the whole training, in seconds; None waits for ever.
+        start: What starts it: a process of its own, or `SharedProcess.start`.
 
     Raises:
         NothingToTrainError: No example fits.
@@ -55,7 +57,7 @@ def train(
     metrics = _MetricsReader(job.folder / METRICS)
     if result is None:
         with (
-            IsolatedProcess(TrainingProcess, {"job": job}, log_path=log_path, timeout_s=timeout_s) as process,
+            closing(start(TrainingProcess, {"job": job}, log_path=log_path, timeout_s=timeout_s)) as process,
             ThreadPoolExecutor(1) as pool,
         ):
             running = pool.submit(process.call, "run")

@@ -122,6 +122,11 @@ class IsolatedProcess:
         """Whether the process was ended, by `close`, by a failure or by somebody else."""
         return self._connection.closed or self._process.poll() is not None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call waits for its answer."""
+        return self._lock.locked()
+
     def close(self) -> None:
         """End the process and all it started, at once. Safe to call twice."""
         if self._connection.closed:
@@ -196,6 +201,8 @@ class IsolatedProcess:
         return self._process.wait()
 
     def _log_tail(self) -> str:
+        if self._log.closed:  # another thread gave the process up
+            return ""
         end = os.fstat(self._log.fileno()).st_size
         start = max(self._log_start, end - LOG_TAIL_BYTES)
         text = os.pread(self._log.fileno(), end - start, start).decode("utf-8", "replace").strip()

@@ -12,8 +12,8 @@ from models.processes.isolation import BackendProcess, IsolatedProcess
 class SharedProcess:
     """One process for backends that follow each other; it starts with the first.
 
-    For backends of plain torch, which free their memory when they are dropped. Others (vLLM, a training) need a
-    process of their own.
+    For backends of plain torch, which free their memory when they are dropped; on a GPU not for a training, which
+    may leave some. Others (vLLM) need a process of their own.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class _SharedBackend:
         return process
 
     def close(self) -> None:
-        """Give the backend up. A process that cannot do so ends: what was computed stands."""
+        """Give the backend up. A process that cannot do so, or is at work, ends: what was computed stands."""
         process = self.leave()
         if process is not None:
             _vacate(process)
@@ -81,7 +81,7 @@ class _SharedBackend:
 
 def _vacate(process: IsolatedProcess) -> bool:
     """Free the process of its backend; whether it answers. It is asked, for a dying process looks alive for a while."""
-    if process.has_ended:
+    if process.has_ended or process.is_busy:
         process.close()
         return False
     try:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -30,6 +31,7 @@ from models.alignment.training import train
 from models.errors import is_interrupt
 from models.files import inside
 from models.fingerprint import model_fingerprint
+from models.number_format import torch_device
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.plans import SFT_ROUND, Plan, fine_tuning_plan, preference_plan
 from tasks.alignment.reference import response_logps
@@ -111,7 +113,8 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
     try:
         with tracking, step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
             result, unfit = _train_when_free(
-                lambda: train(
+                partial(
+                    train,
                     job,
                     log_path=settings.artifact_root / "logs" / "train.log",
                     on_metrics=store,
@@ -150,13 +153,16 @@ def _check_folders(settings: Settings) -> None:
         )
 
 
-def _train_when_free(attempt: Callable[[], Trained]) -> Trained:
-    """Train; if another run trains this very policy now, wait for its result."""
+def _train_when_free(attempt: Callable[..., Trained]) -> Trained:
+    """Train; if another run trains this very policy now, wait for its result.
+
+    On a GPU a training has a process of its own, since what it leaves there would be missed by the next engine.
+    """
     has_said = False
     while True:
         try:
-            with device():
-                return attempt()
+            with device() as backends:
+                return attempt(start=backends.start if torch_device() == "cpu" else backends.start_alone)
         except FolderInUseError:
             if not has_said:
                 say("another process trains this very policy; waiting for it")
