@@ -110,7 +110,7 @@ def selected_pairs(
     values = {"run_id": run_id, "strategy": strategy, "limit": limit}
     used = {name: value for name, value in values.items() if f":{name}" in query.text}
     # Only as an option of the execution does it make a server-side cursor on PostgreSQL.
-    for row in session.execute(query, used, execution_options={"yield_per": 1_000}).mappings():
+    for row in session.execute(query, used, execution_options={"yield_per": 500}).mappings():
         is_cut = {name: bool(row[name]) for name in ("is_first_cut", "is_second_cut")}  # SQLite says 0 and 1
         yield SelectedPair(**{**row, **is_cut})
 
