@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.engine import batches, insert_new, record_of, row_of
+from db.engine import batches, insert_new, read_rows, record_of, row_of
 from db.prompts import LOOKUP_BATCH, prompt_from_json, stored_prompts
 from db.schema import curation
 from db.schema.counts import RunCounts
@@ -151,7 +151,7 @@ def responses_to_embed(
         .order_by(curation.Candidate.response_id)
         .limit(size)
     )
-    rows = session.execute(query).all()
+    rows = read_rows(session, query).all()
     ids = list(dict.fromkeys(prompt_id for _, prompt_id, *_ in rows))
     prompts = {one.id: one.prompt for one in stored_prompts(session, ids)}  # each is read once, not once a response
     return [StoredResponse(id_, prompts[prompt_id], text, thought) for id_, prompt_id, text, thought in rows]
@@ -172,7 +172,7 @@ def prompts_to_embed(session: Session, run_id: int, embedder_id: int, *, after: 
         .order_by(curation.RunPrompt.prompt_id)
         .limit(size)
     )
-    return [StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)]
+    return [StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in read_rows(session, query)]
 
 
 def count_prompts_to_embed(session: Session, run_id: int, embedder_id: int) -> int:
@@ -215,7 +215,7 @@ def prompt_locations(session: Session, embedder_id: int, prompt_ids: Collection[
     return {
         id_: (shard or "", row or 0)
         for batch in batches(prompt_ids, LOOKUP_BATCH)
-        for id_, shard, row in session.execute(query.where(among(table.prompt_id, batch))).tuples()
+        for id_, shard, row in read_rows(session, query.where(among(table.prompt_id, batch))).tuples()
     }
 
 
@@ -246,7 +246,7 @@ def vector_locations(
         )
         .order_by(curation.Candidate.prompt_id, curation.Candidate.response_id)
     )
-    return [VectorLocation(*row) for row in session.execute(query)]
+    return [VectorLocation(*row) for row in read_rows(session, query)]
 
 
 def newest_embedder_of(session: Session, id_: int, *, of: Embedded = "responses") -> EmbedderRecord:

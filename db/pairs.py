@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import INSERT_BATCH, batches, insert_new, row_of, take_turn
+from db.engine import INSERT_BATCH, batches, insert_new, read_rows, row_of, take_turn
 from db.schema import curation, labels
 from db.statements.among import among
 from models.labelling.records import PairKey, Preference
@@ -87,12 +87,10 @@ def labels_changed(session: Session, changed: Sequence[Preference], removed: Seq
         .where(table.first_response_id == bindparam("first"), table.second_response_id == bindparam("second"))
         .values({name: bindparam(f"new_{name}") for name in _OF_LABELS})
     )
-    rows = [{"pair": one.pair, **{name: getattr(one, name) for name in _OF_LABELS}} for one in changed]
-    rows += [{"pair": pair, **_UNLABELLED} for pair in removed]
-    values = [
-        {"first": row["pair"][0], "second": row["pair"][1], **{f"new_{name}": row[name] for name in _OF_LABELS}}
-        for row in rows
-    ]
+    said = [(*one.pair, one.outcome, one.support, one.vote_count) for one in changed]
+    said += [(*pair, *_UNLABELLED.values()) for pair in removed]
+    names = ("first", "second", *(f"new_{name}" for name in _OF_LABELS))
+    values = [dict(zip(names, row, strict=True)) for row in said]
     if values:
         session.connection().execute(statement, values)
 
@@ -110,7 +108,7 @@ def selected_pairs(
     values = {"run_id": run_id, "strategy": strategy, "limit": limit}
     used = {name: value for name, value in values.items() if f":{name}" in query.text}
     # Only as an option of the execution does it make a server-side cursor on PostgreSQL.
-    for row in session.execute(query, used, execution_options={"yield_per": 1_000}).mappings():
+    for row in session.execute(query, used, execution_options={"yield_per": 500}).mappings():
         is_cut = {name: bool(row[name]) for name in ("is_first_cut", "is_second_cut")}  # SQLite says 0 and 1
         yield SelectedPair(**{**row, **is_cut})
 
@@ -230,7 +228,7 @@ def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> li
         .order_by(first.prompt_id, first.response_id, second.response_id)
     )  # fmt: skip
     pairs = set()
-    for prompt_id, first_id, first_shard, first_row, second_id, second_shard, second_row in session.execute(query):
+    for prompt_id, first_id, first_shard, first_row, second_id, second_shard, second_row in read_rows(session, query):
         first_location = VectorLocation(prompt_id, first_id, first_shard, first_row)
         second_location = VectorLocation(prompt_id, second_id, second_shard, second_row)
         low, high = sorted((first_location, second_location), key=lambda location: location.response_id)
@@ -244,7 +242,7 @@ def _pair_rows(session: Session, run_id: int, pairs: Sequence[Pair]) -> list[dic
     table, first_ids = labels.Preference, {pair.first_response_id for pair in pairs}
     query = select(table.first_response_id, table.second_response_id, *(getattr(table, name) for name in _OF_LABELS))
     query = query.where(table.rule == STANDING_RULE, among(table.first_response_id, first_ids))
-    labelled = {(row[0], row[1]): dict(zip(_OF_LABELS, row[2:], strict=True)) for row in session.execute(query)}
+    labelled = {(row[0], row[1]): dict(zip(_OF_LABELS, row[2:], strict=True)) for row in read_rows(session, query)}
     return [
         {
             "run_id": run_id,
@@ -263,7 +261,7 @@ def _text_lengths(session: Session, response_ids: Iterable[int]) -> dict[int, in
     return {
         id_: length
         for batch in batches(response_ids, INSERT_BATCH)
-        for id_, length in session.execute(query.where(among(table.id, batch)))
+        for id_, length in read_rows(session, query.where(among(table.id, batch)))
     }
 
 

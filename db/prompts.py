@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new, insert_numbered
+from db.engine import batches, insert_new, insert_numbered, read_rows
 from db.schema import curation
 from db.statements.among import among
 from models.prompting import with_system_prompt
@@ -127,7 +127,7 @@ def run_prompts_after(session: Session, run_id: int, after: int, size: int) -> l
     """The next `size` prompts of a run whose id is greater than `after`, by id: one page."""
     prompt_id = curation.RunPrompt.prompt_id
     query = _run_prompts(run_id).where(prompt_id > after).order_by(prompt_id).limit(size)
-    return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in session.execute(query)]
+    return [StoredPrompt(row.id, prompt_from_json(row.messages)) for row in read_rows(session, query)]
 
 
 def ensure_under_system_prompt(session: Session, prompt_ids: Sequence[int], system_prompt: str) -> dict[int, int]:
@@ -187,7 +187,7 @@ def stored_prompts(session: Session, prompt_ids: Sequence[int]) -> list[StoredPr
     by_id: dict[int, StoredPrompt] = {}
     for batch in batches(prompt_ids, LOOKUP_BATCH):
         query = select(curation.Prompt.id, curation.Prompt.messages).where(among(curation.Prompt.id, batch))
-        by_id |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in session.execute(query)}
+        by_id |= {id_: StoredPrompt(id_, prompt_from_json(messages)) for id_, messages in read_rows(session, query)}
     return [by_id[id_] for id_ in prompt_ids]
 
 

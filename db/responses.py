@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new
+from db.engine import batches, insert_new, read_rows
 from db.schema import curation
 from db.statements.among import among
 from models.records import (
@@ -94,7 +94,7 @@ def generated_texts(session: Session, generator_id: int, prompt_ids: Sequence[in
         curation.Response.generator_id == generator_id, among(curation.Response.prompt_id, prompt_ids)
     )
     texts: dict[int, dict[int, str]] = defaultdict(dict)
-    for prompt_id, sample_index, text in session.execute(query):
+    for prompt_id, sample_index, text in read_rows(session, query):
         texts[prompt_id][sample_index or 0] = text
     return texts
 
@@ -223,7 +223,7 @@ def _candidates(
         .order_by(curation.Response.prompt_id, curation.Response.id)
     )
     by_prompt: dict[int, list[_Candidate]] = defaultdict(list)
-    for id_, prompt_id, generator_id, sample_index, *texts in session.execute(query):
+    for id_, prompt_id, generator_id, sample_index, *texts in read_rows(session, query):
         if sample_index is None or sample_index < sample_counts.get(generator_id, {}).get(prompt_id, 0):
             by_prompt[prompt_id].append(_Candidate(id_, *texts))
     return by_prompt
@@ -255,7 +255,7 @@ def candidate_texts(session: Session, run_id: int, prompt_ids: Sequence[int]) ->
         .order_by(curation.Response.id)
     )
     texts: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for prompt_id, response_id, text in session.execute(query):
+    for prompt_id, response_id, text in read_rows(session, query):
         texts[prompt_id].append((response_id, text))
     return texts
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import subprocess
+import sys
 
 import pyarrow.parquet
 import pytest
@@ -84,3 +86,13 @@ def test_parquet_keeps_numbers_that_json_has_not_and_truth_values(tmp_path):
     stored = [tuple(row.values()) for row in pyarrow.parquet.read_table(tmp_path / "rows").to_pylist()]
     assert repr(stored) == repr(found)
     assert [tuple(row.values()) for row in pyarrow.parquet.read_table(tmp_path / "row").to_pylist()] == found[2:]
+
+
+def test_a_table_whose_kinds_are_known_is_written_without_pandas(tmp_path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom flows.terminal.table_files import TableRows, write_table\n"
+        "rows = TableRows(('text', 'number'), iter([('a', 1), (None, 2)]), ('str', 'int'))\n"
+        f"write_table(rows, 'parquet', Path({str(tmp_path / 'rows.parquet')!r}))\nprint('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"

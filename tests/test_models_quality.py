@@ -333,7 +333,7 @@ def _swapped_judgement(judgement: AnnotatorJudgement) -> AnnotatorJudgement:
     verdicts: dict[Verdict, Verdict] = {"first": "second", "second": "first"}
     margin = None if judgement.margin is None else -judgement.margin
     verdict = verdicts.get(judgement.verdict, judgement.verdict)
-    return replace(judgement, left_response_id=other_left, verdict=verdict, margin=margin)
+    return judgement._replace(left_response_id=other_left, verdict=verdict, margin=margin)
 
 
 def _assert_close(found: Any, expected: Any) -> None:

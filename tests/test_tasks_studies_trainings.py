@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from alignment_world import align_config, count_rows, prefer, tiny_model
 from installed import installed
@@ -54,8 +52,8 @@ def test_an_equal_trial_of_another_name_trains_and_measures_nothing_again(world)
 def test_all_arms_begin_with_one_fine_tuned_model_whatever_they_chose(world):
     study, config, train, held_out, made = world
     assert fine_tuned(config) == made.start_id
-    turned = [replace(train[0], chosen_response_id=train[0].rejected_response_id,
-                      rejected_response_id=train[0].chosen_response_id), *train[1:]]  # fmt: skip
+    chosen_id, rejected_id = train[0].chosen_response_id, train[0].rejected_response_id
+    turned = [train[0]._replace(chosen_response_id=rejected_id, rejected_response_id=chosen_id), *train[1:]]
     start = config.model.model_copy(update={"name": f"policy:{made.start_id}"})
     other = trained(
         config.model_copy(update={

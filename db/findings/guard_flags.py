@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import insert_new
+from db.engine import insert_new, read_rows
 from db.schema import curation
 from models.guard.records import RULES, Finding, GuardCounts, GuardRule, RuleCount
 
@@ -71,7 +71,7 @@ def guarded_candidates(
         )
         .order_by(candidate.prompt_id, candidate.response_id)
     )  # fmt: skip
-    return [GuardedCandidate(*row) for row in session.execute(query)]
+    return [GuardedCandidate(*row) for row in read_rows(session, query)]
 
 
 def add_flags(session: Session, run_id: int, flags: Iterable[GuardFlag]) -> int:

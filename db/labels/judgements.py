@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import as_utc, batches, insert_new, row_of, take_turn
+from db.engine import as_utc, batches, insert_new, read_rows, row_of, take_turn
 from db.runs import CALIBRATE
 from db.schema import curation, labels
 from db.schema.base import utc_now
@@ -275,7 +275,7 @@ def rows_about(
         query = select(first, second, *columns).where(among(first, {pair.first_response_id for pair in batch}))
         if where is not None:
             query = query.where(where)
-        for first_id, second_id, *values in session.execute(query):
+        for first_id, second_id, *values in read_rows(session, query):
             pair = PairKey(first_id, second_id)
             if pair in batch_pairs:
                 yield pair, *values

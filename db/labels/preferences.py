@@ -12,11 +12,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import batches, take_turn
+from db.engine import batches, insert_new, take_turn
 from db.labels.judgements import annotators, by_showing, judgements_on, rows_about
 from db.pairs import labels_changed
 from db.schema import curation, labels, teams
-from db.schema.base import utc_now
 from db.statements.among import among
 from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import PairKey, Preference
@@ -169,27 +168,26 @@ def _store(session: Session, rule: str, pairs: Sequence[PairKey], preferences: S
     for first_id, second_id in removed:
         session.execute(delete(table).filter_by(rule=rule, first_response_id=first_id, second_response_id=second_id))
     different = [preference for preference in preferences if stored.get(preference.pair) != preference]
-    if different:
+    rows = [
+        {
+            "rule": rule,
+            "first_response_id": pair.first_response_id,
+            "second_response_id": pair.second_response_id,
+            "outcome": outcome,
+            "support": support,
+            "vote_count": vote_count,
+            "strength": strength,
+        }
+        for pair, outcome, support, vote_count, strength in different
+    ]
+    if not stored:  # nobody else stores any meanwhile
+        insert_new(session, table, rows)
+    elif rows:
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         statement = insert(table.__table__)  # type: ignore[arg-type]
         new_values = {name: statement.excluded[name] for name in _VALUES}
         key = ["rule", "first_response_id", "second_response_id"]
-        session.connection().execute(
-            statement.on_conflict_do_update(index_elements=key, set_=new_values),
-            [
-                {
-                    "rule": rule,
-                    "first_response_id": preference.pair.first_response_id,
-                    "second_response_id": preference.pair.second_response_id,
-                    "outcome": preference.outcome,
-                    "support": preference.support,
-                    "vote_count": preference.vote_count,
-                    "strength": preference.strength,
-                    "updated_at": utc_now(),
-                }
-                for preference in different
-            ],
-        )
+        session.connection().execute(statement.on_conflict_do_update(index_elements=key, set_=new_values), rows)
     if rule == STANDING_RULE:
         labels_changed(session, different, removed)
     changed_count = sum(preference.pair in stored for preference in different)

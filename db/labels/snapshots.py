@@ -6,17 +6,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new, record_of, row_of, take_turn
+from db.engine import batches, insert_new, read_rows, take_turn
 from db.labels.queueing import edits
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from db.statements.among import among
-from models.exchange import PreferenceRow
+from models.exchange import PreferenceRow, PreferenceTexts
 from models.records import Prompt, content_key
 from models.splits import is_test_split
 
@@ -34,8 +35,7 @@ class SnapshotInfo:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(NamedTuple):
     """What a snapshot keeps of a preference: everything but the texts, which never change."""
 
     prompt_id: int
@@ -49,6 +49,9 @@ class Lineage:
     vote_count: int
     split: str | None
     strength: float | None = None
+
+
+_lineage_of = attrgetter(*Lineage._fields)
 
 
 def preference_rows(
@@ -65,6 +68,40 @@ def preference_rows(
     Of pairs that several runs have selected the newest run is named; `strategies` are all that selected the pair there.
     What people made of a response, with the response, is of the strategy `edit` and of no run.
     """
+    for batch in _decisive(
+        session, rule, run_id=run_id, strategies=strategies, min_support=min_support, min_votes=min_votes
+    ):
+        yield from _with_texts(session, batch)
+
+
+def preference_texts(
+    session: Session,
+    rule: str,
+    *,
+    run_id: int | None,
+    strategies: Sequence[str],
+    min_support: float,
+    min_votes: int = 1,
+) -> Iterator[tuple[Lineage, PreferenceTexts]]:
+    """Stream the same as what a snapshot keeps and the texts alone."""
+    for batch in _decisive(
+        session, rule, run_id=run_id, strategies=strategies, min_support=min_support, min_votes=min_votes
+    ):
+        responses, prompts = _responses_of(session, batch), _prompts_of(session, batch)
+        for row in batch:
+            chosen, rejected = responses[row.chosen_response_id][0], responses[row.rejected_response_id][0]
+            yield row, PreferenceTexts(prompts[row.prompt_id], chosen, rejected)
+
+
+def _decisive(
+    session: Session,
+    rule: str,
+    *,
+    run_id: int | None,
+    strategies: Sequence[str],
+    min_support: float,
+    min_votes: int,
+) -> Iterator[list[Lineage]]:
     pair, preference = curation.Pair, labels.Preference
     same_pair = (preference.first_response_id == pair.first_response_id) & (
         preference.second_response_id == pair.second_response_id
@@ -88,11 +125,11 @@ def preference_rows(
     every = union_all(query, edited).subquery()
     prompt_id, first_id, second_id, of_run, *_, pair_id = every.columns
     ordered = select(every).order_by(prompt_id, first_id, second_id, of_run.desc(), pair_id)
-    selected = session.execute(ordered, execution_options={"yield_per": BATCH})
-    merged = (list(rows) for _, rows in groupby(selected, key=lambda row: row[:3]))
+    selected = read_rows(session, ordered, yield_per=BATCH)
+    merged = (list(rows) for _, rows in groupby(selected, key=itemgetter(0, 1, 2)))
     for batch in batches(merged, BATCH):
-        splits = splits_of(session, {rows[0].prompt_id for rows in batch})
-        yield from _with_texts(session, [_merged(rows, rule, splits) for rows in batch])
+        splits = splits_of(session, {rows[0][0] for rows in batch})
+        yield [_merged(rows, rule, splits) for rows in batch]
 
 
 def add_snapshot(
@@ -119,19 +156,22 @@ def add_snapshot(
     insert_new(
         session,
         labels.SnapshotRow,
-        [{"snapshot_id": snapshot.id, "position": position, **row_of(row)} for position, row in enumerate(rows)],
+        [{"snapshot_id": snapshot.id, "position": position, **row._asdict()} for position, row in enumerate(rows)],
     )
     return snapshot.id
 
 
 def _key_values(row: Lineage) -> dict[str, Any]:
     """What of a row is in a snapshot's key; a strength that nobody gave is not, as before there were any."""
-    return {name: value for name, value in row_of(row).items() if name != "strength" or value is not None}
+    values = row._asdict()
+    if values["strength"] is None:
+        del values["strength"]
+    return values
 
 
 def lineage(row: PreferenceRow) -> Lineage:
     """What a snapshot keeps of a preference."""
-    return record_of(Lineage, row)
+    return Lineage(*_lineage_of(row))
 
 
 def snapshot_info(session: Session, snapshot_id: int) -> SnapshotInfo:
@@ -156,11 +196,15 @@ def snapshot_query(session: Session, snapshot_id: int) -> dict[str, Any]:
 def snapshot_rows(session: Session, snapshot_id: int, *, limit: int | None = None) -> Iterator[PreferenceRow]:
     """Stream the preferences of a snapshot in its order; with a limit the first ones alone."""
     table = labels.SnapshotRow.__table__
-    columns = [column for column in table.columns if column.name not in {"snapshot_id", "position"}]
-    query = select(*columns).where(table.c.snapshot_id == snapshot_id).order_by(table.c.position).limit(limit)
-    stored = session.execute(query, execution_options={"yield_per": BATCH}).mappings()
-    for batch in batches(stored, BATCH):
-        yield from _with_texts(session, [Lineage(**{**row, "strategies": tuple(row["strategies"])}) for row in batch])
+    query = (
+        select(*(table.c[name] for name in Lineage._fields))
+        .where(table.c.snapshot_id == snapshot_id)
+        .order_by(table.c.position)
+        .limit(limit)
+    )
+    for batch in batches(read_rows(session, query, yield_per=BATCH), BATCH):
+        kept = [Lineage(*row) for row in batch]
+        yield from _with_texts(session, [row._replace(strategies=tuple(row.strategies)) for row in kept])
 
 
 def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> Lineage:
@@ -202,24 +246,10 @@ def splits_of(session: Session, prompt_ids: Collection[int]) -> dict[int, str | 
 
 def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[PreferenceRow]:
     """The rows with prompt, texts and models. Like the texts, how a response ended never changes."""
-    ids = {id_ for row in rows for id_ in (row.chosen_response_id, row.rejected_response_id)}
-    response, generator = curation.Response, curation.Generator
-    texts: dict[int, tuple[str, str | None, bool, str | None]] = {}
-    prompts: dict[int, Prompt] = {}
-    for batch in batches(sorted(ids), BATCH):
-        query = select(response.id, response.text, generator.model, response.is_cut, response.thought).join(
-            generator, generator.id == response.generator_id
-        )
-        found = session.execute(query.where(among(response.id, batch)))
-        texts |= {id_: (text, model, is_cut, thought) for id_, text, model, is_cut, thought in found}
-    for batch in batches(sorted({row.prompt_id for row in rows}), BATCH):
-        prompt_rows = session.execute(
-            select(curation.Prompt.id, curation.Prompt.messages).where(among(curation.Prompt.id, batch))
-        )
-        prompts |= {id_: prompt_from_json(messages) for id_, messages in prompt_rows}
+    responses, prompts = _responses_of(session, rows), _prompts_of(session, rows)
     for row in rows:
-        chosen, chosen_model, is_chosen_cut, chosen_thought = texts[row.chosen_response_id]
-        rejected, rejected_model, is_rejected_cut, rejected_thought = texts[row.rejected_response_id]
+        chosen, chosen_model, is_chosen_cut, chosen_thought = responses[row.chosen_response_id]
+        rejected, rejected_model, is_rejected_cut, rejected_thought = responses[row.rejected_response_id]
         yield PreferenceRow(
             prompt=prompts[row.prompt_id],
             chosen=chosen,
@@ -230,5 +260,27 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
             is_rejected_cut=is_rejected_cut,
             chosen_thought=chosen_thought,
             rejected_thought=rejected_thought,
-            **row_of(row),
+            **row._asdict(),
         )
+
+
+def _responses_of(session: Session, rows: Sequence[Lineage]) -> dict[int, tuple[str, str | None, bool, str | None]]:
+    """Text, model, whether it is cut, and thought of the rows' responses, by id."""
+    ids = {id_ for row in rows for id_ in (row.chosen_response_id, row.rejected_response_id)}
+    response, generator = curation.Response, curation.Generator
+    responses: dict[int, tuple[str, str | None, bool, str | None]] = {}
+    for batch in batches(sorted(ids), BATCH):
+        query = select(response.id, response.text, generator.model, response.is_cut, response.thought).join(
+            generator, generator.id == response.generator_id
+        )
+        found = read_rows(session, query.where(among(response.id, batch)))
+        responses |= {id_: (text, model, is_cut, thought) for id_, text, model, is_cut, thought in found}
+    return responses
+
+
+def _prompts_of(session: Session, rows: Sequence[Lineage]) -> dict[int, Prompt]:
+    prompts: dict[int, Prompt] = {}
+    for batch in batches(sorted({row.prompt_id for row in rows}), BATCH):
+        query = select(curation.Prompt.id, curation.Prompt.messages).where(among(curation.Prompt.id, batch))
+        prompts |= {id_: prompt_from_json(messages) for id_, messages in read_rows(session, query)}
+    return prompts

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.labelling.records import PairKey
 from models.records import Prompt
 from models.thoughts import composed
 
-__all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow", "UnpairedRow"]
+__all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow", "PreferenceTexts", "UnpairedRow"]
 
 PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")  # by which a label finds its pair again
+
+
+class PreferenceTexts(NamedTuple):
+    """The texts of a preference, by which its content hash is made."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
 
 
 @dataclass(frozen=True, slots=True)

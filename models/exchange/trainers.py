@@ -14,10 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import fields
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.exchange import PreferenceRow, UnpairedRow
+from models.arrow_columns import arrow_array
+from models.exchange import PreferenceRow, PreferenceTexts, UnpairedRow
 from models.exchange.lines import write_lines
 from models.exchange.shapes import Column, FileFormat, Record
 from models.exchange.shapes.table import PAIRED_SHAPES, UNPAIRED_SHAPES, TrainerShape, shape_of
@@ -50,6 +52,7 @@ _LINEAGE = (
 _UNPAIRED_LINEAGE = tuple(
     field.name for field in fields(UnpairedRow) if field.name not in {"prompt", "text", "is_desirable"}
 )
+_lineage_of = attrgetter(*_LINEAGE)
 _LAST_ROLES = ("user", "tool")  # what a response can answer
 
 
@@ -64,8 +67,8 @@ def as_record(row: PreferenceRow, shape: TrainerShape) -> Record:
     """
     form = PAIRED_SHAPES[shape]
     _require_fit(row, shape)
-    lineage = {name: getattr(row, name) for name in _LINEAGE} | {"strategies": list(row.strategies)}
-    return form.record(row) | lineage
+    lineage = dict(zip(_LINEAGE, _lineage_of(row), strict=True))
+    return form.record(row) | lineage | {"strategies": list(row.strategies)}
 
 
 def as_unpaired_record(row: UnpairedRow, shape: TrainerShape) -> Record:
@@ -121,7 +124,7 @@ def file_format(path: Path) -> TrainerFormat:
     return formats[path.suffix]
 
 
-def unfit(row: PreferenceRow) -> str | None:
+def unfit(row: PreferenceRow | PreferenceTexts) -> str | None:
     """Why no trainer can learn from a preference; None if one can."""
     reason = _unanswerable(row.prompt)
     if reason is not None:
@@ -217,7 +220,7 @@ def write_entry(path: Path, *, format: TrainerFormat, shape: TrainerShape) -> tu
     return entry.text, place
 
 
-def content_hash(rows: Iterable[PreferenceRow]) -> str:
+def content_hash(rows: Iterable[PreferenceRow | PreferenceTexts]) -> str:
     """Name a data set by its texts (64 hex digits): SHA-256 over the sorted SHA-256 of every row.
 
     A row counts with its prompt's turns, its chosen and its rejected text, as often as it occurs. Ids, models, rules
@@ -280,7 +283,7 @@ def _side(row: PreferenceRow, *, is_desirable: bool) -> UnpairedRow:
     )
 
 
-def _row_key(row: PreferenceRow) -> str:
+def _row_key(row: PreferenceRow | PreferenceTexts) -> str:
     turns = [[message.role, message.content] for message in row.prompt.messages]
     return content_key(turns, row.chosen, row.rejected)
 
@@ -359,4 +362,5 @@ def _batches(records: Iterator[Record], schema: pyarrow.Schema) -> Iterator[pyar
     import pyarrow
 
     while batch := list(islice(records, _BATCH_ROWS)):
-        yield pyarrow.RecordBatch.from_pylist(batch, schema=schema)
+        columns = [arrow_array([record.get(field.name) for record in batch], field.type) for field in schema]
+        yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)

@@ -161,8 +161,7 @@ class Judgement:
         return mine == others
 
 
-@dataclass(frozen=True, slots=True)
-class Preference:
+class Preference(NamedTuple):
     """What a rule makes of a pair's judgements; it has a chosen and a rejected response only if one side won.
 
     `support`: the share (or weight) of the votes that agree with the outcome, 0 to 1. `strength`: the mean of

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from statistics import fmean
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from models.labelling.dawid_skene import VoteModel
 from models.labelling.records import Outcome
 from models.labelling.votes import Vote
+
+if TYPE_CHECKING:
+    from models.labelling.dawid_skene import VoteModel
 
 Rule = Literal["majority", "unanimous", "weighted"]
 STANDING_RULE: Rule = "majority"  # the one that every stored judgement updates at once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.labelling.records import AnnotatorKind, PairKey, Verdict
 
@@ -24,8 +24,7 @@ class LabelledPair:
     prompt_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotatorJudgement:
+class AnnotatorJudgement(NamedTuple):
     """One stored judgement, with who made it."""
 
     annotator_id: int

@@ -13,7 +13,7 @@ from db.engine import Session, Sessions, batches
 from db.labels import judgements, labelling, preferences, snapshots
 from db.labels.feedback import feedback_rows
 from db.labels.queueing import edits
-from models.exchange import PreferenceRow, UnpairedRow
+from models.exchange import PreferenceRow, PreferenceTexts, UnpairedRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
 from models.exchange.shapes.table import TrainerShape
 from models.exchange.trainers import (
@@ -287,17 +287,17 @@ def _decided(
     left_out: Counter[str] = Counter()
     lineage: list[snapshots.Lineage] = []
 
-    def fit(rows: Iterable[PreferenceRow]) -> Iterator[PreferenceRow]:
-        for row in rows:
-            reason = unfit(row)
+    def fit(rows: Iterable[tuple[snapshots.Lineage, PreferenceTexts]]) -> Iterator[PreferenceTexts]:
+        for row, texts in rows:
+            reason = unfit(texts)
             if reason is None:
-                lineage.append(snapshots.lineage(row))
-                yield row
+                lineage.append(row)
+                yield texts
             else:
                 left_out[reason] += 1
 
     with sessions() as session:
-        preference_rows = snapshots.preference_rows(
+        rows = snapshots.preference_texts(
             session,
             rule,
             run_id=run_id,
@@ -305,7 +305,7 @@ def _decided(
             min_support=config.min_support,
             min_votes=config.min_votes,
         )
-        digest = content_hash(fit(preference_rows))
+        digest = content_hash(fit(rows))
     return digest, lineage, left_out
 
 

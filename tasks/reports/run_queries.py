@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from db import pairs, runs
-from tasks.curation.strategies import check_names
 from tasks.database import open_database
 from tasks.settings import Settings
 
@@ -26,7 +25,10 @@ def selected_pairs(
     """
     with open_database(settings) as sessions, sessions() as session:
         run_id = runs.find_run(session, run)
-        check_names(session, run_id, [strategy] if strategy else [])
+        if strategy:
+            from tasks.curation.strategies import check_names  # 6 MB of every kind of run's settings
+
+            check_names(session, run_id, [strategy])
         yield from pairs.selected_pairs(session, run_id, strategy=strategy, limit=limit)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +58,8 @@ def store_snapshot(
         held_out: preferences of other prompts, the same for all trials.
         name: of the trial.
     """
-    rows = [replace(row, split=TRAIN_SPLIT) for row in train] + [replace(row, split=HELD_OUT_SPLIT) for row in held_out]
+    rows = [row._replace(split=TRAIN_SPLIT) for row in train]
+    rows += [row._replace(split=HELD_OUT_SPLIT) for row in held_out]
     digest = content_key("study", [(row.chosen_response_id, row.rejected_response_id) for row in rows])
     with study.sessions.begin() as session:
         snapshot_id = snapshots.add_snapshot(
