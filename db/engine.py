@@ -289,7 +289,13 @@ def ping(session: Session) -> None:
 
 
 def read_rows(session: Session, query: Select[Any], **options: Any) -> CursorResult[Any]:
-    """The rows of a question for columns; SQLAlchemy's way to them through its objects takes 2 µs a row more."""
+    """The rows of a question for columns; SQLAlchemy's way to them through its objects takes 2 µs a row more.
+
+    Raises:
+        TypeError: If the question is for whole objects, which would come as all their columns.
+    """
+    if any(isinstance(one["expr"], type) for one in query.column_descriptions):
+        raise TypeError(f"rows are read by columns, and the question is for objects: {query.column_descriptions}")
     session.flush()
     return session.connection().execute(query, execution_options=options)
 

@@ -46,6 +46,8 @@ def arrow_array(values: Sequence[Any], type: pyarrow.DataType) -> pyarrow.Array:
         buffers.append(pyarrow.py_buffer(array("i", accumulate(map(len, lists), initial=0))))
         children = [arrow_array(list(chain.from_iterable(lists)), type.value_type)]
     elif types.is_boolean(type):
+        if strange := {value.__class__.__name__ for value in values} - {"bool", "NoneType"}:
+            raise TypeError(f"expected True, False or None, got {', '.join(sorted(strange))}")
         buffers.append(pyarrow.py_buffer(_bits(values)))
     elif str(type) in _NUMBERS:
         code, gap = _NUMBERS[str(type)]

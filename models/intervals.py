@@ -27,7 +27,8 @@ class Interval(NamedTuple):
 
     def __format__(self, spec: str) -> str:
         """Value and bounds, each by `spec`: "0.52 [0.48, 0.56]"; words where too few values leave no bounds."""
-        value, low, high = (f"{number:{spec}}".replace("-", "−") for number in self)
+        sign = spec[:1] if spec[:1] in {"+", "-", " "} else ""
+        value, low, high = (f"{number:{sign}z{spec[len(sign) :]}}".replace("-", "−") for number in self)
         return f"{value} [{low}, {high}]" if self.is_bounded else f"{value} [no interval]"
 
     @property

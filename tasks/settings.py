@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 RELATIVE_SQLITE, ABSOLUTE_SQLITE = "sqlite:///", "sqlite:////"
@@ -34,6 +34,13 @@ class Settings(BaseSettings):
     ray_gpus_per_actor: float = Field(
         1.0, gt=0, description="GPUs of a model on the Ray cluster; a fraction shares one."
     )
+
+    @field_validator("ray_gpus_per_actor")
+    @classmethod
+    def _a_fraction_or_whole_gpus(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"a model takes a fraction of one GPU, or whole ones, got {value:g}")
+        return value
 
     @property
     def database(self) -> str:

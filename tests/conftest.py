@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 # Before anything is imported that reads them: no telemetry, no hub, no Prefect server but the tests' own.
 os.environ |= {
     "DO_NOT_TRACK": "1",
@@ -32,7 +34,11 @@ for _name in [name for name in os.environ if name.startswith("ANTIPODE_") or nam
 
 # SQLite waits for the disk whenever a database was written to and is closed; a disk in memory lets nobody wait.
 MEMORY = Path("/dev/shm")
-if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**32 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+if (
+    MEMORY.is_dir()
+    and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > 2**33
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # the root of `tmp_path`
 
 # A shell's background job ignores Ctrl-C, and so would the commands that tests interrupt.

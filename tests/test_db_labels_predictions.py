@@ -8,9 +8,9 @@ import pytest
 from labelling_steps import curate_breads, pair_keys
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from stored_labels import ANNA, judge
+from stored_labels import ANNA, judge, predictions_of
 
-from db.labels.predictions import Prediction, forget_predictions, predictions_of, store_predictions
+from db.labels.predictions import Prediction, forget_predictions, store_predictions
 
 
 @pytest.fixture

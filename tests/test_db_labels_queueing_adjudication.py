@@ -10,7 +10,7 @@ from surroundings import on_sqlite
 
 from db.labels import queues
 from db.labels.preferences import preferences_of, recompute
-from db.labels.queueing import adjudication, guidelines, settings
+from db.labels.queueing import adjudication, gold, guidelines, settings
 
 
 def outcome(sessions, pair):
@@ -142,4 +142,7 @@ def test_what_cannot_be_settled_is_refused(sessions, team):
         name_adjudicators(sessions, queue)
     with sessions.begin() as session, pytest.raises(ValueError, match="one person judges each pair"):
         settings.set_overlap(session, settling, judgements_per_pair=2, overlap=1.0)
+    (pair,) = store_pairs(sessions, 1)
+    with sessions.begin() as session, pytest.raises(ValueError, match="known answers are for other queues"):
+        gold.set_pairs(session, settling, {pair: "first"})
     assert judged(sessions, queue, ada)

@@ -92,8 +92,9 @@ def test_nothing_is_lost_by_an_upgrade_and_this_version_reads_all_of_it(old, fil
 @pytest.mark.parametrize("old", ["0023"], indirect=True)
 def test_an_upgrade_keeps_the_counts_that_completed_runs_would_have_kept(old, filled):
     upgrade(old)
-    table = Base.metadata.tables["run_counts"]
-    assert rows(old, [table]) == rows(filled, [table]) and rows(old, [table])["run_counts"]
+    tables = [Base.metadata.tables[name] for name in ("run_counts", "run_similarities")]
+    upgraded = rows(old, tables)
+    assert upgraded == rows(filled, tables) and all(upgraded.values())
 
 
 @pytest.mark.parametrize("old", [LABELS, BEFORE], indirect=True)

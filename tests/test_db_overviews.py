@@ -38,12 +38,18 @@ def test_sources_come_newest_first_page_by_page_with_their_rows(sessions):
     assert [(line.name, line.rows.count) for line in (*first, *rest)] == [("c", 3), ("b", 2), ("a", 1)]
 
 
-def test_a_source_is_counted_by_what_it_brought(sessions):
+def test_a_source_is_counted_by_what_it_brought(sessions, monkeypatch):
     add(sessions, row(1, "p", "x", "y", pair=ImportedPair(0, 1), split="train"), row(2, "p", "x"), row(3, "q"))
     with sessions() as session:
         counts = of_sources.source_counts(session, 1)
-    assert [one.words for one in (counts.rows, counts.prompts, counts.responses, counts.pairs)] == ["3", "2", "3", "1"]
-    assert {name: one.words for name, one in counts.splits.items()} == {None: "2", "train": "1"}
+    assert [one.words for one in (counts.rows, counts.responses, counts.pairs)] == ["3", "3", "1"]
+    assert counts.prompts == 2
+    assert counts.splits == {None: 2, "train": 1}
+    monkeypatch.setattr(of_sources, "MOST_ROWS", 2)
+    with sessions() as session:
+        counts = of_sources.source_counts(session, 1)
+    assert (counts.rows.words, counts.responses.words) == ("> 2", "> 2")
+    assert (counts.prompts, counts.splits) == (1, {None: 1, "train": 1}), "of the first two rows"
     with sessions() as session, pytest.raises(LookupError, match="there is no source 2"):
         of_sources.source_line(session, 2)
 
@@ -133,6 +139,16 @@ def test_prompts_are_done_that_have_a_pair_or_a_reason(sessions, monkeypatch):
     monkeypatch.setattr(of_runs, "MOST_COUNTED", 0)
     with sessions() as session:
         assert of_runs.prompts_done(session, run_id) == of_runs.Done(2, 4, is_exact=False)
+    with sessions.begin() as session:
+        add_pairs(
+            session,
+            run_id,
+            [Pair("often", id_, 2 * at, 2 * at + 1, 0.5, 1, 1) for at, id_ in enumerate(prompt_ids[2:], 2)],
+        )
+    monkeypatch.setattr(of_runs, "MOST_COUNTED", 1)
+    with sessions() as session:
+        done = of_runs.prompts_done(session, run_id)
+    assert done == of_runs.Done(3, 4, is_exact=False), "by the strategy that selected most, whatever its name"
 
 
 def test_a_data_set_is_counted_by_strategy_rule_split_and_run(sessions):

@@ -8,9 +8,12 @@ from stored_labels import stored
 from stored_policies import finish, open_align_run, open_policy
 from stored_rows import add, row
 
-from db import promotions
+from db import promotions, runs
+from db.labels import judgements
+from db.overviews import loop as loop_queries
 from db.overviews.counted import Counted
 from db.overviews.loop import known_names, loop_now
+from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import ImportedResponse, ImportedRow, Prompt
 from tasks.config.exchange import ExportConfig
 from tasks.labels.exchange import take_snapshot
@@ -69,3 +72,17 @@ def test_preferences_since_the_newest_policy_are_new(settings, sessions):
     label(pairs={"run": str(run_id)}, annotator="scores")
     loop = now(sessions)
     assert loop.new_preference_count == loop.preference_count and loop.preference_count.count > 0
+
+
+def test_labels_beside_many_of_a_calibration_are_counted_all_the_same(sessions, monkeypatch):
+    """Where counting stops, what was said to measure a judge is taken off first."""
+    add(sessions, row(1, "p", *"abcde"))
+    pairs = [PairKey(1, other) for other in (2, 3, 4, 5)]
+    with sessions.begin() as session:
+        about = {"name": "c", "config": {}, "code_version": "0"}
+        measuring = runs.open_run(session, kind=runs.CALIBRATE, config_key="c", **about)
+        judge = judgements.add_annotator(session, AnnotatorIdentity("judge", "j"))
+        for pair, run_id in zip(pairs, (measuring, measuring, measuring, None), strict=True):
+            judgements.add_judgements(session, judge, [Judgement(pair, 1, "first")], run_id=run_id)
+    monkeypatch.setattr(loop_queries, "MOST_COUNTED", 2)
+    assert now(sessions).labels == {"judge": Counted(1, False)}

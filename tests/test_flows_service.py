@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 from alignment_world import chosen_prompts, tiny_model
-from service_parts import CONFIG, Service, eventually, kill_family, label_all
+from service_parts import CONFIG, Service, eventually, kill_family, label_all, printed_until_ready
 from sqlalchemy import create_engine, text
 from surroundings import ROOT, free_port, on_postgresql, on_sqlite
 
@@ -77,7 +77,7 @@ def test_one_command_starts_everything_and_ctrl_c_leaves_nothing(settings, tmp_p
         start_new_session=True,
     )
     try:
-        printed = "".join(iter(up.stdout.readline, "Ctrl-C stops all of them; nothing is lost.\n"))
+        printed = printed_until_ready(up)
         assert f"http://127.0.0.1:{port}/deployments" in printed
         link = re.search(rf"http://127\.0\.0\.1:{page_port}/sign-in\?token=\S+", printed)[0]
         assert httpx.get(link, timeout=60).status_code == 200

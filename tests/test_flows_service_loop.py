@@ -13,7 +13,7 @@ import pytest
 from alignment_world import chosen_prompts
 from page_browser import press, texts
 from real_browser import chromium
-from service_parts import Service, kill_family
+from service_parts import Service, kill_family, printed_until_ready
 from surroundings import free_port, on_sqlite
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -44,7 +44,7 @@ def served(settings, tmp_path):
         start_new_session=True,
     )
     try:
-        printed = "".join(iter(up.stdout.readline, "Ctrl-C stops all of them; nothing is lost.\n"))
+        printed = printed_until_ready(up)
         yield re.search(rf"http://127\.0\.0\.1:{page_port}/sign-in\?token=\S+", printed)[0]
     finally:
         kill_family(up.pid)

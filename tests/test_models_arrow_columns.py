@@ -38,7 +38,8 @@ def test_an_array_is_the_one_that_pyarrow_makes_of_the_values(data: st.DataObjec
 
 
 @pytest.mark.parametrize(
-    ("values", "type"), [(["one"], pyarrow.int64()), ([1.5], pyarrow.int64()), (["a"], NUMBER), ([1], TEXT)]
+    ("values", "type"),
+    [(["one"], pyarrow.int64()), ([1.5], pyarrow.int64()), (["a"], NUMBER), ([1], TEXT), ([2], pyarrow.bool_())],
 )
 def test_a_value_of_another_kind_is_refused(values: list[object], type: pyarrow.DataType) -> None:
     with pytest.raises(TypeError):

@@ -269,6 +269,7 @@ def test_a_guide_on_a_cluster_reads_and_writes_as_here(scratch: GuideSettings, t
         latents = reader.encode(texts)
         nats, tokens = reader.reconstruction_nats(texts, np.roll(latents, 1, axis=0))
         assert reader.encode([]).shape == (0, latents.shape[1])
+        assert [len(column) for column in reader.reconstruction_nats([], latents[:0])] == [0, 0]
     np.testing.assert_allclose(latents, here.encode(texts), atol=1e-4)
     expected, expected_tokens = here.reconstruction_nats(texts, np.roll(here.encode(texts), 1, axis=0))
     np.testing.assert_allclose(nats, expected, rtol=1e-4)

@@ -211,6 +211,7 @@ def test_an_interval_in_words_has_both_bounds_or_says_that_there_are_none():
     assert f"{Interval(0.52, 0.48, 0.564):.2f}" == "0.52 [0.48, 0.56]"
     assert f"{Interval(0.52, 0.48, 0.564):+.1f}" == "+0.5 [+0.5, +0.6]"
     assert f"{Interval(-0.2, -0.5, 0.1):+.1f}" == "−0.2 [−0.5, +0.1]", "a minus, no hyphen"
+    assert f"{Interval(-0.001, -1, 0):.2f}" == "0.00 [−1.00, 0.00]", "what is rounded to nothing has no sign"
     assert f"{clustered_mean([0.5, 0.7], [0, 0]):.2f}" == "0.60 [no interval]"
 
 

@@ -86,7 +86,9 @@ def test_an_alignment_reads_its_data_once_a_step_and_starts_five_processes(setti
     assert all(databases[name] <= 1 + processes[name] for name in databases), databases
 
 
-def test_without_a_gpu_one_process_serves_all_steps_of_a_run(settings, sessions, step, tmp_path):
+def test_without_a_gpu_one_process_serves_all_steps_of_a_run(settings, sessions, step, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "torch_device", lambda: "cpu")
+    monkeypatch.setattr(training, "torch_device", lambda: "cpu")
     prefer(sessions)
     asked = {"sft": {"epochs": 1}, "evaluate": {"has_drift": True}}
     run_id = step(open_align_run, align_config(tiny_model(tmp_path / "model"), **asked))

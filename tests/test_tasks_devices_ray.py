@@ -99,7 +99,7 @@ def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(tmp_path,
     with cluster(1) as nodes:
         dying = [nodes.add_node(num_cpus=1) for _ in range(2)]
         nodes.wait_for_nodes()
-        losses = []
+        losses, watching = [], []
 
         def lose_nodes(sessions):
             def watch():
@@ -112,11 +112,13 @@ def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(tmp_path,
                     nodes.remove_node(node, allow_graceful=False)
                     losses.append(table)
 
-            threading.Thread(target=watch, daemon=True).start()
+            watching.append(threading.Thread(target=watch, daemon=True))
+            watching[0].start()
 
         there, their_numbers = worked(
             tmp_path / "ray", monkeypatch, demo_model, judge, engine="ray", on_start=lose_nodes
         )
+        watching[0].join(timeout=60)
     assert losses == [curation.Embedding, labels.Judgement], (
         "a node was lost while texts were embedded, one while judged"
     )

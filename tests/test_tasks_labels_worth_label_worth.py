@@ -8,12 +8,11 @@ import pytest
 from curation_steps import configured, curate
 from labelling_steps import OWN, own_row, pair_keys
 from sqlalchemy import text
-from stored_labels import ANNA, judge
+from stored_labels import ANNA, judge, predictions_of
 from stored_rows import add
 from surroundings import on_sqlite
 
 from db import embeddings
-from db.labels.predictions import predictions_of
 from tasks.curation.heads import head_of
 from tasks.labels.worth.label_worth import predict_run, worth_of_run
 

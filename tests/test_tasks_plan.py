@@ -113,7 +113,13 @@ def test_more_prompts_never_take_less(prompts, responses, dimension):
     fewer, more = (planned(count, responses=responses, dimension=dimension) for count in (prompts, 2 * prompts))
     assert fewer.gpu_hours < more.gpu_hours and fewer.cpu_hours < more.cpu_hours
     assert fewer.bytes < more.bytes and fewer.money is None
-    assert [limit.need for limit in fewer.limits] != [limit.need for limit in more.limits]
+    needs, more_needs = ({limit.name: limit.need for limit in one.limits} for one in (fewer, more))
+    assert all(needs[name] < more_needs[name] for name in needs.keys() & more_needs.keys())
+
+
+def test_more_text_a_row_than_there_is_of_a_row_is_refused():
+    with pytest.raises(ValidationError, match="row_text_bytes is a part of row_bytes"):
+        RatesConfig(row_bytes=150)
 
 
 def test_numbers_of_prompts_are_read_as_people_write_them():

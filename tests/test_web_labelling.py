@@ -124,13 +124,16 @@ def test_who_settles_a_pair_sees_what_others_said_of_it_and_nobody_else_does(ses
     pair = ana.pair(queue_id)
     ana.judge(queue_id, pair, side_of(pair, "<p>a</p>"), strength="slightly", comment="<b>a</b> is kind")
     assert ben.content(queue_id)["votes"] == [], "whoever labels is blind"
+    left_ids = {"Ana": pair["left_id"]}
     pair = ben.pair(queue_id)
+    left_ids["Ben"] = pair["left_id"]
     ben.judge(queue_id, pair, side_of(pair, "<p>b</p>"))
     content = cy.content(settling)
+    turned = {name: left_id != content["pair"]["left_id"] for name, left_id in left_ids.items()}
     a, b = (side_of(content["pair"], f"<p>{word}</p>") for word in "ab")
     assert content["votes"] == [
-        {"verdict": a, "is_slight": True, "comment": "<b>a</b> is kind", "machine": None},
-        {"verdict": b, "is_slight": False, "comment": None, "machine": None},
+        {"verdict": a, "is_slight": True, "is_turned": turned["Ana"], "comment": "<b>a</b> is kind", "machine": None},
+        {"verdict": b, "is_slight": False, "is_turned": turned["Ben"], "comment": None, "machine": None},
     ]
     assert not {"Ana", "Ben"} & set(json.dumps(content).split('"')), "people are not named"
     stranger = TestClient(cy.http.app)

@@ -108,6 +108,15 @@ def test_a_queue_that_settles_contradictions_is_saved_by_the_same_form(sessions,
     assert info(sessions, opened).name == "settled" and info(sessions, opened).has_comment
 
 
+def test_only_who_settles_contradictions_is_offered_to_do_so(sessions, lea):
+    queue_id = open_queue(sessions, "a", "b", judgements_per_pair=2)
+    assert "Label in it" in lea.http.get(f"/queues/{queue_id}/settings", headers=HTML).text
+    opened = int(change(lea, queue_id, adjudicators="Cy").json()["next"].split("/")[2])
+    assert "Label in it" not in lea.http.get(f"/queues/{opened}/settings", headers=HTML).text
+    change(lea, queue_id, adjudicators="Cy, Lea")
+    assert "Label in it" in lea.http.get(f"/queues/{opened}/settings", headers=HTML).text
+
+
 def test_guidelines_in_any_script_may_be_as_long_as_they_may(sessions, lea):
     queue_id = open_queue(sessions, "a", "b")
     assert change(lea, queue_id, guidelines="字" * guidelines.LONGEST_TEXT).status_code == 200

@@ -98,10 +98,14 @@ class PairContent:
 
 @dataclass(frozen=True, slots=True)
 class VoteContent:
-    """An earlier vote on the pair, by its sides as shown. `comment` is plain text; `machine`: None for a person."""
+    """An earlier vote on the pair, by its sides as shown. `comment` is plain text; `machine`: None for a person.
+
+    `is_turned`: whoever voted had the sides the other way round, which a comment may be about.
+    """
 
     verdict: str
     is_slight: bool
+    is_turned: bool
     comment: str | None
     machine: str | None
 
@@ -204,7 +208,8 @@ def _vote_content(vote: EarlierVote, queued: QueuedPair) -> VoteContent:
     is_first_left = queued.left_response_id == queued.pair.first_response_id
     sides = {"first": "left", "second": "right"} if is_first_left else {"first": "right", "second": "left"}
     is_slight = vote.strength is not None and vote.strength < 1
-    return VoteContent(sides.get(vote.verdict, vote.verdict), is_slight, vote.comment, vote.machine)
+    is_turned = vote.left_response_id != queued.left_response_id
+    return VoteContent(sides.get(vote.verdict, vote.verdict), is_slight, is_turned, vote.comment, vote.machine)
 
 
 def _progress_content(progress: QueueProgress, *, has_pair: bool) -> ProgressContent:

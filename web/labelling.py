@@ -186,10 +186,8 @@ def _showing(
 def _votes(
     session: Session, queue: queues.QueueInfo, queued: queues.QueuedPair | None
 ) -> list[adjudication.EarlierVote]:
-    """What whoever settles the pair is to know of it; labels are given blind, and answers to known pairs too."""
-    if queued is None or queue.settles is None or gold.is_gold(session, queue.id, queued.pair):
-        return []
-    return adjudication.earlier_votes(session, queued.pair)
+    """What whoever settles the pair is to know of it; labels are given blind."""
+    return [] if queued is None or queue.settles is None else adjudication.earlier_votes(session, queued.pair)
 
 
 def _require_own_page(body: PersonBody, person: Person) -> None:

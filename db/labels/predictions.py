@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.engine import as_utc, batches, record_of, row_of
-from db.labels.judgements import rows_about
+from db.engine import batches, row_of
 from db.schema import labels
 from db.schema.base import utc_now
 from models.labelling.records import PairKey
@@ -68,13 +67,3 @@ def store_predictions(session: Session, run_id: int, predictions: Iterable[Predi
 def forget_predictions(session: Session, run_id: int) -> None:
     """Forget what was expected of a run's pairs: the labels it came from have changed."""
     session.execute(delete(labels.Prediction).filter_by(run_id=run_id))
-
-
-def predictions_of(session: Session, run_id: int, pairs: Iterable[PairKey]) -> dict[PairKey, Prediction]:
-    """What is expected of these pairs of a run; pairs without a prediction are left out."""
-    table = labels.Prediction
-    found = {}
-    for pair, row in rows_about(session, table, list(pairs), table, where=table.run_id == run_id):
-        prediction = record_of(Prediction, row)
-        found[pair] = replace(prediction, created_at=as_utc(row.created_at))
-    return found

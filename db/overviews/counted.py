@@ -42,14 +42,14 @@ def some_rows(*conditions: ColumnElement[bool], by: InstrumentedAttribute[Any], 
 
 
 def count_up_to(
-    condition: ColumnElement[bool], outer: type[Any], *, by: InstrumentedAttribute[Any]
+    condition: ColumnElement[bool], outer: type[Any], *, by: InstrumentedAttribute[Any], most: int = MOST_COUNTED
 ) -> ScalarSelect[int]:
-    """A column that counts the rows for which a condition on `outer`'s row holds, and stops above `MOST_COUNTED`.
+    """A column that counts the rows for which a condition on `outer`'s row holds, and stops above `most`.
 
     `by` as in `some_rows`.
     """
     inner = select(literal(1).label("one")).where(condition).order_by(by)
-    rows = inner.limit(MOST_COUNTED + 1).correlate(outer).subquery()
+    rows = inner.limit(most + 1).correlate(outer).subquery()
     return select(func.count()).select_from(rows).correlate(outer).scalar_subquery()
 
 

@@ -163,15 +163,16 @@ def known_names(session: Session) -> Known:
 
 
 def _labels(session: Session) -> dict[str, Counted]:
-    """Labels by kind of annotator, from the index by annotator, less those of calibrations where all are counted."""
+    """Labels by kind of annotator, from the index by annotator, less those of calibrations."""
     judgement, annotator = labels.Judgement, labels.Annotator
     measuring = judgement.run_id.in_(select(curation.Run.id).filter_by(kind=CALIBRATE))
     measured = select(judgement.annotator_id, func.count()).where(measuring).group_by(judgement.annotator_id)
     no_labels = dict(session.execute(measured).tuples().all())
     found: dict[str, Counted] = {}
-    count = count_up_to(judgement.annotator_id == annotator.id, annotator, by=judgement.id)
+    most = MOST_COUNTED + max(no_labels.values(), default=0)
+    count = count_up_to(judgement.annotator_id == annotator.id, annotator, by=judgement.id, most=most)
     for id_, kind, number in session.execute(select(annotator.id, annotator.kind, count).order_by(annotator.kind)):
-        of_one = counted(number) if number > MOST_COUNTED else counted(number - no_labels.get(id_, 0))
+        of_one = counted(number - no_labels.get(id_, 0), MOST_COUNTED)
         if of_one.count:
             found[kind] = found.get(kind, Counted(0, False)) + of_one
     return found

@@ -138,13 +138,16 @@ def pair_counts(session: Session, run_id: int) -> dict[str, Counted]:
 def prompts_done(session: Session, run_id: int) -> Done:
     """How many prompts of a run have a pair, or a reason why they have none.
 
-    Of more than `MOST_COUNTED` pairs only one strategy's prompts are counted: it selects of nearly every one.
+    Of more than `MOST_COUNTED` pairs only the prompts of the strategy that selected most are counted.
     """
     pair, prompt = curation.Pair, curation.RunPrompt
     paired = select(func.count(pair.prompt_id.distinct())).where(pair.run_id == run_id)
-    is_exact = not _some(session, pair.run_id == run_id, by=pair.strategy).has_more
+    counts = pair_counts(session, run_id)
+    of_all = sum(counts.values(), Counted(0, False))
+    is_exact = not of_all.has_more and of_all.count <= MOST_COUNTED
     if not is_exact:
-        paired = paired.where(pair.strategy == next(_strategies(session, run_id)))
+        most = max(counts, key=lambda name: (counts[name].count, counts[name].has_more))
+        paired = paired.where(pair.strategy == most)
     skipped = select(func.count()).where(prompt.run_id == run_id, prompt.skipped.is_not(None))
     of_run = select(func.count()).where(prompt.run_id == run_id)
     count = (session.scalar(paired) or 0) + (session.scalar(skipped) or 0)
@@ -153,6 +156,8 @@ def prompts_done(session: Session, run_id: int) -> Done:
 
 def run_figures(session: Session, run_id: int) -> RunFigures:
     """Count what a run came to: exactly where that is kept or quick, else up to `MOST_COUNTED` of each.
+
+    Judgements are counted up to there in any case.
 
     Raises:
         LookupError: If there is no such run.

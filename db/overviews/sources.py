@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Subquery, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from db.overviews.counted import Counted, count_up_to, counted
@@ -38,14 +38,14 @@ class SourceLine:
 class SourceCounts:
     """What the `rows` of a source hold: different prompts, responses, pairs; its rows by split (None: of no split).
 
-    Of a source of more than `MOST_ROWS` rows, prompts and splits are those of so many of them.
+    Of a source of more than `MOST_ROWS` rows, `prompts` and `splits` are those of the first so many.
     """
 
     rows: Counted
-    prompts: Counted
+    prompts: int
     responses: Counted
     pairs: Counted
-    splits: dict[str | None, Counted]
+    splits: dict[str | None, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +105,22 @@ def source_line(session: Session, source_id: int) -> SourceLine:
 def source_counts(session: Session, source_id: int) -> SourceCounts:
     """Count what a source brought, as far as `MOST_ROWS` of each."""
     row, response, pair = curation.SourceRow, curation.SourceResponse, curation.SourcePair
-    rows = _some(select(row.prompt_id, row.split).where(row.source_id == source_id).order_by(row.row_number))
-    responses, pairs = (
-        _some(select(table.row_number).where(table.source_id == source_id).order_by(table.row_number))
-        for table in (response, pair)
+    first = select(row.prompt_id, row.split).where(row.source_id == source_id).order_by(row.row_number)
+    of_first = first.limit(MOST_ROWS).subquery()
+    some = (
+        select(table.row_number).where(table.source_id == source_id).order_by(table.row_number).limit(MOST_ROWS + 1)
+        for table in (row, response, pair)
     )
-    prompt_count, response_count, pair_count = (
-        session.scalar(select(func.count(column))) or 0
-        for column in (rows.c.prompt_id.distinct(), responses.c.row_number, pairs.c.row_number)
-    )
-    by_split = select(rows.c.split, func.count()).group_by(rows.c.split).order_by(func.count().desc(), rows.c.split)
-    splits = dict(session.execute(by_split).tuples().all())
-    all_rows = counted(sum(splits.values()), MOST_ROWS)
+    counts = (session.scalar(select(func.count()).select_from(one.subquery())) or 0 for one in some)
+    all_rows, responses, pairs = (counted(count, MOST_ROWS) for count in counts)
+    split, number = of_first.c.split, func.count()
+    by_split = select(split, number).group_by(split).order_by(number.desc(), split)
     return SourceCounts(
         rows=all_rows,
-        prompts=Counted(prompt_count, all_rows.has_more),
-        responses=counted(response_count, MOST_ROWS),
-        pairs=counted(pair_count, MOST_ROWS),
-        splits={name: Counted(count, all_rows.has_more) for name, count in splits.items()},
+        prompts=session.scalar(select(func.count(of_first.c.prompt_id.distinct()))) or 0,
+        responses=responses,
+        pairs=pairs,
+        splits=dict(session.execute(by_split).tuples().all()),
     )
 
 
@@ -180,10 +178,6 @@ def _line(*values: Any) -> SourceLine:
 
 def _shortened(prompt: Prompt) -> Prompt:
     return replace(prompt, messages=tuple(Message(turn.role, turn.content[:LONGEST_TEXT]) for turn in prompt.messages))
-
-
-def _some(query: Select[Any]) -> Subquery:
-    return query.limit(MOST_ROWS + 1).subquery()
 
 
 _LINE: tuple[Any, ...] = (

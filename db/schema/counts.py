@@ -45,9 +45,9 @@ COUNT_RUNS = """
 """
 
 # Bin k holds similarities from −1 + k `SIMILARITY_BIN` up to the next. Not floor(), which some builds of SQLite lack,
-# nor a cast alone: PostgreSQL's rounds.
+# nor a cast alone: PostgreSQL's rounds. A hair less than a half, for of halves the two round different ones up.
 SIMILARITY_BIN = 0.005
-BIN_OF_SIMILARITY = f"CAST(round((pairs.similarity + 1.0) / {SIMILARITY_BIN} - 0.5) AS integer)"
+BIN_OF_SIMILARITY = f"CAST(round((pairs.similarity + 1.0) / {SIMILARITY_BIN} - 0.4999999) AS integer)"
 COUNT_SIMILARITIES = f"""
     INSERT INTO run_similarities (run_id, strategy, bin, pairs)
     SELECT pairs.run_id, pairs.strategy, {BIN_OF_SIMILARITY} AS bin, count(*)

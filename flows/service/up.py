@@ -163,7 +163,7 @@ def _joined_cluster(
 ) -> Cluster:
     """The Ray cluster that the worker is to use, as `environment` says from now on; started, where there is none."""
     environment["ANTIPODE_ENGINE"] = "ray"
-    if "RAY_ADDRESS" not in os.environ:
+    if not os.environ.get("RAY_ADDRESS"):
         say("starting a Ray cluster on this machine (some 15 s)")
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))

@@ -112,6 +112,8 @@ class GuideReader:
         self, couples: Sequence[tuple[GuideText, NDArray[np.float32]]]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """As `Guide.reconstruction_nats`, of texts, each with its latent (d,)."""
+        if not couples:
+            return np.zeros(0), np.zeros(0, np.int64)
         texts, latents = zip(*couples, strict=True)
         return self._guide.reconstruction_nats(texts, np.stack(latents))
 

@@ -18,7 +18,8 @@ LOOPBACK = "127.0.0.1"
 ONLY_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 UNTOLD = {"RAY_USAGE_STATS_ENABLED": "0"}
 _PROBE = """
-import json
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
 from models.processes.ray_cluster import connected
 ray = connected()
 held = ray.cluster_resources()
@@ -79,7 +80,7 @@ def connected() -> Any:
         ConnectionError: If the cluster of RAY_ADDRESS does not answer; after more than a minute.
     """
     require_ray("ANTIPODE_ENGINE=ray")
-    if is_own := "RAY_ADDRESS" not in os.environ:
+    if is_own := not os.environ.get("RAY_ADDRESS"):
         os.environ.update(ONLY_LOOPBACK)  # read when Ray is imported
     import ray
     import ray.exceptions
@@ -87,7 +88,9 @@ def connected() -> Any:
     if not ray.is_initialized():
         for name, value in UNTOLD.items():
             os.environ.setdefault(name, value)
-        own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK} if is_own else {}
+        # "local", or Ray takes whatever cluster was started last on this machine, by anybody.
+        local = {"address": "local", "include_dashboard": False, "_node_ip_address": LOOPBACK}
+        own: dict[str, Any] = local if is_own else {}
         ray.init(log_to_driver=False, configure_logging=False, **own)
     return ray
 
@@ -112,7 +115,11 @@ def look(timeout_s: float) -> Cluster:
     address = os.environ["RAY_ADDRESS"]
     try:
         asked = subprocess.run(
-            [sys.executable, "-P", "-c", _PROBE], capture_output=True, text=True, timeout=timeout_s, check=False
+            [sys.executable, "-P", "-c", _PROBE, json.dumps(sys.path)],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         told = (error.stderr or b"").decode("utf-8", "replace")

@@ -39,7 +39,7 @@ class RayPool:
             actors: how many at most; None: as many as the cluster's GPUs hold, where it has none, its CPU cores.
             gpus_per_actor: GPUs that each takes, a fraction for small models (more than 0); on a cluster without a
                 GPU an actor takes a CPU core, and more where `actors` are fewer than the cores. It computes with as
-                many threads as it has cores: Ray sets OMP_NUM_THREADS.
+                many threads as it has cores: Ray sets OMP_NUM_THREADS, unless it is set.
 
         Raises:
             RayMissingError: If Ray is not installed.
@@ -50,7 +50,9 @@ class RayPool:
         gpus, cores = ([held.get(kind, 0.0) for held in nodes] for kind in ("GPU", "CPU"))
         if any(gpus):
             self._needs = {"num_cpus": 0.0, "num_gpus": gpus_per_actor}
-            room = sum(int(held / gpus_per_actor) for held in gpus)
+            # A fraction is of one GPU.
+            of_gpu = int(1 / gpus_per_actor) or 1
+            room = sum(int(held) * of_gpu // math.ceil(gpus_per_actor) for held in gpus)
         else:
             each = cores_each(cores, actors)
             self._needs = {"num_cpus": float(each), "num_gpus": 0.0}
@@ -172,6 +174,7 @@ class _SharedOut:
         waiting = deque(_pieces(items, len(self._ready) + len(self._starting)))
         results, failures = dict[int, Any](), list[Exception]()
         deaths: dict[int, int] = {}
+        dead = set[Any]()
         at_work: dict[Any, tuple[_Piece, Any]] = {}  # reference → piece and actor
         deadline = self._deadline()
         while waiting or at_work:
@@ -180,16 +183,20 @@ class _SharedOut:
             if reference in self._starting:
                 self._take_ready(reference)
                 continue
-            piece, actor = at_work.pop(reference)
+            piece, actor = at_work[reference]
+            is_at_work = reference == next(of for of, (_, other) in at_work.items() if other == actor)
+            del at_work[reference]
             try:
                 results[piece.number] = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
                 failures.append(_moved(_cause(error), piece.start))
                 waiting.clear()
-            except self._ray.exceptions.RayActorError as error:
-                deaths[piece.number] = deaths.get(piece.number, 0) + 1
-                if deaths[piece.number] == TRIES:
-                    raise self._died(method, piece, error) from error
+            except self._ray.exceptions.RayError as error:  # the actor died, or its node with what it had answered
+                if is_at_work and actor not in dead:  # the piece that waited behind it has done nothing
+                    dead.add(actor)
+                    deaths[piece.number] = deaths.get(piece.number, 0) + 1
+                    if deaths[piece.number] == TRIES:
+                        raise self._died(method, piece, error) from error
                 waiting.appendleft(piece)
                 self._replace(actor)
         return results, failures
@@ -241,11 +248,13 @@ class _SharedOut:
             self._start_actor()
             return
         self._ready.append(actor)
+        self._start_deaths = 0
 
     def _replace(self, actor: Any) -> None:
         """Start another in place of a dead actor: once, however many pieces it held."""
         if actor in self._ready:
             self._ready.remove(actor)
+            self._ray.kill(actor)
             self._start_actor()
 
     def _deadline(self) -> float | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tasks.config.section import Section
 
@@ -83,6 +83,12 @@ class RatesConfig(Section):
         219, ge=0, description="Of that, text, the prompt's share included. bench/million.py: 30 words, 12 a prompt."
     )
     guard_bytes: float = Field(280, gt=0, description="Memory of the guard a response. docs/performance.md.")
+
+    @model_validator(mode="after")
+    def _text_is_a_part(self) -> Self:
+        if self.row_text_bytes >= self.row_bytes:
+            raise ValueError("row_text_bytes is a part of row_bytes; make it less")
+        return self
 
 
 class PlanConfig(Section):

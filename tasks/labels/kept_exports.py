@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from models.files import whole_file
@@ -29,9 +29,15 @@ def keep_export(config: ExportConfig, settings: Settings) -> ExportResult:
     path.parent.mkdir(parents=True, exist_ok=True)
     if config.format != "datasets":
         return export_preferences(path, config, settings)
-    result = export_preferences(path.with_suffix(""), config, settings)
-    _zip(result.path, path)
-    return replace(result, path=path)
+    # One of its own: nobody meets half a folder, nor two exports of one name each other's.
+    with TemporaryDirectory(prefix=".export-", dir=path.parent) as scratch:
+        result = export_preferences(Path(scratch) / path.stem, config, settings)
+        _zip(result.path, path)
+        entry = f"# unpack {path.name} first\n{result.entry.replace(str(result.path), result.path.name)}"
+        entry_path = path.parent / result.entry_path.name
+        with whole_file(entry_path) as draft:
+            draft.write_text(entry + "\n", encoding="utf-8")
+    return replace(result, path=path, entry=entry, entry_path=entry_path)
 
 
 def kept_path(config: ExportConfig, settings: Settings) -> Path:
@@ -41,8 +47,7 @@ def kept_path(config: ExportConfig, settings: Settings) -> Path:
 
 
 def _zip(folder: Path, path: Path) -> None:
-    """Put a folder into a zip, in which it has its name, and take it away."""
+    """Put a folder into a zip, in which it has its name."""
     with whole_file(path) as draft, ZipFile(draft, "w", ZIP_DEFLATED) as archive:
         for inside in sorted(folder.rglob("*")):
             archive.write(inside, inside.relative_to(folder.parent))
-    shutil.rmtree(folder)

@@ -42,9 +42,6 @@ class Doubler:
     def processes(self, numbers: list[int]) -> list[int]:
         return [os.getpid() for _ in numbers]
 
-    def threads(self, numbers: list[int]) -> list[str]:
-        return [os.environ["OMP_NUM_THREADS"] for _ in numbers]
-
     def fail(self, numbers: list[int]) -> list[int]:
         raise ZeroDivisionError(f"{len(numbers)} numbers")
 

@@ -37,6 +37,16 @@ def eventually(ask: Callable[[], Any], what: str, timeout_s: float = 240) -> Any
     raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
 
+def printed_until_ready(up: subprocess.Popen[str]) -> str:
+    """What `antipode up` printed until everything answers; what it printed last, where it ended before."""
+    lines: list[str] = []
+    while not lines or lines[-1] != "Ctrl-C stops all of them; nothing is lost.\n":
+        line = up.stdout.readline()
+        assert line, f"it ended by itself: {''.join(lines[-20:])}"
+        lines.append(line)
+    return "".join(lines)
+
+
 class Service:
     """The parts, each started and killed by itself; `close` leaves nothing."""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import select
 
+from db.engine import as_utc, record_of
 from db.labels import judgements, preferences, snapshots
+from db.labels.predictions import Prediction
 from db.schema import labels
 from models.exchange.trainers import content_hash
 from models.labelling.records import AnnotatorIdentity, Judgement
@@ -44,3 +48,10 @@ def take_snapshot(sessions, rows, name="mine"):
             content_hash=content_hash(rows),
             query={"rule": "majority"},
         )
+
+
+def predictions_of(session, run_id, pairs):
+    """What is expected of these pairs of a run: pair → prediction."""
+    stored = session.scalars(select(labels.Prediction).filter_by(run_id=run_id))
+    predictions = [replace(record_of(Prediction, row), created_at=as_utc(row.created_at)) for row in stored]
+    return {one.pair: one for one in predictions if one.pair in pairs}

@@ -8,11 +8,11 @@ export function showVotes(place, votes) {
   place.scrollTop = 0;
 }
 
-function item({ verdict, is_slight, comment, machine }) {
+function item({ verdict, is_slight, is_turned, comment, machine }) {
   const line = document.createElement("li");
   line.append(
     element("strong", is_slight ? `${WORDS[verdict]}, slightly` : WORDS[verdict]),
-    element("span", machine ?? "a person", "quiet"),
+    element("span", `${machine ?? "a person"}${is_turned ? ", with 1 and 2 the other way round" : ""}`, "quiet"),
   );
   if (comment) line.append(element("p", comment));
   return line;

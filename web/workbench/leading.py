@@ -65,7 +65,6 @@ def show_settings(request: Request, queue_id: QueueId, site: CurrentSite, person
         asked = guidelines.newest(session, queue_id)
         content = {
             "people_in": figures.people_lately(session, queue_id),
-            "newest": figures.NEWEST,
             "gold_pairs": gold.pair_count(session, queue_id),
             "adjudicators": adjudication.adjudicators(session, queue_id),
         }

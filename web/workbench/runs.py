@@ -90,7 +90,9 @@ def draw_similarities(item_id: ItemId, site: CurrentSite, person: CurrentLead) -
         stored.get_run(session, item_id)
         found_ones = runs.similarity_counts(session, [item_id]).get(item_id, {})
     counts = {strategy: one.bins for strategy, one in found_ones.items()}
-    return _picture(shares_svg({"How alike the selected pairs are": counts} if counts else {}, width=runs.BIN))
+    of_first = ", in the first of each strategy" if any(one.pairs.has_more for one in found_ones.values()) else ""
+    title = f"How alike the selected pairs are{of_first}"
+    return _picture(shares_svg({title: counts} if counts else {}, width=runs.BIN))
 
 
 @router.get("/{item_id}")
@@ -160,9 +162,9 @@ def _figure_rows(figures: Sequence[runs.RunFigures]) -> list[tuple[str, list[str
         "requests": [Counted(each.run.requests, False) for each in figures],
     }
     rows = [
-        (name, ["not counted yet" if value is None else value.words for value in values])
+        (name, ["not counted" if value is None else value.words for value in values])
         for name, values in counts.items()
-        if any(values)
+        if any(value is None or value for value in values)
     ]
     summaries = [each.run for each in figures]
     if any(each.cost for each in summaries):
@@ -182,7 +184,8 @@ def _pairs_words(found: runs.Similarities | None) -> str:
     if found is None:
         return "–"
     mean = sum((at + 0.5) * runs.BIN * count for at, count in found.bins.items()) / sum(found.bins.values()) - 1
-    return f"{found.pairs.words}, {mean:.2f}".replace("-", "−")
+    of_first = f" in the first {found.pairs.count:,}" if found.pairs.has_more else ""
+    return f"{found.pairs.words}, {mean:.2f}{of_first}".replace("-", "−")
 
 
 def _correlation(summary: stored.RunRecord) -> str:

@@ -34,6 +34,7 @@ class EarlierVote:
     """
 
     verdict: Verdict
+    left_response_id: int
     strength: float | None
     comment: str | None
     machine: str | None
@@ -73,14 +74,16 @@ def adjudicators(session: Session, queue_id: int) -> list[str]:
 
 
 def earlier_votes(session: Session, pair: PairKey) -> list[EarlierVote]:
-    """The votes on a pair, oldest first: what those who settle it are to know. Skips are none."""
+    """What was said of a pair, oldest first, for those who settle it: a judge's both orders too, but no skip."""
     table = labels.Judgement
-    columns = (table.id, table.annotator_id, table.verdict, table.strength, table.rationale)
+    columns = (
+        table.id, table.annotator_id, table.verdict, table.left_response_id, table.strength, table.rationale,
+    )  # fmt: skip
     rows = sorted(rows_about(session, table, [pair], *columns, where=is_label() & table.verdict.in_(VOTES)))
     by = annotators(session, {annotator_id for _, _, annotator_id, *_ in rows})
     return [
-        EarlierVote(verdict, strength, comment, None if by[who].kind == "person" else by[who].name)
-        for _, _, who, verdict, strength, comment in rows
+        EarlierVote(verdict, left_id, strength, comment, None if by[who].kind == "person" else by[who].name)
+        for _, _, who, verdict, left_id, strength, comment in rows
     ]
 
 

@@ -41,11 +41,17 @@ class PersonFigures:
 
 @dataclass(frozen=True, slots=True)
 class PersonLately:
-    """A person in a queue: all their `verdicts` and `skips` in it; of the figures `quality` is of the newest alone."""
+    """A person in a queue: all their `verdicts` and `skips` in it; `quality` is of the newest `looked_at` of these."""
 
     figures: PersonFigures
     verdicts: int
     skips: int
+    looked_at: int
+
+    @property
+    def is_partly(self) -> bool:
+        """Whether there are judgements that the quality is not of."""
+        return self.verdicts + self.skips > self.looked_at
 
 
 def people_in(session: Session, queue_id: int) -> list[PersonFigures]:
@@ -81,10 +87,11 @@ def people_lately(session: Session, queue_id: int, *, newest: int = NEWEST) -> l
     queue = get_queue(session, queue_id)
     counts, answered = _counts(session, queue_id), gold.counts(session, queue_id)
     last, pairs = gold.last_times(session, queue_id), set[PairKey]()
+    of_each = newest // max(len(counts), 1) or 1
     for annotator_id in counts:
-        judged_at, their_pairs = _newest(session, queue_id, annotator_id, newest // len(counts) or 1)
-        last[annotator_id] = max(judged_at, last.get(annotator_id, judged_at))
-        pairs |= their_pairs
+        for judged_at, pair in _newest(session, queue_id, annotator_id, of_each):
+            last[annotator_id] = max(judged_at, last.get(annotator_id, judged_at))
+            pairs.add(pair)
     everybody = annotators(session)
     judgements = [
         one for one in judgements_on(session, sorted(pairs)) if everybody[one.annotator_id].kind == "person"
@@ -92,7 +99,7 @@ def people_lately(session: Session, queue_id: int, *, newest: int = NEWEST) -> l
     ids = {one.annotator_id for one in judgements} | counts.keys() | answered.keys()
     people = sorted((everybody[id_] for id_ in ids), key=lambda one: (one.name, one.id))
     return [
-        PersonLately(_person(queue, quality, answered, last.get(id_)), *counts.get(id_, (0, 0)))
+        PersonLately(_person(queue, quality, answered, last.get(id_)), *counts.get(id_, (0, 0)), of_each)
         for quality in annotator_qualities(_with_lengths(session, pairs), judgements, people)
         if (id_ := quality.annotator.id) in counts or id_ in answered
     ]
@@ -116,13 +123,12 @@ def _counts(session: Session, queue_id: int) -> dict[int, tuple[int, int]]:
     return {id_: (verdicts, skips) for id_, verdicts, skips in found}
 
 
-def _newest(session: Session, queue_id: int, annotator_id: int, limit: int) -> tuple[datetime, set[PairKey]]:
-    """When a person last judged in a queue, and the pairs that they judged last."""
+def _newest(session: Session, queue_id: int, annotator_id: int, limit: int) -> list[tuple[datetime, PairKey]]:
+    """The pairs that a person judged last in a queue, and when (UTC); none where they were taken back by now."""
     table = labels.Judgement
     query = select(table.created_at, table.first_response_id, table.second_response_id)
     of_person = query.filter_by(queue_id=queue_id, annotator_id=annotator_id).order_by(table.id.desc()).limit(limit)
-    rows = session.execute(of_person).all()
-    return as_utc(rows[0][0]), {PairKey(first_id, second_id) for _, first_id, second_id in rows}
+    return [(as_utc(at), PairKey(first_id, second_id)) for at, first_id, second_id in session.execute(of_person)]
 
 
 def _with_lengths(session: Session, pairs: Collection[PairKey]) -> list[LabelledPair]:

@@ -46,9 +46,12 @@ def set_pairs(session: Session, queue_id: int, verdicts: Mapping[PairKey, Vote])
 
     Raises:
         LookupError: If there is no such queue.
+        ValueError: If it settles contradictions: a pair without earlier votes would be known by that.
     """
     leases.take_turn(session)
-    get_queue(session, queue_id)
+    info = get_queue(session, queue_id)
+    if info.settles is not None and verdicts:
+        raise ValueError(f"queue {queue_id} ({info.name}) settles contradictions: known answers are for other queues")
     session.execute(delete(teams.GoldPair).filter_by(queue_id=queue_id))
     table = labels.QueuePair
     is_waiting = (table.queue_id == queue_id) & ~table.is_done

@@ -32,7 +32,7 @@ INDEXES = {
     "ix_snapshot_rows_run_id_snapshot_id": ("snapshot_rows", ["run_id", "snapshot_id"], None),
 }
 
-BIN = "CAST(round((pairs.similarity + 1.0) / 0.005 - 0.5) AS integer)"
+BIN = "CAST(round((pairs.similarity + 1.0) / 0.005 - 0.4999999) AS integer)"
 COUNT = f"""
     INSERT INTO run_similarities (run_id, strategy, bin, pairs)
     SELECT pairs.run_id, pairs.strategy, {BIN} AS bin, count(*)
