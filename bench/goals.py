@@ -179,9 +179,11 @@ def table(rows: list[Result]) -> str:
     """The results as a table in Markdown."""
     lines = ["| what | against | came | must | met |", "|---|---|--:|--:|---|"]
     for row in rows:
-        came = "not measured" if row.figure is None else f"{_number(row.figure)}{row.unit}"
+        came, met = "not measured", "open"
+        if row.figure is not None:
+            came, met = f"{_number(row.figure)}{row.unit}", "yes" if row.is_met else "no"
         bound = f"{'≤' if row.is_most else '≥'} {_number(row.must)}{row.unit}"
-        lines.append(f"| {row.what} | {row.against} | {came} | {bound} | {'yes' if row.is_met else 'no'} |")
+        lines.append(f"| {row.what} | {row.against} | {came} | {bound} | {met} |")
     return "\n".join(lines)
 
 

@@ -174,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("embed", "generate"), help="this job; the other's figures stay as they are")
     only = parser.parse_args().only
-    begun = spent(lambda: ray.init(num_cpus=ACTORS, include_dashboard=False, log_to_driver=False))
+    begun = spent(lambda: ray.init("local", num_cpus=ACTORS, include_dashboard=False, log_to_driver=False))
     with tempfile.TemporaryDirectory() as name:
         pool, local = RayPool(actors=ACTORS), SharedProcess()
         try:

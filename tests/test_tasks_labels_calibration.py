@@ -14,6 +14,7 @@ from stored_labels import rows_of, take_snapshot
 
 from db.findings.pair_details import pair_details
 from db.labels import judgements, preferences, snapshot_facts
+from db.overviews.counted import Counted
 from db.overviews.loop import loop_now
 from db.schema import labels
 from models.labelling.records import Judgement, person
@@ -104,7 +105,7 @@ def test_what_was_said_to_measure_a_judge_is_counted_as_no_label_anywhere(settin
         session.execute(update(labels.Judgement).values(created_at=datetime(2020, 1, 1, tzinfo=UTC)))
         assert len(judgements.judgements_on(session, pairs, has_calibrations=True)) == 12
     assert counted()[:4] == before[:4] and counted()[5] == before[5]
-    assert counted()[4] == ({"person": 4}, datetime(2020, 1, 1, tzinfo=UTC))
+    assert counted()[4] == ({"person": Counted(4, False)}, datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def test_a_labelling_run_makes_labels_of_what_the_judge_said_in_a_calibration(settings, sessions, run_id, server):

@@ -92,9 +92,10 @@ def products(monkeypatch):
     for module in (training, reward_model):
         assert module.IsolatedProcess is isolation.IsolatedProcess
         monkeypatch.setattr(module, "IsolatedProcess", InThisProcess)
-    monkeypatch.setattr(
-        shared_process.SharedProcess, "start", lambda _, build, arguments, **__: InThisProcess(build, arguments)
-    )
+    for name in ("start", "start_alone"):
+        monkeypatch.setattr(
+            shared_process.SharedProcess, name, lambda _, build, arguments, **__: InThisProcess(build, arguments)
+        )
     return watch
 
 
