@@ -41,7 +41,7 @@ def test_a_folder_of_datasets_is_one_zip_that_is_replaced_by_the_next(settings, 
     ]
     assert kept.path.name == "my-labels.conversational.zip" and kept.row_count == 6
     assert kept.entry_path.read_text() == f"{kept.entry}\n" and kept.entry.startswith("# unpack my-labels")
-    assert ".export-" not in kept.entry and "my-labels.conversational" in kept.entry.splitlines()[1]
+    assert ".export-" not in kept.entry and "my-labels.conversational" in kept.entry.splitlines()[2]
     with ZipFile(kept.path) as archive:
         archive.extractall(tmp_path)
     assert load_from_disk(tmp_path / "my-labels.conversational").num_rows == 6
