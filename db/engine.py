@@ -35,6 +35,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from db.findings.search_words import has_words
 from db.statements.insertion import Inserted, insert_batch
 from models.errors import is_interrupt
 
@@ -350,3 +351,4 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+    connection.create_function("has_words", 2, has_words, deterministic=True)
