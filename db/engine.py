@@ -35,8 +35,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from db.findings.search_words import has_words
 from db.statements.insertion import Inserted, insert_batch
+from db.statements.search_words import has_words
 from models.errors import is_interrupt
 
 if TYPE_CHECKING:

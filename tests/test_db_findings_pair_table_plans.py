@@ -12,7 +12,7 @@ from db.findings import pair_table
 from db.findings.pair_filters import PairFilter
 from db.findings.pair_search import index_texts
 from db.findings.pair_table import Order, pair_page
-from db.findings.search_words import has_words
+from db.statements.search_words import has_words
 
 LOOKED_UP = {
     "a source": PairFilter(source="one"),

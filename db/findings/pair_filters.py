@@ -127,7 +127,7 @@ def _of_annotator(session: Session, annotator_id: int | None) -> Iterator[Condit
     if session.execute(counted, values | {"most": READ_ONCE}).scalar_one() < READ_ONCE:
         sql = f"((pairs.first_response_id, pairs.second_response_id) IN ({judged})) IS TRUE"
     else:
-        sql = _exists(f"SELECT 1 FROM judgements WHERE {_PAIR.format(table='judgements')} AND annotator_id = :annotator")
+        sql = _exists(f"{judged} AND {_PAIR.format(table='judgements')}")
     yield Condition(sql, _looked_up(session, judged, _PAIR.format(table="one")), values, is_looked_up=True)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.orm import Session
 
 from db.engine import take_turn
-from db.findings.search_words import asked_words, has_words, words_of
+from db.statements.search_words import asked_words, has_words, words_of
 
 KINDS = ("prompt", "response")
 MARKS = "search_marks"

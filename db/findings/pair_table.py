@@ -276,7 +276,8 @@ class _Search:
                 continue
             few = FEW_LOOKED_UP if condition.is_looked_up else FEW_OF_PAIRS if is_of_pairs else FEW
             found = f"SELECT id FROM ({condition.driver}) found LIMIT :most"
-            different = "count(DISTINCT id)" if len(self._conditions) == 1 else "1"  # asked for by the list's count alone
+            # How many different ones is asked for by the count of the list alone.
+            different = "count(DISTINCT id)" if len(self._conditions) == 1 else "count(*)"
             counted = f"SELECT count(*), {different} FROM ({found}) counted"
             count, distinct = self._execute(counted, self._values | {"most": few + 1}).one()
             if count <= few:
