@@ -7,8 +7,8 @@
 
 `bench.pairs_place` says what is stored. Alone: CPU milliseconds of a request by the application itself, rendering
 included, and of PostgreSQL's server with them; each page three times, of which the median counts. Then ten people at
-once at a real server in a process of its own, each page by page as fast as it answers: wall time. Prints and writes
-bench/pairs_page.json, by the kind of database.
+once at a real server in a process of its own, each page by page as fast as it answers, and with a second between two
+pages: wall time. Prints and writes bench/pairs_page.json, by the kind of database.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from web.workbench.pair_lists import SORTS
 RESULTS = Path(__file__).with_suffix(".json")
 LEAD = "Lea"
 REPEATS, PEOPLE, PAGES_A_PERSON, WORDS_AT_ONCE = 3, 10, 40, 10_000
+LOOKED_AT_S = 1.0
 PAGES = {
     "/": "/",
     "/runs": "/runs",
@@ -175,14 +176,20 @@ def served(url: str) -> Iterator[tuple[int, psutil.Process]]:
         process.join()
 
 
-def at_once(url: str, cookie_path: str, pages: Sequence[tuple[str, str]], people: int) -> dict[str, Any]:
-    """Wall milliseconds of a request while so many people ask for one page after the other, each in an own order."""
+def at_once(
+    url: str, cookie_path: str, pages: Sequence[tuple[str, str]], people: int, *, pause_s: float = 0.0
+) -> dict[str, Any]:
+    """Wall milliseconds of a request while so many people ask for one page after the other, each in an own order.
+
+    `pause_s`: how long each looks at a page, on average.
+    """
     seconds, errors = list[float](), list[str]()
 
     def ask(port: int, seed: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        headers = {"Accept": "text/html"}
-        for name, address in [("", cookie_path), *random.Random(seed).choices(pages, k=PAGES_A_PERSON)]:
+        headers, rng = {"Accept": "text/html"}, random.Random(seed)
+        for name, address in [("", cookie_path), *rng.choices(pages, k=PAGES_A_PERSON)]:
+            time.sleep(2 * pause_s * rng.random())
             begun = time.perf_counter()
             connection.request("GET", address, headers=headers)
             response = connection.getresponse()
@@ -241,7 +248,10 @@ def measure(url: str, prompt_count: int, people: int) -> dict[str, Any]:
     for name in ("page_ms", "pairs_ms"):
         figures[f"slowest_{name}"] = max(times["most"] for times in figures[name].values())
     engine.dispose()
-    return figures | {"at_once": at_once(url, path, [*pages[:-1], *pair_pages()], people)}
+    asked = [*pages[:-1], *pair_pages()]
+    figures["at_once"] = at_once(url, path, asked, people)
+    figures["at_once_looking"] = at_once(url, path, asked, people, pause_s=LOOKED_AT_S)
+    return figures
 
 
 def index_words(sessions: Sessions) -> None:
@@ -286,7 +296,7 @@ def main() -> None:
             with suppress(FileNotFoundError):
                 kept = json.loads(arguments.output.read_text())
             arguments.output.write_text(json.dumps(kept | {kind: kept.get(kind, {}) | figures}, indent=2) + "\n")
-            print(f"{kind}: {figures['at_once']}")
+            print(f"{kind}: {figures['at_once']}\n{figures['at_once_looking']}")
             for name, times in (figures["page_ms"] | figures["pairs_ms"]).items():
                 print(
                     f"{name:32} {times['median']:8.1f} ms, at most {times['most']:8.1f}  {times['address']}", flush=True

@@ -36,6 +36,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from db.statements.insertion import Inserted, insert_batch
+from db.statements.search_words import has_words
 from models.errors import is_interrupt
 
 if TYPE_CHECKING:
@@ -350,3 +351,4 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+    connection.create_function("has_words", 2, has_words, deterministic=True)

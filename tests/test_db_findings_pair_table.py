@@ -174,11 +174,13 @@ def pages(sessions, wanted, order, size, between=lambda: None):
             between()
 
 
-@pytest.mark.parametrize(("few", "many"), [(0, 1), (0, 1_000), (15, 1_000), (10_000, 1_000)])
+@pytest.mark.parametrize(("few", "many"), [(0, 1), (0, 1_000), (15, 1), (15, 1_000), (10_000, 1_000)])
 def test_the_list_is_what_looking_at_every_pair_finds(sessions, monkeypatch, few, many):
     rng = random.Random(few)
     fill(sessions, rng)
-    monkeypatch.setattr(pair_table, "FEW", few)  # 0: always walked; else gathered where a filter leaves few
+    for name in ("FEW", "FEW_OF_PAIRS", "FEW_LOOKED_UP"):  # 0: always walked; else gathered where a filter leaves few
+        monkeypatch.setattr(pair_table, name, few)
+    monkeypatch.setattr(pair_filters, "READ_ONCE", many)
     monkeypatch.setattr(pair_filters, "MANY", dict.fromkeys(pair_filters.MANY, many))  # 1: each text is asked
     for _ in range(25):
         wanted, order = drawn(rng), Order(rng.choice(SORTS), rng.random() < 0.5)
@@ -254,6 +256,12 @@ def test_a_longer_list_is_not_counted_to_its_end(sessions, monkeypatch):
         assert (page.count, page.has_more) == (20, True)
         page = pair_page(session, PairFilter(run_id=1), Order(), size=10)
         assert (page.count, page.has_more) == (28, False)
+        for name in ("FEW", "FEW_OF_PAIRS"):  # one filter alone: what was found when it was asked for few
+            monkeypatch.setattr(pair_table, name, 25)
+        page = pair_page(session, PairFilter(run_id=1), Order(), size=10)
+        assert (page.count, page.has_more) == (25, True)
+        page = pair_page(session, PairFilter(run_id=1, similarity=(-1, 1)), Order(), size=10)
+        assert (page.count, page.has_more) == (20, True)
 
 
 @on_sqlite

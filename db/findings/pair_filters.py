@@ -13,16 +13,22 @@ from typing import Any, Literal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.findings.pair_search import matches, word_query
+from db.findings.pair_search import asked_of_texts, has_many, matches, word_query
 from models.guard.records import RULES
 
 # Texts with a word; where there are more, a walk meets one soon, and each pair's own texts are asked. PostgreSQL reads
-# the texts that it finds to know that they have the word, and asks one text in some microseconds, SQLite in 0.1 ms.
-MANY = {"sqlite": 200_000, "postgresql": 10_000}
+# the texts that it finds to know that they have the word, and asks one text in some microseconds.
+MANY = {"sqlite": 60_000, "postgresql": 10_000}
+READ_ONCE = 50_000  # judgements of an annotator that are read before a walk, 20 ms; of more each pair is asked
 FLAGS: tuple[str, ...] = ("any", *RULES)
 Label = Literal["none", "any", "disputed", "first", "second", "tie", "both_bad", "contradiction"]
 
 _PAIR = "pairs.first_response_id = {table}.first_response_id AND pairs.second_response_id = {table}.second_response_id"
+# In the words of the partial indexes, which PostgreSQL and SQLite know them by.
+_RARE = {"disputed": "support < 1"} | {
+    outcome: f"outcome = '{outcome}' AND outcome NOT IN ('first', 'second')"
+    for outcome in ("tie", "both_bad", "contradiction")
+}
 _ORIGIN = "SELECT prompts.id FROM source_rows JOIN prompts ON prompts.derived_from_id = source_rows.prompt_id"
 
 
@@ -55,11 +61,12 @@ class PairFilter:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One filter in both forms, with the values that they name."""
+    """One filter in both forms, with the values that they name. `is_looked_up`: of a table beside the pairs."""
 
     sql: str
     driver: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
+    is_looked_up: bool = False
 
 
 def conditions(session: Session, wanted: PairFilter) -> list[Condition]:
@@ -69,8 +76,8 @@ def conditions(session: Session, wanted: PairFilter) -> list[Condition]:
         *_of_range("similarity", *wanted.similarity),
         *_of_range("length_ratio", *wanted.length_ratio),
         *_of_label(wanted.label),
-        *_of_annotator(wanted.annotator_id),
-        *_of_flag(wanted.flag),
+        *_of_annotator(session, wanted.annotator_id),
+        *_of_flag(session, wanted.flag),
         *_of_words(session, wanted.words),
         *_of_source(session, wanted.source),
     ]
@@ -102,31 +109,37 @@ def _of_label(label: Label | None) -> Iterator[Condition]:
     if label == "none":
         yield Condition("pairs.vote_count = 0", "SELECT id FROM pairs WHERE vote_count = 0")
         return
-    sql = "pairs.vote_count > 0"  # those that have a label lie side by side in the index by votes
+    # Those that have a label lie side by side in the index by votes; the rare labels have indexes of their own.
+    sql = "pairs.vote_count > 0"
     if label == "disputed":
         sql += " AND pairs.support < 1"
     elif label != "any":
         sql += " AND pairs.outcome = :outcome"
-    values = {"outcome": label} if ":outcome" in sql else {}
-    yield Condition(sql, f"SELECT id FROM pairs WHERE {sql}", values)
+    yield Condition(sql, f"SELECT id FROM pairs WHERE {_RARE.get(label, sql)}", {"outcome": label})
 
 
-def _of_annotator(annotator_id: int | None) -> Iterator[Condition]:
-    if annotator_id is not None:
-        of_pair = _PAIR.format(table="judgements")
-        sql = f"SELECT 1 FROM judgements WHERE {of_pair} AND annotator_id = :annotator"
-        driver = f"SELECT pairs.id FROM judgements JOIN pairs ON {of_pair} WHERE annotator_id = :annotator"
-        yield Condition(_exists(sql), driver, {"annotator": annotator_id})
+def _of_annotator(session: Session, annotator_id: int | None) -> Iterator[Condition]:
+    if annotator_id is None:
+        return
+    judged = "SELECT first_response_id, second_response_id FROM judgements WHERE annotator_id = :annotator"
+    values = {"annotator": annotator_id}
+    counted = text(f"SELECT count(*) FROM ({judged} LIMIT :most) counted")
+    if session.execute(counted, values | {"most": READ_ONCE}).scalar_one() < READ_ONCE:
+        sql = f"((pairs.first_response_id, pairs.second_response_id) IN ({judged})) IS TRUE"
+    else:
+        sql = _exists(f"{judged} AND {_PAIR.format(table='judgements')}")
+    yield Condition(sql, _looked_up(session, judged, _PAIR.format(table="one")), values, is_looked_up=True)
 
 
-def _of_flag(rule: str | None) -> Iterator[Condition]:
+def _of_flag(session: Session, rule: str | None) -> Iterator[Condition]:
     if rule is None:
         return
     of_rule = "" if rule == "any" else " AND rule = :rule"
     values = {} if rule == "any" else {"rule": rule}
     flagged = f"SELECT 1 FROM guard_flags WHERE response_id = pairs.{{side}}_response_id{of_rule}"
     sql = _either(*(_exists(flagged.format(side=side)) for side in ("first", "second")))
-    yield Condition(sql, _of_responses(f"SELECT response_id AS id FROM guard_flags WHERE 1 = 1{of_rule}"), values)
+    of_responses = f"SELECT response_id AS id FROM guard_flags WHERE 1 = 1{of_rule}"
+    yield Condition(sql, _of_responses(session, of_responses), values, is_looked_up=True)
 
 
 def _of_words(session: Session, words: str | None) -> Iterator[Condition]:
@@ -137,17 +150,14 @@ def _of_words(session: Session, words: str | None) -> Iterator[Condition]:
         yield Condition("1 = 0", "SELECT id FROM pairs WHERE 1 = 0")
         return
     columns = {"first_response_id": "response", "second_response_id": "response", "prompt_id": "prompt"}
-    most = MANY[session.get_bind().dialect.name]
-    found = f"SELECT count(*) FROM ({matches(session, 'response')} LIMIT :most) counted"
-    is_frequent = session.execute(text(found), {"words": query, "most": most}).scalar_one() >= most
-    if not is_frequent:
-        # Read once; to ask the index of words pair by pair takes SQLite 0.1 ms each.
-        sql = _either(*(f"pairs.{column} IN ({matches(session, kind)})" for column, kind in columns.items()))
-    else:
-        sql = _either(*(matches(session, kind, f"pairs.{column}") for column, kind in columns.items()))
-    of_prompts = f"SELECT pairs.id FROM ({matches(session, 'prompt')}) meant JOIN pairs ON pairs.prompt_id = meant.id"
-    driver = f"{_of_responses(matches(session, 'response'))} UNION ALL {of_prompts}"
-    yield Condition(sql, None if is_frequent else driver, {"words": query})
+    if has_many(session, "response", words, MANY[session.get_bind().dialect.name]):
+        asked = (asked_of_texts(session, kind, f"pairs.{column}") for column, kind in columns.items())
+        yield Condition(_either(*asked), values={"words": query, "asked": words}, is_looked_up=True)
+        return
+    sql = _either(*(f"pairs.{column} IN ({matches(session, kind)})" for column, kind in columns.items()))  # read once
+    of_prompts = _looked_up(session, matches(session, "prompt"), "pairs.prompt_id = one.id")
+    driver = f"{_of_responses(session, matches(session, 'response'))} UNION ALL {of_prompts}"
+    yield Condition(sql, driver, {"words": query}, is_looked_up=True)
 
 
 def _of_source(session: Session, name: str | None) -> Iterator[Condition]:
@@ -156,17 +166,29 @@ def _of_source(session: Session, name: str | None) -> Iterator[Condition]:
     ids = session.scalars(text("SELECT id FROM sources WHERE name = :name"), {"name": name}).all()
     of_source = f"source_rows.source_id IN ({', '.join(map(str, ids)) or 'NULL'})"
     prompts = f"SELECT prompt_id AS id FROM source_rows WHERE {of_source} UNION ALL {_ORIGIN} WHERE {of_source}"
-    driver = f"SELECT pairs.id FROM ({prompts}) meant JOIN pairs ON pairs.prompt_id = meant.id"
-    # Read once: sources follow each other as the pairs do, so half of the pairs may be walked before the first.
-    yield Condition(f"pairs.prompt_id IN ({prompts})", driver)
+    # Read once: sources follow each other as the pairs do, so half of the pairs may be walked before the first. Without
+    # the IS TRUE PostgreSQL would make it a join, and sort all pairs of the source.
+    sql = f"(pairs.prompt_id IN ({prompts})) IS TRUE"
+    yield Condition(sql, _looked_up(session, prompts, "pairs.prompt_id = one.id"), is_looked_up=True)
 
 
-def _of_responses(ids: str) -> str:
+def _of_responses(session: Session, ids: str) -> str:
     """The pairs of these responses."""
     return " UNION ALL ".join(
-        f"SELECT pairs.id FROM ({ids}) of_{side} JOIN pairs ON pairs.{side}_response_id = of_{side}.id"
-        for side in ("first", "second")
+        _looked_up(session, ids, f"pairs.{side}_response_id = one.id") for side in ("first", "second")
     )
+
+
+def _looked_up(session: Session, rows: str, on: str) -> str:
+    """The ids of the pairs of each of these rows, `one`, by an index, so that the first come without the others."""
+    return f"SELECT pairs.id FROM ({rows}) one {each_looked_up(session, on)}"
+
+
+def each_looked_up(session: Session, on: str) -> str:
+    """SQL that joins the pairs one lookup a row. Left to themselves planners read all pairs for 10,000 rows of them."""
+    if session.get_bind().dialect.name == "sqlite":
+        return f"CROSS JOIN pairs ON {on}"
+    return f"CROSS JOIN LATERAL (SELECT * FROM pairs WHERE {on} OFFSET 0) pairs"
 
 
 def _exists(sql: str) -> str:

@@ -7,6 +7,7 @@ Both get the words of `search_words`, so that they find the same.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.orm import Session
 
 from db.engine import take_turn
-from db.findings.search_words import asked_words, words_of
+from db.statements.search_words import asked_words, has_words, words_of
 
 KINDS = ("prompt", "response")
 MARKS = "search_marks"
+SAMPLED = 256  # texts
 _SQLITE = "CREATE VIRTUAL TABLE {kind}_words USING fts5(words, content='', columnsize=0, detail=none, tokenize=ascii)"
 _POSTGRESQL = "CREATE TABLE {kind}_words (id bigint PRIMARY KEY, words tsvector NOT NULL)"
 _INSERT_SQLITE = "INSERT INTO {kind}_words (rowid, words) VALUES (:id, :words)"
@@ -82,14 +84,38 @@ def word_query(session: Session, question: str) -> str | None:
     return " & ".join(f"'{word}'{':*' if is_beginning else ''}" for word, is_beginning in asked)
 
 
-def matches(session: Session, kind: str, column: str | None = None) -> str:
-    """SQL of the ids of the texts of a kind that have all words of `:words`; or whether the one of a column has."""
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    id_ = "rowid" if is_sqlite else "id"
-    found = f"{kind}_words MATCH :words" if is_sqlite else "words @@ CAST(:words AS tsquery)"
-    if column is None:
-        return f"SELECT {id_} AS id FROM {kind}_words WHERE {found}"
-    return f"EXISTS (SELECT 1 FROM {kind}_words WHERE {found} AND {kind}_words.{id_} = {column} LIMIT 1 OFFSET 0)"
+def matches(session: Session, kind: str) -> str:
+    """SQL of the ids of the texts of a kind that have all words of `:words`."""
+    if session.get_bind().dialect.name == "sqlite":
+        return f"SELECT rowid AS id FROM {kind}_words WHERE {kind}_words MATCH :words"
+    return f"SELECT id FROM {kind}_words WHERE words @@ CAST(:words AS tsquery)"
+
+
+def has_many(session: Session, kind: str, question: str, many: int) -> bool:
+    """Whether so many texts of a kind have all words of a question; on SQLite by a sample spread over all of them.
+
+    SQLite's index merges all texts with a beginning (`word*`) before it gives the first.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        count = _newest(session, kind)
+        if count < many:
+            return False
+        ids = json.dumps(list(range(count, 0, -max(1, count // SAMPLED))))
+        query = text(f"SELECT text FROM {kind}s WHERE id IN (SELECT value FROM json_each(:ids))")
+        sample = [has_words(content, question) for content in session.scalars(query, {"ids": ids})]
+        return bool(sample) and sum(sample) / len(sample) * count >= many
+    query = text(f"SELECT count(*) FROM ({matches(session, kind)} LIMIT :many) counted")
+    return bool(session.execute(query, {"words": word_query(session, question), "many": many}).scalar_one() >= many)
+
+
+def asked_of_texts(session: Session, kind: str, column: str) -> str:
+    """SQL of whether the text that a column names has all words of `:words`, as `:asked` has them before `word_query`.
+
+    SQLite's index would gather all texts with a beginning (`word*`) anew for each, so the text itself is read there.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return f"has_words((SELECT text FROM {kind}s WHERE id = {column}), :asked)"
+    return f"EXISTS ({matches(session, kind)} AND id = {column} LIMIT 1 OFFSET 0)"
 
 
 def _make_tables(session: Session) -> None:

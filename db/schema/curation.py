@@ -379,6 +379,8 @@ class Pair(Base):
         Index(None, "first_response_id", "second_response_id"),
         *map(_walked, _SORTS),
         _of_few("ix_pairs_labelled", "vote_count > 0", "id", *_LISTED),
+        _of_few("ix_pairs_disputed", "support < 1", "id"),
+        _of_few("ix_pairs_undecided", "outcome NOT IN ('first', 'second')", "outcome", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 LONGEST_WORD = 400  # characters; PostgreSQL's words have 2,046 bytes
 LONGEST_LIST = 150_000  # characters of a text's different words; PostgreSQL takes a megabyte
@@ -23,10 +24,20 @@ def words_of(text: str) -> str:
     return listed if len(listed) <= LONGEST_LIST else listed[:LONGEST_LIST].rpartition(" ")[0]
 
 
-def asked_words(question: str) -> list[tuple[str, bool]]:
+def has_words(text: str, question: str) -> bool:
+    """Whether a text has all words of a question, as the index of words would find it."""
+    words = words_of(text).split(" ")
+    return all(
+        any(word.startswith(asked) for word in words) if is_beginning else asked in words
+        for asked, is_beginning in asked_words(question)
+    )
+
+
+@lru_cache(maxsize=64)
+def asked_words(question: str) -> tuple[tuple[str, bool], ...]:
     """The different words that somebody looks for, each with whether it is only a word's beginning (`word*`)."""
     found = _ASKED.findall(_folded(question))
-    return list(dict.fromkeys((word[:LONGEST_WORD], bool(star)) for word, star in found))
+    return tuple(dict.fromkeys((word[:LONGEST_WORD], bool(star)) for word, star in found))
 
 
 def _folded(text: str) -> str:
