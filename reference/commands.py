@@ -47,7 +47,7 @@ def _overview() -> str:
 def _command(name: str) -> str:
     command = COMMANDS[name]
     model: type[BaseModel] = getattr(importlib.import_module(f"flows.commands.{command.module}"), command.name)
-    examples = [f"antipode {f'{name} {words}'.strip():<60} # {purpose}" for words, purpose in EXAMPLES[name]]
+    examples = [f"# {purpose}\nantipode {name} {words}".rstrip() for words, purpose in EXAMPLES[name]]
     lines = [f"## {name}", " ".join((model.__doc__ or "").split()), "\n".join(["```sh", *examples, "```"])]
     for section, about, settings in settings_of(model):
         lines += [f"**{section}** {about}".strip(), _table(settings)]
@@ -60,12 +60,12 @@ def _table(settings: list[Setting]) -> str:
 
 
 def _kind(setting: Setting) -> str:
-    words = [f"`{as_cell(setting.kind)}`"] if setting.kind else ["switch"]
+    words = [", ".join(f"`{choice}`" for choice in setting.kind.split("|"))] if setting.kind else ["switch"]
     if setting.is_required:
         words.append("required")
     if setting.default:
         words.append(f"default `{as_cell(setting.default)}`" if setting.kind else f"on unless `{setting.default}`")
-    return ", ".join(words)
+    return "; ".join(words)
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from html import unescape
 from pathlib import Path
 from posixpath import join, normpath, relpath
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # MkDocs loads this file by its place
@@ -34,6 +34,7 @@ BESIDE = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s:#]+)(#[^()\s]*)?\)")
 BLOCK = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 INLINE_MATHS = re.compile(r"\$<code>(.*?)</code>\$")
+INLINE_CODE = re.compile(r"<code>[^<]*</code>")
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -74,8 +75,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Equations within a line, written $`…`$."""
-    return INLINE_MATHS.sub(lambda found: convert(unescape(found[1])), html)
+    """Equations within a line, written $`…`$; a bar within code in a table, escaped as GitHub wants it."""
+    html = INLINE_CODE.sub(lambda found: found[0].replace("\\|", "|"), html)
+    return INLINE_MATHS.sub(lambda found: _mathml(unescape(found[1])), html)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -108,7 +110,15 @@ def _with_folders(nav: Any, docs: Path) -> Any:
 
 
 def _equation(source: str, _language: str, _class: str, _options: Any, _markdown: Any, **_more: Any) -> str:
-    return f'<div class="equation" tabindex="0">{convert(source.strip(), display="block")}</div>'
+    return f'<div class="equation" tabindex="0">{_mathml(source, display="block")}</div>'
+
+
+def _mathml(tex: str, display: Literal["block", "inline"] = "inline") -> str:
+    """An equation; ValueError if the converter does not know one of its commands, which it would show as it stands."""
+    equation: str = convert(tex.strip(), display=display)
+    if "\\" in equation:
+        raise ValueError(f"there is no MathML for all of this equation: {tex}")
+    return equation
 
 
 def _notebook(path: Path) -> str:

@@ -21,8 +21,8 @@ def python_page() -> str:
     """Functions and classes with their signatures and docstrings."""
     lines = [
         "# Python",
-        "`import antipode` gives what is stored as pandas frames and starts curations ([the notebook](../notebook.md)); "
-        "`models/` is plain Python without a database or a server:",
+        "`import antipode` gives what is stored as pandas frames and starts curations ([the notebook]"
+        "(../notebook.md)); `models/` is plain Python without a database or a server:",
         "```python\nfrom models.selection import select_pairs\n\n"
         'pairs = select_pairs(embeddings, offsets, strategy="centroid", seed=0)  # (n, d), (groups + 1,)\n'
         "pairs.first, pairs.second, pairs.similarity\n```",
@@ -47,8 +47,9 @@ def http_page() -> str:
     return "\n".join([
         "# HTTP",
         "",
-        "What the labelling page and the workbench (`antipode web`, `antipode up`) answer. A person is known by the cookie "
-        "that their sign-in link gives; a change must be JSON and come from the page itself ([security](../security.md)). "
+        "What the labelling page and the workbench (`antipode web`, `antipode up`) answer. A person is known by the "
+        "cookie that their sign-in link gives; a change must be JSON and come from the page itself "
+        "([security](../security.md)). "
         "Prefect's own API, which starts runs, is at Prefect's server.",
         "",
         "| address | who | what |",
@@ -60,7 +61,9 @@ def http_page() -> str:
 
 def routes() -> list[APIRoute]:
     """All addresses of the application."""
-    app = create_app(make_session_factory(make_engine("sqlite:///never-opened.db")), secret=b"no link is signed", lease_s=1)
+    app = create_app(
+        make_session_factory(make_engine("sqlite:///never-opened.db")), secret=b"no link is signed", lease_s=1
+    )
     return [route for route in app.routes if isinstance(route, APIRoute)]
 
 

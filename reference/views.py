@@ -14,7 +14,7 @@ WORDS = {
 # What SQLite cannot say of a column that a view reckons.
 COUNTED = (
     "prompts skipped_prompts responses duplicates empty_responses truncated_responses cut_responses left_out_responses "
-    "pairs judgements tokens shared_pairs annotators votes ties both_bad skips decisive unparsed requests wins losses"
+    "pairs judgements tokens shared_pairs votes ties both_bad skips decisive unparsed requests wins losses"
 )
 SHARES = (
     "mean_similarity mean_length_ratio degenerate_share shared_share tie_share skip_share left_share mean_seconds cost"
@@ -22,9 +22,8 @@ SHARES = (
 RECKONED = {
     **dict.fromkeys(COUNTED.split(), "whole number"),
     **dict.fromkeys(SHARES.split(), "number"),
-    **dict.fromkeys(("shown_left", "reason", "baseline"), "text"),
+    **dict.fromkeys(("shown_left", "reason", "baseline", "annotators", "figures"), "text"),
     **dict.fromkeys(("first_at", "last_at"), "time (UTC)"),
-    "figures": "JSON",
 }
 
 
@@ -33,7 +32,7 @@ def views_page() -> str:
     lines = [
         "# Views",
         "What can be asked by `antipode sql`, `antipode.connect().sql` and any SQL client; tables may change between "
-        "versions, views stay. [The database](../database.md) says what the columns mean and has queries to start from.",
+        "versions, views stay. [The database](../database.md) says what columns mean and has queries to start from.",
     ]
     for view, columns in view_columns().items():
         rows = [f"| `{name}` | {kind} |" for name, kind in columns]

@@ -24,7 +24,7 @@ WORDS: dict[object, str] = {int: "WHOLE NUMBER", float: "NUMBER", str: "TEXT", P
 
 
 class Setting(NamedTuple):
-    """One of a command's arguments or settings, in words. `kind` is empty for a switch, `default` where there is none."""
+    """An argument or setting of a command, in words. `kind` is empty for a switch, `default` where there is none."""
 
     name: str
     kind: str
@@ -57,7 +57,9 @@ def show_help(name: str, model: type[BaseModel]) -> None:
 def settings_of(model: type[BaseModel]) -> Iterator[tuple[str, str, list[Setting]]]:
     """What a command takes, by section: its name, what it is about, its settings; those without a name before first."""
     if arguments := [
-        _setting(name.upper(), field, is_argument=True) for name, field in model.model_fields.items() if _is_argument(field)
+        _setting(name.upper(), field, is_argument=True)
+        for name, field in model.model_fields.items()
+        if _is_argument(field)
     ]:
         yield "arguments", "", arguments
     for prefix, section, fields in _sections(model, ""):
