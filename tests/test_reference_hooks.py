@@ -11,8 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
+from page_browser import visits
+from page_site import Site
 from real_browser import chromium
-from surroundings import ROOT
+from surroundings import ROOT, on_sqlite
 
 pytest.importorskip("mkdocs", reason="MkDocs is not installed (extra docs)")
 pytest.importorskip("latex2mathml", reason="latex2mathml is not installed (extra docs)")
@@ -139,3 +141,21 @@ def test_a_page_fits_a_phone_and_a_desk_and_asks_no_other_host(site):
             assert not [url for url in asked if not url.startswith(("file:", "data:"))]
             assert faults == []
             page.close()
+
+
+@pytest.mark.browser
+@on_sqlite
+def test_it_works_under_the_rules_of_the_labelling_page_and_finds_a_command(site, sessions):
+    served = Site(sessions, documents=site)
+    try:
+        with chromium() as browser, visits(browser, served) as open_page:
+            page = open_page()
+            refused = []
+            page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
+            page.goto(f"{served.address}/docs/concepts.html")
+            page.fill(".md-search__input", "calibrate")
+            page.wait_for_selector(".md-search-result__item")
+            assert "calibrate" in page.inner_text(".md-search-result__list")
+            assert refused == []
+    finally:
+        served.stop()
