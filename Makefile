@@ -6,7 +6,7 @@ READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
 DOCS_READY := .venv/.docs-ready
 
-.PHONY: install demo test docs wheel bench soak lint audit clean
+.PHONY: install demo test docs wheel release-check bench soak lint audit clean
 
 install: $(READY)
 
@@ -22,7 +22,17 @@ docs: $(DOCS_READY)
 
 # What others install, with the site in it.
 wheel: docs
+	rm -rf build/lib dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# What others install, tried: the wheel in an environment of its own, in an empty folder; its pages, its versions, the demo.
+release-check: wheel
+	rm -rf .release && $(PYTHON) -m venv .release && mkdir .release/away
+	.release/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt "$$(ls dist/antipode-*.whl)[light,postgres]"
+	cd .release/away && ../bin/python -c "from web.documents import built_documents; assert built_documents(), 'no pages in the wheel'"
+	cd .release/away && test "$$(../bin/antipode --version)" = "antipode $$(sed -n 's/^version = "\(.*\)"/\1/p' ../../pyproject.toml)"
+	cd .release/away && ../bin/antipode demo
+	@echo "The wheel holds: $$(ls dist/antipode-*.whl)"
 
 # An hour and a half, with nothing beside it: speed against peers and the machine's limits; bench/results.json, docs/performance.md.
 bench: $(TESTS_READY)
@@ -49,7 +59,7 @@ audit:
 	! grep -q "^Found [0-9]* known vulnerabilit" .audit/found.txt
 
 clean:
-	rm -rf .venv .audit .antipode .mypy_cache .ruff_cache
+	rm -rf .venv .audit .release dist .antipode .mypy_cache .ruff_cache
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.
