@@ -6,7 +6,7 @@ READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
 DOCS_READY := .venv/.docs-ready
 
-.PHONY: install demo test docs wheel release-check bench soak lint audit clean
+.PHONY: install demo test docs pictures wheel release-check bench soak lint audit clean
 
 install: $(READY)
 
@@ -19,6 +19,12 @@ test: $(TESTS_READY) lint
 # The documentation as a site, for `antipode docs` and the labelling page; the extra `docs` is 110 MB.
 docs: $(DOCS_READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The pictures of the pages anew. Those of the Prefect UI want a running `antipode up`: python tests/support/prefect_pictures.py ADDRESS
+pictures: $(TESTS_READY)
+	WRITE_PICTURES=1 $(BIN)/python -m pytest tests/test_web_browser_appearance.py -k picture
+	rm -rf .pictures && mkdir .pictures && cd .pictures && ../$(BIN)/antipode demo
+	$(BIN)/python tests/support/report_picture.py .pictures/.antipode/reports/policy-2.html
 
 # What others install, with the site in it.
 wheel: docs
@@ -59,7 +65,7 @@ audit:
 	! grep -q "^Found [0-9]* known vulnerabilit" .audit/found.txt
 
 clean:
-	rm -rf .venv .audit .release dist .antipode .mypy_cache .ruff_cache
+	rm -rf .venv .audit .release .pictures dist .antipode .mypy_cache .ruff_cache
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.

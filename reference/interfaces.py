@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,7 +81,9 @@ def _dependencies(asked: Dependant) -> Iterator[Any]:
 
 
 def _function(name: str, function: Any, *, depth: int = 2) -> list[str]:
-    signature = str(inspect.signature(function)).replace("(self, ", "(").replace("(self)", "()")
+    # Annotations are kept as text, and shown in quotes.
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
+    signature = signature.replace("(self, ", "(").replace("(self)", "()")
     return [f"{'#' * depth} {name}", f"```python\n{name}{signature}\n```", *_docstring(function)]
 
 

@@ -25,3 +25,4 @@ def test_every_method_of_a_connection_and_of_a_run_is_there_and_says_what_it_is(
             if not name.startswith("_"):
                 assert f"### {kind.__name__}.{name}" in page and inspect.getdoc(method)
     assert "## antipode.connect" in page and "HiddenPackageError" in page
+    assert "Connection.pairs(run: int | str = 'last') -> DataFrame" in page
