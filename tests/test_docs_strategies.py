@@ -1,4 +1,4 @@
-"""docs/strategies.md and README.md against the code: names, parameters, and examples that run as they stand."""
+"""docs/strategies.md and docs/how-to/strategy.md against the code: names, parameters, examples run as they stand."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "strategies.md").read_text("utf-8")
 EXAMPLES = {
     "docs": (re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1], ("middling", "unsure")),
-    "README": (
-        re.search(r"```python\n(def .*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[1],
+    "how-to": (
+        re.search(r"```python\n(def .*?)```", (ROOT / "docs" / "how-to" / "strategy.md").read_text("utf-8"), re.DOTALL)[
+            1
+        ],
         ("middling",),
     ),
 }

@@ -21,6 +21,7 @@ from web.people import new_token, set_lead, sign_out
 OPEN_TO_ALL = {("GET", "/health"), ("GET", "/ready"), ("GET", "/sign-in"), ("GET", "/static")}
 ASKS_FOR_A_TOKEN = {("GET", "/metrics")}
 ASK_WHO = {
+    ("GET", "/docs/{path:path}"),
     ("GET", "/"),
     ("GET", "/queues/{queue_id}"),
     ("GET", "/queues/{queue_id}/guidelines"),
@@ -90,8 +91,16 @@ def routes(app):
 
 
 def ask(http, method, path, queue_id, **headers):
-    address = path.format(
-        queue_id=queue_id, item_id=1, kind="run", number=1, what="curate", name="a.jsonl", first=1, second=2
+    address = path.replace(":path", "").format(
+        queue_id=queue_id,
+        item_id=1,
+        kind="run",
+        number=1,
+        what="curate",
+        name="a.jsonl",
+        first=1,
+        second=2,
+        path="index.html",
     )
     if method == "GET":
         return http.get(address, headers=HTML | headers)

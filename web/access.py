@@ -26,7 +26,8 @@ class Site:
     `lease_s`: for how many seconds a pair shown is kept for its person. `on_labels` is called when labels were stored
     or taken back; it must return at once. `watch` shows the loop to all who look; `link_days`: for how many days a new
     link works. `service` starts runs, `artifacts` is the folder of reports; None: there is none here. `logs`: the
-    address of a flow run's logs but for its id at the end, None where it is not known.
+    address of a flow run's logs but for its id at the end, None where it is not known. `documents`: the folder of the
+    documentation, None where it is not built.
     """
 
     sessions: Sessions
@@ -40,6 +41,7 @@ class Site:
     artifacts: Path | None = None
     logs: str | None = None
     page_url: str | None = None
+    documents: Path | None = None
 
     def address(self, request: Request) -> str:
         """The page's address as people open it, without a slash at the end."""

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from db.engine import Session, Sessions, ping
 from db.labels import queues, sign_ins
+from web import documents as documents_page
 from web import labelling, monitoring
 from web.access import CurrentPerson, CurrentSite, Site
 from web.attempts import FailedSignIns
@@ -59,7 +60,7 @@ EXPLANATIONS = {
 }
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - all that a site is made of
     sessions: Sessions,
     *,
     secret: bytes,
@@ -71,6 +72,7 @@ def create_app(
     held_devices: Callable[[], Mapping[str, int]] = dict,
     link_days: int = 30,
     page_url: str | None = None,
+    documents: Path | None = None,
 ) -> FastAPI:
     """Make the application on a database with the current schema.
 
@@ -79,7 +81,8 @@ def create_app(
     starts runs from the workbench, which has no buttons without it; `artifacts`: the folder that holds the reports;
     `logs`: where a flow run's logs are shown, its id follows; `held_devices` says which GPUs are held now
     (`web.monitoring`); `link_days`: for how many days a link that the workbench gives works;
-    `page_url`: the page's address as people open it, None: the one that a request came to.
+    `page_url`: the page's address as people open it, None: the one that a request came to; `documents`: the folder of
+    the documentation (`web.documents`).
 
     Raises:
         ValueError: If the secret is too short.
@@ -100,6 +103,7 @@ def create_app(
         artifacts=artifacts,
         logs=logs,
         page_url=page_url,
+        documents=documents,
     )
     app.middleware("http")(guard)
     app.add_exception_handler(StarletteHTTPException, _refuse)
@@ -127,6 +131,7 @@ def create_app(
         app.include_router(place.router)
     app.state.metrics = monitoring.Metrics(sessions, held_devices)
     app.include_router(monitoring.router)
+    app.include_router(documents_page.router)
     return app
 
 

@@ -28,6 +28,7 @@ PLACES = (
     ("/snapshots", "Data sets"),
     ("/policies", "Policies"),
 )
+DOCUMENTS = ("/docs/", "Docs")  # after them, where they are built
 
 
 def page(request: Request, template: str, **content: Any) -> Response:
@@ -38,7 +39,8 @@ def page(request: Request, template: str, **content: Any) -> Response:
 def workbench_page(request: Request, template: str, person: Person, **content: Any) -> Response:
     """A page of the workbench: with the way to its other places, and who is signed in."""
     here = "/" + request.url.path.strip("/").split("/")[0]
-    return page(request, template, person=person.name, places=PLACES, here=here, **content)
+    places = PLACES if request.app.state.site.documents is None else (*PLACES, DOCUMENTS)
+    return page(request, template, person=person.name, places=places, here=here, **content)
 
 
 def _count(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The commands of the service: up, deploy, worker, metrics."""
+"""The commands of the service: up, deploy, worker, metrics, docs."""
 
 from __future__ import annotations
 
@@ -123,3 +123,15 @@ class Metrics(BaseModel):
             show_token(Settings())
         else:
             show_metrics(Settings())
+
+
+class Docs(BaseModel):
+    """Serve the documentation of this version to this machine's browser until Ctrl-C; it needs no network."""
+
+    port: int = Field(4400, ge=0, le=65535, description="Port to listen on; 0: any that is free.")
+
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        from flows.processes.documents_server import serve_documents
+
+        serve_documents(self.port)

@@ -92,6 +92,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "snapshots": (("", "what was exported"), ("--format json", "with what chose its rows")),
     "deploy": (("", "to the server of PREFECT_API_URL"),),
     "worker": (("", "run what that server asks for"), ("--queues training", "only trainings")),
+    "docs": (("", "every command and setting, and how to; no network is needed"),),
     "doctor": (("", "what is wrong here, and what to do"),),
     "vectors": (("check", "are they as they were written?"), ("check --repair", "have damaged ones embedded anew")),
     "backup": (("antipode.backup", "while others write"),),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
@@ -23,27 +23,49 @@ INDENT, COLUMN, WIDEST = 2, 30, 110
 WORDS: dict[object, str] = {int: "WHOLE NUMBER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
+class Setting(NamedTuple):
+    """An argument or setting of a command, in words. `kind` is empty for a switch, `default` where there is none."""
+
+    name: str
+    kind: str
+    about: str
+    default: str
+    is_required: bool
+    is_argument: bool
+
+
 @paged()
 def show_help(name: str, model: type[BaseModel]) -> None:
     """Print a command's help; it fits the terminal."""
     width = min(shutil.get_terminal_size().columns, WIDEST)
-    arguments = [(field_name.upper(), field) for field_name, field in model.model_fields.items() if _is_argument(field)]
-    usage = " ".join(argument if field.is_required() else f"[{argument}]" for argument, field in arguments)
+    sections = list(settings_of(model))
+    arguments = [setting for _, _, settings in sections for setting in settings if setting.is_argument]
+    usage = " ".join(one.name if one.is_required else f"[{one.name}]" for one in arguments)
     show(f"usage: antipode {name}{' ' + usage if usage else ''} [SETTINGS]\n")
     show(textwrap.fill(" ".join((model.__doc__ or "").split()), width))
     show("\nexamples:")
     for command, purpose in EXAMPLES.get(name, ()):
         line = f"  antipode {name}{' ' + command if command else ''}"
         show(f"{line:<{width // 2}}  # {purpose}" if len(line) <= width // 2 else f"{line}\n      # {purpose}")
-    if arguments:
-        show("\narguments:")
-        for argument, field in arguments:
-            _show_field(argument, field, width, is_argument=True)
+    for section, about, settings in sections:
+        head = f"{section} ({about.rstrip('.')})" if about else section
+        show("\n" + textwrap.fill(f"{head}:", width))
+        for setting in settings:
+            _show(setting, width)
+
+
+def settings_of(model: type[BaseModel]) -> Iterator[tuple[str, str, list[Setting]]]:
+    """What a command takes, by section: its name, what it is about, its settings; those without a name before first."""
+    if arguments := [
+        _setting(name.upper(), field, is_argument=True)
+        for name, field in model.model_fields.items()
+        if _is_argument(field)
+    ]:
+        yield "arguments", "", arguments
     for prefix, section, fields in _sections(model, ""):
-        about = f" ({' '.join((section.__doc__ or '').split()).rstrip('.')})" if prefix else ""
-        show("\n" + textwrap.fill(f"{prefix.rstrip('.') or 'settings'}{about}:", width))
-        for field_name, field in fields:
-            _show_field(f"--{prefix}{field_name}", field, width, is_argument=False)
+        about = " ".join((section.__doc__ or "").split()) if prefix else ""
+        settings = [_setting(f"--{prefix}{name}", field, is_argument=False) for name, field in fields]
+        yield prefix.rstrip(".") or "settings", about, settings
 
 
 def argument_names(model: type[BaseModel]) -> list[str]:
@@ -105,12 +127,18 @@ def _option(name: str, field: FieldInfo) -> str:
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else name
 
 
-def _show_field(name: str, field: FieldInfo, width: int, *, is_argument: bool) -> None:
+def _setting(name: str, field: FieldInfo, *, is_argument: bool) -> Setting:
     is_switch = _kinds(field.annotation)[0] is bool
-    type_words = "" if is_switch else type_in_words(field.annotation)
-    has_type = type_words and (not is_argument or "|" in type_words)
-    head = " " * INDENT + name + (f" {type_words}" if has_type else "")
-    about = f"{field.description or ''}{_default_words(name, field, is_switch=is_switch)}"
+    kind = "" if is_switch else type_in_words(field.annotation)
+    default = _default_words(name, field, is_switch=is_switch)
+    return Setting(name, kind, field.description or "", default, field.is_required(), is_argument)
+
+
+def _show(setting: Setting, width: int) -> None:
+    has_kind = setting.kind and (not setting.is_argument or "|" in setting.kind)
+    head = " " * INDENT + setting.name + (f" {setting.kind}" if has_kind else "")
+    default = f" (on unless {setting.default})" if not setting.kind else f" (default: {setting.default})"
+    about = f"{setting.about}{default if setting.default else ''}"
     column = min(COLUMN, width // 3)
     lines = textwrap.wrap(about, max(width - column, 20), break_long_words=False, break_on_hyphens=False)
     if len(head) < column and lines:
@@ -122,13 +150,12 @@ def _show_field(name: str, field: FieldInfo, width: int, *, is_argument: bool) -
 
 
 def _default_words(name: str, field: FieldInfo, *, is_switch: bool) -> str:
+    """The default as it would be given; of a switch that is on, what turns it off."""
     if field.is_required():
         return ""
     default = field.get_default(call_default_factory=False)
     if is_switch:
-        off = f"--no-{name.removeprefix('--')}"
-        return f" (on unless {off})" if default else ""
+        return f"--no-{name.removeprefix('--')}" if default else ""
     if default is None or default in ((), "", {}):
         return ""
-    value = ",".join(map(str, default)) if isinstance(default, tuple) else f"{default}"
-    return f" (default: {value})"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else f"{default}"

@@ -78,6 +78,7 @@ def serve_page(
     from tasks.database import open_database
     from tasks.labels.people import page_secret
     from web.app import create_app
+    from web.documents import built_documents
     from web.server import make_server
 
     with open_database(Settings(), keeps_connections=True) as sessions, _watched() as on_labels:
@@ -92,6 +93,7 @@ def serve_page(
             held_devices=what_is_held(),
             link_days=Settings().sign_in_days,
             page_url=Settings().page_url,
+            documents=built_documents(),
         )
         listening = _listen(host, port)
         address = Settings().page_url or _address(host, port)
