@@ -34,13 +34,16 @@ def response_logps(
     """
     from models.alignment.scorer import IsolatedScorer
 
+    asked = list(requests)
+    if not asked:
+        return {}
     with reading(run, model) as reader:
         template = reader.template_key()
     keys = {
         request: content_key(
             "logps", model.fingerprint, template, dtype, request.prompt.key, request.text, *_kind(request, max_length)
         )
-        for request in requests
+        for request in asked
     }
     with run.sessions() as session:
         logps_of_keys = find_logps(session, list(keys.values()))
