@@ -151,7 +151,7 @@ def responses_to_embed(
         .order_by(curation.Candidate.response_id)
         .limit(size)
     )
-    rows = read_rows(session, query).all()
+    rows = read_rows(session, query)
     ids = list(dict.fromkeys(prompt_id for _, prompt_id, *_ in rows))
     prompts = {one.id: one.prompt for one in stored_prompts(session, ids)}  # each is read once, not once a response
     return [StoredResponse(id_, prompts[prompt_id], text, thought) for id_, prompt_id, text, thought in rows]
@@ -215,7 +215,7 @@ def prompt_locations(session: Session, embedder_id: int, prompt_ids: Collection[
     return {
         id_: (shard or "", row or 0)
         for batch in batches(prompt_ids, LOOKUP_BATCH)
-        for id_, shard, row in read_rows(session, query.where(among(table.prompt_id, batch))).tuples()
+        for id_, shard, row in read_rows(session, query.where(among(table.prompt_id, batch)))
     }
 
 

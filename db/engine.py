@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -22,6 +22,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Engine,
+    Row,
     Select,
     Table,
     create_engine,
@@ -289,12 +290,23 @@ def ping(session: Session) -> None:
     session.execute(text("SELECT 1"))
 
 
-def read_rows(session: Session, query: Select[Any], **options: Any) -> CursorResult[Any]:
-    """The rows of a question for columns; SQLAlchemy's way to them through its objects takes 2 µs a row more.
+def read_rows(session: Session, query: Select[Any]) -> Sequence[Row[Any]]:
+    """The rows of a question for columns, all at once.
+
+    SQLAlchemy's way to them through its objects takes 2 µs a row more, and one by one another.
 
     Raises:
         TypeError: If the question is for whole objects, which would come as all their columns.
     """
+    return _asked(session, query).all()
+
+
+def stream_rows(session: Session, query: Select[Any], size: int) -> Iterator[Row[Any]]:
+    """The rows of a question for columns, of which `size` are in memory; errors as of `read_rows`."""
+    return chain.from_iterable(_asked(session, query, yield_per=size).partitions())
+
+
+def _asked(session: Session, query: Select[Any], **options: Any) -> CursorResult[Any]:
     if any(isinstance(one["expr"], type) for one in query.column_descriptions):
         raise TypeError(f"rows are read by columns, and the question is for objects: {query.column_descriptions}")
     session.flush()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from db.engine import INSERT_BATCH, batches, insert_new, read_rows, row_of, take_turn
@@ -82,17 +82,19 @@ def add_pairs(session: Session, run_id: int, pairs: Iterable[Pair]) -> int:
 def labels_changed(session: Session, changed: Sequence[Preference], removed: Sequence[PairKey]) -> None:
     """Keep with the pairs, in whatever run, what their preferences by the standing rule say now; of some nothing."""
     table = curation.Pair
-    statement = (
-        update(table.__table__)  # type: ignore[arg-type]
-        .where(table.first_response_id == bindparam("first"), table.second_response_id == bindparam("second"))
-        .values({name: bindparam(f"new_{name}") for name in _OF_LABELS})
-    )
-    said = [(*one.pair, one.outcome, one.support, one.vote_count) for one in changed]
-    said += [(*pair, *_UNLABELLED.values()) for pair in removed]
-    names = ("first", "second", *(f"new_{name}" for name in _OF_LABELS))
-    values = [dict(zip(names, row, strict=True)) for row in said]
-    if values:
-        session.connection().execute(statement, values)
+    said = {tuple(one.pair): (one.outcome, one.support, one.vote_count) for one in changed}
+    said |= dict.fromkeys(map(tuple, removed), tuple(_UNLABELLED.values()))
+    ids: dict[tuple[Any, ...], set[int]] = {}  # few say different things of thousands of pairs
+    for batch in batches(said, INSERT_BATCH):
+        query = select(table.id, table.first_response_id, table.second_response_id)
+        for id_, *pair in read_rows(session, query.where(among(table.first_response_id, {pair[0] for pair in batch}))):
+            if (values := said.get(tuple(pair))) is not None:
+                ids.setdefault(values, set()).add(id_)
+    for values, of_values in ids.items():
+        new = dict(zip(_OF_LABELS, values, strict=True))
+        for part in batches(sorted(of_values), INSERT_BATCH):
+            statement = update(table.__table__).where(among(table.id, part)).values(new)  # type: ignore[arg-type]
+            session.connection().execute(statement)
 
 
 def selected_pairs(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from labelling_steps import curate_breads, own_row, pair_keys
 from stored_labels import ANNA, BEN, judge, rows_of, take_snapshot
@@ -18,7 +16,7 @@ def snapshot_id(sessions):
     for pair in pair_keys(sessions, run_id):
         judge(sessions, ANNA, pair, "first")
     rows = rows_of(sessions, run_id)
-    return take_snapshot(sessions, [replace(rows[0], split="test", support=0.5), *rows[1:]], name="mine")
+    return take_snapshot(sessions, [rows[0]._replace(split="test", support=0.5), *rows[1:]], name="mine")
 
 
 def test_rows_are_counted_by_strategy_split_model_and_source(sessions, snapshot_id):

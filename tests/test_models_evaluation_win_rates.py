@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
 from typing import get_args
 
 import numpy as np
@@ -27,6 +31,7 @@ comparisons_drawn = st.lists(
     min_size=1,
     max_size=40,
 )
+drawn_text = st.text("ab A.1-é漢\n", max_size=30)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +250,31 @@ def test_the_second_rule_gives_what_llama_factory_gives(
     response: str, reference: str, expected: tuple[float, ...]
 ) -> None:
     assert text_scores([response], [reference])[4:] == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.lists(st.tuples(drawn_text, drawn_text), min_size=1, max_size=4))
+def test_character_bleu_is_nltks_and_rouge_of_words_is_rouge_scores(pairs: list[tuple[str, str]]) -> None:
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+    from rouge_score.rouge_scorer import RougeScorer
+
+    responses, references = zip(*pairs, strict=True)
+    ours = text_scores(responses, references)
+    names = ("rouge1", "rouge2", "rougeL")
+    scorer, method = RougeScorer(names), SmoothingFunction().method3
+    scored = [scorer.score(reference, response) for response, reference in pairs]
+    words = [100 * fmean(one[name].fmeasure for one in scored) for name in names]
+    bleu = [
+        sentence_bleu([list(reference)], list(response), smoothing_function=method) for response, reference in pairs
+    ]
+    assert ours[1:5] == pytest.approx((*words, 100 * fmean(bleu)))
+
+
+def test_text_scores_load_no_library_of_classifiers() -> None:
+    code = "import sys; from models.evaluation.text_scores import text_scores; text_scores(['a'], ['a b'])"
+    code = f"{code}; print({{'nltk', 'sklearn', 'scipy'}} & set(sys.modules))"
+    folder = Path(__file__).parent.parent
+    said = subprocess.run([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, check=True, text=True)
+    assert said.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(("responses", "references"), [([], []), (["a"], []), (["a"], ["a", "b"])])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +214,7 @@ def test_the_content_hash_is_that_of_the_sorted_rows() -> None:
 def test_the_content_hash_knows_texts_but_neither_ids_nor_order(texts: list[tuple[str, str, str]], random: Any) -> None:
     rows = [row(7, prompt=Prompt.from_text(p), chosen=c, rejected=r) for p, c, r in texts]
     elsewhere = [
-        replace(one, prompt_id=n, chosen_response_id=n, rule="other", run_id=None, split="x", strategies=())
+        one._replace(prompt_id=n, chosen_response_id=n, rule="other", run_id=None, split="x", strategies=())
         for n, one in enumerate(rows)
     ]
     random.shuffle(elsewhere)

@@ -30,7 +30,7 @@ def test_a_key_is_that_of_the_canonical_json_whatever_the_parts_are(parts):
 
 EDGES = [
     "", "".join(map(chr, range(0x300))), "\u2028\uffff😀", "\ud800", 2**63, 2**64, -(2**64), 1e16, 0.1, -0.0,
-    {"b": 1, "a": 2}, [[["x"]]],
+    {"b": 1, "a": 2}, [[["x"]]], 1e-4, 9.9e-5, 1e15, -2.5, 0.0, {"a": [0.1]}, {"😀": 1, "\uffff": 2}, [("x", 1.5)],
 ]  # fmt: skip
 
 

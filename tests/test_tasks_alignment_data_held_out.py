@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -191,10 +190,10 @@ def test_what_a_run_measured_a_policy_on_that_it_found_trained_counts(database):
 def test_where_all_is_of_a_test_split_it_says_how_to_train_on_it(database):
     with database() as session:
         history = History(session)
-        history.rows = [replace(row, split="test_prefs") for row in history.rows]
+        history.rows = [row._replace(split="test_prefs") for row in history.rows]
         with pytest.raises(NothingToDoError, match=r"only measured on \(test_prefs\).*import FILE --split train$"):
             history.data(0.1, None)
-        history.rows = [replace(row, split=None) for row in history.rows]
+        history.rows = [row._replace(split=None) for row in history.rows]
         with pytest.raises(NothingToDoError, match=r"change --data\.held_out_share 1e-09"):
             history.rows = history.rows[:1]
             history.data(1e-9, None)

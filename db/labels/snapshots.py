@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from db.engine import batches, insert_new, read_rows, take_turn
+from db.engine import batches, insert_new, read_rows, stream_rows, take_turn
 from db.labels.queueing import edits
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
@@ -125,11 +125,12 @@ def _decisive(
     every = union_all(query, edited).subquery()
     prompt_id, first_id, second_id, of_run, *_, pair_id = every.columns
     ordered = select(every).order_by(prompt_id, first_id, second_id, of_run.desc(), pair_id)
-    selected = read_rows(session, ordered, yield_per=BATCH)
+    selected = stream_rows(session, ordered, BATCH)
     merged = (list(rows) for _, rows in groupby(selected, key=itemgetter(0, 1, 2)))
+    strategies_known: dict[tuple[str, ...], tuple[str, ...]] = {}  # one object for all rows that have the same
     for batch in batches(merged, BATCH):
         splits = splits_of(session, {rows[0][0] for rows in batch})
-        yield [_merged(rows, rule, splits) for rows in batch]
+        yield [_merged(rows, rule, splits, strategies_known) for rows in batch]
 
 
 def add_snapshot(
@@ -202,21 +203,32 @@ def snapshot_rows(session: Session, snapshot_id: int, *, limit: int | None = Non
         .order_by(table.c.position)
         .limit(limit)
     )
-    for batch in batches(read_rows(session, query, yield_per=BATCH), BATCH):
-        kept = [Lineage(*row) for row in batch]
-        yield from _with_texts(session, [row._replace(strategies=tuple(row.strategies)) for row in kept])
+    kept = (Lineage(*row) for row in stream_rows(session, query, BATCH))
+    yield from rows_of(session, (row._replace(strategies=tuple(row.strategies)) for row in kept))
 
 
-def _merged(rows: Sequence[Any], rule: str, splits: Mapping[int, str | None]) -> Lineage:
+def rows_of(session: Session, rows: Iterable[Lineage]) -> Iterator[PreferenceRow]:
+    """Stream the preferences of which this is kept, in its order."""
+    for batch in batches(rows, BATCH):
+        yield from _with_texts(session, batch)
+
+
+def _merged(
+    rows: Sequence[Any],
+    rule: str,
+    splits: Mapping[int, str | None],
+    strategies_known: dict[tuple[str, ...], tuple[str, ...]],
+) -> Lineage:
     """What is kept of the selected rows that name one pair, newest run first."""
     prompt_id, first_id, second_id, run_id, _, similarity, outcome, support, vote_count, strength, _ = rows[0]
     chosen_id, rejected_id = (first_id, second_id) if outcome == "first" else (second_id, first_id)
+    strategies = tuple(dict.fromkeys(row[4] for row in rows if row[3] == run_id))
     return Lineage(
         prompt_id=prompt_id,
         chosen_response_id=chosen_id,
         rejected_response_id=rejected_id,
         run_id=run_id,
-        strategies=tuple(dict.fromkeys(row[4] for row in rows if row[3] == run_id)),
+        strategies=strategies_known.setdefault(strategies, strategies),
         similarity=similarity,
         rule=rule,
         support=support,
@@ -250,18 +262,10 @@ def _with_texts(session: Session, rows: Sequence[Lineage]) -> Iterator[Preferenc
     for row in rows:
         chosen, chosen_model, is_chosen_cut, chosen_thought = responses[row.chosen_response_id]
         rejected, rejected_model, is_rejected_cut, rejected_thought = responses[row.rejected_response_id]
-        yield PreferenceRow(
-            prompt=prompts[row.prompt_id],
-            chosen=chosen,
-            rejected=rejected,
-            chosen_model=chosen_model,
-            rejected_model=rejected_model,
-            is_chosen_cut=is_chosen_cut,
-            is_rejected_cut=is_rejected_cut,
-            chosen_thought=chosen_thought,
-            rejected_thought=rejected_thought,
-            **row._asdict(),
-        )
+        ids, kept = row[:3], row[3:]
+        texts = (prompts[row.prompt_id], chosen, rejected)
+        ends = (is_chosen_cut, is_rejected_cut, chosen_thought, rejected_thought)
+        yield PreferenceRow._make((*texts, *ids, chosen_model, rejected_model, *kept, *ends))
 
 
 def _responses_of(session: Session, rows: Sequence[Lineage]) -> dict[int, tuple[str, str | None, bool, str | None]]:

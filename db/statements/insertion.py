@@ -11,7 +11,7 @@ from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import JSON, Column, Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -109,7 +109,12 @@ def _values_of(column: Column[Any], rows: Sequence[Mapping[str, Any]], connectio
     values = list(map(itemgetter(column.name), rows))
     if process is None:
         return values
-    return repeat(process(None), len(rows)) if values.count(None) == len(rows) else map(process, values)
+    if values.count(None) == len(rows):
+        return repeat(process(None), len(rows))
+    if isinstance(column.type, JSON):
+        written = {id(value): process(value) for value in {id(value): value for value in values}.values()}
+        return (written[id(value)] for value in values)
+    return map(process, values)
 
 
 def _has_own_default(column: Column[Any]) -> bool:

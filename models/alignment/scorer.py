@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from models.alignment.records import Example, ResponseLogps, ScoreRequest
-from models.alignment.tokens import TokenizedExample, template_key, tokenize_examples, tokenize_samples
+from models.alignment.tokens import TokenizedExample, tokenize_examples, tokenize_samples
 from models.embedding.packed import prepack
 from models.embedding.tokens import token_budget_batches
 from models.errors import ModelLoadError
@@ -35,7 +35,7 @@ class LogpScorer:
 
         Raises:
             ModelLoadError: The model or the tokenizer does not load, or weights are missing from the checkpoint.
-            ValueError: `tokens_per_batch` is below 1, or the tokenizer has no token that ends a response.
+            ValueError: `tokens_per_batch` is below 1.
         """
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
@@ -43,7 +43,6 @@ class LogpScorer:
         from models.alignment.sequence_attention import ATTENTION
 
         self._tokenizer = load_tokenizer(model, revision=revision)
-        self.template_key = template_key(self._tokenizer)
         self._is_autocast = dtype == "autocast"
         weights = "float32" if self._is_autocast else dtype
         self._network = _load(model, revision=revision, dtype=weights, device=device)
@@ -64,6 +63,7 @@ class LogpScorer:
 
         Raises:
             RuntimeError: The scorer is closed.
+            ValueError: The tokenizer has no token that ends a response.
         """
         if self._network is None:
             raise RuntimeError("the scorer is closed; make a new one")
@@ -128,7 +128,6 @@ class IsolatedScorer:
             TimeoutError: That takes longer than `timeout_s`.
             Exception: What `LogpScorer` raises, ModelLoadError for a model that does not load.
         """
-        self.template_key = template_key(load_tokenizer(arguments["model"], revision=arguments["revision"]))
         self._process = start(LogpScorer, arguments, log_path=log_path, timeout_s=timeout_s)
 
     def score(self, requests: Sequence[ScoreRequest], max_length: int) -> list[ResponseLogps | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -23,8 +23,7 @@ class PreferenceTexts(NamedTuple):
     rejected: str
 
 
-@dataclass(frozen=True, slots=True)
-class PreferenceRow:
+class PreferenceRow(NamedTuple):
     """A preference with a chosen and a rejected response, as trainers take it, and where it comes from.
 
     A response is cut if its sampling stopped at the token limit: it does not end where its text does. `chosen` and
@@ -56,7 +55,7 @@ class PreferenceRow:
     def with_thoughts(self) -> PreferenceRow:
         """The row with thought and answer as one text, as models write them."""
         chosen, rejected = composed(self.chosen_thought, self.chosen), composed(self.rejected_thought, self.rejected)
-        return replace(self, chosen=chosen, rejected=rejected)
+        return self._replace(chosen=chosen, rejected=rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,7 @@ class ExportedPair:
         return sum(self.pair) - self.left_response_id
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedJudgement:
+class ImportedJudgement(NamedTuple):
     """A label from a file, read but not yet checked against the database.
 
     The pair is named by `pair_id`, by the two response ids, or by both; `left`/`right` verdicts need the response ids.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -155,7 +155,7 @@ def check_folder(folder: Path, facts: FolderFacts) -> None:
 def _shown(row: PreferenceRow) -> PreferenceRow:
     """The row as it may leave this machine: no model's name says where it lay."""
     chosen, rejected = row.chosen_model, row.rejected_model
-    return replace(row, chosen_model=chosen and shown_model(chosen), rejected_model=rejected and shown_model(rejected))
+    return row._replace(chosen_model=chosen and shown_model(chosen), rejected_model=rejected and shown_model(rejected))
 
 
 def _has_rows(facts: SnapshotFacts, file: str) -> bool:
@@ -181,9 +181,9 @@ def _rows_of(path: Path, name: str) -> Iterator[PreferenceRow]:
 def _row(record: Mapping[str, Any]) -> PreferenceRow:
     """A record of the conversational shape; columns of other versions are passed over, or have their default."""
     values = {
-        field.name: record[field.name]
-        for field in fields(PreferenceRow)
-        if field.name not in _TEXT_COLUMNS and (field.name in record or field.default is MISSING)
+        name: record[name]
+        for name in PreferenceRow._fields
+        if name not in _TEXT_COLUMNS and (name in record or name not in PreferenceRow._field_defaults)
     }
     row = PreferenceRow(
         prompt=Prompt(tuple(_message(message) for message in record["prompt"])),

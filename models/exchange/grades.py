@@ -6,6 +6,7 @@ Knows no columns and no pairs. The left response is A in every notation.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple, cast, get_args
 
 from models.ingestion.fields import RowError, described, is_missing
@@ -104,6 +105,7 @@ def rating_sign(value: object) -> Literal["-", "+", ""] | None:
     return "-" if text.startswith("-") else "+" if text.startswith("+") else ""
 
 
+@lru_cache(maxsize=1024)
 def _from_words(text: str) -> GradedVerdict | None:
     if _RATING.fullmatch(text):
         return _from_rating(float(text))

@@ -143,6 +143,8 @@ def _annotator(row: Row) -> str:
 def _identifier(row: Row, column: str) -> int | None:
     """An id as a number, as text (CSV), or as a whole float (tables with gaps turn their numbers into such)."""
     value = row.get(column)
+    if type(value) is int and 1 <= value <= MAX_ID:
+        return value
     if is_missing(value) or value == "":
         return None
     if isinstance(value, str):

@@ -361,6 +361,7 @@ def _arrow_type(column: Column) -> pyarrow.DataType:
 def _batches(records: Iterator[Record], schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
     import pyarrow
 
+    types = {field.name: field.type for field in schema}
     while batch := list(islice(records, _BATCH_ROWS)):
-        columns = [arrow_array([record.get(field.name) for record in batch], field.type) for field in schema]
+        columns = [arrow_array([record.get(name) for record in batch], type) for name, type in types.items()]
         yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)

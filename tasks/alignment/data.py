@@ -213,7 +213,7 @@ def data_of(
     """
     rows = rows[: config.data.limit]
     if not config.data.has_thoughts:
-        rows = [replace(row, chosen_thought=None, rejected_thought=None) for row in rows]
+        rows = [row._replace(chosen_thought=None, rejected_thought=None) for row in rows]
     split = _Split(session, config, where, run_id)
     preferences, seen = split.parted(rows, [row.split for row in rows])
     golden = None

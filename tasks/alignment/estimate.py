@@ -9,6 +9,7 @@ from pathlib import Path
 
 from db import measured, policies, responses
 from db.engine import Session, Sessions
+from db.samples import Sample
 from models.alignment.records import Method
 from models.generation.plan import missing_samples
 from models.model_files import size_bytes, weight_count
@@ -216,7 +217,7 @@ class _Estimator:
         pairs = len(prompts) * config.responses_per_prompt * rounds
         of_prompts = sum(len(prompt.prompt.text) for prompt in prompts) / max(len(prompts), 1)
         rows = self._data.parts.train
-        answers = [row.text if hasattr(row, "text") else row.chosen for row in rows]
+        answers = [row.text if isinstance(row, Sample) else row.chosen for row in rows]
         of_answer = sum(map(len, answers)) / len(answers)
         characters = 2 * pairs * (question_characters(config.judge) + of_prompts + 2 * of_answer)
         asked = judge_figures(self._session, config.judge, self._settings, JudgeWork(2 * pairs, characters))

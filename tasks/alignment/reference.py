@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from db.engine import batches
 from db.logps import add_logps, find_logps
+from models.alignment.reading import IsolatedExampleReader
 from models.alignment.records import ResponseLogps, ScoreRequest
 from models.number_format import torch_device
-from models.prompting import load_tokenizer
 from models.records import content_key
 from tasks.devices import device
 from tasks.named_models import NamedModel
@@ -32,14 +33,17 @@ def response_logps(
         ModelLoadError: If the model cannot be loaded.
     """
     from models.alignment.scorer import IsolatedScorer
-    from models.alignment.tokens import template_key
 
-    template = template_key(load_tokenizer(model.location, revision=model.revision))
+    asked = list(requests)
+    if not asked:
+        return {}
+    with reading(run, model) as reader:
+        template = reader.template_key()
     keys = {
         request: content_key(
             "logps", model.fingerprint, template, dtype, request.prompt.key, request.text, *_kind(request, max_length)
         )
-        for request in requests
+        for request in asked
     }
     with run.sessions() as session:
         logps_of_keys = find_logps(session, list(keys.values()))
@@ -52,11 +56,10 @@ def response_logps(
             "device": torch_device(),
             "tokens_per_batch": TOKENS_PER_BATCH,
         }
-        log_path = run.settings.artifact_root / "logs" / "reference.log"
         with (
             device(is_shared_out=True) as backends,
             stage_progress("reference", len(unscored), "log-probabilities") as advance,
-            closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None, start=backends.start)) as scorer,
+            closing(IsolatedScorer(arguments, log_path=_log_path(run), timeout_s=None, start=backends.start)) as scorer,
         ):
             for shard in batches(unscored, SHARD):
                 scored = scorer.score(shard, max_length)
@@ -68,6 +71,28 @@ def response_logps(
                 logps_of_keys |= new_logps
                 advance(len(shard))
     return {request: logps_of_keys[key] for request, key in keys.items() if key in logps_of_keys}
+
+
+@contextmanager
+def reading(run: RunAtWork[Any], model: NamedModel) -> Iterator[IsolatedExampleReader]:
+    """The model's tokenizer, in the process that the run's engines share.
+
+    Raises:
+        ModelLoadError: If there is none.
+    """
+    with (
+        device() as backends,
+        closing(
+            IsolatedExampleReader(
+                model.location, revision=model.revision, log_path=_log_path(run), start=backends.start
+            )
+        ) as reader,
+    ):
+        yield reader
+
+
+def _log_path(run: RunAtWork[Any]) -> Path:
+    return run.settings.artifact_root / "logs" / "reference.log"
 
 
 def _kind(request: ScoreRequest, max_length: int) -> list[object]:

@@ -13,11 +13,11 @@ from db.latent_distances import LatentDistance, add_distances, distances_of
 from db.policies import start_of
 from models.alignment.records import Example
 from models.guide.distances import distance_weights
-from models.prompting import load_tokenizer
 from models.records import StoredPrompt
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work, golden_example
 from tasks.alignment.guides import GoldenPair, guided_distances
 from tasks.alignment.plans import Plan
+from tasks.alignment.reference import reading
 from tasks.alignment.samples import comparison_samples, own_samples, policy_samples
 from tasks.alignment.training import train_one
 from tasks.alignment.training_settings import training_settings
@@ -141,12 +141,9 @@ def _weights(
 
     A pair that it leaves out (too long, say) has the weight 0.
     """
-    from models.alignment.tokens import tokenize_examples
-
-    tokenizer = load_tokenizer(model.location, revision=model.revision)
     examples = [golden_example(golden, sample) for golden, sample in pairs]
-    fitting, _ = tokenize_examples(tokenizer, examples, max_length=run.config.rounds.max_length)
-    taken = sorted(fitting)
+    with reading(run, model) as reader:
+        taken = reader.fitting(examples, run.config.rounds.max_length)
     weights = np.zeros(len(pairs))
     weights[taken] = distance_weights(distances[taken])
     return weights

@@ -75,9 +75,10 @@ class ExportResult:
 
 @dataclass(frozen=True, slots=True)
 class TakenSnapshot:
-    """A snapshot, the query that chose its rows, and the counts of what was left out, by reason."""
+    """A snapshot, what it keeps of its rows, the query that chose them, and counts of what was left out, by reason."""
 
     snapshot: snapshots.SnapshotInfo
+    lineage: Sequence[snapshots.Lineage]
     query: dict[str, Any]
     pair_count: int
     left_out: dict[str, int]
@@ -102,7 +103,7 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             taken = None if config.feedback == "only" else take_snapshot(sessions, config, name=config.name)
             counted = _Counted(Counter() if taken is None else Counter(taken.left_out))
             with sessions() as session:
-                rows = () if taken is None else snapshots.snapshot_rows(session, taken.snapshot.id)
+                rows = () if taken is None else snapshots.rows_of(session, taken.lineage)
                 rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
                 single = _feedback(session, config)
                 records = write_preferences(
@@ -209,13 +210,15 @@ def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -
         del query["min_votes"]
     digest, lineage, left_out = _decided(sessions, config, rule, run_id)
     with sessions() as session:
-        left_out += _undecided(session, rule, pairs, config)
+        decided = {row[1:3] for row in lineage}
+        others = [pair for pair in pairs if pair not in decided and pair[::-1] not in decided]
+        left_out += _undecided(session, rule, others, config)
     if not lineage:
         raise NoPreferencesError(_why_none(left_out, config, run_id))
     with sessions.begin() as session:
         snapshot_id = snapshots.add_snapshot(session, lineage, name=name, content_hash=digest, query=query)
     with sessions() as session:
-        return TakenSnapshot(snapshots.snapshot_info(session, snapshot_id), query, len(pairs), dict(left_out))
+        return TakenSnapshot(snapshots.snapshot_info(session, snapshot_id), lineage, query, len(pairs), dict(left_out))
 
 
 def preferences_now(session: Session, config: PreferencesConfig) -> list[PreferenceRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -176,7 +176,7 @@ class _Checker:
         try:
             key = person(row.annotator), (judgement := self._judgement(row)).pair
         except ValueError as error:
-            return RejectedRow(row.row_number, str(error), json.dumps(asdict(row), ensure_ascii=False, default=str))
+            return RejectedRow(row.row_number, str(error), json.dumps(row._asdict(), ensure_ascii=False, default=str))
         current = self._current.get(key)
         is_newer = current is None or _is_newer(judgement, current, is_later_row=key in self._from_file)
         is_same = current is not None and judgement.says_the_same(current)
