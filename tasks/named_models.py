@@ -9,13 +9,13 @@ from db import policies, promotions
 from db.engine import Session, Sessions
 from models.demo import MODEL_FOLDER
 from models.errors import ModelLoadError
-from models.files import inside
 from models.fingerprint import is_as_it_was, model_fingerprint
 from models.model_files import local_folder
 from models.records import MAX_ID
 from tasks.config.curation import ModelConfig
 from tasks.errors import NoModelError
 from tasks.settings import Settings
+from tasks.storage import brought_folder
 
 DEMO_MODEL = "demo"
 PROMOTED = "promoted"
@@ -148,11 +148,11 @@ def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
         policy = policies.get_policy(session, int(number))
     if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
-    folder = inside(settings.artifact_root, policy.folder)
+    folder = brought_folder(policy.folder, settings)
     if not folder.is_dir():
         raise ModelLoadError(
             name,
             f"its folder {folder.absolute()} is not there; bring it back (is the disk or share mounted? is "
-            "ANTIPODE_ARTIFACT_ROOT right?), or give the command that trained it again",
+            "ANTIPODE_ARTIFACT_ROOT, or ANTIPODE_ARTIFACT_URL, right?), or give the command that trained it again",
         )
     return NamedModel(name, str(folder), None, policy.fingerprint, policy.id)
