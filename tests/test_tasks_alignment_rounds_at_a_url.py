@@ -8,7 +8,7 @@ from surroundings import on_sqlite
 from models.guide.results import RESULT
 from tasks.alignment.opening import open_ld_align_run
 from tasks.alignment.rounds import train_round, weigh_round
-from tasks.named_models import find_model
+from tasks.named_models import check_model, find_model
 from tasks.settings import Settings
 from tasks.tidying.forgetting import forget
 
@@ -29,6 +29,8 @@ def test_another_host_goes_on_with_policies_and_guide_from_the_url(settings, ses
     first = train_round.fn(run_id, 1, None, None)
     monkeypatch.setenv("ANTIPODE_ARTIFACT_ROOT", str(other))
     there = Settings()
+    check_model(sessions, f"policy:{first}", there)
+    assert not (other / "policies").exists(), "a check fetches nothing"
     assert train_round.fn(run_id, 1, None, None) == first, "its weights are fetched, not trained again"
     named = find_model(sessions, f"policy:{first}", ld_align_config(model).model, there)
     assert named.location.startswith(str(other))

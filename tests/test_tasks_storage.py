@@ -227,6 +227,8 @@ def test_the_doctor_writes_there_and_reads_it_again(server, url, filled, monkeyp
     server.refuse_all(does=False)
     server.gateway.stop()
     gone = storage_findings(Settings())
+    begun = time.monotonic()
+    assert artifact_findings(Settings()) == [] and time.monotonic() - begun < 20, "said once, and not waited for"
     server.gateway.start()
     monkeypatch.setenv("ANTIPODE_ARTIFACT_URL", "s3://nobody-has-this/x")
     missing = storage_findings(Settings())
