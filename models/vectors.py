@@ -8,6 +8,10 @@ A shard's name is the hash of its content, so a shard is never changed: writing 
 and other content is another shard. Whatever is read was compared with its name before, once in a process: flipped bits,
 zeros and rows in another order are refused. Folders whose name starts with a dot are unfinished; nothing reads them.
 
+Where the shards are kept at a URL, the folder is the copy of this host: a shard that is written here is stored there,
+one that is not here, or damaged, is fetched, and what was fetched is compared with its name before anything reads it.
+Its files are objects under the same names; a shard is there once all three are.
+
 float16 keeps 11 bits of a component above 6.1e-5 and steps of 6.0e-8 below (its subnormal numbers). Against float64,
 the cosine of two stored rows is off by less than 5e-4, mostly by 1e-5; the norm of a row likewise, so divide by it
 where that counts.
@@ -19,6 +23,7 @@ import contextlib
 import hashlib
 import io
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +33,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.files import whole_folder
+from models.storage import NoObjectError, ObjectStore
 
 _DTYPES = {"vectors": np.float16, "norms": np.float32, "ids": np.int64}
+_FILES = tuple(f"{part}.npy" for part in _DTYPES)
 _READ_BYTES = 2**24  # what is hashed at a time, so that a shard larger than memory can be checked
 
 _sound: dict[Path, tuple[tuple[int, int, int], ...]] = {}  # shards that were checked, with their files' signatures
@@ -61,20 +68,26 @@ class Shard:
 class VectorStore:
     """The shards of one folder. Several processes may read and write it at once."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; the first write creates it."""
+    def __init__(self, folder: Path, objects: ObjectStore | None = None) -> None:
+        """Name the folder, which the first write creates, and where the shards are kept if not there alone."""
         self._folder = folder
+        self._objects = objects
 
     @property
     def folder(self) -> Path:
-        """Where the shards are."""
+        """Where the shards are, or the copies of some."""
         return self._folder
+
+    @property
+    def place(self) -> str:
+        """Where they are kept, as messages name it."""
+        return str(self._folder.absolute()) if self._objects is None else self._objects.url
 
     def write_shard(self, ids: ArrayLike, vectors: ArrayLike) -> str:
         """Store raw embeddings and return the shard's name; row i of the shard is row i of the input.
 
-        The shard is complete on disk when this returns, and absent if the process is killed before. The same input
-        gives the same name and changes nothing the second time.
+        The shard is complete, on disk and at the URL, when this returns, and absent if the process is killed before.
+        The same input gives the same name and changes nothing the second time.
 
         Args:
             ids: (n,) the responses' ids, all different, n >= 1.
@@ -83,6 +96,8 @@ class VectorStore:
         Raises:
             ValueError: if a row is NaN, infinite or zero, an id occurs twice, or the shapes do not fit.
             OSError: if the disk is full or cannot be written; it names the path.
+            StorageError: if the URL cannot be used.
+            StorageGoneError: if its server does not answer in time.
         """
         return self._write(_checked(np.asarray(ids, dtype=np.int64), np.asarray(vectors, dtype=np.float32)))
 
@@ -95,15 +110,29 @@ class VectorStore:
         Raises:
             MissingShardError: if there is no such shard.
             BrokenShardError: if it is cut short, or holds anything but what was written.
+            StorageError: if the URL cannot be used.
+            StorageGoneError: if its server does not answer in time.
         """
-        folder = self._folder / name
-        parts = {part: self._map(name, part) for part in _DTYPES}
-        signature = tuple(_signature(folder / f"{part}.npy") for part in _DTYPES)
-        if _sound.get(folder.absolute()) != signature:
-            if _content_name(parts) != name:
-                raise BrokenShardError(_advice(folder, "its content is not what was written"))
-            _sound[folder.absolute()] = signature
-        return Shard(**parts)
+        try:
+            return self._read(name)
+        except BrokenShardError:
+            if self._objects is None or name != Path(name).name:
+                raise
+        self._fetch(name)
+        return self._read(name)
+
+    def check_shard(self, name: str) -> None:
+        """Read a shard where it is kept and compare it with its name; a copy of it is neither trusted nor made.
+
+        Raises:
+            BrokenShardError: as of `read_shard`.
+        """
+        if self._objects is None:
+            self.read_shard(name)
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as draft:
+            self._download(name, Path(draft))
 
     def gather(self, shards: Sequence[str], rows: ArrayLike) -> NDArray[np.float16]:
         """Read single rows of many shards, in the order asked for; every shard is opened once.
@@ -149,18 +178,30 @@ class VectorStore:
         A run that was killed between writing a shard and recording it leaves a shard that nothing refers to, so this
         may list more than the responses recorded.
         """
+        if self._objects is not None:
+            there = self._objects.sizes()
+            return sorted({name.split("/")[0] for name in there if _is_whole(name.split("/")[0], there)})
         if not self._folder.exists():
             return []
         return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
     def ids_of(self, name: str) -> NDArray[np.int64]:
-        """A shard's ids (n,), mapped; nothing else of it is read or checked.
+        """A shard's ids (n,); nothing else of it is read, or fetched, or checked.
 
         Raises:
             MissingShardError: if there is no such shard.
             BrokenShardError: if they cannot be read.
         """
-        return self._map(name, "ids")
+        if self._objects is None or (self._folder / name / "ids.npy").exists():
+            return self._map(name, "ids")
+        place = self._objects.address(f"{name}/ids.npy")
+        try:
+            ids: NDArray[np.int64] = np.load(io.BytesIO(self._objects.read(f"{name}/ids.npy")), allow_pickle=False)
+        except NoObjectError as error:
+            raise MissingShardError(_advice(place, "it is not there")) from error
+        except (ValueError, EOFError) as error:
+            raise BrokenShardError(_advice(place, str(error))) from error
+        return ids
 
     def row_bytes(self, name: str) -> int:
         """How many bytes a row of a shard takes, without the files' heads.
@@ -169,6 +210,8 @@ class VectorStore:
             MissingShardError: if there is no such shard.
             BrokenShardError: if it cannot be read.
         """
+        if self._objects is not None:
+            self.read_shard(name)
         return sum(int(self._map(name, part)[:1].nbytes) for part in _DTYPES)
 
     def copy_rows(self, name: str, rows: ArrayLike) -> str:
@@ -194,29 +237,75 @@ class VectorStore:
 
     def remove_shard(self, name: str) -> None:
         """Delete a shard, damaged or not; one that is not there is no error."""
-        _sound.pop((self._folder / name).absolute(), None)
-        shutil.rmtree(self._folder / name, ignore_errors=True)
+        self._remove_copy(name)
+        if self._objects is not None and name == Path(name).name:
+            self._objects.remove(name)
 
     def _write(self, arrays: Mapping[str, NDArray[Any]]) -> str:
         name = _content_name(arrays)
         target = self._folder / name
+        if target.exists() and not self._holds(name):
+            self._remove_copy(name)
+        if not target.exists():
+            try:
+                with whole_folder(target, is_replacing=False) as draft:
+                    for part, array in arrays.items():
+                        _write_array(draft / f"{part}.npy", array)
+            except FileExistsError:
+                # Another process may have put the same shard there a moment earlier.
+                if not self._holds(name):
+                    raise
+        if self._objects is not None:
+            there = self._objects.sizes(name)
+            for file in _FILES:
+                if there.get(file) != (target / file).stat().st_size:
+                    self._objects.put(target / file, f"{name}/{file}")
+        return name
+
+    def _fetch(self, name: str) -> None:
+        """Copy a shard from where it is kept, in the place of what is here."""
+        target = self._folder / name
         if target.exists():
-            if self._holds(name):
-                return name
-            self.remove_shard(name)
+            self._remove_copy(name)
         try:
             with whole_folder(target, is_replacing=False) as draft:
-                for part, array in arrays.items():
-                    _write_array(draft / f"{part}.npy", array)
+                self._download(name, draft)
         except FileExistsError:
-            # Another process may have put the same shard there a moment earlier.
-            if not self._holds(name):
-                raise
-        return name
+            pass  # another process was a moment faster
+
+    def _download(self, name: str, folder: Path) -> None:
+        """Copy a shard's files into a folder; they are what the name says."""
+        assert self._objects is not None
+        place = self._objects.address(name)
+        try:
+            for file in _FILES:
+                self._objects.get(f"{name}/{file}", folder / file)
+        except NoObjectError as error:
+            raise MissingShardError(_advice(place, str(error))) from error
+        try:
+            parts = {part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in _DTYPES}
+        except (ValueError, EOFError) as error:
+            raise BrokenShardError(_advice(place, str(error))) from error
+        if _content_name(parts) != name:
+            raise BrokenShardError(_advice(place, "its content is not what was written"))
+
+    def _read(self, name: str) -> Shard:
+        folder = self._folder / name
+        parts = {part: self._map(name, part) for part in _DTYPES}
+        signature = tuple(_signature(folder / f"{part}.npy") for part in _DTYPES)
+        if _sound.get(folder.absolute()) != signature:
+            if _content_name(parts) != name:
+                raise BrokenShardError(_advice(folder, "its content is not what was written"))
+            _sound[folder.absolute()] = signature
+        return Shard(**parts)
+
+    def _remove_copy(self, name: str) -> None:
+        _sound.pop((self._folder / name).absolute(), None)
+        shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _holds(self, name: str) -> bool:
         with contextlib.suppress(BrokenShardError):
-            self.read_shard(name)
+            self._read(name)
             return True
         return False
 
@@ -272,6 +361,10 @@ def _content_name(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()[:32]
 
 
+def _is_whole(name: str, there: Mapping[str, int]) -> bool:
+    return all(f"{name}/{file}" in there for file in _FILES)
+
+
 def _signature(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
@@ -287,7 +380,7 @@ def _write_array(path: Path, array: NDArray[Any]) -> None:
         raise OSError(error.errno, f"{error.strerror}: free the disk and run again", str(path)) from error
 
 
-def _advice(path: Path, reason: str) -> str:
+def _advice(path: Path | str, reason: str) -> str:
     return (
         f"the vectors at {path} cannot be used: {reason}; see what is damaged: antipode vectors check (with --repair, "
         "what is damaged is forgotten and embedded anew by the next run)"

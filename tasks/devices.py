@@ -19,6 +19,7 @@ from models.processes.shared_process import SharedProcess
 from tasks.database import open_database
 from tasks.progress import say
 from tasks.settings import Settings
+from tasks.storage import shared_folders
 
 LEASE_S = 60  # the shortest that Prefect allows: after a death the device is free again so soon
 NOTICED_WAIT_S = 1.0
@@ -42,7 +43,11 @@ class _Hold:
         if not is_shared_out or settings.engine == "local":
             return process
         if self._pool is None:
-            pool = RayPool(actors=settings.ray_actors, gpus_per_actor=settings.ray_gpus_per_actor)
+            pool = RayPool(
+                actors=settings.ray_actors,
+                gpus_per_actor=settings.ray_gpus_per_actor,
+                folders=shared_folders(settings),
+            )
             self._pool = self._stack.enter_context(closing(pool))
         return self._pool
 

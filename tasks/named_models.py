@@ -16,6 +16,7 @@ from models.records import MAX_ID
 from tasks.config.curation import ModelConfig
 from tasks.errors import NoModelError
 from tasks.settings import Settings
+from tasks.storage import brought_folder, holds_folder
 
 DEMO_MODEL = "demo"
 PROMOTED = "promoted"
@@ -129,7 +130,7 @@ def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
     if name == DEMO_MODEL:
         return
     if name.startswith(POLICY_PREFIX):
-        _trained(sessions, name, settings)
+        _trained(sessions, name, settings, is_fetched=False)
         return
     folder = Path(name)
     if folder.is_dir():
@@ -139,8 +140,11 @@ def check_model(sessions: Sessions, name: str, settings: Settings) -> None:
         raise ModelLoadError(name, "there is no such folder")
 
 
-def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
-    """The model of `policy:ID`, whose files are there; they never change: they were hashed when it was trained."""
+def _trained(sessions: Sessions, name: str, settings: Settings, *, is_fetched: bool = True) -> NamedModel:
+    """The model of `policy:ID`, whose files are there; they never change: they were hashed when it was trained.
+
+    `is_fetched` is False where nobody loads it here: at the URL is there enough.
+    """
     number = name.removeprefix(POLICY_PREFIX)
     if not number.isdecimal() or int(number[:20]) > MAX_ID:
         raise LookupError(f"a policy is named like policy:3, got {name!r}; see: antipode policies")
@@ -149,10 +153,11 @@ def _trained(sessions: Sessions, name: str, settings: Settings) -> NamedModel:
     if policy.folder is None or policy.fingerprint is None:
         raise LookupError(f"policy {number} is not trained (it is {policy.status}); see: antipode policies")
     folder = inside(settings.artifact_root, policy.folder)
-    if not folder.is_dir():
+    is_there = brought_folder(policy.folder, settings).is_dir() if is_fetched else holds_folder(policy.folder, settings)
+    if not is_there:
         raise ModelLoadError(
             name,
             f"its folder {folder.absolute()} is not there; bring it back (is the disk or share mounted? is "
-            "ANTIPODE_ARTIFACT_ROOT right?), or give the command that trained it again",
+            "ANTIPODE_ARTIFACT_ROOT, or ANTIPODE_ARTIFACT_URL, right?), or give the command that trained it again",
         )
     return NamedModel(name, str(folder), None, policy.fingerprint, policy.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +17,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ANTIPODE_", frozen=True)
 
     artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and policies.")
+    artifact_url: str | None = Field(
+        None,
+        description="URL at which hosts share vectors, indexes, guides and policies (s3://bucket/folder); the folder "
+        "then holds copies. Empty: they are in the folder alone.",
+    )
+    artifact_wait_s: float = Field(
+        300, ge=0, description="For how many seconds a run waits for a server behind that URL, before it stops."
+    )
     database_url: str | None = Field(None, description="SQLite or PostgreSQL URL. Empty: a SQLite file in that folder.")
     database_wait_s: float = Field(
         300, ge=0, description="For how many seconds a run waits for a database that went away, before it stops."
@@ -34,6 +42,20 @@ class Settings(BaseSettings):
     ray_gpus_per_actor: float = Field(
         1.0, gt=0, description="GPUs of a model on the Ray cluster; a fraction shares one."
     )
+
+    @field_validator("artifact_root", mode="before")
+    @classmethod
+    def _a_folder_and_no_url(cls, value: Any) -> Any:
+        if "://" in str(value):
+            raise ValueError(f"it is a folder of this host, got {value}; a URL belongs into ANTIPODE_ARTIFACT_URL")
+        return value
+
+    @field_validator("artifact_url")
+    @classmethod
+    def _a_url(cls, value: str | None) -> str | None:
+        if value and "://" not in value:
+            raise ValueError(f"expected a URL such as s3://bucket/folder, got {value}; for a folder: file:///folder")
+        return value or None
 
     @field_validator("ray_gpus_per_actor")
     @classmethod

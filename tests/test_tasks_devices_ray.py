@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from curation_steps import curate
 from labelling_steps import label
+from object_storage import names, s3_server
 from ray_backends import cluster, has_ray
 from reward_models import make_reward_model
 from sqlalchemy import func, select
 from stored_rows import add
-from surroundings import on_sqlite
+from surroundings import on_postgresql, on_sqlite
 
 from db import embeddings
 from db.schema import curation, labels
@@ -48,10 +49,10 @@ def configured(model):
     )
 
 
-def worked(folder, patch, model, judge, *, engine, on_start=lambda sessions: None):
+def worked(folder, patch, model, judge, *, engine, database=None, on_start=lambda sessions: None):
     """A curation and a judge's run in an installation of their own; what is stored of them."""
     patch.setenv("ANTIPODE_ARTIFACT_ROOT", str(folder))
-    patch.setenv("ANTIPODE_DATABASE_URL", f"sqlite:///{folder / 'antipode.db'}")
+    patch.setenv("ANTIPODE_DATABASE_URL", database or f"sqlite:///{folder / 'antipode.db'}")
     patch.setenv("ANTIPODE_ENGINE", engine)
     folder.mkdir()
     with open_database(Settings()) as sessions:
@@ -93,9 +94,24 @@ def stored(sessions):
 
 @on_sqlite
 def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, sessions):
+    assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model)
+
+
+@on_postgresql
+def test_it_does_so_with_vectors_in_a_bucket(tmp_path, monkeypatch, demo_model, database_url, elsewhere):
+    with s3_server() as server:
+        monkeypatch.setenv("ANTIPODE_ARTIFACT_URL", url := server.new_bucket())
+        assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, database_url, elsewhere.database)
+        assert names(f"{url}/vectors") and names(f"{url}/indexes")
+
+
+def assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, database=None, other_database=None):
+    """A cluster that loses a node in either run, its artifacts where the settings say; the local engine in a folder."""
     has_ray()
     judge = make_reward_model(demo_model, tmp_path / "judge")
-    rows, numbers = worked(tmp_path / "local", monkeypatch, demo_model, judge, engine="local")
+    with monkeypatch.context() as alone:
+        alone.delenv("ANTIPODE_ARTIFACT_URL", raising=False)
+        rows, numbers = worked(tmp_path / "local", alone, demo_model, judge, engine="local", database=other_database)
     with cluster(1) as nodes:
         dying = [nodes.add_node(num_cpus=1) for _ in range(2)]
         nodes.wait_for_nodes()
@@ -116,7 +132,7 @@ def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(tmp_path,
             watching[0].start()
 
         there, their_numbers = worked(
-            tmp_path / "ray", monkeypatch, demo_model, judge, engine="ray", on_start=lose_nodes
+            tmp_path / "ray", monkeypatch, demo_model, judge, engine="ray", database=database, on_start=lose_nodes
         )
         watching[0].join(timeout=60)
     assert losses == [curation.Embedding, labels.Judgement], (

@@ -136,9 +136,11 @@ def _ended_after(seconds: float) -> Iterator[None]:
 
 def _print_copy(copied: Copied, message: str) -> None:
     show(f"{message}: {copied.size_bytes / 1e6:,.1f} MB, {copied.runs:,} runs, {copied.judgements:,} judgements")
+    settings = Settings()
+    shared = f", and objects at {settings.artifact_url}" if settings.artifact_url else ""
     show(
-        f"Vectors, policies and reports are files in {Settings().artifact_root.resolve()} (ANTIPODE_ARTIFACT_ROOT); "
-        "they need a copy of their own"
+        f"Vectors, policies and reports are files in {settings.artifact_root.resolve()} (ANTIPODE_ARTIFACT_ROOT)"
+        f"{shared}; they need a copy of their own"
     )
     if copied.outdated:
         show(f"Next: {copied.outdated}")

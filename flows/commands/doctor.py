@@ -75,6 +75,7 @@ class Doctor(BaseModel):
             Check("devices", _device_findings, TORCH_LIMIT_S),
             Check("devices", partial(engine_place_findings, settings)),
             Check("machine", partial(machine.disk_findings, settings.artifact_root)),
+            Check("machine", partial(artifacts.storage_findings, settings)),
             Check("machine", machine.memory_findings),
             Check("database", partial(database.database_findings, settings)),
             Check("database", partial(artifacts.artifact_findings, settings)),

@@ -63,7 +63,8 @@ def forget(kind: Kind, name: str, settings: Settings, *, is_agreed: bool) -> Non
     rows = sum(done.forgotten.rows.values())
     show(f"forgotten: {done.target.words}, {rows:,} rows, {_bytes(done)}{_others_words(done)}")
     show_pages(done)
-    show(f"Not reached: exports and tracking in {settings.artifact_root}, backups, what was pushed (docs/tidying.md)")
+    kept = f"{settings.artifact_root}{', copies on other hosts' if settings.artifact_url else ''}"
+    show(f"Not reached: exports and tracking in {kept}, backups, what was pushed (docs/tidying.md)")
 
 
 def _ask(planned: Plan) -> None:

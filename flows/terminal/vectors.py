@@ -15,7 +15,7 @@ NAMED_RUNS = 20
 def show_vectors(check: EmbedderCheck) -> None:
     """Print what is there, each broken shard by its name, and the runs that used one."""
     sound = check.shard_count - len(check.missing) - len(check.damaged)
-    show(f"{check.model}, {check.of}, {check.store.folder.absolute()}: {sound:,} of {check.shard_count:,} shards sound")
+    show(f"{check.model}, {check.of}, {check.store.place}: {sound:,} of {check.shard_count:,} shards sound")
     if check.index:
         show(f"  index: {check.index}")
     for state, shards in (("missing", check.missing), ("damaged", check.damaged)):

@@ -68,7 +68,7 @@ class IsolatedGuideReader:
             ProcessDiedError: The process ended while it started.
             TimeoutError: It took longer than `timeout_s`.
         """
-        self._process = start(GuideReader, {"folder": folder.resolve()}, log_path=log_path, timeout_s=timeout_s)
+        self._process = start(GuideReader, {"folder": folder.absolute()}, log_path=log_path, timeout_s=timeout_s)
 
     def encode(self, texts: Sequence[GuideText]) -> NDArray[np.float32]:
         """φ(x, y) of each text, (n, d) float32, in the order given.

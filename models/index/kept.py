@@ -16,11 +16,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +31,6 @@ from models.index import VectorIndex
 from models.index.factory import FLAT, Factory, FactoryError, factory_of_size, read, train, write
 from models.index.manifest import (
     MANIFEST,
-    VERSION,
     FactoryFile,
     File,
     Manifest,
@@ -44,7 +42,9 @@ from models.index.manifest import (
     new_file,
     read_manifest,
 )
+from models.index.published import PublishedIndex
 from models.index.segments import SEGMENT_ROWS, Device, Segment, flat_indexes
+from models.storage import ObjectStore
 from models.vectors import BrokenShardError
 
 EXACT_ROWS = 1_000_000  # above, an index of a factory string proposes
@@ -103,9 +103,15 @@ class OpenedIndex:
 class KeptIndex:
     """The index in one folder. Several processes may open it at once; one at a time changes it."""
 
-    def __init__(self, folder: Path, read_vectors: Callable[[str], NDArray[Any]]) -> None:
-        """Name the folder, which need not exist, and what reads a shard's vectors (n, d) by its name."""
+    def __init__(
+        self, folder: Path, read_vectors: Callable[[str], NDArray[Any]], objects: ObjectStore | None = None
+    ) -> None:
+        """Name the folder, which need not exist, and what reads a shard's vectors (n, d) by its name.
+
+        `objects`: where hosts share the index; the folder is then a copy of it.
+        """
         self._folder = folder
+        self._published = PublishedIndex(objects, folder) if objects else None
         self._read_vectors = read_vectors
         self._device: Device | None = None
 
@@ -152,13 +158,16 @@ class KeptIndex:
     def described(self) -> OpenedIndex | None:
         """What its manifest says of its factory, without opening it; None where there is none that can be read."""
         try:
-            made = read_manifest(self._folder).factory
+            shared = self._published.read() if self._published else None
+            made = (shared or read_manifest(self._folder)).factory
         except UnfitError:
             return None
         return OpenedIndex(None, "current", 0, made.string if made else "", made.recall if made else None)
 
     def remove(self) -> None:
         """Delete the index, which the next one who opens it makes anew; whoever has it open keeps it."""
+        if self._published:
+            self._published.remove()
         if self._folder.is_dir():
             with self._locked():
                 (self._folder / MANIFEST).unlink(missing_ok=True)
@@ -169,6 +178,7 @@ class KeptIndex:
     def _changed(
         self, wanted: dict[Key, Source], factory: str | None, on_rows: Callable[[int, int], None]
     ) -> OpenedIndex:
+        fault = self._published.bring(wanted) if self._published else ""
         kept, state, reason = self._still_fitting(wanted)
         old = set(kept.sources) if kept else set()
         new, unreadable = self._readable({key: source for key, source in wanted.items() if key not in old})
@@ -184,7 +194,7 @@ class KeptIndex:
         if manifest != kept:
             self._publish(manifest)
         added = sum(len(source.ids) for source in new.values())
-        reasons = "; ".join(part for part in (reason, problem, _told(unreadable)) if part)
+        reasons = "; ".join(part for part in (fault, reason, problem, _told(unreadable)) if part)
         return self._opened(manifest, self._load(manifest), state or "current", added, reasons)
 
     def _readable(self, sources: dict[Key, Source]) -> tuple[dict[Key, Source], list[BrokenShardError]]:
@@ -341,8 +351,10 @@ class KeptIndex:
         return File(name, file.sha256)
 
     def _publish(self, manifest: Manifest) -> None:
+        if self._published:
+            self._published.publish(manifest)
         with whole_file(self._folder / MANIFEST) as draft:
-            draft.write_text(json.dumps({"version": VERSION, **asdict(manifest)}))
+            draft.write_text(manifest.text)
         for path in self._folder.iterdir():
             if path.name not in manifest.files | {MANIFEST, "lock"} and path.is_file():
                 path.unlink(missing_ok=True)

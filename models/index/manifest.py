@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +14,7 @@ from models.files import whole_file
 
 MANIFEST, VERSION = "index.json", 1
 _READ_BYTES = 2**24
+_UNREADABLE = "its index.json is damaged or of another version"
 
 _sound: dict[Path, tuple[tuple[int, int, int], str]] = {}  # files that were hashed, with their signatures
 
@@ -70,10 +71,20 @@ class Manifest:
         return sum(segment.count for segment in self.segments)
 
     @property
+    def all_files(self) -> list[File]:
+        """The files that count."""
+        of_segments = [file for segment in self.segments for file in (segment.vectors, segment.ids)]
+        return of_segments + ([self.factory.file] if self.factory else [])
+
+    @property
     def files(self) -> set[str]:
-        """The names of the files that count."""
-        names = {file.name for segment in self.segments for file in (segment.vectors, segment.ids)}
-        return names | ({self.factory.file.name} if self.factory else set())
+        """Their names."""
+        return {file.name for file in self.all_files}
+
+    @property
+    def text(self) -> str:
+        """As index.json has it."""
+        return json.dumps({"version": VERSION, **asdict(self)})
 
 
 class UnfitError(Exception):
@@ -92,14 +103,26 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return _manifest_of(json.loads(path.read_text()))
+        return manifest_of(json.loads(path.read_text()))
     except FileNotFoundError as error:
         is_empty = not folder.is_dir() or not any(folder.glob("*.faiss"))
         raise UnfitError("its index.json is missing", is_absent=is_empty) from error
     except OSError as error:
         raise UnfitError(f"its index.json cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnfitError("its index.json is damaged or of another version") from error
+    except (ValueError, RecursionError) as error:
+        raise UnfitError(_UNREADABLE) from error
+
+
+def manifest_of(stored: Any) -> Manifest:
+    """What was read from an index.json.
+
+    Raises:
+        UnfitError: If it is no manifest of this version.
+    """
+    try:
+        return _manifest_of(stored)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnfitError(_UNREADABLE) from error
 
 
 def checked_file(folder: Path, file: File) -> Path:

@@ -22,6 +22,7 @@ import numpy as np
 
 from models.errors import ProcessDiedError, PromptsRefusedError, PromptTooLongError
 from models.processes.ray_cluster import connected
+from models.storage.folders import SharedFolders
 
 IN_FLIGHT = 2  # pieces that an actor holds: the one at work, and the next
 PIECES_PER_ACTOR = 4  # of one call, so that the slowest actor is not waited for by all the others for long
@@ -32,7 +33,9 @@ _POLL_S = 1.0
 class RayPool:
     """Starts backends on as many actors; a backend takes the place of the one before."""
 
-    def __init__(self, *, actors: int | None = None, gpus_per_actor: float = 1.0) -> None:
+    def __init__(
+        self, *, actors: int | None = None, gpus_per_actor: float = 1.0, folders: SharedFolders | None = None
+    ) -> None:
         """Connect to the cluster, or start one on this machine.
 
         Args:
@@ -40,6 +43,8 @@ class RayPool:
             gpus_per_actor: GPUs that each takes, a fraction for small models (more than 0); on a cluster without a
                 GPU an actor takes a CPU core, and more where `actors` are fewer than the cores. It computes with as
                 many threads as it has cores: Ray sets OMP_NUM_THREADS, unless it is set.
+            folders: those that an actor's host has from a URL; None: whatever folder a backend is built with must be
+                on every host, under the same path.
 
         Raises:
             RayMissingError: If Ray is not installed.
@@ -64,6 +69,7 @@ class RayPool:
                 f"{gpus_per_actor:g} GPUs of one host, or a core; set ANTIPODE_RAY_GPUS_PER_ACTOR to fewer, or add a "
                 "machine"
             )
+        self._folders = folders
         self._backend: _SharedOut | None = None
 
     def start(
@@ -77,7 +83,13 @@ class RayPool:
         """Build a backend on every actor; parameters and errors as of `IsolatedProcess`, output goes to Ray's logs."""
         self.close()
         self._backend = _SharedOut(
-            self._ray, build, dict(arguments), count=self._count, needs=self._needs, timeout_s=timeout_s
+            self._ray,
+            build,
+            dict(arguments),
+            folders=self._folders,
+            count=self._count,
+            needs=self._needs,
+            timeout_s=timeout_s,
         )
         return self._backend
 
@@ -92,9 +104,9 @@ class RayPool:
 class _Host:
     """Holds the backend in its actor."""
 
-    def build(self, build: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    def build(self, build: Callable[..., Any], arguments: dict[str, Any], folders: SharedFolders | None) -> None:
         """Build it. Not when the actor begins: only a method's exception reaches the caller with its type."""
-        self._backend = build(**arguments)
+        self._backend = build(**(folders.brought(arguments) if folders else arguments))
 
     def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """Ask the backend."""
@@ -118,13 +130,14 @@ class _SharedOut:
         build: Callable[..., object],
         arguments: dict[str, Any],
         *,
+        folders: SharedFolders | None,
         count: int,
         needs: Mapping[str, float],
         timeout_s: float | None,
     ) -> None:
         self._ray, self._timeout_s, self._needs = ray, timeout_s, needs
         self._name = getattr(build, "__qualname__", repr(build))
-        self._build = (build, arguments)
+        self._build = (build, folders.named(arguments) if folders else arguments, folders)
         self._ready: list[Any] = []
         self._starting: dict[Any, Any] = {}  # reference of its `build` → actor
         self._start_deaths = 0

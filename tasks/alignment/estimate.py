@@ -31,6 +31,7 @@ from tasks.labels.labellers import judge_price
 from tasks.named_models import NamedModel, look_up_model, policy_name
 from tasks.number_formats import with_format
 from tasks.settings import Settings
+from tasks.storage import holds_folder
 
 CHECKPOINT_BYTES = 12  # a weight: float32, and the two moments of AdamW
 CHECKPOINTS = 3  # two are kept while a third is written
@@ -155,7 +156,7 @@ class _Estimator:
 
     def _training(self, plan: Plan, *, is_known: bool) -> _Training:
         policy = policies.find_trained(self._session, plan.identity.key) if is_known else None
-        is_there = policy is not None and (self._settings.artifact_root / (policy.folder or "")).is_dir()
+        is_there = bool(policy and policy.folder and holds_folder(policy.folder, self._settings))
         policy_id = policy.id if policy is not None and is_there else None
         return _Training(plan.method, (len(plan.train),), plan.optimize, policy_id, plan.rate_warning)
 

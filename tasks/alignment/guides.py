@@ -38,6 +38,7 @@ from tasks.devices import device
 from tasks.errors import GuideError
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
+from tasks.storage import brought_folder, share_folder
 
 GUIDES = "guides"
 KEY_DIGITS = 16
@@ -131,6 +132,7 @@ def guided_distances(
     cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in first_pairs if one.is_cut or two.is_cut)
     names = (guide_settings.key, run.base.fingerprint, golden, sampling, *base)
     folder = guide_folder(settings.artifact_root / GUIDES, names, cut)
+    brought_folder(f"{GUIDES}/{folder.name}", settings)
     log_path = settings.artifact_root / "logs" / "guide.log"
     with (
         device() as backends,
@@ -138,6 +140,7 @@ def guided_distances(
         step_progress("guide", "training steps") as on_step,
     ):
         trained = guide.train(trained_on, guide_settings, folder, on_step=on_step)
+    share_folder(trained.folder, settings)
     if count := trained.truncated_count:
         say(f"the guide read {count:,} of {len(trained_on):,} responses cut; raise guide.max_length")
     with (

@@ -29,7 +29,6 @@ from models.alignment.records import (
 )
 from models.alignment.training import train
 from models.errors import is_interrupt
-from models.files import inside
 from models.fingerprint import model_fingerprint
 from models.number_format import torch_device
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
@@ -46,6 +45,7 @@ from tasks.progress import say, step_progress
 from tasks.run_kinds import ALIGNMENT, load_alignment
 from tasks.runs import code_version
 from tasks.settings import Settings
+from tasks.storage import brought_folder, objects_of, share_folder
 
 FOLDER_DIGITS = 16
 WAIT_S = 2.0
@@ -92,7 +92,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         with sessions.begin() as session:
             policy = _open_policy(session, run.run_id, plan)
         if policy.status == policies.TRAINED and policy.folder:
-            if inside(settings.artifact_root, policy.folder).is_dir():
+            if brought_folder(policy.folder, settings).is_dir():
                 return policy.id
             _check_folders(settings)
             say(f"the weights of policy {policy.id} are gone from {policy.folder}; it is trained again")
@@ -129,6 +129,7 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         raise
     _say_left_out(unfit, len(plan.train) + len(plan.held_out))
     folder = job.folder / "model"
+    share_folder(folder, settings)
     with sessions.begin() as session:
         policies.finish_policy(
             session,
@@ -145,7 +146,8 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
 def _check_folders(settings: Settings) -> None:
     """Refuse to train again what was trained, where all policies are gone: a folder that is not mounted comes back."""
     folder = settings.artifact_root / "policies"
-    if not any(folder.glob("*/model")):
+    objects = objects_of(settings, "policies")
+    if not any(folder.glob("*/model")) and not (objects and objects.sizes()):
         raise WeightsMissingError(
             f"the policy was trained, and {folder.absolute()} holds none; bring it back (is the disk or share mounted? "
             "is ANTIPODE_ARTIFACT_ROOT right?); if all are lost for good, say so with a folder that stands for them: "

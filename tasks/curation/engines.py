@@ -34,6 +34,7 @@ from tasks.config.curation import CurateConfig, GenerateConfig, SampleConfig
 from tasks.named_models import NamedModel, find_model, look_up_model
 from tasks.prices import Price, price_of
 from tasks.settings import Settings
+from tasks.storage import objects_of
 
 HASHED_DIMENSION = 512
 LOCAL_BATCH_TOKENS = 16_384
@@ -225,4 +226,5 @@ def vector_size(sessions: Sessions, config: CurateConfig, settings: Settings) ->
 
 def vector_store(embedder_key: str, settings: Settings, of: Embedded = "responses") -> VectorStore:
     """The shards of one embedder, of responses' vectors or of prompts'."""
-    return VectorStore(settings.artifact_root / VECTOR_FOLDERS[of] / embedder_key[:16])
+    name = f"{VECTOR_FOLDERS[of]}/{embedder_key[:16]}"
+    return VectorStore(settings.artifact_root / name, objects_of(settings, name))

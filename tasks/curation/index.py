@@ -16,6 +16,7 @@ from tasks.curation.engines import VECTOR_FOLDERS, vector_store
 from tasks.progress import say, step_progress
 from tasks.run_kinds import CURATION, run_at_work
 from tasks.settings import Settings
+from tasks.storage import objects_of
 
 FOLDER = "indexes"
 
@@ -72,8 +73,10 @@ def open_index(
 def kept_index(embedder: EmbedderRecord, settings: Settings, of: Embedded) -> KeptIndex:
     """The folder of an embedder's index, and what reads its shards."""
     store = vector_store(embedder.key, settings, of)
-    folder = settings.artifact_root / FOLDER / embedder.key[:16] / of
-    return KeptIndex(folder, lambda shard: store.read_shard(shard).vectors)
+    name = f"{FOLDER}/{embedder.key[:16]}/{of}"
+    return KeptIndex(
+        settings.artifact_root / name, lambda shard: store.read_shard(shard).vectors, objects_of(settings, name)
+    )
 
 
 def told(opened: OpenedIndex, of: Embedded) -> str:

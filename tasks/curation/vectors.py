@@ -64,13 +64,13 @@ def check_presence(
     recorded = embeddings.recorded_shards(session, embedder_id, of=of)
     if recorded and not present & recorded.keys():
         raise VectorsMissingError(
-            f"none of the {len(recorded):,} recorded shards of vectors is in {store.folder.absolute()}; bring the "
-            "folder back (is the disk or share mounted? is ANTIPODE_ARTIFACT_ROOT right?); if they are lost for good: "
-            "antipode vectors check --repair --lost"
+            f"none of the {len(recorded):,} recorded shards of vectors is in {store.place}; bring the "
+            "folder back (is the disk or share mounted? is ANTIPODE_ARTIFACT_ROOT, or ANTIPODE_ARTIFACT_URL, right?); "
+            "if they are lost for good: antipode vectors check --repair --lost"
         )
     if missing := embeddings.recorded_shards(session, embedder_id, run_id, of=of).keys() - present:
         raise VectorsMissingError(
-            f"{len(missing):,} shards of the run's vectors are not in {store.folder.absolute()}, the first: "
+            f"{len(missing):,} shards of the run's vectors are not in {store.place}, the first: "
             f"{min(missing)}; bring them back, or have their {of} embedded anew: antipode vectors check --repair"
         )
 
@@ -109,7 +109,7 @@ def forget_broken(checks: list[EmbedderCheck], settings: Settings, *, are_lost: 
         for check in checks:
             if check.is_absent and not are_lost:
                 raise VectorsMissingError(
-                    f"not one shard is in {check.store.folder.absolute()}: it looks like a folder that is not mounted; "
+                    f"not one shard is in {check.store.place}: it looks like a folder that is not mounted; "
                     "nothing of it is forgotten; if it is lost for good, add --lost"
                 )
             for shard in (*check.missing, *check.damaged):
@@ -131,7 +131,7 @@ def _check(
     missing, damaged = {}, {}
     for shard, count in shards.items():
         try:
-            store.read_shard(shard)
+            store.check_shard(shard)
         except MissingShardError:
             missing[shard] = count
         except BrokenShardError:

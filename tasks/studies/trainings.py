@@ -29,6 +29,7 @@ from tasks.evaluation.comparison import ComparedPair, compare, evaluate_policy, 
 from tasks.evaluation.measures import scored_pairs
 from tasks.run_kinds import ALIGNMENT, RunAtWork, load_alignment
 from tasks.runs import working_on
+from tasks.storage import objects_of
 
 TRAIN_SPLIT, HELD_OUT_SPLIT = "train", "test"
 NO_SHARE = 1e-15  # a snapshot of a study says of each row what it is for; nothing is held out beside that
@@ -138,6 +139,8 @@ def drop_weights(study: RunAtWork[Any], policy_id: int) -> bool:
     if sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= LARGE_BYTES:
         return False
     shutil.rmtree(folder)
+    if objects := objects_of(study.settings):
+        objects.remove(stored)
     return True
 
 

@@ -27,6 +27,7 @@ from tasks.rejects import rejects_path
 from tasks.reports.policy_queries import policy_page_path
 from tasks.reports.run_page import report_path
 from tasks.settings import Settings
+from tasks.storage import objects_of
 from tasks.studies.reporting import report_files
 
 UPLOADS = "uploads"  # files that came through the page
@@ -74,7 +75,7 @@ def is_as_before(session: Session, rewritten: Rewritten, going: Collection[int])
 
 
 def paths_of(forgotten: Forgotten, rewritten: Iterable[Rewritten], settings: Settings) -> list[str]:
-    """What goes from the disk, relative to the artifact root: only what is there is named."""
+    """What goes from the disk and the URL, relative to the artifact root: only what is there is named."""
     root = settings.artifact_root
     found = [*_pages(forgotten, settings), *_uploads(forgotten, settings)]
     for key in forgotten.embedder_keys:  # shard by shard first: an embedder that comes back has the same folder
@@ -87,7 +88,12 @@ def paths_of(forgotten: Forgotten, rewritten: Iterable[Rewritten], settings: Set
         store = vector_store(one.vectors.embedder_key, settings, one.vectors.of)
         found += (store.folder / name for name in (*one.dropped, *store.drafts()))
         found.append(root / INDEXES / one.vectors.embedder_key[:KEY_DIGITS] / one.vectors.of)
-    return [str(path.relative_to(root)) for path in found if path.exists() or path.is_symlink()]
+    objects = objects_of(settings)
+    return [
+        name
+        for name, path in {str(path.relative_to(root)): path for path in found}.items()
+        if path.exists() or path.is_symlink() or (objects and objects.sizes(name))
+    ]
 
 
 def vector_bytes(session: Session, forgotten: Forgotten, settings: Settings) -> int:
@@ -102,14 +108,18 @@ def vector_bytes(session: Session, forgotten: Forgotten, settings: Settings) -> 
     return total
 
 
-def bytes_of(paths: Iterable[str], settings: Settings) -> int:
-    """The bytes of these files, and of all files in these folders."""
+def bytes_of(paths: Collection[str], settings: Settings) -> int:
+    """The bytes of these files, and of all files in these folders; of what is at the URL alone, the bytes there."""
+    objects, there = objects_of(settings), 0
+    for name in paths:
+        if objects and not inside(settings.artifact_root, name).exists():
+            there += sum(objects.sizes(name).values())
     files = {
         file
         for path in (inside(settings.artifact_root, name) for name in paths)
         for file in ([path] if path.is_file() else path.rglob("*"))
     }
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return there + sum(file.stat().st_size for file in files if file.is_file())
 
 
 def remove_pending(sessions: Sessions, settings: Settings) -> list[str]:
@@ -187,11 +197,11 @@ def _is_newer(path: Path, moment: datetime) -> bool:
 
 
 def _is_there(session: Session, vectors: Vectors, ids: Sequence[int], settings: Settings) -> bool:
-    """Refuse where recorded shards of vectors that go are not on the disk."""
+    """Refuse where recorded shards of vectors that go are not where they are kept."""
     store = vector_store(vectors.embedder_key, settings, vectors.of)
     if missing := shards_of(session, vectors, ids) - set(store.shards()):
         raise VectorsMissingError(
-            f"{len(missing):,} shards with vectors that are to go are not in {store.folder.absolute()}, the first: "
+            f"{len(missing):,} shards with vectors that are to go are not in {store.place}, the first: "
             f"{min(missing)}; bring them back, or say that they are lost: antipode vectors check --repair"
         )
     return True
@@ -216,6 +226,8 @@ def _rewrite(session: Session, vectors: Vectors, ids: Sequence[int], store: Vect
 
 def _remove(name: str, settings: Settings) -> None:
     path = inside(settings.artifact_root, name)
+    if objects := objects_of(settings):
+        objects.remove(Path(name).as_posix())
     folder, *rest = Path(name).parts
     if folder == INDEXES and len(rest) == 2 and path.is_dir():  # others may open it just now
         KeptIndex(path, lambda shard: np.empty((0, 0))).remove()

@@ -51,6 +51,16 @@ class Doubler:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class FileReader:
+    """Reads files of a folder that it knows by its path or, as a model, by its name."""
+
+    def __init__(self, folder: Path, model: str) -> None:
+        self._folders = (folder, Path(model))
+
+    def read(self, names: list[str]) -> list[tuple[str, ...]]:
+        return [tuple((folder / name).read_text() for folder in self._folders) for name in names]
+
+
 def has_ray() -> None:
     pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
 
