@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from accelerate import DistributedType, PartialState
 from torch import Tensor
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.nn.functional import logsigmoid
 from transformers import Trainer, TrainerCallback
 
@@ -123,6 +124,13 @@ class PolicyTrainer(Trainer):
             state.distributed_type = DistributedType.MULTI_GPU
         super().create_accelerator_and_postprocess()
 
+    def _build_accelerator_args(self, **arguments: Any) -> dict[str, Any]:
+        if (plugin := arguments.get("fsdp_plugin")) is not None:
+            # Autocast alone: accelerate's policy would round what leaves the model, and that is log-probabilities.
+            plugin.mixed_precision_policy = MixedPrecisionPolicy()
+        built: dict[str, Any] = super()._build_accelerator_args(**arguments)
+        return built
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Take transformers' learning rate and gradient norm, and our sums since the last log, as points.
 
@@ -182,10 +190,11 @@ class PolicyTrainer(Trainer):
 
         None before the epoch's end, and where the examples fill the last batches of all processes.
         """
-        state, size = self.accelerator.gradient_state, self.args.per_device_train_batch_size
-        if self.args.world_size == 1 or not state.end_of_dataloader or not state.remainder:
+        size, world = self.args.per_device_train_batch_size, self.args.world_size
+        remainder = len(self.train_dataset) % (size * world)
+        if world == 1 or not remainder or not self.accelerator.gradient_state.end_of_dataloader:
             return None
-        return max(0, min(size, state.remainder - size * self.args.process_index))
+        return max(0, min(size, remainder - size * self.args.process_index))
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called last before the optimizer's step, with clipping or without.
