@@ -116,11 +116,14 @@ def test_a_process_that_is_killed_ends_all_and_the_next_run_goes_on(
     settings = {"epochs": 30, "save_every": 7, "evaluate_every": 20, "learning_rate": 5e-4}
     whole = make_job(tmp_path / "whole", model, examples[:7], **settings)
     job = of_two(whole, parallel)
-    killed = Watcher(lambda: processes_of(job)[1].kill())
+
+    def kill_one() -> None:
+        processes_of(job)[1].kill()
+
     with pytest.raises(
         TrainingFailedError, match=r"process 2 of 2 was ended by signal 9, SIGKILL; out of memory is the usual cause"
     ):
-        run_train(job, killed)
+        run_train(job, Watcher(kill_one))
     assert_all_end(job)
     checkpoint = max((job.folder / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
     names = {path.name for path in checkpoint.iterdir()}

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from models.alignment.errors import FolderInUseError
-from models.alignment.records import Example, MetricPoint, Parallel, StepsDone, TrainingResult, TrainingSettings, UnfitExample
+from models.alignment.records import (
+    Example,
+    MetricPoint,
+    Parallel,
+    StepsDone,
+    TrainingResult,
+    TrainingSettings,
+    UnfitExample,
+)
 from models.files import whole_file
 
 METRICS = "metrics.jsonl"

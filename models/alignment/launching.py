@@ -1,4 +1,4 @@
-"""Several processes that train together, by torch's elastic launcher: one a GPU, or on CPUs over gloo. Knows no model."""
+"""Several processes that train together, by torch's elastic launcher: one a GPU, on CPUs over gloo. Knows no model."""
 
 from __future__ import annotations
 

@@ -190,11 +190,11 @@ class PolicyTrainer(Trainer):
 
         None before the epoch's end, and where the examples fill the last batches of all processes.
         """
-        size, world = self.args.per_device_train_batch_size, self.args.world_size
-        remainder = len(self.train_dataset) % (size * world)
+        size, world = int(self.args.per_device_train_batch_size), self.args.world_size
+        remainder = int(len(self.train_dataset) % (size * world))
         if world == 1 or not remainder or not self.accelerator.gradient_state.end_of_dataloader:
             return None
-        return max(0, min(size, remainder - size * self.args.process_index))
+        return max(0, min(size, remainder - size * int(self.args.process_index)))
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called last before the optimizer's step, with clipping or without.

@@ -18,8 +18,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from models.alignment.errors import TrainingFailedError
-from models.alignment.launching import FAILURE, failure_of, launch
 from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_metrics_line, read_result, write_job
+from models.alignment.launching import FAILURE, failure_of, launch
 from models.alignment.records import MetricPoint, StepsDone, TrainingResult, UnfitExample
 from models.processes.isolated_host import watch_parent
 from models.processes.isolation import IsolatedProcess, StartsBackend

@@ -10,6 +10,8 @@ from db.engine import batches
 from db.logps import add_logps, find_logps
 from models.alignment.records import ResponseLogps, ScoreRequest
 from models.number_format import torch_device
+from models.processes.isolation import Backends, StartsBackend
+from models.processes.several import SeveralProcesses
 from models.prompting import load_tokenizer
 from models.records import content_key
 from tasks.devices import device
@@ -22,11 +24,18 @@ TOKENS_PER_BATCH = 8_192
 
 
 def response_logps(
-    run: RunAtWork[Any], model: NamedModel, requests: Iterable[ScoreRequest], *, dtype: str, max_length: int
+    run: RunAtWork[Any],
+    model: NamedModel,
+    requests: Iterable[ScoreRequest],
+    *,
+    dtype: str,
+    max_length: int,
+    processes: int = 1,
 ) -> Mapping[ScoreRequest, ResponseLogps]:
     """The log-probability of each response given its prompt; those that do not fit `max_length` are not computed.
 
-    Samples are scored as far as they fit.
+    Samples are scored as far as they fit. Several processes of this host take a share each; a Ray cluster, where there
+    is one, stands in their place.
 
     Raises:
         ModelLoadError: If the model cannot be loaded.
@@ -53,10 +62,15 @@ def response_logps(
             "tokens_per_batch": TOKENS_PER_BATCH,
         }
         log_path = run.settings.artifact_root / "logs" / "reference.log"
+
+        def start_of(backends: Backends) -> StartsBackend:
+            is_shared_out_here = processes > 1 and run.settings.engine == "local"
+            return SeveralProcesses(processes).start if is_shared_out_here else backends.start
+
         with (
             device(is_shared_out=True) as backends,
             stage_progress("reference", len(unscored), "log-probabilities") as advance,
-            closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None, start=backends.start)) as scorer,
+            closing(IsolatedScorer(arguments, log_path=log_path, timeout_s=None, start=start_of(backends))) as scorer,
         ):
             for shard in batches(unscored, SHARD):
                 scored = scorer.score(shard, max_length)
