@@ -138,7 +138,7 @@ class _MetricsReader:
 
 if __name__ == "__main__":
     job_folder = Path(sys.argv[1])
-    if os.getsid(0) == os.getpid():  # launched in a session of its own, where its launcher's end would not reach it
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # it has a session of its own, where its launcher's end would not reach it
         watch_parent(os.getppid())
     try:
         run_folder(job_folder)
