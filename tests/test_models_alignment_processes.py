@@ -113,7 +113,7 @@ def test_two_processes_train_as_one_does(
 def test_a_process_that_is_killed_ends_all_and_the_next_run_goes_on(
     parallel: Parallel, tmp_path: Path, model: str, examples: Sequence[Example]
 ) -> None:
-    settings = {"epochs": 30, "save_every": 7, "evaluate_every": 20, "learning_rate": 5e-4}
+    settings = {"epochs": 100, "save_every": 7, "learning_rate": 5e-4}
     whole = make_job(tmp_path / "whole", model, examples[:7], **settings)
     job = of_two(whole, parallel)
 
@@ -131,10 +131,10 @@ def test_a_process_that_is_killed_ends_all_and_the_next_run_goes_on(
     assert ("pytorch_model_fsdp.bin" in names) == (parallel == "fsdp")
     resumed = Watcher()
     run_train(job, resumed)
-    assert resumed.steps[-1] == 60
+    assert resumed.steps[-1] == 200
     lines = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
-    assert lines.count({"done": 0, "total": 60}) == 1  # it did not start again from nothing
-    assert_same_weights(job.folder, trained(whole), atol=1e-5)
+    assert lines.count({"done": 0, "total": 200}) == 1  # it did not start again from nothing
+    assert_same_weights(job.folder, trained(whole), atol=1e-4)
 
 
 def test_an_interruption_ends_all_processes(tmp_path: Path, model: str, examples: Sequence[Example]) -> None:
