@@ -10,8 +10,8 @@ from typing import Any
 from models.alignment.errors import TrainingFailedError
 
 FAILURE = "failure.txt"
-_ENDED_BY_LAUNCHER = -signal.SIGTERM
-_SHUTDOWN_S = 5
+# The launcher ends the others by the first; NCCL's watchdog by the second, in a process whose partner is gone.
+_AFTER_ANOTHER = {-signal.SIGTERM, -signal.SIGABRT}
 
 
 def launch(folder: Path, processes: int) -> None:
@@ -34,7 +34,6 @@ def launch(folder: Path, processes: int) -> None:
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
         max_restarts=0,
-        shutdown_timeout=_SHUTDOWN_S,
     )
     try:
         elastic_launch(config, sys.executable)("-u", "-m", "models.alignment.training", str(folder))
@@ -62,7 +61,7 @@ def _cause(folder: Path, processes: int, failures: dict[int, Any]) -> str:
     killed = [
         (rank, -failure.exitcode)
         for rank, failure in sorted(failures.items())
-        if failure.exitcode < 0 and failure.exitcode != _ENDED_BY_LAUNCHER
+        if failure.exitcode < 0 and failure.exitcode not in _AFTER_ANOTHER
     ]
     if killed:
         rank, number = killed[0]
