@@ -91,7 +91,7 @@ def run_ours(method: str, model: Path, folder: Path) -> dict[str, float]:
         ]
     before = time.process_time() - begin
     folder.mkdir(parents=True, exist_ok=True)
-    job = TrainingJob(folder, str(model), None, settings(method), tuple(train), (), (), None)
+    job = TrainingJob(folder, str(model), None, settings(method), tuple(train), (), (), 1, "ddp", None)
     run_job(job, folder)
     seconds = time.process_time() - begin
     result = json.loads((folder / "result.json").read_text("utf-8"))["result"]

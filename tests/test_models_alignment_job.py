@@ -65,6 +65,7 @@ def test_how_a_training_ended_survives_its_file(
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 prompts = st.lists(st.builds(Message, st.sampled_from(["user", "assistant"]), texts), min_size=1, max_size=3)
+counts = st.integers(1, 64)
 examples = st.builds(
     Example,
     prompts.map(lambda messages: Prompt(tuple(messages))),
@@ -87,7 +88,16 @@ settings = st.builds(
 def test_a_job_is_read_as_it_was_written(tmp_path_factory, data) -> None:
     lists = [tuple(data.draw(st.lists(examples, max_size=3))) for _ in range(3)]
     folder = tmp_path_factory.mktemp("jobs") / "job"
-    job = TrainingJob(folder, data.draw(texts), data.draw(st.none() | texts), data.draw(settings), *lists, None)
+    job = TrainingJob(
+        folder,
+        data.draw(texts),
+        data.draw(st.none() | texts),
+        data.draw(settings),
+        *lists,
+        data.draw(counts),
+        "fsdp",
+        None,
+    )
     write_job(job)
     assert read_job(folder) == job
     assert folder.stat().st_mode & 0o777 == 0o700

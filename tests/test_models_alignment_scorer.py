@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from engine_processes import live_engines
 
 from models.alignment.logps import response_logps
 from models.alignment.pair_batches import collate
@@ -16,6 +19,7 @@ from models.alignment.records import Example, ResponseLogps, ScoreRequest
 from models.alignment.scorer import IsolatedScorer, LogpScorer
 from models.alignment.tokens import end_ids, tokenize_examples
 from models.errors import ModelLoadError, ProcessDiedError
+from models.processes.several import SeveralProcesses
 from models.prompting import render_prompt
 from models.records import Prompt
 
@@ -222,3 +226,29 @@ def test_a_scorer_in_a_process_of_its_own_answers_the_same(model: str) -> None:
         isolated.close()
     with pytest.raises(ProcessDiedError):
         isolated.score(REQUESTS, max_length=MAX_LENGTH)
+
+
+def test_scorers_of_two_processes_answer_as_one_does(model: str) -> None:
+    arguments = {"model": model, "revision": None, "dtype": "float32", "device": "cpu", "tokens_per_batch": 256}
+    two = IsolatedScorer(arguments, log_path=None, timeout_s=120, start=SeveralProcesses(2).start)
+    try:
+        for requests in (REQUESTS, REQUESTS[:1]):
+            wanted = make_scorer(model).score(requests, max_length=MAX_LENGTH)
+            assert_same(two.score(requests, max_length=MAX_LENGTH), wanted)
+        first, second = live_engines()
+        os.kill(second, signal.SIGKILL)
+        with pytest.raises(ProcessDiedError, match="signal 9"):
+            two.score(REQUESTS, max_length=MAX_LENGTH)
+        assert live_engines() == [], f"process {first} lives on"
+    finally:
+        two.close()
+
+
+def test_each_process_of_several_has_a_gpu_of_its_own() -> None:
+    told: list[str] = []
+
+    def start(build: Any, arguments: Mapping[str, Any], **_: Any) -> Any:
+        told.append(arguments["device"])
+
+    SeveralProcesses(3, start=start).start(LogpScorer, {"device": "cuda"}, log_path=None, timeout_s=None)
+    assert sorted(told) == ["cuda:0", "cuda:1", "cuda:2"]

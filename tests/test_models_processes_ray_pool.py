@@ -47,6 +47,14 @@ def test_items_are_shared_out_and_come_back_in_their_order(pool):
     assert backend.call("double", []).names == []
 
 
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(0, [0]), (1, [1]), (2, [1, 1]), (100, [50, 50]), (300, [64, 64, 64, 64, 44]), (800, [100] * 8)],
+)
+def test_pieces_are_few_as_long_as_every_actor_has_one(pool, count, sizes):
+    assert start(pool).call("at_once", list(range(count))) == sizes
+
+
 def test_a_piece_whose_actor_died_is_done_by_another(pool, tmp_path):
     backend = start(pool, deaths=deaths(tmp_path / "deaths", 2))
     numbers = [*range(50), 1000, *range(50, 90)]

@@ -11,6 +11,7 @@ from installed import installed
 
 from db import evaluations, policies, runs
 from models.alignment.errors import NothingToTrainError
+from models.alignment.job import read_job
 from models.alignment.records import PolicyIdentity
 from models.errors import ModelLoadError
 from models.evaluation.measurements import HeldOut
@@ -124,6 +125,16 @@ def test_the_same_command_again_trains_nothing(world):
     assert trained(settings, sessions, align_config(model, name="again")) == policy_id
     assert policy_of(sessions, policy_id) == before and weights.stat().st_mtime_ns == written
     assert count_rows(sessions, "ResponseLogp") == scored
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_reference_and_the_training_and_make_the_same_policy(world):
+    settings, sessions, model, _ = world
+    config = align_config(model, name="of two", seed=5, train={"processes": 2, "examples_per_device": 2})
+    policy = policy_of(sessions, trained(settings, sessions, config))
+    assert read_job(settings.artifact_root / "policies" / policy.key[:16]).processes == 2
+    alone = align_config(model, name="of one", seed=5, train={"examples_per_device": 2})
+    assert trained(settings, sessions, alone) == policy.id
 
 
 def test_a_training_that_a_person_stops_says_so_in_its_policy_and_its_run(world, monkeypatch):

@@ -180,3 +180,16 @@ def test_a_run_that_ignores_strengths_has_the_key_of_before():
     weighted = AlignConfig.model_validate({"train": {"strength": "weight"}})
     assert weighted.key_settings()["train"]["strength"] == "weight"
     assert weighted.key != config.key
+
+
+@pytest.mark.parametrize("name", ["train", "rounds"])
+def test_several_processes_start_one_way_and_share_the_batch(name):
+    kind = AlignConfig if name == "train" else LdAlignConfig
+
+    def told(**settings):
+        return refusal(kind, **{name: settings})
+
+    assert "leave it out, or processes 2" in told(processes=2, accelerate_config="a.yaml")
+    assert "examples_per_device 4 × 3 processes; change one" in told(batch_size=32, processes=3)
+    assert "takes no weights in 4 bit" in told(processes=2, parallel="fsdp", lora={"rank": 8, "is_quantized": True})
+    assert kind.model_validate({name: {"processes": 8, "parallel": "fsdp"}}).key == kind().key

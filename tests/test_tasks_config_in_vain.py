@@ -28,6 +28,7 @@ IN_VAIN = [
     (StudyConfig, {"study": "losses", "questions": {"max_tokens": 5}}, "give questions.file, or leave out max_tokens"),
     (AlignConfig, {"evaluate": {"annotator": "judge", "judge": JUDGE, "rubric": {"seed": 1}}}, "evaluate.rubric"),
     (AlignConfig, {"data": {"snapshot": 1, "run": "2"}}, "leave out data.run"),
+    (AlignConfig, {"train": {"parallel": "fsdp"}}, "parallel fsdp shares the model out among several processes"),
     (LdAlignConfig, {"source": {"name": "demo"}}, "give --golden references"),
     (LdAlignConfig, {"golden": "references", "data": {"run": "1"}}, "leave `data` out"),
     (QuestionsConfig, {"judge": JUDGE | {"has_rationale": True}}, "judge.has_rationale is for pairs"),

@@ -25,6 +25,7 @@ from tasks.runs import alone_on
 
 OF_GENERATE = {"prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization", "batch_poll_s"}
 OF_JUDGE = {"concurrency", "requests_per_minute", "timeout_s", "max_retries", "batch_poll_s"}
+OF_TRAINING = {"processes", "parallel", "report_to", "timeout_s"}
 PACE = {
     "IndexConfig": {"factory"},
     "GenerateConfig": OF_GENERATE,
@@ -33,8 +34,8 @@ PACE = {
     "JudgeConfig": OF_JUDGE,
     "ProtocolJudgeConfig": OF_JUDGE,
     "LabelConfig": {"pairs_per_shard"},
-    "TrainConfig": {"report_to", "timeout_s"},
-    "RoundsConfig": {"report_to", "timeout_s"},
+    "TrainConfig": OF_TRAINING,
+    "RoundsConfig": OF_TRAINING,
 }
 NAMED_LIKE_PACE = ("timeout_s", "concurrency", "per_shard", "per_batch", "per_minute", "retries", "utilization")
 TAKEN_UP = {

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from models.alignment.errors import FolderInUseError
-from models.alignment.records import Example, MetricPoint, StepsDone, TrainingResult, TrainingSettings, UnfitExample
+from models.alignment.records import (
+    Example,
+    MetricPoint,
+    Parallel,
+    StepsDone,
+    TrainingResult,
+    TrainingSettings,
+    UnfitExample,
+)
 from models.files import whole_file
 
 METRICS = "metrics.jsonl"
@@ -28,7 +36,9 @@ class TrainingJob:
     """A training to do in a folder of its own, which appears if missing.
 
     `kl_examples`: samples of the reference with its log-probabilities, cut ones too, rejected None; may be empty.
-    `accelerate_config`: path of a configuration file; then `accelerate launch` starts the work.
+    `processes` of this host train together: with `ddp` each has the whole model, with `fsdp` its share of the weights,
+    gradients and optimizer states. `accelerate_config`: path of a configuration file; then `accelerate launch` starts
+    the work, and the file says how many there are.
     """
 
     folder: Path
@@ -38,6 +48,8 @@ class TrainingJob:
     train: tuple[Example, ...]
     held_out: tuple[Example, ...]
     kl_examples: tuple[Example, ...]
+    processes: int
+    parallel: Parallel
     accelerate_config: str | None
 
 
@@ -46,7 +58,7 @@ def write_job(job: TrainingJob) -> None:
     make_folder(job.folder)
     lines = (json.dumps({"list": name} | asdict(example)) for name in _LISTS for example in getattr(job, name))
     _write(job.folder / _EXAMPLES, "".join(f"{line}\n" for line in lines).encode())
-    what = {name: getattr(job, name) for name in ("model", "revision", "accelerate_config")}
+    what = {name: getattr(job, name) for name in ("model", "revision", "processes", "parallel", "accelerate_config")}
     _write(job.folder / _JOB, json.dumps(what | {"settings": asdict(job.settings)}, indent=2).encode())
 
 

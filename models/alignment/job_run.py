@@ -63,7 +63,7 @@ def run_job(job: TrainingJob, folder: Path) -> None:
         ValueError: The settings cannot be kept, or the examples lack what the method needs.
     """
     steps = math.ceil(len(job.train) / job.settings.batch_size) * job.settings.epochs
-    arguments = trainer_arguments(job.settings, folder, steps=steps)
+    arguments = trainer_arguments(job.settings, folder, steps=steps, shards_model=_shards_model(job))
     _check_settings(job.settings, arguments.world_size)
     with _resource_errors(folder):
         _train_and_save(job, folder, arguments)
@@ -75,8 +75,9 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
     train, held_out, kl_rows, unfit = _rows(job, tokenizer)
     model = load_policy(job.model, revision=job.revision, settings=settings)
     is_main = arguments.process_index == 0
-    if is_main:
-        _remove_incomplete(folder)
+    with arguments.main_process_first(desc="find the checkpoint"):  # or the others might go on from another
+        if is_main:
+            _remove_incomplete(folder)
     checkpoint = _newest_checkpoint(folder / _CHECKPOINTS)
     with PeakMemory() as memory, _MetricsWriter(folder, is_main=is_main, checkpoint=checkpoint) as writer:
         callback = HeldOutCallback(settings.evaluate_every, writer.write_step)
@@ -151,8 +152,17 @@ def _pairs_if_any(rows: list[Row]) -> list[Row]:
     return pairs or rows
 
 
-def trainer_arguments(settings: TrainingSettings, folder: Path, *, steps: float) -> TrainingArguments:
-    """The settings as transformers takes them; `steps` in all, `folder` where checkpoints go if there are any."""
+def _shards_model(job: TrainingJob) -> bool:
+    return job.parallel == "fsdp" and _world_size() > 1
+
+
+def trainer_arguments(
+    settings: TrainingSettings, folder: Path, *, steps: float, shards_model: bool = False
+) -> TrainingArguments:
+    """The settings as transformers takes them; `steps` in all, `folder` where checkpoints go if there are any.
+
+    `shards_model`: each process holds its share of every layer (FSDP2), and gathers a layer while it computes.
+    """
     arguments = TrainingArguments(
         output_dir=str(folder / _CHECKPOINTS),
         per_device_train_batch_size=settings.examples_per_device,
@@ -178,6 +188,7 @@ def trainer_arguments(settings: TrainingSettings, folder: Path, *, steps: float)
         label_names=[],
         seed=settings.seed % 2**32,
         use_cpu=not torch.cuda.is_available(),
+        fsdp=shards_model,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     # Of several GPUs without a launcher transformers would make an nn.DataParallel, which cannot split our batches.

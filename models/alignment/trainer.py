@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import DistributedType, PartialState
 from torch import Tensor
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.nn.functional import logsigmoid
 from transformers import Trainer, TrainerCallback
 
@@ -86,7 +88,10 @@ class PolicyTrainer(Trainer):
     ) -> tuple[list[Any], Tensor | int | None]:
         """The forward passes of one optimizer step, and how many examples they hold over all devices."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.tensor(sum(len(batch["token_counts"]) for batch in batches), device=device)
+        counts = [len(batch["token_counts"]) for batch in batches]
+        if batches and (own := self._own_of_last_batch()) is not None:
+            batches[-1]["own"], counts[-1] = own, own
+        count = torch.tensor(sum(counts), device=device)
         return batches, self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
 
     def compute_loss(
@@ -97,7 +102,11 @@ class PolicyTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """This forward pass's share of the step's mean loss."""
+        own = inputs.pop("own", None)
         logps = self._logps(model, inputs)
+        if own is not None:
+            inputs = {name: inputs[name][:own] for name in ("weights", "margins", "token_counts") if name in inputs}
+            logps = PairLogps(*(None if values is None else values[:own] for values in logps))
         losses = self._losses(logps, inputs["weights"], inputs.get("margins"))
         total = losses.losses.sum()
         if not torch.isfinite(total):
@@ -107,6 +116,20 @@ class PolicyTrainer(Trainer):
         assert num_items_in_batch is not None
         # Data-parallel wrappers take the mean of the devices' gradients, ours is the sum over them.
         return total * self.args.world_size / num_items_in_batch
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As transformers does; it shards on CPUs too, which torch can and accelerate passes over."""
+        state = PartialState()
+        if self.args.fsdp and state.distributed_type == DistributedType.MULTI_CPU:
+            state.distributed_type = DistributedType.MULTI_GPU
+        super().create_accelerator_and_postprocess()
+
+    def _build_accelerator_args(self, **arguments: Any) -> dict[str, Any]:
+        if (plugin := arguments.get("fsdp_plugin")) is not None:
+            # Autocast alone: accelerate's policy would round what leaves the model, and that is log-probabilities.
+            plugin.mixed_precision_policy = MixedPrecisionPolicy()
+        built: dict[str, Any] = super()._build_accelerator_args(**arguments)
+        return built
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Take transformers' learning rate and gradient norm, and our sums since the last log, as points.
@@ -161,6 +184,17 @@ class PolicyTrainer(Trainer):
         logs = [log for log in self.state.log_history if _TOKENS in log]
         self._response_tokens, self._seconds_before = (logs[-1][_TOKENS], logs[-1][_SECONDS]) if logs else (0, 0.0)
         self._start = time.monotonic()
+
+    def _own_of_last_batch(self) -> int | None:
+        """How many of this process's last batch of an epoch are its own: the rest fills it up with the epoch's first.
+
+        None before the epoch's end, and where the examples fill the last batches of all processes.
+        """
+        size, world = int(self.args.per_device_train_batch_size), self.args.world_size
+        remainder = int(len(self.train_dataset) % (size * world))
+        if world == 1 or not remainder or not self.accelerator.gradient_state.end_of_dataloader:
+            return None
+        return max(0, min(size, remainder - size * int(self.args.process_index)))
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called last before the optimizer's step, with clipping or without.

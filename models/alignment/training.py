@@ -1,7 +1,7 @@
 """One training, from its job's folder to its model, in another process.
 
     python -m models.alignment.training FOLDER                                           (by hand)
-    accelerate launch --config_file FILE -m models.alignment.training FOLDER             (several devices)
+    accelerate launch --config_file FILE -m models.alignment.training FOLDER             (several hosts)
 
 `train` writes the folder, starts the process and passes on what it measures. A training that was killed goes on from
 its newest whole checkpoint.
@@ -9,6 +9,7 @@ its newest whole checkpoint.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,10 +19,11 @@ from pathlib import Path
 
 from models.alignment.errors import TrainingFailedError
 from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_metrics_line, read_result, write_job
+from models.alignment.launching import FAILURE, failure_of, launch
 from models.alignment.records import MetricPoint, StepsDone, TrainingResult, UnfitExample
+from models.processes.isolated_host import watch_parent
 from models.processes.isolation import IsolatedProcess, StartsBackend
 
-FAILURE = "failure.txt"
 _POLL_S = 0.5
 
 
@@ -90,14 +92,18 @@ class TrainingProcess:
             if read_result(folder) is not None:  # another process did it in the meantime
                 return
             write_job(self._job)
-            if config is None:
+            if config is None and self._job.processes == 1:
                 run_folder(folder)
+                return
+            if config is None:
+                launch(folder, self._job.processes)
                 return
             (folder / FAILURE).unlink(missing_ok=True)
             launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
             result = subprocess.run([*launcher, "-m", "models.alignment.training", str(folder)], check=False)
             if result.returncode:
-                raise TrainingFailedError(str(folder), _failure(folder, result.returncode))
+                otherwise = f"the launcher ended with code {result.returncode}; see the log"
+                raise TrainingFailedError(str(folder), failure_of(folder, otherwise))
 
 
 def run_folder(folder: Path) -> None:
@@ -130,14 +136,10 @@ class _MetricsReader:
             on_step(steps[-1].done, steps[-1].total)
 
 
-def _failure(folder: Path, code: int) -> str:
-    """What a launched process wrote of its failure."""
-    path = folder / FAILURE
-    return path.read_text("utf-8") if path.exists() else f"the launcher ended with code {code}; see the log"
-
-
 if __name__ == "__main__":
     job_folder = Path(sys.argv[1])
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # it has a session of its own, where its launcher's end would not reach it
+        watch_parent(os.getppid())
     try:
         run_folder(job_folder)
     except Exception as error:

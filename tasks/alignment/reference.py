@@ -12,6 +12,8 @@ from db.logps import add_logps, find_logps
 from models.alignment.reading import IsolatedExampleReader
 from models.alignment.records import ResponseLogps, ScoreRequest
 from models.number_format import torch_device
+from models.processes.isolation import Backends, StartsBackend
+from models.processes.several import SeveralProcesses
 from models.records import content_key
 from tasks.devices import device
 from tasks.named_models import NamedModel
@@ -23,11 +25,18 @@ TOKENS_PER_BATCH = 8_192
 
 
 def response_logps(
-    run: RunAtWork[Any], model: NamedModel, requests: Iterable[ScoreRequest], *, dtype: str, max_length: int
+    run: RunAtWork[Any],
+    model: NamedModel,
+    requests: Iterable[ScoreRequest],
+    *,
+    dtype: str,
+    max_length: int,
+    processes: int = 1,
 ) -> Mapping[ScoreRequest, ResponseLogps]:
     """The log-probability of each response given its prompt; those that do not fit `max_length` are not computed.
 
-    Samples are scored as far as they fit.
+    Samples are scored as far as they fit. Several processes of this host take a share each; a Ray cluster, where there
+    is one, stands in their place.
 
     Raises:
         ModelLoadError: If the model cannot be loaded.
@@ -56,10 +65,17 @@ def response_logps(
             "device": torch_device(),
             "tokens_per_batch": TOKENS_PER_BATCH,
         }
+
+        def start_of(backends: Backends) -> StartsBackend:
+            is_shared_out_here = processes > 1 and run.settings.engine == "local"
+            return SeveralProcesses(processes).start if is_shared_out_here else backends.start
+
         with (
             device(is_shared_out=True) as backends,
             stage_progress("reference", len(unscored), "log-probabilities") as advance,
-            closing(IsolatedScorer(arguments, log_path=_log_path(run), timeout_s=None, start=backends.start)) as scorer,
+            closing(
+                IsolatedScorer(arguments, log_path=_log_path(run), timeout_s=None, start=start_of(backends))
+            ) as scorer,
         ):
             for shard in batches(unscored, SHARD):
                 scored = scorer.score(shard, max_length)

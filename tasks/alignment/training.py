@@ -207,7 +207,9 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
     def logps_under(model: NamedModel, *lists: Sequence[ScoreRequest]) -> Logps:
         requests = dict.fromkeys(request for requests in lists for request in requests)
         dtype, max_length = reference_dtype(plan.optimize), plan.settings.max_length
-        return response_logps(run, model, requests, dtype=dtype, max_length=max_length)
+        return response_logps(
+            run, model, requests, dtype=dtype, max_length=max_length, processes=plan.optimize.processes
+        )
 
     trained_requests, measured_requests = _requests(train), _requests(measured)
     by_first = logps_under(plan.first, measured_requests, kl_requests, trained_requests if is_first else ())
@@ -232,6 +234,8 @@ def _job(run: AlignmentAtWork[Any], key: str, plan: Plan) -> TrainingJob:
             for request in kl_requests
             if request in by_first
         ),
+        processes=plan.optimize.processes,
+        parallel=plan.optimize.parallel,
         accelerate_config=plan.optimize.accelerate_config,
     )
 

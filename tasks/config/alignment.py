@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from models.alignment.records import METHODS_WITH_MARGIN, LoraSettings, Optimizer, Schedule
+from models.alignment.records import METHODS_WITH_MARGIN, LoraSettings, Optimizer, Parallel, Schedule
 from models.alignment.tracking import Tracker
 from tasks.config.curation import (
     ModelConfig,
@@ -105,8 +105,18 @@ class OptimizeConfig(Section):
     lora: LoraConfig = Field(LoraConfig(), description="Low-rank adaptation.")
     evaluate_every: int = Field(25, ge=0, description="Steps between two measurements on held-out examples (0: ends).")
     save_every: int = Field(100, ge=0, description="Steps between two checkpoints to resume from (0: none).")
+    processes: Pace[Added[int]] = Field(
+        1,
+        ge=1,
+        description="Processes of this host that train together, each with a GPU where there are any (1 or more).",
+    )
+    parallel: Pace[Added[Parallel]] = Field(
+        "ddp",
+        description="`ddp`: each process has the whole model; `fsdp`: each holds its share of the weights, gradients "
+        "and optimizer states.",
+    )
     accelerate_config: str | None = Field(
-        None, description="File that `accelerate config` wrote: several GPUs, FSDP, DeepSpeed."
+        None, description="File that `accelerate config` wrote, for what `train.processes` has not: several hosts."
     )
     timeout_s: Pace[float | None] = Field(None, gt=0, description="Seconds a training may take. Empty: any time.")
     report_to: Pace[Added[tuple[Tracker, ...]]] = Field(
@@ -117,12 +127,32 @@ class OptimizeConfig(Section):
 
     @model_validator(mode="after")
     def _a_batch_is_whole_passes(self) -> Self:
-        if self.batch_size % self.examples_per_device:
+        if self.batch_size % (self.examples_per_device * self.processes):
+            times = f" × {self.processes} processes" if self.processes > 1 else ""
             raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of examples_per_device {self.examples_per_device}; "
-                "change one of them"
+                f"batch_size {self.batch_size} must be a multiple of examples_per_device {self.examples_per_device}"
+                f"{times}; change one of them"
             )
         return self
+
+    @model_validator(mode="after")
+    def _several_processes_start_one_way(self) -> Self:
+        if self.processes > 1 and self.accelerate_config is not None:
+            raise ValueError(
+                f"accelerate_config says itself how many processes there are; leave it out, or processes "
+                f"{self.processes}"
+            )
+        if self.processes > 1 and self.parallel == "fsdp" and self.lora.is_quantized:
+            raise ValueError(
+                "parallel fsdp takes no weights in 4 bit; use parallel ddp, or leave out lora.is_quantized"
+            )
+        return self
+
+    def in_vain(self) -> str:
+        """See `Section`."""
+        if self.parallel != "ddp" and self.processes == 1:
+            return f"parallel {self.parallel} shares the model out among several processes; give processes 2 or more"
+        return ""
 
 
 class TrainConfig(OptimizeConfig):

@@ -91,7 +91,12 @@ def scored_pairs(
     optimize = run.config.optimize
     logps = [
         response_logps(
-            run, model, chain.from_iterable(requests), dtype=reference_dtype(optimize), max_length=optimize.max_length
+            run,
+            model,
+            chain.from_iterable(requests),
+            dtype=reference_dtype(optimize),
+            max_length=optimize.max_length,
+            processes=optimize.processes,
         )
         for model in (policy, start)
     ]
@@ -114,6 +119,7 @@ def divergences(run: AlignmentAtWork[Any], policy: NamedModel, start: NamedModel
             dict.fromkeys(map(sample_request, [*reference, *own])),
             dtype=reference_dtype(optimize),
             max_length=optimize.max_length,
+            processes=optimize.processes,
         )
         for model in (policy, start)
     ]

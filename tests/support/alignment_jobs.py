@@ -132,6 +132,8 @@ def make_job(folder: Path, model: str, examples: Sequence[Example], **changes: A
         train=tuple(examples),
         held_out=tuple(examples),
         kl_examples=tuple(replace(one, rejected=None) for one in examples),
+        processes=1,
+        parallel="ddp",
         accelerate_config=None,
     )
 
