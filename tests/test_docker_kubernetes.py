@@ -26,7 +26,7 @@ kubernetes = pytest.mark.skipif(
     importlib.util.find_spec("kubernetes_validate") is None, reason="kubernetes-validate is not installed (extra dev)"
 )
 prefect_kubernetes = pytest.mark.skipif(
-    importlib.util.find_spec("prefect_kubernetes") is None, reason="prefect-kubernetes is not installed (extra dev)"
+    importlib.util.find_spec("prefect_kubernetes") is None, reason="prefect-kubernetes is not installed (CONTRIBUTING)"
 )
 
 
@@ -51,27 +51,28 @@ def test_kubernetes_takes_the_pods_of_the_ray_cluster():
 
 
 @kubernetes
-@prefect_kubernetes
 @pytest.mark.parametrize("gpus", [0, 1])
-def test_kubernetes_takes_the_job_that_prefects_worker_makes_of_a_run(gpus: int):
-    import kubernetes_validate
+def test_kubernetes_takes_the_job_of_a_run(gpus: int):
+    job = _filled({"gpus": gpus, "command": ["prefect", "flow-run", "execute"], "env": []})["job_manifest"]
+    _check_job(job)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
+    assert OURS.fullmatch(container["image"])
+
+
+@kubernetes
+@prefect_kubernetes
+def test_kubernetes_takes_the_job_that_prefects_worker_makes_of_a_run():
     from prefect.client.schemas.objects import FlowRun
-    from prefect.utilities.templating import apply_values
     from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
-    filled = apply_values(TEMPLATE["job_configuration"], _defaults() | {"gpus": gpus}, remove_notset=True)
-    configuration = KubernetesWorkerJobConfiguration.model_validate(filled)
+    configuration = KubernetesWorkerJobConfiguration.model_validate(_filled({}))
     configuration.prepare_for_flow_run(FlowRun(flow_id=uuid4(), name="a run"))
-    job = configuration.job_manifest
-    pod = job["spec"]["template"]["spec"]
-    # Prefect asks for these two in the pod, and Kubernetes drops them: they belong one level higher.
-    assert (pod.pop("parallelism"), pod.pop("completions")) == (1, 1)
-    kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
-    (container,) = pod["containers"]
-    assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
-    assert container["args"] == ["prefect", "flow-run", "execute"] and OURS.fullmatch(container["image"])
+    _check_job(configuration.job_manifest)
+    (container,) = configuration.job_manifest["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["prefect", "flow-run", "execute"]
     assert {one["name"] for one in container["env"]} >= {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT__FLOW_RUN_ID"}
-    assert job["metadata"]["namespace"] == "antipode" and configuration.pod_watch_timeout_seconds == 1800
+    assert configuration.namespace == "antipode" and configuration.pod_watch_timeout_seconds == 1800
 
 
 def test_every_variable_of_the_template_is_used_and_declared():
@@ -125,7 +126,7 @@ def test_no_secret_stands_in_a_manifest():
 
 def test_everything_runs_as_the_images_user_without_rights():
     pods = [template["spec"] for name in MANIFESTS for one in _documents(name) for template in _pod_templates(one)]
-    pods.append(_job({})["spec"]["template"]["spec"])
+    pods.append(_filled({})["job_manifest"]["spec"]["template"]["spec"])
     assert len(pods) == 6
     for pod in pods:
         assert pod["securityContext"]["runAsUser"] == 10001 and pod["automountServiceAccountToken"] is False
@@ -170,12 +171,19 @@ def _containers(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [container for template in _pod_templates(manifest) for container in template["spec"]["containers"]]
 
 
-def _defaults() -> dict[str, Any]:
-    variables = TEMPLATE["variables"]["properties"]
-    return {name: variable["default"] for name, variable in variables.items() if "default" in variable}
-
-
-def _job(values: dict[str, Any]) -> dict[str, Any]:
+def _filled(values: dict[str, Any]) -> dict[str, Any]:
+    """What Prefect's worker makes of the template: of its defaults and these values."""
     from prefect.utilities.templating import apply_values
 
-    return apply_values(TEMPLATE["job_configuration"]["job_manifest"], _defaults() | values, remove_notset=True)
+    variables = TEMPLATE["variables"]["properties"]
+    defaults = {name: variable["default"] for name, variable in variables.items() if "default" in variable}
+    return apply_values(TEMPLATE["job_configuration"], defaults | values, remove_notset=True)
+
+
+def _check_job(job: dict[str, Any]) -> None:
+    import kubernetes_validate
+
+    pod = job["spec"]["template"]["spec"]
+    # Prefect asks for these two in the pod, and Kubernetes drops them: they belong one level higher.
+    assert (pod.pop("parallelism"), pod.pop("completions")) == (1, 1)
+    kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
