@@ -122,6 +122,18 @@ def test_images_ask_for_extras_that_exist():
     assert {extra for extras in asked for extra in extras.split(",")} <= known
 
 
+def test_the_light_image_answers_every_command_that_searches_vectors():
+    assert "'.[light,postgres]'" in (DOCKER / "service.Dockerfile").read_text()  # light brings FAISS
+
+
+def test_the_set_for_gpus_pins_whatever_the_project_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *(one for extra in ("gpu", "postgres", "qlora", "ray") for one in extras[extra])]
+    pinned = set(re.findall("^([a-z0-9-]+)==", (DOCKER / "constraints-gpu.txt").read_text(), re.MULTILINE))
+    assert {re.split(r"[^A-Za-z0-9_-]", one)[0].lower().replace("_", "-") for one in asked} <= pinned
+
+
 def test_the_backup_programs_are_as_new_as_the_server():
     assert _services()["postgres"]["image"] == "postgres:15-bookworm"  # bookworm's postgresql-client is 15
     assert "BASE_IMAGE=python:3.11-slim-bookworm" in (DOCKER / "service.Dockerfile").read_text()
