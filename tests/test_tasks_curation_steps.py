@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from curation_steps import configured, curate, row
 from sqlalchemy import select as query
+from sqlalchemy import text as sql
 from stored_rows import add
-from surroundings import on_sqlite
+from surroundings import on_postgresql, on_sqlite
 
 from db import runs
 from db.schema import curation
@@ -339,3 +340,14 @@ def test_rows_rejected_are_kept_with_number_and_reason(settings, sessions, tmp_p
     other = import_source(str(path), ImportConfig(limit=1), settings)
     assert other.name == result.name and other.rejected == 1
     assert len(result.rejects_path.read_text().splitlines()) == 3, "another import's rejects stay"
+
+
+@on_postgresql
+def test_the_planner_knows_how_many_rows_each_step_has_stored(settings, sessions):
+    add(sessions, row(1, "Why is the sky blue?"), row(2, "And grass green?"))
+    curate(configured())
+    with sessions() as session:
+        for table in ("responses", "candidates", "embeddings", "prompt_embeddings", "guard_flags", "pairs"):
+            known = sql("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)")
+            count = session.scalar(sql(f"SELECT count(*) FROM {table}"))
+            assert session.scalar(known, {"table": table}) == count, table

@@ -19,7 +19,7 @@ from models.guard.records import RULES
 # Texts with a word; where there are more, a walk meets one soon, and each pair's own texts are asked. PostgreSQL reads
 # the texts that it finds to know that they have the word, and asks one text in some microseconds.
 MANY = {"sqlite": 60_000, "postgresql": 10_000}
-READ_ONCE = 50_000  # judgements of an annotator that are read before a walk, 20 ms; of more each pair is asked
+READ_ONCE = 50_000  # rows of another table that are read before a walk, 20 ms; of more each pair is asked
 FLAGS: tuple[str, ...] = ("any", *RULES)
 Label = Literal["none", "any", "disputed", "first", "second", "tie", "both_bad", "contradiction"]
 
@@ -123,8 +123,7 @@ def _of_annotator(session: Session, annotator_id: int | None) -> Iterator[Condit
         return
     judged = "SELECT first_response_id, second_response_id FROM judgements WHERE annotator_id = :annotator"
     values = {"annotator": annotator_id}
-    counted = text(f"SELECT count(*) FROM ({judged} LIMIT :most) counted")
-    if session.execute(counted, values | {"most": READ_ONCE}).scalar_one() < READ_ONCE:
+    if _is_read_once(session, judged, values):
         sql = f"((pairs.first_response_id, pairs.second_response_id) IN ({judged})) IS TRUE"
     else:
         sql = _exists(f"{judged} AND {_PAIR.format(table='judgements')}")
@@ -134,12 +133,15 @@ def _of_annotator(session: Session, annotator_id: int | None) -> Iterator[Condit
 def _of_flag(session: Session, rule: str | None) -> Iterator[Condition]:
     if rule is None:
         return
-    of_rule = "" if rule == "any" else " AND rule = :rule"
+    of_rule = "" if rule == "any" else " WHERE rule = :rule"
     values = {} if rule == "any" else {"rule": rule}
-    flagged = f"SELECT 1 FROM guard_flags WHERE response_id = pairs.{{side}}_response_id{of_rule}"
-    sql = _either(*(_exists(flagged.format(side=side)) for side in ("first", "second")))
-    of_responses = f"SELECT response_id AS id FROM guard_flags WHERE 1 = 1{of_rule}"
-    yield Condition(sql, _of_responses(session, of_responses), values, is_looked_up=True)
+    flagged = f"SELECT response_id AS id FROM guard_flags{of_rule}"
+    if _is_read_once(session, flagged, values):
+        sides = [f"(pairs.{side}_response_id IN ({flagged})) IS TRUE" for side in ("first", "second")]
+    else:
+        of_pair = "WHERE response_id = pairs.{side}_response_id" + of_rule.replace("WHERE", "AND")
+        sides = [_exists(f"SELECT 1 FROM guard_flags {of_pair.format(side=side)}") for side in ("first", "second")]
+    yield Condition(_either(*sides), _of_responses(session, flagged), values, is_looked_up=True)
 
 
 def _of_words(session: Session, words: str | None) -> Iterator[Condition]:
@@ -189,6 +191,11 @@ def each_looked_up(session: Session, on: str) -> str:
     if session.get_bind().dialect.name == "sqlite":
         return f"CROSS JOIN pairs ON {on}"
     return f"CROSS JOIN LATERAL (SELECT * FROM pairs WHERE {on} OFFSET 0) pairs"
+
+
+def _is_read_once(session: Session, rows: str, values: dict[str, Any]) -> bool:
+    counted = text(f"SELECT count(*) FROM ({rows} LIMIT :most) counted")
+    return bool(session.execute(counted, values | {"most": READ_ONCE}).scalar_one() < READ_ONCE)
 
 
 def _exists(sql: str) -> str:

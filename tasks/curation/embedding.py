@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, runs
 from db.engine import Session
+from db.statements.statistics import refresh_statistics
 from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.prompting import without_system_message
 from models.vectors import VectorStore
@@ -55,6 +56,8 @@ def embed(run_id: int) -> None:
                             closing(make_embedder(run.config, local_model, run.settings, backends))
                         )
                         _embed_all(run, of, store, embedder, advance)
+        with run.sessions.begin() as session:
+            refresh_statistics(session, "embeddings", "prompt_embeddings")
 
 
 class _Row(NamedTuple):

@@ -12,6 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import responses, runs
+from db.statements.statistics import refresh_statistics
 from models.chat.batches import MOST_LINES
 from models.chat.budget import Budget
 from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream
@@ -68,6 +69,8 @@ def generate(run_id: int) -> None:
                 local_model = find_generator(run.sessions, config, name, run.settings)
                 identities.append(sample_with(run, config, name, local_model, chosen=chosen))
         _fix_candidates(run, identities)
+        with run.sessions.begin() as session:
+            refresh_statistics(session, "responses", "candidates")
 
 
 def sample_with(

@@ -20,6 +20,7 @@ from db.embeddings import EmbedderRecord
 from db.engine import batches
 from db.findings import guard_flags
 from db.findings.guard_flags import GuardedCandidate, GuardFlag
+from db.statements.statistics import refresh_statistics
 from models.guard import (
     Finding,
     LanguageReader,
@@ -65,6 +66,8 @@ def guard(run_id: int) -> None:
         stage = _GuardStage(run, embedder, vector_store(embedder.key, run.settings))
         with stage_progress("guard", 2 * total, "prompts, each read twice") as advance:
             stage.run(advance)
+        with run.sessions.begin() as session:
+            refresh_statistics(session, "guard_flags")
         _tell(run)
 
 

@@ -18,6 +18,7 @@ from db.engine import Session
 from db.findings.labelled_pairs import store_labelled_alike
 from db.findings.prompts import left_out_prompts
 from db.labels import standing
+from db.statements.statistics import refresh_statistics
 from models.head import MIN_LABELS
 from models.labelling.records import PairKey
 from models.records import Pair, VectorLocation
@@ -74,6 +75,8 @@ def select(run_id: int) -> None:
             else:
                 stage.run_over_source_pairs()
                 advance(total)
+        with run.sessions.begin() as session:
+            refresh_statistics(session, "pairs")
 
 
 @dataclass(frozen=True, slots=True)
