@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, Engine, func, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -52,11 +52,15 @@ class SchemaState:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A database that answers. `schema`: None where the server is too old to be used."""
+    """A database that answers. `schema`: None where the server is too old to be used.
+
+    `keeps_locks`: a name that a connection holds is not free for another; False behind a pooler of transactions.
+    """
 
     version: str
     size_bytes: int
     schema: SchemaState | None
+    keeps_locks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +119,13 @@ def look(url: str, *, timeout_s: int) -> Condition:
     parsed = make_url(url)
     is_postgresql = parsed.get_backend_name() == "postgresql"
     if is_postgresql:
-        limits = {"connect_timeout": str(timeout_s), "options": f"-c statement_timeout={timeout_s}s"}
-        parsed = parsed.update_query_dict(limits)
+        parsed = parsed.update_query_dict({"connect_timeout": str(timeout_s)})
     elif Path(parsed.database or "").stat().st_size == 0:  # to connect would make it a database
         raise NoAnswerError("the file is empty, not a database")
     try:
         with make_engine(parsed.render_as_string(hide_password=False)).connect() as connection:
             if is_postgresql:
+                connection.execute(text(f"SET LOCAL statement_timeout = '{timeout_s}s'"))
                 return _postgresql(connection)
             version = f"SQLite {connection.scalar(text('SELECT sqlite_version()'))}"
             return Condition(version, Path(parsed.database or "").stat().st_size, _schema(connection))
@@ -153,7 +157,21 @@ def _postgresql(connection: Connection) -> Condition:
     version = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
     size_bytes = connection.scalar(text("SELECT pg_database_size(current_database())")) or 0
     is_too_old = (connection.dialect.server_version_info or (0,))[0] < OLDEST_POSTGRESQL
-    return Condition(version, size_bytes, None if is_too_old else _schema(connection))
+    return Condition(version, size_bytes, None if is_too_old else _schema(connection), _keeps_locks(connection.engine))
+
+
+def _keeps_locks(engine: Engine) -> bool:
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    name = func.hashtext("antipode doctor")
+    taken, given_back = select(func.pg_try_advisory_lock(name)), select(func.pg_advisory_unlock(name))
+    with alone.connect() as holder, alone.connect() as other:
+        if not holder.scalar(taken):
+            return True  # another doctor's
+        is_free = bool(other.scalar(taken))
+        if is_free:
+            other.execute(given_back)
+        holder.execute(given_back)
+    return not is_free
 
 
 def _schema(connection: Connection) -> SchemaState:

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from answering_servers import answering, silent_port
 from doctor_findings import SECRET, levels, told
+from poolers import PROGRAM, pooled
 from sqlalchemy import create_engine, text
-from surroundings import free_port
+from surroundings import free_port, on_postgresql
 
 from db.engine import make_engine
 from db.migrations import downgrade, require_current
@@ -186,3 +187,13 @@ def test_a_server_that_never_answers_is_not_waited_for(taken_port):
 
     assert "no answer within 3 s" in told(found)
     assert time.monotonic() - began < 6
+
+
+@on_postgresql
+@pytest.mark.skipif(PROGRAM is None, reason="needs PgBouncer")
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_pooler_that_loses_locks_is_a_problem(settings, database_url, tmp_path, mode):
+    with pooled(database_url, tmp_path, mode) as url:
+        found = database.database_findings(Settings(database_url=url))
+    assert levels(found) == (["ok", "ok"] if mode == "session" else ["ok", "ok", "problem"])
+    assert ("pool_mode = session" in told(found)) is (mode == "transaction")

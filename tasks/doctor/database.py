@@ -120,7 +120,11 @@ def _answer_findings(condition: Condition, name: str) -> list[Finding]:
     if condition.schema is None:
         advice = f"move to PostgreSQL {OLDEST_POSTGRESQL} or newer (pg_upgrade, or pg_dump and restore)"
         return [Finding("database", "problem", f"{text}: too old", advice)]
-    return [Finding("database", "ok", text), _schema(condition.schema)]
+    found = [Finding("database", "ok", text), _schema(condition.schema)]
+    if not condition.keeps_locks:
+        shared = "a pooler in front of it shares connections between transactions: two processes may take up one run"
+        found.append(Finding("database", "problem", shared, "pool sessions (PgBouncer: pool_mode = session), or none"))
+    return found
 
 
 def _schema(state: SchemaState) -> Finding:
