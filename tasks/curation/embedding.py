@@ -12,8 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, runs
-from db.engine import Session
-from db.statements.statistics import refresh_statistics
+from db.engine import Session, refresh_statistics
 from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.prompting import without_system_message
 from models.vectors import VectorStore

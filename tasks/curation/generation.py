@@ -12,7 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from db import responses, runs
-from db.statements.statistics import refresh_statistics
+from db.engine import refresh_statistics
 from models.chat.batches import MOST_LINES
 from models.chat.budget import Budget
 from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream

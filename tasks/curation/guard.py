@@ -17,10 +17,9 @@ from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, prompts, responses
 from db.embeddings import EmbedderRecord
-from db.engine import batches
+from db.engine import batches, refresh_statistics
 from db.findings import guard_flags
 from db.findings.guard_flags import GuardedCandidate, GuardFlag
-from db.statements.statistics import refresh_statistics
 from models.guard import (
     Finding,
     LanguageReader,

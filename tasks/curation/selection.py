@@ -14,11 +14,10 @@ from prefect.cache_policies import NO_CACHE
 
 from db import embeddings, pairs, prompts, responses, runs
 from db.embeddings import EmbedderRecord
-from db.engine import Session
+from db.engine import Session, refresh_statistics
 from db.findings.labelled_pairs import store_labelled_alike
 from db.findings.prompts import left_out_prompts
 from db.labels import standing
-from db.statements.statistics import refresh_statistics
 from models.head import MIN_LABELS
 from models.labelling.records import PairKey
 from models.records import Pair, VectorLocation
