@@ -65,7 +65,7 @@ audit:
 	! grep -q "^Found [0-9]* known vulnerabilit" .audit/found.txt
 
 clean:
-	rm -rf .venv .audit .release .pictures dist .antipode .mypy_cache .ruff_cache
+	rm -rf .venv .audit .release .pictures build dist web/site .antipode .mypy_cache .ruff_cache
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.

@@ -167,8 +167,8 @@ def _prepare_sqlite(driver: Any, clock: _Clock) -> None:
 
     def only_reading(action: int, first: str | None, second: str | None, *_: object) -> int:
         is_hidden = action == sqlite3.SQLITE_READ and ((first, second) in secrets or _STATISTICS.match(first or ""))
-        is_loading = action == sqlite3.SQLITE_FUNCTION and second == "load_extension"
-        return sqlite3.SQLITE_OK if action in _READING and not is_hidden and not is_loading else sqlite3.SQLITE_DENY
+        is_foreign = action == sqlite3.SQLITE_FUNCTION and second in ("load_extension", "has_words")
+        return sqlite3.SQLITE_OK if action in _READING and not is_hidden and not is_foreign else sqlite3.SQLITE_DENY
 
     driver.set_authorizer(only_reading)  # nor a PRAGMA, ATTACH or VACUUM INTO
     driver.set_progress_handler(clock.is_over, STEPS_PER_LOOK)  # where Ctrl-C is noticed too

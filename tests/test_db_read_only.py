@@ -292,6 +292,7 @@ def test_what_reads_files_or_the_samples_of_an_index_is_refused(settings, sessio
         session.execute(text("ANALYZE"))
     for question in (
         "SELECT load_extension('x.so')",
+        "SELECT has_words('rye', 'rye')",
         "SELECT readfile('/etc/passwd')",
         "SELECT writefile('x', 'y')",
         "SELECT edit('x')",

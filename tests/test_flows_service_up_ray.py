@@ -44,12 +44,10 @@ def test_without_the_extra_the_service_says_what_to_install(settings, monkeypatc
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err.splitlines() == [
-        "antipode: --ray needs the extra `ray`: pip install 'antipode[ray]'"
-    ]
+    assert capsys.readouterr().err.splitlines() == ["antipode: --ray needs the extra `ray`: pip install -e '.[ray]'"]
     monkeypatch.setenv("ANTIPODE_ENGINE", "ray")
     (finding,) = engine_place_findings(Settings())
-    assert finding.level == "problem" and "pip install 'antipode[ray]'" in finding.text
+    assert finding.level == "problem" and "pip install -e '.[ray]'" in finding.text
 
 
 def test_the_doctor_speaks_of_the_engine_only_where_it_is_ray(settings, monkeypatch):

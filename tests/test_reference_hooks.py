@@ -38,7 +38,7 @@ class Found(HTMLParser):
         self.links += [given["href"]] if tag == "a" and given.get("href") else []
         self.loaded += [given[name] for kind, name in LOADED if kind == tag and given.get(name)]
         self.inline_scripts += tag == "script" and "src" not in given and given.get("type") != "application/json"
-        self.inline_scripts += any(name.startswith("on") for name in given)
+        self.inline_scripts += any(name.startswith("on") or name == "style" for name in given)
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,8 @@ def has_many(session: Session, kind: str, question: str, many: int) -> bool:
         count = _newest(session, kind)
         if count < many:
             return False
-        ids = json.dumps(list(range(count, 0, -max(1, count // SAMPLED))))
+        step = count // SAMPLED | 1  # odd, or it would always take the same of a prompt's eight responses
+        ids = json.dumps(list(range(count, 0, -step)))
         query = text(f"SELECT text FROM {kind}s WHERE id IN (SELECT value FROM json_each(:ids))")
         sample = [has_words(content, question) for content in session.scalars(query, {"ids": ids})]
         return bool(sample) and sum(sample) / len(sample) * count >= many
@@ -111,7 +112,8 @@ def has_many(session: Session, kind: str, question: str, many: int) -> bool:
 def asked_of_texts(session: Session, kind: str, column: str) -> str:
     """SQL of whether the text that a column names has all words of `:words`, as `:asked` has them before `word_query`.
 
-    SQLite's index would gather all texts with a beginning (`word*`) anew for each, so the text itself is read there.
+    SQLite's index would gather all texts with a beginning (`word*`) anew for each, so the text itself is read there,
+    also one that is not indexed yet.
     """
     if session.get_bind().dialect.name == "sqlite":
         return f"has_words((SELECT text FROM {kind}s WHERE id = {column}), :asked)"

@@ -34,7 +34,7 @@ class RayMissingError(RuntimeError):
     """Ray is not installed."""
 
     def __init__(self, wanted: str) -> None:
-        super().__init__(f"{wanted} needs the extra `ray`: pip install 'antipode[ray]'")
+        super().__init__(f"{wanted} needs the extra `ray`: pip install -e '.[ray]'")
 
 
 class NoClusterError(ConnectionError):

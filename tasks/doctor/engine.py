@@ -18,7 +18,7 @@ def engine_place_findings(settings: Settings) -> list[Finding]:
     try:
         require_ray("ANTIPODE_ENGINE=ray")
     except RayMissingError as error:
-        return [Finding("Ray", "problem", str(error), "pip install 'antipode[ray]', or unset ANTIPODE_ENGINE")]
+        return [Finding("Ray", "problem", str(error), "pip install -e '.[ray]', or unset ANTIPODE_ENGINE")]
     if "RAY_ADDRESS" not in os.environ:
         return [Finding("Ray", "ok", "each run starts a cluster of this machine alone; RAY_ADDRESS names another")]
     try:

@@ -17,7 +17,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 SETTING = re.compile(r"(?<![\w-])--([A-Za-z][\w-]*+(?:\.\w++)*+)(?![.…*])")
 # Whose code within a line has settings that are not ours.
 OTHERS = re.compile(
-    r"\b(python -m|pip|docker|ray start|make|git|mypy|tensorboard|mlflow|trackio)\b|--generation-config"
+    r"\b(python -m|pip|kubectl|docker|ray start|make|git|mypy|tensorboard|mlflow|trackio)\b|--generation-config"
 )
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
 
