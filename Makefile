@@ -37,6 +37,7 @@ release-check: wheel
 	.release/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt "$$(ls dist/antipode-*.whl)[light,postgres]"
 	cd .release/away && ../bin/python -c "from web.documents import built_documents; assert built_documents(), 'no pages in the wheel'"
 	cd .release/away && test "$$(../bin/antipode --version)" = "antipode $$(sed -n 's/^version = "\(.*\)"/\1/p' ../../pyproject.toml)"
+	cd .release/away && ../bin/python -c "from flows.service.deploying import ROOT; assert (ROOT / 'deployments.yaml').exists(), 'no deployments in the wheel'"
 	cd .release/away && ../bin/antipode demo
 	@echo "The wheel holds: $$(ls dist/antipode-*.whl)"
 
