@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from models.alignment import launching
 from models.alignment.errors import (
     DeviceMemoryError,
     DiskFullError,
@@ -13,7 +15,7 @@ from models.alignment.errors import (
     TrainingDivergedError,
     TrainingFailedError,
 )
-from models.alignment.launching import FAILURE, failure_of, write_failure
+from models.alignment.launching import FAILURE, check_devices, failure_of, write_failure
 from models.errors import ModelLoadError
 
 
@@ -52,3 +54,13 @@ def test_without_a_whole_word_the_launchers_own_is_said(left: str | None, tmp_pa
         (tmp_path / FAILURE).write_text(left)
     found = failure_of(tmp_path, "not a word")
     assert type(found) is TrainingFailedError and found.reason == "not a word"
+
+
+def test_each_process_needs_a_gpu_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(launching, "torch_device", lambda: "cpu")
+    check_devices(64)
+    monkeypatch.setattr(launching, "torch_device", lambda: "cuda")
+    check_devices(2)
+    with pytest.raises(ValueError, match="3 processes need a GPU each, this host has 2; lower processes"):
+        check_devices(3)

@@ -17,6 +17,7 @@ from models.alignment.errors import (
     TrainingFailedError,
 )
 from models.errors import ModelLoadError
+from models.number_format import torch_device
 
 FAILURE = "failure.json"
 # What a caller acts on comes back as what it was; whatever else, as a `TrainingFailedError` that quotes it.
@@ -33,12 +34,13 @@ def launch(folder: Path, processes: int) -> None:
 
     Raises:
         TrainingFailedError: One of them died, it says which one first, or failed of what has no error of its own.
+        ValueError: There are fewer GPUs than processes.
         Exception: What the first to fail raised, of the kinds that `models.alignment.training.train` names.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    _check_devices(folder, processes)
+    check_devices(processes)
     (folder / FAILURE).unlink(missing_ok=True)
     config = LaunchConfig(
         min_nodes=1,
@@ -54,6 +56,20 @@ def launch(folder: Path, processes: int) -> None:
         elastic_launch(config, sys.executable)("-u", "-m", "models.alignment.training", str(folder))
     except ChildFailedError as error:
         raise _cause(folder, processes, error.failures) from error
+
+
+def check_devices(processes: int) -> None:
+    """Refuse more processes than GPUs, where there are any.
+
+    Raises:
+        ValueError: There are more.
+    """
+    if torch_device() == "cpu":
+        return
+    import torch
+
+    if processes > (count := torch.cuda.device_count()):
+        raise ValueError(f"{processes} processes need a GPU each, this host has {count}; lower processes")
 
 
 def write_failure(folder: Path, error: Exception) -> None:
@@ -73,15 +89,6 @@ def failure_of(folder: Path, otherwise: str) -> Exception:
     if left["arguments"] is None:
         return TrainingFailedError(str(folder), left["text"])
     return _KINDS[left["kind"]](*left["arguments"])
-
-
-def _check_devices(folder: Path, processes: int) -> None:
-    import torch
-
-    if torch.cuda.is_available() and processes > torch.cuda.device_count():
-        raise TrainingFailedError(
-            str(folder), f"{processes} processes need a GPU each, this host has {torch.cuda.device_count()}"
-        )
 
 
 def _cause(folder: Path, processes: int, failures: dict[int, Any]) -> Exception:

@@ -55,6 +55,7 @@ def train(
         FolderInUseError: Another process trains in the folder.
         ModelLoadError: The start model does not load.
         TrainingFailedError: One of several processes died, or failed of something else.
+        ValueError: The settings cannot be kept, or there are fewer GPUs than processes.
     """
     result = read_result(job.folder)
     metrics = _MetricsReader(job.folder / METRICS)
