@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from alignment_jobs import assert_same_weights, curve, make_examples, make_job, 
 
 from models.alignment import training
 from models.alignment.errors import TrainingDivergedError, TrainingFailedError
-from models.alignment.job import TrainingJob, read_result
+from models.alignment.job import TrainingJob, checkpoints_folder, read_result
 from models.alignment.records import Example, LoraSettings, MetricPoint, Parallel
 
 pytestmark = pytest.mark.slow
@@ -124,6 +125,12 @@ def test_a_process_without_an_example_of_its_own_takes_part(
     assert_same_training(of_two(job, parallel).folder, trained(job))
 
 
+def times_begun(job: TrainingJob) -> int:
+    """How often the training began with nothing, rather than from a checkpoint."""
+    lines = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
+    return lines.count({"done": 0, "total": 200})
+
+
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_a_process_that_is_killed_ends_all_and_the_next_run_goes_on(
     parallel: Parallel, tmp_path: Path, model: str, examples: Sequence[Example]
@@ -140,16 +147,22 @@ def test_a_process_that_is_killed_ends_all_and_the_next_run_goes_on(
     ):
         run_train(job, Watcher(kill_one))
     assert_all_end(job)
-    checkpoint = max((job.folder / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    checkpoints = checkpoints_folder(job.folder, is_sharded=parallel == "fsdp")
+    checkpoint = max(checkpoints.iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
     names = {path.name for path in checkpoint.iterdir()}
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= names
     assert ("pytorch_model_fsdp.bin" in names) == (parallel == "fsdp")
+    alone = replace(job, folder=Path(shutil.copytree(job.folder, tmp_path / "alone")), processes=1)
     resumed = Watcher()
     run_train(job, resumed)
     assert resumed.steps[-1] == 200
-    lines = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
-    assert lines.count({"done": 0, "total": 200}) == 1  # it did not start again from nothing
+    assert times_begun(job) == 1
     assert_same_weights(job.folder, trained(whole), atol=1e-4)
+    # One process goes on from whole weights. From shards it cannot: it begins anew, and leaves none behind.
+    trained(alone)
+    assert times_begun(alone) == {"ddp": 1, "fsdp": 2}[parallel]
+    assert_same_weights(alone.folder, whole.folder, atol=1e-4)
+    assert not list(alone.folder.glob("checkpoints*"))
 
 
 def test_an_interruption_ends_all_processes(tmp_path: Path, model: str, examples: Sequence[Example]) -> None:
