@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,8 +16,8 @@ import pytest
 from alignment_jobs import assert_same_weights, curve, make_examples, make_job, save_llama, trained
 
 from models.alignment import training
-from models.alignment.errors import TrainingFailedError
-from models.alignment.job import TrainingJob, read_result
+from models.alignment.errors import TrainingDivergedError, TrainingFailedError
+from models.alignment.job import TrainingJob, checkpoints_folder, read_result
 from models.alignment.records import Example, LoraSettings, MetricPoint, Parallel
 
 pytestmark = pytest.mark.slow
@@ -78,6 +79,14 @@ def assert_all_end(job: TrainingJob) -> None:
         time.sleep(0.1)
 
 
+def assert_same_training(one: Path, other: Path) -> None:
+    found, wanted = curve(one), curve(other)
+    assert found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert found[name] == pytest.approx(values, rel=1e-5, abs=1e-5), name
+    assert_same_weights(one, other, atol=1e-5)
+
+
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 @pytest.mark.parametrize(
     "changes",
@@ -98,15 +107,28 @@ def test_two_processes_train_as_one_does(
     job = make_job(tmp_path / "whole", model, weighted, **settings)
     whole, both = trained(job), of_two(job, parallel).folder
     run_train(of_two(job, parallel))
-    wanted, found = curve(whole), curve(both)
-    assert found.keys() == wanted.keys()
-    for name, values in wanted.items():
-        assert found[name] == pytest.approx(values, rel=1e-5, abs=1e-5), name
-    assert_same_weights(both, whole, atol=1e-5)
+    assert_same_training(both, whole)
     result, alone = (read_result(folder) or pytest.fail("no result") for folder in (both, whole))
     assert (result[0].steps, result[0].response_tokens) == (alone[0].steps, alone[0].response_tokens)
     lines = [line for folder in (both, whole) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) == 2 * len((whole / "metrics.jsonl").read_text().splitlines())  # each is told once
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_process_without_an_example_of_its_own_takes_part(
+    parallel: Parallel, tmp_path: Path, model: str, examples: Sequence[Example]
+) -> None:
+    # Of the fifth example, of what is held out and of the samples the second process has none.
+    job = make_job(tmp_path / "whole", model, examples[:5], evaluate_every=1)
+    job = replace(job, held_out=job.held_out[:1], kl_examples=job.kl_examples[:1])
+    run_train(of_two(job, parallel))
+    assert_same_training(of_two(job, parallel).folder, trained(job))
+
+
+def times_begun(job: TrainingJob) -> int:
+    """How often the training began with nothing, rather than from a checkpoint."""
+    lines = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
+    return lines.count({"done": 0, "total": 200})
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
@@ -125,16 +147,22 @@ def test_a_process_that_is_killed_ends_all_and_the_next_run_goes_on(
     ):
         run_train(job, Watcher(kill_one))
     assert_all_end(job)
-    checkpoint = max((job.folder / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    checkpoints = checkpoints_folder(job.folder, is_sharded=parallel == "fsdp")
+    checkpoint = max(checkpoints.iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
     names = {path.name for path in checkpoint.iterdir()}
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= names
     assert ("pytorch_model_fsdp.bin" in names) == (parallel == "fsdp")
+    alone = replace(job, folder=Path(shutil.copytree(job.folder, tmp_path / "alone")), processes=1)
     resumed = Watcher()
     run_train(job, resumed)
     assert resumed.steps[-1] == 200
-    lines = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
-    assert lines.count({"done": 0, "total": 200}) == 1  # it did not start again from nothing
+    assert times_begun(job) == 1
     assert_same_weights(job.folder, trained(whole), atol=1e-4)
+    # One process goes on from whole weights. From shards it cannot: it begins anew, and leaves none behind.
+    trained(alone)
+    assert times_begun(alone) == {"ddp": 1, "fsdp": 2}[parallel]
+    assert_same_weights(alone.folder, whole.folder, atol=1e-4)
+    assert not list(alone.folder.glob("checkpoints*"))
 
 
 def test_an_interruption_ends_all_processes(tmp_path: Path, model: str, examples: Sequence[Example]) -> None:
@@ -149,8 +177,8 @@ def test_an_interruption_ends_all_processes(tmp_path: Path, model: str, examples
     assert_all_end(job)
 
 
-def test_a_failure_is_told_in_its_own_words(tmp_path: Path, model: str, examples: Sequence[Example]) -> None:
+def test_a_failure_is_told_as_what_it_is(tmp_path: Path, model: str, examples: Sequence[Example]) -> None:
     job = of_two(make_job(tmp_path / "job", model, examples, learning_rate=1e30), "fsdp")
-    with pytest.raises(TrainingFailedError, match="TrainingDivergedError: expected a finite loss"):
+    with pytest.raises(TrainingDivergedError, match="expected a finite loss"):
         run_train(job)
     assert_all_end(job)

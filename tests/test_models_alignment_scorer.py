@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -242,13 +242,3 @@ def test_scorers_of_two_processes_answer_as_one_does(model: str) -> None:
         assert live_engines() == [], f"process {first} lives on"
     finally:
         two.close()
-
-
-def test_each_process_of_several_has_a_gpu_of_its_own() -> None:
-    told: list[str] = []
-
-    def start(build: Any, arguments: Mapping[str, Any], **_: Any) -> Any:
-        told.append(arguments["device"])
-
-    SeveralProcesses(3, start=start).start(LogpScorer, {"device": "cuda"}, log_path=None, timeout_s=None)
-    assert sorted(told) == ["cuda:0", "cuda:1", "cuda:2"]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import alignment_jobs
 import pytest
+import torch
+from alignment_jobs import assert_same_weights, logps_of
 from alignment_world import align_config, count_rows, prefer, store_samples, tiny_model
 from installed import installed
 
 from db import evaluations, policies, runs
+from models.alignment import launching
 from models.alignment.errors import NothingToTrainError
-from models.alignment.job import read_job
+from models.alignment.job import checkpoints_folder, read_job
 from models.alignment.records import PolicyIdentity
 from models.errors import ModelLoadError
 from models.evaluation.measurements import HeldOut
@@ -128,13 +132,30 @@ def test_the_same_command_again_trains_nothing(world):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_reference_and_the_training_and_make_the_same_policy(world):
+def test_two_processes_share_the_reference_and_the_training_and_make_the_same_policy(world, tmp_path):
     settings, sessions, model, _ = world
     config = align_config(model, name="of two", seed=5, train={"processes": 2, "examples_per_device": 2})
     policy = policy_of(sessions, trained(settings, sessions, config))
-    assert read_job(settings.artifact_root / "policies" / policy.key[:16]).processes == 2
+    job = read_job(settings.artifact_root / "policies" / policy.key[:16])
+    assert job.processes == 2
     alone = align_config(model, name="of one", seed=5, train={"examples_per_device": 2})
-    assert trained(settings, sessions, alone) == policy.id
+    assert trained(settings, sessions, alone) == policy.id  # it is found, not trained
+    for example, wanted in zip(job.train, logps_of(model, job.train), strict=True):
+        assert (example.reference_chosen_logps, example.reference_rejected_logps) == pytest.approx(wanted, abs=1e-4)
+    folder = alignment_jobs.trained(replace(job, folder=tmp_path / "alone", processes=1))
+    assert_same_weights(job.folder, folder, atol=1e-5)
+
+
+def test_more_processes_than_gpus_are_refused_before_the_reference_is_computed(world, monkeypatch):
+    settings, sessions, model, _ = world
+    monkeypatch.setattr(launching, "torch_device", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    scored = count_rows(sessions, "ResponseLogp")
+    # In bfloat16 nothing has been computed yet.
+    changes = {"processes": 2, "examples_per_device": 2, "dtype": "bfloat16"}
+    with pytest.raises(ValueError, match="2 processes need a GPU each, this host has 1; lower processes"):
+        trained(settings, sessions, align_config(model, name="of two", seed=5, train=changes))
+    assert count_rows(sessions, "ResponseLogp") == scored
 
 
 def test_a_training_that_a_person_stops_says_so_in_its_policy_and_its_run(world, monkeypatch):
@@ -154,6 +175,25 @@ def test_a_training_that_a_person_stops_says_so_in_its_policy_and_its_run(world,
         (stopped,) = [one for one in policies.list_policies(session) if one.run_id == run_id]
         assert (stopped.status, stopped.error) == (policies.FAILED, "stopped")
         assert runs.get_run(session, run_id).status == runs.STOPPED
+
+
+def test_a_training_that_cannot_go_on_from_the_checkpoints_of_another_kind_says_that_it_begins_anew(
+    world, monkeypatch, capsys
+):
+    settings, sessions, model, _ = world
+    config = align_config(model, name="shared out", seed=13)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+
+        def interrupted(job, **_):
+            (checkpoints_folder(job.folder, is_sharded=True) / "checkpoint-3").mkdir(parents=True)
+            raise KeyboardInterrupt
+
+        patched.setattr(training, "train", interrupted)
+        trained(settings, sessions, config)
+    capsys.readouterr()
+    policy = policy_of(sessions, trained(settings, sessions, config))
+    assert f"policy {policy.id} begins anew: the checkpoints in " in capsys.readouterr().err
+    assert policy.status == policies.TRAINED
 
 
 def test_a_training_of_another_seed_that_failed_says_why_and_the_same_command_takes_it_up(world, tmp_path):

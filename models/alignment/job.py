@@ -26,7 +26,7 @@ from models.alignment.records import (
 )
 from models.files import whole_file
 
-METRICS = "metrics.jsonl"
+METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint-"
 _JOB, _EXAMPLES = "job.json", "examples.jsonl"
 _LISTS = ("train", "held_out", "kl_examples")
 
@@ -77,6 +77,18 @@ def read_job(folder: Path) -> TrainingJob:
             example = json.loads(line)
             lists[example.pop("list")].append(example)
     return TypeAdapter(TrainingJob).validate_python({"folder": folder} | content | lists)
+
+
+def checkpoints_folder(folder: Path, *, is_sharded: bool) -> Path:
+    """Where a training's checkpoints are; one with the model in shards (FSDP) cannot go on from another's, nor back."""
+    return folder / ("checkpoints-fsdp" if is_sharded else "checkpoints")
+
+
+def useless_checkpoints(job: TrainingJob) -> Path | None:
+    """The folder of checkpoints that the job cannot go on from, if they are all there are: it begins anew."""
+    is_sharded = job.parallel == "fsdp" and job.processes > 1
+    own, other = (checkpoints_folder(job.folder, is_sharded=kind) for kind in (is_sharded, not is_sharded))
+    return other if any(other.glob(f"{CHECKPOINT}*")) and not any(own.glob(f"{CHECKPOINT}*")) else None
 
 
 def make_folder(folder: Path) -> None:

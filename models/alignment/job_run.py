@@ -18,7 +18,14 @@ import torch
 from transformers import PrinterCallback, TrainingArguments
 
 from models.alignment.errors import DeviceMemoryError, DiskFullError, NothingToTrainError
-from models.alignment.job import METRICS, TrainingJob, metrics_line, write_result
+from models.alignment.job import (
+    CHECKPOINT,
+    METRICS,
+    TrainingJob,
+    checkpoints_folder,
+    metrics_line,
+    write_result,
+)
 from models.alignment.loading import DRAFT, load_policy, save_policy
 from models.alignment.logps import prepare_sharing
 from models.alignment.memory import PeakMemory
@@ -35,7 +42,7 @@ from models.alignment.tokens import tokenize_examples, tokenize_samples
 from models.alignment.trainer import HeldOutCallback, PolicyTrainer, Row, RowDataset
 from models.prompting import load_tokenizer
 
-_CHECKPOINTS, _TENSORBOARD = "checkpoints", "tensorboard"
+_TENSORBOARD = "tensorboard"
 _KEPT_CHECKPOINTS = 2
 _SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "rmsprop": "rmsprop"}
@@ -52,7 +59,7 @@ _NO_ROOM_WORDS = (
 
 
 def run_job(job: TrainingJob, folder: Path) -> None:
-    """Train, from the newest whole checkpoint if there is one; the result is written last.
+    """Train, from the newest whole checkpoint of its kind if there is one; the result is written last.
 
     Raises:
         NothingToTrainError: No example fits.
@@ -78,7 +85,7 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
     with arguments.main_process_first(desc="find the checkpoint"):  # or the others might go on from another
         if is_main:
             _remove_incomplete(folder)
-    checkpoint = _newest_checkpoint(folder / _CHECKPOINTS)
+    checkpoint = next(reversed(_checkpoints(Path(arguments.output_dir))), None)
     with PeakMemory() as memory, _MetricsWriter(folder, is_main=is_main, checkpoint=checkpoint) as writer:
         callback = HeldOutCallback(settings.evaluate_every, writer.write_step)
         trainer = PolicyTrainer(
@@ -108,7 +115,8 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
             metrics=writer.last_held_out,
         )
         write_result(folder, result, tuple(unfit))
-        shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+        for is_sharded in (False, True):
+            shutil.rmtree(checkpoints_folder(folder, is_sharded=is_sharded), ignore_errors=True)
 
 
 def _rows(job: TrainingJob, tokenizer: Any) -> tuple[list[Row], list[Row], list[Row], list[UnfitExample]]:
@@ -164,7 +172,7 @@ def trainer_arguments(
     `shards_model`: each process holds its share of every layer (FSDP2), and gathers a layer while it computes.
     """
     arguments = TrainingArguments(
-        output_dir=str(folder / _CHECKPOINTS),
+        output_dir=str(checkpoints_folder(folder, is_sharded=shards_model)),
         per_device_train_batch_size=settings.examples_per_device,
         gradient_accumulation_steps=max(1, settings.batch_size // (settings.examples_per_device * _world_size())),
         num_train_epochs=settings.epochs,
@@ -217,18 +225,15 @@ def _check_settings(settings: TrainingSettings, world_size: int) -> None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    folders = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
-    return sorted(folders, key=lambda path: int(path.name.partition("-")[2]))
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    return next(reversed(_checkpoints(folder)), None)
+    folders = [path for path in folder.glob(f"{CHECKPOINT}*") if path.name.removeprefix(CHECKPOINT).isdecimal()]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
 
 
 def _remove_incomplete(folder: Path) -> None:
     """Remove a model and checkpoints that were cut off: a checkpoint's state is written last."""
     shutil.rmtree(folder / DRAFT, ignore_errors=True)
-    for path in _checkpoints(folder / _CHECKPOINTS):
+    of_both = (checkpoints_folder(folder, is_sharded=is_sharded) for is_sharded in (False, True))
+    for path in (path for one in of_both for path in _checkpoints(one)):
         try:
             json.loads((path / "trainer_state.json").read_text("utf-8"))
         except (OSError, ValueError):
@@ -259,7 +264,7 @@ class _MetricsWriter:
     def __init__(self, folder: Path, *, is_main: bool, checkpoint: Path | None) -> None:
         self._folder = folder
         self._is_main = is_main
-        self._step = 0 if checkpoint is None else int(checkpoint.name.partition("-")[2])
+        self._step = 0 if checkpoint is None else int(checkpoint.name.removeprefix(CHECKPOINT))
         self.last_held_out: dict[str, float] = {}
 
     def __enter__(self) -> _MetricsWriter:

@@ -221,8 +221,8 @@ class PolicyTrainer(Trainer):
                 batch = self._prepare_inputs(self._collate(part or rows[:1]))
                 shares = torch.tensor([1 / rows_of[row.example.prompt] for row in part or rows[:1]])
                 sums = self._held_out_sums(batch, shares)
-                for name, value in sums.items() if part else ():
-                    totals[name] += value
+                for name, value in sums.items():
+                    totals[name] += value if part else 0.0  # every device has the names, also one without a row
         return self._over_devices(totals)
 
     def _held_out_sums(self, batch: dict[str, Tensor], shares: Tensor) -> dict[str, float]:

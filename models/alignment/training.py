@@ -14,12 +14,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from models.alignment.errors import TrainingFailedError
 from models.alignment.job import METRICS, TrainingJob, only_process, read_job, read_metrics_line, read_result, write_job
-from models.alignment.launching import FAILURE, failure_of, launch
+from models.alignment.launching import FAILURE, failure_of, launch, write_failure
 from models.alignment.records import MetricPoint, StepsDone, TrainingResult, UnfitExample
 from models.processes.isolated_host import watch_parent
 from models.processes.isolation import IsolatedProcess, StartsBackend
@@ -54,6 +54,8 @@ def train(
         DeviceMemoryError: The device's memory does not suffice.
         FolderInUseError: Another process trains in the folder.
         ModelLoadError: The start model does not load.
+        TrainingFailedError: One of several processes died, or failed of something else.
+        ValueError: The settings cannot be kept, or there are fewer GPUs than processes.
     """
     result = read_result(job.folder)
     metrics = _MetricsReader(job.folder / METRICS)
@@ -102,8 +104,7 @@ class TrainingProcess:
             launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
             result = subprocess.run([*launcher, "-m", "models.alignment.training", str(folder)], check=False)
             if result.returncode:
-                otherwise = f"the launcher ended with code {result.returncode}; see the log"
-                raise TrainingFailedError(str(folder), failure_of(folder, otherwise))
+                raise failure_of(folder, f"the launcher ended with code {result.returncode}; see the log")
 
 
 def run_folder(folder: Path) -> None:
@@ -143,7 +144,5 @@ if __name__ == "__main__":
     try:
         run_folder(job_folder)
     except Exception as error:
-        # The first to fail says why; the other processes fail since it is gone.
-        with suppress(FileExistsError), (job_folder / FAILURE).open("x", encoding="utf-8") as file:
-            file.write(f"{type(error).__name__}: {error}")
+        write_failure(job_folder, error)
         raise

@@ -5,21 +5,21 @@ Stands where `models.processes.isolation.IsolatedProcess` stands. The first that
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from models.processes.isolation import BackendProcess, IsolatedProcess, StartsBackend
+from models.processes.isolation import BackendProcess, IsolatedProcess
 from models.processes.ray_pool import joined
 
 
 class SeveralProcesses:
     """Starts backends in so many processes; their argument `device` says which GPU, if it is a GPU."""
 
-    def __init__(self, count: int, *, start: StartsBackend = IsolatedProcess) -> None:
+    def __init__(self, count: int) -> None:
         self._count = count
-        self._start = start
 
     def start(
         self,
@@ -30,20 +30,26 @@ class SeveralProcesses:
         timeout_s: float | None,
     ) -> BackendProcess:
         """Build the backend in each; parameters and errors as of `IsolatedProcess`."""
-        processes: list[BackendProcess] = []
+        processes: list[IsolatedProcess] = []
+        backend, is_given_up = _Shares(processes), threading.Event()
 
         def build_one(place: int) -> None:
             own = {"device": f"cuda:{place}"} if arguments["device"] == "cuda" else {}
-            processes.append(self._start(build, {**arguments, **own}, log_path=log_path, timeout_s=timeout_s))
+            # The process comes first, so that one that loads its backend can be ended.
+            process = IsolatedProcess(object, {}, log_path=log_path, timeout_s=timeout_s)
+            processes.append(process)
+            if is_given_up.is_set():
+                process.close()
+                return
+            process.replace(build, {**arguments, **own}, log_path=log_path, timeout_s=timeout_s)
 
         with ThreadPoolExecutor(self._count) as pool:
-            starting = [pool.submit(build_one, place) for place in range(self._count)]
-        backend = _Shares(processes)
-        try:
-            _results(starting)
-        except BaseException:
-            backend.close()
-            raise
+            try:
+                _results([pool.submit(build_one, place) for place in range(self._count)])
+            except BaseException:
+                is_given_up.set()
+                backend.close()  # before the pool waits for those that still load
+                raise
         return backend
 
 

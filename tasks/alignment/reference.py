@@ -9,10 +9,10 @@ from typing import Any
 
 from db.engine import batches
 from db.logps import add_logps, find_logps
+from models.alignment.launching import check_devices
 from models.alignment.reading import IsolatedExampleReader
 from models.alignment.records import ResponseLogps, ScoreRequest
 from models.number_format import torch_device
-from models.processes.isolation import Backends, StartsBackend
 from models.processes.several import SeveralProcesses
 from models.records import content_key
 from tasks.devices import device
@@ -40,6 +40,7 @@ def response_logps(
 
     Raises:
         ModelLoadError: If the model cannot be loaded.
+        ValueError: If there are fewer GPUs than processes.
     """
     from models.alignment.scorer import IsolatedScorer
 
@@ -66,15 +67,19 @@ def response_logps(
             "tokens_per_batch": TOKENS_PER_BATCH,
         }
 
-        def start_of(backends: Backends) -> StartsBackend:
-            is_shared_out_here = processes > 1 and run.settings.engine == "local"
-            return SeveralProcesses(processes).start if is_shared_out_here else backends.start
-
+        is_shared_out_here = processes > 1 and run.settings.engine == "local"
+        if is_shared_out_here:
+            check_devices(processes)
         with (
             device(is_shared_out=True) as backends,
             stage_progress("reference", len(unscored), "log-probabilities") as advance,
             closing(
-                IsolatedScorer(arguments, log_path=_log_path(run), timeout_s=None, start=start_of(backends))
+                IsolatedScorer(
+                    arguments,
+                    log_path=_log_path(run),
+                    timeout_s=None,
+                    start=SeveralProcesses(processes).start if is_shared_out_here else backends.start,
+                )
             ) as scorer,
         ):
             for shard in batches(unscored, SHARD):

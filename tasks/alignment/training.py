@@ -17,7 +17,7 @@ from db import policies
 from db.engine import Session
 from db.runs import get_run
 from models.alignment.errors import FolderInUseError
-from models.alignment.job import TrainingJob
+from models.alignment.job import TrainingJob, useless_checkpoints
 from models.alignment.records import (
     METHODS_WITH_REFERENCE,
     Example,
@@ -99,6 +99,12 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         if plan.rate_warning:
             say(plan.rate_warning)
         job = _job(run, policy.key, plan)
+    if (useless := useless_checkpoints(job)) is not None:
+        say(
+            f"policy {policy.id} begins anew: the checkpoints in {useless} are of a training with "
+            f"{'the whole model in each process' if job.parallel == 'fsdp' else 'the model in shards (fsdp)'}, "
+            "and only such a one goes on from them"
+        )
 
     tracking = tracking_of(run, policy, plan, job.folder)
 
