@@ -79,12 +79,12 @@ def assert_all_end(job: TrainingJob) -> None:
         time.sleep(0.1)
 
 
-def assert_same_training(one: Path, other: Path) -> None:
+def assert_same_training(one: Path, other: Path, *, within: float = 1e-5, weights_within: float = 1e-5) -> None:
     found, wanted = curve(one), curve(other)
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
-        assert found[name] == pytest.approx(values, rel=1e-5, abs=1e-5), name
-    assert_same_weights(one, other, atol=1e-5)
+        assert found[name] == pytest.approx(values, rel=within, abs=within), name
+    assert_same_weights(one, other, atol=weights_within)
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
@@ -107,7 +107,10 @@ def test_two_processes_train_as_one_does(
     job = make_job(tmp_path / "whole", model, weighted, **settings)
     whole, both = trained(job), of_two(job, parallel).folder
     run_train(of_two(job, parallel))
-    assert_same_training(both, whole)
+    # Sharded, a forward pass in bfloat16 rounds at other places: held-out log-probabilities of 62.84 differ by 0.01.
+    is_rounded = parallel == "fsdp" and "dtype" in changes
+    tolerances = {"within": 1e-2, "weights_within": 1e-3} if is_rounded else {}
+    assert_same_training(both, whole, **tolerances)
     result, alone = (read_result(folder) or pytest.fail("no result") for folder in (both, whole))
     assert (result[0].steps, result[0].response_tokens) == (alone[0].steps, alone[0].response_tokens)
     lines = [line for folder in (both, whole) for line in (folder / "metrics.jsonl").read_text().splitlines()]
