@@ -25,7 +25,7 @@ def shared_folders(settings: Settings) -> SharedFolders | None:
 
 
 def brought_folder(name: str, settings: Settings) -> Path:
-    """A folder by its name under the root, fetched if it is only at the URL; it may be nowhere.
+    """A folder by its name under the root, fetched if the URL has it, and it is not here or differs; it may be nowhere.
 
     Raises:
         ValueError: If the name leads out of the root.
@@ -34,7 +34,7 @@ def brought_folder(name: str, settings: Settings) -> Path:
         StorageGoneError: If its server does not answer in time.
     """
     folder, objects = inside(settings.artifact_root, name), objects_of(settings, name)
-    if objects is not None and not folder.is_dir():
+    if objects is not None:
         fetch_folder(objects, folder)
     return folder
 
@@ -51,9 +51,10 @@ def holds_folder(name: str, settings: Settings) -> bool:
 
 
 def share_folder(folder: Path, settings: Settings) -> None:
-    """Store a folder of the root at the URL, if there is one.
+    """Store a folder of the root at the URL, if there is one; where it is stored already, ours becomes a copy of that.
 
     Raises:
+        DamagedObjectError: If what is stored there is damaged.
         StorageError: If the URL cannot be used.
         StorageGoneError: If its server does not answer in time.
     """

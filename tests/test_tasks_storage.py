@@ -249,6 +249,11 @@ def test_a_policys_folder_is_shared_and_fetched(url, settings, monkeypatch, tmp_
     assert holds_folder("policies/a/model", there) and not holds_folder("policies/b/model", there)
     assert (brought_folder("policies/a/model", there) / "config.json").read_text() == "{}"
     assert not brought_folder("policies/b/model", there).is_dir()
+    objects_of(there).remove("policies")
+    (folder / "config.json").write_text("trained again")
+    share_folder(folder, settings_here := Settings(artifact_root=settings.artifact_root))
+    assert (brought_folder("policies/a/model", there) / "config.json").read_text() == "trained again"
+    assert brought_folder("policies/a/model", settings_here) == folder
     monkeypatch.delenv("ANTIPODE_ARTIFACT_URL")
     assert objects_of(Settings()) is None
 
