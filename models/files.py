@@ -33,7 +33,9 @@ _LONGEST_NAME = 120  # bytes; file systems take 255, and endings and hashes foll
 _HASH_DIGITS = 8
 _LIKE_HASHED = re.compile(rf".*-[0-9a-f]{{{_HASH_DIGITS}}}")
 
-_hashes: dict[Path, tuple[tuple[int, int, int], str]] = {}  # of files that were read, with their signatures
+Signature = tuple[int, int, int]
+
+_hashes: dict[Path, tuple[Signature, str]] = {}  # of files that were read, with their signatures
 
 
 def file_name(name: str) -> str:
@@ -76,14 +78,18 @@ def rejects_file(root: Path, name: str, content_hash: str) -> Path:
 
 def file_hash(path: Path) -> str:
     """The SHA-256 of a file, in 64 hex digits; it is read once in a process, and again only if it has changed."""
-    state = path.stat()
-    signature = state.st_ino, state.st_mtime_ns, state.st_size
-    known = _hashes.get(path.absolute())
-    if known is None or known[0] != signature:
+    now, known = signature(path), _hashes.get(path.absolute())
+    if known is None or known[0] != now:
         with path.open("rb") as file:
-            known = signature, hashlib.file_digest(file, "sha256").hexdigest()
+            known = now, hashlib.file_digest(file, "sha256").hexdigest()
         _hashes[path.absolute()] = known
     return known[1]
+
+
+def signature(path: Path) -> Signature:
+    """What is different once a file has changed; nothing of it is read."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 @contextmanager

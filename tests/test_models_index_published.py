@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from kept_indexes import D, reader, shards_of
@@ -77,3 +79,20 @@ def test_an_index_of_vectors_that_are_not_wanted_any_more_is_not_taken(world):
     opened = two.open(sources[:2])
     assert opened.state == "built" and len(opened.index) == 100
     assert_same(opened, one.open(sources[:2]))
+
+
+@pytest.mark.parametrize("part", ["vectors", "ids", "factory"])
+@pytest.mark.parametrize("is_whole", [False, True], ids=["beside", "whole path"])
+def test_an_index_at_a_url_never_names_a_file_elsewhere(world, tmp_path, part, is_whole):
+    url, sources, one, two = world
+    made = one.open(sources, factory="HNSW4")
+    objects, outside = store_at(url), tmp_path / "outside"
+    name = str(outside) if is_whole else "../outside"
+    stored = json.loads(objects.read("index.json"))
+    (stored["factory"]["file"] if part == "factory" else stored["segments"][0][part])["name"] = name
+    objects.write(json.dumps(stored).encode(), "index.json")
+    objects.write(b"evil", name)
+    opened = two.open(sources)
+    assert opened.state == "built" and "damaged or of another version" in opened.reason
+    assert not outside.exists()
+    assert_same(made, opened)

@@ -66,7 +66,8 @@ def test_the_first_one_stays_and_later_ones_become_its_copy(server, model, tmp_p
 def test_a_copy_that_is_damaged_or_an_earlier_ones_is_fetched_again(server, model, tmp_path):
     objects = store_at(server.new_bucket())
     publish_folder(model, objects)
-    assert fetch_folder(objects, copy := tmp_path / "copy")
+    copy = tmp_path / "copy"
+    assert fetch_folder(objects, copy)
     before = (copy / "config.json").stat().st_ino
     assert fetch_folder(objects, copy) and (copy / "config.json").stat().st_ino == before, "nothing was fetched"
     (copy / "deeper" / "weights").write_bytes(bytes(200))

@@ -96,13 +96,13 @@ class ObjectStore:
         """
         self._patiently(name, lambda system, place: system.get_file(place, str(path)))
 
-    def read(self, name: str) -> bytes:
-        """An object's bytes.
+    def read(self, name: str, *, most: int | None = None) -> bytes:
+        """An object's bytes, or the first `most` of them.
 
         Raises:
             NoObjectError: If there is none.
         """
-        content: bytes = self._patiently(name, lambda system, place: system.cat_file(place))
+        content: bytes = self._patiently(name, lambda system, place: system.cat_file(place, end=most))
         return content
 
     def sizes(self, folder: str = "") -> dict[str, int]:

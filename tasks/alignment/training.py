@@ -157,8 +157,9 @@ def _train_and_store(run: AlignmentAtWork[Any], policy: policies.PolicyRecord, p
 
 
 def _is_there(policy: policies.PolicyRecord, settings: Settings) -> bool:
-    is_trained = policy.status == policies.TRAINED and policy.folder is not None
-    return is_trained and brought_folder(policy.folder, settings).is_dir()
+    if policy.status != policies.TRAINED or policy.folder is None:
+        return False
+    return brought_folder(policy.folder, settings).is_dir()
 
 
 def _say_that_it_waits() -> None:
