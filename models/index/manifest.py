@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from models.files import Signature, signature, whole_file
 
-MANIFEST, VERSION = "index.json", 1
+MANIFEST, LOCK, VERSION = "index.json", "lock", 1
 _READ_BYTES = 2**24
 _UNREADABLE = "its index.json is damaged or of another version"
 
@@ -111,6 +111,19 @@ def read_manifest(folder: Path) -> Manifest:
         raise UnfitError(f"its index.json cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UnfitError(_UNREADABLE) from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Say that these files of the folder are the index; all others, but for the lock, are deleted.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with whole_file(folder / MANIFEST) as draft:
+        draft.write_text(manifest.text)
+    for path in folder.iterdir():
+        if path.name not in manifest.files | {MANIFEST, LOCK} and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def manifest_of(stored: Any) -> Manifest:
