@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 from models.files import inside
 from models.storage import ObjectStore
@@ -48,6 +49,23 @@ def holds_folder(name: str, settings: Settings) -> bool:
     """
     objects = objects_of(settings, name)
     return inside(settings.artifact_root, name).is_dir() or (objects is not None and SUMS in objects.sizes())
+
+
+def bytes_there(names: Collection[str], settings: Settings) -> dict[str, int]:
+    """The bytes at the URL of each of these files and folders that is there; one list for each folder they lie in.
+
+    Raises:
+        StorageError: If the URL cannot be used.
+        StorageGoneError: If its server does not answer in time.
+    """
+    wanted, found = {PurePosixPath(name) for name in names}, dict[str, int]()
+    for parent in sorted({name.parent for name in wanted}):
+        objects = objects_of(settings, parent.as_posix() if parent.parts else "")
+        for inside_name, size in (objects.sizes() if objects else {}).items():
+            name = parent / PurePosixPath(inside_name).parts[0]
+            if name in wanted:
+                found[str(name)] = found.get(str(name), 0) + size
+    return found
 
 
 def share_folder(folder: Path, settings: Settings) -> None:

@@ -71,6 +71,7 @@ class ObjectStore:
         Raises:
             OSError: If the file cannot be read, or a folder cannot be written.
         """
+        path.stat()  # else a file that is gone would read as an object that is
 
         def put(system: Any, place: str) -> None:
             with self._written(system, place) as draft:
@@ -111,7 +112,12 @@ class ObjectStore:
         def list_(system: Any, place: str) -> dict[str, int]:
             found = system.find(place, detail=True)
             names = {str(PurePosixPath(path).relative_to(place)): int(one["size"]) for path, one in found.items()}
-            return {"" if name == "." else name: size for name, size in names.items() if not _is_draft(name)}
+            are_drafts = self._is_local  # elsewhere nothing has a draft's name but what was stored so
+            return {
+                "" if name == "." else name: size
+                for name, size in names.items()
+                if not (are_drafts and _is_draft(name))
+            }
 
         return self._patiently(folder, list_)
 
