@@ -93,8 +93,8 @@ def test_an_index_at_a_url_never_names_a_file_elsewhere(world, tmp_path, part, i
     objects.write(json.dumps(stored).encode(), "index.json")
     objects.write(b"evil", name)
     opened = two.open(sources)
-    assert opened.state == "built" and "damaged or of another version" in opened.reason
     assert not outside.exists()
+    assert opened.state == "built" and "damaged or of another version" in opened.reason
     assert_same(made, opened)
 
 
