@@ -33,6 +33,10 @@ _LONGEST_NAME = 120  # bytes; file systems take 255, and endings and hashes foll
 _HASH_DIGITS = 8
 _LIKE_HASHED = re.compile(rf".*-[0-9a-f]{{{_HASH_DIGITS}}}")
 
+Signature = tuple[int, int, int]
+
+_hashes: dict[Path, tuple[Signature, str]] = {}  # of files that were read, with their signatures
+
 
 def file_name(name: str) -> str:
     """A name that the user or the data gave, as one that is safe in any folder and still readable.
@@ -70,6 +74,22 @@ def report_file(root: Path, kind: ReportKind, number: int) -> Path:
 def rejects_file(root: Path, name: str, content_hash: str) -> Path:
     """Where the rejected rows of a source lie under the folder of artifacts: a file for each name and content."""
     return root / "rejects" / f"{file_name(name)}-{content_hash[:8]}.jsonl"
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, in 64 hex digits; it is read once in a process, and again only if it has changed."""
+    now, known = signature(path), _hashes.get(path.absolute())
+    if known is None or known[0] != now:
+        with path.open("rb") as file:
+            known = now, hashlib.file_digest(file, "sha256").hexdigest()
+        _hashes[path.absolute()] = known
+    return known[1]
+
+
+def signature(path: Path) -> Signature:
+    """What is different once a file has changed; nothing of it is read."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 @contextmanager

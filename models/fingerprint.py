@@ -6,13 +6,10 @@ import hashlib
 from pathlib import Path
 
 from models.errors import ModelLoadError
+from models.files import file_hash
 from models.plain_weights import NO_CODE, why_not_loaded
 
 _IRRELEVANT_SUFFIXES = {".md", ".lock", ".png", ".pyc"}
-
-_hashes: dict[
-    Path, tuple[tuple[tuple[str, int, int, int], ...], str]
-] = {}  # by folder: its files' signatures, its hash
 
 
 def model_fingerprint(name: str, revision: str | None) -> str:
@@ -56,14 +53,8 @@ def folder_hash(folder: Path, *, has_hidden: bool = True) -> str:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in _IRRELEVANT_SUFFIXES]
     if not has_hidden:
         paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    states = [(str(path.relative_to(folder)), path.stat()) for path in paths]
-    signature = tuple((name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in states)
-    if (known := _hashes.get(folder.absolute())) and known[0] == signature:
-        return known[1]
     digest = hashlib.sha256()
-    for path, (name, _) in zip(paths, states, strict=True):
-        digest.update(name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    _hashes[folder.absolute()] = signature, digest.hexdigest()
+    for path in paths:
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(bytes.fromhex(file_hash(path)))
     return digest.hexdigest()

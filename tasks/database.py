@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from db.engine import Sessions, fault_of, make_engine, make_session_factory, ping
+from db.engine import Sessions, alone, fault_of, make_engine, make_session_factory, ping
 from db.inspection import is_made
 from db.migrations import require_current
 from models.errors import is_interrupt
@@ -19,6 +19,7 @@ from tasks.settings import Settings
 Result = TypeVar("Result")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+TURN_PAUSE_S = 1.0
 MOST_LOSSES = 5  # one soon after the other: then it is the work that the database does not stand
 
 _is_given_up = False
@@ -45,6 +46,21 @@ def open_database(settings: Settings, *, keeps_connections: bool = False) -> Ite
         yield make_session_factory(engine)
     finally:
         engine.dispose()
+
+
+@contextmanager
+def in_turn(sessions: Sessions, name: str, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a name that one process at a time may hold, on whatever host; `on_wait` is called once if it is not free."""
+    has_waited = False
+    while True:
+        with alone(sessions, name) as is_free:
+            if is_free:
+                yield
+                return
+        if not has_waited:
+            on_wait()
+        has_waited = True
+        time.sleep(TURN_PAUSE_S)
 
 
 def patiently(work: Callable[[], Result], settings: Settings) -> Result:

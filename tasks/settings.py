@@ -8,19 +8,20 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+ARTIFACT_URLS = ("s3://", "gs://", "file:///")
 RELATIVE_SQLITE, ABSOLUTE_SQLITE = "sqlite:///", "sqlite:////"
 
 
 class Settings(BaseSettings):
     """Read from environment variables that begin with ANTIPODE_."""
 
-    model_config = SettingsConfigDict(env_prefix="ANTIPODE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ANTIPODE_", frozen=True, hide_input_in_errors=True)
 
     artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and policies.")
     artifact_url: str | None = Field(
         None,
-        description="URL at which hosts share vectors, indexes, guides and policies (s3://bucket/folder); the folder "
-        "then holds copies. Empty: they are in the folder alone.",
+        description="URL at which hosts share vectors, indexes, guides and policies (s3://bucket/folder, gs://… or "
+        "file:///folder); the folder then holds copies. Empty: they are in the folder alone.",
     )
     artifact_wait_s: float = Field(
         300, ge=0, description="For how many seconds a run waits for a server behind that URL, before it stops."
@@ -53,9 +54,16 @@ class Settings(BaseSettings):
     @field_validator("artifact_url")
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
-        if value and "://" not in value:
-            raise ValueError(f"expected a URL such as s3://bucket/folder, got {value}; for a folder: file:///folder")
-        return value or None
+        if not value:
+            return None
+        if "@" in value:  # it would be read in logs, and in the errors of runs
+            raise ValueError(
+                "a URL with a name or a key before @ is not taken; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "and take the key out of ANTIPODE_ARTIFACT_URL"
+            )
+        if not value.startswith(ARTIFACT_URLS) or value in ARTIFACT_URLS:
+            raise ValueError(f"expected s3://bucket/folder or gs://bucket/folder, for a folder file:///…, got {value}")
+        return value
 
     @field_validator("ray_gpus_per_actor")
     @classmethod

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 from models.files import inside
 from models.storage import ObjectStore
@@ -25,7 +26,7 @@ def shared_folders(settings: Settings) -> SharedFolders | None:
 
 
 def brought_folder(name: str, settings: Settings) -> Path:
-    """A folder by its name under the root, fetched if it is only at the URL; it may be nowhere.
+    """A folder by its name under the root, fetched if the URL has it, and it is not here or differs; it may be nowhere.
 
     Raises:
         ValueError: If the name leads out of the root.
@@ -34,7 +35,7 @@ def brought_folder(name: str, settings: Settings) -> Path:
         StorageGoneError: If its server does not answer in time.
     """
     folder, objects = inside(settings.artifact_root, name), objects_of(settings, name)
-    if objects is not None and not folder.is_dir():
+    if objects is not None:
         fetch_folder(objects, folder)
     return folder
 
@@ -50,10 +51,28 @@ def holds_folder(name: str, settings: Settings) -> bool:
     return inside(settings.artifact_root, name).is_dir() or (objects is not None and SUMS in objects.sizes())
 
 
-def share_folder(folder: Path, settings: Settings) -> None:
-    """Store a folder of the root at the URL, if there is one.
+def bytes_there(names: Collection[str], settings: Settings) -> dict[str, int]:
+    """The bytes at the URL of each of these files and folders that is there; one list for each folder they lie in.
 
     Raises:
+        StorageError: If the URL cannot be used.
+        StorageGoneError: If its server does not answer in time.
+    """
+    wanted, found = {PurePosixPath(name) for name in names}, dict[str, int]()
+    for parent in sorted({name.parent for name in wanted}):
+        objects = objects_of(settings, parent.as_posix() if parent.parts else "")
+        for inside_name, size in (objects.sizes() if objects else {}).items():
+            name = parent / PurePosixPath(inside_name).parts[0]
+            if name in wanted:
+                found[str(name)] = found.get(str(name), 0) + size
+    return found
+
+
+def share_folder(folder: Path, settings: Settings) -> None:
+    """Store a folder of the root at the URL, if there is one; where it is stored already, ours becomes a copy of that.
+
+    Raises:
+        DamagedObjectError: If what is stored there is damaged.
         StorageError: If the URL cannot be used.
         StorageGoneError: If its server does not answer in time.
     """

@@ -109,7 +109,7 @@ def test_two_processes_train_as_one_does(
     run_train(of_two(job, parallel))
     # Sharded, a forward pass in bfloat16 rounds at other places: held-out log-probabilities of 62.84 differ by 0.01.
     is_rounded = parallel == "fsdp" and "dtype" in changes
-    tolerances = {"within": 1e-2, "weights_within": 1e-3} if is_rounded else {}
+    tolerances = {"within": 5e-2, "weights_within": 1e-3} if is_rounded else {}
     assert_same_training(both, whole, **tolerances)
     result, alone = (read_result(folder) or pytest.fail("no result") for folder in (both, whole))
     assert (result[0].steps, result[0].response_tokens) == (alone[0].steps, alone[0].response_tokens)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from kept_indexes import D, reader, shards_of
@@ -77,3 +79,76 @@ def test_an_index_of_vectors_that_are_not_wanted_any_more_is_not_taken(world):
     opened = two.open(sources[:2])
     assert opened.state == "built" and len(opened.index) == 100
     assert_same(opened, one.open(sources[:2]))
+
+
+@pytest.mark.parametrize("part", ["vectors", "ids", "factory"])
+@pytest.mark.parametrize("is_whole", [False, True], ids=["beside", "whole path"])
+def test_an_index_at_a_url_never_names_a_file_elsewhere(world, tmp_path, part, is_whole):
+    url, sources, one, two = world
+    made = one.open(sources, factory="HNSW4")
+    objects, outside = store_at(url), tmp_path / "outside"
+    name = str(outside) if is_whole else "../outside"
+    stored = json.loads(objects.read("index.json"))
+    (stored["factory"]["file"] if part == "factory" else stored["segments"][0][part])["name"] = name
+    objects.write(json.dumps(stored).encode(), "index.json")
+    objects.write(b"evil", name)
+    opened = two.open(sources)
+    assert not outside.exists()
+    assert opened.state == "built" and "damaged or of another version" in opened.reason
+    assert_same(made, opened)
+
+
+class Busy:
+    """Objects of which another host changes some at a certain moment, once: before a call, or after."""
+
+    def __init__(self, objects, method, meanwhile, *, is_after=False):
+        self._objects, self._method, self._meanwhile, self._is_after = objects, method, meanwhile, is_after
+
+    def __getattr__(self, name):
+        asked = getattr(self._objects, name)
+        if name != self._method or self._meanwhile is None:
+            return asked
+
+        def call(*arguments):
+            meanwhile, self._meanwhile = self._meanwhile, None
+            if not self._is_after:
+                meanwhile()
+            answer = asked(*arguments)
+            if self._is_after:
+                meanwhile()
+            return answer
+
+        return call
+
+
+@pytest.mark.parametrize("is_joining_last", [False, True])
+def test_of_two_hosts_at_once_the_last_ones_index_is_whole(world, tmp_path, is_joining_last):
+    url, sources, one, two = world
+    one.open(sources[:2])
+    two.open(sources[:2])
+    if is_joining_last:  # it joins the first segment with its own, and deletes it after the other has named it
+        objects = Busy(store_at(url), "write", lambda: two.open(sources[:3]), is_after=True)
+        KeptIndex(one._folder, one._read_vectors, objects).open(sources)
+    else:  # the other has joined and deleted the first segment when this one names it
+        objects = Busy(store_at(url), "write", lambda: one.open(sources))
+        KeptIndex(two._folder, two._read_vectors, objects).open(sources[:3])
+    three = KeptIndex(tmp_path / "three", lambda shard: pytest.fail("no shard is read"), store_at(url))
+    opened = three.open(sources[:3])
+    assert (opened.state, opened.reason, len(opened.index)) == ("current", "", 150)
+
+
+def test_an_index_that_is_replaced_while_it_is_fetched_is_fetched_again(world, tmp_path):
+    url, sources, one, _ = world
+    one.open(sources[:1])
+    objects = Busy(store_at(url), "get", lambda: one.open(sources))
+    two = KeptIndex(tmp_path / "two", lambda shard: pytest.fail("no shard is read"), objects)
+    opened = two.open(sources)
+    assert (opened.state, opened.reason, len(opened.index)) == ("current", "", 200)
+
+
+def test_a_host_that_only_reads_keeps_no_earlier_copies(world):
+    _, sources, one, two = world
+    for count in (1, 2, 3, 4):
+        one.open(sources[:count])
+        two.open(sources[:count])
+    assert {path.name for path in two._folder.iterdir()} == {path.name for path in one._folder.iterdir()}

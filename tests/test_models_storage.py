@@ -61,11 +61,40 @@ def test_an_upload_that_is_not_completed_is_no_object(server):
         objects.read("half")
 
 
-def test_a_put_into_a_folder_that_is_killed_leaves_what_was_there(tmp_path):
-    objects = ObjectStore(tmp_path.as_uri(), 0)
+PUT_FOREVER = """
+import sys
+from pathlib import Path
+from models.storage import ObjectStore
+while True:
+    ObjectStore(sys.argv[1], 0).put(Path(sys.argv[2]), "list")
+"""
+
+
+def test_a_put_into_a_folder_that_is_killed_leaves_what_was_there_whole(tmp_path):
+    objects, shared, large = ObjectStore((tmp_path / "shared").as_uri(), 0), tmp_path / "shared", tmp_path / "large"
+    large.write_bytes(content := b"next" * 2**22)
     objects.write(b"first", "list")
-    (tmp_path / f".list.{uuid.uuid4().hex}").write_bytes(b"hal")  # what a killed process leaves
-    assert objects.sizes() == {"list": 5} and objects.read("list") == b"first"
+    writer = subprocess.Popen([sys.executable, "-c", PUT_FOREVER, objects.url, str(large)], cwd=ROOT)
+    while not any(path.stat().st_size for path in shared.glob(".list.*")):
+        assert writer.poll() is None
+    writer.kill()
+    writer.wait()
+    found = objects.read("list")
+    assert found in (b"first", content) and objects.sizes() == {"list": len(found)}
+
+
+def test_a_file_that_is_gone_is_no_object_that_is(objects, tmp_path):
+    with pytest.raises(FileNotFoundError, match="never written"):
+        objects.put(tmp_path / "never written", "list")
+
+
+def test_hidden_objects_are_listed_and_removed_like_others(server):
+    objects = store_at(server.new_bucket())
+    objects.write(b"x", "model/.cache/one")
+    objects.write(b"x", "model/.two")
+    assert objects.sizes("model") == {".cache/one": 1, ".two": 1}
+    objects.remove("model")
+    assert objects.sizes() == {}
 
 
 def test_a_server_that_is_gone_is_waited_for_and_told(server, caplog):

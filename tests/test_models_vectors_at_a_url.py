@@ -102,4 +102,64 @@ def test_rows_move_to_a_shard_of_their_own(hosts):
     _, one, two = hosts
     name = one.write_shard(*raw())
     new = two.copy_rows(name, [1, 3])
-    assert one.ids_of(new).tolist() == [1, 3] and one.row_bytes(new) == two.row_bytes(name) == 2 * 4 + 4 + 8
+    assert one.ids_of(new).tolist() == [1, 3]
+
+
+def test_the_bytes_of_a_row_are_known_without_the_vectors(hosts):
+    _, one, two = hosts
+    name = one.write_shard(*raw())
+    assert two.row_bytes(name) == 2 * 4 + 4 + 8 and not two.folder.exists()
+    with pytest.raises(MissingShardError):
+        two.row_bytes("0" * 32)
+
+
+@pytest.mark.parametrize("part", ["vectors", "norms", "ids"])
+def test_writing_a_shard_again_mends_its_damaged_objects(hosts, part):
+    url, one, two = hosts
+    name = one.write_shard(*raw())
+    damage(f"{url}/antipode/{name}/{part}.npy")
+    assert one.write_shard(*raw()) == name
+    assert len(two.read_shard(name).ids) == 5
+
+
+def test_a_sound_copy_is_put_back_and_no_other(hosts):
+    url, one, two = hosts
+    name = one.write_shard(*raw())
+    store_at(url).remove(name)
+    assert not two.put_back(name) and one.put_back(name) and two.shards() == [name]
+    store_at(url).remove(name)
+    (one.folder / name / "ids.npy").write_bytes(b"")
+    assert not one.put_back(name) and two.shards() == [] and one.copies() == [name]
+
+
+def test_what_is_unfinished_at_the_url_is_listed_apart(hosts):
+    url, one, two = hosts
+    name, other = one.write_shard(*raw()), one.write_shard(*raw(1))
+    bucket().rm_file(f"{url}/antipode/{name}/ids.npy")
+    store_at(url).write(b"x", "not a shard/x")
+    assert two.drafts() == [name] and two.shards() == [other]
+
+
+def test_no_name_in_a_bucket_is_taken_for_a_shards_that_is_none(hosts):
+    url, one, _ = hosts
+    for part in ("ids", "norms", "vectors"):
+        for name in ("evil", "%2e%2e"):
+            store_at(url).write(b"x", f"{name}/{part}.npy")
+    assert one.shards() == one.drafts() == []
+
+
+def test_ids_that_are_cut_short_here_are_read_where_they_are_kept(hosts):
+    _, one, _ = hosts
+    name = one.write_shard(*raw())
+    path = one.folder / name / "ids.npy"
+    path.write_bytes(path.read_bytes()[:-3])
+    assert one.ids_of(name).tolist() == list(range(5))
+
+
+def test_a_copy_that_another_process_has_just_fetched_stays(hosts):
+    _, one, two = hosts
+    name = one.write_shard(*raw())
+    two.read_shard(name)
+    before = (two.folder / name).stat().st_ino
+    two._fetch(name)  # what a process does that saw none a moment before
+    assert (two.folder / name).stat().st_ino == before

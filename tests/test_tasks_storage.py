@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from curation_steps import configured, curate
-from doctor_findings import levels, told
-from object_storage import damage, names, s3_server
+from doctor_findings import SECRET, levels, told
+from object_storage import bucket, damage, names, s3_server
 from sqlalchemy import func, select
 from stored_rows import add, row
 from surroundings import ROOT, on_postgresql, on_sqlite
@@ -182,7 +182,7 @@ def test_another_host_searches_and_reports_with_what_it_fetches(filled, settings
 
 
 @on_sqlite
-def test_a_damaged_object_is_found_named_and_embedded_anew(url, filled):
+def test_a_damaged_object_is_found_named_and_embedded_anew(url, filled, settings):
     curate(configured(embed=SMALL_SHARDS))
     broken = next(name for name in names(f"{url}/mine/vectors") if name.endswith("vectors.npy"))
     damage(f"{url}/{broken}")
@@ -190,6 +190,7 @@ def test_a_damaged_object_is_found_named_and_embedded_anew(url, filled):
     shard = Path(broken).parent.name
     assert [list(check.damaged) for check in checks if check.damaged] == [[shard]]
     assert checks[0].store.place.startswith(f"{url}/mine/vectors/")
+    shutil.rmtree(settings.artifact_root / "vectors")  # else it is put back from here
     assert [name for name, _ in forget_broken(checks, Settings(), are_lost=False)] == [shard]
     assert broken not in names(url)
     curate(configured(embed=SMALL_SHARDS))
@@ -198,9 +199,38 @@ def test_a_damaged_object_is_found_named_and_embedded_anew(url, filled):
 
 
 @on_sqlite
+@pytest.mark.parametrize("loss", ["damaged", "missing"])
+def test_a_repair_puts_back_what_this_host_has_a_sound_copy_of(url, filled, capfd, loss):
+    curate(configured(embed=SMALL_SHARDS))
+    broken = next(name for name in names(f"{url}/mine/vectors") if name.endswith("vectors.npy"))
+    damage(f"{url}/{broken}") if loss == "damaged" else bucket().rm_file(f"{url}/{broken}")
+    count = embedded(filled)
+    checks = check_vectors(Settings(), None)
+    assert [*checks[0].missing, *checks[0].damaged] == [Path(broken).parent.name]
+    assert list(forget_broken(checks, Settings(), are_lost=False)) == [] and embedded(filled) == count
+    assert "from this host's copies: 1 shards" in capfd.readouterr().err
+    assert not any(check.damaged or check.missing for check in check_vectors(Settings(), None))
+
+
+@on_sqlite
+def test_another_url_loses_no_vectors_of_this_host(url, filled, settings, monkeypatch):
+    curate(configured(embed=SMALL_SHARDS))
+    count, there = embedded(filled), names(url)
+    monkeypatch.setenv("ANTIPODE_ARTIFACT_URL", f"{url}/elsewhere")
+    folder = settings.artifact_root / "vectors"
+    with pytest.raises(VectorsMissingError, match=f"none of .* of them are in {folder}/.*: if .* right, copy them"):
+        curate(configured(embed={"responses_per_shard": 5}))
+    checks = check_vectors(Settings(), None)
+    with pytest.raises(VectorsMissingError, match=f"nothing of it is forgotten; .* of them are in {folder}/"):
+        list(forget_broken(checks, Settings(), are_lost=False))
+    assert list(forget_broken(checks, Settings(), are_lost=True)) == [] and embedded(filled) == count
+    expected = {name.removeprefix("mine/") for name in there if "vectors/" in name}
+    assert expected == {name.removeprefix("elsewhere/") for name in names(url) if name.startswith("elsewhere/")}
+
+
+@on_sqlite
 def test_what_a_run_alone_used_is_gone_from_the_url_too(url, filled, settings):
     run_id = curate(configured(embed=SMALL_SHARDS))
-    (settings.artifact_root / "policies" / "x").mkdir(parents=True)
     shutil.rmtree(settings.artifact_root / "vectors")  # copies that somebody made room by
     assert names(f"{url}/mine/vectors")
     forget("run", str(run_id), Settings())
@@ -220,7 +250,10 @@ def test_a_folder_that_is_not_there_says_where(url, filled, monkeypatch, tmp_pat
 def test_the_doctor_writes_there_and_reads_it_again(server, url, filled, monkeypatch):
     curate(configured(embed=SMALL_SHARDS))
     before = names(url)
-    assert levels(storage_findings(Settings())) == ["ok"] and names(url) == before
+    on_postgres = Settings(database_url="postgresql://localhost/nobody")
+    assert levels(storage_findings(on_postgres)) == ["ok"] and names(url) == before
+    (alone,) = storage_findings(Settings())
+    assert alone.level == "problem" and "serves one database, and this one is a file" in alone.text
     assert levels(artifact_findings(Settings())) == ["ok", "ok"]
     server.refuse_all(does=True)
     refused = storage_findings(Settings())
@@ -249,6 +282,11 @@ def test_a_policys_folder_is_shared_and_fetched(url, settings, monkeypatch, tmp_
     assert holds_folder("policies/a/model", there) and not holds_folder("policies/b/model", there)
     assert (brought_folder("policies/a/model", there) / "config.json").read_text() == "{}"
     assert not brought_folder("policies/b/model", there).is_dir()
+    objects_of(there).remove("policies")
+    (folder / "config.json").write_text("trained again")
+    share_folder(folder, settings_here := Settings(artifact_root=settings.artifact_root))
+    assert (brought_folder("policies/a/model", there) / "config.json").read_text() == "trained again"
+    assert brought_folder("policies/a/model", settings_here) == folder
     monkeypatch.delenv("ANTIPODE_ARTIFACT_URL")
     assert objects_of(Settings()) is None
 
@@ -256,6 +294,18 @@ def test_a_policys_folder_is_shared_and_fetched(url, settings, monkeypatch, tmp_
 def test_a_url_is_no_folder_and_a_folder_no_url():
     with pytest.raises(ValueError, match="a URL belongs into ANTIPODE_ARTIFACT_URL"):
         Settings(artifact_root="s3://bucket/x")
-    with pytest.raises(ValueError, match="for a folder: file:///folder"):
-        Settings(artifact_url="/mnt/share")
+    for value in ("/mnt/share", "ftp://host/x", "local:///x", "memory://x", "file://x", "s3://"):
+        with pytest.raises(ValueError, match=f"expected s3://.*, for a folder file:///…, got {value}"):
+            Settings(artifact_url=value)
+
+
+def test_a_key_in_the_url_is_refused_and_not_repeated():
+    with pytest.raises(ValueError, match="set AWS_ACCESS_KEY_ID") as refused:
+        Settings(artifact_url=f"s3://mine:{SECRET}@bucket/x")
+    assert SECRET not in str(refused.value)
+
+
+def test_the_kinds_of_url_are_those_that_are_said():
+    for value in ("s3://bucket", "gs://bucket/x", "file:///mnt/share"):
+        assert Settings(artifact_url=value).artifact_url == value
     assert Settings(artifact_url="").artifact_url is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from alignment_world import align_config, count_rows, prefer, tiny_model
 from installed import installed
@@ -9,10 +11,12 @@ from installed import installed
 from db import policies
 from db.labels import snapshots
 from db.prompt_uses import first_turns_held_out, uses_of
+from models.storage.folders import publish_folder
 from tasks.alignment.data import is_held_out
 from tasks.config.exchange import PreferencesConfig
 from tasks.labels.exchange import take_snapshot
 from tasks.run_kinds import RunAtWork
+from tasks.storage import objects_of
 from tasks.studies import trainings
 from tasks.studies.trainings import drop_weights, figures_of, fine_tuned, responses_of, store_snapshot, trained
 
@@ -105,3 +109,16 @@ def test_only_large_weights_go_once_a_trial_is_measured(world, monkeypatch):
         folder = study.settings.artifact_root / policies.get_policy(session, made.policy_id).folder
     assert not folder.exists()
     assert trained(config).policy_id == made.policy_id and folder.exists(), "it is trained again when it is needed"
+
+
+def test_large_weights_at_the_url_alone_go_too(world, monkeypatch, tmp_path):
+    study, _, *_, made = world
+    changes = {"artifact_url": tmp_path.as_uri(), "artifact_root": tmp_path / "another host"}
+    shared = replace(study, settings=study.settings.model_copy(update=changes))
+    with study.sessions() as session:
+        stored = policies.get_policy(session, made.policy_id).folder
+    objects = objects_of(shared.settings, stored)
+    publish_folder(study.settings.artifact_root / stored, objects)
+    monkeypatch.setattr(trainings, "LARGE_BYTES", 10)
+    assert drop_weights(shared, made.policy_id) and objects.sizes() == {}
+    assert not drop_weights(shared, made.policy_id), "there is nothing more"

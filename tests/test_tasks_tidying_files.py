@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 
 import pytest
@@ -12,9 +13,10 @@ from tidy_worlds import World, add_labels, add_policy, add_run, add_snapshot, ad
 
 from db.tidying import journal
 from db.tidying.forgetting import told as forgetting_of
+from models.storage import ObjectStore
 from models.vectors import VectorStore
 from tasks.tidying import forgetting
-from tasks.tidying.files import paths_of
+from tasks.tidying.files import bytes_of, paths_of
 
 
 @pytest.fixture
@@ -69,6 +71,22 @@ def test_the_vectors_of_an_embedder_are_noted_shard_by_shard(world):
     forgetting.forget("run", "1", world.settings)
     assert not list(world.root.glob("vectors/*")) and not list(world.root.glob("indexes/*"))
     check(world)
+
+
+def test_what_goes_from_a_url_is_found_by_few_lists_of_it(world, tmp_path, monkeypatch):
+    shared = tmp_path / "shared"
+    shutil.copytree(world.root / "vectors", shared / "vectors")
+    settings = world.settings.model_copy(update={"artifact_url": shared.as_uri()})
+    (folder,) = (world.root / "vectors").iterdir()
+    shards = [f"vectors/{folder.name}/{name}" for name in VectorStore(folder).shards()]
+    count = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(world.root / "vectors")
+    asked, sizes = [], ObjectStore.sizes
+    monkeypatch.setattr(
+        ObjectStore, "sizes", lambda objects, *names: asked.append(objects.url) or sizes(objects, *names)
+    )
+    assert shards and bytes_of([*shards, f"vectors/{folder.name}/none", "policies/none"], settings) == count
+    assert len(asked) == 2, "one of each folder, and not of each shard"
 
 
 def test_a_page_that_was_written_since_stays_and_an_older_one_goes(world):

@@ -109,10 +109,9 @@ class Vectors(BaseModel):
             show("all vectors are as they were written")
         elif self.repair:
             forgotten = list(forget_broken(broken, settings, are_lost=self.lost))
-            show(
-                f"forgotten: {len(forgotten):,} shards with {sum(count for _, count in forgotten):,} vectors"
-                "\nNext: give the command of the run again, which embeds them anew"
-            )
+            show(f"forgotten: {len(forgotten):,} shards with {sum(count for _, count in forgotten):,} vectors")
+            if forgotten:
+                show("Next: give the command of the run again, which embeds them anew")
         else:
             show("Next: bring the folder back, or have them embedded anew: antipode vectors check --repair")
             sys.exit(1)

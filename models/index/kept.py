@@ -26,10 +26,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.files import whole_file
 from models.index import VectorIndex
 from models.index.factory import FLAT, Factory, FactoryError, factory_of_size, read, train, write
 from models.index.manifest import (
+    LOCK,
     MANIFEST,
     FactoryFile,
     File,
@@ -41,6 +41,7 @@ from models.index.manifest import (
     checked_file,
     new_file,
     read_manifest,
+    write_manifest,
 )
 from models.index.published import PublishedIndex
 from models.index.segments import SEGMENT_ROWS, Device, Segment, flat_indexes
@@ -172,7 +173,7 @@ class KeptIndex:
             with self._locked():
                 (self._folder / MANIFEST).unlink(missing_ok=True)
                 for path in self._folder.iterdir():
-                    if path.name != "lock" and path.is_file():
+                    if path.name != LOCK and path.is_file():
                         path.unlink(missing_ok=True)
 
     def _changed(
@@ -353,17 +354,13 @@ class KeptIndex:
     def _publish(self, manifest: Manifest) -> None:
         if self._published:
             self._published.publish(manifest)
-        with whole_file(self._folder / MANIFEST) as draft:
-            draft.write_text(manifest.text)
-        for path in self._folder.iterdir():
-            if path.name not in manifest.files | {MANIFEST, "lock"} and path.is_file():
-                path.unlink(missing_ok=True)
+        write_manifest(self._folder, manifest)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Wait until no other process changes the index; the lock goes with the process."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("ab") as file:
+        with (self._folder / LOCK).open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from models.files import whole_file
+from models.files import Signature, signature, whole_file
 
-MANIFEST, VERSION = "index.json", 1
+MANIFEST, LOCK, VERSION = "index.json", "lock", 1
 _READ_BYTES = 2**24
 _UNREADABLE = "its index.json is damaged or of another version"
 
-_sound: dict[Path, tuple[tuple[int, int, int], str]] = {}  # files that were hashed, with their signatures
+_sound: dict[Path, tuple[Signature, str]] = {}  # files that were hashed, with their signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,19 @@ def read_manifest(folder: Path) -> Manifest:
         raise UnfitError(_UNREADABLE) from error
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Say that these files of the folder are the index; all others, but for the lock, are deleted.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with whole_file(folder / MANIFEST) as draft:
+        draft.write_text(manifest.text)
+    for path in folder.iterdir():
+        if path.name not in manifest.files | {MANIFEST, LOCK} and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def manifest_of(stored: Any) -> Manifest:
     """What was read from an index.json.
 
@@ -132,14 +145,12 @@ def checked_file(folder: Path, file: File) -> Path:
         UnfitError: If it is not there or holds other bytes.
     """
     path = folder / file.name
-    if file.name != Path(file.name).name:
-        raise UnfitError("its index.json names a file elsewhere")
     try:
-        signature = _signature(path)
-        if _sound.get(path.absolute()) != (signature, file.sha256):
+        now = signature(path)
+        if _sound.get(path.absolute()) != (now, file.sha256):
             if _hash(path) != file.sha256:
                 raise UnfitError(f"{file.name} is damaged")
-            _sound[path.absolute()] = signature, file.sha256
+            _sound[path.absolute()] = now, file.sha256
     except OSError as error:
         raise UnfitError(f"{file.name} cannot be read: {error.strerror}") from error
     return path
@@ -155,7 +166,7 @@ def new_file(path: Path) -> Iterator[NewFile]:
     with whole_file(path) as draft, draft.open("wb") as content:
         written = NewFile(content)
         yield written
-    _sound[path.absolute()] = _signature(path), written.sha256
+    _sound[path.absolute()] = signature(path), written.sha256
 
 
 class NewFile:
@@ -177,17 +188,20 @@ class NewFile:
         return self._content.write(content)
 
 
-def _signature(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
 def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while content := file.read(_READ_BYTES):
             digest.update(content)
     return digest.hexdigest()
+
+
+def _file_of(stored: dict[str, Any]) -> File:
+    """A file of the folder itself: whoever writes an index.json at a URL names no other place of its readers."""
+    file = File(**stored)
+    if file.name in {"", ".", ".."} or file.name != Path(file.name).name:
+        raise ValueError(f"a file named {file.name!r}")
+    return file
 
 
 def _manifest_of(stored: dict[str, Any]) -> Manifest:
@@ -198,13 +212,13 @@ def _manifest_of(stored: dict[str, Any]) -> Manifest:
         int(stored["dimension"]),
         tuple((str(shard), str(digest), int(count)) for shard, digest, count in stored["sources"]),
         tuple(
-            SegmentFiles(File(**segment["vectors"]), File(**segment["ids"]), int(segment["count"]))
+            SegmentFiles(_file_of(segment["vectors"]), _file_of(segment["ids"]), int(segment["count"]))
             for segment in stored["segments"]
         ),
         None
         if made is None
         else FactoryFile(
-            File(**made["file"]),
+            _file_of(made["file"]),
             str(made["string"]),
             int(made["segments"]),
             int(made["effort"]),

@@ -1,8 +1,8 @@
 """An index that hosts share at a URL: their folders are copies of it. Knows no FAISS.
 
 Its objects have the names of the folder's files. Like those they never change, and index.json, which is put last, says
-which count: whoever reads it finds them. Of two hosts that change the index at once the later one's counts, and the
-earlier one's files are nobody's; no vector is lost by it, since an index is made of shards.
+which count: whoever reads it finds them, or reads it once more. Of two hosts that change the index at once the later
+one's counts, and the earlier one's files are nobody's; no vector is lost by it, since an index is made of shards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from collections.abc import Collection
 from pathlib import Path
 
 from models.files import whole_file
-from models.index.manifest import MANIFEST, Manifest, UnfitError, checked_file, manifest_of, read_manifest
+from models.index.manifest import (
+    MANIFEST,
+    Manifest,
+    UnfitError,
+    checked_file,
+    manifest_of,
+    read_manifest,
+    write_manifest,
+)
 from models.storage import NoObjectError, ObjectStore
 
 
@@ -46,38 +54,56 @@ class PublishedIndex:
         """
         try:
             manifest = self.read()
-            if manifest is None or not set(manifest.sources) <= set(wanted) or self._holds_as_much(manifest, wanted):
-                return ""
-            for file in manifest.all_files:
-                try:
-                    checked_file(self._folder, file)
-                except UnfitError:
-                    with whole_file(self._folder / file.name) as draft:
-                        self._objects.get(file.name, draft)
-                    checked_file(self._folder, file)
-            with whole_file(self._folder / MANIFEST) as draft:
-                draft.write_text(manifest.text)
+            try:
+                self._bring(manifest, wanted)
+            except NoObjectError:  # another host has just put another index in its place
+                if (now := self.read()) == manifest:
+                    raise
+                self._bring(now, wanted)
         except (UnfitError, NoObjectError) as error:
             return f"the index at {self._objects.url} cannot be used: {error}"
         return ""
 
     def publish(self, manifest: Manifest) -> None:
-        """Store the folder's files there, then what says that they count; delete those that counted before."""
-        there = self._objects.sizes()
-        for name in sorted(manifest.files - there.keys()):
-            self._objects.put(self._folder / name, name)
-        try:
-            before = self.read()
-        except UnfitError:
-            before = None
+        """Store the folder's files there, then what says that they count; delete those that counted before.
+
+        Where another host is at it too, and its index counts by now, what it may name stays.
+        """
+        self._put_missing(manifest)
+        before = self._readable()
         self._objects.write(manifest.text.encode(), MANIFEST)
-        for name in (before.files if before else set()) - manifest.files:
+        self._put_missing(manifest)  # what the other host deleted meanwhile, which its index had no use for
+        if before is None or self._readable() != manifest:
+            return
+        for name in before.files - manifest.files:
             self._objects.remove(name)
 
     def remove(self) -> None:
         """Delete it there."""
         self._objects.remove(MANIFEST)
         self._objects.remove("")
+
+    def _put_missing(self, manifest: Manifest) -> None:
+        for name in sorted(manifest.files - self._objects.sizes().keys()):
+            self._objects.put(self._folder / name, name)
+
+    def _readable(self) -> Manifest | None:
+        try:
+            return self.read()
+        except UnfitError:
+            return None
+
+    def _bring(self, manifest: Manifest | None, wanted: Collection[tuple[str, str, int]]) -> None:
+        if manifest is None or not set(manifest.sources) <= set(wanted) or self._holds_as_much(manifest, wanted):
+            return
+        for file in manifest.all_files:
+            try:
+                checked_file(self._folder, file)
+            except UnfitError:
+                with whole_file(self._folder / file.name) as draft:
+                    self._objects.get(file.name, draft)
+                checked_file(self._folder, file)
+        write_manifest(self._folder, manifest)
 
     def _holds_as_much(self, manifest: Manifest, wanted: Collection[tuple[str, str, int]]) -> bool:
         try:

@@ -71,6 +71,7 @@ class ObjectStore:
         Raises:
             OSError: If the file cannot be read, or a folder cannot be written.
         """
+        path.stat()  # else a file that is gone would read as an object that is
 
         def put(system: Any, place: str) -> None:
             with self._written(system, place) as draft:
@@ -96,13 +97,13 @@ class ObjectStore:
         """
         self._patiently(name, lambda system, place: system.get_file(place, str(path)))
 
-    def read(self, name: str) -> bytes:
-        """An object's bytes.
+    def read(self, name: str, *, most: int | None = None) -> bytes:
+        """An object's bytes, or the first `most` of them.
 
         Raises:
             NoObjectError: If there is none.
         """
-        content: bytes = self._patiently(name, lambda system, place: system.cat_file(place))
+        content: bytes = self._patiently(name, lambda system, place: system.cat_file(place, end=most))
         return content
 
     def sizes(self, folder: str = "") -> dict[str, int]:
@@ -111,7 +112,12 @@ class ObjectStore:
         def list_(system: Any, place: str) -> dict[str, int]:
             found = system.find(place, detail=True)
             names = {str(PurePosixPath(path).relative_to(place)): int(one["size"]) for path, one in found.items()}
-            return {"" if name == "." else name: size for name, size in names.items() if not _is_draft(name)}
+            are_drafts = self._is_local  # elsewhere nothing has a draft's name but what was stored so
+            return {
+                "" if name == "." else name: size
+                for name, size in names.items()
+                if not (are_drafts and _is_draft(name))
+            }
 
         return self._patiently(folder, list_)
 

@@ -6,7 +6,7 @@ Knows no Prefect.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from db.labels.preferences import preferred_responses
 from db.latent_distances import add_check, check_of
 from db.samples import Sample
 from models.fingerprint import model_fingerprint
-from models.guide import GuideCheck, GuideSettings, GuideText
+from models.guide import GuideCheck, GuideSettings, GuideText, GuideTrainingResult
 from models.guide.checks import advice, latent_use, length_correlation
 from models.guide.distances import farther_is_worse, latent_distances
 from models.guide.isolated import IsolatedGuide, IsolatedGuideReader
@@ -34,11 +34,12 @@ from tasks.config.rounds import (
     GuideConfig,
     LdAlignConfig,
 )
+from tasks.database import in_turn
 from tasks.devices import device
 from tasks.errors import GuideError
 from tasks.named_models import NamedModel
 from tasks.progress import say, step_progress
-from tasks.storage import brought_folder, share_folder
+from tasks.storage import brought_folder, objects_of, share_folder
 
 GUIDES = "guides"
 KEY_DIGITS = 16
@@ -132,15 +133,11 @@ def guided_distances(
     cut = sorted((one.prompt.key, one.is_cut, two.is_cut) for one, two in first_pairs if one.is_cut or two.is_cut)
     names = (guide_settings.key, run.base.fingerprint, golden, sampling, *base)
     folder = guide_folder(settings.artifact_root / GUIDES, names, cut)
-    brought_folder(f"{GUIDES}/{folder.name}", settings)
     log_path = settings.artifact_root / "logs" / "guide.log"
-    with (
-        device() as backends,
-        closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=backends.start)) as guide,
-        step_progress("guide", "training steps") as on_step,
-    ):
-        trained = guide.train(trained_on, guide_settings, folder, on_step=on_step)
-    share_folder(trained.folder, settings)
+    with in_turn(run.sessions, f"guide {folder.name}") if objects_of(settings) else nullcontext():
+        brought_folder(f"{GUIDES}/{folder.name}", settings)
+        trained = _trained(trained_on, guide_settings, folder, log_path)
+        share_folder(trained.folder, settings)
     if count := trained.truncated_count:
         say(f"the guide read {count:,} of {len(trained_on):,} responses cut; raise guide.max_length")
     with (
@@ -160,6 +157,15 @@ def guided_distances(
             raise GuideError(f"{advice(check)}; to go on all the same: --no-guide.must_use_latent")
         say(advice(check))
     return distances
+
+
+def _trained(texts: Sequence[GuideText], settings: GuideSettings, folder: Path, log_path: Path) -> GuideTrainingResult:
+    with (
+        device() as backends,
+        closing(IsolatedGuide(log_path=log_path, timeout_s=None, start=backends.start)) as guide,
+        step_progress("guide", "training steps") as on_step,
+    ):
+        return guide.train(texts, settings, folder, on_step=on_step)
 
 
 def guide_folder(root: Path, names: Sequence[object], cut: Sequence[object]) -> Path:

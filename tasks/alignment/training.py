@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -37,7 +38,7 @@ from tasks.alignment.reference import response_logps
 from tasks.alignment.samples import own_samples, sample_request
 from tasks.alignment.tracking import tracking_of
 from tasks.alignment.training_settings import reference_dtype
-from tasks.database import patiently
+from tasks.database import in_turn, patiently
 from tasks.devices import device, keep_device
 from tasks.errors import WeightsMissingError
 from tasks.named_models import NamedModel
@@ -85,27 +86,40 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
         WeightsMissingError: If it was trained, and no policy at all is on disk.
         TrainingDivergedError: If a loss or gradient was not finite.
         DiskFullError: If there is no room; checkpoints stay, and the same command goes on from them.
+        StorageGoneError: If it was to be stored at the URL, whose server did not answer in time.
     """
     sessions, settings = run.sessions, run.settings
     with keep_device():
         plan = make_plan()
         with sessions.begin() as session:
             policy = _open_policy(session, run.run_id, plan)
+        if _is_there(policy, settings):
+            return policy.id
         if policy.status == policies.TRAINED and policy.folder:
-            if brought_folder(policy.folder, settings).is_dir():
-                return policy.id
             _check_folders(settings)
             say(f"the weights of policy {policy.id} are gone from {policy.folder}; it is trained again")
         if plan.rate_warning:
             say(plan.rate_warning)
         job = _job(run, policy.key, plan)
+    name = f"policy {policy.key[:FOLDER_DIGITS]}"
+    # Where hosts share the folder itself, it keeps them apart.
+    turn = in_turn(sessions, name, on_wait=_say_that_it_waits) if objects_of(settings) else nullcontext()
+    with turn:
+        with sessions() as session:
+            policy = policies.get_policy(session, policy.id)
+        if not _is_there(policy, settings):  # trained by another host meanwhile
+            _train_and_store(run, policy, plan, job)
+    return policy.id
+
+
+def _train_and_store(run: AlignmentAtWork[Any], policy: policies.PolicyRecord, plan: Plan, job: TrainingJob) -> None:
+    sessions, settings = run.sessions, run.settings
     if (useless := useless_checkpoints(job)) is not None:
         say(
             f"policy {policy.id} begins anew: the checkpoints in {useless} are of a training with "
             f"{'the whole model in each process' if job.parallel == 'fsdp' else 'the model in shards (fsdp)'}, "
             "and only such a one goes on from them"
         )
-
     tracking = tracking_of(run, policy, plan, job.folder)
 
     def store(points: Sequence[MetricPoint]) -> None:
@@ -128,14 +142,14 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
                     timeout_s=plan.optimize.timeout_s,
                 )
             )
+        folder = job.folder / "model"
+        share_folder(folder, settings)
     except (Exception, KeyboardInterrupt) as error:
         with sessions.begin() as session:
             reason = "stopped" if is_interrupt(error) else str(error) or type(error).__name__
             policies.fail_policy(session, policy.id, reason)
         raise
     _say_left_out(unfit, len(plan.train) + len(plan.held_out))
-    folder = job.folder / "model"
-    share_folder(folder, settings)
     with sessions.begin() as session:
         policies.finish_policy(
             session,
@@ -146,7 +160,16 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
             peak_memory_bytes=result.peak_memory_bytes,
             metrics=result.metrics | {"response_tokens": result.response_tokens, "left_out": len(unfit)},
         )
-    return policy.id
+
+
+def _is_there(policy: policies.PolicyRecord, settings: Settings) -> bool:
+    if policy.status != policies.TRAINED or policy.folder is None:
+        return False
+    return brought_folder(policy.folder, settings).is_dir()
+
+
+def _say_that_it_waits() -> None:
+    say("another process trains this very policy; waiting for it")
 
 
 def _check_folders(settings: Settings) -> None:
@@ -154,10 +177,13 @@ def _check_folders(settings: Settings) -> None:
     folder = settings.artifact_root / "policies"
     objects = objects_of(settings, "policies")
     if not any(folder.glob("*/model")) and not (objects and objects.sizes()):
+        places = f"{folder.absolute()} holds none"
+        if objects:
+            places += f", nor does {objects.url}"
         raise WeightsMissingError(
-            f"the policy was trained, and {folder.absolute()} holds none; bring it back (is the disk or share mounted? "
-            "is ANTIPODE_ARTIFACT_ROOT right?); if all are lost for good, say so with a folder that stands for them: "
-            f"mkdir -p {folder.absolute() / 'lost' / 'model'}"
+            f"the policy was trained, and {places}; bring it back (is the disk or share mounted? is "
+            "ANTIPODE_ARTIFACT_ROOT, or ANTIPODE_ARTIFACT_URL, right?); if all are lost for good, say so with a folder "
+            f"that stands for them: mkdir -p {folder.absolute() / 'lost' / 'model'}"
         )
 
 
@@ -173,7 +199,7 @@ def _train_when_free(attempt: Callable[..., Trained]) -> Trained:
                 return attempt(start=backends.start if torch_device() == "cpu" else backends.start_alone)
         except FolderInUseError:
             if not has_said:
-                say("another process trains this very policy; waiting for it")
+                _say_that_it_waits()
             has_said = True
             time.sleep(WAIT_S)
 

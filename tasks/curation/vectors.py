@@ -5,7 +5,7 @@ Nothing is ever forgotten by itself: a folder that is not there may be a share t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from db import embeddings
@@ -16,7 +16,7 @@ from tasks.curation.engines import VECTOR_FOLDERS, vector_store
 from tasks.curation.index import kept_index, kind_of_search
 from tasks.database import open_database
 from tasks.errors import VectorsMissingError
-from tasks.progress import Advance, stage_progress
+from tasks.progress import Advance, say, stage_progress
 from tasks.settings import Settings
 
 
@@ -64,15 +64,29 @@ def check_presence(
     recorded = embeddings.recorded_shards(session, embedder_id, of=of)
     if recorded and not present & recorded.keys():
         raise VectorsMissingError(
-            f"none of the {len(recorded):,} recorded shards of vectors is in {store.place}; bring the "
-            "folder back (is the disk or share mounted? is ANTIPODE_ARTIFACT_ROOT, or ANTIPODE_ARTIFACT_URL, right?); "
-            "if they are lost for good: antipode vectors check --repair --lost"
+            f"none of the {len(recorded):,} recorded shards of vectors is in {store.place}; "
+            + (
+                _where_copies_are(store, recorded)
+                or "bring the folder back (is the disk or share mounted? is ANTIPODE_ARTIFACT_ROOT, or "
+                "ANTIPODE_ARTIFACT_URL, right?); if they are lost for good: antipode vectors check --repair --lost"
+            )
         )
     if missing := embeddings.recorded_shards(session, embedder_id, run_id, of=of).keys() - present:
         raise VectorsMissingError(
             f"{len(missing):,} shards of the run's vectors are not in {store.place}, the first: "
             f"{min(missing)}; bring them back, or have their {of} embedded anew: antipode vectors check --repair"
         )
+
+
+def _where_copies_are(store: VectorStore, shards: Collection[str]) -> str:
+    """What to do where this host has shards that are not where they are kept; empty if it has none."""
+    count = len(set(store.copies()) & set(shards) - set(store.shards()))
+    if not count:
+        return ""
+    return (
+        f"{count:,} of them are in {store.folder.absolute()}: if ANTIPODE_ARTIFACT_URL is right, copy them there "
+        "(docs/scaling.md: Moving there)"
+    )
 
 
 def check_vectors(settings: Settings, run_id: int | None) -> list[EmbedderCheck]:
@@ -96,6 +110,8 @@ def check_vectors(settings: Settings, run_id: int | None) -> list[EmbedderCheck]
 def forget_broken(checks: list[EmbedderCheck], settings: Settings, *, are_lost: bool) -> Iterator[tuple[str, int]]:
     """Forget the missing and damaged shards, one by one, each with the number of its vectors; delete the damaged.
 
+    What a URL lacks and this host has a sound copy of is stored there again, and not forgotten.
+
     Args:
         checks: what `check_vectors` found.
         settings: where they are.
@@ -107,12 +123,17 @@ def forget_broken(checks: list[EmbedderCheck], settings: Settings, *, are_lost: 
     """
     with open_database(settings) as sessions:
         for check in checks:
+            broken = (*check.missing, *check.damaged)
             if check.is_absent and not are_lost:
                 raise VectorsMissingError(
                     f"not one shard is in {check.store.place}: it looks like a folder that is not mounted; "
-                    "nothing of it is forgotten; if it is lost for good, add --lost"
+                    "nothing of it is forgotten; "
+                    + (_where_copies_are(check.store, broken) or "if it is lost for good, add --lost")
                 )
-            for shard in (*check.missing, *check.damaged):
+            put_back = {shard for shard in broken if check.store.put_back(shard)}
+            if put_back:
+                say(f"stored again at {check.store.place}, from this host's copies: {len(put_back):,} shards")
+            for shard in (shard for shard in broken if shard not in put_back):
                 with sessions.begin() as session:
                     count = embeddings.forget_shard(session, check.embedder_id, shard, of=check.of)
                 check.store.remove_shard(shard)

@@ -43,7 +43,10 @@ def artifact_findings(settings: Settings) -> list[Finding]:
 
 
 def storage_findings(settings: Settings) -> list[Finding]:
-    """Whether an object can be written, read and deleted where hosts share their artifacts."""
+    """Whether an object can be written, read and deleted where hosts share their artifacts, and they share their rows.
+
+    Numbers of prompts and responses are a database's own: those of two would name each other's vectors.
+    """
     objects = objects_of(_unwaiting(settings))
     if objects is None:
         return []
@@ -57,6 +60,9 @@ def storage_findings(settings: Settings) -> list[Finding]:
     if not is_same:
         text = f"{objects.url} gave back other bytes than were written"
         return [Finding("storage", "problem", text, "store nothing there; ask who runs it")]
+    if settings.database.startswith("sqlite"):
+        text = f"{objects.url} serves one database, and this one is a file: another host's would destroy its vectors"
+        return [Finding("storage", "problem", text, "set ANTIPODE_DATABASE_URL to one PostgreSQL on all hosts")]
     return [Finding("storage", "ok", f"{objects.url} can be written, read and deleted from")]
 
 

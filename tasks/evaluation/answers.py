@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from db.engine import alone
 from models.chat.budget import Budget
 from models.files import whole_file
 from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream
@@ -20,6 +18,7 @@ from models.records import GenerationRequest, Message, Prompt, content_key
 from tasks.config.curation import ModelConfig
 from tasks.config.evaluation import QuestionsConfig
 from tasks.curation.engines import find_generator, generator_identity, make_generator
+from tasks.database import in_turn
 from tasks.devices import device
 from tasks.errors import NoAnswerError
 from tasks.named_models import NamedModel
@@ -27,8 +26,6 @@ from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import RunAtWork
 
 Answers = list[tuple[str, ...]]
-
-WAIT_S = 1.0
 
 
 def answers_of(questions: Sequence[Question], run: RunAtWork[QuestionsConfig], model: ModelConfig) -> Answers:
@@ -54,7 +51,7 @@ def _answers_at_once(questions: Sequence[Question], run: RunAtWork[QuestionsConf
     local_model = find_generator(run.sessions, sample, model.name, settings)
     key = content_key(generator_identity(sample, model.name, local_model).key, questions_content(questions))
     path = settings.artifact_root / "answers" / f"{key[:16]}.json"
-    with _only_one(run, key):
+    with in_turn(run.sessions, f"answers {key[:16]}"):  # two protocols may want the same: the second finds them
         answers = _read_or_ask(path, questions, run, model, local_model)
     if empty := sum(not text.strip() for texts in answers for text in texts):
         say(
@@ -62,17 +59,6 @@ def _answers_at_once(questions: Sequence[Question], run: RunAtWork[QuestionsConf
             "such; raise --max_tokens"
         )
     return answers
-
-
-@contextmanager
-def _only_one(run: RunAtWork[QuestionsConfig], key: str) -> Iterator[None]:
-    """Two protocols may want the same answers at the same time: the second finds those of the first."""
-    while True:
-        with alone(run.sessions, f"answers {key[:16]}") as is_free:
-            if is_free:
-                yield
-                return
-        time.sleep(WAIT_S)
 
 
 def _read_or_ask(

@@ -20,6 +20,7 @@ from db.labels.snapshots import Lineage
 from models.evaluation.measurements import Measurements
 from models.files import inside
 from models.records import content_key
+from models.storage.folders import SUMS
 from tasks.alignment.data import AlignmentAtWork, alignment_at_work
 from tasks.alignment.opening import open_alignment
 from tasks.alignment.training import fine_tune, train_policy
@@ -135,12 +136,16 @@ def drop_weights(study: RunAtWork[Any], policy_id: int) -> bool:
         stored = policies.get_policy(session, policy_id).folder
     if stored is None:
         return False
-    folder = inside(study.settings.artifact_root, stored)
-    if sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= LARGE_BYTES:
+    folder, objects = inside(study.settings.artifact_root, stored), objects_of(study.settings, stored)
+    here = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    there = sum(objects.sizes().values()) if objects else 0
+    if max(here, there) <= LARGE_BYTES:
         return False
-    shutil.rmtree(folder)
-    if objects := objects_of(study.settings):
-        objects.remove(stored)
+    if objects:  # before the copy: killed between, they would be large here still, and go the next time
+        objects.remove(SUMS)
+        objects.remove("")
+    if folder.is_dir():
+        shutil.rmtree(folder)
     return True
 
 

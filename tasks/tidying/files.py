@@ -27,7 +27,7 @@ from tasks.rejects import rejects_path
 from tasks.reports.policy_queries import policy_page_path
 from tasks.reports.run_page import report_path
 from tasks.settings import Settings
-from tasks.storage import objects_of
+from tasks.storage import bytes_there, objects_of
 from tasks.studies.reporting import report_files
 
 UPLOADS = "uploads"  # files that came through the page
@@ -88,12 +88,9 @@ def paths_of(forgotten: Forgotten, rewritten: Iterable[Rewritten], settings: Set
         store = vector_store(one.vectors.embedder_key, settings, one.vectors.of)
         found += (store.folder / name for name in (*one.dropped, *store.drafts()))
         found.append(root / INDEXES / one.vectors.embedder_key[:KEY_DIGITS] / one.vectors.of)
-    objects = objects_of(settings)
-    return [
-        name
-        for name, path in {str(path.relative_to(root)): path for path in found}.items()
-        if path.exists() or path.is_symlink() or (objects and objects.sizes(name))
-    ]
+    names = {str(path.relative_to(root)): path for path in found}
+    there = bytes_there(names, settings)
+    return [name for name, path in names.items() if path.exists() or path.is_symlink() or name in there]
 
 
 def vector_bytes(session: Session, forgotten: Forgotten, settings: Settings) -> int:
@@ -110,16 +107,13 @@ def vector_bytes(session: Session, forgotten: Forgotten, settings: Settings) -> 
 
 def bytes_of(paths: Collection[str], settings: Settings) -> int:
     """The bytes of these files, and of all files in these folders; of what is at the URL alone, the bytes there."""
-    objects, there = objects_of(settings), 0
-    for name in paths:
-        if objects and not inside(settings.artifact_root, name).exists():
-            there += sum(objects.sizes(name).values())
+    there = bytes_there([name for name in paths if not inside(settings.artifact_root, name).exists()], settings)
     files = {
         file
         for path in (inside(settings.artifact_root, name) for name in paths)
         for file in ([path] if path.is_file() else path.rglob("*"))
     }
-    return there + sum(file.stat().st_size for file in files if file.is_file())
+    return sum(there.values()) + sum(file.stat().st_size for file in files if file.is_file())
 
 
 def remove_pending(sessions: Sessions, settings: Settings) -> list[str]:

@@ -20,11 +20,12 @@ where that counts.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
+import math
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.files import whole_folder
+from models.files import Signature, signature, whole_folder
 from models.storage import NoObjectError, ObjectStore
+from models.vectors.arrays import DTYPES, FILES, checked, content_name, write_array
 
-_DTYPES = {"vectors": np.float16, "norms": np.float32, "ids": np.int64}
-_FILES = tuple(f"{part}.npy" for part in _DTYPES)
-_READ_BYTES = 2**24  # what is hashed at a time, so that a shard larger than memory can be checked
+_NAME = re.compile("[0-9a-f]{32}")  # of a shard; whoever writes to a bucket names no place outside a folder of vectors
+_HEAD_BYTES = 256  # more than numpy puts before an array of two dimensions
 
-_sound: dict[Path, tuple[tuple[int, int, int], ...]] = {}  # shards that were checked, with their files' signatures
+_sound: dict[Path, tuple[Signature, ...]] = {}  # shards that were checked, with their files' signatures
 
 
 class BrokenShardError(RuntimeError):
@@ -99,7 +100,7 @@ class VectorStore:
             StorageError: if the URL cannot be used.
             StorageGoneError: if its server does not answer in time.
         """
-        return self._write(_checked(np.asarray(ids, dtype=np.int64), np.asarray(vectors, dtype=np.float32)))
+        return self._write(checked(np.asarray(ids, dtype=np.int64), np.asarray(vectors, dtype=np.float32)))
 
     def read_shard(self, name: str) -> Shard:
         """Map a shard into memory; pages are read from disk when they are touched.
@@ -178,12 +179,25 @@ class VectorStore:
         A run that was killed between writing a shard and recording it leaves a shard that nothing refers to, so this
         may list more than the responses recorded.
         """
-        if self._objects is not None:
-            there = self._objects.sizes()
-            return sorted({name.split("/")[0] for name in there if _is_whole(name.split("/")[0], there)})
+        return self.copies() if self._objects is None else self._stored(is_whole=True)
+
+    def copies(self) -> list[str]:
+        """The names of the shards in the folder, sorted, sound or not."""
         if not self._folder.exists():
             return []
         return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def put_back(self, name: str) -> bool:
+        """Store this host's copy of a shard again where shards are kept; False if it has none that is sound.
+
+        Raises:
+            StorageError: if the URL cannot be used.
+            StorageGoneError: if its server does not answer in time.
+        """
+        if self._objects is None or not self._holds(name):
+            return False
+        self._put(name)
+        return True
 
     def ids_of(self, name: str) -> NDArray[np.int64]:
         """A shard's ids (n,); nothing else of it is read, or fetched, or checked.
@@ -192,15 +206,13 @@ class VectorStore:
             MissingShardError: if there is no such shard.
             BrokenShardError: if they cannot be read.
         """
-        if self._objects is None or (self._folder / name / "ids.npy").exists():
-            return self._map(name, "ids")
-        place = self._objects.address(f"{name}/ids.npy")
         try:
-            ids: NDArray[np.int64] = np.load(io.BytesIO(self._objects.read(f"{name}/ids.npy")), allow_pickle=False)
-        except NoObjectError as error:
-            raise MissingShardError(_advice(place, "it is not there")) from error
-        except (ValueError, EOFError) as error:
-            raise BrokenShardError(_advice(place, str(error))) from error
+            return self._map(name, "ids")
+        except BrokenShardError:
+            if self._objects is None:
+                raise
+        with self._object(name, "ids") as content:
+            ids: NDArray[np.int64] = np.load(content, allow_pickle=False)
         return ids
 
     def row_bytes(self, name: str) -> int:
@@ -210,9 +222,15 @@ class VectorStore:
             MissingShardError: if there is no such shard.
             BrokenShardError: if it cannot be read.
         """
-        if self._objects is not None:
-            self.read_shard(name)
-        return sum(int(self._map(name, part)[:1].nbytes) for part in _DTYPES)
+        if self._objects is None:
+            return sum(int(self._map(name, part)[:1].nbytes) for part in DTYPES)
+        total = 0
+        for part in DTYPES:
+            with self._object(name, part, most=_HEAD_BYTES) as head:
+                np.lib.format.read_magic(head)  # type: ignore[no-untyped-call]
+                shape, _, dtype = np.lib.format.read_array_header_1_0(head)  # type: ignore[no-untyped-call]
+                total += dtype.itemsize * math.prod(shape[1:])
+        return total
 
     def copy_rows(self, name: str, rows: ArrayLike) -> str:
         """Store some rows of a shard as a shard of their own, bit for bit; return its name. The old one stays.
@@ -227,13 +245,12 @@ class VectorStore:
         """
         shard, kept = self.read_shard(name), np.asarray(rows, dtype=np.int64)
         self._check_rows(name, len(shard.ids), kept)
-        return self._write({part: getattr(shard, part)[kept] for part in _DTYPES})
+        return self._write({part: getattr(shard, part)[kept] for part in DTYPES})
 
     def drafts(self) -> list[str]:
-        """The names of unfinished folders: of those who write now, and of those who were killed while they did."""
-        if not self._folder.exists():
-            return []
-        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith("."))
+        """The names of unfinished folders, and shards: of those who write now, and who were killed while they did."""
+        here = [path.name for path in self._folder.iterdir()] if self._folder.exists() else []
+        return sorted(name for name in here if name.startswith(".")) + self._stored(is_whole=False)
 
     def remove_shard(self, name: str) -> None:
         """Delete a shard, damaged or not; one that is not there is no error."""
@@ -242,7 +259,7 @@ class VectorStore:
             self._objects.remove(name)
 
     def _write(self, arrays: Mapping[str, NDArray[Any]]) -> str:
-        name = _content_name(arrays)
+        name = content_name(arrays)
         target = self._folder / name
         if target.exists() and not self._holds(name):
             self._remove_copy(name)
@@ -250,22 +267,49 @@ class VectorStore:
             try:
                 with whole_folder(target, is_replacing=False) as draft:
                     for part, array in arrays.items():
-                        _write_array(draft / f"{part}.npy", array)
+                        write_array(draft / f"{part}.npy", array)
             except FileExistsError:
                 # Another process may have put the same shard there a moment earlier.
                 if not self._holds(name):
                     raise
         if self._objects is not None:
-            there = self._objects.sizes(name)
-            for file in _FILES:
-                if there.get(file) != (target / file).stat().st_size:
-                    self._objects.put(target / file, f"{name}/{file}")
+            self._put(name)
         return name
+
+    def _put(self, name: str) -> None:
+        """Store all files: of what is there the size is known, and not the content."""
+        assert self._objects is not None
+        for file in FILES:
+            self._objects.put(self._folder / name / file, f"{name}/{file}")
+
+    def _stored(self, *, is_whole: bool) -> list[str]:
+        """The names of the shards at the URL that are whole, or are not."""
+        there = self._objects.sizes() if self._objects else {}
+        names = {name.split("/")[0] for name in there}
+        return sorted(
+            name
+            for name in names
+            if _NAME.fullmatch(name) and all(f"{name}/{file}" in there for file in FILES) == is_whole
+        )
+
+    @contextlib.contextmanager
+    def _object(self, name: str, part: str, *, most: int | None = None) -> Iterator[io.BytesIO]:
+        """Read an array's object, or its first bytes; what is wrong with it is told as of a file."""
+        assert self._objects is not None
+        place = f"{name}/{part}.npy"
+        try:
+            yield io.BytesIO(self._objects.read(place, most=most))
+        except NoObjectError as error:
+            raise MissingShardError(_advice(self._objects.address(place), "it is not there")) from error
+        except (ValueError, EOFError) as error:
+            raise BrokenShardError(_advice(self._objects.address(place), str(error))) from error
 
     def _fetch(self, name: str) -> None:
         """Copy a shard from where it is kept, in the place of what is here."""
         target = self._folder / name
         if target.exists():
+            if self._holds(name):  # another process has just fetched it
+                return
             self._remove_copy(name)
         try:
             with whole_folder(target, is_replacing=False) as draft:
@@ -278,25 +322,25 @@ class VectorStore:
         assert self._objects is not None
         place = self._objects.address(name)
         try:
-            for file in _FILES:
+            for file in FILES:
                 self._objects.get(f"{name}/{file}", folder / file)
         except NoObjectError as error:
             raise MissingShardError(_advice(place, str(error))) from error
         try:
-            parts = {part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in _DTYPES}
+            parts = {part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in DTYPES}
         except (ValueError, EOFError) as error:
             raise BrokenShardError(_advice(place, str(error))) from error
-        if _content_name(parts) != name:
+        if content_name(parts) != name:
             raise BrokenShardError(_advice(place, "its content is not what was written"))
 
     def _read(self, name: str) -> Shard:
         folder = self._folder / name
-        parts = {part: self._map(name, part) for part in _DTYPES}
-        signature = tuple(_signature(folder / f"{part}.npy") for part in _DTYPES)
-        if _sound.get(folder.absolute()) != signature:
-            if _content_name(parts) != name:
+        parts = {part: self._map(name, part) for part in DTYPES}
+        now = tuple(signature(folder / f"{part}.npy") for part in DTYPES)
+        if _sound.get(folder.absolute()) != now:
+            if content_name(parts) != name:
                 raise BrokenShardError(_advice(folder, "its content is not what was written"))
-            _sound[folder.absolute()] = signature
+            _sound[folder.absolute()] = now
         return Shard(**parts)
 
     def _remove_copy(self, name: str) -> None:
@@ -319,8 +363,8 @@ class VectorStore:
             raise MissingShardError(_advice(path, "it is not there")) from error
         except (OSError, ValueError, EOFError) as error:
             raise BrokenShardError(_advice(path, str(error))) from error
-        if array.dtype != _DTYPES[part]:
-            raise BrokenShardError(_advice(path, f"it holds {array.dtype}, not {np.dtype(_DTYPES[part])}"))
+        if array.dtype != DTYPES[part]:
+            raise BrokenShardError(_advice(path, f"it holds {array.dtype}, not {np.dtype(DTYPES[part])}"))
         return array
 
     def _check_rows(self, name: str, count: int, rows: NDArray[np.int64]) -> None:
@@ -329,55 +373,6 @@ class VectorStore:
             raise BrokenShardError(
                 _advice(self._folder / name, f"row {outside[0]} was asked for and it has {count} rows")
             )
-
-
-def _checked(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    if vectors.ndim != 2 or 0 in vectors.shape or ids.shape != (len(vectors),):
-        raise ValueError(
-            f"a shard needs (n, d) vectors and (n,) ids, n and d >= 1, got {vectors.shape} and {ids.shape}"
-        )
-    unique, counts = np.unique(ids, return_counts=True)
-    if (counts > 1).any():
-        raise ValueError(f"response id {unique[counts > 1][0]} occurs more than once in the shard; give each id once")
-    # Squares are summed in float64: a large float32 component squared would overflow.
-    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)).astype(np.float32)
-    unusable = ~np.isfinite(norms) | (norms == 0)
-    if unusable.any():
-        row = int(np.flatnonzero(unusable)[0])
-        raise ValueError(
-            f"{int(unusable.sum())} of {len(ids)} embeddings have no direction, the first that of response {ids[row]} "
-            f"with norm {norms[row]}; leave out responses without tokens"
-        )
-    return {"vectors": (vectors / norms[:, None]).astype(np.float16), "norms": norms, "ids": ids}
-
-
-def _content_name(arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for part, array in arrays.items():
-        digest.update(f"{part} {array.shape} ".encode())
-        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        for start in range(0, len(content), _READ_BYTES):
-            digest.update(content[start : start + _READ_BYTES].data)
-    return digest.hexdigest()[:32]
-
-
-def _is_whole(name: str, there: Mapping[str, int]) -> bool:
-    return all(f"{name}/{file}" in there for file in _FILES)
-
-
-def _signature(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an .npy file. `numpy.save` to a file tells neither path nor cause of a full disk."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    try:
-        path.write_bytes(buffer.getbuffer())
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}: free the disk and run again", str(path)) from error
 
 
 def _advice(path: Path | str, reason: str) -> str:
