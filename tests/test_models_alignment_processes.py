@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from alignment_jobs import assert_same_weights, curve, make_examples, make_job, save_llama, trained
+from alignment_jobs import assert_same_weights, curve, make_examples, make_job, mean_difference, save_llama, trained
 
 from models.alignment import training
 from models.alignment.errors import TrainingDivergedError, TrainingFailedError
@@ -79,12 +79,16 @@ def assert_all_end(job: TrainingJob) -> None:
         time.sleep(0.1)
 
 
-def assert_same_training(one: Path, other: Path, *, within: float = 1e-5, weights_within: float = 1e-5) -> None:
+def assert_same_training(one: Path, other: Path) -> None:
+    assert_same_curves(one, other, within=1e-5)
+    assert_same_weights(one, other, atol=1e-5)
+
+
+def assert_same_curves(one: Path, other: Path, *, within: float) -> None:
     found, wanted = curve(one), curve(other)
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         assert found[name] == pytest.approx(values, rel=within, abs=within), name
-    assert_same_weights(one, other, atol=weights_within)
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
@@ -108,9 +112,11 @@ def test_two_processes_train_as_one_does(
     whole, both = trained(job), of_two(job, parallel).folder
     run_train(of_two(job, parallel))
     # Sharded, a forward pass in bfloat16 rounds at other places: held-out log-probabilities of 62.84 differ by 0.01.
-    is_rounded = parallel == "fsdp" and "dtype" in changes
-    tolerances = {"within": 5e-2, "weights_within": 1e-3} if is_rounded else {}
-    assert_same_training(both, whole, **tolerances)
+    if parallel == "fsdp" and "dtype" in changes:
+        assert_same_curves(both, whole, within=0.05)
+        assert mean_difference(both, whole) < 5e-5  # all steps together may move a weight by 3e-3
+    else:
+        assert_same_training(both, whole)
     result, alone = (read_result(folder) or pytest.fail("no result") for folder in (both, whole))
     assert (result[0].steps, result[0].response_tokens) == (alone[0].steps, alone[0].response_tokens)
     lines = [line for folder in (both, whole) for line in (folder / "metrics.jsonl").read_text().splitlines()]

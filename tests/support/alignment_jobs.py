@@ -161,6 +161,12 @@ def assert_same_weights(one: Path, other: Path, *, atol: float = 0.0) -> None:
         torch.testing.assert_close(found[name], value, atol=atol, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
 
 
+def mean_difference(one: Path, other: Path) -> float:
+    """Of all weights, the mean of their distances."""
+    found, wanted = weights(one), weights(other)
+    return float(torch.cat([(found[name] - value).abs().flatten() for name, value in wanted.items()]).mean())
+
+
 def are_same_weights(one: Path, other: Path) -> bool:
     found = weights(one)
     return all(torch.equal(found[name], value) for name, value in weights(other).items())
