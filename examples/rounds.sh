@@ -3,9 +3,9 @@
 #
 #   bash examples/rounds.sh [PROMPTS]
 #
-# The model is the demo's, and its world's truth labels, so that nothing is downloaded and nobody is asked. Everything is
-# left in the folder example-rounds-PROMPTS; given again, the script makes nothing twice. docs/examples/rounds.md goes
-# through it.
+# The model is the demo's, and its world's truth labels, so that nothing is downloaded and nobody is asked. Everything
+# is left in the folder example-rounds-PROMPTS; given again, the script makes nothing twice. docs/examples/rounds.md
+# goes through it.
 set -euo pipefail
 trap 'echo "rounds.sh stopped at line $LINENO; what is stored stays, and the same command goes on from there" >&2' ERR
 
@@ -49,9 +49,9 @@ antipode label --name round-1-labels --pairs.run round-1 --annotator rubric --ru
 
 echo "== It is trained on them (policy 1) and compared with what it was"
 antipode align --name round-1-policy --data.run round-1 --model.name demo --sft.epochs 0 --train.method dpo \
-    --train.max_length 256 --train.examples_per_device 32 --train.learning_rate 5e-4 --evaluate.annotator rubric \
-    --evaluate.source.name held-out --evaluate.responses_per_prompt 2 --evaluate.max_tokens 96 \
-    --evaluate.backend transformers --no-evaluate.has_drift
+    --train.max_length 256 --train.examples_per_device 32 --train.learning_rate 5e-4 --train.epochs 4 \
+    --evaluate.annotator rubric --evaluate.source.name held-out --evaluate.responses_per_prompt 2 \
+    --evaluate.max_tokens 96 --evaluate.backend transformers --no-evaluate.has_drift
 
 echo "== The gate: it is put into use only if it is better by more than noise"
 antipode promote 1
@@ -63,9 +63,9 @@ antipode label --name round-2-labels --pairs.run round-2 --annotator rubric --ru
 
 echo "== It is trained further (policy 2) and compared with the one in use"
 antipode align --name round-2-policy --data.run round-2 --model.name promoted --sft.epochs 0 --train.method dpo \
-    --train.max_length 256 --train.examples_per_device 32 --train.learning_rate 5e-4 --evaluate.annotator rubric \
-    --evaluate.source.name held-out --evaluate.responses_per_prompt 2 --evaluate.max_tokens 96 \
-    --evaluate.backend transformers --no-evaluate.has_drift
+    --train.max_length 256 --train.examples_per_device 32 --train.learning_rate 5e-4 --train.epochs 4 \
+    --evaluate.annotator rubric --evaluate.source.name held-out --evaluate.responses_per_prompt 2 \
+    --evaluate.max_tokens 96 --evaluate.backend transformers --no-evaluate.has_drift
 
 echo "== The gate again; the second step is smaller, and may not be told from noise"
 antipode promote 2 || echo "policy 1 stays in use: more prompts, or more labels, before the next try"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A data set with scored completions, as UltraFeedback has them, becomes labelled pairs, a file for a trainer and a policy.
+# A data set with scored completions, as in UltraFeedback, becomes labelled pairs, a file for a trainer and a policy.
 #
 #   bash examples/scores.sh [PROMPTS]
 #
@@ -25,14 +25,14 @@ from models.demo.parser import utility  # the truth of the demo world, 0 to 10: 
 
 def write_rows(name: str, completions: dict[str, list[str]]) -> None:
     rows = [
-        {"instruction": prompt, "completions": [{"response": text, "overall_score": scored(prompt, text)} for text in texts]}
+        {"instruction": prompt, "completions": [scored(prompt, text) for text in texts]}
         for prompt, texts in completions.items()
     ]
     Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def scored(prompt: str, text: str) -> float:
-    return round(1 + 0.9 * utility(prompt, text), 1)
+def scored(prompt: str, text: str) -> dict[str, object]:
+    return {"response": text, "overall_score": round(1 + 0.9 * utility(prompt, text), 1)}
 
 
 train = demo_prompts("train")
@@ -49,7 +49,8 @@ antipode import scored.jsonl --name scored
 antipode import held-out.jsonl --name held-out --split test
 
 echo "== Choose a pair a prompt among the completions that are there: nothing is sampled"
-antipode curate --name scores --source.name scored --model.name demo --generate.when never --select.strategies easy,random
+antipode curate --name scores --source.name scored --model.name demo --generate.when never \
+    --select.strategies easy,random
 
 echo "== Label each pair by its scores: the better one has at least 1.2 times the other's, else the pair stays open"
 antipode label --name by-score --pairs.run scores --annotator scores --scores.min_ratio 1.2
@@ -68,6 +69,6 @@ antipode evaluate 2 --against policy:1 --evaluate.source.name held-out --evaluat
     --evaluate.backend transformers --evaluate.max_tokens 96
 
 echo "== What is stored"
-antipode sql "SELECT strategy, outcome, COUNT(*) AS pairs FROM labelled_pairs WHERE run = 'scores' GROUP BY 1, 2"
+antipode sql "SELECT strategy, outcome, COUNT(*) AS pairs FROM labelled_pairs WHERE run_id = 1 GROUP BY 1, 2"
 echo "Done. $PWD holds preferences.jsonl, .antipode/antipode.db and the reports in .antipode/reports."
 echo "Next: the same with a file of your own: antipode import FILE --preview, and your own model for --model.name"

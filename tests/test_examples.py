@@ -16,7 +16,7 @@ from surroundings import ROOT
 
 pytestmark = pytest.mark.slow
 
-COUNTS = """SELECT (SELECT COUNT(*) FROM run_summary), (SELECT COUNT(*) FROM judged_pairs),
+COUNTS = """SELECT (SELECT COUNT(*) FROM responses), (SELECT COUNT(*) FROM judged_pairs),
     (SELECT COUNT(*) FROM policy_summary), (SELECT COUNT(*) FROM policy_evaluations)"""
 
 
