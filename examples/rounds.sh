@@ -9,7 +9,7 @@
 set -euo pipefail
 trap 'echo "rounds.sh stopped at line $LINENO; what is stored stays, and the same command goes on from there" >&2' ERR
 
-prompts=${1:-96} # 48 to 500: fewer seldom pass the gate
+prompts=${1:-96} # 48 to 500: of fewer labels the gate is not likely to let a policy in
 PATH="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin:$PATH"
 mkdir -p "example-rounds-$prompts"
 cd "example-rounds-$prompts"
