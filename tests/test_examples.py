@@ -79,7 +79,8 @@ def test_a_data_set_with_scores_becomes_a_policy_that_is_compared(example):
     assert 10 <= len(preferences) <= outcomes["first"] + outcomes["second"], "pairs of both strategies come once"
     given = scored_texts(scores.folder / "scored.jsonl")
     for row in preferences:
-        assert given[row["chosen"]] >= 1.2 * given[row["rejected"]]
+        better, worse = (given[row[side][-1]["content"]] for side in ("chosen", "rejected"))
+        assert better >= 1.2 * worse
     assert scores.sql("SELECT method FROM policy_summary ORDER BY policy_id") == [("sft",), ("dpo",)]
     compared = scores.sql("SELECT policy_id, wins + ties + losses FROM policy_evaluations WHERE wins IS NOT NULL")
     assert (2, 64) in compared
