@@ -9,7 +9,7 @@
 set -euo pipefail
 trap 'echo "rounds.sh stopped at line $LINENO; what is stored stays, and the same command goes on from there" >&2' ERR
 
-prompts=${1:-96} # 48 to 500: of fewer labels the gate is not likely to let a policy in
+prompts=${1:-96} # 48 to 500: fewer were not tried
 PATH="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin:$PATH"
 mkdir -p "example-rounds-$prompts"
 cd "example-rounds-$prompts"
@@ -56,7 +56,7 @@ antipode align --name round-1-policy --data.run round-1 --model.name demo --sft.
 echo "== The gate: it is put into use only if it is better by more than noise"
 antipode promote 1
 
-echo "== Round 2: the policy in use answers the same questions; no pair of round 1 comes again"
+echo "== Round 2: the policy in use answers the same questions"
 antipode curate --name round-2 --source.name questions --model.name promoted --generate.backend transformers \
     --generate.responses_per_prompt 4 --generate.max_tokens 96 --select.strategies easy,random
 antipode label --name round-2-labels --pairs.run round-2 --annotator rubric --rubric.temperature 0
@@ -67,7 +67,7 @@ antipode align --name round-2-policy --data.run round-2 --model.name promoted --
     --evaluate.annotator rubric --evaluate.source.name held-out --evaluate.responses_per_prompt 2 \
     --evaluate.max_tokens 96 --evaluate.backend transformers --no-evaluate.has_drift
 
-echo "== The gate again; the second step is smaller, and may not be told from noise"
+echo "== The gate again; if this step cannot be told from noise, policy 1 stays"
 antipode promote 2 || echo "policy 1 stays in use: more prompts, or more labels, before the next try"
 
 touch ended

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from models.demo.corpus import demo_prompts, training_dialogues
-from models.demo.parser import utility  # the truth of the demo world, 0 to 10: 7 of 10 completions have some fault
+from models.demo.parser import utility  # the truth of the demo world, 0 to 10
 
 
 def write_rows(name: str, completions: dict[str, list[str]]) -> None:
