@@ -36,12 +36,12 @@ def test_a_test_is_named_after_what_it_tests(test):
             break
         count, place = found[0]
         words = words[count:]
-    assert place != ROOT / layer or layer in {"antipode", "db", "web", "docs", "docker", "tests"}, (
+    assert place != ROOT / layer or layer in {"antipode", "db", "web", "docs", "docker", "examples", "tests"}, (
         f"{test} names no file of {layer}"
     )
 
 
-@pytest.mark.parametrize("folder", [*LAYERS, "bench", "reference", "tests"])
+@pytest.mark.parametrize("folder", [*LAYERS, "bench", "examples", "reference", "tests"])
 def test_no_file_is_longer_than_a_reader_keeps_in_mind(folder):
     lengths = {path: len(path.read_text().splitlines()) for path in python_files(folder)}
     assert not {str(path): length for path, length in lengths.items() if length > LONGEST_FILE}

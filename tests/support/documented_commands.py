@@ -38,6 +38,7 @@ def pages() -> list[Path]:
         ROOT / "CONTRIBUTING.md",
         *sorted((ROOT / "docs").glob("*.md")),
         *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+        *sorted((ROOT / "docs" / "examples").glob("*.md")),
     ]
 
 
@@ -50,12 +51,15 @@ def documented_commands() -> Iterator[DocumentedCommand]:
     """Each command `antipode …` with what it is given; an ellipsis stands for nothing."""
     for page in pages():
         for block in shell_blocks(page):
-            for line in HEREDOC.sub("", block).replace("\\\n", " ").splitlines():
-                for words in _commands(line):
-                    if words[:1] == ["antipode"]:
-                        yield DocumentedCommand(
-                            str(page.relative_to(ROOT)), line.strip(), tuple(words[1:]), "…" in line
-                        )
+            yield from commands_of(block, page)
+
+
+def commands_of(script: str, page: Path) -> Iterator[DocumentedCommand]:
+    """Each command `antipode …` of a text of shell code that stands in this file."""
+    for line in HEREDOC.sub("", script).replace("\\\n", " ").splitlines():
+        for words in _commands(line):
+            if words[:1] == ["antipode"]:
+                yield DocumentedCommand(str(page.relative_to(ROOT)), line.strip(), tuple(words[1:]), "…" in line)
 
 
 def documented_settings() -> Iterator[tuple[str, str]]:
