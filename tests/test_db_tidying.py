@@ -235,7 +235,7 @@ def test_texts_that_only_a_snapshot_has_keep_their_source(world):
                 f"rank, pair_count, created_at) VALUES ({run_id}, 'e', 1, {pair[0]}, {pair[1]}, 0, 1, 1, '2026-01-01')"
             )
         )
-    rows = [one.__class__(**{**_fields(one), "run_id": None}) for one in rows_of(world.sessions, run_id)]
+    rows = [one._replace(run_id=None) for one in rows_of(world.sessions, run_id)]
     snapshot = take_snapshot(world.sessions, rows)
     forget(world, "run", str(run_id))
     found = told(world, "source", "source")
@@ -244,10 +244,6 @@ def test_texts_that_only_a_snapshot_has_keep_their_source(world):
     forget(world, "snapshot", str(snapshot))
     assert not forget(world, "source", "source").needs
     assert world.rows("prompts") == world.rows("judgements") == []
-
-
-def _fields(one):
-    return {name: getattr(one, name) for name in one.__dataclass_fields__}
 
 
 def test_a_policy_in_use_or_one_that_another_began_with_stays(world):

@@ -78,7 +78,8 @@ examples = st.builds(
 settings = st.builds(
     TrainingSettings,
     method=st.sampled_from(["sft", "dpo"]),
-    lora=st.none() | st.builds(LoraSettings, is_quantized=st.booleans(), target_modules=st.tuples(texts)),
+    lora=st.none()
+    | st.builds(LoraSettings, dropout=numbers, is_quantized=st.booleans(), target_modules=st.tuples(texts)),
     **dict.fromkeys(("beta", "reward_beta", "learning_rate", "epochs", "warmup_share", "weight_decay"), numbers),
     max_grad_norm=numbers,
 )
