@@ -139,6 +139,19 @@ def test_close_ends_grandchildren_too_and_may_be_called_twice() -> None:
     assert is_gone(grandchild)
 
 
+def test_threads_that_close_a_process_at_the_same_moment_do_so_once() -> None:
+    for _ in range(20):  # two of five went wrong
+        process, together = IsolatedProcess(object, {}, log_path=None, timeout_s=60), threading.Barrier(8)
+
+        def close(process: IsolatedProcess = process, together: threading.Barrier = together) -> None:
+            together.wait()
+            process.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            for closing in [pool.submit(close) for _ in range(8)]:
+                closing.result()
+
+
 def test_a_grandchild_that_outlives_a_killed_backend_hides_neither_the_death_nor_itself() -> None:
     with isolated() as process:
         grandchild = process.call("start_grandchild")

@@ -67,7 +67,7 @@ class IsolatedProcess:
             TimeoutError: It took longer than `timeout_s`; the process has been ended.
             Exception: Whatever `build` raised, with its type where this process knows the type.
         """
-        self._lock = threading.Lock()
+        self._lock, self._closing = threading.Lock(), threading.Lock()
         self._timeout_s = timeout_s
         self._log = _open_log(log_path)
         self._connection, far_end = Pipe()
@@ -128,15 +128,16 @@ class IsolatedProcess:
         return self._lock.locked()
 
     def close(self) -> None:
-        """End the process and all it started, at once. Safe to call twice."""
-        if self._connection.closed:
-            return
-        # The group outlives its leader while a grandchild lives, hence the kill even when the leader is gone.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._connection.close()
-        self._log.close()
+        """End the process and all it started, at once. Safe to call twice, by several threads too."""
+        with self._closing:
+            if self._connection.closed:
+                return
+            # The group outlives its leader while a grandchild lives, hence the kill even when the leader is gone.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._connection.close()
+            self._log.close()
 
     def __enter__(self) -> IsolatedProcess:
         return self
@@ -182,7 +183,9 @@ class IsolatedProcess:
                         f"or send less at once.{self._log_tail()}"
                     )
             return self._connection.recv()
-        except (EOFError, ConnectionError) as error:
+        except TimeoutError:
+            raise
+        except (EOFError, OSError) as error:  # OSError: another thread closed it
             raise self._died_error(task) from error
 
     def _died_error(self, task: str) -> ProcessDiedError:
