@@ -115,7 +115,7 @@ def _rows(rng: random.Random, numbers: range, prompt_count: int) -> Rows:
 
 def _add_pairs(rng: random.Random, tables: Rows, number: int, prompt_count: int, lengths: dict[int, int]) -> None:
     """A prompt's pairs of both runs, and what was said of the first run's."""
-    nothing: dict[str, Any] = {"outcome": None, "support": None, "vote_count": 0}
+    nothing: dict[str, Any] = {"outcome": None, "support": None, "vote_count": 0, "is_judged": False}
     said: dict[tuple[int, int], dict[str, Any]] = {}
     for run_id in (FIRST_RUN, SECOND_RUN):
         before = (run_id - 1) * prompt_count * len(STRATEGIES) + number * len(STRATEGIES)
@@ -152,7 +152,7 @@ def _label(rng: random.Random, pair: dict[str, int], annotators: Sequence[int], 
     support = verdicts.count(best) / len(verdicts)
     label = {"outcome": best if support > 0.5 else "contradiction", "support": support, "vote_count": len(verdicts)}
     tables[labels.Preference].append(pair | label | {"rule": STANDING_RULE})
-    return label
+    return label | {"is_judged": True}
 
 
 _SNAPSHOT = "run_id = 1 AND strategy = 'easy' AND outcome = 'first'"

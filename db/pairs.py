@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from models.labelling.rules import STANDING_RULE
 from models.quality.records import StrategyRates
 from models.records import Pair, VectorLocation
 
-_OF_LABELS = ("outcome", "support", "vote_count")  # what a pair keeps of its preference by the standing rule
-_UNLABELLED: dict[str, Any] = {"outcome": None, "support": None, "vote_count": 0}
+_OF_LABELS = ("outcome", "support", "vote_count", "is_judged")  # what a pair keeps of its labels by the standing rule
+_NOTHING, _ONLY_JUDGED = (None, None, 0, False), (None, None, 0, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +79,22 @@ def add_pairs(session: Session, run_id: int, pairs: Iterable[Pair]) -> int:
     )
 
 
-def labels_changed(session: Session, changed: Sequence[Preference], removed: Sequence[PairKey]) -> None:
-    """Keep with the pairs, in whatever run, what their preferences by the standing rule say now; of some nothing."""
-    table = curation.Pair
-    said = {tuple(one.pair): (one.outcome, one.support, one.vote_count) for one in changed}
-    said |= dict.fromkeys(map(tuple, removed), tuple(_UNLABELLED.values()))
+def labels_changed(session: Session, changed: Sequence[Preference], unlabelled: Mapping[PairKey, bool]) -> None:
+    """Keep with the pairs, in whatever run, what their preferences by the standing rule say now.
+
+    `unlabelled`: those without one, and whether somebody judged them.
+    """
+    table, kept_columns = curation.Pair, [getattr(curation.Pair, name) for name in _OF_LABELS]
+    said: dict[tuple[int, ...], tuple[Any, ...]]
+    said = {tuple(one.pair): (one.outcome, one.support, one.vote_count, True) for one in changed}
+    said |= {tuple(pair): _ONLY_JUDGED if is_judged else _NOTHING for pair, is_judged in unlabelled.items()}
     ids: dict[tuple[Any, ...], set[int]] = {}  # few say different things of thousands of pairs
     for batch in batches(said, INSERT_BATCH):
-        query = select(table.id, table.first_response_id, table.second_response_id)
-        for id_, *pair in read_rows(session, query.where(among(table.first_response_id, {pair[0] for pair in batch}))):
-            if (values := said.get(tuple(pair))) is not None:
+        query = select(table.id, table.first_response_id, table.second_response_id, *kept_columns)
+        query = query.where(among(table.first_response_id, {pair[0] for pair in batch}))
+        for id_, first_id, second_id, *kept in read_rows(session, query):
+            values = said.get((first_id, second_id))
+            if values is not None and values != tuple(kept):
                 ids.setdefault(values, set()).add(id_)
     for values, of_values in ids.items():
         new = dict(zip(_OF_LABELS, values, strict=True))
@@ -241,19 +247,27 @@ def source_pair_locations(session: Session, run_id: int, embedder_id: int) -> li
 
 def _pair_rows(session: Session, run_id: int, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     lengths = _text_lengths(session, {id_ for one in pairs for id_ in (one.first_response_id, one.second_response_id)})
-    table, first_ids = labels.Preference, {pair.first_response_id for pair in pairs}
-    query = select(table.first_response_id, table.second_response_id, *(getattr(table, name) for name in _OF_LABELS))
-    query = query.where(table.rule == STANDING_RULE, among(table.first_response_id, first_ids))
-    labelled = {(row[0], row[1]): dict(zip(_OF_LABELS, row[2:], strict=True)) for row in read_rows(session, query)}
+    said = _said_of(session, {pair.first_response_id for pair in pairs})
     return [
         {
             "run_id": run_id,
             **row_of(pair),
             "length_ratio": _length_ratio(lengths[pair.first_response_id], lengths[pair.second_response_id]),
-            **labelled.get((pair.first_response_id, pair.second_response_id), _UNLABELLED),
+            **dict(zip(_OF_LABELS, said.get((pair.first_response_id, pair.second_response_id), _NOTHING), strict=True)),
         }
         for pair in pairs
     ]
+
+
+def _said_of(session: Session, first_ids: Collection[int]) -> dict[tuple[int, ...], tuple[Any, ...]]:
+    """What is kept of the labels on the judged pairs with these first responses."""
+    judged, table = labels.Judgement, labels.Preference
+    of_judged = select(judged.first_response_id, judged.second_response_id)
+    of_judged = of_judged.where(among(judged.first_response_id, first_ids))
+    said: dict[tuple[int, ...], tuple[Any, ...]] = {tuple(row): _ONLY_JUDGED for row in read_rows(session, of_judged)}
+    query = select(table.first_response_id, table.second_response_id, table.outcome, table.support, table.vote_count)
+    query = query.where(table.rule == STANDING_RULE, among(table.first_response_id, first_ids))
+    return said | {(row[0], row[1]): (*row[2:], True) for row in read_rows(session, query)}
 
 
 def _text_lengths(session: Session, response_ids: Iterable[int]) -> dict[int, int]:

@@ -12,16 +12,18 @@ from stored_labels import judge
 from stored_rows import add, open_run, row
 from surroundings import on_sqlite
 
-from db import pairs
+from db import pairs, runs
 from db.findings import pair_filters, pair_table
 from db.findings.guard_flags import GuardFlag, add_flags
 from db.findings.pair_filters import PairFilter
 from db.findings.pair_search import index_texts
 from db.findings.pair_table import Order, Place, all_pairs, neighbours, pair_page
+from db.labels import preferences
+from db.labels.judgements import add_annotator, add_judgements, remove_judgement
 from db.prompts import ensure_under_system_prompt
 from db.schema import curation, labels
 from models.guard import Finding
-from models.labelling.records import AnnotatorIdentity, PairKey
+from models.labelling.records import AnnotatorIdentity, Judgement, PairKey
 from models.records import Pair
 
 WORDS = ("rye", "wheat", "bread", "baker", "oven", "crust", "salt", "water")
@@ -82,6 +84,10 @@ def index(sessions, limit=100):
 
 def stored(session):
     return list(session.scalars(select(curation.Pair)))
+
+
+def unjudged(session):
+    return next(PairKey(one.first_response_id, one.second_response_id) for one in stored(session) if not one.is_judged)
 
 
 def twin(session, wanted, order):
@@ -242,10 +248,46 @@ def test_a_pair_keeps_what_the_majority_says_whenever_it_is_selected_and_labelle
             (one.first_response_id, one.second_response_id): (one.outcome, one.support, one.vote_count)
             for one in session.scalars(select(labels.Preference).filter_by(rule="majority"))
         }
-        assert len(preferences) > 3
+        judged = {(one.first_response_id, one.second_response_id) for one in session.scalars(select(labels.Judgement))}
+        assert len(preferences) > 3 and judged > set(preferences)  # some were only skipped
         for pair in stored(session):
             key = pair.first_response_id, pair.second_response_id
             assert (pair.outcome, pair.support, pair.vote_count) == preferences.get(key, (None, None, 0))
+            assert pair.is_judged == (key in judged)
+
+
+def test_a_pair_is_judged_until_the_last_who_judged_it_takes_that_back(sessions):
+    fill(sessions, random.Random(8))
+    with sessions() as session:
+        key = unjudged(session)
+
+    def is_judged():
+        with sessions() as session:
+            return {one.is_judged for one in stored(session) if key == (one.first_response_id, one.second_response_id)}
+
+    assert is_judged() == {False}
+    for name, verdict in (("Ana", "skip"), ("Bo", "first")):
+        judge(sessions, AnnotatorIdentity("person", name), key, verdict)
+        assert is_judged() == {True}
+    for left in ({True}, {False}):
+        with sessions.begin() as session:
+            newest = session.scalars(select(labels.Judgement.id).order_by(labels.Judgement.id.desc())).first()
+            preferences.recompute(session, [remove_judgement(session, newest)])
+        assert is_judged() == left
+
+
+def test_a_pair_that_was_judged_in_a_calibration_is_found_by_who_judged_it(sessions):
+    fill(sessions, random.Random(9))
+    with sessions() as session:
+        key = unjudged(session)
+    with sessions.begin() as session:
+        annotator_id = add_annotator(session, AnnotatorIdentity("judge", "j"))
+        about = {"name": "c", "config": {}, "config_key": "c" * 64, "code_version": "0", "labelled_run_id": 1}
+        run_id = runs.open_run(session, kind=runs.CALIBRATE, **about)
+        add_judgements(session, annotator_id, [Judgement(key, key.first_response_id, "first")], run_id=run_id)
+        preferences.recompute(session, [key])
+        found = pair_page(session, PairFilter(annotator_id=annotator_id), Order("votes", is_ascending=True)).pairs
+        assert {(one.first_response_id, one.second_response_id, one.vote_count) for one in found} == {(*key, 0)}
 
 
 def test_a_longer_list_is_not_counted_to_its_end(sessions, monkeypatch):
@@ -265,11 +307,20 @@ def test_a_longer_list_is_not_counted_to_its_end(sessions, monkeypatch):
 
 
 @on_sqlite
-@pytest.mark.parametrize("sort", SORTS[1:])
-def test_a_list_is_walked_along_an_index_that_holds_what_it_asks(sessions, monkeypatch, sort):
+@pytest.mark.parametrize(
+    ("sort", "annotator_id", "index"),
+    [
+        ("similarity", None, "by_similarity"),
+        ("length_ratio", None, "by_length_ratio"),
+        ("votes", None, "by_vote_count"),
+        ("votes", 1, "judged"),  # of the pairs without a vote there are many, and few that anybody judged
+    ],
+)
+def test_a_list_is_walked_along_an_index_that_holds_what_it_asks(sessions, monkeypatch, sort, annotator_id, index):
     fill(sessions, random.Random(6))
     monkeypatch.setattr(pair_table, "FEW", 0)
-    wanted = PairFilter(1, "easy", None, (0.1, 0.9), (0.1, 0.9), "first")
+    monkeypatch.setattr(pair_table, "FEW_LOOKED_UP", 0)
+    wanted = PairFilter(1, "easy", None, (0.1, 0.9), (0.1, 0.9), "first", annotator_id)
     with sessions() as session:
         search = pair_table._Search(session, wanted, Order(sort))
         plans = []
@@ -281,8 +332,7 @@ def test_a_list_is_walked_along_an_index_that_holds_what_it_asks(sessions, monke
 
         monkeypatch.setattr(search, "_execute", explained)
         search.find(Place(0.5, 7), 10)
-    column = {"votes": "vote_count"}.get(sort, sort)
-    assert any(f"COVERING INDEX ix_pairs_by_{column}" in plan for plan in plans), plans
+    assert any(f"COVERING INDEX ix_pairs_{index}" in plan for plan in plans), plans
     assert not any("TEMP B-TREE" in plan for plan in plans), plans
 
 

@@ -206,6 +206,7 @@ class _Search:
             self._by_id = " INDEXED BY ix_pairs_run_id_id"
         elif wanted.label not in (None, "none"):
             self._by_id = " INDEXED BY ix_pairs_labelled"
+        self._by_votes = "judged" if wanted.annotator_id is not None else "by_vote_count"
         self._few_count = 0
         self._least = 0  # pairs that the list has if all that is asked leaves more than are gathered
         self._few = self._fewest()
@@ -261,7 +262,8 @@ class _Search:
             return f"SELECT {columns} FROM ({chosen}) chosen {each_looked_up(self._session, 'pairs.id = chosen.id')}"
         hint = ""
         if self._is_sqlite:
-            hint = self._by_id if self._column == "id" else f" INDEXED BY ix_pairs_by_{self._column}"
+            by = self._by_votes if self._column == "vote_count" else f"by_{self._column}"
+            hint = self._by_id if self._column == "id" else f" INDEXED BY ix_pairs_{by}"
         return f"SELECT {columns} FROM pairs{hint}"
 
     def _where(self) -> list[str]:

@@ -189,6 +189,8 @@ def _store(session: Session, rule: str, pairs: Sequence[PairKey], preferences: S
         key = ["rule", "first_response_id", "second_response_id"]
         session.connection().execute(statement.on_conflict_do_update(index_elements=key, set_=new_values), rows)
     if rule == STANDING_RULE:
-        labels_changed(session, different, removed)
+        unlabelled = [pair for pair in pairs if pair not in by_pair]
+        judged = {pair for (pair,) in rows_about(session, labels.Judgement, unlabelled)}
+        labels_changed(session, different, {pair: pair in judged for pair in unlabelled})
     changed_count = sum(preference.pair in stored for preference in different)
     return Changes(len(different) - changed_count, changed_count, len(removed))

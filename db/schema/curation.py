@@ -35,7 +35,11 @@ _LISTED = (*_SORTS, "run_id", "strategy", "prompt_id", "first_response_id", "sec
 
 def _walked(sort: str) -> Index:
     """An index that a list of pairs walks along, and that has all that it filters by: the table is not read."""
-    return Index(f"ix_pairs_by_{sort}", sort, "id", *(name for name in _LISTED if name != sort))
+    return Index(f"ix_pairs_by_{sort}", sort, "id", *_beside(sort))
+
+
+def _beside(sort: str) -> list[str]:
+    return [name for name in _LISTED if name != sort]
 
 
 def _of_few(name: str, condition: str, *columns: str) -> Index:
@@ -368,7 +372,7 @@ class Pair(Base):
 
     `length_ratio`: of the shorter response over the longer, in characters; 1 where both are empty. `outcome`, `support`
     and `vote_count` are those of the pair's preference by the standing rule, kept here so that a list of pairs can be
-    sorted and filtered by them: NULL, NULL and 0 without one.
+    sorted and filtered by them: NULL, NULL and 0 without one. `is_judged`: somebody judged or skipped it.
     """
 
     __tablename__ = "pairs"
@@ -379,6 +383,7 @@ class Pair(Base):
         Index(None, "first_response_id", "second_response_id"),
         *map(_walked, _SORTS),
         _of_few("ix_pairs_labelled", "vote_count > 0", "id", *_LISTED),
+        _of_few("ix_pairs_judged", "is_judged", "vote_count", "id", *_beside("vote_count"), "is_judged"),
         _of_few("ix_pairs_disputed", "support < 1", "id"),
         _of_few("ix_pairs_undecided", "outcome NOT IN ('first', 'second')", "outcome", "id"),
     )
@@ -396,4 +401,5 @@ class Pair(Base):
     outcome: Mapped[str | None] = mapped_column(String(20))
     support: Mapped[float | None]
     vote_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    is_judged: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
