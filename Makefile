@@ -7,7 +7,7 @@ TESTS_READY := .venv/.tests-ready
 SHORT_READY := .venv/.short-ready
 DOCS_READY := .venv/.docs-ready
 
-.PHONY: install demo test test-short docs pictures wheel release-check bench soak lint audit clean
+.PHONY: install demo test test-short docs pictures wheel release-check bench soak lint audit constraints clean
 
 install: $(READY)
 
@@ -72,8 +72,22 @@ audit:
 		echo "NOT AUDITED: this index knows nothing of the packages above; try where pypi.org can be reached"; fi; \
 	! grep -q "^Found [0-9]* known vulnerabilit" .audit/found.txt
 
+# constraints.txt anew: the newest versions that resolve together, for every extra but `gpu`. Takes minutes; try them before
+# they are kept. triton is what torch 2.13 asks for where it is no CPU build.
+constraints:
+	rm -rf .pins && $(PYTHON) -m venv .pins
+	.pins/bin/pip install --quiet --disable-pip-version-check --dry-run --report .pins/report.json triton==3.7.1 \
+		'.[cpu,postgres,qlora,lm-eval,mlflow,trackio,wandb,ray,s3,docs,dev]'
+	@.pins/bin/python -c 'import datetime, json, platform; \
+		found = [one["metadata"] for one in json.load(open(".pins/report.json"))["install"]]; \
+		lines = [one["name"] + "==" + one["version"].split("+")[0] for one in found if one["name"] not in ("antipode", "setuptools")]; \
+		print("# The set that was installed and tried together (Python", ".".join(platform.python_version_tuple()[:2]) + ",", \
+			"Linux x86-64, CPU,", str(datetime.date.today()) + "). Written by `make constraints`, used by the Makefile."); \
+		print(*sorted(lines, key=lambda line: line.lower().replace("_", "-")), sep="\n")' >.pins/constraints.txt
+	mv .pins/constraints.txt constraints.txt
+
 clean:
-	rm -rf .venv .audit .release .pictures build dist web/site .antipode .mypy_cache .ruff_cache
+	rm -rf .venv .pins .audit .release .pictures build dist web/site .antipode .mypy_cache .ruff_cache
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.
