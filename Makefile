@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TESTS_READY := .venv/.tests-ready
+SHORT_READY := .venv/.short-ready
 DOCS_READY := .venv/.docs-ready
 
-.PHONY: install demo test docs pictures wheel release-check bench soak lint audit clean
+.PHONY: install demo test test-short docs pictures wheel release-check bench soak lint audit constraints clean
 
 install: $(READY)
 
@@ -15,6 +16,12 @@ demo: $(READY)
 
 test: $(TESTS_READY) lint
 	$(BIN)/python -m pytest -n 2 --durations 10
+
+# A quarter of an hour, without vLLM: what another Python is tried with, in a copy, since .venv stays the first one's:
+# make test-short PYTHON=python3.13
+test-short: $(SHORT_READY)
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not browser and not vllm' tests/test_models_* tests/test_db_* tests/test_tasks_*
+	$(BIN)/antipode demo
 
 # The documentation as a site, for `antipode docs` and the labelling page; the extra `docs` is 110 MB.
 docs: $(DOCS_READY)
@@ -65,8 +72,22 @@ audit:
 		echo "NOT AUDITED: this index knows nothing of the packages above; try where pypi.org can be reached"; fi; \
 	! grep -q "^Found [0-9]* known vulnerabilit" .audit/found.txt
 
+# constraints.txt anew: the newest versions that resolve together, for every extra but `gpu`. Takes minutes; try them before
+# they are kept. triton is what torch 2.13 asks for where it is no CPU build.
+constraints:
+	rm -rf .pins && $(PYTHON) -m venv .pins
+	.pins/bin/pip install --quiet --disable-pip-version-check --dry-run --report .pins/report.json triton==3.7.1 \
+		'.[cpu,postgres,qlora,lm-eval,mlflow,trackio,wandb,ray,s3,docs,dev]'
+	@.pins/bin/python -c 'import datetime, json, platform; \
+		found = [one["metadata"] for one in json.load(open(".pins/report.json"))["install"]]; \
+		lines = [one["name"] + "==" + one["version"].split("+")[0] for one in found if one["name"] not in ("antipode", "setuptools")]; \
+		print("# The set that was installed and tried together (Python", ".".join(platform.python_version_tuple()[:2]) + ",", \
+			"Linux x86-64, CPU,", str(datetime.date.today()) + "). Written by `make constraints`, used by the Makefile."); \
+		print(*sorted(lines, key=lambda line: line.lower().replace("_", "-")), sep="\n")' >.pins/constraints.txt
+	mv .pins/constraints.txt constraints.txt
+
 clean:
-	rm -rf .venv .audit .release .pictures build dist web/site .antipode .mypy_cache .ruff_cache
+	rm -rf .venv .pins .audit .release .pictures build dist web/site .antipode .mypy_cache .ruff_cache
 
 # pip tells of each package; while it copies them into place it says nothing for a minute or two, so a line comes every
 # ten seconds. The pause's own output is closed, or it would keep a pipe open after the end.
@@ -92,6 +113,11 @@ $(TESTS_READY): $(READY)
 	@for package in torchvision torchaudio torchcodec; do \
 		$(BIN)/python -c "import $$package" 2>/dev/null || $(BIN)/pip uninstall --quiet --yes $$package; done
 	@touch $(TESTS_READY)
+
+$(SHORT_READY): EXTRAS = light,postgres,ray,s3,docs,dev
+$(SHORT_READY): $(READY)
+	@test -e $(TESTS_READY) || { $(pip); }
+	@touch $(SHORT_READY)
 
 $(DOCS_READY): EXTRAS = light,postgres,docs
 $(DOCS_READY): $(READY)

@@ -166,7 +166,7 @@ def test_no_credentials_at_all_say_what_to_set(tmp_path):
 def test_without_the_extra_it_says_what_to_install(tmp_path):
     code = "import sys; sys.modules['s3fs'] = None; from models.storage import *; ObjectStore('s3://mine', 0).sizes()"
     assert answer(code).endswith(
-        "StorageError: s3://mine needs a package that is not installed: pip install 'antipode[s3]'"
+        "StorageError: s3://mine needs a package that is not installed: pip install -e '.[s3]'"
     )
     with pytest.raises(StorageError, match="never://mine is no URL that fsspec knows"):
         ObjectStore("never://mine", 0).sizes()

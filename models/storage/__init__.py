@@ -20,7 +20,7 @@ from models.files import whole_file
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 _SERVER_ERRORS = 500
-_EXTRAS = {"s3": "pip install 'antipode[s3]'", "gs": "pip install gcsfs"}
+_EXTRAS = {"s3": "pip install -e '.[s3]'", "gs": "pip install gcsfs"}
 # botocore's and aiohttp's, by name: neither is there for other URLs.
 _AWAY = {"HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"}
 
