@@ -77,7 +77,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Equations within a line, written $`…`$; a bar within code in a table, escaped as GitHub wants it; whole options."""
+    """Equations within a line, written $`…`$; in code whole options, and bars in tables, which GitHub wants escaped."""
     html = INLINE_CODE.sub(lambda found: found[0].replace("\\|", "|"), html)
     html = CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
     return INLINE_MATHS.sub(lambda found: _mathml(unescape(found[1])), html)
