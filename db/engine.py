@@ -106,10 +106,20 @@ def make_engine(url: str, *, keeps_connections: bool = False) -> Engine:
         raise ValueError(f"database URL must begin with sqlite:/// or postgresql://, got {parsed.drivername!r}")
     if not parsed.database or parsed.database == ":memory:":
         raise ValueError(f"a database in memory is gone with each connection, got {url!r}; name a file: sqlite:///FILE")
-    Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(Path(parsed.database).parent.absolute())
     engine = create_engine(parsed, connect_args={"timeout": LOCK_TIMEOUT_S}, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the database's folder {folder} cannot be made ({error.strerror}); work in a folder that lets you write, "
+            "or name others in ANTIPODE_DATABASE_URL and ANTIPODE_ARTIFACT_ROOT"
+        ) from error
 
 
 def shown_url(url: str) -> str:

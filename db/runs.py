@@ -394,5 +394,5 @@ def _why_no_run(session: Session, run: str) -> str:
     if other_run is not None:
         return f"run {run} selected no pairs: its kind is {other_run.kind}; name a run that did, see: antipode runs"
     names = session.scalars(select(curation.Run.name).order_by(curation.Run.id.desc()).limit(_GUESSED))
-    near = guess(run, names)
+    near = guess(run, ["last", *names])
     return f"there is no run {run!r}; {near}{'See' if near else 'see'}: antipode runs, or make one: antipode curate"

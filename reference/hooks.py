@@ -35,6 +35,8 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s:#]+)(#[^()\s]*)?\
 BLOCK = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 INLINE_MATHS = re.compile(r"\$<code>(.*?)</code>\$")
 INLINE_CODE = re.compile(r"<code>[^<]*</code>")
+CODE = re.compile(r"<code>.*?</code>", re.DOTALL)
+OPTION = re.compile(r"(?<=[\s>])--[a-z][\w.-]*")
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -75,8 +77,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Equations within a line, written $`…`$; a bar within code in a table, escaped as GitHub wants it."""
+    """Equations within a line, written $`…`$; in code whole options, and bars in tables, which GitHub wants escaped."""
     html = INLINE_CODE.sub(lambda found: found[0].replace("\\|", "|"), html)
+    html = CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
     return INLINE_MATHS.sub(lambda found: _mathml(unescape(found[1])), html)
 
 
@@ -91,6 +94,8 @@ def _moved(markdown: str, source: str, name: str) -> str:
     def moved(found: re.Match[str]) -> str:
         image, words, address, anchor = found[1], found[2], found[3], found[4] or ""
         target = normpath(join(str(Path(source).parent), address))
+        if target.startswith("docs/") and (pages := sorted((ROOT / target).glob("*.md"))):  # a folder: its first page
+            target = f"{target}/{pages[0].name}"
         if target in BESIDE or (target.startswith("docs/") and not (ROOT / target).is_dir()):
             there = BESIDE.get(target, target.removeprefix("docs/"))
             return f"{image}[{words}]({relpath(there, str(Path(name).parent))}{anchor})"

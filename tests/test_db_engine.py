@@ -40,6 +40,11 @@ def test_a_fault_of_the_database_is_told_from_a_fault_of_the_question(tmp_path, 
     assert fault_of(ValueError("of something else")) is None
 
 
+def test_a_folder_that_cannot_be_made_says_what_to_do_instead():
+    with pytest.raises(OSError, match=r"folder /dev/null/here cannot be made .*; work in a folder that"):
+        make_engine("sqlite:////dev/null/here/antipode.db")
+
+
 @pytest.mark.parametrize("asked", [[], [1], [3, 1, 7, 1], list(range(100_000))])
 def test_among_many_ids_finds_the_same_as_asking_one_by_one(sessions, asked):
     with sessions() as session:

@@ -18,6 +18,7 @@ from surroundings import ROOT, free_port, on_sqlite
 from flows.processes import child_process
 from flows.processes.child_process import StalledError, wait_while_working
 from flows.processes.engine import FolderError, require_folder, require_home
+from flows.processes.temporary_server import TemporaryServer
 
 CURATE = ("curate", *SCRIPTED, "--generate.prompts_per_shard", "1")
 NOWHERE = "/dev/null/nowhere"  # below a file: not even the superuser can make it
@@ -51,12 +52,12 @@ def start(settings, tmp_path):
         left.kill()
 
 
-def children_of_nobody(folder):
-    """Processes that work in this folder."""
+def children_of_nobody(folder, but=None):
+    """Processes that work in this folder, one aside."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.pid != but and process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -195,6 +196,22 @@ def test_a_process_that_does_nothing_is_not_waited_for(monkeypatch, capsys):
         finally:
             process.kill()
     assert "the sleeper is still starting, 1 s\n" in capsys.readouterr().err
+
+
+def test_who_interrupts_again_waits_for_no_server(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    server = TemporaryServer(os.environ)
+    server.wait()
+    (process,) = children_of_nobody(tmp_path, but=os.getpid())
+    process.suspend()  # so that it does not end when it is asked to
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        server.end()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert not process.is_running()
 
 
 def test_a_process_that_becomes_another_program_still_ends_with_the_one_that_started_it(tmp_path):

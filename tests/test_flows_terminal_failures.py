@@ -64,6 +64,7 @@ def test_settings_that_make_no_sense_are_one_line_that_names_the_option(antipode
 def test_no_prompts_and_unknown_names_say_what_there_is(antipode, prompts_file):
     assert_one_line(antipode("curate"), 1, "there are no prompts yet", "antipode import FILE")
     assert_one_line(antipode("pairs"), 1, "there is no run yet", "antipode curate")
+    assert_one_line(antipode("pairs", "--run", "lst"), 1, "there is no run 'lst'; did you mean last?")
     antipode("import", str(prompts_file), "--name", "mine")
     assert_one_line(antipode("curate", "--source.name", "yours"), 1, "there is no source 'yours'; there are: mine")
     assert_one_line(antipode("curate", "--source.split", "test"), 1, "no prompt of split 'test'")

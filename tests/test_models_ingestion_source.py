@@ -97,6 +97,14 @@ def test_an_unrecognised_format_names_the_columns_and_the_ways_out(jsonl: Path) 
     message = refusal(jsonl)
     assert "cannot recognise the format of rows with the column ask" in message
     assert "--format (prompts, responses, chat, hh-rlhf, preference, shp-2, ultrafeedback, sft, comparison, " in message
+    assert message.endswith("such as prompt=COLUMN"), "none of its columns holds sentences"
+
+
+def test_an_unrecognised_format_proposes_the_first_column_with_sentences(tmp_path: Path) -> None:
+    row = {"ticket": "T 1", "customer message": "Where is my new kettle?", "answer": "It is under way to you."}
+    write_lines(tmp_path / "tickets.jsonl", [row])
+    message = refusal(tmp_path / "tickets.jsonl")
+    assert message.endswith("or the columns with --map, such as 'prompt=customer message'")
 
 
 @pytest.mark.parametrize(

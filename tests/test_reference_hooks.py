@@ -54,6 +54,16 @@ def site(tmp_path_factory):
     return folder
 
 
+def test_commands_wrap_by_lines_and_no_option_is_divided(site):
+    text = (site / "quick-start.html").read_text("utf-8")
+    assert '<div class="language-sh highlight">' in text and re.search(r'<span id="__line-\d+-1">antipode', text)
+    assert '<span class="option">--model.name</span> demo' in re.sub(r'<span class="w"> </span>', " ", text)
+
+
+def test_a_folder_is_linked_by_its_first_page(site):
+    assert 'href="decisions/0001-one-task-a-step.html">decisions</a>' in (site / "index.html").read_text("utf-8")
+
+
 @pytest.fixture(scope="module")
 def found(site):
     return {path: Found(path.read_text("utf-8")) for path in site.rglob("*.html")}

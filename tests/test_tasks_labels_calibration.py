@@ -17,6 +17,7 @@ from db.labels import judgements, preferences, snapshot_facts
 from db.overviews.counted import Counted
 from db.overviews.loop import loop_now
 from db.schema import labels
+from flows.terminal.labelling.calibration import show_calibrated
 from models.labelling.records import Judgement, person
 from tasks.config.labels import CalibrateConfig, LabelConfig
 from tasks.config.section import refuse_in_vain
@@ -189,6 +190,14 @@ def test_an_annotator_without_any_opinion_has_no_agreement(settings, sessions, r
     people_say(sessions, run_id, anna=["first"] * 6)
     found = calibrate(CalibrateConfig(annotator="gold"), settings).found
     assert found.asked_once is None and found.judged_pairs == 0 and found.overall.agreement is None
+
+
+def test_replies_without_a_verdict_are_counted_and_one_is_shown(settings, sessions, run_id, server, capsys):
+    people_say(sessions, run_id, anna=["first"] * 4)
+    server.reply = lambda _body, _number: completion("I like turtles")
+    found = calibrate(config_of(server), settings)
+    show_calibrated(found, config_of(server))
+    assert "8 without a verdict, such as 'I like turtles': no votes; " in capsys.readouterr().out
 
 
 def test_the_bar_is_no_part_of_a_runs_key():

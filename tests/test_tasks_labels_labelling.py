@@ -185,6 +185,8 @@ def test_an_answer_without_a_verdict_is_shown(settings, sessions, run_id, server
     server.reply = lambda _body, _number: completion("I like turtles")
     end = label_end(label(**judge_config(server)), settings)
     assert end.verdicts == {"unparsed": 12} and end.unparsed_reply == "I like turtles" and end.outcomes == {}
+    again = label_end(label(**judge_config(server)), settings)
+    assert again.verdicts == {} and (again.unparsed, again.unparsed_reply) == (12, "I like turtles")
 
 
 def test_the_end_of_a_run_that_found_all_judged_names_its_annotator(settings, sessions, run_id, server):

@@ -169,12 +169,14 @@ def test_labels_that_are_not_there_yet_are_not_trained_on():
 
 
 def test_what_to_do_next_with_a_run_names_the_run():
-    commands = [step.command for step in next_steps(7)]
+    commands = [step.command for step in next_steps(7, is_demo=False)]
+    demo = [step.command for step in next_steps(7, is_demo=True)]
     assert commands == [
         "antipode pairs --run 7", "antipode web --run 7",
         "antipode label --pairs.run 7 --judge.base_url URL --judge.model NAME", "antipode quality --run 7",
-        "antipode export preferences.jsonl --run 7", "antipode import YOUR_FILE.jsonl --name mine",
+        "antipode export preferences.jsonl --run 7",
     ]  # fmt: skip
+    assert demo == [*commands, "antipode import YOUR_FILE.jsonl --name mine"], "whose prompts are not one's own"
 
 
 def test_no_hint_names_the_last_run_which_tomorrow_is_another():

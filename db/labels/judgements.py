@@ -239,10 +239,12 @@ def verdict_counts(session: Session, run_id: int) -> dict[str, int]:
     return dict(session.execute(query.order_by(func.count().desc())).all())  # type: ignore[arg-type]
 
 
-def unparsed_reply(session: Session, run_id: int) -> str | None:
-    """A reply of a run that labels in which no verdict was found, if there is one."""
-    query = select(labels.Judgement.raw_reply).filter_by(run_id=run_id, verdict="unparsed").limit(1)
-    return session.scalar(query)
+def unparsed_replies(session: Session, annotator_id: int, pairs: Sequence[PairKey]) -> tuple[int, str | None]:
+    """How many replies of an annotator about these pairs have no verdict, and one of them."""
+    table = labels.Judgement
+    rows = rows_about(session, table, pairs, table.id, table.annotator_id, table.verdict)
+    found = [id_ for _, id_, judged_by, verdict in rows if judged_by == annotator_id and verdict == "unparsed"]
+    return len(found), session.scalar(select(table.raw_reply).filter_by(id=found[0])) if found else None
 
 
 def annotator_of_run(session: Session, run_id: int) -> Annotator | None:

@@ -52,7 +52,7 @@ class Demo(BaseModel):
             show_policy(_align(run_id), settings)
         else:
             say(f"too few labels to align on; antipode demo --prompts {ALIGNED_FROM} does")
-        show_next(run_id, settings)
+        show_next(run_id, settings, is_demo=True)
 
 
 def curation(prompts: int, seed: int) -> CurateConfig:

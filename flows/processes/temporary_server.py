@@ -74,7 +74,7 @@ class TemporaryServer:
         atexit.unregister(self.end)
         if self._has_answered:
             self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # who interrupts again waits no longer
                 self._process.wait(timeout=END_S)
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ SHOWN_REASONS = 5
 def show_run(run_id: int, settings: Settings) -> None:
     """Print how a run ended: example pairs, figures, where things are, what to do next."""
     show_pairs_of(run_id, settings)
-    show_next(run_id, settings)
+    show_next(run_id, settings, is_demo=False)
 
 
 def show_pairs_of(run_id: int, settings: Settings) -> None:
@@ -43,13 +43,13 @@ def show_pairs_of(run_id: int, settings: Settings) -> None:
         console.print(end.length_words, soft_wrap=True)
 
 
-def show_next(run_id: int, settings: Settings) -> None:
+def show_next(run_id: int, settings: Settings, *, is_demo: bool) -> None:
     """Print where things are and what to do next."""
     console = make_console()
     report = report_path(run_id, settings).resolve()
     console.print(f"\nDatabase  {shown_url(settings)}\nReport    {report}", soft_wrap=True)
     console.print("\nNext:")
-    for step in next_steps(run_id):
+    for step in next_steps(run_id, is_demo=is_demo):
         console.print(f"  {step.command:<72} # {step.purpose}", soft_wrap=True)
 
 

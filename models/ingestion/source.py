@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from models.guesses import nearest
 from models.ingestion.fields import Row, is_missing
@@ -30,6 +31,7 @@ from models.records import ImportedRow, RejectedRow, shortened
 from models.splits import split_of_file
 
 _SAMPLED_ROWS = 20  # enough to see past rows that leave a column empty
+_PROMPT_WORDS = 3  # a row, on average: more than a category or an id has
 _SAMPLED_CHARACTERS = 2**25  # of their content as JSON, about: two of the largest rows
 MOST_UNREADABLE_ROWS = 1000  # a file whose first thousand lines are all broken is no file of rows, nor of labels
 
@@ -136,7 +138,7 @@ def survey_source(
     if source_format is None:
         raise SourceError(
             f"{source}: cannot recognise the format of rows with {_columns(sample)}; name it with --format "
-            f"({', '.join(SOURCE_FORMATS)}), or the columns with --map prompt=COLUMN"
+            f"({', '.join(SOURCE_FORMATS)}), or the columns with --map, such as {_likely_prompt(objects)}"
         )
     doubt = None if format else next(filter(None, map(FORMATS[source_format].doubt, rows)), None)
     if doubt is not None:
@@ -253,6 +255,16 @@ def _sample(head: Sequence[SourceRecord]) -> Row:
 def _columns(sample: Row) -> str:
     listed = shortened(", ".join(map(str, sample)), 300) or "(none)"
     return encodable(f"the column{'s' if len(sample) != 1 else ''} {listed}")
+
+
+def _likely_prompt(objects: Sequence[Any]) -> str:
+    """`prompt=` with the first column that holds sentences; COLUMN where none does."""
+    rows = [one for one in objects if isinstance(one, Mapping)]
+    for column in rows[0] if rows else ():
+        texts = [row[column] for row in rows if isinstance(row.get(column), str)]
+        if sum(len(text.split()) for text in texts) >= _PROMPT_WORDS * len(rows):
+            return encodable(shlex.quote(f"prompt={column}"))
+    return "prompt=COLUMN"
 
 
 def _looks_like_file(path: Path) -> bool:

@@ -201,7 +201,7 @@ def rates_table(quality: LabelQuality) -> QualityTable:
         )
         for row in sorted(quality.rates, key=lambda row: order[row.strategy])
     )
-    return QualityTable(RATES_TITLE, ("strategy", "labelled by", "votes", "ties", "both bad", "skipped"), rows, 2)
+    return QualityTable(RATES_TITLE, ("strategy", "labelled by", "votes", "ties", "both bad", "no vote"), rows, 2)
 
 
 def annotator_table(quality: LabelQuality) -> QualityTable:

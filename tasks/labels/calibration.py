@@ -28,7 +28,10 @@ from tasks.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What a calibration found. `contradicted`: pairs on which the trusted ones contradict each other; left out."""
+    """What a calibration found. `contradicted`: pairs on which the trusted ones contradict each other; left out.
+
+    `unparsed`: replies of the annotator about the others without a verdict, with one of them.
+    """
 
     run_id: int
     labelled_run_id: int
@@ -38,6 +41,8 @@ class Calibrated:
     is_paid: bool
     requests: int
     cost: float
+    unparsed: int
+    unparsed_reply: str | None
     found: Calibration
 
 
@@ -92,6 +97,7 @@ def _compared(run: RunAtWork[CalibrateConfig]) -> Calibrated:
         )
         store_calibration(session, record, figures_of(found))
         spent = runs.get_run(session, run.run_id)
+        unparsed, reply = judgements.unparsed_replies(session, annotator_id, pairs)
     return Calibrated(
         run_id=run.run_id,
         labelled_run_id=trusted.labelled_run_id,
@@ -101,6 +107,8 @@ def _compared(run: RunAtWork[CalibrateConfig]) -> Calibrated:
         is_paid=is_paid,
         requests=spent.requests,
         cost=spent.cost,
+        unparsed=unparsed,
+        unparsed_reply=reply,
         found=found,
     )
 

@@ -54,7 +54,8 @@ class LabelEnd:
     """What is printed at the end of a run that labels. `annotator` is None for people: their queue is open.
 
     `arms`: what to say where the strategies of the run have unequal numbers of preferences. `waiting`: pairs that were
-    sent to people, in a run that is routed; `pairs` are then those of the cheap annotator.
+    sent to people, in a run that is routed; `pairs` are then those of the cheap annotator. `unparsed`: replies about
+    them without a verdict, of this run or of one before, with one of them.
     """
 
     labelled_run_id: int
@@ -62,6 +63,7 @@ class LabelEnd:
     pairs: int
     judged: int
     verdicts: dict[str, int]
+    unparsed: int
     unparsed_reply: str | None
     requests: int
     cost: float
@@ -82,6 +84,7 @@ def label_end(run_id: int, settings: Settings) -> LabelEnd:
         annotator = judgements.annotator_of_run(session, run_id)
         judged = judgements.judged_showings(session, annotator.id, labelled) if annotator else set()
         showings = Counter(pair for pair, _ in judged)
+        unparsed, reply = judgements.unparsed_replies(session, annotator.id, labelled) if annotator else (0, None)
         needed = 2 if annotator and annotator.has_both_orders else 1
         return LabelEnd(
             labelled_run_id=run.labelled_run_id,
@@ -89,7 +92,8 @@ def label_end(run_id: int, settings: Settings) -> LabelEnd:
             pairs=len(labelled),
             judged=sum(count >= needed for count in showings.values()),
             verdicts=judgements.verdict_counts(session, run_id),
-            unparsed_reply=judgements.unparsed_reply(session, run_id),
+            unparsed=unparsed,
+            unparsed_reply=reply,
             requests=run.requests,
             cost=run.cost,
             outcomes=preferences.outcome_counts(session, STANDING_RULE, chosen),

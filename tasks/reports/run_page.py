@@ -30,7 +30,7 @@ from models.report import (
 from models.report.contents import StrategyFigures
 from models.report.length import NO_CHOICE, correlation_words
 from models.vectors import BrokenShardError
-from tasks.config.curation import CurateConfig
+from tasks.config.curation import DEMO_SOURCE, CurateConfig
 from tasks.config.section import in_form_order
 from tasks.curation.engines import vector_store
 from tasks.database import open_database
@@ -45,16 +45,17 @@ EXAMPLES_PER_RULE = 2
 PROMPTS_FOR_THE_MAP = 200
 
 
-def next_steps(run_id: int) -> tuple[NextStep, ...]:
-    """What to do with the pairs of a run."""
+def next_steps(run_id: int, *, is_demo: bool) -> tuple[NextStep, ...]:
+    """What to do with the pairs of a run, and after the demo's."""
     judge = f"antipode label --pairs.run {run_id} --judge.base_url URL --judge.model NAME"
+    own = NextStep("curate prompts of your own", "antipode import YOUR_FILE.jsonl --name mine")
     return (
         NextStep("read the pairs", f"antipode pairs --run {run_id}"),
         NextStep("label pairs yourself, in the browser", f"antipode web --run {run_id}"),
         NextStep("have a language model label them", judge),
         NextStep("see how far annotators agree", f"antipode quality --run {run_id}"),
         NextStep("take the preferences to a trainer", f"antipode export preferences.jsonl --run {run_id}"),
-        NextStep("curate prompts of your own", "antipode import YOUR_FILE.jsonl --name mine"),
+        *([own] if is_demo else []),
     )
 
 
@@ -139,7 +140,7 @@ def _report(session: Session, run_id: int, settings: Settings) -> CurationReport
         strategies=_strategy_results(session, run_id, config, figures),
         candidates=_candidates(session, run_id, settings),
         labels=read_quality(session, run_id, settings),
-        next_steps=next_steps(run_id),
+        next_steps=next_steps(run_id, is_demo=config.source.name == DEMO_SOURCE),
         length_words=length_words(session, summary),
         checks=tuple(check_lines(session, run_id)),
         figures=figures,

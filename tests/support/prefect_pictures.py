@@ -24,8 +24,8 @@ def main(address: str, flow_run_id: str | None = None) -> None:
     run = flow_run_id or httpx.post(f"{address}/api/flow_runs/filter", json=of).json()[0]["id"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        _take(page, f"{address}/deployments", "prefect-deployments.png")
+        page = browser.new_page(viewport={"width": 1400, "height": 1080})
+        _take(page, f"{address}/deployments?limit=25", "prefect-deployments.png")
         _take(page, f"{address}/deployments/deployment/{deployment}/run", "prefect-form.png")
         _take(page, f"{address}/runs/flow-run/{run}", "prefect-run.png", tab="Artifacts")
         browser.close()

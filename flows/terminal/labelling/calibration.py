@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from flows.terminal.estimates import shown_figure
+from flows.terminal.labelling.labels import unparsed_line
 from flows.terminal.tables import make_console, print_rows
 from models.quality.clearing import clears, interval_at, prompts_to_clear
 from models.quality.correction import MIN_PAIRS
@@ -47,9 +48,25 @@ def print_json(calibrated: Calibrated) -> None:
     """Print everything that was found as JSON."""
     from tasks.labels.calibration import figures_of
 
-    names = ("run_id", "labelled_run_id", "annotator", "against", "contradicted", "is_paid", "requests", "cost")
+    names = (
+        "run_id",
+        "labelled_run_id",
+        "annotator",
+        "against",
+        "contradicted",
+        "is_paid",
+        "requests",
+        "cost",
+        "unparsed",
+    )
     facts = {name: getattr(calibrated, name) for name in names}
-    show(json.dumps(plain({**facts, **figures_of(calibrated.found)}), ensure_ascii=False, indent=2))
+    show(
+        json.dumps(
+            plain({**facts, "unparsed": calibrated.unparsed, **figures_of(calibrated.found)}),
+            ensure_ascii=False,
+            indent=2,
+        )
+    )
 
 
 def show_calibrated(calibrated: Calibrated, config: CalibrateConfig) -> None:
@@ -82,6 +99,8 @@ def _counts(calibrated: Calibrated) -> Iterator[str]:
     yield counts
     if calibrated.requests:
         yield f"{calibrated.requests:,} requests" + (f", cost {calibrated.cost:,.4f}" if calibrated.cost else "")
+    if calibrated.unparsed_reply is not None:
+        yield unparsed_line(calibrated.unparsed, calibrated.unparsed_reply)
     if not calibrated.is_paid:
         yield "the budget did not pay for all of them; the same command again goes on, and spends as much"
     overall = found.overall

@@ -45,8 +45,7 @@ def show_labels(run_id: int, settings: Settings) -> None:
     if end.requests:
         show(f"  {end.requests:,} requests" + (f", cost {end.cost:,.4f}" if end.cost else ""))
     if end.unparsed_reply is not None:
-        reply = shortened(end.unparsed_reply, WIDTH_OF_A_REPLY)
-        show(f"  a reply without a verdict: {reply!r}; raise --judge.max_tokens, or for vLLM --judge.is_constrained")
+        show(f"  {unparsed_line(end.unparsed, end.unparsed_reply)}")
     if end.waiting:
         show(f"  {end.waiting:,} other pairs wait for people: {QUEUES}")
     show(f"  preferences by majority of all annotators: {_counts(end.outcomes)}")
@@ -56,6 +55,14 @@ def show_labels(run_id: int, settings: Settings) -> None:
         show(f"Next: antipode quality {run}\n      antipode head {run}\n      antipode export preferences.jsonl {run}")
     else:
         show(f"Next: another annotator, such as you: antipode web --run {end.labelled_run_id}")
+
+
+def unparsed_line(count: int, reply: str) -> str:
+    """What to say of replies in which no verdict was found, with one of them."""
+    return (
+        f"{count:,} without a verdict, such as {shortened(reply, WIDTH_OF_A_REPLY)!r}: no votes; "
+        "raise --judge.max_tokens, take another --judge.prompt or model, or for vLLM --judge.is_constrained"
+    )
 
 
 def serve_page(
