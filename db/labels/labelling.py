@@ -20,6 +20,7 @@ from models.quality.records import LabelledPair
 from models.records import Prompt, content_key
 
 BATCH = 5_000
+FEW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,15 @@ def selected_among(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]:
 
 def newest_run_of(session: Session, pairs: Sequence[PairKey]) -> int | None:
     """The newest run that has selected one of these pairs."""
-    return max((run_id for _, run_id in rows_about(session, curation.Pair, pairs, curation.Pair.run_id)), default=None)
+    run_ids: set[int] = set()  # of them, and maybe of other pairs with the same first response
+    for batch in batches({pair.first_response_id for pair in pairs}, BATCH):
+        query = select(curation.Pair.run_id).distinct().where(among(curation.Pair.first_response_id, batch))
+        run_ids.update(session.scalars(query))
+    for run_id in sorted(run_ids, reverse=True):
+        for some in batches(pairs, FEW):  # most often the first few have one
+            if any(rows_about(session, curation.Pair, some, where=curation.Pair.run_id == run_id)):
+                return run_id
+    return None
 
 
 def exported_pairs(
