@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import batches
+from db.engine import batches, read_rows
 from db.labels.judgements import rows_about
 from db.prompts import prompt_from_json
 from db.schema import curation
@@ -20,7 +20,7 @@ from models.quality.records import LabelledPair
 from models.records import Prompt, content_key
 
 BATCH = 5_000
-FEW = 100
+FEW = 100  # pairs that are asked for first
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ def find_pairs(session: Session, pair_ids: Sequence[int]) -> dict[int, PairKey]:
     return {
         id_: PairKey(first_id, second_id)
         for batch in batches(pair_ids, BATCH)
-        for id_, first_id, second_id in session.execute(
-            select(table.id, table.first_response_id, table.second_response_id).where(among(table.id, batch))
+        for id_, first_id, second_id in read_rows(
+            session, select(table.id, table.first_response_id, table.second_response_id).where(among(table.id, batch))
         )
     }
 
