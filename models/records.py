@@ -284,6 +284,15 @@ def content_key(*parts: object) -> str:
     return hashlib.sha256(_canonical(parts)).hexdigest()
 
 
+def list_key(items: Iterable[object]) -> str:
+    """`content_key` of the list of these items, of which one is written at a time."""
+    digest = hashlib.sha256(b"[[")
+    for at, item in enumerate(items):
+        digest.update(b"," * (at > 0) + _canonical((item,))[1:-1])
+    digest.update(b"]]")
+    return digest.hexdigest()
+
+
 def plain(value: object) -> object:
     """Records as JSON takes them: named tuples as objects, so that a reader need not count, tuples as lists."""
     if isinstance(value, dict):

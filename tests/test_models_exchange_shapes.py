@@ -59,7 +59,7 @@ def row(number: int, prompt: Prompt, chosen: str, rejected: str) -> PreferenceRo
 
 def written(path: Path, shape: TrainerShape, *texts: tuple[Prompt, str, str]) -> str:
     rows = [row(number, *one) for number, one in enumerate(texts, start=1)]
-    write_preferences(rows, path, format=file_format(path), shape=shape, metadata={})
+    write_preferences(rows, path, format=file_format(path), shape=shape, metadata=dict)
     entry, place = write_entry(path, format=file_format(path), shape=shape)
     assert place.read_text() == entry + "\n"
     return entry

@@ -118,14 +118,14 @@ def test_what_is_written_is_what_is_loaded(tmp_path: Path, format: TrainerFormat
         *(row(number, similarity=None, run_id=None, strategies=()) for number in range(2, 1100)),  # two batches
     ]
     path = tmp_path / "preferences"
-    assert write_preferences(iter(rows), path, format=format, shape=shape, metadata=METADATA) == len(rows)
+    assert write_preferences(iter(rows), path, format=format, shape=shape, metadata=lambda: METADATA) == len(rows)
     assert loaded(path, format) == [as_record(one, shape) for one in rows]
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_empty_data_set_is_written_too(tmp_path: Path, format: TrainerFormat) -> None:
     path = tmp_path / "none"
-    assert write_preferences([], path, format=format, shape="standard", metadata={}) == 0
+    assert write_preferences([], path, format=format, shape="standard", metadata=dict) == 0
     # `load_dataset` refuses files without rows
     if format == "jsonl":
         assert path.read_bytes() == b""
@@ -141,7 +141,9 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path, format: TrainerFormat
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         path = tmp_path / folder / "preferences"
-        write_preferences(map(row, range(1, 1500)), path, format=format, shape="conversational", metadata=METADATA)
+        write_preferences(
+            map(row, range(1, 1500)), path, format=format, shape="conversational", metadata=lambda: METADATA
+        )
         written.append(files_of(path))
     assert written[0] == written[1]
     assert sum(map(len, written[0].values())) > 10_000
@@ -149,7 +151,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path, format: TrainerFormat
 
 def test_the_metadata_lies_beside_the_rows(tmp_path: Path) -> None:
     for format in FORMATS:
-        write_preferences([row()], tmp_path / format, format=format, shape="standard", metadata=METADATA)
+        write_preferences([row()], tmp_path / format, format=format, shape="standard", metadata=lambda: METADATA)
     assert json.loads((tmp_path / "jsonl.meta.json").read_text()) == METADATA
     assert json.loads(parquet.read_schema(tmp_path / "parquet").metadata[b"antipode"]) == METADATA
     assert json.loads((tmp_path / "datasets" / "meta.json").read_text()) == METADATA
@@ -159,11 +161,11 @@ def test_the_metadata_lies_beside_the_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_failure_leaves_what_was_there_and_nothing_half_written(tmp_path: Path, format: TrainerFormat) -> None:
     path = tmp_path / "preferences"
-    write_preferences([row()], path, format=format, shape="standard", metadata=METADATA)
+    write_preferences([row()], path, format=format, shape="standard", metadata=lambda: METADATA)
     before = {str(one): one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}
     spoilt = [*(row(number) for number in range(1, 1200)), row(1200, chosen="", rejected="x")]
     with pytest.raises(ValueError, match="prompt 1200"):
-        write_preferences(spoilt, path, format=format, shape="standard", metadata={})
+        write_preferences(spoilt, path, format=format, shape="standard", metadata=dict)
     assert {str(one): one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()} == before
 
 
@@ -171,7 +173,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_half_written(tmp_path: Path
 def test_an_earlier_export_is_replaced(tmp_path: Path, format: TrainerFormat) -> None:
     path = tmp_path / "preferences"
     for rows in ([row(1), row(2)], [row(3)]):
-        write_preferences(rows, path, format=format, shape="standard", metadata={})
+        write_preferences(rows, path, format=format, shape="standard", metadata=dict)
     assert [record["prompt_id"] for record in loaded(path, format)] == [3]
 
 
@@ -180,7 +182,7 @@ def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "photos" / "one.jpg").write_bytes(b"x")
     for format in FORMATS:
         with pytest.raises(FileExistsError, match="photos is a folder, but no data set"):
-            write_preferences([row()], tmp_path / "photos", format=format, shape="standard", metadata={})
+            write_preferences([row()], tmp_path / "photos", format=format, shape="standard", metadata=dict)
     assert [one.name for one in tmp_path.rglob("*")] == ["photos", "one.jpg"]
 
 
@@ -195,7 +197,7 @@ def test_rows_are_read_while_they_are_written(tmp_path: Path) -> None:
 
     for format in ("jsonl", "parquet"):
         sizes.clear()
-        write_preferences(rows(), tmp_path / format, format=format, shape="standard", metadata={})  # type: ignore[arg-type]
+        write_preferences(rows(), tmp_path / format, format=format, shape="standard", metadata=dict)  # type: ignore[arg-type]
         assert sizes[-1] > sizes[0] + 1000
 
 

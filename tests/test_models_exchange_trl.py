@@ -45,7 +45,7 @@ def rows() -> list[PreferenceRow]:
 
 def written(folder: Path, shape: TrainerShape) -> dict[str, Dataset]:
     for format in ("jsonl", "parquet", "datasets"):
-        write_preferences(rows(), folder / format, format=format, shape=shape, metadata={"snapshot_id": 1})  # type: ignore[arg-type]
+        write_preferences(rows(), folder / format, format=format, shape=shape, metadata=lambda: {"snapshot_id": 1})  # type: ignore[arg-type]
     cache = str(folder / "cache")
     return {
         "jsonl": load_dataset("json", data_files=str(folder / "jsonl"), split="train", cache_dir=cache),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.records import UNSTORABLE, Prompt, content_key, is_storable, storable
+from models.records import UNSTORABLE, Prompt, content_key, is_storable, list_key, storable
 
 ANY_TEXT = st.text(st.characters(codec=None))  # lone surrogates too
 NUMBERS = st.integers() | st.integers(2**63 - 2, 2**64 + 1) | st.floats(allow_nan=False) | st.booleans()
@@ -26,6 +26,11 @@ def _slow_key(*parts):
 @given(st.lists(PARTS))
 def test_a_key_is_that_of_the_canonical_json_whatever_the_parts_are(parts):
     assert content_key(*parts) == _slow_key(*parts)
+
+
+@given(st.lists(PARTS))
+def test_the_key_of_a_list_is_the_same_where_it_is_written_item_by_item(items):
+    assert list_key(iter(items)) == content_key(items) == _slow_key(items)
 
 
 EDGES = [

@@ -13,11 +13,13 @@ from sqlalchemy import text
 from stored_labels import ANNA, judge, stored
 from stored_rows import add
 
+from db import pairs, runs
 from db.engine import as_utc
 from db.labels import labelling, preferences
 from db.schema import curation, labels
 from flows.terminal.labelling.labels import show_label_import
 from models.labelling.records import PairKey, Preference
+from models.records import Pair
 from tasks.labels.label_import import import_labels
 
 
@@ -179,3 +181,27 @@ def test_it_is_told_what_of_a_file_was_read(settings, sessions, run_id, tmp_path
     assert (result.added, result.part) == (1, "the list under 'rows'")
     show_label_import(result)
     assert capsys.readouterr().out.startswith("read of it: the list under 'rows'\n1 rows read")
+
+
+def test_the_newest_run_of_pairs_is_found_among_runs_that_share_a_response_only(sessions, monkeypatch):
+    monkeypatch.setattr(labelling, "FEW", 2)
+    add(sessions, own_row(1, "a", "b", "c", "d"))
+    with sessions.begin() as session:
+        ids = list(session.scalars(query(curation.Response.id).order_by(curation.Response.id)))
+        prompt_id = session.scalar(query(curation.Prompt.id))
+        chosen = [PairKey(ids[0], ids[1]), PairKey(ids[0], ids[2]), PairKey(ids[0], ids[3]), PairKey(ids[2], ids[3])]
+        run_ids = []
+        for name, of_run in (("old", chosen[:3]), ("new", chosen[3:]), ("newest", chosen[1:2])):
+            run_ids.append(
+                runs.open_run(
+                    session, kind=runs.CURATE, name=name, config={}, config_key=name, code_version="0",
+                    prompt_ids=[prompt_id],
+                )
+            )  # fmt: skip
+            pairs.add_pairs(session, run_ids[-1], [Pair("random", prompt_id, *pair, 0.5, 1, 6) for pair in of_run])
+        old, new, newest = run_ids
+        for asked, run_id in (
+            (chosen[:1], old), ([chosen[0], chosen[2]], old), (chosen[2:], new), (chosen, newest),
+            ([PairKey(ids[1], ids[2])], None), ([], None),
+        ):  # fmt: skip
+            assert labelling.newest_run_of(session, asked) == run_id

@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import batches
+from db.engine import batches, read_rows
 from db.labels.judgements import rows_about
 from db.prompts import prompt_from_json
 from db.schema import curation
@@ -20,6 +20,7 @@ from models.quality.records import LabelledPair
 from models.records import Prompt, content_key
 
 BATCH = 5_000
+FEW = 100  # pairs that are asked for first
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def find_pairs(session: Session, pair_ids: Sequence[int]) -> dict[int, PairKey]:
     return {
         id_: PairKey(first_id, second_id)
         for batch in batches(pair_ids, BATCH)
-        for id_, first_id, second_id in session.execute(
-            select(table.id, table.first_response_id, table.second_response_id).where(among(table.id, batch))
+        for id_, first_id, second_id in read_rows(
+            session, select(table.id, table.first_response_id, table.second_response_id).where(among(table.id, batch))
         )
     }
 
@@ -100,7 +101,15 @@ def selected_among(session: Session, pairs: Sequence[PairKey]) -> set[PairKey]:
 
 def newest_run_of(session: Session, pairs: Sequence[PairKey]) -> int | None:
     """The newest run that has selected one of these pairs."""
-    return max((run_id for _, run_id in rows_about(session, curation.Pair, pairs, curation.Pair.run_id)), default=None)
+    run_ids: set[int] = set()  # of them, and maybe of other pairs with the same first response
+    for batch in batches({pair.first_response_id for pair in pairs}, BATCH):
+        query = select(curation.Pair.run_id).distinct().where(among(curation.Pair.first_response_id, batch))
+        run_ids.update(session.scalars(query))
+    for run_id in sorted(run_ids, reverse=True):
+        for some in batches(pairs, FEW):  # most often the first few have one
+            if any(rows_about(session, curation.Pair, some, where=curation.Pair.run_id == run_id)):
+                return run_id
+    return None
 
 
 def exported_pairs(

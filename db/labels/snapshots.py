@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -17,11 +17,11 @@ from db.labels.queueing import edits
 from db.prompts import prompt_from_json
 from db.schema import curation, labels
 from db.statements.among import among
-from models.exchange import PreferenceRow, PreferenceTexts
-from models.records import Prompt, content_key
+from models.exchange import PreferenceRow
+from models.records import Prompt, content_key, list_key
 from models.splits import is_test_split
 
-BATCH = 5_000
+BATCH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +72,6 @@ def preference_rows(
         session, rule, run_id=run_id, strategies=strategies, min_support=min_support, min_votes=min_votes
     ):
         yield from _with_texts(session, batch)
-
-
-def preference_texts(
-    session: Session,
-    rule: str,
-    *,
-    run_id: int | None,
-    strategies: Sequence[str],
-    min_support: float,
-    min_votes: int = 1,
-) -> Iterator[tuple[Lineage, PreferenceTexts]]:
-    """Stream the same as what a snapshot keeps and the texts alone."""
-    for batch in _decisive(
-        session, rule, run_id=run_id, strategies=strategies, min_support=min_support, min_votes=min_votes
-    ):
-        responses, prompts = _responses_of(session, batch), _prompts_of(session, batch)
-        for row in batch:
-            chosen, rejected = responses[row.chosen_response_id][0], responses[row.rejected_response_id][0]
-            yield row, PreferenceTexts(prompts[row.prompt_id], chosen, rejected)
 
 
 def _decisive(
@@ -147,18 +128,16 @@ def add_snapshot(
     """
     # Of two equal exports at the same time the second finds the first's snapshot.
     take_turn(session, labels.Snapshot.__tablename__)
-    key = content_key(name, dict(query), content_hash, content_key([_key_values(row) for row in rows]))
+    key = content_key(name, dict(query), content_hash, list_key(map(_key_values, rows)))
     stored_id = session.scalar(select(labels.Snapshot.id).filter_by(key=key))
     if stored_id is not None:
         return stored_id
     snapshot = labels.Snapshot(key=key, name=name, content_hash=content_hash, query=dict(query), row_count=len(rows))
     session.add(snapshot)
     session.flush()
-    insert_new(
-        session,
-        labels.SnapshotRow,
-        [{"snapshot_id": snapshot.id, "position": position, **row._asdict()} for position, row in enumerate(rows)],
-    )
+    for batch in batches(enumerate(rows), BATCH):
+        numbered = [{"snapshot_id": snapshot.id, "position": at, **row._asdict()} for at, row in batch]
+        insert_new(session, labels.SnapshotRow, numbered)
     return snapshot.id
 
 
@@ -204,12 +183,7 @@ def snapshot_rows(session: Session, snapshot_id: int, *, limit: int | None = Non
         .limit(limit)
     )
     kept = (Lineage(*row) for row in stream_rows(session, query, BATCH))
-    yield from rows_of(session, (row._replace(strategies=tuple(row.strategies)) for row in kept))
-
-
-def rows_of(session: Session, rows: Iterable[Lineage]) -> Iterator[PreferenceRow]:
-    """Stream the preferences of which this is kept, in its order."""
-    for batch in batches(rows, BATCH):
+    for batch in batches((row._replace(strategies=tuple(row.strategies)) for row in kept), BATCH):
         yield from _with_texts(session, batch)
 
 

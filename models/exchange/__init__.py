@@ -10,17 +10,9 @@ from models.labelling.records import PairKey
 from models.records import Prompt
 from models.thoughts import composed
 
-__all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow", "PreferenceTexts", "UnpairedRow"]
+__all__ = ["PAIR_COLUMNS", "ExportedPair", "ImportedJudgement", "PreferenceRow", "UnpairedRow"]
 
 PAIR_COLUMNS = ("pair_id", "left_response_id", "right_response_id")  # by which a label finds its pair again
-
-
-class PreferenceTexts(NamedTuple):
-    """The texts of a preference, by which its content hash is made."""
-
-    prompt: Prompt
-    chosen: str
-    rejected: str
 
 
 class PreferenceRow(NamedTuple):

@@ -86,7 +86,9 @@ def write_folder(rows: Callable[[], Iterable[PreferenceRow]], facts: SnapshotFac
     for split, name in FILES.items():
         if _has_rows(facts, split):
             of_split = (_shown(row) for row in rows() if file_split(row.split) == split)
-            write_preferences(of_split, folder / name, format="parquet", shape="conversational", metadata=metadata)
+            write_preferences(
+                of_split, folder / name, format="parquet", shape="conversational", metadata=lambda: metadata
+            )
             written[name] = folder / name
     (folder / FACTS_NAME).write_text(json.dumps(metadata, ensure_ascii=False, indent=1, sort_keys=True) + "\n", "utf-8")
     write_card(facts, folder, has_rows=lambda split: _has_rows(facts, split))

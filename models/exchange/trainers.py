@@ -10,19 +10,19 @@ import glob
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.arrow_columns import arrow_array
-from models.exchange import PreferenceRow, PreferenceTexts, UnpairedRow
+from models.exchange import PreferenceRow, UnpairedRow
 from models.exchange.lines import write_lines
 from models.exchange.shapes import Column, FileFormat, Record
-from models.exchange.shapes.table import PAIRED_SHAPES, UNPAIRED_SHAPES, TrainerShape, shape_of
+from models.exchange.shapes.table import PAIRED_SHAPES, TrainerShape, shape_of
 from models.files import whole_file, whole_folder
 from models.records import Prompt, content_key
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TrainerFormat = FileFormat
 
 _BATCH_ROWS = 1024
-_METADATA_KEY = b"antipode"
+_METADATA_KEY = "antipode"
 _LINEAGE = (
     "prompt_id",
     "chosen_response_id",
@@ -52,7 +52,6 @@ _LINEAGE = (
 _UNPAIRED_LINEAGE = tuple(
     field.name for field in fields(UnpairedRow) if field.name not in {"prompt", "text", "is_desirable"}
 )
-_lineage_of = attrgetter(*_LINEAGE)
 _LAST_ROLES = ("user", "tool")  # what a response can answer
 
 
@@ -65,23 +64,8 @@ def as_record(row: PreferenceRow, shape: TrainerShape) -> Record:
         ValueError: If both responses are the same text, one is empty, the prompt's last turn is neither the user's nor
             a tool's, or the shape cannot hold the prompt.
     """
-    form = PAIRED_SHAPES[shape]
     _require_fit(row, shape)
-    lineage = dict(zip(_LINEAGE, _lineage_of(row), strict=True))
-    return form.record(row) | lineage | {"strategies": list(row.strategies)}
-
-
-def as_unpaired_record(row: UnpairedRow, shape: TrainerShape) -> Record:
-    """Give a single response as a trainer of unpaired preferences takes it, and the columns of where it comes from.
-
-    Raises:
-        ValueError: If it is empty, the prompt's last turn is neither the user's nor a tool's, or the shape cannot hold
-            the prompt.
-    """
-    fault = unfit_single(row) or misfit(row.prompt, shape)
-    if fault is not None:
-        raise ValueError(f"prompt {row.prompt_id}, response {row.response_id}: {fault}; leave it out")
-    return UNPAIRED_SHAPES[shape].record(row) | {name: getattr(row, name) for name in _UNPAIRED_LINEAGE}
+    return next(_records(iter([row]), shape))
 
 
 def unpaired(row: PreferenceRow) -> tuple[UnpairedRow, UnpairedRow]:
@@ -90,26 +74,6 @@ def unpaired(row: PreferenceRow) -> tuple[UnpairedRow, UnpairedRow]:
     A response that is a side of several preferences gives a row for each of them, as TRL does it.
     """
     return _side(row, is_desirable=True), _side(row, is_desirable=False)
-
-
-def records(
-    rows: Iterable[PreferenceRow], shape: TrainerShape, feedback: Iterable[UnpairedRow] = ()
-) -> Iterator[Record]:
-    """The records of preferences in their order: one each, or in an unpaired shape one for each side.
-
-    Those of single responses follow; only an unpaired shape takes them.
-
-    Raises:
-        ValueError: As in `as_record`.
-    """
-    for row in rows:
-        if shape in PAIRED_SHAPES:
-            yield as_record(row, shape)
-        else:
-            _require_fit(row, shape)
-            yield from (as_unpaired_record(side, shape) for side in unpaired(row))
-    for single in feedback:
-        yield as_unpaired_record(single, shape)
 
 
 def file_format(path: Path) -> TrainerFormat:
@@ -124,7 +88,7 @@ def file_format(path: Path) -> TrainerFormat:
     return formats[path.suffix]
 
 
-def unfit(row: PreferenceRow | PreferenceTexts) -> str | None:
+def unfit(row: PreferenceRow) -> str | None:
     """Why no trainer can learn from a preference; None if one can."""
     reason = _unanswerable(row.prompt)
     if reason is not None:
@@ -151,16 +115,17 @@ def write_preferences(
     *,
     format: TrainerFormat,
     shape: TrainerShape,
-    metadata: Mapping[str, object],
+    metadata: Callable[[], Mapping[str, object]],
     feedback: Iterable[UnpairedRow] = (),
 ) -> int:
     """Write the rows in their order (`write_lines` has one exception), and what they are beside them.
 
     The same rows give the same bytes.
 
+    `metadata`: asked for when the last row has been written.
     `feedback`: single responses, which follow the rows in an unpaired shape; no other takes them.
     Nothing appears at `path` before everything is written, what was there is replaced, and memory holds one batch of
-    rows at a time. The metadata lies in `<path>.meta.json` (jsonl), in the schema's metadata under `antipode`
+    rows at a time. The metadata lies in `<path>.meta.json` (jsonl), in the file's metadata under `antipode`
     (parquet), or in the data set's description and its `meta.json` (datasets).
 
     Returns:
@@ -171,19 +136,19 @@ def write_preferences(
         FileExistsError: If `path` is a folder that is no saved data set.
     """
     require_readable(path, format=format, shape=shape)
-    written = records(rows, shape, feedback)
-    metadata_json = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
+    sides = _sides(rows, shape, feedback)
     require_replaceable(path)
     if format == "datasets":
         with whole_folder(path, is_replacing=True) as draft:
-            return _write_datasets(written, draft, shape, metadata_json)
+            return _write_datasets(sides, draft, shape, metadata)
     with ExitStack() as files:
-        if format == "jsonl":  # the last to take its place
-            files.enter_context(whole_file(meta_path(path))).write_text(metadata_json + "\n", encoding="utf-8")
+        meta_draft = files.enter_context(whole_file(meta_path(path))) if format == "jsonl" else None  # placed last
         draft = files.enter_context(whole_file(path))
-        count = (
-            write_lines(written, draft) if format == "jsonl" else _write_parquet(written, draft, shape, metadata_json)
-        )
+        if meta_draft is None:
+            count = _write_parquet(sides, draft, shape, metadata)
+        else:
+            count = write_lines(_records(sides, shape), draft)
+            meta_draft.write_text(_json(metadata) + "\n", encoding="utf-8")
         if path.is_dir():
             shutil.rmtree(path)  # a data set: no file takes a folder's place
         return count
@@ -220,19 +185,33 @@ def write_entry(path: Path, *, format: TrainerFormat, shape: TrainerShape) -> tu
     return entry.text, place
 
 
-def content_hash(rows: Iterable[PreferenceRow | PreferenceTexts]) -> str:
-    """Name a data set by its texts (64 hex digits): SHA-256 over the sorted SHA-256 of every row.
+class ContentHash:
+    """The name of a data set by its texts (64 hex digits): SHA-256 over the sorted SHA-256 of every row.
 
     A row counts with its prompt's turns, its chosen and its rejected text, as often as it occurs. Ids, models, rules
     and the order of the rows do not count, so the same texts in another database have the same hash. Memory: about
     75 bytes a row.
     """
-    digests = [bytes.fromhex(_row_key(row)) for row in rows]
-    digests.sort()
-    digest = hashlib.sha256()
-    for row_digest in digests:
-        digest.update(row_digest)
-    return digest.hexdigest()
+
+    def __init__(self) -> None:
+        self._digests: list[bytes] = []
+
+    def add(self, row: PreferenceRow) -> None:
+        """Count a row."""
+        turns = [[message.role, message.content] for message in row.prompt.messages]
+        self._digests.append(bytes.fromhex(content_key(turns, row.chosen, row.rejected)))
+
+    def hexdigest(self) -> str:
+        """The name of the rows so far."""
+        return hashlib.sha256(b"".join(sorted(self._digests))).hexdigest()
+
+
+def content_hash(rows: Iterable[PreferenceRow]) -> str:
+    """The content hash of these rows."""
+    content = ContentHash()
+    for row in rows:
+        content.add(row)
+    return content.hexdigest()
 
 
 def require_replaceable(path: Path) -> None:
@@ -266,6 +245,47 @@ def _require_fit(row: PreferenceRow, shape: TrainerShape) -> None:
         )
 
 
+def _sides(
+    rows: Iterable[PreferenceRow], shape: TrainerShape, feedback: Iterable[UnpairedRow]
+) -> Iterator[PreferenceRow | UnpairedRow]:
+    """What becomes a record each: the preferences in their order, or in an unpaired shape the two sides of each.
+
+    Single responses follow; only an unpaired shape takes them.
+
+    Raises:
+        ValueError: As in `as_record`.
+    """
+    for row in rows:
+        _require_fit(row, shape)
+        yield from (row,) if shape in PAIRED_SHAPES else unpaired(row)
+    for single in feedback:
+        fault = unfit_single(single) or misfit(single.prompt, shape)
+        if fault is not None:
+            raise ValueError(f"prompt {single.prompt_id}, response {single.response_id}: {fault}; leave it out")
+        yield single
+
+
+def _records(sides: Iterator[Any], shape: TrainerShape) -> Iterator[Record]:
+    while batch := list(islice(sides, _BATCH_ROWS)):
+        columns = _columns(batch, shape)
+        yield from (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+
+def _columns(sides: Sequence[Any], shape: TrainerShape) -> dict[str, Sequence[Any]]:
+    """The records of these sides, column by column: those of the trainer, then where they come from."""
+    form, names = shape_of(shape), _lineage_names(shape)
+    records = list(map(form.record, sides))
+    columns: dict[str, Sequence[Any]] = {name: [record[name] for record in records] for name in form.columns}
+    columns |= zip(names, zip(*map(attrgetter(*names), sides), strict=True), strict=True)
+    if shape in PAIRED_SHAPES:
+        columns["strategies"] = [list(side.strategies) for side in sides]
+    return columns
+
+
+def _lineage_names(shape: TrainerShape) -> tuple[str, ...]:
+    return _LINEAGE if shape in PAIRED_SHAPES else _UNPAIRED_LINEAGE
+
+
 def _side(row: PreferenceRow, *, is_desirable: bool) -> UnpairedRow:
     return UnpairedRow(
         prompt=row.prompt,
@@ -283,24 +303,28 @@ def _side(row: PreferenceRow, *, is_desirable: bool) -> UnpairedRow:
     )
 
 
-def _row_key(row: PreferenceRow | PreferenceTexts) -> str:
-    turns = [[message.role, message.content] for message in row.prompt.messages]
-    return content_key(turns, row.chosen, row.rejected)
+def _json(metadata: Callable[[], Mapping[str, object]]) -> str:
+    return json.dumps(metadata(), ensure_ascii=False, sort_keys=True)
 
 
-def _write_parquet(records: Iterator[Record], path: Path, shape: TrainerShape, metadata_json: str) -> int:
+def _write_parquet(
+    sides: Iterator[Any], path: Path, shape: TrainerShape, metadata: Callable[[], Mapping[str, object]]
+) -> int:
     from pyarrow import parquet
 
-    schema = _schema(shape).with_metadata({_METADATA_KEY: metadata_json.encode()})
+    schema = _schema(shape)
     count = 0
-    with parquet.ParquetWriter(path, schema) as writer:
-        for batch in _batches(records, schema):
+    with parquet.ParquetWriter(path, schema, store_schema=False) as writer:  # else its metadata hides the file's
+        for batch in _batches(sides, shape, schema):
             writer.write_batch(batch)
             count += batch.num_rows
+        writer.add_key_value_metadata({_METADATA_KEY: _json(metadata)})
     return count
 
 
-def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, metadata_json: str) -> int:
+def _write_datasets(
+    sides: Iterator[Any], path: Path, shape: TrainerShape, metadata: Callable[[], Mapping[str, object]]
+) -> int:
     from datasets import Dataset, DatasetInfo, disable_progress_bars
     from datasets.table import MemoryMappedTable
     from pyarrow import ipc
@@ -309,11 +333,12 @@ def _write_datasets(records: Iterator[Record], path: Path, shape: TrainerShape, 
     stream = path / "unsaved" / "rows.arrow"  # a folder of its own: save_to_disk refuses the one it reads from
     stream.parent.mkdir(parents=True)
     with ipc.new_stream(stream, schema) as writer:
-        for batch in _batches(records, schema):
+        for batch in _batches(sides, shape, schema):
             writer.write_batch(batch)
     with stream.open("rb") as file:
         # without it the data set is given a random fingerprint, and the folder is never twice the same
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    metadata_json = _json(metadata)
     rows = Dataset(
         MemoryMappedTable.from_file(str(stream)), info=DatasetInfo(description=metadata_json), fingerprint=fingerprint
     )
@@ -329,7 +354,7 @@ def _schema(shape: TrainerShape) -> pyarrow.Schema:
     import pyarrow
 
     text, number, identifier = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
-    names = _LINEAGE if shape in PAIRED_SHAPES else _UNPAIRED_LINEAGE
+    names = _lineage_names(shape)
     lineage = dict.fromkeys(names, text)
     lineage |= {name: number for name in names if name in {"similarity", "support", "strength"}}
     lineage |= {name: pyarrow.bool_() for name in names if name.startswith("is_")}
@@ -358,10 +383,11 @@ def _arrow_type(column: Column) -> pyarrow.DataType:
     return types[column]
 
 
-def _batches(records: Iterator[Record], schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
+def _batches(sides: Iterator[Any], shape: TrainerShape, schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
     import pyarrow
 
-    types = {field.name: field.type for field in schema}
-    while batch := list(islice(records, _BATCH_ROWS)):
-        columns = [arrow_array([record.get(name) for record in batch], type) for name, type in types.items()]
-        yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+    while batch := list(islice(sides, _BATCH_ROWS)):
+        columns = _columns(batch, shape)
+        yield pyarrow.RecordBatch.from_arrays(
+            [arrow_array(columns[field.name], field.type) for field in schema], schema=schema
+        )

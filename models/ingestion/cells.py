@@ -31,6 +31,7 @@ _LIKE_MESSAGES = re.compile(
 _NUMPY = re.compile(r"\barray\(|\bdtype=|[}\]'\"]\s+[{\['\"]")
 _STARTS = ("[", "{", "array(")
 _UNREAD = object()
+_NUMBERS = frozenset((int, float, bool))  # of which `Mapping` would be asked at length
 
 
 class UnreadableCellError(ValueError):
@@ -73,7 +74,7 @@ def _row_with_lists(row: SourceRow) -> SourceRecord:
     changed: dict[object, object] = {}
     try:
         for column, value in row.content.items():
-            if isinstance(value, (str, list, Mapping)):
+            if type(value) not in _NUMBERS and isinstance(value, (str, list, Mapping)):
                 shaped = listed(column, value)
                 if shaped is not value:
                     changed[column] = shaped

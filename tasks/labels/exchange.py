@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -13,11 +13,11 @@ from db.engine import Session, Sessions, batches
 from db.labels import judgements, labelling, preferences, snapshots
 from db.labels.feedback import feedback_rows
 from db.labels.queueing import edits
-from models.exchange import PreferenceRow, PreferenceTexts, UnpairedRow
+from models.exchange import PreferenceRow, UnpairedRow
 from models.exchange.label_files import LabelFormat, WrittenPairs, write_pairs
 from models.exchange.shapes.table import TrainerShape
 from models.exchange.trainers import (
-    content_hash,
+    ContentHash,
     file_format,
     misfit,
     require_readable,
@@ -75,10 +75,9 @@ class ExportResult:
 
 @dataclass(frozen=True, slots=True)
 class TakenSnapshot:
-    """A snapshot, what it keeps of its rows, the query that chose them, and counts of what was left out, by reason."""
+    """A snapshot, the query that chose its rows, and counts of what was left out, by reason."""
 
     snapshot: snapshots.SnapshotInfo
-    lineage: Sequence[snapshots.Lineage]
     query: dict[str, Any]
     pair_count: int
     left_out: dict[str, int]
@@ -99,21 +98,21 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
 
     def export() -> ExportResult:
-        with open_database(settings) as sessions:
-            taken = None if config.feedback == "only" else take_snapshot(sessions, config, name=config.name)
-            counted = _Counted(Counter() if taken is None else Counter(taken.left_out))
-            with sessions() as session:
-                rows = () if taken is None else snapshots.rows_of(session, taken.lineage)
-                rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
-                single = _feedback(session, config)
-                records = write_preferences(
-                    counted.fitting(rows, config.shape),
-                    path,
-                    format=format,
-                    shape=config.shape,
-                    metadata=_metadata(taken, config),
-                    feedback=counted.fitting_single(single, config.shape),
-                )
+        with open_database(settings) as sessions, sessions() as session:
+            taking = None if config.feedback == "only" else SnapshotTaking(sessions, config, name=config.name)
+            counted = _Counted(taking)
+            rows = () if taking is None else taking.rows()
+            rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
+            single = _feedback(session, config)
+            records = write_preferences(
+                counted.fitting(rows, config.shape),
+                path,
+                format=format,
+                shape=config.shape,
+                metadata=lambda: _metadata(counted.taken, config),
+                feedback=counted.fitting_single(single, config.shape),
+            )
+        taken = counted.taken
         entry, entry_path = write_entry(path, format=format, shape=config.shape)
         return ExportResult(
             snapshot=None if taken is None else taken.snapshot,
@@ -123,7 +122,7 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
             record_count=records,
             feedback_count=counted.single,
             test_count=counted.of_test_splits,
-            left_out=dict(counted.left_out),
+            left_out=dict(counted.all_left_out),
             entry=entry,
             entry_path=entry_path,
         )
@@ -135,10 +134,20 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
 class _Counted:
     """What passes a shape's sieve while it is written, and what does not, by reason."""
 
-    left_out: Counter[str]
+    taking: SnapshotTaking | None
+    left_out: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     single: int = 0
     of_test_splits: int = 0
+
+    @property
+    def taken(self) -> TakenSnapshot | None:
+        return None if self.taking is None else self.taking.taken
+
+    @property
+    def all_left_out(self) -> Counter[str]:
+        """With what is no row of the snapshot, once that is taken."""
+        return Counter(() if self.taken is None else self.taken.left_out) + self.left_out
 
     def fitting(self, rows: Iterable[PreferenceRow], shape: TrainerShape) -> Iterator[PreferenceRow]:
         for row in rows:
@@ -157,7 +166,7 @@ class _Counted:
                 self.single += 1
                 yield row
         if not self.rows + self.single:
-            counts = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+            counts = ", ".join(f"{count} {reason}" for reason, count in self.all_left_out.items())
             raise NoPreferencesError(
                 f"no preference fits --shape {shape}: {counts}; take another --shape"
                 if counts
@@ -193,32 +202,62 @@ def _feedback(session: Session, config: ExportConfig) -> Iterable[UnpairedRow]:
     return feedback_rows(session, config.feedback_source, has_thoughts=config.has_thoughts)
 
 
+class SnapshotTaking:
+    """A snapshot of the preferences as they are now, taken while they are read: each is read once.
+
+    `taken`: what is stored, once `rows` is at its end.
+    """
+
+    def __init__(self, sessions: Sessions, config: PreferencesConfig, *, name: str) -> None:
+        self._sessions, self._config, self._name = sessions, config, name
+        self.taken: TakenSnapshot | None = None
+
+    def rows(self) -> Iterator[PreferenceRow]:
+        """The rows, in the snapshot's order; behind the last one it is stored, or the same one is found again.
+
+        One statement reads them all, as they are at one moment. What is kept of one takes some 500 bytes.
+
+        Raises:
+            NoPreferencesError: If no preference has a chosen and a rejected response.
+            LookupError: If there is no such run, strategy or annotator.
+        """
+        config = self._config
+        with self._sessions() as session:
+            run_id = None if config.run == "all" else runs.find_run(session, config.run)
+            pairs = _pairs(session, run_id, config)
+        rule = _apply_rule(self._sessions, config, pairs)
+        digest, lineage, left_out = ContentHash(), [], Counter[str]()
+        with self._sessions() as session:
+            for row in _rows(session, config, rule, run_id):
+                if (reason := unfit(row)) is not None:
+                    left_out[reason] += 1
+                    continue
+                digest.add(row)
+                lineage.append(snapshots.lineage(row))
+                yield row
+        with self._sessions() as session:
+            decided = {row[1:3] for row in lineage}
+            others = [pair for pair in pairs if pair not in decided and pair[::-1] not in decided]
+            left_out += _undecided(session, rule, others, config)
+        if not lineage:
+            raise NoPreferencesError(_why_none(left_out, config, run_id))
+        query, key = _query(config, run_id), digest.hexdigest()
+        with self._sessions.begin() as session:
+            id_ = snapshots.add_snapshot(session, lineage, name=self._name, content_hash=key, query=query)
+        with self._sessions() as session:
+            self.taken = TakenSnapshot(snapshots.snapshot_info(session, id_), query, len(pairs), dict(left_out))
+
+
 def take_snapshot(sessions: Sessions, config: PreferencesConfig, *, name: str) -> TakenSnapshot:
     """Store the preferences as they are now as a snapshot; the same ones under the same name are found again.
 
     Raises:
-        NoPreferencesError: If no preference has a chosen and a rejected response.
-        LookupError: If there is no such run, strategy or annotator.
+        NoPreferencesError, LookupError: As of `SnapshotTaking.rows`.
     """
-    with sessions() as session:
-        run_id = None if config.run == "all" else runs.find_run(session, config.run)
-        pairs = _pairs(session, run_id, config)
-    rule = _apply_rule(sessions, config, pairs)
-    fields = {field: getattr(config, field) for field in PreferencesConfig.model_fields}
-    query = PreferencesConfig(**fields).model_dump(mode="json") | {"run": run_id or "all"}
-    if query["min_votes"] == 1:  # versions before had no such limit: the same rows are the same snapshot
-        del query["min_votes"]
-    digest, lineage, left_out = _decided(sessions, config, rule, run_id)
-    with sessions() as session:
-        decided = {row[1:3] for row in lineage}
-        others = [pair for pair in pairs if pair not in decided and pair[::-1] not in decided]
-        left_out += _undecided(session, rule, others, config)
-    if not lineage:
-        raise NoPreferencesError(_why_none(left_out, config, run_id))
-    with sessions.begin() as session:
-        snapshot_id = snapshots.add_snapshot(session, lineage, name=name, content_hash=digest, query=query)
-    with sessions() as session:
-        return TakenSnapshot(snapshots.snapshot_info(session, snapshot_id), lineage, query, len(pairs), dict(left_out))
+    taking = SnapshotTaking(sessions, config, name=name)
+    deque(taking.rows(), maxlen=0)
+    assert taking.taken is not None
+    return taking.taken
 
 
 def preferences_now(session: Session, config: PreferencesConfig) -> list[PreferenceRow]:
@@ -235,15 +274,7 @@ def preferences_now(session: Session, config: PreferencesConfig) -> list[Prefere
     rule = _rule(session, config, pairs)
     if rule["name"] != STANDING_RULE:
         preferences.recompute(session, pairs, **rule)
-    rows = snapshots.preference_rows(
-        session,
-        rule["name"],
-        run_id=run_id,
-        strategies=config.strategies,
-        min_support=config.min_support,
-        min_votes=config.min_votes,
-    )
-    fitting = [row for row in rows if unfit(row) is None]
+    fitting = [row for row in _rows(session, config, rule["name"], run_id) if unfit(row) is None]
     if not fitting:
         raise NoPreferencesError(_why_none(_undecided(session, rule["name"], pairs, config), config, run_id))
     return fitting
@@ -279,37 +310,24 @@ def _pairs(session: Session, run_id: int | None, config: PreferencesConfig) -> l
     return list(dict.fromkeys([*selected, *edits.pair_keys(session, run_id, strategies=config.strategies)]))
 
 
-def _decided(
-    sessions: Sessions, config: PreferencesConfig, rule: str, run_id: int | None
-) -> tuple[str, list[snapshots.Lineage], Counter[str]]:
-    """The content hash and lineage of the decisive preferences, and counts of those no trainer could use, by reason.
+def _rows(session: Session, config: PreferencesConfig, rule: str, run_id: int | None) -> Iterator[PreferenceRow]:
+    return snapshots.preference_rows(
+        session,
+        rule,
+        run_id=run_id,
+        strategies=config.strategies,
+        min_support=config.min_support,
+        min_votes=config.min_votes,
+    )
 
-    One statement reads them all, as they are at one moment. Texts never change, so the lineage (some 500 bytes a row)
-    is enough to store them afterwards.
-    """
-    left_out: Counter[str] = Counter()
-    lineage: list[snapshots.Lineage] = []
 
-    def fit(rows: Iterable[tuple[snapshots.Lineage, PreferenceTexts]]) -> Iterator[PreferenceTexts]:
-        for row, texts in rows:
-            reason = unfit(texts)
-            if reason is None:
-                lineage.append(row)
-                yield texts
-            else:
-                left_out[reason] += 1
-
-    with sessions() as session:
-        rows = snapshots.preference_texts(
-            session,
-            rule,
-            run_id=run_id,
-            strategies=config.strategies,
-            min_support=config.min_support,
-            min_votes=config.min_votes,
-        )
-        digest = content_hash(fit(rows))
-    return digest, lineage, left_out
+def _query(config: PreferencesConfig, run_id: int | None) -> dict[str, Any]:
+    """What chose a snapshot's rows, as it is stored."""
+    fields = {name: getattr(config, name) for name in PreferencesConfig.model_fields}
+    query = PreferencesConfig(**fields).model_dump(mode="json") | {"run": run_id or "all"}
+    if query["min_votes"] == 1:  # versions before had no such limit: the same rows are the same snapshot
+        del query["min_votes"]
+    return query
 
 
 def _apply_rule(sessions: Sessions, config: PreferencesConfig, pairs: Sequence[PairKey]) -> str:

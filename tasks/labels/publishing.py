@@ -147,7 +147,7 @@ def pull(repository: str, path: Path, config: PullConfig) -> Pulled:
         if not count:
             raise NoPreferencesError(f"no preference fits --shape {config.shape}; take another --shape")
         rows = (row for row in read_rows(folder) if misfit(row.prompt, config.shape) is None)
-        write_preferences(rows, path, format=format, shape=config.shape, metadata=facts.metadata)
+        write_preferences(rows, path, format=format, shape=config.shape, metadata=lambda: facts.metadata)
     entry, entry_path = write_entry(path, format=format, shape=config.shape)
     return Pulled(facts.name, facts.content_hash, path, count, tests, dict(left_out), entry, entry_path)
 

@@ -15,6 +15,7 @@ from db.labels.queue_counts import count_anew, recount
 from db.labels.queueing import adjudication
 from db.schema import labels
 from db.schema.base import utc_now
+from db.statements.among import among
 from models.labelling.overlaps import overlapping
 from models.labelling.queue_orders import QueueOrder, in_order
 from models.labelling.records import PairKey
@@ -92,7 +93,7 @@ def labels_came(session: Session, pairs: Sequence[PairKey]) -> None:
     table = labels.QueuePair
     for batch in batches(sorted({pair.first_response_id for pair in pairs}), INSERT_BATCH):
         of_queues = table.queue_id.in_(select(labels.Queue.id))  # makes the index by queue and pair usable
-        recount(session, of_queues & table.first_response_id.in_(batch))
+        recount(session, of_queues & among(table.first_response_id, batch))
     adjudication.feed(session, pairs)
 
 
