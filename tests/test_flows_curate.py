@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -103,25 +101,20 @@ def test_more_responses_are_added_to_those_that_are_stored(antipode, prompts_fil
 
 
 def test_a_run_killed_at_any_stage_goes_on_and_ends_as_if_it_had_not_been(
-    antipode, prompts_file, settings, prefect_server, tmp_path
+    antipode, prompts_file, settings, prefect_server, fork_server, tmp_path
 ):
     antipode("import", str(prompts_file))
     command = (*SCRIPTED, "--generate.prompts_per_shard", "1", "--embed.responses_per_shard", "5", "--name", "killed")
     environment = os.environ | {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(ROOT)}
     for table_number, enough in ((1, 30), (3, 40), (3, 120), (4, 1)):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows", "curate", *command],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with (tmp_path / "killed.log").open("ab") as log:
+            streams = {"output": log.fileno(), "errors": log.fileno()}
+            killed = fork_server.start(("curate", *command), cwd=tmp_path, env=environment, **streams)
         deadline = time.monotonic() + 240
-        while process.poll() is None and counts(settings)[table_number] < enough and time.monotonic() < deadline:
+        while counts(settings)[table_number] < enough and time.monotonic() < deadline:
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.kill(killed.process_id, signal.SIGKILL)
+        killed.wait(timeout_s=30)
         assert counts(settings)[table_number] >= enough
     assert counts(settings)[5] == 1, "the killed run is taken up, not doubled"
     assert antipode("curate", *command).returncode == 0

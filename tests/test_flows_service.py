@@ -20,6 +20,8 @@ from sqlalchemy import create_engine, text
 from surroundings import ROOT, free_port, on_postgresql, on_sqlite
 
 from flows.processes.announced_server import announced_address
+from tasks.config.exchange import ImportConfig
+from tasks.curation.ingestion import import_source
 from tasks.labels.people import page_secret
 from web.monitoring import metrics_token
 
@@ -228,8 +230,8 @@ def test_four_workers_with_passwords_share_a_postgresql_and_double_nothing(
     }
     service.credentials = ("admin", "a long password")
     for number in range(8):
-        write_prompts(tmp_path / f"{number}.jsonl", [f"Number {n} of {number}?" for n in range(40)])
-        assert service.run("flows", "import", f"{number}.jsonl", "--name", f"set {number}").returncode == 0
+        path = write_prompts(tmp_path / f"{number}.jsonl", [f"Number {n} of {number}?" for n in range(40)])
+        assert import_source(path, ImportConfig(name=f"set {number}"), settings).rows == 40
     service.start_server()
     assert httpx.post(f"{service.address}/deployments/filter", json={}, timeout=60).status_code == 401
     without = {**service.environment, "PREFECT_API_AUTH_STRING": "admin:wrong"}

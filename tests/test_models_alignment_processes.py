@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from alignment_jobs import assert_same_weights, curve, make_examples, make_job, mean_difference, save_llama, trained
+from engine_processes import FORKED_TRAININGS
 
 from models.alignment import training
 from models.alignment.errors import TrainingDivergedError, TrainingFailedError
@@ -32,6 +33,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def examples(model: str) -> tuple[Example, ...]:
     return make_examples(model)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare both processes their imports; where one is ended, they are started as users start them."""
+    monkeypatch.setenv(FORKED_TRAININGS, "1")
 
 
 def of_two(job: TrainingJob, parallel: Parallel) -> TrainingJob:
@@ -91,6 +98,7 @@ def assert_same_curves(one: Path, other: Path, *, within: float) -> None:
         assert found[name] == pytest.approx(values, rel=within, abs=within), name
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 @pytest.mark.parametrize(
     "changes",
@@ -123,6 +131,7 @@ def test_two_processes_train_as_one_does(
     assert len(lines) == 2 * len((whole / "metrics.jsonl").read_text().splitlines())  # each is told once
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_a_process_without_an_example_of_its_own_takes_part(
     parallel: Parallel, tmp_path: Path, model: str, examples: Sequence[Example]

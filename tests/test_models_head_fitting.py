@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import spearmanr
 from simulated_labels import simulated
+from surroundings import ROOT
 
 from models.head import fit_head, independence
 from models.head.fitting import SIZES
@@ -175,3 +180,20 @@ def test_swapping_all_pairs_changes_nothing(seed, count):
 
 def test_the_sizes_reach_from_a_coin_to_certainty():
     assert min(SIZES) < 0.05 and max(SIZES) >= 64
+
+
+def test_what_is_to_run_on_one_thread_does_so_though_its_library_is_loaded_within():
+    counted = (
+        "from threadpoolctl import threadpool_info; from models.head.propagation import one_thread\n"
+        "def counts(): return {one['num_threads'] for one in threadpool_info() if one['user_api'] == 'blas'}\n"
+        "with one_thread(): import scipy.linalg; print(counts())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", counted],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "{1}\n"

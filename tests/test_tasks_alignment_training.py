@@ -10,6 +10,7 @@ import pytest
 import torch
 from alignment_jobs import assert_same_weights, logps_of
 from alignment_world import align_config, count_rows, prefer, store_samples, tiny_model
+from engine_processes import FORKED_TRAININGS
 from installed import installed
 
 from db import evaluations, policies, runs
@@ -132,7 +133,8 @@ def test_the_same_command_again_trains_nothing(world):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_reference_and_the_training_and_make_the_same_policy(world, tmp_path):
+def test_two_processes_share_the_reference_and_the_training_and_make_the_same_policy(world, tmp_path, monkeypatch):
+    monkeypatch.setenv(FORKED_TRAININGS, "1")
     settings, sessions, model, _ = world
     config = align_config(model, name="of two", seed=5, train={"processes": 2, "examples_per_device": 2})
     policy = policy_of(sessions, trained(settings, sessions, config))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from models.head.records import DENSITY, GRID
 
@@ -60,8 +61,16 @@ class _Tilted(NamedTuple):
 
 def one_thread() -> AbstractContextManager[object]:
     """Products of small matrices on one thread: on a busy machine of two cores two threads took 15 times as long."""
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    limits: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
     return limits
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Those that multiply matrices here, looked for once: to read what a process has loaded takes milliseconds."""
+    import scipy.linalg  # noqa: F401 (it brings a BLAS of its own)
+
+    return ThreadpoolController()
 
 
 def propagate(

@@ -10,12 +10,12 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import DateTime, MetaData, Table, select
+from sqlalchemy import DateTime, Engine, MetaData, Table, select, text
 
 from db.engine import make_engine
 from tasks.settings import Settings
@@ -32,6 +32,7 @@ VOLATILE = {
 }
 VECTORS = {"embeddings": "vectors", "prompt_embeddings": "prompt_vectors"}  # tables of places, and their folders
 POINTERS = {("runs", "labelled_run_id"): "runs", ("runs", "annotator_id"): "annotators"}  # without a foreign key
+_READ: dict[tuple[str, ...], Mapping[str, Table]] = {}  # by what describes them
 # Within stored JSON: ids, and what depends on the clock.
 _NUMBERS = {"run", "runs", "policy", "snapshot", "run_id", "evaluation", "seconds", "peak_memory_bytes"}
 
@@ -48,9 +49,7 @@ class Picture:
         """Read all of it."""
         self._root = settings.artifact_root
         engine = make_engine(settings.database)
-        metadata = MetaData()
-        metadata.reflect(engine)
-        self._tables = {name: table for name, table in metadata.tables.items() if name != "alembic_version"}
+        self._tables = {name: table for name, table in _tables_of(engine).items() if name != "alembic_version"}
         self._rows: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
         with engine.connect() as connection:
             for name, table in self._tables.items():
@@ -133,6 +132,19 @@ def differences(twin: Picture, other: Picture, *, has_files: bool = True) -> lis
             if twin.files.get(name) != other.files.get(name)
         ]
     return sorted(lines, key=lambda line: bool(re.fullmatch(r"\w+: {('\w+_id': \('\w{16}', '\w{16}'\)(, )?)+}", line)))
+
+
+def _tables_of(engine: Engine) -> Mapping[str, Table]:
+    """The tables as the database itself describes them; on SQLite each text that describes them is read once."""
+    description: tuple[str, ...] = ()
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            description = tuple(connection.scalars(text("SELECT sql FROM sqlite_master WHERE sql NOT NULL")))
+    if not description or description not in _READ:
+        metadata = MetaData()
+        metadata.reflect(engine)
+        _READ[description] = metadata.tables
+    return _READ[description]
 
 
 def _table(row: str) -> str:

@@ -1,7 +1,8 @@
 """Processes of engines, forked from a server that has imported torch and transformers.
 
 What `models.processes.isolation` starts takes three to ten seconds of imports in a fresh interpreter, and nothing is
-asserted of those. Each engine still has a process of its own, which ends with its parent.
+asserted of those. Each engine still has a process of its own, which ends with its parent. Processes that train
+together are started by torch's launcher as fresh interpreters, or forked too where `FORKED_TRAININGS` is set.
 `tests/test_models_processes_isolation.py` starts fresh interpreters, and so does the first call of each command.
 """
 
@@ -12,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -30,11 +32,14 @@ if __name__ == "__main__":
 from models.processes import isolated_host, isolation
 
 ADDRESS = "ENGINES_OF_TESTS"  # where the server listens, for other workers and the commands that a test starts
+FORKED_TRAININGS = "FORKED_TRAININGS"  # set: what an engine starts by its `sys.executable -m` is forked too
 LIBRARIES = (
     "accelerate",
     "numpy",
     "peft",
     "safetensors.torch",
+    "torch.distributed.fsdp",
+    "torch.distributed.launcher.api",
     "torch.utils.tensorboard",
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
@@ -97,22 +102,48 @@ def start_engine_server() -> subprocess.Popen[bytes]:
     """Start the server and name it in the environment."""
     address = str(Path(tempfile.mkdtemp(prefix="antipode-engines-")) / "socket")
     os.environ[ADDRESS] = address
+    interpreter = _interpreter(address)
+    interpreter.write_text(
+        f"#!{sys.executable} -SE\nimport sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "import engine_processes\nengine_processes.run_module(sys.argv[1:])\n"
+    )
+    interpreter.chmod(0o755)
     return subprocess.Popen([sys.executable, __file__, address, str(os.getpid())], start_new_session=True)
+
+
+def run_module(arguments: list[str]) -> NoReturn:
+    """Stand where a fresh interpreter would that is given `-u -m MODULE …`: a fork does it; end as it ends."""
+    code = _forked(
+        [sys.stdin.fileno(), sys.stdout.fileno()], path=[], module=arguments[arguments.index("-m") + 1 :]
+    ).wait()
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+def _interpreter(address: str) -> Path:
+    """What runs a module by a fork."""
+    return Path(address).with_name("python")
 
 
 def _start(far_end: Connection, log: IO[bytes]) -> Engine:
     """As `models.processes.isolation._start`."""
     if ADDRESS not in os.environ:
         start_engine_server()
-    request = {"path": sys.path, "environment": dict(os.environ), "folder": str(Path.cwd()), "parent": os.getpid()}
+    _started.append(_forked([far_end.fileno(), log.fileno()], path=sys.path, module=[]))
+    return _started[-1]
+
+
+def _forked(descriptors: list[int], *, path: list[str], module: list[str]) -> Engine:
+    """Ask for a process: an engine at a pipe with its log, or one that runs a module with its input and its output."""
+    request = {"path": path, "environment": dict(os.environ), "folder": str(Path.cwd()), "parent": os.getpid()}
     status, far_status = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         _connect(server)
-        descriptors = [far_end.fileno(), log.fileno(), far_status]
-        socket.send_fds(server, [json.dumps(request).encode()], descriptors)
+        socket.send_fds(server, [json.dumps(request | {"module": module}).encode()], [*descriptors, far_status])
     os.close(far_status)
-    _started.append(Engine(status))
-    return _started[-1]
+    return Engine(status)
 
 
 def _connect(server: socket.socket) -> None:
@@ -167,10 +198,16 @@ def _fork_engine(request: dict[str, Any], pipe: int, log: int, status: int) -> N
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    sys.path[:] = request["path"]
+    sys.path[:] = request["path"] or [request["folder"], *sys.path]
     code = 1
     try:
-        isolated_host.serve(pipe, os.getppid())
+        if module := request["module"]:
+            sys.argv[1:] = module[1:]
+            runpy.run_module(module[0], run_name="__main__", alter_sys=True)
+        else:
+            if FORKED_TRAININGS in os.environ:
+                sys.executable = str(_interpreter(os.environ[ADDRESS]))
+            isolated_host.serve(pipe, os.getppid())
         code = 0
     except BaseException:  # noqa: BLE001 (nothing above this frame is the engine's)
         traceback.print_exc()
