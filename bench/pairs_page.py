@@ -14,6 +14,7 @@ pages: wall time. Prints and writes bench/pairs_page.json, by the kind of databa
 from __future__ import annotations
 
 import argparse
+import gc
 import http.client
 import json
 import multiprocessing
@@ -139,6 +140,7 @@ def alone(sessions: Sessions, cookie_path: str, pages: Sequence[tuple[str, str]]
     """CPU milliseconds by name: the median page of the name and the slowest one, with its address."""
     server, found = Server(sessions.kw["bind"]), dict[str, dict[str, list[float]]]()
     app = create_app(sessions, secret=SECRET, lease_s=600, artifacts=_artifacts(sessions))
+    gc.freeze()  # as the server does
     with TestClient(app, headers={"Accept": "text/html"}) as client:
         client.get(cookie_path).raise_for_status()
         for _ in range(REPEATS):

@@ -127,9 +127,7 @@ def _of_annotator(session: Session, annotator_id: int | None) -> Iterator[Condit
         sql = f"((pairs.first_response_id, pairs.second_response_id) IN ({judged})) IS TRUE"
     else:
         sql = _exists(f"{judged} AND {_PAIR.format(table='judgements')}")
-    # Few pairs are judged, and have an index by their votes.
-    driver = _looked_up(session, judged, _PAIR.format(table="one"))
-    yield Condition(f"pairs.is_judged AND {sql}", driver, values, is_looked_up=True)
+    yield Condition(sql, _looked_up(session, judged, _PAIR.format(table="one")), values, is_looked_up=True)
 
 
 def _of_flag(session: Session, rule: str | None) -> Iterator[Condition]:

@@ -92,9 +92,10 @@ def matches(session: Session, kind: str) -> str:
 
 
 def has_many(session: Session, kind: str, question: str, many: int) -> bool:
-    """Whether so many texts of a kind have all words of a question; on SQLite by a sample spread over all of them.
+    """Whether about so many texts of a kind have all words of a question.
 
-    SQLite's index merges all texts with a beginning (`word*`) before it gives the first.
+    PostgreSQL estimates it, 20 ms sooner than it counts to 10,000; on SQLite a sample spread over all texts says it:
+    its index merges all texts with a beginning (`word*`) before it gives the first.
     """
     if session.get_bind().dialect.name == "sqlite":
         count = _newest(session, kind)
@@ -105,8 +106,9 @@ def has_many(session: Session, kind: str, question: str, many: int) -> bool:
         query = text(f"SELECT text FROM {kind}s WHERE id IN (SELECT value FROM json_each(:ids))")
         sample = [has_words(content, question) for content in session.scalars(query, {"ids": ids})]
         return bool(sample) and sum(sample) / len(sample) * count >= many
-    query = text(f"SELECT count(*) FROM ({matches(session, kind)} LIMIT :many) counted")
-    return bool(session.execute(query, {"words": word_query(session, question), "many": many}).scalar_one() >= many)
+    query = text(f"EXPLAIN (FORMAT JSON) {matches(session, kind)}")
+    [plan] = session.execute(query, {"words": word_query(session, question)}).scalar_one()
+    return bool(plan["Plan"]["Plan Rows"] >= many)
 
 
 def asked_of_texts(session: Session, kind: str, column: str) -> str:

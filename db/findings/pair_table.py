@@ -206,7 +206,10 @@ class _Search:
             self._by_id = " INDEXED BY ix_pairs_run_id_id"
         elif wanted.label not in (None, "none"):
             self._by_id = " INDEXED BY ix_pairs_labelled"
-        self._by_votes = "judged" if wanted.annotator_id is not None else "by_vote_count"
+        elif wanted == PairFilter(source=wanted.source):
+            self._by_id = " INDEXED BY ix_pairs_by_id"
+        # Most pairs have no vote, and few of those were skipped: those that were judged have an index by their votes.
+        self._is_of_judged = wanted.annotator_id is not None and order.sort == "votes"
         self._few_count = 0
         self._least = 0  # pairs that the list has if all that is asked leaves more than are gathered
         self._few = self._fewest()
@@ -262,13 +265,14 @@ class _Search:
             return f"SELECT {columns} FROM ({chosen}) chosen {each_looked_up(self._session, 'pairs.id = chosen.id')}"
         hint = ""
         if self._is_sqlite:
-            by = self._by_votes if self._column == "vote_count" else f"by_{self._column}"
+            by = "judged" if self._is_of_judged else f"by_{self._column}"
             hint = self._by_id if self._column == "id" else f" INDEXED BY ix_pairs_{by}"
         return f"SELECT {columns} FROM pairs{hint}"
 
     def _where(self) -> list[str]:
         """What is asked of each pair; those that are chosen fulfil what they are chosen by."""
-        return [one.sql for one in self._conditions if one is not self._few or self._is_planned]
+        asked = [one.sql for one in self._conditions if one is not self._few or self._is_planned]
+        return ["pairs.is_judged", *asked] if self._is_of_judged else asked
 
     def _fewest(self) -> Condition | None:
         """A filter that leaves few pairs, if there is one; their ids are kept where they are looked up."""

@@ -381,6 +381,7 @@ class Pair(Base):
         Index(None, "run_id", "strategy", "prompt_id", "id"),
         Index(None, "run_id", "id"),
         Index(None, "first_response_id", "second_response_id"),
+        Index("ix_pairs_by_id", "id", "prompt_id"),  # walked past the pairs of other sources
         *map(_walked, _SORTS),
         _of_few("ix_pairs_labelled", "vote_count > 0", "id", *_LISTED),
         _of_few("ix_pairs_judged", "is_judged", "vote_count", "id", *_beside("vote_count"), "is_judged"),
