@@ -63,5 +63,9 @@ class NotCalibratedError(ValueError):
     """An annotator agrees too little with the trusted one, or nobody has asked how far it does."""
 
 
+class MuteJudgeError(RuntimeError):
+    """A judge says something, but no verdict."""
+
+
 class StillNeededError(ValueError):
     """Something that stays needs what is to be forgotten, or a part of it."""

@@ -27,7 +27,8 @@ from models.records import ImportedPair, ImportedResponse, ImportedRow, Prompt
 from tasks.config.exchange import ExportConfig
 from tasks.config.labels import LabelConfig
 from tasks.curation.ingestion import import_demo_prompts
-from tasks.errors import NoPreferencesError, NothingToDoError, RunBusyError
+from tasks.errors import MuteJudgeError, NoPreferencesError, NothingToDoError, RunBusyError
+from tasks.labels import labelling
 from tasks.labels.exchange import export_preferences
 from tasks.labels.labelling import judge_pairs
 from tasks.labels.opening import open_label_run
@@ -187,6 +188,27 @@ def test_an_answer_without_a_verdict_is_shown(settings, sessions, run_id, server
     assert end.verdicts == {"unparsed": 12} and end.unparsed_reply == "I like turtles" and end.outcomes == {}
     again = label_end(label(**judge_config(server)), settings)
     assert again.verdicts == {} and (again.unparsed, again.unparsed_reply) == (12, "I like turtles")
+
+
+@on_sqlite
+def test_a_judge_that_never_gives_a_verdict_is_not_asked_about_every_pair(monkeypatch, sessions, run_id, server):
+    monkeypatch.setattr(labelling, "MUTE", 4)
+    server.reply = lambda _body, _number: completion("I like turtles")
+    asked_of = judge_config(server)
+    with pytest.raises(MuteJudgeError, match="none of the first 4 replies has a verdict, such as 'I like turtles'"):
+        label(**asked_of)
+    assert [one.verdict for one in stored(sessions)] == ["unparsed"] * 4
+    server.reply = prefers  # what it is asked next it answers
+    label(**asked_of)
+    assert Counter(one.verdict for one in stored(sessions)) == {"unparsed": 4, "first": 8}
+
+
+@on_sqlite
+def test_a_judge_that_gave_one_verdict_is_asked_on(monkeypatch, sessions, run_id, server):
+    monkeypatch.setattr(labelling, "MUTE", 2)
+    server.reply = lambda body, number: prefers(body, number) if number == 1 else completion("I like turtles")
+    label(**judge_config(server, concurrency=1))
+    assert len(stored(sessions)) == 12
 
 
 def test_the_end_of_a_run_that_found_all_judged_names_its_annotator(settings, sessions, run_id, server):

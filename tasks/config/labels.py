@@ -100,6 +100,8 @@ class PeopleConfig(Section):
 
 CheapAnnotator = Literal["gold", "source", "scores", "rubric", "judge", "reward_model"]
 AnnotatorChoice = Literal[CheapAnnotator, "people", "routed"]
+# What makes a judge say a verdict that can be read.
+TO_BE_READ = "raise --judge.max_tokens, take another --judge.prompt or model, or for vLLM --judge.is_constrained"
 OF_MACHINES = ("source", "scores", "rubric", "reward_model", "judge")  # the sections of annotators that need no people
 
 

@@ -19,11 +19,13 @@ from models.judging.errors import BudgetExhaustedError, JudgeServerError
 from models.judging.replies import StoredReply
 from models.labelling import Labeller, as_judgement
 from models.labelling.records import Judgement, Opinion, PairKey
+from models.records import shortened
 from tasks.batches import batching_of
 from tasks.budgets import budget_of
-from tasks.config.labels import JudgeConfig, LabelConfig
+from tasks.config.labels import TO_BE_READ, JudgeConfig, LabelConfig
 from tasks.database import keep
 from tasks.devices import device
+from tasks.errors import MuteJudgeError
 from tasks.labels.labellers import holds_model, make_labeller
 from tasks.labels.pairs import chosen_pairs
 from tasks.labels.people import open_people_queue, queue_of_pairs
@@ -33,6 +35,7 @@ from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import LABELLING, RunAtWork, run_at_work
 
 PAIRS_PER_BATCH = MOST_LINES // 2  # in both orders
+MUTE = 50  # replies without a single verdict among them, after which no more are paid for
 
 _WHY_SKIPPED = {
     "gold": "neither response, or both, is a reference; curate with --source.has_references",
@@ -148,16 +151,22 @@ class LabelStage:
         """Label all pairs, or as many as the budget pays for; return whether all are labelled.
 
         What the annotator has said in a calibration is not asked again: it becomes a label of this run.
+
+        Raises:
+            MuteJudgeError: If no reply so far has a verdict, of `MUTE` or more.
         """
         self._take_over(pairs)
         skipped: dict[PairKey, str | None] = {}
         unread: list[str] = []
+        mute: list[str] | None = []  # all replies, as long as none has a verdict
         is_out_of_budget = False
         per_pair = 2 if self._labeller.identity.has_both_orders else 1
         with stage_progress("label", per_pair * len(pairs), "verdicts") as advance:
             is_batch = self._config.annotator == "judge" and self._config.judge.mode == "batch"
             per_shard = PAIRS_PER_BATCH if is_batch else self._config.pairs_per_shard
             for shard in batches(pairs, per_shard):
+                if mute is not None and len(mute) >= MUTE:
+                    raise MuteJudgeError(_why_mute(mute))
                 counted = _Counted(per_pair * len(shard), advance)
                 showings = self._open_showings(shard)
                 counted.add(per_pair * len(shard) - len(showings))
@@ -169,6 +178,10 @@ class LabelStage:
                     for showing, opinion in zip(showings, opinions, strict=True)
                     if opinion is not None and opinion.verdict == "skip"
                 }
+                if mute is not None:
+                    answers = [opinion for opinion in opinions if opinion is not None]
+                    is_mute = all(answer.verdict == "unparsed" for answer in answers)
+                    mute = [*mute, *(answer.raw_reply or "" for answer in answers)] if is_mute else None
                 unread += [reason for opinion in opinions if opinion and (reason := _why_unread(opinion))]
                 if is_out_of_budget:
                     break
@@ -229,6 +242,13 @@ class LabelStage:
                 judgements.add_judgements(session, self.annotator_id, new_judgements, run_id=self._run_id)
                 preferences.recompute(session, pairs)
                 adjudication.feed(session, pairs)
+
+
+def _why_mute(replies: Sequence[str]) -> str:
+    return (
+        f"none of the first {len(replies):,} replies has a verdict, such as {shortened(replies[0], 60)!r}, and no more "
+        f"are asked for: {TO_BE_READ}; the same command goes on with the next pairs"
+    )
 
 
 def _why_unread(opinion: Opinion) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flows.terminal.tables import rejected_line
 from models.records import shortened
+from tasks.config.labels import TO_BE_READ
 from tasks.settings import Settings
 from tasks.terminal import printable, show
 
@@ -59,10 +60,7 @@ def show_labels(run_id: int, settings: Settings) -> None:
 
 def unparsed_line(count: int, reply: str) -> str:
     """What to say of replies in which no verdict was found, with one of them."""
-    return (
-        f"{count:,} without a verdict, such as {shortened(reply, WIDTH_OF_A_REPLY)!r}: no votes; "
-        "raise --judge.max_tokens, take another --judge.prompt or model, or for vLLM --judge.is_constrained"
-    )
+    return f"{count:,} without a verdict, such as {shortened(reply, WIDTH_OF_A_REPLY)!r}: no votes; {TO_BE_READ}"
 
 
 def serve_page(
