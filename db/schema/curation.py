@@ -27,24 +27,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import KEY_LENGTH, Base, BigId, utc_now
-
-# What a list of pairs is sorted by, and what else it filters by.
-_SORTS = ("similarity", "length_ratio", "vote_count")
-_LISTED = (*_SORTS, "run_id", "strategy", "prompt_id", "first_response_id", "second_response_id", "support", "outcome")
-
-
-def _walked(sort: str) -> Index:
-    """An index that a list of pairs walks along, and that has all that it filters by: the table is not read."""
-    return Index(f"ix_pairs_by_{sort}", sort, "id", *_beside(sort))
-
-
-def _beside(sort: str) -> list[str]:
-    return [name for name in _LISTED if name != sort]
-
-
-def _of_few(name: str, condition: str, *columns: str) -> Index:
-    """An index of the rows for which a condition holds."""
-    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+from db.schema.indexes import indexes_of_pairs, of_few
 
 
 class Source(Base):
@@ -285,8 +268,8 @@ class RunPrompt(Base):
 
     __tablename__ = "run_prompts"
     __table_args__ = (
-        _of_few("ix_run_prompts_grouped", "group_id IS NOT NULL", "run_id", "group_id", "prompt_id"),
-        _of_few("ix_run_prompts_skipped", "skipped IS NOT NULL", "run_id", "prompt_id"),
+        of_few("ix_run_prompts_grouped", "group_id IS NOT NULL", "run_id", "group_id", "prompt_id"),
+        of_few("ix_run_prompts_skipped", "skipped IS NOT NULL", "run_id", "prompt_id"),
     )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
@@ -381,12 +364,7 @@ class Pair(Base):
         Index(None, "run_id", "strategy", "prompt_id", "id"),
         Index(None, "run_id", "id"),
         Index(None, "first_response_id", "second_response_id"),
-        Index("ix_pairs_by_id", "id", "prompt_id"),  # walked past the pairs of other sources
-        *map(_walked, _SORTS),
-        _of_few("ix_pairs_labelled", "vote_count > 0", "id", *_LISTED),
-        _of_few("ix_pairs_judged", "is_judged", "vote_count", "id", *_beside("vote_count"), "is_judged"),
-        _of_few("ix_pairs_disputed", "support < 1", "id"),
-        _of_few("ix_pairs_undecided", "outcome NOT IN ('first', 'second')", "outcome", "id"),
+        *indexes_of_pairs(),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
