@@ -60,13 +60,7 @@ def print_json(calibrated: Calibrated) -> None:
         "unparsed",
     )
     facts = {name: getattr(calibrated, name) for name in names}
-    show(
-        json.dumps(
-            plain({**facts, "unparsed": calibrated.unparsed, **figures_of(calibrated.found)}),
-            ensure_ascii=False,
-            indent=2,
-        )
-    )
+    show(json.dumps(plain({**facts, **figures_of(calibrated.found)}), ensure_ascii=False, indent=2))
 
 
 def show_calibrated(calibrated: Calibrated, config: CalibrateConfig) -> None:
