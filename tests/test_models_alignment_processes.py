@@ -166,7 +166,9 @@ def test_a_process_that_is_killed_ends_all_and_the_next_run_goes_on(
         run_train(job, Watcher(kill_one))
     assert_all_end(job)
     checkpoints = checkpoints_folder(job.folder, is_sharded=parallel == "fsdp")
-    checkpoint = max(checkpoints.iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    # One that was being written is none: its state is written last.
+    ended = (path for path in checkpoints.iterdir() if (path / "trainer_state.json").exists())
+    checkpoint = max(ended, key=lambda path: int(path.name.rpartition("-")[2]))
     names = {path.name for path in checkpoint.iterdir()}
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= names
     assert ("pytorch_model_fsdp.bin" in names) == (parallel == "fsdp")
