@@ -19,6 +19,7 @@ from models.records import ImportedResponse, ImportedRow, Message, Prompt
 from tasks.config.exchange import ExportConfig, ImportConfig, PairsConfig
 from tasks.curation.ingestion import import_source
 from tasks.errors import NoPreferencesError
+from tasks.labels import exchange
 from tasks.labels.exchange import export_pairs, export_preferences
 from tasks.labels.label_import import import_labels
 from tasks.reports.run_ends import label_end
@@ -86,6 +87,23 @@ def test_a_file_is_written_in_the_format_of_its_ending(settings, sessions, run_i
         export_preferences(tmp_path / "p.csv", ExportConfig(), settings)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         export_preferences(tmp_path / "nowhere" / "p.jsonl", ExportConfig(), settings)
+
+
+@on_sqlite
+def test_an_export_that_breaks_off_leaves_no_reading_behind(settings, sessions, run_id, tmp_path, monkeypatch):
+    write_labels(tmp_path / "labels.jsonl", sessions, run_id, {"a": "first"})
+    import_labels(tmp_path / "labels.jsonl", None, settings)
+    being_read = []
+
+    def no_room(rows, *_, **__):
+        being_read.append(rows)
+        next(rows)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exchange, "write_preferences", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        export_preferences(tmp_path / "preferences.jsonl", ExportConfig(), settings)
+    assert not list(being_read[0])
 
 
 @on_sqlite

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -98,10 +99,10 @@ def export_preferences(path: Path, config: ExportConfig, settings: Settings) -> 
         raise FileNotFoundError(f"there is no folder {path.resolve().parent}; make it first")
 
     def export() -> ExportResult:
-        with open_database(settings) as sessions, sessions() as session:
+        with open_database(settings) as sessions, sessions() as session, ExitStack() as ended:
             taking = None if config.feedback == "only" else SnapshotTaking(sessions, config, name=config.name)
             counted = _Counted(taking)
-            rows = () if taking is None else taking.rows()
+            rows = () if taking is None else ended.enter_context(closing(taking.rows()))
             rows = (row.with_thoughts() for row in rows) if config.has_thoughts else rows
             single = _feedback(session, config)
             records = write_preferences(
@@ -212,7 +213,7 @@ class SnapshotTaking:
         self._sessions, self._config, self._name = sessions, config, name
         self.taken: TakenSnapshot | None = None
 
-    def rows(self) -> Iterator[PreferenceRow]:
+    def rows(self) -> Generator[PreferenceRow]:
         """The rows, in the snapshot's order; behind the last one it is stored, or the same one is found again.
 
         One statement reads them all, as they are at one moment. What is kept of one takes some 500 bytes.
