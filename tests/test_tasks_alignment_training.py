@@ -198,6 +198,23 @@ def test_a_training_that_cannot_go_on_from_the_checkpoints_of_another_kind_says_
     assert policy.status == policies.TRAINED
 
 
+def test_what_ends_before_the_training_itself_is_told_too(world, monkeypatch):
+    settings, sessions, model, _ = world
+    config = align_config(model, name="no reference", seed=17)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        patched.setattr(training, "response_logps", interrupted)
+        trained(settings, sessions, config)
+    with sessions() as session:
+        newest = policies.list_policies(session)[0]
+    assert (newest.name, newest.status, newest.error) == ("no reference", policies.FAILED, "stopped")
+    assert trained(settings, sessions, config) == newest.id
+    assert policy_of(sessions, newest.id).status == policies.TRAINED
+
+
 def test_a_training_of_another_seed_that_failed_says_why_and_the_same_command_takes_it_up(world, tmp_path):
     settings, sessions, model, policy_id = world
     config = align_config(model, name="fails", seed=11)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -100,7 +100,8 @@ def train_one(run: AlignmentAtWork[Any], make_plan: Callable[[], Plan]) -> int:
             say(f"the weights of policy {policy.id} are gone from {policy.folder}; it is trained again")
         if plan.rate_warning:
             say(plan.rate_warning)
-        job = _job(run, policy.key, plan)
+        with _failure_told(run, policy.id):
+            job = _job(run, policy.key, plan)
     name = f"policy {policy.key[:FOLDER_DIGITS]}"
     # Where hosts share the folder itself, it keeps them apart.
     turn = in_turn(sessions, name, on_wait=_say_that_it_waits) if objects_of(settings) else nullcontext()
@@ -130,7 +131,7 @@ def _train_and_store(run: AlignmentAtWork[Any], policy: policies.PolicyRecord, p
         patiently(add, settings)  # else a moment without a database ends hours of training
         tracking.send(points)
 
-    try:
+    with _failure_told(run, policy.id):
         with tracking, step_progress(f"train {plan.method}", f"steps, policy {policy.id}") as on_step:
             result, unfit = _train_when_free(
                 partial(
@@ -144,11 +145,6 @@ def _train_and_store(run: AlignmentAtWork[Any], policy: policies.PolicyRecord, p
             )
         folder = job.folder / "model"
         share_folder(folder, settings)
-    except (Exception, KeyboardInterrupt) as error:
-        with sessions.begin() as session:
-            reason = "stopped" if is_interrupt(error) else str(error) or type(error).__name__
-            policies.fail_policy(session, policy.id, reason)
-        raise
     _say_left_out(unfit, len(plan.train) + len(plan.held_out))
     with sessions.begin() as session:
         policies.finish_policy(
@@ -160,6 +156,18 @@ def _train_and_store(run: AlignmentAtWork[Any], policy: policies.PolicyRecord, p
             peak_memory_bytes=result.peak_memory_bytes,
             metrics=result.metrics | {"response_tokens": result.response_tokens, "left_out": len(unfit)},
         )
+
+
+@contextmanager
+def _failure_told(run: AlignmentAtWork[Any], policy_id: int) -> Iterator[None]:
+    """Whatever ends the work on a policy is written to it, which else would seem to be in training for ever."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        with run.sessions.begin() as session:
+            reason = "stopped" if is_interrupt(error) else str(error) or type(error).__name__
+            policies.fail_policy(session, policy_id, reason)
+        raise
 
 
 def _is_there(policy: policies.PolicyRecord, settings: Settings) -> bool:
