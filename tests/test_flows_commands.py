@@ -178,6 +178,8 @@ def test_a_setting_that_does_not_exist_is_answered_with_the_nearest(folder, argu
     [
         (("promote", "two"), "POLICY: expected a whole number, got 'two'"),
         (("pairs", "--limit", "1.5"), "--limit: expected a whole number, got '1.5'"),
+        (("plan",), "--prompts: required, but not given"),
+        (("plan", "--prompts", "10,abc"), "--prompts: expected a whole number, got 'abc'"),
         (("sql", "SELECT 1", "--timeout_s", "soon"), "--timeout_s: expected a number, got 'soon'"),
         (("vectors", "chek"), "ACTION: Input should be 'check', got 'chek'; did you mean check?"),
         (("runs", "--hlep"), "unrecognized arguments: --hlep; did you mean --help? See: antipode runs --help"),

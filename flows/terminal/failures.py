@@ -26,6 +26,7 @@ WORDS = {  # for pydantic's of what was typed
     "int_from_float": "expected a whole number",
     "float_parsing": "expected a number",
     "bool_parsing": "expected true or false",
+    "missing": "required, but not given",
 }
 DEBUG_VARIABLE = "ANTIPODE_DEBUG"
 
@@ -70,11 +71,13 @@ def validation_line(error: ValidationError, arguments: Collection[str] = ()) -> 
     """The first fault of a configuration, by the name it has on the command line; `arguments` have none before them."""
     fault = error.errors()[0]
     path = [str(part) for part in fault["loc"]]
+    if fault["loc"] and isinstance(fault["loc"][-1], int):
+        path.pop()  # an item of a list, which is given as one option
     # In the command line's own model the first part is the command; a configuration made by a command has none.
     name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
     message = WORDS.get(fault["type"]) or shortened(fault["msg"].removeprefix("Value error, "), LONGEST_LINE)
     shown = name.upper() if name in arguments else f"--{name}"
-    value = "" if fault["type"] == "value_error" else f", got {shortened(repr(fault['input']), 200)}"
+    value = "" if fault["type"] in ("value_error", "missing") else f", got {shortened(repr(fault['input']), 200)}"
     near = _nearest_choice(fault) if fault["type"] == "literal_error" else ""
     return f"{shown + ': ' if name else ''}{message}{value}{'; ' + near.strip() if near else ''}"
 
