@@ -21,21 +21,27 @@ MANIFESTS = ["raycluster.yaml", "workers.yaml"]
 TEMPLATE = json.loads((FOLDER / "base-job-template.json").read_text())
 OURS = re.compile(r"antipode-(generation|training)-gpu:latest|antipode-service:latest")
 SECRET = {"ANTIPODE_DATABASE_URL", "PREFECT_API_AUTH_STRING", "RAY_AUTH_TOKEN"}
+
+
+def _names(words: str) -> set[str]:
+    return set(words.split())
+
+
 # What KubeRay's definition of `ray.io/v1` has beside the pods; what it must have is marked.
-CLUSTER_KEYS = set(
-    "authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions headGroupSpec! headServiceAnnotations "
-    "managedBy rayVersion suspend upgradeStrategy workerGroupSpecs".split()
+CLUSTER_KEYS = _names(
+    "authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions headGroupSpec! managedBy rayVersion "
+    "headServiceAnnotations suspend upgradeStrategy workerGroupSpecs"
 )
-HEAD_KEYS = set("enableIngress headService labels rayStartParams resources serviceType template!".split())
-GROUP_KEYS = set(
+HEAD_KEYS = _names("enableIngress headService labels rayStartParams resources serviceType template!")
+GROUP_KEYS = _names(
     "groupName! idleTimeoutSeconds labels maxReplicas! minReplicas! numOfHosts rayStartParams replicas resources "
-    "scaleStrategy suspend template!".split()
+    "scaleStrategy suspend template!"
 )
 # What Prefect's chart knows of those that we give. It refuses any other: its schema allows none.
-CHART_KEYS = set(
+CHART_KEYS = _names(
     "apiConfig selfHostedServerApiConfig.apiUrl selfHostedServerApiConfig.basicAuth.enabled image.prefectTag "
     "selfHostedServerApiConfig.basicAuth.existingSecret config.workPool livenessProbe.enabled "
-    "containerSecurityContext.capabilities.drop".split()
+    "containerSecurityContext.capabilities.drop"
 )
 
 kubernetes = pytest.mark.skipif(
