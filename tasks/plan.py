@@ -22,6 +22,8 @@ NORM_AND_ID = SINGLE + LONG  # of a stored vector
 CENTRE_BYTES = 4 * 65  # of a prompt while prompts are compared: its bounds
 POSTGRESQL_TABLE_BYTES = 32e12  # its limit of a table, at pages of 8 kB
 SQLITE_RESPONSES = 1_000_000  # measured up to here: bench/million.json
+# Of a call, for each model at once; embedded ones are not more at once than fit the memory of any host as vectors.
+PROMPTS_A_GPU, RESPONSES_A_GPU, MOST_EMBEDDED = 256, 4_096, 65_536
 HOUR, DAY = 3600.0, 86_400.0
 
 
@@ -47,11 +49,22 @@ class Limit(NamedTuple):
         return self.need > self.have
 
 
+class Shards(NamedTuple):
+    """What is handed to all models at once, and waited for."""
+
+    prompts: int
+    responses: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What it takes. Hours are of GPUs or of single CPU cores; bytes are on disk.
 
     Attributes:
+        shards: those that keep so many GPUs at work, or the ones that were given.
+        work_days: sampling, embedding, rows and vectors, one after the other; GPUs wait for the last of each shard.
+        gpus_at_work: the share of them in which a GPU works; else it waits for others, or for the run's host.
+        days: work_days, and the comparison of prompts.
         index: `Flat`, or FAISS's factory string.
         database: the kind to take.
         vector_store: where the vectors lie.
@@ -66,6 +79,9 @@ class Plan:
     embedding_gpu_hours: float
     cpu_hours: float
     comparison_cpu_hours: float
+    shards: Shards
+    work_days: float
+    gpus_at_work: float
     days: float
     vector_bytes: float
     index: str
@@ -107,6 +123,11 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
     database_bytes = float(count * _row_bytes(config))
     all_bytes = vector_bytes + index_bytes + database_bytes
     gpu_hours = sampling + embedding
+    shards = _shards(config)
+    in_calls = sampling * _times(config, shards.prompts, config.responses) + embedding * _times(
+        config, shards.responses, 1
+    )
+    work_days = (in_calls / config.gpus + cpu / HOUR) / 24
     limits = sorted(_limits(prompts, config, all_bytes), key=lambda limit: limit.prompts)
     return Plan(
         responses=count,
@@ -116,7 +137,10 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
         embedding_gpu_hours=embedding,
         cpu_hours=cpu / HOUR,
         comparison_cpu_hours=comparison / HOUR,
-        days=(gpu_hours / config.gpus + (cpu + comparison / config.cores) / HOUR) / 24,
+        shards=shards,
+        work_days=work_days,
+        gpus_at_work=gpu_hours / config.gpus / 24 / work_days,
+        days=work_days + comparison / config.cores / DAY,
         vector_bytes=vector_bytes,
         index=_index_kind(count),
         index_bytes=index_bytes,
@@ -126,6 +150,24 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
         limits=tuple(limits),
         money=_money(config, gpu_hours, all_bytes),
     )
+
+
+def _shards(config: PlanConfig) -> Shards:
+    prompts = config.prompts_per_shard or PROMPTS_A_GPU * config.gpus
+    most = max(RESPONSES_A_GPU, min(RESPONSES_A_GPU * config.gpus, MOST_EMBEDDED))
+    return Shards(prompts, config.responses_per_shard or most)
+
+
+def _times(config: PlanConfig, items: int, responses: int) -> float:
+    """How many times as long as its GPUs' work a call of so many items takes, since the last of them is waited for.
+
+    The responses of a GPU, k of them, are as long as k draws of a distribution whose standard deviation is
+    `length_spread` of its mean, and of n sums that are about normal the greatest lies sqrt(2 ln n) standard deviations
+    above their mean, or less.
+    """
+    used = min(config.gpus, items)
+    per_gpu = items * responses / used
+    return config.gpus / used * (1 + config.rates.length_spread * math.sqrt(2 * math.log(used) / per_gpu))
 
 
 def _cpu_seconds(prompts: int, config: PlanConfig) -> tuple[float, float]:

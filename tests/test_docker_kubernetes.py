@@ -29,8 +29,8 @@ def _names(words: str) -> set[str]:
 
 # What KubeRay's definition of `ray.io/v1` has beside the pods; what it must have is marked.
 CLUSTER_KEYS = _names(
-    "authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions headGroupSpec! managedBy rayVersion "
-    "headServiceAnnotations suspend upgradeStrategy workerGroupSpecs"
+    "authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions headGroupSpec! managedBy "
+    "headServiceAnnotations rayVersion suspend upgradeStrategy workerGroupSpecs"
 )
 HEAD_KEYS = _names("enableIngress headService labels rayStartParams resources serviceType template!")
 GROUP_KEYS = _names(
