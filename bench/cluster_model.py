@@ -36,24 +36,36 @@ class StageTime(NamedTuple):
         return StageTime(*(one + another for one, another in zip(self, other, strict=True)))
 
 
-def call_seconds(pieces: Sequence[float], actors: int) -> float:
-    """How long a call takes whose pieces take so long: an actor holds two at most, and gets one when one is done."""
-    waiting = deque(pieces)
-    held = [deque[float]() for _ in range(actors)]
+def call_seconds(pieces: Sequence[float], actors: int, piece_s: float = 0.0) -> float:
+    """How long a call takes whose pieces take so long: an actor holds two at most, and gets one when one is done.
+
+    `piece_s` is what the driver takes for a piece, half to hand it out and half to take what came of it, one after the
+    other; actors work meanwhile, if they hold another.
+    """
+    waiting, driver = deque(pieces), 0.0
+    held = [deque[tuple[float, float]]() for _ in range(actors)]  # since when, and how long
     for _ in range(IN_FLIGHT):
         for of in held:
             if waiting:
-                of.append(waiting.popleft())
-    ends = [(of.popleft(), actor) for actor, of in enumerate(held) if of]
-    heapq.heapify(ends)
-    last = 0.0
-    while ends:
-        last, actor = heapq.heappop(ends)
-        if waiting:
-            held[actor].append(waiting.popleft())
+                driver += piece_s / 2
+                of.append((driver, waiting.popleft()))
+    ends: list[tuple[float, int]] = []
+
+    def begin(actor: int, free: float) -> None:
         if held[actor]:
-            heapq.heappush(ends, (last + held[actor].popleft(), actor))
-    return last
+            since, seconds = held[actor].popleft()
+            heapq.heappush(ends, (max(free, since) + seconds, actor))
+
+    for actor in range(actors):
+        begin(actor, 0.0)
+    while ends:
+        end, actor = heapq.heappop(ends)
+        driver = max(driver, end) + piece_s / 2
+        if waiting:
+            driver += piece_s / 2
+            held[actor].append((driver, waiting.popleft()))
+        begin(actor, end)
+    return driver
 
 
 def piece_seconds(items: NDArray[np.float64], actors: int) -> list[float]:
@@ -79,7 +91,7 @@ def stage_seconds(
         actors: models at once.
         item_seconds: seconds that a GPU takes for each of n items, drawn anew.
         host_s: what the run's host takes for an item's rows, once a call has come back.
-        piece_s: what the pool takes for a piece beside the model.
+        piece_s: what the driver takes for a piece beside the model.
     """
     shards = max(1, round(item_count / per_shard))
     total = StageTime(0.0, 0.0, 0.0)
@@ -88,5 +100,5 @@ def stage_seconds(
         items = item_seconds(per_shard)
         pieces = piece_seconds(items, actors)
         host = per_shard * host_s
-        total += (call_seconds(pieces, actors) + len(pieces) * piece_s + host, float(items.sum()), host)
+        total += (call_seconds(pieces, actors, piece_s) + host, float(items.sum()), host)
     return StageTime(*(part * shards / drawn for part in total))

@@ -9,8 +9,8 @@ the steps and the rows (SQLite) are the product's. Only the model sleeps, as lon
 a call's time in which actors worked, `model` what bench/cluster_model.py says of it, from the same lengths, without
 Ray; the difference is `ray_ms_a_piece`, on a busy machine mostly waiting for a core; `ray_cpu_…` is what the driver
 itself took meanwhile. `rows_…` is what the run's host takes a response between the calls, while the actors wait. In
-virtual time: both stages at 10⁸ and 10¹⁰ responses, with the driver's CPU for every piece, and the rows by the plan's
-constants; beside it the plan.
+virtual time: both stages at 10⁸ and 10¹⁰ responses, with the driver's CPU for pieces and responses, and the rows by
+the plan's constants; beside it the plan.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,7 +36,7 @@ from bench.sleeping_model import MEAN_TOKENS, SleepingModel, token_counts
 from db import embeddings
 from models.embedding import EmbeddingRequest, Embeddings
 from models.processes.ray_cluster import UNTOLD
-from models.processes.ray_pool import RayPool
+from models.processes.ray_pool import RayPool, piece_starts
 from models.records import EmbedderIdentity, GeneratedResponse, GenerationRequest
 from tasks.config.curation import CurateConfig
 from tasks.config.exchange import ImportConfig
@@ -224,7 +223,15 @@ def _with_a_death(of: Cluster, generator: _Watched) -> dict[str, float]:
     return {"times_as_long": round(took / expected, 3), "s_more": round(took - expected, 2)}
 
 
-def virtual(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def ray_cost(measured: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The driver's CPU time for a piece and for each response in it: a line through what was measured."""
+    stages = [(case["prompts"] * RESPONSES, case[stage]) for case in measured for stage in ("sample", "embed")]
+    per_piece = [responses / stage["pieces"] for responses, stage in stages]
+    slope, start = np.polyfit(per_piece, [stage["ray_cpu_ms_a_piece"] for _, stage in stages], 1)
+    return {"piece_cpu_ms": round(float(start), 2), "shared_out_cpu_us": round(1e3 * float(slope), 1)}
+
+
+def virtual(ray: Mapping[str, float]) -> list[dict[str, Any]]:
     """Sampling and embedding of sizes that nobody runs, beside the plan."""
     found = []
     for prompts in PLAN.prompts:
@@ -233,8 +240,7 @@ def virtual(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             by_default = {"prompts_per_shard": 256, "responses_per_shard": 4_096}
             for name, update in (("default", by_default), ("advised", {})):
                 planned = plan(prompts, config.model_copy(update=update))
-                of = [case for case in measured if (case["prompts_per_shard"] == 256) == (name == "default")]
-                stages = _stages(prompts, gpus, planned.shards, of)
+                stages = _stages(prompts, gpus, planned.shards, ray)
                 row_days = planned.cpu_hours / 24
                 days = sum(stage.wall for stage in stages) / 86_400 + row_days
                 found.append(
@@ -254,11 +260,13 @@ def virtual(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _stages(prompts: int, gpus: int, shards: Shards, measured: Sequence[dict[str, Any]]) -> list[StageTime]:
+def _stages(prompts: int, gpus: int, shards: Shards, ray: Mapping[str, float]) -> list[StageTime]:
     """Both stages without the host's rows, which the plan counts in one sum; a piece takes the driver's CPU."""
-    of_sampling, of_embedding = (
-        statistics.median(case[stage]["ray_cpu_ms_a_piece"] for case in measured) / 1e3 for stage in ("sample", "embed")
-    )
+
+    def of_piece(items: int, responses: int) -> float:
+        per_piece = responses * items / len(piece_starts(items, gpus))
+        return ray["piece_cpu_ms"] / 1e3 + per_piece * ray["shared_out_cpu_us"] / 1e6
+
     rng = np.random.default_rng(0)
 
     def lengths(*shape: int) -> NDArray[np.float64]:
@@ -271,14 +279,14 @@ def _stages(prompts: int, gpus: int, shards: Shards, measured: Sequence[dict[str
             prompts,
             per_shard=shards.prompts,
             item_seconds=lambda count: lengths(count, RESPONSES).sum(axis=1) * SAMPLED_TOKEN_S,
-            piece_s=of_sampling,
+            piece_s=of_piece(shards.prompts, RESPONSES),
             **common,  # type: ignore[arg-type]
         ),
         stage_seconds(
             prompts * RESPONSES,
             per_shard=shards.responses,
             item_seconds=lambda count: (lengths(count) + of_prompt) * READ_TOKEN_S,
-            piece_s=of_embedding,
+            piece_s=of_piece(shards.responses, 1),
             **common,  # type: ignore[arg-type]
         ),
     ]
@@ -302,7 +310,8 @@ def main() -> None:
                     measured.append({**found, "load": [round(load, 1), round(os.getloadavg()[0], 1)]})
                     print(json.dumps(measured[-1]), flush=True)
         kept = {"machine": machine_words(), "versions": {"ray": ray.__version__}, "measured": measured}
-    results = kept | {"virtual": virtual(kept["measured"])}
+    ray_costs = ray_cost(kept["measured"])
+    results = kept | {"ray": ray_costs, "virtual": virtual(ray_costs)}
     text = json.dumps(results, indent=2)
     print(text)
     RESULTS.write_text(text + "\n", encoding="utf-8")

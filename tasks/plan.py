@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from models.index.factory import factory_of_size
 from models.index.kept import EXACT_ROWS
+from models.processes.ray_pool import piece_starts
 from tasks.config.plan import PlanConfig
 
 MODEL_OF_RATE = 8.0  # billions of weights, of RatesConfig.sampled_tokens_per_s
@@ -124,10 +125,9 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
     all_bytes = vector_bytes + index_bytes + database_bytes
     gpu_hours = sampling + embedding
     shards = _shards(config)
-    in_calls = sampling * _times(config, shards.prompts, config.responses) + embedding * _times(
-        config, shards.responses, 1
-    )
-    work_days = (in_calls / config.gpus + cpu / HOUR) / 24
+    in_calls = _in_calls(config, sampling, prompts, shards.prompts, config.responses)
+    in_calls += _in_calls(config, embedding, count, shards.responses, 1)
+    work_days = (in_calls + cpu) / DAY
     limits = sorted(_limits(prompts, config, all_bytes), key=lambda limit: limit.prompts)
     return Plan(
         responses=count,
@@ -158,16 +158,20 @@ def _shards(config: PlanConfig) -> Shards:
     return Shards(prompts, config.responses_per_shard or most)
 
 
-def _times(config: PlanConfig, items: int, responses: int) -> float:
-    """How many times as long as its GPUs' work a call of so many items takes, since the last of them is waited for.
+def _in_calls(config: PlanConfig, gpu_hours: float, items: int, per_call: int, responses: int) -> float:
+    """Seconds of a stage's calls of so many items, each of so many responses.
 
-    The responses of a GPU, k of them, are as long as k draws of a distribution whose standard deviation is
-    `length_spread` of its mean, and of n sums that are about normal the greatest lies sqrt(2 ln n) standard deviations
-    above their mean, or less.
+    The last GPU of a call is waited for. Its responses, k of them, are as long as k draws of a distribution whose
+    standard deviation is `length_spread` of its mean, and of n sums that are about normal the greatest lies
+    sqrt(2 ln n) standard deviations above their mean, or less. Where that is quicker than the run's host can hand
+    pieces out and take what comes back, the host is waited for.
     """
-    used = min(config.gpus, items)
-    per_gpu = items * responses / used
-    return config.gpus / used * (1 + config.rates.length_spread * math.sqrt(2 * math.log(used) / per_gpu))
+    used = min(config.gpus, per_call)
+    per_gpu = per_call * responses / used
+    last = 1 + config.rates.length_spread * math.sqrt(2 * math.log(used) / per_gpu)
+    pieces = items / per_call * len(piece_starts(per_call, config.gpus)) if config.gpus > 1 else 0
+    handing = pieces * config.rates.piece_cpu_ms / 1e3 + items * responses * config.rates.shared_out_cpu_us / 1e6
+    return max(gpu_hours * HOUR / used * last, handing if pieces else 0.0)
 
 
 def _cpu_seconds(prompts: int, config: PlanConfig) -> tuple[float, float]:

@@ -49,6 +49,18 @@ class RatesConfig(Section):
         description="Standard deviation of a response's tokens, of their mean: how long GPUs wait for the last of a "
         "shard. Assumed; 1 is that of an exponential distribution.",
     )
+    piece_cpu_ms: float = Field(
+        2.2,
+        ge=0,
+        description="CPU time of the run's host for each piece of a shard that it hands to a GPU of a Ray cluster, in "
+        "ms. bench/simulated_cluster.json.",
+    )
+    shared_out_cpu_us: float = Field(
+        10.3,
+        ge=0,
+        description="CPU time of the run's host for each response that comes back, sampled or embedded, in µs. "
+        "bench/simulated_cluster.json.",
+    )
     row_cpu_us: float = Field(
         187,
         gt=0,
