@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from models.index.factory import factory_of_size
 from models.index.kept import EXACT_ROWS
+from models.processes.ray_pool import piece_starts
 from tasks.config.plan import PlanConfig
 
 MODEL_OF_RATE = 8.0  # billions of weights, of RatesConfig.sampled_tokens_per_s
@@ -22,6 +23,8 @@ NORM_AND_ID = SINGLE + LONG  # of a stored vector
 CENTRE_BYTES = 4 * 65  # of a prompt while prompts are compared: its bounds
 POSTGRESQL_TABLE_BYTES = 32e12  # its limit of a table, at pages of 8 kB
 SQLITE_RESPONSES = 1_000_000  # measured up to here: bench/million.json
+# Of a call, for each model at once; embedded ones are not more at once than fit the memory of any host as vectors.
+PROMPTS_A_GPU, RESPONSES_A_GPU, MOST_EMBEDDED = 256, 4_096, 65_536
 HOUR, DAY = 3600.0, 86_400.0
 
 
@@ -47,11 +50,22 @@ class Limit(NamedTuple):
         return self.need > self.have
 
 
+class Shards(NamedTuple):
+    """What is handed to all models at once, and waited for."""
+
+    prompts: int
+    responses: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What it takes. Hours are of GPUs or of single CPU cores; bytes are on disk.
 
     Attributes:
+        shards: those that keep so many GPUs at work, or the ones that were given.
+        work_days: sampling, embedding, rows and vectors, one after the other; GPUs wait for the last of each shard.
+        gpus_at_work: the share of them in which a GPU works; else it waits for others, or for the run's host.
+        days: work_days, and the comparison of prompts.
         index: `Flat`, or FAISS's factory string.
         database: the kind to take.
         vector_store: where the vectors lie.
@@ -66,6 +80,9 @@ class Plan:
     embedding_gpu_hours: float
     cpu_hours: float
     comparison_cpu_hours: float
+    shards: Shards
+    work_days: float
+    gpus_at_work: float
     days: float
     vector_bytes: float
     index: str
@@ -107,6 +124,10 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
     database_bytes = float(count * _row_bytes(config))
     all_bytes = vector_bytes + index_bytes + database_bytes
     gpu_hours = sampling + embedding
+    shards = _shards(config)
+    in_calls = _in_calls(config, sampling, prompts, shards.prompts, config.responses)
+    in_calls += _in_calls(config, embedding, count, shards.responses, 1)
+    work_days = (in_calls + cpu) / DAY
     limits = sorted(_limits(prompts, config, all_bytes), key=lambda limit: limit.prompts)
     return Plan(
         responses=count,
@@ -116,7 +137,10 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
         embedding_gpu_hours=embedding,
         cpu_hours=cpu / HOUR,
         comparison_cpu_hours=comparison / HOUR,
-        days=(gpu_hours / config.gpus + (cpu + comparison / config.cores) / HOUR) / 24,
+        shards=shards,
+        work_days=work_days,
+        gpus_at_work=gpu_hours / config.gpus / 24 / work_days,
+        days=work_days + comparison / config.cores / DAY,
         vector_bytes=vector_bytes,
         index=_index_kind(count),
         index_bytes=index_bytes,
@@ -126,6 +150,28 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
         limits=tuple(limits),
         money=_money(config, gpu_hours, all_bytes),
     )
+
+
+def _shards(config: PlanConfig) -> Shards:
+    prompts = config.prompts_per_shard or PROMPTS_A_GPU * config.gpus
+    most = max(RESPONSES_A_GPU, min(RESPONSES_A_GPU * config.gpus, MOST_EMBEDDED))
+    return Shards(prompts, config.responses_per_shard or most)
+
+
+def _in_calls(config: PlanConfig, gpu_hours: float, items: int, per_call: int, responses: int) -> float:
+    """Seconds of a stage's calls of so many items, each of so many responses.
+
+    The last GPU of a call is waited for. Its responses, k of them, are as long as k draws of a distribution whose
+    standard deviation is `length_spread` of its mean, and of n sums that are about normal the greatest lies
+    sqrt(2 ln n) standard deviations above their mean, or less. Where that is quicker than the run's host can hand
+    pieces out and take what comes back, the host is waited for.
+    """
+    used = min(config.gpus, per_call)
+    per_gpu = per_call * responses / used
+    last = 1 + config.rates.length_spread * math.sqrt(2 * math.log(used) / per_gpu)
+    pieces = items / per_call * len(piece_starts(per_call, config.gpus)) if config.gpus > 1 else 0
+    handing = pieces * config.rates.piece_cpu_ms / 1e3 + items * responses * config.rates.shared_out_cpu_us / 1e6
+    return max(gpu_hours * HOUR / used * last, handing if pieces else 0.0)
 
 
 def _cpu_seconds(prompts: int, config: PlanConfig) -> tuple[float, float]:

@@ -22,6 +22,28 @@ TEMPLATE = json.loads((FOLDER / "base-job-template.json").read_text())
 OURS = re.compile(r"antipode-(generation|training)-gpu:latest|antipode-service:latest")
 SECRET = {"ANTIPODE_DATABASE_URL", "PREFECT_API_AUTH_STRING", "RAY_AUTH_TOKEN"}
 
+
+def _names(words: str) -> set[str]:
+    return set(words.split())
+
+
+# What KubeRay's definition of `ray.io/v1` has beside the pods; what it must have is marked.
+CLUSTER_KEYS = _names(
+    "authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions headGroupSpec! managedBy "
+    "headServiceAnnotations rayVersion suspend upgradeStrategy workerGroupSpecs"
+)
+HEAD_KEYS = _names("enableIngress headService labels rayStartParams resources serviceType template!")
+GROUP_KEYS = _names(
+    "groupName! idleTimeoutSeconds labels maxReplicas! minReplicas! numOfHosts rayStartParams replicas resources "
+    "scaleStrategy suspend template!"
+)
+# What Prefect's chart knows of those that we give. It refuses any other: its schema allows none.
+CHART_KEYS = _names(
+    "apiConfig selfHostedServerApiConfig.apiUrl selfHostedServerApiConfig.basicAuth.enabled image.prefectTag "
+    "selfHostedServerApiConfig.basicAuth.existingSecret config.workPool livenessProbe.enabled "
+    "containerSecurityContext.capabilities.drop"
+)
+
 kubernetes = pytest.mark.skipif(
     importlib.util.find_spec("kubernetes_validate") is None, reason="kubernetes-validate is not installed (extra dev)"
 )
@@ -48,6 +70,45 @@ def test_kubernetes_takes_the_pods_of_the_ray_cluster():
     for template in _pod_templates(_ray_cluster()):
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": template["spec"]}
         kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_kuberay_knows_every_field_of_the_ray_cluster():
+    cluster = _ray_cluster()
+    spec = cluster["spec"]
+    assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    groups = [(spec, CLUSTER_KEYS), (spec["headGroupSpec"], HEAD_KEYS)]
+    groups += [(group, GROUP_KEYS) for group in spec["workerGroupSpecs"]]
+    for given, known in groups:
+        assert given.keys() <= {key.removesuffix("!") for key in known}
+        assert {key.removesuffix("!") for key in known if key.endswith("!")} <= given.keys()
+    for given in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        assert all(isinstance(value, str) for value in given["rayStartParams"].values()), "a map of strings"
+        assert given["template"].keys() <= {"metadata", "spec"}
+    for group in spec["workerGroupSpecs"]:
+        counts = [group[name] for name in ("minReplicas", "replicas", "maxReplicas")]
+        assert counts == sorted(counts) and all(isinstance(count, int) for count in counts)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra ray)")
+def test_ray_start_knows_every_parameter():
+    from ray.scripts.scripts import start
+
+    options = {option for parameter in start.params for option in parameter.opts}
+    spec = _ray_cluster()["spec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        assert {f"--{name}" for name in group["rayStartParams"]} <= options
+
+
+def test_what_waits_for_the_head_of_the_ray_cluster_has_the_token():
+    """KubeRay has a container of its own wait in a worker's pod, by the first container's `env`, not its `envFrom`."""
+    for group in _ray_cluster()["spec"]["workerGroupSpecs"]:
+        told = {one["name"]: one for one in group["template"]["spec"]["containers"][0]["env"]}
+        assert told["RAY_AUTH_MODE"]["value"] == "token"
+        assert told["RAY_AUTH_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "antipode", "key": "RAY_AUTH_TOKEN"}}
+
+
+def test_prefects_chart_knows_every_value():
+    assert set(_paths(_chart_values())) == {f"worker.{key}" for key in CHART_KEYS}
 
 
 @kubernetes
@@ -119,7 +180,7 @@ def test_every_variable_is_a_setting():
 def test_no_secret_stands_in_a_manifest():
     for file in FOLDER.iterdir():
         for name in SECRET:
-            assert not re.search(rf"{name}(\W+value|[\"']?\s*:\s*\S)", file.read_text()), f"{file.name}: {name}"
+            assert not re.search(rf"{name}(\W+value\b|[\"']?\s*:\s*\S)", file.read_text()), f"{file.name}: {name}"
     page = (ROOT / "docs/kubernetes.md").read_text()
     assert [name for name in SECRET if f"--from-literal={name}=" not in page] == []
 
@@ -140,7 +201,7 @@ def test_everything_runs_as_the_images_user_without_rights():
 def test_ray_and_the_charts_worker_have_the_versions_of_the_images():
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     assert _ray_cluster()["spec"]["rayVersion"] == pins["ray"]
-    worker = yaml.safe_load((FOLDER / "prefect-worker-values.yaml").read_text())["worker"]
+    worker = _chart_values()["worker"]
     assert worker["image"]["prefectTag"].split("-")[0] == pins["prefect"]
     assert worker["config"]["workPool"] == POOL
     assert "authString" not in worker["selfHostedServerApiConfig"]["basicAuth"]
@@ -153,6 +214,20 @@ def _documents(name: str) -> list[dict[str, Any]]:
 def _ray_cluster() -> dict[str, Any]:
     (cluster,) = _documents("raycluster.yaml")
     return cluster
+
+
+def _chart_values() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((FOLDER / "prefect-worker-values.yaml").read_text())
+    return values
+
+
+def _paths(values: dict[str, Any]) -> Iterator[str]:
+    """Every value's name with those above it."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from (f"{name}.{below}" for below in _paths(value))
+        else:
+            yield name
 
 
 def _pod_templates(manifest: Any) -> Iterator[dict[str, Any]]:

@@ -93,8 +93,14 @@ def stored(sessions):
 
 
 @on_sqlite
-def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, sessions):
+def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(
+    tmp_path, monkeypatch, demo_model, sessions, capsys
+):
     assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model)
+    hint = (
+        "a shard of 6 prompts is little for 3 models, which wait for the last of each: --generate.prompts_per_shard 768"
+    )
+    assert capsys.readouterr().err.count(hint) == 1, "told on the cluster, not by the local engine"
 
 
 @on_postgresql

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies
 from pydantic import ValidationError
 
+from tasks.config.curation import CurateConfig
 from tasks.config.plan import PlanConfig, RatesConfig
 from tasks.plan import plan
 
@@ -38,6 +40,7 @@ def test_a_small_case_by_hand():
             "sampled_tokens_per_s": 100,
             "gpu_flop_per_s": 1e12,
             "read_share": 0.5,
+            "length_spread": 0,
             "row_cpu_us": 900,
             "guard_cpu_us": 100,
             "component_cpu_ns": 1e5,
@@ -55,7 +58,9 @@ def test_a_small_case_by_hand():
     assert made.embedding_gpu_hours == pytest.approx(2 * 2e9 * 410_000 / 0.5e12 / 3600)
     assert made.cpu_hours == pytest.approx((4 + 4 + 1) / 3600), "rows, components, Gram matrices"
     assert made.comparison_cpu_hours == pytest.approx(1000**2 / 2 / 1e5 / 3600)
-    assert made.days == pytest.approx((made.gpu_hours / 2 + (9 + 5 / 4) / 3600) / 24)
+    assert made.work_days == pytest.approx((made.gpu_hours / 2 + 9 / 3600) / 24), "no length is spread: nobody waits"
+    assert made.days == pytest.approx(made.work_days + 5 / 4 / 86_400)
+    assert made.gpus_at_work == pytest.approx(made.gpu_hours / 2 / (made.gpu_hours / 2 + 9 / 3600))
     assert made.vector_bytes == 5000 * 32
     assert (made.index, made.index_bytes) == ("Flat", 5000 * 48)
     assert made.database_bytes == 4000 * (200 + 4 * (100 + 10 / 4))
@@ -106,6 +111,28 @@ def test_what_gives_out_first_is_enough_for_just_so_many_prompts():
         assert there.need == pytest.approx(there.have, rel=0.01)
     roomy = planned(12_500_000, memory_gb=10_000, disk_gb=100)
     assert roomy.breaks.name == "disk" and roomy.vector_store == "a shared file system"
+
+
+def test_gpus_wait_for_the_last_of_a_shard_and_for_the_hosts_rows():
+    def waited(prompts_per_shard, gpus):
+        """How many times as long as its GPUs' work a call of the sampler takes; embedding waits for nobody."""
+        settings = {"gpus": gpus, "prompts_per_shard": prompts_per_shard, "responses_per_shard": 10**12}
+        made = planned(12_500_000, **settings)
+        in_calls = (made.work_days * 24 - made.cpu_hours) * gpus - made.embedding_gpu_hours
+        return in_calls / made.sampling_gpu_hours
+
+    assert waited(256, 1) == pytest.approx(1)
+    assert waited(2_048, 8) == pytest.approx(1 + math.sqrt(2 * math.log(8) / 2_048), rel=1e-3)
+    assert waited(256, 512) == pytest.approx(2 * (1 + math.sqrt(2 * math.log(256) / 8)), rel=1e-3), (
+        "half have no prompt"
+    )
+    assert planned(12_500_000, gpus=64).shards == (16_384, 65_536)
+    assert planned(12_500_000, gpus=1).shards == (256, 4_096), "the defaults of a run"
+    default = CurateConfig()
+    assert (default.generate.prompts_per_shard, default.embed.responses_per_shard) == (256, 4_096)
+    host = planned(12_500_000)
+    twice = planned(12_500_000, gpus=round(host.gpu_hours / host.cpu_hours))
+    assert twice.gpus_at_work == pytest.approx(0.48, abs=0.02), "as long as rows and vectors take"
 
 
 @given(strategies.integers(2, 10**9), strategies.integers(2, 64), strategies.integers(1, 8192))

@@ -11,7 +11,7 @@ from flows.terminal.estimates import duration, size
 from flows.terminal.tables import make_console, print_rows
 from models.records import plain
 from tasks.config.plan import PlanConfig
-from tasks.plan import Limit, Plan
+from tasks.plan import PROMPTS_A_GPU, RESPONSES_A_GPU, Limit, Plan, plan
 from tasks.terminal import show
 
 
@@ -81,6 +81,12 @@ def _lines(config: PlanConfig) -> Iterator[_Line]:
         lambda made: duration(made.days * 86_400),
         f"{config.gpus} GPUs, {config.cores} cores of which rows take one",
     )
+    yield _Line(
+        "shards",
+        lambda made: f"{made.shards.prompts:,} prompts, {made.shards.responses:,} responses",
+        "of a run: `--generate.prompts_per_shard`, `--embed.responses_per_shard`; a shard's last GPU is waited for",
+    )
+    yield _Line("GPUs at work", lambda made: f"{made.gpus_at_work:.0%}", _what_keeps_gpus_waiting(config))
     yield _Line("index", lambda made: made.index, "`Flat` is exact; IVF proposes and is measured")
     yield _Line(
         "vectors on disk", lambda made: size(made.vector_bytes), f"2 × {config.dimension} + 12 bytes, prompts' too"
@@ -104,6 +110,16 @@ def _lines(config: PlanConfig) -> Iterator[_Line]:
             f"{config.gpu_hour_price or 0:g} a GPU hour, {config.gb_month_price or 0:g} a GB and month, "
             f"for {config.months:g} {'month' if config.months == 1 else 'months'}",
         )
+
+
+def _what_keeps_gpus_waiting(config: PlanConfig) -> str:
+    """What the share is of, and what it would be with the default shards; both are the same at every size."""
+    shards = {"prompts_per_shard": PROMPTS_A_GPU, "responses_per_shard": RESPONSES_A_GPU}
+    made = plan(config.prompts[0], config.model_copy(update=shards))
+    return (
+        f"of sampling, embedding, rows and vectors; with the default shards {made.gpus_at_work:.0%}; with "
+        f"{made.gpu_hours / made.cpu_hours:.0f} GPUs less than half, since they wait for the host's rows and vectors"
+    )
 
 
 def _first_words(limit: Limit) -> str:

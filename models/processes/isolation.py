@@ -245,6 +245,11 @@ class Backends(Protocol):
     """Where backends are started: on this host, or on a cluster."""
 
     @property
+    def at_once(self) -> int:
+        """How many models a backend is, among which a call's items are shared out."""
+        ...
+
+    @property
     def start(self) -> StartsBackend:
         """Start one of plain torch, which others may follow in its process."""
         ...

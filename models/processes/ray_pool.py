@@ -75,6 +75,11 @@ class RayPool:
         self._folders = folders
         self._backend: _SharedOut | None = None
 
+    @property
+    def at_once(self) -> int:
+        """How many actors there are, or will be."""
+        return self._count
+
     def start(
         self,
         build: Callable[..., object],
@@ -308,15 +313,18 @@ def joined(parts: Sequence[Any]) -> Any:
     raise TypeError(f"results of type {type(first).__name__} cannot be joined; expected lists, arrays or records")
 
 
-def _pieces(items: Sequence[Any], actors: int) -> list[_Piece]:
-    """The items in pieces of like size: one for each actor at least, more where all have enough.
+def piece_starts(count: int, actors: int) -> range:
+    """Where the pieces of so many items begin, of like size: one for each actor at least, more where all have enough.
 
     A call without items is one piece, since its backend says what that gives.
     """
-    share = math.ceil(len(items) / actors)
-    size = max(1, math.ceil(share / PIECES_PER_ACTOR), min(share, LEAST_ITEMS))
-    starts = range(0, max(1, len(items)), size)
-    return [_Piece(number, start, items[start : start + size]) for number, start in enumerate(starts)]
+    share = math.ceil(count / actors)
+    return range(0, max(1, count), max(1, math.ceil(share / PIECES_PER_ACTOR), min(share, LEAST_ITEMS)))
+
+
+def _pieces(items: Sequence[Any], actors: int) -> list[_Piece]:
+    starts = piece_starts(len(items), actors)
+    return [_Piece(number, start, items[start : start + starts.step]) for number, start in enumerate(starts)]
 
 
 def _cause(error: Any) -> Exception:

@@ -20,6 +20,11 @@ class SharedProcess:
         self._process: IsolatedProcess | None = None
         self._backend: _SharedBackend | None = None
 
+    @property
+    def at_once(self) -> int:
+        """One model."""
+        return 1
+
     def start(
         self,
         build: Callable[..., object],

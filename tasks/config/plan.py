@@ -43,6 +43,24 @@ class RatesConfig(Section):
         le=1,
         description="Share of that at which texts are embedded. bench/gpu.json: packed rows of 32,768 tokens.",
     )
+    length_spread: float = Field(
+        1.0,
+        ge=0,
+        description="Standard deviation of a response's tokens, of their mean: how long GPUs wait for the last of a "
+        "shard. Assumed; 1 is that of an exponential distribution.",
+    )
+    piece_cpu_ms: float = Field(
+        2.2,
+        ge=0,
+        description="CPU time of the run's host for each piece of a shard that it hands to a GPU of a Ray cluster, in "
+        "ms. bench/simulated_cluster.json.",
+    )
+    shared_out_cpu_us: float = Field(
+        10.3,
+        ge=0,
+        description="CPU time of the run's host for each response that comes back, sampled or embedded, in µs. "
+        "bench/simulated_cluster.json.",
+    )
     row_cpu_us: float = Field(
         187,
         gt=0,
@@ -103,6 +121,12 @@ class PlanConfig(Section):
     prompt_tokens: int = Field(100, ge=1, description="Tokens of a prompt (1 or more).")
     response_tokens: int = Field(200, ge=1, description="Tokens of a response (1 or more).")
     gpus: int = Field(8, ge=1, description="GPUs at once (1 or more).")
+    prompts_per_shard: int | None = Field(
+        None, ge=1, description="generate.prompts_per_shard of the runs. Empty: 256 for each GPU."
+    )
+    responses_per_shard: int | None = Field(
+        None, ge=1, description="embed.responses_per_shard of the runs. Empty: 4,096 for each GPU, 65,536 at most."
+    )
     cores: int = Field(16, ge=1, description="CPU cores of the run's host (1 or more).")
     memory_gb: float = Field(128, gt=0, description="Memory of the run's host, in GB.")
     disk_gb: float = Field(8_000, gt=0, description="Disk of the run's host, in GB.")

@@ -19,6 +19,8 @@ from models.generation import Generator, Receiver, Sample, StreamingGenerator, s
 from models.generation.openai_server import GenerationStoppedError
 from models.generation.plan import missing_samples, samples_wanted
 from models.generation.seeds import sample_seed
+from models.processes.isolation import Backends
+from models.processes.ray_pool import LEAST_ITEMS
 from models.records import GeneratedResponse, GenerationRequest, GeneratorIdentity, StoredPrompt, shortened, storable
 from tasks.batches import batching_of
 from tasks.budgets import budget_of
@@ -29,6 +31,7 @@ from tasks.database import keep
 from tasks.devices import device
 from tasks.errors import NothingToDoError
 from tasks.named_models import NamedModel
+from tasks.plan import PROMPTS_A_GPU
 from tasks.progress import Advance, say, stage_progress
 from tasks.run_kinds import CURATION, RunAtWork, run_at_work
 from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
@@ -100,8 +103,19 @@ def sample_with(
                 )
             ) as generator,
         ):
+            _say_if_small(config.generate.prompts_per_shard, total // config.generate.responses_per_prompt, backends)
             stage.run(generator, advance)
     return identity
+
+
+def _say_if_small(per_shard: int, prompt_count: int, backends: Backends) -> None:
+    """Say so where the models of a cluster get less of a shard than they need to be at work."""
+    enough = LEAST_ITEMS * backends.at_once
+    if backends.at_once > 1 and per_shard < min(enough, prompt_count):
+        say(
+            f"a shard of {per_shard} prompts is little for {backends.at_once} models, which wait for the last of each: "
+            f"--generate.prompts_per_shard {PROMPTS_A_GPU * backends.at_once}"
+        )
 
 
 def _budget(run: RunAtWork[Any], config: SampleConfig, model: str) -> Budget:
