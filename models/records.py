@@ -253,8 +253,7 @@ class EmbedderIdentity:
         return content_key(asdict(self))
 
 
-@dataclass(frozen=True, slots=True)
-class VectorLocation:
+class VectorLocation(NamedTuple):
     """A candidate that can be paired, and where its vector lies in the vector store."""
 
     prompt_id: int

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.engine import insert_new, read_rows
 from db.schema import curation
+from db.statements.among import among
 from models.guard.records import RULES, Finding, GuardCounts, GuardRule, RuleCount
 
 
-@dataclass(frozen=True, slots=True)
-class GuardedCandidate:
+class GuardedCandidate(NamedTuple):
     """A candidate of a run that repeats no other one's text, as the guard reads it.
 
     `is_left_out`: by `select.has_cut`, before the guard; `shard` and `row` are None where it has no vector.
@@ -29,8 +30,7 @@ class GuardedCandidate:
     row: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GuardFlag:
+class GuardFlag(NamedTuple):
     """One row of `guard_flags`: a rule that holds for a response of a run."""
 
     response_id: int
@@ -67,11 +67,11 @@ def guarded_candidates(
         .join(response, response.id == candidate.response_id)
         .outerjoin(embedding, is_vector & candidate.is_left_out.is_(False))
         .where(
-            candidate.run_id == run_id, candidate.prompt_id.in_(prompt_ids), candidate.duplicate_of_id.is_(None)
+            candidate.run_id == run_id, among(candidate.prompt_id, prompt_ids), candidate.duplicate_of_id.is_(None)
         )
         .order_by(candidate.prompt_id, candidate.response_id)
     )  # fmt: skip
-    return [GuardedCandidate(*row) for row in read_rows(session, query)]
+    return [GuardedCandidate._make(row) for row in read_rows(session, query)]
 
 
 def add_flags(session: Session, run_id: int, flags: Iterable[GuardFlag]) -> int:
