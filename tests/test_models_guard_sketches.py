@@ -112,7 +112,9 @@ def test_of_many_responses_hardly_one_with_just_enough_neighbours_just_near_is_o
     assert may_be_boilerplate(short, cells(vectors), prompt_ids, beyond=5)[:600].all()
 
 
-def test_a_sieve_tells_of_pages_what_is_told_of_all_at_once():
+@pytest.mark.parametrize("compared", [500, 5_000])
+def test_a_sieve_tells_of_pages_what_is_told_of_all_at_once(compared, monkeypatch):
+    monkeypatch.setattr(import_module("models.guard.sketches"), "_ALL", compared)
     rng = np.random.default_rng(3)
     vectors = rng.standard_normal((900, 64), dtype=np.float32)
     vectors[::9] = vectors[0]

@@ -22,5 +22,7 @@ def is_boilerplate_length(text: str) -> bool:
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """The vectors (n, d), none zero, divided by their norms."""
     rows = as_float32(vectors)
-    unit: NDArray[np.float32] = rows / np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
-    return unit
+    if vectors.dtype != np.float16:
+        rows = rows.copy()  # what was converted is nobody else's
+    rows /= np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
+    return rows

@@ -25,7 +25,7 @@ _TABLES, _HASHES, _CELL_WIDTH, _SEED = 40, 10, 0.8, 0
 _LARGEST_CELL = 4_096
 _SMALL_CELL = 32  # whose members are compared pair by pair, all cells together; of a larger one as a matrix
 _CELL_ROWS = 256  # of a larger one, compared together
-_PAIRS = 2**16  # compared together
+_PAIRS = 2**14  # compared together
 _ROWS_A_TIME = 2_048  # laid into cells: 8 kB a row meanwhile
 _TOLERANCE = 1e-5  # of sums of float32 products
 BOUND = LEAST_SIMILARITY - _TOLERANCE
@@ -36,13 +36,13 @@ _ROWS, _COLUMNS = 512, 2_048  # their products stay in the cache
 
 
 class Sieve:
-    """Takes a run's vectors page by page and keeps 280 bytes of each; tells at the end which may be boilerplate."""
+    """Takes a run's vectors page by page and keeps 280 bytes of each, or 200; tells at the end who may be boilerplate."""
 
     def __init__(self, most: int) -> None:
-        """Make room for so many vectors; what is not filled takes no memory."""
+        """Make room for so many vectors; what is not filled takes no memory. Of few enough no cell is asked."""
         self._most, self._count = most, 0
         self._prompt_ids = np.empty(most, np.int64)
-        self._in_cells = np.empty((most, _TABLES), np.uint16)
+        self._in_cells = np.empty((most, _TABLES if most > _ALL else 0), np.uint16)
         self._axes: NDArray[np.float32] | None = None
         self._sketches: Sketches = np.empty((most, 0), np.float32)
 
@@ -54,7 +54,9 @@ class Sieve:
         self._prompt_ids[self._count : self._count + len(vectors)] = prompt_ids
         for some in (vectors[start : start + _ROWS_A_TIME] for start in range(0, len(vectors), _ROWS_A_TIME)):
             rows = slice(self._count, self._count + len(some))
-            self._sketches[rows], self._in_cells[rows] = sketches(some, self._axes), cells(some)
+            self._sketches[rows] = sketches(some, self._axes)
+            if self._most > _ALL:
+                self._in_cells[rows] = cells(some)
             self._count += len(some)
 
     def may_be_boilerplate(self, *, beyond: int) -> NDArray[np.bool_]:
