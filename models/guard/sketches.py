@@ -36,7 +36,7 @@ _ROWS, _COLUMNS = 512, 2_048  # their products stay in the cache
 
 
 class Sieve:
-    """Takes a run's vectors page by page and keeps 280 bytes of each, or 200; tells at the end who may be boilerplate."""
+    """Takes a run's vectors page by page, at most 280 bytes of each; tells at the end which may be boilerplate."""
 
     def __init__(self, most: int) -> None:
         """Make room for so many vectors; what is not filled takes no memory. Of few enough no cell is asked."""
