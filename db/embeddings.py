@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, delete, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.engine import batches, insert_new, read_rows, record_of, row_of
+from db.engine import batches, insert_new, read_rows, record_of, stream_rows
 from db.prompts import LOOKUP_BATCH, prompt_from_json, stored_prompts
 from db.schema import curation
 from db.schema.counts import RunCounts
@@ -25,8 +25,7 @@ _PLACES: dict[Embedded, tuple[_Places, InstrumentedAttribute[int]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NewEmbedding:
+class NewEmbedding(NamedTuple):
     """Where a response's vector was written; `shard` and `row` are None for a response without a token."""
 
     response_id: int
@@ -36,8 +35,7 @@ class NewEmbedding:
     is_truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NewPromptEmbedding:
+class NewPromptEmbedding(NamedTuple):
     """Where a prompt's own vector was written; `shard` and `row` are None for a prompt without a token."""
 
     prompt_id: int
@@ -196,13 +194,13 @@ def embedded_among(session: Session, embedder_key: str, ids: Sequence[int], *, o
 def add_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewEmbedding]) -> int:
     """Store where vectors lie. Returns how many were new."""
     return insert_new(
-        session, curation.Embedding, [{"embedder_id": embedder_id, **row_of(embedding)} for embedding in embeddings]
+        session, curation.Embedding, [{"embedder_id": embedder_id, **embedding._asdict()} for embedding in embeddings]
     )
 
 
 def add_prompt_embeddings(session: Session, embedder_id: int, embeddings: Iterable[NewPromptEmbedding]) -> int:
     """Store where prompts' vectors lie. Returns how many were new."""
-    rows = [{"embedder_id": embedder_id, **row_of(embedding)} for embedding in embeddings]
+    rows = [{"embedder_id": embedder_id, **embedding._asdict()} for embedding in embeddings]
     return insert_new(session, curation.PromptEmbedding, rows)
 
 
@@ -327,8 +325,8 @@ def embedded_rows(
         .where(table.embedder_id == embedder_id, table.shard.is_not(None))
         .order_by(table.shard, table.row)
     )
-    vectors = session.execute(query, execution_options={"yield_per": 10_000})
-    for shard, rows in groupby(vectors.tuples(), key=lambda row: row[0] or ""):
+    vectors = stream_rows(session, query, 10_000)
+    for shard, rows in groupby(vectors, key=lambda row: row[0] or ""):
         _, ids, shard_rows = zip(*rows, strict=True)
         yield shard, list(ids), list(shard_rows)
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from db.engine import INSERT_BATCH, batches, insert_new, read_rows, row_of, take_turn
+from db.engine import INSERT_BATCH, batches, insert_new, read_rows, row_of, stream_rows, take_turn
 from db.schema import curation, labels
 from db.statements.among import among
 from models.labelling.records import PairKey, Preference
@@ -131,7 +131,7 @@ def similarities(session: Session, run_id: int) -> dict[str, list[float]]:
     """Similarities of a run's pairs by strategy, in the order the strategies were configured to be stored."""
     query = select(curation.Pair.strategy, curation.Pair.similarity).filter_by(run_id=run_id).order_by(curation.Pair.id)
     by_strategy: dict[str, list[float]] = {}
-    for strategy, similarity in session.execute(query, execution_options={"yield_per": 10_000}):
+    for strategy, similarity in stream_rows(session, query, 10_000):
         by_strategy.setdefault(strategy, []).append(similarity)
     return by_strategy
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import and_, case, func, select
@@ -17,11 +16,11 @@ from models.records import (
     GeneratedResponse,
     GeneratorIdentity,
     StoredPrompt,
-    content_key,
     first_of_equals,
+    numbered_keys,
 )
 
-_IDS_PER_QUERY = 1_000
+_IDS_PER_QUERY = 10_000
 
 
 class _Candidate(NamedTuple):
@@ -33,8 +32,7 @@ class _Candidate(NamedTuple):
     is_cut: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NewResponse:
+class NewResponse(NamedTuple):
     """A generated response on its way into the database."""
 
     prompt: StoredPrompt
@@ -69,16 +67,20 @@ def add_generated(
     session: Session, generator_id: int, generator: GeneratorIdentity, responses: Iterable[NewResponse]
 ) -> int:
     """Store generated responses; a sample that is stored already stays as it is. Returns how many were new."""
-    generator_key, prompt_keys = generator.key, dict[int, str]()
+    generator_key, new = generator.key, list(responses)
+    indices: dict[int, list[int]] = defaultdict(list)
+    for one in new:
+        indices[one.prompt.id].append(one.sample_index)
+    keys: dict[int, Iterator[str]] = {}  # of a prompt's responses, as they come
     rows = []
-    for new_response in responses:
-        prompt, response = new_response.prompt, new_response.response
-        prompt_key = prompt_keys.get(prompt.id) or prompt_keys.setdefault(prompt.id, prompt.prompt.key)
+    for prompt, sample_index, response in new:
+        if prompt.id not in keys:
+            keys[prompt.id] = iter(numbered_keys((prompt.prompt.key, generator_key), indices[prompt.id]))
         rows.append({
-            "key": content_key(prompt_key, generator_key, new_response.sample_index),
+            "key": next(keys[prompt.id]),
             "prompt_id": prompt.id,
             "generator_id": generator_id,
-            "sample_index": new_response.sample_index,
+            "sample_index": sample_index,
             "text": response.text,
             "thought": response.thought,
             "seed": response.seed,
@@ -240,7 +242,7 @@ def text_lengths(session: Session, response_ids: Sequence[int]) -> dict[int, int
     return {
         id_: length
         for batch in batches(response_ids, _IDS_PER_QUERY)
-        for id_, length in session.execute(query.where(among(curation.Response.id, batch)))
+        for id_, length in read_rows(session, query.where(among(curation.Response.id, batch)))
     }
 
 

@@ -191,16 +191,14 @@ class GeneratedResponse:
     thought: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPrompt:
+class StoredPrompt(NamedTuple):
     """A prompt with its row's id."""
 
     id: int
     prompt: Prompt
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResponse:
+class StoredResponse(NamedTuple):
     """A response with its row's id and its prompt, as the embedding step reads it."""
 
     id: int
@@ -253,8 +251,7 @@ class EmbedderIdentity:
         return content_key(asdict(self))
 
 
-@dataclass(frozen=True, slots=True)
-class VectorLocation:
+class VectorLocation(NamedTuple):
     """A candidate that can be paired, and where its vector lies in the vector store."""
 
     prompt_id: int
@@ -282,6 +279,17 @@ class Pair:
 def content_key(*parts: object) -> str:
     """SHA-256 (64 hex digits) of the parts' canonical JSON: the one way natural keys are made."""
     return hashlib.sha256(_canonical(parts)).hexdigest()
+
+
+def numbered_keys(parts: Sequence[object], numbers: Iterable[int]) -> list[str]:
+    """`content_key(*parts, number)` of each number; the parts, at least one, are written and hashed once."""
+    begun = hashlib.sha256(_canonical(tuple(parts))[:-1])
+    keys = []
+    for number in numbers:
+        digest = begun.copy()
+        digest.update(b",%d]" % number)
+        keys.append(digest.hexdigest())
+    return keys
 
 
 def list_key(items: Iterable[object]) -> str:

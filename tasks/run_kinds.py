@@ -76,9 +76,12 @@ class RunAtWork(Generic[Config]):
 
 @contextmanager
 def run_at_work(run_id: int, kind: RunKind[Config]) -> Iterator[RunAtWork[Config]]:
-    """Open the database for a step of a run."""
+    """Open the database for a step of a run.
+
+    On SQLite the step keeps its connections: an idle one costs others nothing, and a new one reads the schema anew.
+    """
     settings = Settings()
-    with open_database(settings) as sessions:
+    with open_database(settings, keeps_connections=settings.database.startswith("sqlite")) as sessions:
         with sessions() as session:
             config = kind.load_config(session, run_id)
         yield RunAtWork(sessions, run_id, config, settings)

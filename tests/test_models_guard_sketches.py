@@ -112,7 +112,9 @@ def test_of_many_responses_hardly_one_with_just_enough_neighbours_just_near_is_o
     assert may_be_boilerplate(short, cells(vectors), prompt_ids, beyond=5)[:600].all()
 
 
-def test_a_sieve_tells_of_pages_what_is_told_of_all_at_once():
+@pytest.mark.parametrize("compared", [500, 5_000])
+def test_a_sieve_tells_of_pages_what_is_told_of_all_at_once(compared, monkeypatch):
+    monkeypatch.setattr(import_module("models.guard.sketches"), "_ALL", compared)
     rng = np.random.default_rng(3)
     vectors = rng.standard_normal((900, 64), dtype=np.float32)
     vectors[::9] = vectors[0]
@@ -125,3 +127,17 @@ def test_a_sieve_tells_of_pages_what_is_told_of_all_at_once():
     assert told.tolist() == may_be_boilerplate(short, cells(vectors), prompt_ids, beyond=5).tolist()
     assert told[::9].all() and not told.all()
     assert Sieve(0).may_be_boilerplate(beyond=5).shape == (0,)
+
+
+@given(seeds, st.sampled_from([1, 3, 2**16]), st.integers(1, 40))
+def test_who_may_repeat_is_who_shares_a_cell_with_a_near_one_of_another_prompt(seed, cell_count, small):
+    draw = np.random.default_rng(seed)
+    vectors = kinds_and_noise(draw, 50, 12)
+    short, in_cells, prompt_ids = sketches(vectors, sketch_axes(vectors)), cells(vectors), draw.integers(0, 9, 50)
+    in_cells = in_cells % np.uint32(cell_count)
+    near = short @ short.T >= 0.98 - 1e-5
+    shares = (in_cells[:, None] == in_cells).any(axis=2)
+    slow = (near & shares & (prompt_ids[:, None] != prompt_ids)).any(axis=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("models.guard.sketches"), "_SMALL_CELL", small)
+        assert may_repeat(short, in_cells.astype(np.uint16), prompt_ids).tolist() == slow.tolist()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_replies import FOREIGN
 
-from models.guard import Finding, LanguageReader, repeated_share, text_findings
+from models.guard import Finding, LanguageReader, languages, repeated_share, repetition, text_findings
 from models.records import Message, Prompt
 
 SENTENCE = "The answer depends on how often you water it."
@@ -72,6 +72,19 @@ def test_the_share_is_that_of_the_slow_twin(seed, count, vocabulary):
     text = " ".join(words)
     found, expected = repeated_share(text), slow_share(text, words)
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+marked = st.text(st.sampled_from("aBZ09_ -*•.):(\n\t\x0b\x1f`@<>$/é我ก\x7f")) | st.text()
+
+
+@given(marked)
+def test_words_and_prose_of_ascii_are_those_of_any_text(text):
+    assert [str(word, "ascii") if isinstance(word, bytes) else word for word in repetition._words(text)] == (
+        repetition._WORD.findall(repetition._BULLET.sub("", text).lower())
+    )
+    prose = languages._prose(text)
+    assert prose == languages._NO_PROSE.sub(" ", text[:3000])[:300]
+    assert languages._count_letters(prose) == sum(map(str.isalpha, prose))
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

@@ -325,7 +325,7 @@ def _quality(pairs: Sequence[LabelledPair], judgements: Sequence[AnnotatorJudgem
 
 def _swapped_pair(pair: LabelledPair) -> LabelledPair:
     """The same pair, had its responses been stored in the other order: ids say nothing, so they stay."""
-    return replace(pair, first_length=pair.second_length, second_length=pair.first_length)
+    return pair._replace(first_length=pair.second_length, second_length=pair.first_length)
 
 
 def _swapped_judgement(judgement: AnnotatorJudgement) -> AnnotatorJudgement:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.records import UNSTORABLE, Prompt, content_key, is_storable, list_key, storable
+from models.records import UNSTORABLE, Prompt, content_key, is_storable, list_key, numbered_keys, storable
 
 ANY_TEXT = st.text(st.characters(codec=None))  # lone surrogates too
 NUMBERS = st.integers() | st.integers(2**63 - 2, 2**64 + 1) | st.floats(allow_nan=False) | st.booleans()
@@ -31,6 +31,11 @@ def test_a_key_is_that_of_the_canonical_json_whatever_the_parts_are(parts):
 @given(st.lists(PARTS))
 def test_the_key_of_a_list_is_the_same_where_it_is_written_item_by_item(items):
     assert list_key(iter(items)) == content_key(items) == _slow_key(items)
+
+
+@given(st.lists(PARTS, min_size=1), st.lists(st.integers(0, 2**53)))
+def test_keys_of_numbers_are_those_of_the_parts_and_each_number(parts, numbers):
+    assert numbered_keys(parts, iter(numbers)) == [_slow_key(*parts, number) for number in numbers]
 
 
 EDGES = [

@@ -91,6 +91,22 @@ def test_an_interrupt_leaves_the_connection_that_a_pool_handed_on(settings):
     assert ended is not session
 
 
+@pytest.mark.parametrize("work", [broken_off_in_a_write, broken_off_in_a_context])
+def test_ctrl_c_in_a_write_leaves_no_lock_in_a_step_that_keeps_its_connections(settings, sessions, work):
+    add(sessions, row(1, "why?", "a", "b"))
+    run_id = open_run(sessions, all_prompt_ids(sessions))
+    with open_database(settings, keeps_connections=True) as kept:
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), recorded(run_id):
+            work(kept, run_id)
+        assert time.monotonic() - began < 30
+        with kept.begin() as session:
+            runs.spend(session, run_id, 1, 0.5)
+        with kept() as session:
+            run = runs.get_run(session, run_id)
+    assert (run.status, run.requests) == (runs.STOPPED, 1)
+
+
 def test_ctrl_c_stops_what_this_process_opened_and_nobody_works_on(settings, sessions, monkeypatch):
     monkeypatch.setattr("tasks.runs._opened", set())
 

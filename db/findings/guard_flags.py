@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import and_, case, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from db.engine import insert_new, read_rows
+from db.engine import batches, insert_new, read_rows
 from db.schema import curation
+from db.statements.among import among
 from models.guard.records import RULES, Finding, GuardCounts, GuardRule, RuleCount
 
+_PROMPTS_PER_QUERY = 2_000
 
-@dataclass(frozen=True, slots=True)
-class GuardedCandidate:
+
+class GuardedCandidate(NamedTuple):
     """A candidate of a run that repeats no other one's text, as the guard reads it.
 
     `is_left_out`: by `select.has_cut`, before the guard; `shard` and `row` are None where it has no vector.
@@ -29,8 +32,7 @@ class GuardedCandidate:
     row: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GuardFlag:
+class GuardFlag(NamedTuple):
     """One row of `guard_flags`: a rule that holds for a response of a run."""
 
     response_id: int
@@ -67,11 +69,11 @@ def guarded_candidates(
         .join(response, response.id == candidate.response_id)
         .outerjoin(embedding, is_vector & candidate.is_left_out.is_(False))
         .where(
-            candidate.run_id == run_id, candidate.prompt_id.in_(prompt_ids), candidate.duplicate_of_id.is_(None)
+            candidate.run_id == run_id, among(candidate.prompt_id, prompt_ids), candidate.duplicate_of_id.is_(None)
         )
         .order_by(candidate.prompt_id, candidate.response_id)
     )  # fmt: skip
-    return [GuardedCandidate(*row) for row in read_rows(session, query)]
+    return [GuardedCandidate._make(row) for row in read_rows(session, query)]
 
 
 def add_flags(session: Session, run_id: int, flags: Iterable[GuardFlag]) -> int:
@@ -111,20 +113,26 @@ def guard_counts(session: Session, run_id: int) -> GuardCounts:
 
 
 def left_out_source_pairs(session: Session, run_id: int) -> int:
-    """How many pairs that sources made hold a response that the guard leaves out of the run, or one of its text."""
-    pair, first, second = curation.SourcePair, aliased(curation.Candidate), aliased(curation.Candidate)
-    ids = select(curation.GuardFlag.response_id).where(
-        curation.GuardFlag.run_id == run_id, curation.GuardFlag.is_left_out
-    )
-    texts = [func.coalesce(one.duplicate_of_id, one.response_id) for one in (first, second)]
-    query = (
-        select(pair.first_response_id, pair.second_response_id)
-        .join(first, (first.run_id == run_id) & (first.response_id == pair.first_response_id))
-        .join(second, (second.run_id == run_id) & (second.response_id == pair.second_response_id))
-        .where(texts[0].in_(ids) | texts[1].in_(ids), texts[0] != texts[1])
-        .distinct()
-    )
-    return session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    """How many pairs that sources made hold a response that the guard leaves out of the run, or one of its text.
+
+    Read by prompt, of which both responses of a pair are: a join of pairs with the run's candidates is planned by
+    statistics that do not know the run yet.
+    """
+    pair, candidate, flag = curation.SourcePair, curation.Candidate, curation.GuardFlag
+    if session.scalar(select(pair.source_id).limit(1)) is None:
+        return 0
+    left_out = select(flag.response_id, flag.prompt_id).where(flag.run_id == run_id, flag.is_left_out)
+    prompt_of = dict(session.execute(left_out).tuples().all())
+    count = 0
+    for prompt_ids in batches(sorted(set(prompt_of.values())), _PROMPTS_PER_QUERY):
+        texts = select(candidate.response_id, func.coalesce(candidate.duplicate_of_id, candidate.response_id))
+        texts = texts.where(candidate.run_id == run_id, among(candidate.prompt_id, prompt_ids))
+        text_of = dict(session.execute(texts).tuples().all())
+        made = select(pair.first_response_id, pair.second_response_id).distinct()
+        for first_id, second_id in read_rows(session, made.where(among(pair.first_response_id, text_of))):
+            of_pair = {text_of[first_id], text_of.get(second_id)}
+            count += None not in of_pair and len(of_pair) == 2 and not prompt_of.keys().isdisjoint(of_pair)
+    return count
 
 
 def flagged_examples(session: Session, run_id: int, per_rule: int) -> list[FlaggedResponse]:

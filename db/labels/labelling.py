@@ -147,7 +147,7 @@ def labelled_pairs(session: Session, run_id: int, *, strategies: Sequence[str] =
     if strategies:
         query = query.where(curation.Pair.strategy.in_(strategies))
     by_pair: dict[PairKey, LabelledPair] = {}
-    for first_id, second_id, strategy, similarity, prompt, *others in session.execute(query):
+    for first_id, second_id, strategy, similarity, prompt, *others in read_rows(session, query):
         pair = PairKey(first_id, second_id)
         earlier_strategies = by_pair[pair].strategies if pair in by_pair else ()
         by_pair[pair] = LabelledPair(pair, prompt, (*earlier_strategies, strategy), similarity, *others)

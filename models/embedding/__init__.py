@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from models.records import Prompt
 Context = Literal["response", "start_and_response", "prompt_and_response"]
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingRequest:
+class EmbeddingRequest(NamedTuple):
     """A response and the prompt it answers; the prompt is read only in the context `prompt_and_response`.
 
     `prompt`: None for a text that answers nothing, such as a prompt itself: nothing is read before it in that context.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from models.errors import PromptsRefusedError, PromptTooLongError
 from models.records import GeneratedResponse, GenerationRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One response, and what it answers: the positions of its request and of the seed within that."""
 
     request: int

@@ -1,10 +1,7 @@
 """The guard: which candidates are not worth a pair, by rules on texts and on embeddings. Knows no database, no run."""
 
-from models.guard.boilerplate import (
-    SHORTEST_BOILERPLATE,
-    is_boilerplate_length,
-    prompt_counts,
-)
+from models.guard.boilerplate import SHORTEST_BOILERPLATE, is_boilerplate_length
+from models.guard.counting import prompt_counts
 from models.guard.keeping import left_out
 from models.guard.languages import LanguageReader
 from models.guard.nearness import least_nearness, nearness

@@ -23,6 +23,8 @@ LONGEST_READ = 300  # characters of prose; the detector is as sure of them as of
 _NO_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|(?<!\w)\w+://\S+|(?<!\S)\S+@\S+|<[^<>]{1,200}>|\$\$?[^$]{1,300}\$", re.DOTALL
 )
+_MARKS = ("`", "://", "@", "<", "$")  # what is no prose holds one of them
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 _MOST_LINES = 24  # of a prompt, from its beginning and its end
 
 # Languages that a detector takes for one another, and that their readers read.
@@ -88,11 +90,25 @@ def _allows(prompt: Prompt, language: str) -> bool:
 
 def _read(text: str, fewest_letters: int, *, certainty: float = LEAST_CERTAINTY) -> tuple[str, float] | None:
     """The language of a text's prose and how certain it is; None for a short text or an uncertain language."""
-    prose = _NO_PROSE.sub(" ", text[: 10 * LONGEST_READ])[:LONGEST_READ]
-    if sum(map(str.isalpha, prose)) < fewest_letters:
+    prose = _prose(text)
+    if _count_letters(prose) < fewest_letters:
         return None
     language, found = _detector().classify(prose)
     return (str(language), float(found)) if found >= certainty else None
+
+
+def _prose(text: str) -> str:
+    """The beginning of what is prose in a text."""
+    text = text[: 10 * LONGEST_READ]
+    if any(mark in text for mark in _MARKS):
+        text = _NO_PROSE.sub(" ", text)
+    return text[:LONGEST_READ]
+
+
+def _count_letters(text: str) -> int:
+    if text.isascii():
+        return len(text.encode().translate(None, _NO_LETTERS))
+    return sum(map(str.isalpha, text))
 
 
 def _are_alike(one: str, other: str) -> bool:

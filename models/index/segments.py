@@ -160,15 +160,18 @@ def _checked_shape(ids: NDArray[np.int64], vectors: NDArray[Any], dimension: int
 
 
 def _joined(held: list[_Piece], count: int) -> tuple[Any, NDArray[np.int64]]:
+    """The pieces, which are taken out of the list, as one index, with their ids."""
     flat = _flat_of(held[0][1].shape[1], count)
-    target, at = vectors_of(flat), 0
-    for _, vectors, is_unit in held:
+    target, at, all_ids = vectors_of(flat), 0, list[NDArray[np.int64]]()
+    while held:  # each piece is let go once it is read: a mapped one takes memory from then on
+        ids, vectors, is_unit = held.pop(0)
+        all_ids.append(ids)
         for start in range(0, len(vectors), _ROWS_AT_ONCE):
             rows = vectors[start : start + _ROWS_AT_ONCE]
             block = rows if is_unit else unit_rows(rows)
             target[at : at + len(block)] = block
             at += len(block)
-    return flat, np.concatenate([ids for ids, *_ in held])
+    return flat, np.concatenate(all_ids)
 
 
 def _flat_of(dimension: int, count: int) -> Any:

@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple
 from models.labelling.records import AnnotatorKind, PairKey, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledPair:
+class LabelledPair(NamedTuple):
     """What the figures need to know of a pair. Lengths in characters; `similarity` None where it was never embedded.
 
     Pairs of one `prompt_id` are dependent; one without is independent of all others.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -18,7 +18,7 @@ from models.chat.budget import Budget
 from models.generation import Generator, Receiver, Sample, StreamingGenerator, stream
 from models.generation.openai_server import GenerationStoppedError
 from models.generation.plan import missing_samples, samples_wanted
-from models.generation.seeds import sample_seed
+from models.generation.seeds import sample_seeds
 from models.processes.isolation import Backends
 from models.processes.ray_pool import LEAST_ITEMS
 from models.records import GeneratedResponse, GenerationRequest, GeneratorIdentity, StoredPrompt, shortened, storable
@@ -41,8 +41,7 @@ logger = logging.getLogger(__name__)
 OUT_OF_BUDGET = "the budget of generate was used up"
 
 
-@dataclass(frozen=True, slots=True)
-class _IncompletePrompt:
+class _IncompletePrompt(NamedTuple):
     """A prompt and the sample indices it still lacks."""
 
     prompt: StoredPrompt
@@ -236,8 +235,7 @@ class _GeneratorStage:
     def _request(self, incomplete: _IncompletePrompt) -> GenerationRequest:
         prompt = incomplete.prompt.prompt
         model, key = self._identity.model or "", prompt.key
-        seeds = tuple(sample_seed(self._config.seed, key, model, index) for index in incomplete.missing_indices)
-        return GenerationRequest(prompt, seeds)
+        return GenerationRequest(prompt, sample_seeds(self._config.seed, key, model, incomplete.missing_indices))
 
 
 def _storable(response: GeneratedResponse) -> GeneratedResponse:

@@ -6,6 +6,7 @@ anew and stores the same.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -43,6 +44,7 @@ from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 Ids = NDArray[np.int64]
 
 _QUERIES = 8_192  # compared with all candidates in one reading of them
+_ROWS = 2_048  # vectors whose prompts' similarities are computed together
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +91,16 @@ class _GuardStage:
         counts = self._prompt_counts(embedded)
         done = 0
         for page, candidates in self._pages():
-            with_vector = [candidate for candidate in candidates if candidate.shard is not None]
-            vectors = self._vectors(with_vector)
+            found = self._text_findings(page, candidates)
+            with_vector = [candidate.response_id for candidate in candidates if candidate.shard is not None]
             of_page = slice(done, done + len(with_vector))
             done += len(with_vector)
-            near = embedded.nearness[of_page]
-            found = self._text_findings(page, candidates)
-            for candidate, count, m in zip(with_vector, counts[of_page].tolist(), near.tolist(), strict=True):
-                if count > self._config.guard.boilerplate_prompts:
-                    found[candidate.response_id].append(Finding("boilerplate", count))
-                if least is not None and m < least:
-                    found[candidate.response_id].append(Finding("outlier", m))
-            flags = self._flags(candidates, found, vectors)
+            near, of_prompts = embedded.nearness[of_page], counts[of_page]
+            for at in np.flatnonzero(of_prompts > self._config.guard.boilerplate_prompts).tolist():
+                found[with_vector[at]].append(Finding("boilerplate", int(of_prompts[at])))
+            for at in [] if least is None else np.flatnonzero(near < least).tolist():
+                found[with_vector[at]].append(Finding("outlier", float(near[at])))
+            flags = self._flags(candidates, found)
             with self._sessions.begin() as session:
                 guard_flags.add_flags(session, self._run_id, flags)
             advance(len(page))
@@ -160,46 +160,57 @@ class _GuardStage:
 
     def _text_findings(
         self, page: Sequence[StoredPrompt], candidates: Sequence[GuardedCandidate]
-    ) -> dict[int, list[Finding]]:
+    ) -> defaultdict[int, list[Finding]]:
         """What the rules on texts find, and the cut ones, by response."""
         of_id = {prompt.id: prompt.prompt for prompt in page}
-        found: dict[int, list[Finding]] = {}
+        found: defaultdict[int, list[Finding]] = defaultdict(list)
         for one in candidates:
             has_vector = one.shard is not None or one.is_left_out  # what is left out before is not embedded
             findings = text_findings(of_id[one.prompt_id], one.text, self._reader, has_vector=has_vector)
-            found[one.response_id] = [*findings, *([Finding("cut", float(len(one.text)))] if one.is_cut else [])]
+            if one.is_cut:
+                findings.append(Finding("cut", float(len(one.text))))
+            if findings:
+                found[one.response_id] = findings
         return found
 
-    def _flags(
-        self,
-        candidates: Sequence[GuardedCandidate],
-        found: Mapping[int, Sequence[Finding]],
-        vectors: NDArray[np.float16],
-    ) -> list[GuardFlag]:
+    def _flags(self, candidates: Sequence[GuardedCandidate], found: Mapping[int, Sequence[Finding]]) -> list[GuardFlag]:
         """A flag for each finding. Left out are those that the active rules leave out, and what cannot be paired."""
-        flags: list[GuardFlag] = []
-        row = 0
-        for prompt_id, group in groupby(candidates, key=lambda candidate: candidate.prompt_id):
-            of_prompt = list(group)
-            paired = [one for one in of_prompt if one.shard is not None]
-            rows = vectors[row : row + len(paired)]
-            row += len(paired)
-            findings = [found[one.response_id] for one in paired]
-            is_out = dict.fromkeys((one.response_id for one in of_prompt), True)
-            is_out |= zip((one.response_id for one in paired), self._left_out(findings, rows), strict=True)
-            flags += [
-                GuardFlag(one.response_id, prompt_id, finding, is_out[one.response_id] and self._is_why(one, finding))
-                for one in of_prompt
-                for finding in found[one.response_id]
-            ]
-        return flags
+        of_prompts = [list(group) for _, group in groupby(candidates, key=lambda candidate: candidate.prompt_id)]
+        of_prompts = [group for group in of_prompts if any(one.response_id in found for one in group)]
+        is_out = self._is_out(of_prompts, found)
+        return [
+            GuardFlag(one.response_id, one.prompt_id, finding, is_out[one.response_id] and self._is_why(one, finding))
+            for group in of_prompts
+            for one in group
+            for finding in found.get(one.response_id, ())
+        ]
 
-    def _left_out(self, findings: Sequence[Sequence[Finding]], vectors: NDArray[np.float16]) -> list[bool]:
-        if not any(findings):
-            return [False] * len(findings)
-        if self._config.select.scope == "source_pairs":
-            return left_out(findings, None, self._active)
-        return left_out(findings, group_similarities(as_float32(vectors[None]))[..., 0], self._active)
+    def _is_out(
+        self, of_prompts: Sequence[Sequence[GuardedCandidate]], found: Mapping[int, Sequence[Finding]]
+    ) -> dict[int, bool]:
+        """Whether the candidates of these prompts are left out, by response."""
+        is_out = {one.response_id: one.shard is None for group in of_prompts for one in group}
+        paired = [[one for one in group if one.shard is not None] for group in of_prompts]
+        for group, similarity in zip(paired, self._similarities(paired), strict=True):
+            ids = [one.response_id for one in group]
+            findings = [found.get(id_, ()) for id_ in ids]
+            is_out |= zip(ids, left_out(findings, similarity, self._active), strict=True)
+        return is_out
+
+    def _similarities(self, of_prompts: Sequence[Sequence[GuardedCandidate]]) -> list[NDArray[np.float32] | None]:
+        """The (K, K) cosines of each prompt's candidates; None where pairs were made already, or there is no vector."""
+        similarities: list[NDArray[np.float32] | None] = [None] * len(of_prompts)
+        of_size: defaultdict[int, list[int]] = defaultdict(list)
+        for at, group in enumerate(of_prompts if self._config.select.scope != "source_pairs" else ()):
+            of_size[len(group)].append(at)
+        of_size.pop(0, None)
+        for size, places in of_size.items():
+            for some in batches(places, max(1, _ROWS // size)):
+                vectors = as_float32(self._vectors([one for at in some for one in of_prompts[at]]))
+                cosines = group_similarities(vectors.reshape(len(some), size, -1))
+                for at, of_one in zip(some, np.moveaxis(cosines, 2, 0), strict=True):
+                    similarities[at] = of_one
+        return similarities
 
     def _is_why(self, candidate: GuardedCandidate, finding: Finding) -> bool:
         """Whether this finding is a reason for which a candidate is left out, not only one that is marked beside it."""
