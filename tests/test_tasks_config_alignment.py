@@ -192,4 +192,11 @@ def test_several_processes_start_one_way_and_share_the_batch(name):
     assert "leave it out, or processes 2" in told(processes=2, accelerate_config="a.yaml")
     assert "examples_per_device 4 × 3 processes; change one" in told(batch_size=32, processes=3)
     assert "takes no weights in 4 bit" in told(processes=2, parallel="fsdp", lora={"rank": 8, "is_quantized": True})
+    assert "parallel zero2 takes no weights" in told(
+        processes=2, parallel="zero2", lora={"rank": 8, "is_quantized": True}
+    )
+    quantized = {"accelerate_config": "a.yaml", "parallel": "zero3", "lora": {"rank": 8, "is_quantized": True}}
+    assert "parallel zero3 takes no weights in 4 bit" in told(**quantized)
+    of_hosts = kind.model_validate({name: {"accelerate_config": "a.yaml", "parallel": "fsdp"}})
+    assert getattr(of_hosts, name).in_vain() == ""
     assert kind.model_validate({name: {"processes": 8, "parallel": "fsdp"}}).key == kind().key

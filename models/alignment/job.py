@@ -26,7 +26,7 @@ from models.alignment.records import (
 )
 from models.files import whole_file
 
-METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint-"
+METRICS, CHECKPOINTS, CHECKPOINT = "metrics.jsonl", "checkpoints", "checkpoint-"
 _JOB, _EXAMPLES = "job.json", "examples.jsonl"
 _LISTS = ("train", "held_out", "kl_examples")
 
@@ -36,9 +36,9 @@ class TrainingJob:
     """A training to do in a folder of its own, which appears if missing.
 
     `kl_examples`: samples of the reference with its log-probabilities, cut ones too, rejected None; may be empty.
-    `processes` of this host train together: with `ddp` each has the whole model, with `fsdp` its share of the weights,
-    gradients and optimizer states. `accelerate_config`: path of a configuration file; then `accelerate launch` starts
-    the work, and the file says how many there are.
+    `processes` of this host train together: with `ddp` each has the whole model, with `fsdp` and `zero3` its share of
+    the weights, gradients and optimizer states, with `zero2` of the latter two. `accelerate_config`: path of a
+    configuration file; then `accelerate launch` starts the work, and the file says how many there are.
     """
 
     folder: Path
@@ -79,16 +79,23 @@ def read_job(folder: Path) -> TrainingJob:
     return TypeAdapter(TrainingJob).validate_python({"folder": folder} | content | lists)
 
 
-def checkpoints_folder(folder: Path, *, is_sharded: bool) -> Path:
-    """Where a training's checkpoints are; one with the model in shards (FSDP) cannot go on from another's, nor back."""
-    return folder / ("checkpoints-fsdp" if is_sharded else "checkpoints")
+def checkpoints_folder(folder: Path, parallel: Parallel, processes: int) -> Path:
+    """Where a training's checkpoints are. None goes on from those of another kind.
+
+    Of FSDP they hold the weights in a form of its own, of ZeRO each process's share, so that their number counts too.
+    """
+    if parallel == "ddp" or processes == 1:
+        return folder / CHECKPOINTS
+    return folder / f"{CHECKPOINTS}-{parallel}{'' if parallel == 'fsdp' else f'-{processes}'}"
 
 
 def useless_checkpoints(job: TrainingJob) -> Path | None:
-    """The folder of checkpoints that the job cannot go on from, if they are all there are: it begins anew."""
-    is_sharded = job.parallel == "fsdp" and job.processes > 1
-    own, other = (checkpoints_folder(job.folder, is_sharded=kind) for kind in (is_sharded, not is_sharded))
-    return other if any(other.glob(f"{CHECKPOINT}*")) and not any(own.glob(f"{CHECKPOINT}*")) else None
+    """A folder of checkpoints that the job cannot go on from, if there are no others: it begins anew."""
+    if job.accelerate_config is not None:  # the file has the number of processes
+        return None
+    own = checkpoints_folder(job.folder, job.parallel, job.processes)
+    found = sorted({path.parent for path in job.folder.glob(f"{CHECKPOINTS}*/{CHECKPOINT}*")})
+    return found[0] if found and own not in found else None
 
 
 def make_folder(folder: Path) -> None:

@@ -20,6 +20,7 @@ from transformers import PrinterCallback, TrainingArguments
 from models.alignment.errors import DeviceMemoryError, DiskFullError, NothingToTrainError
 from models.alignment.job import (
     CHECKPOINT,
+    CHECKPOINTS,
     METRICS,
     TrainingJob,
     checkpoints_folder,
@@ -33,6 +34,7 @@ from models.alignment.records import (
     METHODS_WITH_REFERENCE,
     Method,
     MetricPoint,
+    Parallel,
     StepsDone,
     TrainingResult,
     TrainingSettings,
@@ -40,6 +42,7 @@ from models.alignment.records import (
 )
 from models.alignment.tokens import tokenize_examples, tokenize_samples
 from models.alignment.trainer import HeldOutCallback, PolicyTrainer, Row, RowDataset
+from models.alignment.zero import check_installed, is_zero, zero_settings
 from models.prompting import load_tokenizer
 
 _TENSORBOARD = "tensorboard"
@@ -70,13 +73,17 @@ def run_job(job: TrainingJob, folder: Path) -> None:
         ValueError: The settings cannot be kept, or the examples lack what the method needs.
     """
     steps = math.ceil(len(job.train) / job.settings.batch_size) * job.settings.epochs
-    arguments = trainer_arguments(job.settings, folder, steps=steps, shards_model=_shards_model(job))
+    parallel = job.parallel if _world_size() > 1 else "ddp"
+    _check_sharing(parallel)
+    arguments = trainer_arguments(job.settings, folder, steps=steps, parallel=parallel)
     _check_settings(job.settings, arguments.world_size)
     with _resource_errors(folder):
-        _train_and_save(job, folder, arguments)
+        _train_and_save(job, folder, arguments, zero=zero_settings(parallel, job.settings))
 
 
-def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments) -> None:
+def _train_and_save(
+    job: TrainingJob, folder: Path, arguments: TrainingArguments, *, zero: dict[str, Any] | None
+) -> None:
     settings = job.settings
     tokenizer = load_tokenizer(job.model, revision=job.revision)
     train, held_out, kl_rows, unfit = _rows(job, tokenizer)
@@ -95,6 +102,7 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
             pad_token_id=tokenizer.pad_token_id or 0,
             shares_prompt=prepare_sharing(model),
             on_points=writer.write_points,
+            zero=zero,
             model=model,
             args=arguments,
             train_dataset=RowDataset(train),
@@ -115,8 +123,8 @@ def _train_and_save(job: TrainingJob, folder: Path, arguments: TrainingArguments
             metrics=writer.last_held_out,
         )
         write_result(folder, result, tuple(unfit))
-        for is_sharded in (False, True):
-            shutil.rmtree(checkpoints_folder(folder, is_sharded=is_sharded), ignore_errors=True)
+        for path in folder.glob(f"{CHECKPOINTS}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _rows(job: TrainingJob, tokenizer: Any) -> tuple[list[Row], list[Row], list[Row], list[UnfitExample]]:
@@ -160,19 +168,16 @@ def _pairs_if_any(rows: list[Row]) -> list[Row]:
     return pairs or rows
 
 
-def _shards_model(job: TrainingJob) -> bool:
-    return job.parallel == "fsdp" and _world_size() > 1
-
-
 def trainer_arguments(
-    settings: TrainingSettings, folder: Path, *, steps: float, shards_model: bool = False
+    settings: TrainingSettings, folder: Path, *, steps: float, parallel: Parallel = "ddp"
 ) -> TrainingArguments:
     """The settings as transformers takes them; `steps` in all, `folder` where checkpoints go if there are any.
 
-    `shards_model`: each process holds its share of every layer (FSDP2), and gathers a layer while it computes.
+    With `fsdp` each process holds its share of every layer (FSDP2), and gathers a layer while it computes. Of DeepSpeed
+    the trainer knows by itself: told of it here, transformers would shard a model while it is read.
     """
     arguments = TrainingArguments(
-        output_dir=str(checkpoints_folder(folder, is_sharded=shards_model)),
+        output_dir=str(checkpoints_folder(folder, parallel, _world_size())),
         per_device_train_batch_size=settings.examples_per_device,
         gradient_accumulation_steps=max(1, settings.batch_size // (settings.examples_per_device * _world_size())),
         num_train_epochs=settings.epochs,
@@ -183,7 +188,7 @@ def trainer_arguments(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim=_OPTIMIZERS[settings.optimizer],
-        bf16=settings.dtype == "bfloat16",
+        bf16=settings.dtype == "bfloat16" and not is_zero(parallel),  # DeepSpeed has an autocast of its own
         gradient_checkpointing=settings.gradient_checkpointing,
         save_strategy="steps" if settings.save_every else "no",
         save_steps=settings.save_every or 1,
@@ -196,7 +201,7 @@ def trainer_arguments(
         label_names=[],
         seed=settings.seed % 2**32,
         use_cpu=not torch.cuda.is_available(),
-        fsdp=shards_model,
+        fsdp=parallel == "fsdp",
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     # Of several GPUs without a launcher transformers would make an nn.DataParallel, which cannot split our batches.
@@ -224,6 +229,21 @@ def _check_settings(settings: TrainingSettings, world_size: int) -> None:
         raise ValueError("this GPU has no bfloat16; set dtype float32")
 
 
+def _check_sharing(parallel: Parallel) -> None:
+    """Refuse a way of sharing that is not there, or that a file of `accelerate config` brings.
+
+    Raises:
+        ValueError: DeepSpeed is not installed, or the file is of a kind whose number formats round log-probabilities.
+    """
+    check_installed(parallel)
+    for variable, kind in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DEEPSPEED")):
+        if os.environ.get(variable, "").lower() == "true":
+            raise ValueError(
+                f"accelerate_config is of the kind {kind}, which would round log-probabilities; give it "
+                "distributed_type MULTI_GPU, and say how the model is shared out by parallel: fsdp, zero2 or zero3"
+            )
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     folders = [path for path in folder.glob(f"{CHECKPOINT}*") if path.name.removeprefix(CHECKPOINT).isdecimal()]
     return sorted(folders, key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
@@ -232,8 +252,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _remove_incomplete(folder: Path) -> None:
     """Remove a model and checkpoints that were cut off: a checkpoint's state is written last."""
     shutil.rmtree(folder / DRAFT, ignore_errors=True)
-    of_both = (checkpoints_folder(folder, is_sharded=is_sharded) for is_sharded in (False, True))
-    for path in (path for one in of_both for path in _checkpoints(one)):
+    for path in (path for one in folder.glob(f"{CHECKPOINTS}*") for path in _checkpoints(one)):
         try:
             json.loads((path / "trainer_state.json").read_text("utf-8"))
         except (OSError, ValueError):

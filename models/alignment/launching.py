@@ -72,6 +72,21 @@ def check_devices(processes: int) -> None:
         raise ValueError(f"{processes} processes need a GPU each, this host has {count}; lower processes")
 
 
+def command_of_other_hosts(folder: Path, accelerate_config: str) -> str | None:
+    """What is to be run on each other host of a configuration file, None if there is no other."""
+    import yaml
+
+    hosts = int(yaml.safe_load(Path(accelerate_config).read_text("utf-8")).get("num_machines", 1))
+    if hosts < 2:
+        return None
+    ranks = "1" if hosts == 2 else f"1 to {hosts - 1}"
+    config = Path(accelerate_config).absolute()
+    return (
+        f"accelerate launch --config_file {config} --machine_rank N -m models.alignment.training {folder.absolute()} "
+        f"(N: {ranks})"
+    )
+
+
 def write_failure(folder: Path, error: Exception) -> None:
     """Leave why this process failed, unless another did first: then this one fails since that one is gone."""
     kind = type(error).__name__

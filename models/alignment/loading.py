@@ -49,6 +49,9 @@ def save_policy(trainer: Any, tokenizer: Any, job: TrainingJob, folder: Path) ->
     if trainer.args.process_index:
         return
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.integrations import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # of ZeRO-3, with which all processes would have to read what this one reads
 
     dtype = AutoConfig.from_pretrained(job.model, revision=job.revision, **NO_CODE).dtype or torch.float32
     if job.settings.lora is not None:

@@ -11,7 +11,7 @@ Method = Literal["sft", "dpo", "ipo", "orpo", "asft", "ld_align", "spin"]
 Optimizer = Literal["adamw", "rmsprop"]
 Schedule = Literal["cosine", "linear", "constant"]
 MetricSplit = Literal["train", "held_out"]
-Parallel = Literal["ddp", "fsdp"]
+Parallel = Literal["ddp", "fsdp", "zero2", "zero3"]
 
 METHODS_WITH_REFERENCE: tuple[Method, ...] = ("dpo", "ipo", "ld_align", "spin")
 METHODS_WITH_MARGIN: tuple[Method, ...] = ("dpo",)

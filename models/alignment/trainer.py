@@ -26,6 +26,7 @@ from models.alignment.losses import PairLogps, PairwiseLosses, pairwise_losses
 from models.alignment.pair_batches import collate
 from models.alignment.records import METHODS_WITH_REFERENCE, Example, MetricPoint, MetricSplit, TrainingSettings
 from models.alignment.tokens import TokenizedExample
+from models.alignment.zero import deepspeed_plugin
 from models.intervals import ROUNDING
 
 _TOKENS, _SECONDS = "response_tokens", "seconds"  # in transformers' log
@@ -67,15 +68,17 @@ class PolicyTrainer(Trainer):
         pad_token_id: int,
         shares_prompt: bool,
         on_points: Callable[[Sequence[MetricPoint]], None],
+        zero: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
-        """Take transformers' own arguments beside ours."""
+        """Take transformers' own arguments beside ours; `zero` is DeepSpeed's configuration, if it is to share out."""
         self._settings = settings
         self._held_out = held_out
         self._kl_rows = kl_rows
         self._pad_token_id = pad_token_id
         self._shares_prompt = shares_prompt
         self._on_points = on_points
+        self._zero = zero
         self._sums: dict[str, float] = defaultdict(float)
         self._response_tokens = 0
         self._start, self._seconds_before = time.monotonic(), 0.0
@@ -120,7 +123,7 @@ class PolicyTrainer(Trainer):
     def create_accelerator_and_postprocess(self) -> None:
         """As transformers does; it shards on CPUs too, which torch can and accelerate passes over."""
         state = PartialState()
-        if self.args.fsdp and state.distributed_type == DistributedType.MULTI_CPU:
+        if (self.args.fsdp or self._zero) and state.distributed_type == DistributedType.MULTI_CPU:
             state.distributed_type = DistributedType.MULTI_GPU
         super().create_accelerator_and_postprocess()
 
@@ -128,6 +131,8 @@ class PolicyTrainer(Trainer):
         if (plugin := arguments.get("fsdp_plugin")) is not None:
             # Autocast alone: accelerate's policy would round what leaves the model, and that is log-probabilities.
             plugin.mixed_precision_policy = MixedPrecisionPolicy()
+        if self._zero is not None:
+            arguments["deepspeed_plugin"] = deepspeed_plugin(self._zero)
         built: dict[str, Any] = super()._build_accelerator_args(**arguments)
         return built
 

@@ -1,7 +1,7 @@
 """One training, from its job's folder to its model, in another process.
 
     python -m models.alignment.training FOLDER                                           (by hand)
-    accelerate launch --config_file FILE -m models.alignment.training FOLDER             (several hosts)
+    accelerate launch --config_file FILE -m models.alignment.training FOLDER             (a file's hosts)
 
 `train` writes the folder, starts the process and passes on what it measures. A training that was killed goes on from
 its newest whole checkpoint.

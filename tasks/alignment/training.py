@@ -19,6 +19,7 @@ from db.engine import Session
 from db.runs import get_run
 from models.alignment.errors import FolderInUseError
 from models.alignment.job import TrainingJob, useless_checkpoints
+from models.alignment.launching import command_of_other_hosts
 from models.alignment.records import (
     METHODS_WITH_REFERENCE,
     Example,
@@ -117,10 +118,11 @@ def _train_and_store(run: AlignmentAtWork[Any], policy: policies.PolicyRecord, p
     sessions, settings = run.sessions, run.settings
     if (useless := useless_checkpoints(job)) is not None:
         say(
-            f"policy {policy.id} begins anew: the checkpoints in {useless} are of a training with "
-            f"{'the whole model in each process' if job.parallel == 'fsdp' else 'the model in shards (fsdp)'}, "
-            "and only such a one goes on from them"
+            f"policy {policy.id} begins anew: the checkpoints in {useless} are of a training that shared the model out "
+            "otherwise, and only such a one goes on from them"
         )
+    if job.accelerate_config and (command := command_of_other_hosts(job.folder, job.accelerate_config)) is not None:
+        say(f"policy {policy.id} waits for the other hosts; on each, in a folder like this run's:\n{command}")
     tracking = tracking_of(run, policy, plan, job.folder)
 
     def store(points: Sequence[MetricPoint]) -> None:

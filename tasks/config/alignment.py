@@ -113,10 +113,12 @@ class OptimizeConfig(Section):
     parallel: Pace[Added[Parallel]] = Field(
         "ddp",
         description="`ddp`: each process has the whole model; `fsdp`: each holds its share of the weights, gradients "
-        "and optimizer states.",
+        "and optimizer states; `zero3`: the same by DeepSpeed, `zero2`: all but the weights (both: extra deepspeed).",
     )
     accelerate_config: str | None = Field(
-        None, description="File that `accelerate config` wrote, for what `train.processes` has not: several hosts."
+        None,
+        description="File that `accelerate config` wrote, of the kind MULTI_GPU, for what `train.processes` has not: "
+        "several hosts.",
     )
     timeout_s: Pace[float | None] = Field(None, gt=0, description="Seconds a training may take. Empty: any time.")
     report_to: Pace[Added[tuple[Tracker, ...]]] = Field(
@@ -142,15 +144,16 @@ class OptimizeConfig(Section):
                 f"accelerate_config says itself how many processes there are; leave it out, or processes "
                 f"{self.processes}"
             )
-        if self.processes > 1 and self.parallel == "fsdp" and self.lora.is_quantized:
+        is_shared_out = self.processes > 1 or self.accelerate_config is not None
+        if is_shared_out and self.parallel != "ddp" and self.lora.is_quantized:
             raise ValueError(
-                "parallel fsdp takes no weights in 4 bit; use parallel ddp, or leave out lora.is_quantized"
+                f"parallel {self.parallel} takes no weights in 4 bit; use parallel ddp, or leave out lora.is_quantized"
             )
         return self
 
     def in_vain(self) -> str:
         """See `Section`."""
-        if self.parallel != "ddp" and self.processes == 1:
+        if self.parallel != "ddp" and self.processes == 1 and self.accelerate_config is None:
             return f"parallel {self.parallel} shares the model out among several processes; give processes 2 or more"
         return ""
 

@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 import traceback
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -35,6 +36,7 @@ ADDRESS = "ENGINES_OF_TESTS"  # where the server listens, for other workers and 
 FORKED_TRAININGS = "FORKED_TRAININGS"  # set: what an engine starts by its `sys.executable -m` is forked too
 LIBRARIES = (
     "accelerate",
+    *(["deepspeed"] if find_spec("deepspeed") else []),  # whoever saves a model imports it
     "numpy",
     "peft",
     "safetensors.torch",
