@@ -64,7 +64,7 @@ def test_a_study_whose_process_is_killed_repeats_no_stored_trial(sessions, tmp_p
 def test_what_cannot_be_studied_is_one_line(antipode, sessions):
     for arguments, words in (
         (("nothing",), "label-efficiency"),
-        (("label-efficiency", "--budgets", "0"), "--budgets.0"),
+        (("label-efficiency", "--budgets", "0"), "--budgets: "),
         (("label-efficiency", "--seeds", "1"), "--seeds"),
         (("noise", "--methods", "dpo"), "study noise does not read methods; leave it out"),
         (("pilot", "--budgets", "50,50"), "budgets: every one once"),
