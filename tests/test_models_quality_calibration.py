@@ -27,7 +27,7 @@ def pair(number, trusted, *votes, lengths=(10, 5), prompt=None, strategies=("eas
 
 def exchanged(one):
     """The same with its two responses stored the other way round."""
-    fact = dataclasses.replace(one.pair, first_length=one.pair.second_length, second_length=one.pair.first_length)
+    fact = one.pair._replace(first_length=one.pair.second_length, second_length=one.pair.first_length)
     answers = tuple(Answer(not answer.is_first_left, EXCHANGED[answer.vote]) for answer in one.answers)
     margin = None if one.margin is None else -one.margin
     return ComparedPair(fact, EXCHANGED[one.trusted], EXCHANGED[one.vote], answers, margin)
@@ -79,7 +79,7 @@ def test_an_annotator_that_goes_by_length_is_right_only_where_the_longer_is_bett
 
 def test_pairs_of_one_prompt_are_one_piece_of_evidence():
     apart = [pair(number, "first", "first" if number % 3 else "second") for number in range(1, 13)]
-    together = [dataclasses.replace(one, pair=dataclasses.replace(one.pair, prompt_id=1)) for one in apart]
+    together = [dataclasses.replace(one, pair=one.pair._replace(prompt_id=1)) for one in apart]
     alone = calibration(apart, has_both_orders=False, seed=0).overall.agreement
     clustered = calibration(together, has_both_orders=False, seed=0).overall.agreement
     assert clustered.value == alone.value and clustered.high - clustered.low > 1.5 * (alone.high - alone.low)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +78,7 @@ def test_quality_takes_prompts_for_independent_wherever_it_has_an_interval() -> 
         LabelledPair(PairKey(2 * at + 1, 2 * at + 2), "p", ("easy",), at / 200, 9, 5 + at % 2)
         for at in range(len(clusters))
     ]
-    together = [replace(pair, prompt_id=int(number)) for pair, number in zip(alone, clusters, strict=True)]
+    together = [pair._replace(prompt_id=int(number)) for pair, number in zip(alone, clusters, strict=True)]
     judgements = [
         AnnotatorJudgement(person.id, pair.pair, pair.pair[at % 2], VOTES[codes[row, at]], None, None)
         for row, person in enumerate(people)
