@@ -17,13 +17,11 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-from bench.goals import FOLDER, GOALS, results, table, with_table
-from bench.machine import machine_words
+from bench.goals import FOLDER, PROGRAMS, machines, results, table, with_table
 
 ROOT = FOLDER.parent
 RESULTS = FOLDER / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
-PROGRAMS = tuple(dict.fromkeys(goal.program for goal in GOALS))
 NEED_POSTGRESQL = ("database", "million", "pairs_page")
 SIZES = {"index": ("--count", "131072")}  # a million vectors take a quarter of an hour
 
@@ -51,11 +49,9 @@ def main() -> int:
     if unknown := set(names) - set(PROGRAMS):
         parser.error(f"no such program: {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
     failed = [name for name in names if not run(name)]
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"machines": {}}
-    machines = kept["machines"] | {name: machine_words() for name in names if name not in failed}
     rows = results()
     written = [row._asdict() | {"is_met": row.is_met} for row in rows]
-    RESULTS.write_text(json.dumps({"machines": machines, "rows": written}, indent=2, ensure_ascii=False) + "\n")
+    RESULTS.write_text(json.dumps({"machines": machines(), "rows": written}, indent=2, ensure_ascii=False) + "\n")
     PAGE.write_text(with_table(PAGE.read_text(), rows))
     print(f"\n{table(rows)}\n\n{RESULTS.relative_to(ROOT)} and {PAGE.relative_to(ROOT)} are written")
     if failed:

@@ -167,6 +167,9 @@ GOALS = (
 )
 
 
+PROGRAMS = tuple(dict.fromkeys(goal.program for goal in GOALS))
+
+
 def results() -> list[Result]:
     """What the programs' files say now of each goal."""
     return [
@@ -175,16 +178,39 @@ def results() -> list[Result]:
     ]
 
 
+def machines() -> dict[str, str | None]:
+    """What each program's file names as the machine that it ran on."""
+    files = {program: FOLDER / f"{program}.json" for program in PROGRAMS}
+    return {program: _machine(json.loads(file.read_text())) for program, file in files.items() if file.exists()}
+
+
+def _machine(found: Any) -> str | None:
+    """The words for it, however deep they stand in a file."""
+    if not isinstance(found, dict):
+        return None
+    named = (found.get(key) for key in ("machine", "processor", "cpu"))
+    own = next((words for words in named if isinstance(words, str)), None)
+    return own or next(filter(None, map(_machine, found.values())), None)
+
+
 def table(rows: list[Result]) -> str:
     """The results as a table in Markdown."""
-    lines = ["| what | against | came | must | met |", "|---|---|--:|--:|---|"]
+    lines = ["| what | against | came | must | met | on |", "|---|---|--:|--:|---|---|"]
+    made_on = machines()
     for row in rows:
         came, met = "not measured", "open"
         if row.figure is not None:
             came, met = f"{_number(row.figure)}{row.unit}", "yes" if row.is_met else "no"
         bound = f"{'≤' if row.is_most else '≥'} {_number(row.must)}{row.unit}"
-        lines.append(f"| {row.what} | {row.against} | {came} | {bound} | {met} |")
+        lines.append(
+            f"| {row.what} | {row.against} | {came} | {bound} | {met} | {_processor(made_on.get(row.program))} |"
+        )
     return "\n".join(lines)
+
+
+def _processor(machine: str | None) -> str:
+    """Its name alone."""
+    return (machine or "–").partition(",")[0].replace("(R)", "").removesuffix(" Processor")
 
 
 def with_table(page: str, rows: list[Result]) -> str:

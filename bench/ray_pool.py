@@ -1,6 +1,6 @@
 """Four actors of a Ray cluster beside the local engine, on the same jobs: what sharing out costs.
 
-    python -m bench.ray_pool      # some 2 minutes on two idle cores; extra `ray`; writes bench/ray_pool.json
+    python -m bench.ray_pool      # some 4 minutes on two idle cores; extra `ray`; writes bench/ray_pool.json
 
 The cluster is of this machine alone and is told that it has four cores, so that four actors of one thread each share
 two; the local engine has one process of as many threads as there are cores. Two jobs: `embed` reads texts with a random
@@ -45,8 +45,13 @@ from models.processes.shared_process import SharedProcess
 from models.records import GenerationRequest, Prompt, SamplingParameters
 
 RESULTS = Path(__file__).with_suffix(".json")
-ACTORS, ROUNDS = 4, 5
-TEXTS, PROMPTS, SAMPLES, MAX_TOKENS = 256, 256, 2, 16  # 256 prompts are a shard, as the configuration has it
+ACTORS, ROUNDS = 4, 11
+TEXTS, PROMPTS, SAMPLES, MAX_TOKENS = (
+    256,
+    256,
+    8,
+    16,
+)  # prompts of a shard and responses each, as the configuration has it
 SIZE, LAYERS = 384, 4
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from tasks.devices import device
 from tasks.settings import Settings
 
 PROMPTS = 24
+GONE_S = 30
 ROUNDED = ("probability", "margin", "strength", "seconds")
 
 
@@ -104,15 +106,35 @@ def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(
 
 
 @on_postgresql
-def test_it_does_so_with_vectors_in_a_bucket(tmp_path, monkeypatch, demo_model, database_url, elsewhere):
+def test_it_does_so_with_vectors_in_a_bucket_whose_server_is_gone_for_half_a_minute(
+    tmp_path, monkeypatch, demo_model, database_url, elsewhere, caplog
+):
     with s3_server() as server:
+
+        @contextmanager
+        def without_it():
+            server.gateway.stop()
+            yield
+            time.sleep(GONE_S)
+            server.gateway.start()
+
         monkeypatch.setenv("ANTIPODE_ARTIFACT_URL", url := server.new_bucket())
-        assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, database_url, elsewhere.database)
+        monkeypatch.setenv("ANTIPODE_ARTIFACT_WAIT_S", "600")
+        assert_rows_of_the_local_engine(
+            tmp_path, monkeypatch, demo_model, database_url, elsewhere.database, loss=without_it
+        )
         assert names(f"{url}/vectors") and names(f"{url}/indexes")
+    for told in ("does not answer; waiting up to 600 s for it", "answers again"):
+        assert any(told in line for line in caplog.messages)
 
 
-def assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, database=None, other_database=None):
-    """A cluster that loses a node in either run, its artifacts where the settings say; the local engine in a folder."""
+def assert_rows_of_the_local_engine(
+    tmp_path, monkeypatch, demo_model, database=None, other_database=None, loss=nullcontext
+):
+    """A cluster that loses a node in either run, its artifacts where the settings say; the local engine in a folder.
+
+    `loss` holds while a node is lost in the midst of embedding.
+    """
     has_ray()
     judge = make_reward_model(demo_model, tmp_path / "judge")
     with monkeypatch.context() as alone:
@@ -131,7 +153,8 @@ def assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model, database=
                             if session.scalar(select(func.count()).select_from(table)):
                                 break
                         time.sleep(0.01)
-                    nodes.remove_node(node, allow_graceful=False)
+                    with loss() if table is curation.Embedding else nullcontext():
+                        nodes.remove_node(node, allow_graceful=False)
                     losses.append(table)
 
             watching.append(threading.Thread(target=watch, daemon=True))
