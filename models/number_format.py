@@ -90,8 +90,7 @@ def this_device() -> Capabilities:
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Capabilities("cuda", torch.cuda.get_device_name(), has_bfloat16=has_bfloat16)
     limits = {name: os.environ[name] for name in WITHOUT_BFLOAT16 if name in os.environ}
-    path = Path("/proc/cpuinfo")
-    lines = _first_processor(path.read_text("utf-8", "replace")) if path.exists() else {}
+    lines = _first_processor()
     flags = frozenset(lines.get("flags", lines.get("Features", "")).split())
     return Capabilities("cpu", lines.get("model name", f"this {platform.machine()} CPU"), flags=flags, limits=limits)
 
@@ -140,7 +139,15 @@ def times_slower(dtype: str) -> float:
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def _first_processor(text: str) -> dict[str, str]:
+def is_of_intel() -> bool:
+    """Whether the CPU is Intel's, whose own matrix products (MKL) are made for it."""
+    return _first_processor().get("vendor_id") == "GenuineIntel"
+
+
+@cache
+def _first_processor() -> dict[str, str]:
     """The lines `name : value` of /proc/cpuinfo up to its first blank one."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
     pairs = (line.partition(":") for line in text.strip().partition("\n\n")[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}

@@ -19,6 +19,7 @@ from tiny_embedders import PROMPT, TEXTS, make_embedder, make_model, make_tokeni
 from models.embedding.hidden_state import HiddenStateEmbedder
 from models.embedding.packed import PackedNetwork, Run, _can_prepack, packed, packs, prepack, runs_of
 from models.embedding.tokens import TokenSequence
+from models.number_format import fast_format
 
 SIZES = {
     "vocab_size": 300,
@@ -182,7 +183,8 @@ def test_bfloat16_rows_stay_close_to_those_of_one_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_prepacked_layer_multiplies_as_before_and_keeps_one_copy(bias: bool) -> None:
+def test_a_prepacked_layer_multiplies_as_before_and_keeps_one_copy(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.embedding.packed.is_of_intel", lambda: False)
     assert _can_prepack(torch.float32), "torch's CPU wheels hold oneDNN"
     layer = torch.nn.Linear(48, 32, bias=bias)
     twin = functools.partial(torch.nn.functional.linear, weight=layer.weight, bias=layer.bias)
@@ -194,6 +196,17 @@ def test_a_prepacked_layer_multiplies_as_before_and_keeps_one_copy(bias: bool) -
         for rows in (1, 2, 77):
             states = torch.randn(1, rows, 48)
             torch.testing.assert_close(network(states), twin(states))
+
+
+def test_where_mkl_multiplies_fastest_layers_of_float32_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.embedding.packed.is_of_intel", lambda: True)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    layer = torch.nn.Linear(48, 32)
+    network = torch.nn.Sequential(layer)
+    network.dtype = torch.float32  # type: ignore[assignment]
+    prepack(network)
+    assert layer.weight is not None and "forward" not in vars(layer)
+    assert _can_prepack(torch.bfloat16) or fast_format().dtype == "float32", "bfloat16 is oneDNN's on every CPU"
 
 
 def test_a_worked_set_of_runs_and_packs() -> None:
