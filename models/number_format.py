@@ -90,7 +90,7 @@ def this_device() -> Capabilities:
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Capabilities("cuda", torch.cuda.get_device_name(), has_bfloat16=has_bfloat16)
     limits = {name: os.environ[name] for name in WITHOUT_BFLOAT16 if name in os.environ}
-    lines = _first_processor()
+    lines = first_processor()
     flags = frozenset(lines.get("flags", lines.get("Features", "")).split())
     return Capabilities("cpu", lines.get("model name", f"this {platform.machine()} CPU"), flags=flags, limits=limits)
 
@@ -141,11 +141,11 @@ def times_slower(dtype: str) -> float:
 
 def is_of_intel() -> bool:
     """Whether the CPU is Intel's, whose own matrix products (MKL) are made for it."""
-    return _first_processor().get("vendor_id") == "GenuineIntel"
+    return first_processor().get("vendor_id") == "GenuineIntel"
 
 
 @cache
-def _first_processor() -> dict[str, str]:
+def first_processor() -> dict[str, str]:
     """The lines `name : value` of /proc/cpuinfo up to its first blank one."""
     path = Path("/proc/cpuinfo")
     text = path.read_text("utf-8", "replace") if path.exists() else ""

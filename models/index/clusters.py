@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.index.library import load_faiss
 from models.index.segments import Device, unit_rows
 
 ITERATIONS = 25
@@ -31,7 +32,7 @@ def clusters_of(
     Raises:
         ValueError: if there are more clusters than vectors, or a vector has no direction.
     """
-    import faiss
+    faiss = load_faiss()
 
     if not 1 <= clusters <= max(count, 1):
         raise ValueError(f"expected 1 to {count} clusters, as many as vectors at most, got {clusters}")

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.index.library import load_faiss
+
 _log = logging.getLogger(__name__)
 
 FLAT = "Flat"  # exact, whatever the number
@@ -141,7 +143,7 @@ def write(index: Any, put: Callable[[bytes], object]) -> None:
         OSError: What `put` raised. FAISS's own writer has no error of the system, and none at all where the last few
             bytes find no room.
     """
-    import faiss
+    faiss = load_faiss()
 
     failures: list[OSError] = []
     untyped: Any = faiss  # its stubs do not know the writer
@@ -163,13 +165,13 @@ def read(path: Path) -> Any:
     Raises:
         RuntimeError: If it is none.
     """
-    import faiss
+    faiss = load_faiss()
 
     return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
 
 def _empty(factory: str, dimension: int) -> Any:
-    import faiss
+    faiss = load_faiss()
 
     try:
         return faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
@@ -180,7 +182,7 @@ def _empty(factory: str, dimension: int) -> Any:
 
 
 def _lists(index: Any) -> int:
-    import faiss
+    faiss = load_faiss()
 
     try:
         return int(faiss.extract_index_ivf(index).nlist)
@@ -189,7 +191,7 @@ def _lists(index: Any) -> int:
 
 
 def _effort_name(index: Any) -> str | None:
-    import faiss
+    faiss = load_faiss()
 
     if _lists(index):
         return "nprobe"
@@ -198,7 +200,7 @@ def _effort_name(index: Any) -> str | None:
 
 
 def _set_effort(index: Any, effort: int) -> None:
-    import faiss
+    faiss = load_faiss()
 
     name = "nprobe" if hasattr(index, "nprobe") else _effort_name(index)
     if name is None:
@@ -213,7 +215,7 @@ def _set_effort(index: Any, effort: int) -> None:
 
 def _on_gpu(index: Any) -> Any:
     """A copy on the GPU, where FAISS can hold this kind there (by cuVS in a build that has it); else None."""
-    import faiss
+    faiss = load_faiss()
 
     if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() == 0:
         return None

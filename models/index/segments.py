@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.index.library import load_faiss
+
 _log = logging.getLogger(__name__)
 
 # Large enough for a matrix product at full speed, small enough that one in memory beside those on disk is little.
@@ -135,7 +137,7 @@ def unit_rows(raw: ArrayLike) -> NDArray[np.float32]:
 
 def vectors_of(flat: Any) -> NDArray[np.float32]:
     """The vectors (n, d) of a flat index, as they lie in it; it must live as long as they are used."""
-    import faiss
+    faiss = load_faiss()
 
     view: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
     return view.reshape(flat.ntotal, flat.d)
@@ -176,7 +178,7 @@ def _joined(held: list[_Piece], count: int) -> tuple[Any, NDArray[np.int64]]:
 
 def _flat_of(dimension: int, count: int) -> Any:
     """A flat index with room for exactly `count` vectors, to be written into `vectors_of`: `add` would double it."""
-    import faiss
+    faiss = load_faiss()
 
     flat = faiss.IndexFlatIP(dimension)
     flat.codes.resize(count * dimension * np.dtype(np.float32).itemsize)
@@ -185,7 +187,7 @@ def _flat_of(dimension: int, count: int) -> Any:
 
 
 def _gpu_index(resources: Any, dimension: int) -> Any:
-    import faiss
+    faiss = load_faiss()
 
     config = faiss.GpuIndexFlatConfig()
     config.useFloat16 = True
@@ -194,7 +196,7 @@ def _gpu_index(resources: Any, dimension: int) -> Any:
 
 def _usable_gpu(dimension: int) -> Any:
     """The resources of a GPU that searched a probe, or None."""
-    import faiss
+    faiss = load_faiss()
 
     if not hasattr(faiss, "GpuIndexFlatIP") or faiss.get_num_gpus() == 0:
         return None
