@@ -46,12 +46,8 @@ from models.records import GenerationRequest, Prompt, SamplingParameters
 
 RESULTS = Path(__file__).with_suffix(".json")
 ACTORS, ROUNDS = 4, 11
-TEXTS, PROMPTS, SAMPLES, MAX_TOKENS = (
-    256,
-    256,
-    8,
-    16,
-)  # prompts of a shard and responses each, as the configuration has it
+TEXTS, MAX_TOKENS = 256, 16
+PROMPTS, SAMPLES = 256, 8  # prompts of a shard, responses of each: as the configuration has it
 SIZE, LAYERS = 384, 4
 
 
