@@ -5,7 +5,8 @@ python -m bench --only selection,index     (the figures of the others stay as th
 python -m bench --only ""                  (measures nothing; writes anew what was measured before)
 
 Each program writes a JSON file beside this one, with machine, versions, peers, limits and spread, and prints it. From
-these files bench/results.json is made, and the table in docs/performance.md.
+these files bench/results.json is made, and the table in docs/performance.md. What `antipode plan` counts with, and was
+measured otherwise now, is told.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 from contextlib import ExitStack
 
 from bench.goals import FOLDER, PROGRAMS, machines, results, table, with_table
+from bench.plan_rates import other_rates
 
 ROOT = FOLDER.parent
 RESULTS = FOLDER / "results.json"
@@ -54,6 +56,8 @@ def main() -> int:
     RESULTS.write_text(json.dumps({"machines": machines(), "rows": written}, indent=2, ensure_ascii=False) + "\n")
     PAGE.write_text(with_table(PAGE.read_text(), rows))
     print(f"\n{table(rows)}\n\n{RESULTS.relative_to(ROOT)} and {PAGE.relative_to(ROOT)} are written")
+    for name, rate in other_rates().items():
+        print(f"tasks/config/plan.py has another {name} than was measured: {rate:.4g}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

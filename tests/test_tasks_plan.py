@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies
 from pydantic import ValidationError
 
+from bench.plan_rates import other_rates
 from tasks.config.curation import CurateConfig
 from tasks.config.plan import PlanConfig, RatesConfig
 from tasks.plan import plan
@@ -81,25 +82,7 @@ def test_sizes_are_those_of_the_run_of_a_million_responses():
 
 
 def test_constants_are_those_that_the_benchmarks_wrote():
-    gpu = json.loads((BENCH / "gpu.json").read_text())
-    million = json.loads((BENCH / "million.json").read_text())["postgresql"]
-    (selected,) = (
-        row
-        for row in json.loads((BENCH / "selection.json").read_text())["results"]
-        if (row["candidates"], row["dimension"]) == (8, 4096)
-    )
-    seconds = {name: stage["cpu_s"] + stage["server_cpu_s"] for name, stage in million["stages"].items()}
-    responses, prompts = 8 * million["prompts"], million["prompts"]
-    by_component = seconds["vectors"] + seconds["index"]
-    rows = sum(seconds.values()) - by_component - seconds["check prompts"]
-    rates = RatesConfig()
-    assert rates.gpu_flop_per_s == gpu["rates"]["bf16_gemm_flop_per_s"]
-    assert rates.read_share == pytest.approx(gpu["embedding"]["hh"]["packed_32768"]["share_of_gemm_rate"], rel=0.01)
-    assert rates.row_cpu_us == pytest.approx(rows / responses * 1e6, rel=0.01)
-    assert rates.component_cpu_ns == pytest.approx(by_component / responses / 768 * 1e9, rel=0.01)
-    assert rates.compared_prompts_per_s == pytest.approx(prompts**2 / 2 / seconds["check prompts"], rel=0.01)
-    assert rates.row_bytes == pytest.approx(million["disk_bytes"]["database"] / responses, rel=0.01)
-    assert rates.selected_bytes_per_s == pytest.approx(selected["selection_gb_per_s"] * 1e9, rel=0.01)
+    assert not other_rates(), "tasks/config/plan.py"
 
 
 def test_what_gives_out_first_is_enough_for_just_so_many_prompts():

@@ -62,40 +62,39 @@ class RatesConfig(Section):
         "bench/simulated_cluster.json.",
     )
     row_cpu_us: float = Field(
-        187,
+        333,
         gt=0,
         description="CPU time a response with its share of prompts and pairs, PostgreSQL's server included, in µs: "
         "import, selection, report, queue. bench/million.json.",
     )
     guard_cpu_us: float = Field(
-        155,
+        235,
         gt=0,
-        description="CPU time of the guard a response, in µs. docs/performance.md: 103 to read it, 52 "
-        "to find what is near.",
+        description="CPU time of the guard a response, PostgreSQL's server included, in µs. bench/million.json.",
     )
     component_cpu_ns: float = Field(
-        78.6,
+        120,
         gt=0,
         description="CPU time to store and index one component of a vector, in ns. bench/million.json: "
         "PostgreSQL, d = 768.",
     )
     compared_prompts_per_s: float = Field(
-        1.743e8,
+        1.117e8,
         gt=0,
         description="Pairs of prompts that one core compares a second. bench/million.json: PostgreSQL, "
         "125,000 prompts.",
     )
     selected_bytes_per_s: float = Field(
-        17.1e9,
+        9.1e9,
         gt=0,
         description="Bytes of float32 vectors that one core selects from a second, the Gram matrix of each prompt. "
         "bench/selection.json: 8 candidates of 4,096 components.",
     )
     row_bytes: float = Field(
-        1_201,
+        1_457,
         gt=0,
         description="Database a response with its share of prompts and pairs, its text included. bench/million.json: "
-        "PostgreSQL; SQLite takes 791.",
+        "PostgreSQL; SQLite takes 909.",
     )
     row_text_bytes: float = Field(
         219, ge=0, description="Of that, text, the prompt's share included. bench/million.py: 30 words, 12 a prompt."
