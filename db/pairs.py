@@ -142,10 +142,13 @@ def strategies_of(session: Session, run_id: int | None) -> list[str]:
     return list(session.scalars(query if run_id is None else query.filter_by(run_id=run_id)))
 
 
-def prompts_with_pairs(session: Session, run_id: int, prompt_ids: Sequence[int]) -> set[tuple[str, int]]:
-    """Which of these prompts have a pair of the run, by strategy: (strategy, prompt id)."""
+def prompts_with_pairs(
+    session: Session, run_id: int, strategies: Collection[str], prompt_ids: Sequence[int]
+) -> set[tuple[str, int]]:
+    """Which of these prompts have a pair of the run by one of these strategies: (strategy, prompt id)."""
     query = select(curation.Pair.strategy, curation.Pair.prompt_id).filter_by(run_id=run_id).distinct()
-    rows = session.execute(query.where(curation.Pair.prompt_id.in_(prompt_ids)))
+    of_strategies = query.where(curation.Pair.strategy.in_(strategies))
+    rows = session.execute(of_strategies.where(curation.Pair.prompt_id.in_(prompt_ids)))
     return {(strategy, prompt_id) for strategy, prompt_id in rows}
 
 

@@ -31,3 +31,19 @@ def test_a_view_of_one_run_reads_no_large_table_as_a_whole(sessions, view):
         )
     read = re.findall(r"Seq Scan on (\w+)" if is_postgresql else r"^SCAN (\w+)(?! USING)", plan, re.MULTILINE)
     assert not set(read) & set(LARGE), plan
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "SELECT * FROM selected_pairs WHERE run_id = 1 AND prompt_id = 5 ORDER BY pair_id",
+        "SELECT strategy, prompt_id FROM pairs WHERE run_id = 1 AND strategy IN ('a', 'b') AND prompt_id IN (5, 6)",
+    ],
+)
+def test_a_runs_pairs_of_a_prompt_are_found_without_walking_all_of_the_runs(sessions, question):
+    with sessions() as session:
+        if session.get_bind().dialect.name == "postgresql":
+            pytest.skip("PostgreSQL plans by how many rows there are")
+        plan = "\n".join(str(row[-1]) for row in session.execute(text(f"EXPLAIN QUERY PLAN {question}")))
+    (of_pairs,) = re.findall(r"^SEARCH pairs .*", plan, re.MULTILINE)
+    assert "run_id=?" in of_pairs and "prompt_id=?" in of_pairs, plan

@@ -363,6 +363,8 @@ class Pair(Base):
         UniqueConstraint("run_id", "strategy", "first_response_id", "second_response_id"),
         Index(None, "run_id", "strategy", "prompt_id", "id"),
         Index(None, "run_id", "id"),
+        # A run's pairs of a prompt: SQLite, which knows no numbers of rows, would else walk the run's by the one above.
+        Index(None, "prompt_id", "run_id", "id"),
         Index(None, "first_response_id", "second_response_id"),
         *indexes_of_pairs(),
     )
@@ -370,7 +372,7 @@ class Pair(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     strategy: Mapped[str] = mapped_column(String(100))
-    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
     first_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"))
     second_response_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), index=True)
     similarity: Mapped[float]

@@ -147,12 +147,9 @@ class _SelectionStage:
         """
         if not self._reading_labels:
             return list(selected)
-        settled = pairs.prompts_with_pairs(session, self._run_id, sorted({pair.prompt_id for pair in selected}))
-        return [
-            pair
-            for pair in selected
-            if pair.strategy not in self._reading_labels or (pair.strategy, pair.prompt_id) not in settled
-        ]
+        prompt_ids = sorted({pair.prompt_id for pair in selected})
+        settled = pairs.prompts_with_pairs(session, self._run_id, self._reading_labels, prompt_ids)
+        return [pair for pair in selected if (pair.strategy, pair.prompt_id) not in settled]
 
     def run_over_source_pairs(self) -> None:
         """Rank all pairs of the sources; each strategy selects its share (REAL's HH-RLHF setting)."""
