@@ -71,6 +71,18 @@ def test_queries_that_are_searched_together_are_answered_bit_by_bit_as_one_by_on
         np.testing.assert_array_equal(found, np.concatenate(expected))
 
 
+@pytest.mark.parametrize("rows", [300, 64], ids=["one segment", "five segments"])
+@pytest.mark.parametrize("k", [1, 11, 100, 299, 400])
+def test_the_last_of_the_nearest_is_as_similar_as_a_search_finds_it(k: int, rows: int) -> None:
+    rng, ids, vectors = random_case(4, duplicates=120)
+    device = Device(24)
+    index = VectorIndex([Segment(flat, own, device) for flat, own in flat_indexes([(ids, vectors)], rows=rows)], device)
+    queries = np.concatenate([vectors[:5], rng.normal(size=(1_100, 24)).astype(np.float32)])
+    units = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    searched = index.search(units, min(k, 300), exclude=None)[1]
+    np.testing.assert_allclose(index.least_of_nearest(units, k), searched[:, -1], atol=1e-6)
+
+
 def test_equal_vectors_tie_exactly_and_the_lowest_ids_win() -> None:
     vector = np.random.default_rng(3).normal(size=37).astype(np.float32)
     ids = np.random.default_rng(4).permutation(500)

@@ -13,6 +13,7 @@ from models.index import VectorIndex
 from models.index import kept as kept_module
 from models.index.factory import FactoryError, check_factory, factory_of_size
 from models.index.kept import KeptIndex, Source
+from models.index.segments import Segment
 from models.vectors import VectorStore
 
 N, D = 2_000, 32
@@ -47,6 +48,25 @@ def test_what_is_measured_at_the_build_is_what_other_queries_see(tmp_path: Path,
     assert abs(recall(opened.index, exact(store, sources), queries) - opened.recall.recall) < 0.1
     if "PQ" not in factory and "PCA" not in factory:
         assert opened.recall.recall >= 0.95, "searches are widened until they find most"
+
+
+def test_what_is_found_of_vectors_half_of_them_equal_is_measured_without_reading_on(tmp_path: Path) -> None:
+    store, sources, _ = clustered(tmp_path / "vectors")
+    everything = np.concatenate([store.read_shard(one.shard).vectors for one in sources])
+    everything[: N // 2] = everything[0]
+    same = [Source(store.write_shard(one.ids, everything[one.ids]), one.ids, one.rows) for one in sources]
+    widths: list[int] = []
+
+    class Counted(Segment):
+        def search(self, queries: Any, k: int) -> Any:
+            widths.append(k)
+            return super().search(queries, k)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept_module, "Segment", Counted)
+        opened = KeptIndex(tmp_path / "index", reader(store)).open(same, factory="IVF32,SQ8")
+    assert opened.recall is not None and opened.recall.recall > 0.9
+    assert widths and max(widths) < 100, "which of the equal ones are first is asked"
 
 
 def test_similarities_are_exact_and_ties_fall_on_the_lower_id_whatever_proposed(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_boilerplate_is_found_without_the_index_and_more_than_a_page_of_it(setti
     run_id = curate(configured(**OWN))
     stored = stored_flags(sessions, run_id)
     shutil.rmtree(settings.artifact_root / "indexes")
-    monkeypatch.setattr("tasks.curation.guard._QUERIES", 4)
+    monkeypatch.setattr("tasks.curation.guard._QUERY_BYTES", 4 * 4 * 512)
     monkeypatch.setattr("tasks.curation.guard.PROMPTS_PER_PAGE", 2)
     guard.fn(run_id)
     assert stored_flags(sessions, run_id) == stored and "boilerplate" in str(stored)

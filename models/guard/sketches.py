@@ -26,6 +26,7 @@ _LARGEST_CELL = 4_096
 _SMALL_CELL = 32  # whose members are compared pair by pair, all cells together; of a larger one as a matrix
 _CELL_ROWS = 256  # of a larger one, compared together
 _PAIRS = 2**14  # compared together
+_LEADING = 8  # axes along which two of a small cell are compared first; the one before them is common to all
 _ROWS_A_TIME = 2_048  # laid into cells: 8 kB a row meanwhile
 _TOLERANCE = 1e-5  # of sums of float32 products
 BOUND = LEAST_SIMILARITY - _TOLERANCE
@@ -131,6 +132,9 @@ def may_repeat(of_run: Sketches, in_cells: NDArray[np.uint16], prompt_ids: Count
         prompt_ids: whose they are, (n,).
     """
     found = np.zeros(len(of_run), np.bool_)
+    if not len(of_run):
+        return found
+    leading, reach = np.ascontiguousarray(of_run[:, 1 : 1 + _LEADING]), reach_of(of_run, of_run)
     for table in in_cells.T:
         sizes = np.bincount(table, minlength=1)[table]
         found |= sizes > _LARGEST_CELL  # of vectors that are all alike: who lies there is not ruled out
@@ -139,7 +143,7 @@ def may_repeat(of_run: Sketches, in_cells: NDArray[np.uint16], prompt_ids: Count
         rows = np.flatnonzero((sizes > 1) & is_open[table])
         order = rows[np.argsort(table[rows], kind="stable")]
         is_small = sizes[order] <= _SMALL_CELL
-        _compare_neighbours(of_run, table, prompt_ids, order[is_small], found)
+        _compare_neighbours(of_run, leading, reach, table, prompt_ids, order[is_small], found)
         of_large = order[~is_small]
         for cell in np.split(of_large, np.flatnonzero(np.diff(table[of_large])) + 1):
             _compare_all(of_run, prompt_ids, cell, found)
@@ -147,23 +151,32 @@ def may_repeat(of_run: Sketches, in_cells: NDArray[np.uint16], prompt_ids: Count
 
 
 def _compare_neighbours(
-    of_run: Sketches, table: NDArray[np.uint16], prompt_ids: Counts, order: Counts, found: NDArray[np.bool_]
+    of_run: Sketches,
+    leading: Sketches,
+    reach: float,
+    table: NDArray[np.uint16],
+    prompt_ids: Counts,
+    order: Counts,
+    found: NDArray[np.bool_],
 ) -> None:
     """Compare those that share a cell, sorted by cell: each with the next one, then with the one after that."""
-    in_order = table[order]
+    in_order, asked_by, first = table[order], prompt_ids[order], leading[order]
     at = np.arange(len(order))
     for step in count(1):
         at = at[: np.searchsorted(at, len(order) - step)]
         at = at[in_order[at] == in_order[at + step]]
         if not len(at):
             return
-        one, other = order[at], order[at + step]
-        is_asked = (prompt_ids[one] != prompt_ids[other]) & ~(found[one] & found[other])
-        one, other = one[is_asked], other[is_asked]
-        for some in (slice(start, start + _PAIRS) for start in range(0, len(one), _PAIRS)):
-            is_near = np.einsum("pr,pr->p", of_run[one[some]], of_run[other[some]]) >= BOUND
-            found[one[some][is_near]] = True
-            found[other[some][is_near]] = True
+        for some in (at[start : start + _PAIRS] for start in range(0, len(at), _PAIRS)):
+            apart = first[some] - first[some + step]
+            may_be = np.einsum("pr,pr->p", apart, apart) <= reach**2
+            may_be &= asked_by[some] != asked_by[some + step]
+            one, other = order[some[may_be]], order[some[may_be] + step]
+            is_asked = ~(found[one] & found[other])
+            one, other = one[is_asked], other[is_asked]
+            is_near = np.einsum("pr,pr->p", of_run[one], of_run[other]) >= BOUND
+            found[one[is_near]] = True
+            found[other[is_near]] = True
 
 
 def _compare_all(of_run: Sketches, prompt_ids: Counts, cell: Counts, found: NDArray[np.bool_]) -> None:

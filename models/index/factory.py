@@ -28,8 +28,10 @@ _ALLOWED = re.compile(
     rf"(IVF\d{{1,6}},({_QUANTISER})|HNSW\d{{1,3}}(,Flat|,SQ8)?|PQ\d{{1,4}}(x\d{{1,2}})?)"
 )
 _SEED = 1234
-# k-means wants at least 39 vectors a centroid (FAISS warns below); more than 256 it leaves out itself.
-_TRAINING_ROWS_A_LIST, _TRAINING_ROWS = 64, 65_536
+# k-means wants at least 39 vectors a centroid (FAISS warns below); more than 256 it leaves out itself. So few of them,
+# and 5 rounds in place of FAISS's 10, find 0.931 where 64 and 10 find 0.946 of the neighbours in the same lists
+# (200,000 prompts, 32 of 2,048 lists), in a third of the time; `tune` then looks into as many lists as it takes.
+_TRAINING_ROWS_A_LIST, _TRAINING_ROWS, _ROUNDS = 39, 65_536, 5
 _ROWS_AT_ONCE = 16_384
 # Searches are widened, doubling, until so many of the true neighbours are found, or the limit is reached.
 _RECALL_WANTED = 0.95
@@ -114,6 +116,8 @@ def train(factory: str, vectors: list[NDArray[np.float32]]) -> Any:
         FactoryError: If the string makes none of vectors of this dimension, or of so few.
     """
     index = _empty(factory, vectors[0].shape[1])
+    if _lists(index):
+        load_faiss().extract_index_ivf(index).cp.niter = _ROUNDS
     starts = np.cumsum([0, *map(len, vectors)])
     wanted = max(_TRAINING_ROWS, _TRAINING_ROWS_A_LIST * _lists(index))
     chosen = np.arange(starts[-1])

@@ -374,13 +374,12 @@ def _measured(segments: list[Segment], proposer: Factory, device: Device) -> Rec
     rows = np.random.default_rng(_SEED).permutation(len(exact))[:_SAMPLE]
     ids, vectors = exact.rows(np.sort(rows))
     own = [(int(id_),) for id_ in ids]
-    found = exact.search(vectors, _NEIGHBOURS, exclude=own)[1]
-    last = np.where(np.isfinite(found), found, np.inf).min(axis=1, keepdims=True)
-    true_count = np.isfinite(found).sum()
+    last = exact.least_of_nearest(vectors, _NEIGHBOURS + 1)[:, None]  # the vector itself, or its equal, is among them
+    true_count = min(_NEIGHBOURS, len(exact) - 1)
 
     def recall() -> float:
         similarities = approximate.search(vectors, _NEIGHBOURS, exclude=own)[1]
-        return float((similarities >= last - 1e-6).sum() / true_count) if true_count else 1.0
+        return float((similarities >= last - 1e-6).sum() / (true_count * len(rows))) if true_count else 1.0
 
     return Recall(proposer.tune(recall), len(rows))
 

@@ -12,7 +12,7 @@ never decides itself: BLAS may sum equal rows differently, depending on where in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ Blocks = Callable[[], Iterable[tuple[ArrayLike, ArrayLike]]]  # ids (n,) and vec
 # Below so many prompts a mean says more of the prompts than of the model: two that are alike would be opposites.
 LEAST_FOR_A_MEAN = 32
 _AXES, _AXES_OF, _SEED = 64, 4_096, 0
-_QUERIES, _ROWS, _PAIRS = 512, 16_384, 8_192  # looked at together: 32 MB of bounds, pairs of 50 MB at d = 768
+_QUERIES, _ROWS, _PAIRS = 512, 2_048, 8_192  # looked at together: 4 MB of bounds, pairs of 50 MB at d = 768
 _BOUND_ERROR = 1e-4  # of float32 sums of products, at most, generously
 _MOST_OPEN = 0.01  # of the pairs: where the bounds leave more, a product of all components is faster than pair by pair
 _ROUNDING = 1e-6  # of the cosine, so that equal vectors are near at a similarity of 1
@@ -74,24 +74,32 @@ class Near(NamedTuple):
 
 
 class PromptIndex:
-    """A run's prompts by direction, without what all of them share; 4 × (d + 65) bytes a prompt."""
+    """A run's prompts by direction, without what all of them share; of float16 vectors 2 × d + 268 bytes a prompt."""
 
     def __init__(self, blocks: Blocks) -> None:
-        """Read the blocks twice: for the mean, and for the directions. Vectors are (n, d) of any norm but zero."""
+        """Read the blocks twice: for the mean, and for the directions.
+
+        Vectors are (n, d) of any norm but zero, and kept as they come; all blocks have the number format of the first.
+        """
         self.centre = Centre.of(blocks)
         self._ids = np.empty(self.centre.shape[0], dtype=np.int64)
-        self._vectors = np.empty(self.centre.shape, dtype=np.float32)
+        self._vectors: NDArray[Any] = np.empty(self.centre.shape, dtype=np.float32)
         count = 0
         for ids, vectors in blocks():
-            centred, has_direction = self.centre.apply(vectors)
+            rows = np.asarray(vectors)
+            if not count:
+                self._vectors = np.empty(self.centre.shape, dtype=rows.dtype)
+            _, has_direction = self.centre.apply(rows)
             kept = slice(count, count := count + int(has_direction.sum()))
             self._ids[kept] = np.asarray(ids, dtype=np.int64)[has_direction]
-            self._vectors[kept] = centred[has_direction]
+            self._vectors[kept] = rows[has_direction]
         self._ids, self._vectors = self._ids[:count], self._vectors[:count]
-        self._axes = _axes_of(self._vectors)
-        self._bounds = np.concatenate(
-            [self._bounding(self._vectors[start : start + _ROWS]) for start in range(0, max(1, count), _ROWS)]
-        )
+        some = np.arange(count) if count <= _AXES_OF else np.random.default_rng(_SEED).choice(count, _AXES_OF, False)
+        self._axes = _axes_of(self._directions(some))
+        self._bounds = np.empty((count, self._axes.shape[1] + 1), np.float32)
+        for start in range(0, count, _ROWS):
+            block = slice(start, start + _ROWS)
+            self._bounds[block] = self._bounding(self._directions(block))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -130,7 +138,7 @@ class PromptIndex:
         Yields how many prompts were compared with all after them, and the places (n,) of both sides of the pairs found.
         """
         for start in range(0, len(self), _QUERIES):
-            queries = self._vectors[start : start + _QUERIES]
+            queries = self._directions(slice(start, start + _QUERIES))
             at, places, _ = self._near(queries, similarity, first=start)
             yield start + len(queries), at + np.int32(start), places
 
@@ -143,17 +151,24 @@ class PromptIndex:
         for start in range(first, len(self), _ROWS):
             block = slice(start, start + _ROWS)
             is_open = bounding @ self._bounds[block].T >= similarity - _BOUND_ERROR
+            if not is_open.any():
+                continue
             if np.count_nonzero(is_open) > _MOST_OPEN * is_open.size:
-                is_open = queries @ self._vectors[block].T >= similarity - _BOUND_ERROR
-            at, places = (part.astype(np.int32) for part in np.nonzero(is_open))
+                is_open = queries @ self._directions(block).T >= similarity - _BOUND_ERROR
+            # `nonzero` of a matrix takes five times as long.
+            at, places = (part.astype(np.int32) for part in np.divmod(np.flatnonzero(is_open), is_open.shape[1]))
             places += start
             for done in range(0, len(at), _PAIRS):
                 pairs = slice(done, done + _PAIRS)
-                cosines = np.einsum("nd,nd->n", queries[at[pairs]], self._vectors[places[pairs]])
+                cosines = np.einsum("nd,nd->n", queries[at[pairs]], self._directions(places[pairs]))
                 is_near = cosines >= similarity - _ROUNDING
                 found.append((at[pairs][is_near], places[pairs][is_near], cosines[is_near]))
         every_at, every_place, every_cosine = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return every_at, every_place, every_cosine
+
+    def _directions(self, which: slice | NDArray[np.integer]) -> NDArray[np.float32]:
+        """The prompts' unit vectors (n, d) without the mean."""
+        return self.centre.apply(self._vectors[which])[0]
 
     def _bounding(self, units: NDArray[np.float32]) -> NDArray[np.float32]:
         """The components along the axes, and what is left beside them: (n, axes + 1)."""
@@ -201,13 +216,11 @@ def _roots(parents: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.
 
 
 def _axes_of(units: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Orthonormal axes (d, a) along which the vectors differ most, nearly: subspace iteration on a sample."""
+    """Orthonormal axes (d, a) along which the (n, d) vectors differ most, nearly: subspace iteration."""
     count, dimension = units.shape
-    random = np.random.default_rng(_SEED)
-    axes = random.standard_normal((dimension, min(_AXES, dimension)), dtype=np.float32)
-    rows = units if count <= _AXES_OF else units[random.choice(count, _AXES_OF, replace=False)]
+    axes = np.random.default_rng(_SEED).standard_normal((dimension, min(_AXES, dimension)), dtype=np.float32)
     for _ in range(3):
-        axes = np.linalg.qr(rows.T @ (rows @ axes) if count else axes)[0]
+        axes = np.linalg.qr(units.T @ (units @ axes) if count else axes)[0]
     return axes
 
 

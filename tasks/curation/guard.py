@@ -43,7 +43,7 @@ from tasks.runs import PROMPTS_PER_PAGE, prompt_pages
 
 Ids = NDArray[np.int64]
 
-_QUERIES = 8_192  # compared with all candidates in one reading of them
+_QUERY_BYTES = 2**27  # of float32 vectors that are compared with all candidates in one reading of them
 _ROWS = 2_048  # vectors whose prompts' similarities are computed together
 
 
@@ -51,6 +51,7 @@ _ROWS = 2_048  # vectors whose prompts' similarities are computed together
 class _Embedded:
     """The run's candidates that have a vector, in the order of the pages: 21 bytes each."""
 
+    dimension: int
     ids: Ids
     prompt_ids: Ids
     nearness: NDArray[np.float32]
@@ -114,7 +115,12 @@ class _GuardStage:
 
     def _embedded(self, advance: Advance) -> _Embedded:
         """The first time over the prompts: how near each candidate is to its prompt's others."""
-        ids, prompt_ids, near = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        dimension, ids, prompt_ids, near = (
+            1,
+            [np.empty(0, np.int64)],
+            [np.empty(0, np.int64)],
+            [np.empty(0, np.float32)],
+        )
         with self._sessions() as session:
             sieve = Sieve(responses.candidate_counts(session, self._run_id).responses)
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
@@ -127,20 +133,21 @@ class _GuardStage:
             near.append(nearness(vectors, offsets))
             if locations:
                 sieve.add(vectors, of_prompts)
+                dimension = vectors.shape[1]
             advance(len(page))
         may_be = sieve.may_be_boilerplate(beyond=self._config.guard.boilerplate_prompts)
-        return _Embedded(np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near), may_be)
+        return _Embedded(dimension, np.concatenate(ids), np.concatenate(prompt_ids), np.concatenate(near), may_be)
 
     def _prompt_counts(self, embedded: _Embedded) -> Ids:
         """Under how many prompts of the run each candidate, or a near one, stands; 1 where that is not asked: (n,)."""
         counts = np.ones(len(embedded.ids), np.int64)
-        for asked in batches(self._asked(embedded), _QUERIES):
-            vectors = self._vectors([candidate for _, candidate in asked])
+        for asked in batches(self._asked(embedded), max(1, _QUERY_BYTES // (4 * embedded.dimension))):
+            vectors = self._vectors([location for _, location in asked])
             counts[[place for place, _ in asked]] = prompt_counts(vectors, lambda: self._blocks(embedded))
         return counts
 
-    def _asked(self, embedded: _Embedded) -> Iterator[tuple[int, GuardedCandidate]]:
-        """Those that may be boilerplate and are long enough, each with its place in the order of the pages."""
+    def _asked(self, embedded: _Embedded) -> Iterator[tuple[int, VectorLocation]]:
+        """Where those lie that may be boilerplate and are long enough, each after its place in the order of pages."""
         may_be = np.flatnonzero(embedded.may_be_boilerplate)
         of_whom = embedded.prompt_ids[may_be]
         for prompt_ids in batches(np.unique(of_whom).tolist(), PROMPTS_PER_PAGE):
@@ -150,7 +157,7 @@ class _GuardStage:
                 candidates = guard_flags.guarded_candidates(session, self._run_id, self._embedder.id, prompt_ids)
             for one in candidates:
                 if one.response_id in place_of and is_boilerplate_length(one.text):
-                    yield place_of[one.response_id], one
+                    yield place_of[one.response_id], _location(one)
 
     def _blocks(self, embedded: _Embedded) -> Iterator[tuple[NDArray[np.float16], Ids]]:
         """The vectors of all candidates, page by page, and of which prompt each is."""
@@ -227,6 +234,11 @@ class _GuardStage:
         if not places:
             return np.empty((0, 1), dtype=np.float16)
         return self._store.gather([place.shard or "" for place in places], [place.row or 0 for place in places])
+
+
+def _location(candidate: GuardedCandidate) -> VectorLocation:
+    """Where a candidate's vector lies, which has one."""
+    return VectorLocation(candidate.prompt_id, candidate.response_id, candidate.shard or "", candidate.row or 0)
 
 
 def _tell(run: RunAtWork[CurateConfig]) -> None:
