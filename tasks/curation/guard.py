@@ -115,12 +115,8 @@ class _GuardStage:
 
     def _embedded(self, advance: Advance) -> _Embedded:
         """The first time over the prompts: how near each candidate is to its prompt's others."""
-        dimension, ids, prompt_ids, near = (
-            1,
-            [np.empty(0, np.int64)],
-            [np.empty(0, np.int64)],
-            [np.empty(0, np.float32)],
-        )
+        ids, prompt_ids, near = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        dimension = 1
         with self._sessions() as session:
             sieve = Sieve(responses.candidate_counts(session, self._run_id).responses)
         for page in prompt_pages(self._sessions, self._run_id, PROMPTS_PER_PAGE):
