@@ -27,6 +27,7 @@ def measured_rates() -> dict[str, float]:
         "component_cpu_ns": by_component / responses / 768 * 1e9,
         "compared_prompts_per_s": prompts**2 / 2 / seconds["check prompts"],
         "row_bytes": million["disk_bytes"]["database"] / responses,
+        "core_flop_per_s": _read("index")["fill_flop_per_s"],
         "selected_bytes_per_s": selected["selection_gb_per_s"] * 1e9,
     }
 

@@ -7,13 +7,15 @@ waited for. A host without a GPU is held the same way: two engines at once would
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
 
 from db import runs
 from models.number_format import torch_device
-from models.processes.isolation import Backends
+from models.processes.isolation import BackendProcess, Backends, StartsBackend
 from models.processes.ray_pool import RayPool
 from models.processes.shared_process import SharedProcess
 from tasks.database import open_database
@@ -124,6 +126,19 @@ def device(*, is_used: bool = True, is_shared_out: bool = False) -> Iterator[Bac
         hold = _hold.get()
         assert hold is not None
         yield hold.backends(Settings(), is_shared_out=is_shared_out)
+
+
+def start_on_cores(settings: Settings) -> StartsBackend | None:
+    """What starts a backend on the processors of the Ray cluster's hosts, connected then; None without a cluster."""
+    if settings.engine == "local":
+        return None
+
+    def start(
+        build: Callable[..., object], arguments: Mapping[str, Any], *, log_path: Path | None, timeout_s: float | None
+    ) -> BackendProcess:
+        return RayPool(gpus_per_actor=0).start(build, arguments, log_path=log_path, timeout_s=timeout_s)
+
+    return start
 
 
 @contextmanager

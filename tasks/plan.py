@@ -1,18 +1,20 @@
 """What curation at a given size takes: pure arithmetic over measured constants. Knows no database and no engine.
 
-Time that grows with the number of things is linear in it, but for the comparison of prompts with each other: each pair
-once. Sizes of files are exact, since their formats fix them; everything else stands or falls with its constant.
+Time that grows with the number of things is linear in it, but for the comparison of prompts with each other, each pair
+once, and for an index's lists, whose number grows with its vectors'. Sizes of files are exact, since their formats fix
+them; everything else stands or falls with its constant.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.index.factory import factory_of_size
+from models.index.factory import TRAINING_ROUNDS, TRAINING_ROWS_A_LIST, factory_of_size
 from models.index.kept import EXACT_ROWS
+from models.index.making import MEASURED
 from models.processes.ray_pool import piece_starts
 from tasks.config.plan import PlanConfig
 
@@ -65,7 +67,7 @@ class Plan:
         shards: those that keep so many GPUs at work, or the ones that were given.
         work_days: sampling, embedding, rows and vectors, one after the other; GPUs wait for the last of each shard.
         gpus_at_work: the share of them in which a GPU works; else it waits for others, or for the run's host.
-        days: work_days, and the comparison of prompts.
+        days: work_days, and on all cores the filling of the index and the comparison of prompts.
         index: `Flat`, or FAISS's factory string.
         database: the kind to take.
         vector_store: where the vectors lie.
@@ -79,6 +81,7 @@ class Plan:
     sampling_gpu_hours: float
     embedding_gpu_hours: float
     cpu_hours: float
+    filling_cpu_hours: float
     comparison_cpu_hours: float
     shards: Shards
     work_days: float
@@ -119,6 +122,7 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
     embedding = 2 * config.parameters * 1e9 * read / (rates.gpu_flop_per_s * rates.read_share) / HOUR
     vectors = count + prompts
     cpu, comparison = _cpu_seconds(prompts, config)
+    filling = _filling_seconds(prompts, config)
     vector_bytes = float(vectors * (HALF * config.dimension + NORM_AND_ID))
     index_bytes = sum(_index_bytes(number, config.dimension) for number in (count, prompts))
     database_bytes = float(count * _row_bytes(config))
@@ -136,11 +140,12 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
         sampling_gpu_hours=sampling,
         embedding_gpu_hours=embedding,
         cpu_hours=cpu / HOUR,
+        filling_cpu_hours=filling / HOUR,
         comparison_cpu_hours=comparison / HOUR,
         shards=shards,
         work_days=work_days,
         gpus_at_work=gpu_hours / config.gpus / 24 / work_days,
-        days=work_days + comparison / config.cores / DAY,
+        days=work_days + (filling + comparison) / config.cores / DAY,
         vector_bytes=vector_bytes,
         index=_index_kind(count),
         index_bytes=index_bytes,
@@ -183,6 +188,18 @@ def _cpu_seconds(prompts: int, config: PlanConfig) -> tuple[float, float]:
     return rows + components + gram, prompts**2 / 2 / rates.compared_prompts_per_s
 
 
+def _filling_seconds(prompts: int, config: PlanConfig) -> float:
+    """What one core takes for the lists of both indexes: to find their centres, to fill them, and to measure them.
+
+    Centres are found among so many vectors for each, in rounds; some vectors are compared with all.
+    """
+    products = 0.0
+    for count in (prompts * config.responses, prompts):
+        if lists := _lists(count):
+            products += TRAINING_ROUNDS * TRAINING_ROWS_A_LIST * lists**2 + count * lists + count * MEASURED
+    return 2 * products * config.dimension / config.rates.core_flop_per_s
+
+
 def _row_bytes(config: PlanConfig) -> float:
     """Database of a response, whose text is longer or shorter than the measured one's."""
     text = CHARACTERS_A_TOKEN * (config.response_tokens + config.prompt_tokens / config.responses)
@@ -222,6 +239,16 @@ def _limits(prompts: int, config: PlanConfig, all_bytes: float) -> Iterator[Limi
         yield linear(
             "memory: index", index, memory, "bytes", "an index of fewer bytes: --index.factory OPQ64,IVF65536,PQ64"
         )
+    filling = _filling_seconds(prompts, config) / config.cores
+    if filling:
+        yield Limit(
+            "time: index",
+            filling,
+            patience,
+            "seconds",
+            _most_prompts(lambda number: _filling_seconds(number, config) / config.cores, patience),
+            "ANTIPODE_ENGINE=ray, whose hosts share it, or fewer lists: --index.factory IVF16384,SQ8",
+        )
     wall = comparison / config.cores
     enough = prompts * math.sqrt(patience / wall)
     yield Limit("time: prompts compared", wall, patience, "seconds", enough, "curate in parts of so many prompts")
@@ -230,6 +257,15 @@ def _limits(prompts: int, config: PlanConfig, all_bytes: float) -> Iterator[Limi
     yield linear("disk", all_bytes, disk, "bytes", "a shared file system, or delete the index of earlier runs")
     database = count * _row_bytes(config)
     yield linear("database: one table", database, POSTGRESQL_TABLE_BYTES, "bytes", "a database a part")
+
+
+def _most_prompts(need: Callable[[int], float], have: float) -> float:
+    """The most prompts that `have` is enough for, of a need that grows with them."""
+    enough, too_many = 0, 10**15
+    while too_many - enough > 1:
+        middle = (enough + too_many) // 2
+        enough, too_many = (middle, too_many) if need(middle) <= have else (enough, middle)
+    return float(enough)
 
 
 def _money(config: PlanConfig, gpu_hours: float, all_bytes: float) -> float | None:

@@ -14,6 +14,7 @@ import pytest
 from models.index import VectorIndex
 from models.index.factory import Factory, train
 from models.index.kept import KeptIndex, Source
+from models.index.making import fill
 from models.index.segments import Device, Segment, flat_indexes
 from models.vectors import VectorStore
 
@@ -95,7 +96,10 @@ def test_a_factory_finds_most_of_the_true_neighbours(factory: str) -> None:
     ids, vectors, queries = clustered(3)
     device = Device(D)
     segments = [Segment(flat, flat_ids, device) for flat, flat_ids in flat_indexes([(ids, vectors)])]
-    proposer = Factory(train(factory, [segment.vectors for segment in segments]))
+    vectors_of_segments = [segment.vectors for segment in segments]
+    filled = train(factory, vectors_of_segments)
+    fill(filled, vectors_of_segments)
+    proposer = Factory(filled)
     # FAISS has these on no GPU, and the processor takes its place
     assert proposer.has_gpu == (factory not in ("HNSW32", "PQ16"))
     index = VectorIndex(segments, device, proposer)

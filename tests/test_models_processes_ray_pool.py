@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
+
 import numpy as np
 import pytest
 from ray_backends import Doubler, cluster, has_ray
 from service_parts import eventually
 
 from models.errors import ModelLoadError, ProcessDiedError, PromptTooLongError
+from models.index.factory import train
+from models.index.library import load_faiss
+from models.index.making import Encoder, fill
+from models.index.segments import unit_rows
 from models.processes.ray_pool import RayPool, cores_each, joined
 
 has_ray()
@@ -94,6 +100,25 @@ def test_what_takes_too_long_is_ended(pool):
 def test_more_than_the_cluster_has_room_for_is_refused(two_nodes):
     assert RayPool(actors=50)._count == 2
     assert RayPool(actors=1)._count == 1
+
+
+def test_vectors_are_encoded_on_the_hosts_of_the_cluster(two_nodes):
+    rng = np.random.default_rng(0)
+    pieces = [unit_rows(rng.normal(size=(rows, 16))) for rows in (400, 50)]
+    indexes = []
+    for encoders in (None, on_cores):
+        index = train("IVF8,SQ8", pieces)
+        fill(index, pieces, encoders=encoders)
+        indexes.append(load_faiss().serialize_index(index))
+    np.testing.assert_array_equal(indexes[0], indexes[1])
+
+
+@contextmanager
+def on_cores(trained):
+    pool = RayPool(gpus_per_actor=0)
+    assert pool.at_once == 2, "one on each host"
+    with closing(pool.start(Encoder, {"trained": trained}, log_path=None, timeout_s=300)) as backend:
+        yield lambda vectors: backend.call("encode", vectors)
 
 
 @pytest.mark.parametrize(

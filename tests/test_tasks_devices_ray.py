@@ -21,6 +21,7 @@ from surroundings import on_postgresql, on_sqlite
 from db import embeddings
 from db.schema import curation, labels
 from models.demo.corpus import demo_prompts
+from models.index.making import Encoder
 from models.processes.ray_cluster import RayMissingError
 from models.processes.ray_pool import RayPool
 from models.records import ImportedRow, Prompt
@@ -46,6 +47,7 @@ def configured(model):
                 "prompts_per_shard": 6,
             },
             "embed": {"responses_per_shard": 16},
+            "index": {"factory": "IVF4,SQ8"},
             "select": {"has_cut": True},
         }
     )
@@ -98,7 +100,16 @@ def stored(sessions):
 def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(
     tmp_path, monkeypatch, demo_model, sessions, capsys
 ):
+    started = []
+
+    def start(pool, build, *rest, **settings):
+        started.append(build)
+        return start_on(pool, build, *rest, **settings)
+
+    start_on = RayPool.start
+    monkeypatch.setattr(RayPool, "start", start)
     assert_rows_of_the_local_engine(tmp_path, monkeypatch, demo_model)
+    assert started.count(Encoder) == 2, "the indexes of responses and of prompts are filled there"
     hint = (
         "a shard of 6 prompts is little for 3 models, which wait for the last of each: --generate.prompts_per_shard 768"
     )

@@ -60,6 +60,7 @@ def test_a_small_case_by_hand():
     assert made.cpu_hours == pytest.approx((4 + 4 + 1) / 3600), "rows, components, Gram matrices"
     assert made.comparison_cpu_hours == pytest.approx(1000**2 / 2 / 1e5 / 3600)
     assert made.work_days == pytest.approx((made.gpu_hours / 2 + 9 / 3600) / 24), "no length is spread: nobody waits"
+    assert made.filling_cpu_hours == 0, "exact"
     assert made.days == pytest.approx(made.work_days + 5 / 4 / 86_400)
     assert made.gpus_at_work == pytest.approx(made.gpu_hours / 2 / (made.gpu_hours / 2 + 9 / 3600))
     assert made.vector_bytes == 5000 * 32
@@ -89,11 +90,27 @@ def test_what_gives_out_first_is_enough_for_just_so_many_prompts():
     made = planned(12_500_000)
     assert made.breaks.is_broken and made.breaks.name == "memory: index"
     assert made.index == "IVF32768,SQ8" and made.database == "PostgreSQL"
+    assert "time: index" in {limit.name for limit in made.limits}
     for limit in made.limits:
-        there = {one.name: one for one in planned(int(limit.prompts)).limits}[limit.name]
-        assert there.need == pytest.approx(there.have, rel=0.01)
+        there, beyond = (
+            {one.name: one for one in planned(int(times * limit.prompts)).limits}[limit.name] for times in (1, 1.01)
+        )
+        assert there.need < 1.01 * there.have and beyond.need > there.have, (
+            "an index's lists are a power of two, and jump"
+        )
     roomy = planned(12_500_000, memory_gb=10_000, disk_gb=100)
     assert roomy.breaks.name == "disk" and roomy.vector_store == "a shared file system"
+
+
+def test_an_index_of_lists_takes_the_time_to_train_to_fill_and_to_measure_it():
+    made = planned(12_500_000, dimension=1_000, rates={"core_flop_per_s": 1e9})
+    responses = 5 * 39 * 32_768**2 + 100_000_000 * (32_768 + 1_000)
+    prompts = 5 * 39 * 16_384**2 + 12_500_000 * (16_384 + 1_000)
+    assert made.filling_cpu_hours == pytest.approx(2 * 1_000 * (responses + prompts) / 1e9 / 3600)
+    assert made.days == pytest.approx(
+        made.work_days + (made.filling_cpu_hours + made.comparison_cpu_hours) / 16 / 24, rel=1e-9
+    )
+    assert "time: index" not in {limit.name for limit in planned(100_000).limits}, "exact: there are no lists"
 
 
 def test_gpus_wait_for_the_last_of_a_shard_and_for_the_hosts_rows():

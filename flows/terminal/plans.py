@@ -72,6 +72,11 @@ def _lines(config: PlanConfig) -> Iterator[_Line]:
         f"{rates.component_cpu_ns:g} ns a component",
     )
     yield _Line(
+        "index filled",
+        lambda made: duration(made.filling_cpu_hours * 3600) if made.filling_cpu_hours else "nothing to fill",
+        f"CPU time: each vector against the centre of each list, {rates.core_flop_per_s / 1e9:,.0f} GFLOP/s a core",
+    )
+    yield _Line(
         "prompts compared",
         lambda made: duration(made.comparison_cpu_hours * 3600),
         f"CPU time: {rates.compared_prompts_per_s / 1e6:,.0f} million pairs/s, each pair once",

@@ -31,8 +31,7 @@ _SEED = 1234
 # k-means wants at least 39 vectors a centroid (FAISS warns below); more than 256 it leaves out itself. So few of them,
 # and 5 rounds in place of FAISS's 10, find 0.931 where 64 and 10 find 0.946 of the neighbours in the same lists
 # (200,000 prompts, 32 of 2,048 lists), in a third of the time; `tune` then looks into as many lists as it takes.
-_TRAINING_ROWS_A_LIST, _TRAINING_ROWS, _ROUNDS = 39, 65_536, 5
-_ROWS_AT_ONCE = 16_384
+TRAINING_ROWS_A_LIST, _TRAINING_ROWS, TRAINING_ROUNDS = 39, 65_536, 5
 # Searches are widened, doubling, until so many of the true neighbours are found, or the limit is reached.
 _RECALL_WANTED = 0.95
 _EFFORTS = {"nprobe": (8, 1_024), "efSearch": (64, 1_024)}
@@ -110,16 +109,16 @@ class Factory:
 
 
 def train(factory: str, vectors: list[NDArray[np.float32]]) -> Any:
-    """A trained FAISS index of all these unit vectors, (n, d) in pieces; the same for the same vectors in this order.
+    """A FAISS index for all these unit vectors, (n, d) in pieces, without them; the same for the same in this order.
 
     Raises:
         FactoryError: If the string makes none of vectors of this dimension, or of so few.
     """
     index = _empty(factory, vectors[0].shape[1])
     if _lists(index):
-        load_faiss().extract_index_ivf(index).cp.niter = _ROUNDS
+        load_faiss().extract_index_ivf(index).cp.niter = TRAINING_ROUNDS
     starts = np.cumsum([0, *map(len, vectors)])
-    wanted = max(_TRAINING_ROWS, _TRAINING_ROWS_A_LIST * _lists(index))
+    wanted = max(_TRAINING_ROWS, TRAINING_ROWS_A_LIST * _lists(index))
     chosen = np.arange(starts[-1])
     if len(chosen) > wanted:
         chosen = np.sort(np.random.default_rng(_SEED).choice(starts[-1], size=wanted, replace=False))
@@ -133,10 +132,6 @@ def train(factory: str, vectors: list[NDArray[np.float32]]) -> Any:
         index.train(sample)
     except RuntimeError as error:
         raise FactoryError(f"{factory} cannot be made of {starts[-1]:,} vectors: {_reason(error)}") from error
-    del sample
-    for piece in vectors:
-        for start in range(0, len(piece), _ROWS_AT_ONCE):
-            index.add(np.ascontiguousarray(piece[start : start + _ROWS_AT_ONCE]))
     return index
 
 

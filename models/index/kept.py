@@ -18,7 +18,7 @@ import fcntl
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.index import VectorIndex
-from models.index.factory import FLAT, Factory, FactoryError, factory_of_size, read, train, write
+from models.index.factory import FLAT, Factory, FactoryError, factory_of_size, read, write
+from models.index.making import Encoders, OnRows, make
 from models.index.manifest import (
     LOCK,
     MANIFEST,
@@ -51,11 +52,16 @@ from models.vectors import BrokenShardError
 EXACT_ROWS = 1_000_000  # above, an index of a factory string proposes
 # Vectors beside a factory's index are searched exactly, until they are so many, in comparison with it.
 _TAIL_SHARE = 0.25
-_SAMPLE, _NEIGHBOURS, _SEED = 1_000, 10, 0
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 Key = tuple[str, str, int]  # of a source
+Stage = Callable[[str], AbstractContextManager[OnRows]]
 State = Literal["current", "grown", "built", "rebuilt", "not kept"]
+
+
+@contextmanager
+def _untold(stage: str) -> Iterator[OnRows]:
+    yield lambda done, total: None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,12 +111,18 @@ class KeptIndex:
     """The index in one folder. Several processes may open it at once; one at a time changes it."""
 
     def __init__(
-        self, folder: Path, read_vectors: Callable[[str], NDArray[Any]], objects: ObjectStore | None = None
+        self,
+        folder: Path,
+        read_vectors: Callable[[str], NDArray[Any]],
+        objects: ObjectStore | None = None,
+        encoders: Encoders | None = None,
     ) -> None:
         """Name the folder, which need not exist, and what reads a shard's vectors (n, d) by its name.
 
-        `objects`: where hosts share the index; the folder is then a copy of it.
+        `objects`: where hosts share the index; the folder is then a copy of it. `encoders`: who encodes vectors for a
+        factory's index; None: this process.
         """
+        self._encoders = encoders
         self._folder = folder
         self._published = PublishedIndex(objects, folder) if objects else None
         self._read_vectors = read_vectors
@@ -122,7 +134,7 @@ class KeptIndex:
         *,
         factory: str | None = None,
         latest: Callable[[], Sequence[Source]] | None = None,
-        on_rows: Callable[[int, int], None] = lambda done, total: None,
+        stage: Stage = _untold,
     ) -> OpenedIndex:
         """The index of exactly these vectors, made so on disk if it is not.
 
@@ -132,7 +144,8 @@ class KeptIndex:
                 exact at any size; None: whatever it is, exact where there is none.
             latest: reads the sources anew, where the index must be changed: another process may have stored and added
                 more since they were read. None: they are those of `sources`.
-            on_rows: told how many vectors were read from the shards, and how many there are to read.
+            stage: entered for what takes time (`index`: shards are read; `fill index`: the factory's index is made),
+                and gives what is told how many vectors are done, and how many there are.
 
         Raises:
             BrokenShardError: If no shard that must be read can be; if some can, the others are left out, and told.
@@ -150,7 +163,7 @@ class KeptIndex:
         try:
             with self._locked():
                 wanted = {source.key: source for source in latest()} if latest else wanted
-                return self._changed(wanted, factory, on_rows) if wanted else OpenedIndex(None, "current")
+                return self._changed(wanted, factory, stage) if wanted else OpenedIndex(None, "current")
         except OSError as error:
             if error.errno not in _UNWRITABLE:
                 raise
@@ -176,9 +189,7 @@ class KeptIndex:
                     if path.name != LOCK and path.is_file():
                         path.unlink(missing_ok=True)
 
-    def _changed(
-        self, wanted: dict[Key, Source], factory: str | None, on_rows: Callable[[int, int], None]
-    ) -> OpenedIndex:
+    def _changed(self, wanted: dict[Key, Source], factory: str | None, stage: Stage) -> OpenedIndex:
         fault = self._published.bring(wanted) if self._published else ""
         kept, state, reason = self._still_fitting(wanted)
         old = set(kept.sources) if kept else set()
@@ -187,11 +198,12 @@ class KeptIndex:
             raise unreadable[0]
         manifest = kept
         if new or manifest is None:
-            manifest = self._grown(kept, list(new.values()), (*old, *new), on_rows)
+            with stage("index") as on_rows:
+                manifest = self._grown(kept, list(new.values()), (*old, *new), on_rows)
             state = state or "grown"
         problem = ""
         if self._wants_other(manifest, factory):
-            manifest, problem = self._with_factory(manifest, factory)
+            manifest, problem = self._with_factory(manifest, factory, stage)
         if manifest != kept:
             self._publish(manifest)
         added = sum(len(source.ids) for source in new.values())
@@ -225,7 +237,7 @@ class KeptIndex:
         kept: Manifest | None,
         new: Sequence[Source],
         keys: tuple[Key, ...],
-        on_rows: Callable[[int, int], None],
+        on_rows: OnRows,
     ) -> Manifest:
         """Write new segments, joined with those before that are no larger; what a factory covers stays as it is."""
         segments, covered = list(kept.segments if kept else ()), kept.factory.segments if kept and kept.factory else 0
@@ -243,9 +255,7 @@ class KeptIndex:
             del flat
         return Manifest(kept.dimension if kept else dimension, keys, tuple(segments), kept.factory if kept else None)
 
-    def _blocks(
-        self, sources: Sequence[Source], on_rows: Callable[[int, int], None]
-    ) -> Iterator[tuple[ArrayLike, ArrayLike]]:
+    def _blocks(self, sources: Sequence[Source], on_rows: OnRows) -> Iterator[tuple[ArrayLike, ArrayLike]]:
         done, total = 0, sum(len(source.ids) for source in sources)
         for source in sources:
             yield source.ids, source.of(self._read_vectors(source.shard))
@@ -271,7 +281,7 @@ class KeptIndex:
             return ""
         return factory or factory_of_size(count)
 
-    def _with_factory(self, manifest: Manifest, factory: str | None) -> tuple[Manifest, str]:
+    def _with_factory(self, manifest: Manifest, factory: str | None, stage: Stage) -> tuple[Manifest, str]:
         """The index with the factory's index over all its segments, measured; exact, and why, where it cannot be."""
         exact = Manifest(manifest.dimension, manifest.sources, manifest.segments, None)
         if factory is None and manifest.factory is not None:
@@ -280,11 +290,12 @@ class KeptIndex:
         if not string:
             return exact, ""
         segments = [self._segment(segment, manifest.dimension) for segment in manifest.segments]
+        device = self._found_device(manifest.dimension)
         try:
-            proposer = Factory(train(string, [segment.vectors for segment in segments]))
+            with stage("fill index") as on_rows:
+                proposer, recall = make(string, segments, device, encoders=self._encoders, on_rows=on_rows)
         except FactoryError as error:
             return exact, f"it is exact, for {error}"
-        recall = _measured(segments, proposer, self._found_device(manifest.dimension))
         file = self._written(f"{uuid.uuid4().hex}.factory.faiss", lambda file: write(proposer.index, file.write))
         made = FactoryFile(file, string, len(manifest.segments), proposer.effort, recall)
         return Manifest(manifest.dimension, manifest.sources, manifest.segments, made), ""
@@ -363,25 +374,6 @@ class KeptIndex:
         with (self._folder / LOCK).open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def _measured(segments: list[Segment], proposer: Factory, device: Device) -> Recall:
-    """Widen the factory's searches as far as is worth it; compare with exact search on a sample, itself left out.
-
-    Of equally similar vectors any is right: what is as similar as the last true neighbour counts as found.
-    """
-    exact, approximate = VectorIndex(segments, device), VectorIndex(segments, device, proposer)
-    rows = np.random.default_rng(_SEED).permutation(len(exact))[:_SAMPLE]
-    ids, vectors = exact.rows(np.sort(rows))
-    own = [(int(id_),) for id_ in ids]
-    last = exact.least_of_nearest(vectors, _NEIGHBOURS + 1)[:, None]  # the vector itself, or its equal, is among them
-    true_count = min(_NEIGHBOURS, len(exact) - 1)
-
-    def recall() -> float:
-        similarities = approximate.search(vectors, _NEIGHBOURS, exclude=own)[1]
-        return float((similarities >= last - 1e-6).sum() / (true_count * len(rows))) if true_count else 1.0
-
-    return Recall(proposer.tune(recall), len(rows))
 
 
 def _told(unreadable: Sequence[BrokenShardError]) -> str:

@@ -43,9 +43,10 @@ class RayPool:
 
         Args:
             actors: how many at most; None: as many as the cluster's GPUs hold, where it has none, its CPU cores.
-            gpus_per_actor: GPUs that each takes, a fraction for small models (more than 0); on a cluster without a
-                GPU an actor takes a CPU core, and more where `actors` are fewer than the cores. It computes with as
-                many threads as it has cores: Ray sets OMP_NUM_THREADS, unless it is set.
+            gpus_per_actor: GPUs that each takes, a fraction for small models; on a cluster without a GPU an actor
+                takes a CPU core, and more where `actors` are fewer than the cores. It computes with as many threads
+                as it has cores: Ray sets OMP_NUM_THREADS, unless it is set. 0: none; without `actors` there are as many
+                as hosts with cores, each with as many of them as there is room for.
             folders: those that an actor's host has from a URL; None: whatever folder a backend is built with must be
                 on every host, under the same path.
 
@@ -56,13 +57,13 @@ class RayPool:
         self._ray = connected()
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         gpus, cores = ([held.get(kind, 0.0) for held in nodes] for kind in ("GPU", "CPU"))
-        if any(gpus):
+        if any(gpus) and gpus_per_actor:
             self._needs = {"num_cpus": 0.0, "num_gpus": gpus_per_actor}
             # A fraction is of one GPU.
             of_gpu = int(1 / gpus_per_actor) or 1
             room = sum(int(held) * of_gpu // math.ceil(gpus_per_actor) for held in gpus)
         else:
-            each = cores_each(cores, actors)
+            each = cores_each(cores, actors or (None if gpus_per_actor else sum(held >= 1 for held in cores)))
             self._needs = {"num_cpus": float(each), "num_gpus": 0.0}
             room = sum(int(held) // each for held in cores)
         self._count = min(actors or room, room)
@@ -112,8 +113,9 @@ class RayPool:
 class _Host:
     """Holds the backend in its actor."""
 
-    def build(self, build: Callable[..., Any], arguments: dict[str, Any], folders: SharedFolders | None) -> None:
+    def build(self, what: tuple[Callable[..., Any], dict[str, Any], SharedFolders | None]) -> None:
         """Build it. Not when the actor begins: only a method's exception reaches the caller with its type."""
+        build, arguments, folders = what
         self._backend = build(**(folders.brought(arguments) if folders else arguments))
 
     def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
@@ -145,7 +147,8 @@ class _SharedOut:
     ) -> None:
         self._ray, self._timeout_s, self._needs = ray, timeout_s, needs
         self._name = getattr(build, "__qualname__", repr(build))
-        self._build = (build, folders.named(arguments) if folders else arguments, folders)
+        # Once for all actors: a trained index is hundreds of megabytes.
+        self._build = ray.put((build, folders.named(arguments) if folders else arguments, folders))
         self._ready: list[Any] = []
         self._starting: dict[Any, Any] = {}  # reference of its `build` → actor
         self._start_deaths = 0
@@ -250,7 +253,7 @@ class _SharedOut:
 
     def _start_actor(self) -> None:
         actor = self._ray.remote(_Host).options(**self._needs).remote()
-        self._starting[actor.build.remote(*self._build)] = actor
+        self._starting[actor.build.remote(self._build)] = actor
 
     def _take_ready(self, reference: Any) -> None:
         """Use an actor from now on that has built its backend; one that died while it did so is started again."""

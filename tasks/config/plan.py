@@ -84,6 +84,12 @@ class RatesConfig(Section):
         description="Pairs of prompts that one core compares a second. bench/million.json: PostgreSQL, "
         "125,000 prompts.",
     )
+    core_flop_per_s: float = Field(
+        1.12e11,
+        gt=0,
+        description="Floating-point operations a second of one core that compares vectors with the centres of an "
+        "index's lists. bench/index.json: 65,536 vectors of 768 components, 4,096 lists.",
+    )
     selected_bytes_per_s: float = Field(
         9.1e9,
         gt=0,

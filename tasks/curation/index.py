@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -11,14 +15,17 @@ from db.embeddings import EmbedderRecord
 from db.engine import Session
 from models.index import VectorIndex
 from models.index.kept import KeptIndex, OpenedIndex, Source
+from models.index.making import Encode, Encoder, Encoders, OnRows
 from models.records import Embedded
 from tasks.curation.engines import VECTOR_FOLDERS, vector_store
+from tasks.devices import start_on_cores
 from tasks.progress import say, step_progress
 from tasks.run_kinds import CURATION, run_at_work
 from tasks.settings import Settings
 from tasks.storage import objects_of
 
 FOLDER = "indexes"
+ENCODE_TIMEOUT_S = 3600.0  # of a segment of 65,536 vectors, or until there is room on the cluster
 
 
 @task(name="index", task_run_name="index for run {run_id}", cache_policy=NO_CACHE)
@@ -40,9 +47,11 @@ def index(run_id: int) -> None:
                 with run.sessions() as session:
                     return _sources(session, embedder, of)
 
-            with step_progress(f"index {of}", "vectors") as on_rows:
-                kept = kept_index(embedder, run.settings, of)
-                opened = kept.open(stored(), factory=run.config.index.factory, latest=stored, on_rows=on_rows)
+            def stage(name: str, of: Embedded = of) -> AbstractContextManager[OnRows]:
+                return step_progress(f"{name} {of}", "vectors")
+
+            kept = kept_index(embedder, run.settings, of)
+            opened = kept.open(stored(), factory=run.config.index.factory, latest=stored, stage=stage)
             if opened.index is not None:
                 say(told(opened, of))
 
@@ -75,7 +84,10 @@ def kept_index(embedder: EmbedderRecord, settings: Settings, of: Embedded) -> Ke
     store = vector_store(embedder.key, settings, of)
     name = f"{FOLDER}/{embedder.key[:16]}/{of}"
     return KeptIndex(
-        settings.artifact_root / name, lambda shard: store.read_shard(shard).vectors, objects_of(settings, name)
+        settings.artifact_root / name,
+        lambda shard: store.read_shard(shard).vectors,
+        objects_of(settings, name),
+        _encoders(settings),
     )
 
 
@@ -100,6 +112,21 @@ def kind_of_search(opened: OpenedIndex) -> str:
         return opened.factory or "exact"
     share, of = f"{opened.recall.recall:.1%}", f"{opened.recall.sample:,} stored vectors"
     return f"{opened.factory}, which finds {share} of the true {opened.recall.neighbours} nearest of {of}"
+
+
+def _encoders(settings: Settings) -> Encoders | None:
+    """Who encodes vectors for a factory's index: the hosts of a Ray cluster, or (None) this process."""
+    start = start_on_cores(settings)
+    if start is None:
+        return None
+
+    @contextmanager
+    def encoders(trained: NDArray[np.uint8]) -> Iterator[Encode]:
+        backend = start(Encoder, {"trained": trained}, log_path=None, timeout_s=ENCODE_TIMEOUT_S)
+        with closing(backend):
+            yield lambda vectors: backend.call("encode", vectors)
+
+    return encoders
 
 
 def _sources(session: Session, embedder: EmbedderRecord, of: Embedded) -> list[Source]:
