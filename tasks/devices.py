@@ -37,21 +37,18 @@ class _Hold:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._process: SharedProcess | None = None
-        self._pool: RayPool | None = None
+        self._pools: dict[float, RayPool] = {}
 
-    def backends(self, settings: Settings, *, is_shared_out: bool) -> Backends:
+    def backends(self, settings: Settings, *, is_shared_out: bool, gpus: int) -> Backends:
         """Where the stage's backend is started."""
         process = self.process()
         if not is_shared_out or settings.engine == "local":
             return process
-        if self._pool is None:
-            pool = RayPool(
-                actors=settings.ray_actors,
-                gpus_per_actor=settings.ray_gpus_per_actor,
-                folders=shared_folders(settings),
-            )
-            self._pool = self._stack.enter_context(closing(pool))
-        return self._pool
+        each = float(gpus) if gpus > 1 else settings.ray_gpus_per_actor
+        if each not in self._pools:
+            pool = RayPool(actors=settings.ray_actors, gpus_per_actor=each, folders=shared_folders(settings))
+            self._pools[each] = self._stack.enter_context(closing(pool))
+        return self._pools[each]
 
     def process(self) -> SharedProcess:
         """The process that may use the device."""
@@ -107,12 +104,13 @@ def keep_device() -> Iterator[None]:
 
 
 @contextmanager
-def device(*, is_used: bool = True, is_shared_out: bool = False) -> Iterator[Backends]:
+def device(*, is_used: bool = True, is_shared_out: bool = False, gpus: int = 1) -> Iterator[Backends]:
     """Hold this host's device, and count for how long; within another hold of the same run it is held already.
 
     Yields where backends are started, which end with the hold (what holds them, perhaps with the run: `keep_process`).
     `is_used` is False for an engine without a model, and for one behind another's server. `is_shared_out`: the stage's
-    engine reads or samples item by item, so that a Ray cluster may load it many times, if the settings say so.
+    engine reads or samples item by item, so that a Ray cluster may load it many times, if the settings say so; `gpus`:
+    how many each of them is split over.
 
     Raises:
         ConcurrencySlotAcquisitionError: If the limit that the worker names does not exist: one that is silently no
@@ -125,7 +123,7 @@ def device(*, is_used: bool = True, is_shared_out: bool = False) -> Iterator[Bac
     with keep_device():
         hold = _hold.get()
         assert hold is not None
-        yield hold.backends(Settings(), is_shared_out=is_shared_out)
+        yield hold.backends(Settings(), is_shared_out=is_shared_out, gpus=gpus)
 
 
 def start_on_cores(settings: Settings) -> StartsBackend | None:

@@ -67,9 +67,12 @@ class Settings(BaseSettings):
 
     @field_validator("ray_gpus_per_actor")
     @classmethod
-    def _a_fraction_or_whole_gpus(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError(f"a model takes a fraction of one GPU, or whole ones, got {value:g}")
+    def _one_gpu_or_less(cls, value: float) -> float:
+        if value > 1:
+            raise ValueError(
+                f"a model takes one GPU or a fraction of it, got {value:g}; what needs several is split over them by "
+                "--generate.tensor_parallel_size"
+            )
         return value
 
     @property

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,14 @@ def test_a_model_the_engine_cannot_load_gives_one_clear_error(tmp_path: Path) ->
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ModelLoadError, match=r"could not be loaded: .*check the name or the folder"):
         IsolatedGenerator(VllmGenerator, arguments(model, sampling()), log_path=None, timeout_s=200)
+
+
+@pytest.mark.slow
+def test_a_model_that_two_processes_share_samples_the_same_texts(sampled: IsolatedGenerator, folder: str) -> None:
+    both = arguments(folder, sampling(max_tokens=20, stop=("q",))) | {"tensor_parallel_size": 2}
+    with closing(IsolatedGenerator(VllmGenerator, both, log_path=None, timeout_s=600)) as shared:
+        texts = [[response.text for row in one.generate(REQUESTS[:4]) for response in row] for one in (shared, sampled)]
+    assert sum(a == b for a, b in zip(*texts, strict=True)) >= 0.9 * len(texts[0]), "but for rounding"
 
 
 def test_a_temperature_the_engine_would_change_is_refused(folder: str) -> None:

@@ -15,6 +15,7 @@ from models.index.library import load_faiss
 from models.index.making import Encoder, fill
 from models.index.segments import unit_rows
 from models.processes.ray_pool import RayPool, cores_each, joined
+from tasks.devices import device
 
 has_ray()
 
@@ -119,6 +120,23 @@ def on_cores(trained):
     assert pool.at_once == 2, "one on each host"
     with closing(pool.start(Encoder, {"trained": trained}, log_path=None, timeout_s=300)) as backend:
         yield lambda vectors: backend.call("encode", vectors)
+
+
+def test_a_model_split_over_gpus_takes_as_many_of_one_host(two_nodes, monkeypatch):
+    monkeypatch.setenv("ANTIPODE_ENGINE", "ray")
+    hosts = [two_nodes.add_node(num_cpus=1, num_gpus=gpus) for gpus in (4, 3)]
+    two_nodes.wait_for_nodes()
+    try:
+        at_once = {}
+        for gpus in (1, 2, 4):
+            with device(is_shared_out=True, gpus=gpus) as backends:
+                at_once[gpus] = backends.at_once
+        assert at_once == {1: 7, 2: 3, 4: 1}
+        with pytest.raises(ValueError, match="an actor needs 5 GPUs of one host"), device(is_shared_out=True, gpus=5):
+            pass
+    finally:
+        for host in hosts:
+            two_nodes.remove_node(host)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ IN_VAIN = [
     (QuestionsConfig, {"judge": JUDGE, "answers": "a.jsonl", "model": {"name": "demo"}}, "leave out `model`"),
     (LabelConfig, {"annotator": "gold", "rubric": {"seed": 3}}, "rubric is set, but the annotator is gold"),
     (CurateConfig, {"generate": {"max_requests": 3}}, "generate.max_requests is for"),
+    (
+        CurateConfig,
+        {"generate": {"tensor_parallel_size": 2, "backend": "transformers"}},
+        "tensor_parallel_size is for vLLM",
+    ),
     (CurateConfig, {"select": {"budget_over": "even"}}, "give --select.budget too"),
     (CurateConfig, {"queue": {"order": "uncertain"}}, "a queue that is not opened has no settings"),
 ]

@@ -23,7 +23,9 @@ from tasks.errors import RunBusyError
 from tasks.labels.opening import open_label_run
 from tasks.runs import alone_on
 
-OF_GENERATE = {"prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization", "batch_poll_s"}
+OF_GENERATE = {
+    "prompts_per_shard", "concurrency", "timeout_s", "gpu_memory_utilization", "tensor_parallel_size", "batch_poll_s",
+}  # fmt: skip
 OF_JUDGE = {"concurrency", "requests_per_minute", "timeout_s", "max_retries", "batch_poll_s"}
 OF_TRAINING = {"processes", "parallel", "report_to", "timeout_s"}
 PACE = {

@@ -51,6 +51,7 @@ class VllmPoolingEmbedder:
         tokens_per_batch: int,
         max_model_len: int | None,
         gpu_memory_utilization: float,
+        tensor_parallel_size: int = 1,
         template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         """Start the engine and check how it pools.
@@ -64,6 +65,7 @@ class VllmPoolingEmbedder:
             tokens_per_batch: tokens in one forward pass, raised to the longest sequence where that is longer.
             max_model_len: context in tokens, prompt and response together; None takes the model's own.
             gpu_memory_utilization: as in `VllmGenerator`.
+            tensor_parallel_size: likewise.
             template_arguments: what the chat template is given beside a prompt.
 
         Raises:
@@ -85,7 +87,7 @@ class VllmPoolingEmbedder:
             task=_TASKS[context],
             max_model_len=limit,
             tokens_per_batch=tokens_per_batch,
-            gpu_memory_utilization=gpu_memory_utilization,
+            machine=device_arguments(gpu_memory_utilization, tensor_parallel_size),
         )
         self._check_pooling(model)
 
@@ -186,9 +188,8 @@ def _start_engine(
     task: str,
     max_model_len: int,
     tokens_per_batch: int,
-    gpu_memory_utilization: float,
+    machine: Mapping[str, Any],
 ) -> Any:
-    machine = device_arguments(gpu_memory_utilization)
     try:
         from vllm import LLM
         from vllm.config import PoolerConfig

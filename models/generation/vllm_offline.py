@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from models.errors import ModelLoadError
 from models.generation.rendering import rendered
@@ -36,6 +36,7 @@ class VllmGenerator:
         dtype: str,
         max_model_len: int | None,
         gpu_memory_utilization: float,
+        tensor_parallel_size: int = 1,
     ) -> None:
         """Start the engine.
 
@@ -47,6 +48,7 @@ class VllmGenerator:
             max_model_len: Context in tokens, prompt and response together; None takes the model's own.
             gpu_memory_utilization: Share of a GPU's memory for weights and KV cache, in (0, 1]; for a CPU see
                 `device_arguments`.
+            tensor_parallel_size: As in `device_arguments`; the model's attention heads must be a multiple of it.
 
         Raises:
             ValueError: A temperature between 0 and 0.01, which vLLM does not honour.
@@ -64,7 +66,7 @@ class VllmGenerator:
             revision=revision,
             dtype=dtype,
             max_model_len=max_model_len,
-            gpu_memory_utilization=gpu_memory_utilization,
+            machine=device_arguments(gpu_memory_utilization, tensor_parallel_size),
         )
         self._context: int = self._engine.llm_engine.model_config.max_model_len
 
@@ -124,9 +126,8 @@ class VllmGenerator:
 
 
 def _start_engine(
-    model: str, *, revision: str | None, dtype: str, max_model_len: int | None, gpu_memory_utilization: float
+    model: str, *, revision: str | None, dtype: str, max_model_len: int | None, machine: Mapping[str, Any]
 ) -> LLM:
-    machine = device_arguments(gpu_memory_utilization)
     try:
         from vllm import LLM
 

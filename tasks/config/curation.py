@@ -148,6 +148,12 @@ class GenerateConfig(AskedServer):
     gpu_memory_utilization: Pace[float] = Field(
         0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1)."
     )
+    tensor_parallel_size: Pace[Added[int]] = Field(
+        1,
+        ge=1,
+        le=64,
+        description="vLLM: GPUs of one host that a model is split over, when it embeds too (embed.backend vllm).",
+    )
 
     @model_validator(mode="after")
     def _server_needs_an_address(self) -> Self:
@@ -163,6 +169,8 @@ class GenerateConfig(AskedServer):
         for name in ("max_requests", "max_cost", "input_price", "output_price", *AskedServer.model_fields):
             if self.backend != "openai" and getattr(self, name) != type(self).model_fields[name].default:
                 return f"generate.{name} is for generate.backend openai, got backend {self.backend!r}; leave it out"
+        if self.tensor_parallel_size > 1 and self.backend in {"scripted", "transformers"}:
+            return f"generate.tensor_parallel_size is for vLLM, got generate.backend {self.backend!r}; leave it out"
         return ""
 
     def own_fields(self) -> dict[str, str]:

@@ -22,7 +22,7 @@ from models.prompting import without_system_message
 from models.records import shortened, storable
 from tasks.config.curation import CurateConfig
 from tasks.curation.benchmarks import count_benchmark_prompts, open_benchmarks
-from tasks.curation.engines import find_embedder, make_embedder
+from tasks.curation.engines import embedder_gpus, find_embedder, make_embedder
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
 from tasks.run_kinds import RunAtWork
@@ -101,7 +101,7 @@ def _by_embedding(
     nearest: dict[tuple[int, str], Contamination] = {}
     total = count_benchmark_prompts(run.config)
     with (
-        device(is_used=local_model is not None, is_shared_out=True) as backends,
+        device(is_used=local_model is not None, is_shared_out=True, gpus=embedder_gpus(run.config)) as backends,
         stage_progress("check prompts", total, "prompts of benchmarks embedded") as advance,
         closing(make_embedder(run.config, local_model, run.settings, backends)) as embedder,
     ):

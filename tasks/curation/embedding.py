@@ -17,7 +17,7 @@ from models.embedding import Embedder, EmbeddingRequest, Embeddings
 from models.prompting import without_system_message
 from models.vectors import VectorStore
 from tasks.config.curation import CurateConfig
-from tasks.curation.engines import find_embedder, make_embedder, vector_store
+from tasks.curation.engines import embedder_gpus, find_embedder, make_embedder, vector_store
 from tasks.curation.vectors import check_presence
 from tasks.devices import device
 from tasks.progress import Advance, stage_progress
@@ -46,7 +46,8 @@ def embed(run_id: int) -> None:
             totals = [of.count(session) for of in texts]
         if not any(totals):
             return
-        with device(is_used=local_model is not None, is_shared_out=True) as backends, ExitStack() as stack:
+        is_used, gpus = local_model is not None, embedder_gpus(run.config)
+        with device(is_used=is_used, is_shared_out=True, gpus=gpus) as backends, ExitStack() as stack:
             embedder: Embedder | None = None
             for of, total, store in zip(texts, totals, stores, strict=True):
                 if total:

@@ -100,10 +100,15 @@ def make_generator(
         "dtype": config.model.dtype,
     }
     is_vllm = backend == "vllm"
+    if not is_vllm and generate.tensor_parallel_size > 1:
+        raise ValueError(
+            "generate.tensor_parallel_size needs vLLM, which is not installed here; install it, or leave it out"
+        )
     if is_vllm:
         arguments |= {
             "max_model_len": generate.max_model_len,
             "gpu_memory_utilization": generate.gpu_memory_utilization,
+            "tensor_parallel_size": generate.tensor_parallel_size,
         }
     else:
         arguments |= {"device": torch_device(), "max_batch_tokens": LOCAL_BATCH_TOKENS}
@@ -206,6 +211,7 @@ def make_embedder(
         arguments |= {
             "max_model_len": None,  # the generator's limit would cut what is embedded
             "gpu_memory_utilization": config.generate.gpu_memory_utilization,
+            "tensor_parallel_size": config.generate.tensor_parallel_size,
         }
     return IsolatedEmbedder(
         VllmPoolingEmbedder if is_vllm else HiddenStateEmbedder,
@@ -214,6 +220,11 @@ def make_embedder(
         timeout_s=embed.timeout_s,
         start=backends.start_alone if is_vllm else backends.start,
     )
+
+
+def embedder_gpus(config: CurateConfig) -> int:
+    """GPUs that an embedder is split over: as many as a generator, where vLLM embeds."""
+    return config.generate.tensor_parallel_size if config.embed.backend == "vllm" else 1
 
 
 def vector_size(sessions: Sessions, config: CurateConfig, settings: Settings) -> int | None:

@@ -94,7 +94,9 @@ def sample_with(
         url = config.generate.base_url or ""
         batching = batching_of(run, config.generate, purpose="generate", model=name, url=url)
         with (
-            device(is_used=local_model is not None, is_shared_out=True) as backends,
+            device(
+                is_used=local_model is not None, is_shared_out=True, gpus=config.generate.tensor_parallel_size
+            ) as backends,
             stage_progress("generate", total, f"responses, {name}") as advance,
             closing(
                 make_generator(
