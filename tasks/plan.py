@@ -229,6 +229,12 @@ def _limits(prompts: int, config: PlanConfig, all_bytes: float) -> Iterator[Limi
     def linear(name: str, need: float, have: float, unit: str, remedy: str) -> Limit:
         return Limit(name, need, have, unit, prompts * have / need, remedy)
 
+    weights, of_gpu = config.parameters * 1e9 * HALF, config.gpu_memory_gb * 1e9
+    if weights > of_gpu:  # no number of prompts changes that
+        server = (
+            "a server over several GPUs samples (--generate.backend openai), a smaller model embeds (--embed.model)"
+        )
+        yield Limit("memory of a GPU: weights", weights, of_gpu, "bytes", 0.0, server)
     compared = float(prompts * (SINGLE * config.dimension + CENTRE_BYTES))
     yield linear("memory: prompts compared", compared, memory, "bytes", "curate in parts of so many prompts")
     guard = float(count * rates.guard_bytes)

@@ -113,6 +113,14 @@ def test_an_index_of_lists_takes_the_time_to_train_to_fill_and_to_measure_it():
     assert "time: index" not in {limit.name for limit in planned(100_000).limits}, "exact: there are no lists"
 
 
+def test_a_model_that_no_gpu_holds_gives_out_before_all_else():
+    made = planned(1_000, parameters=70)
+    assert made.breaks.is_broken and made.breaks.name == "memory of a GPU: weights"
+    assert (made.breaks.need, made.breaks.have, made.breaks.prompts) == (140e9, 80e9, 0)
+    assert "--generate.backend openai" in made.breaks.remedy
+    assert not planned(1_000, parameters=70, gpu_memory_gb=141).breaks.is_broken
+
+
 def test_gpus_wait_for_the_last_of_a_shard_and_for_the_hosts_rows():
     def waited(prompts_per_shard, gpus):
         """How many times as long as its GPUs' work a call of the sampler takes; embedding waits for nobody."""

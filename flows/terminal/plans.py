@@ -84,7 +84,7 @@ def _lines(config: PlanConfig) -> Iterator[_Line]:
     yield _Line(
         "in all, at the soonest",
         lambda made: duration(made.days * 86_400),
-        f"{config.gpus} GPUs, {config.cores} cores of which rows take one",
+        f"{config.gpus} {'GPU' if config.gpus == 1 else 'GPUs'}, {config.cores} cores of which rows take one",
     )
     yield _Line(
         "shards",
@@ -106,7 +106,8 @@ def _lines(config: PlanConfig) -> Iterator[_Line]:
     yield _Line(
         "gives out first",
         lambda made: made.breaks.name if made.breaks.is_broken else "nothing",
-        f"{size(config.memory_gb * 1e9)} of memory, {config.patience_days:g} days of patience",
+        f"{size(config.memory_gb * 1e9)} of memory, {size(config.gpu_memory_gb * 1e9)} of a GPU's, "
+        f"{config.patience_days:g} days of patience",
     )
     if config.gpu_hour_price is not None or config.gb_month_price is not None:
         yield _Line(

@@ -126,6 +126,9 @@ class PlanConfig(Section):
     prompt_tokens: int = Field(100, ge=1, description="Tokens of a prompt (1 or more).")
     response_tokens: int = Field(200, ge=1, description="Tokens of a response (1 or more).")
     gpus: int = Field(8, ge=1, description="GPUs at once (1 or more).")
+    gpu_memory_gb: float = Field(
+        80, gt=0, description="Memory of a GPU, in GB. One holds the whole model, at 2 bytes a weight."
+    )
     prompts_per_shard: int | None = Field(
         None, ge=1, description="generate.prompts_per_shard of the runs. Empty: 256 for each GPU."
     )
