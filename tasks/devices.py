@@ -48,6 +48,7 @@ class _Hold:
         if each not in self._pools:
             pool = RayPool(actors=settings.ray_actors, gpus_per_actor=each, folders=shared_folders(settings))
             self._pools[each] = self._stack.enter_context(closing(pool))
+            say(f"Ray cluster: {pool}")
         return self._pools[each]
 
     def process(self) -> SharedProcess:

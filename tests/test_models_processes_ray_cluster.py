@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ray_backends import has_ray
 from surroundings import free_port
 
+from models.processes import ray_cluster
 from models.processes.ray_cluster import Cluster, NoClusterError, look, own_cluster
 
 CONNECT = """
@@ -23,6 +26,23 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
     with pytest.raises(NoClusterError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+ gives no answer within 3 s"):
         look(3)
+
+
+def test_a_run_ends_in_one_line_where_no_cluster_listens_and_waits_for_one_that_starts(monkeypatch):
+    has_ray()
+    port = free_port()
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    monkeypatch.setattr(ray_cluster, "WAIT_S", 0.0)
+    with pytest.raises(NoClusterError, match=rf"RAY_ADDRESS=127\.0\.0\.1:{port} does not answer .*ray start --head"):
+        ray_cluster.connected()
+    monkeypatch.setattr(ray_cluster, "WAIT_S", 30.0)
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(ray_cluster._require_listener, os.environ["RAY_ADDRESS"])
+        assert not waits.done()
+        with socket.create_server(("127.0.0.1", port)):
+            assert waits.result(timeout=60) is None
+    for unsaid in ("auto", "ray://127.0.0.1:1", "local"):
+        ray_cluster._require_listener(unsaid)
 
 
 def test_a_cluster_of_this_machine_alone_listens_at_loopback():

@@ -62,12 +62,14 @@ def test_pieces_are_few_as_long_as_every_actor_has_one(pool, count, sizes):
     assert start(pool).call("at_once", list(range(count))) == sizes
 
 
-def test_a_piece_whose_actor_died_is_done_by_another(pool, tmp_path):
+def test_a_piece_whose_actor_died_is_done_by_another(pool, tmp_path, caplog):
     backend = start(pool, deaths=deaths(tmp_path / "deaths", 2))
     numbers = [*range(50), 1000, *range(50, 90)]
     numbers.remove(13)
     assert backend.call("double", numbers).values.tolist() == [2 * number for number in numbers]
     assert not list((tmp_path / "deaths").iterdir()), "both deaths were died"
+    told = "an actor of Doubler died, others do its work: "
+    assert sum(line.startswith(told) for line in caplog.messages) == 2, "each is told once"
     assert backend.call("double", [1]).names == ["1"], "and it goes on"
 
 
@@ -98,9 +100,20 @@ def test_what_takes_too_long_is_ended(pool):
         start(pool, timeout_s=0.1, start_s=30.0)
 
 
+def test_that_it_waits_for_room_is_told(pool, monkeypatch, caplog):
+    monkeypatch.setattr("models.processes.ray_pool.NO_ROOM_S", 1.0)
+    backend = start(pool)
+    eventually(lambda: len(set(backend.call("processes", list(range(40))))) == 2, "both cores are taken")
+    assert not any("room" in line for line in caplog.messages)
+    with pytest.raises(TimeoutError):
+        start(RayPool(), timeout_s=2.0)
+    assert "Doubler waits for room on the Ray cluster (CPU cores of a model: 1): ray status" in caplog.messages
+
+
 def test_more_than_the_cluster_has_room_for_is_refused(two_nodes):
     assert RayPool(actors=50)._count == 2
     assert RayPool(actors=1)._count == 1
+    assert str(RayPool(actors=1)) == "1 model at once on 3 nodes", "the head too, which has no core here"
 
 
 def test_vectors_are_encoded_on_the_hosts_of_the_cluster(two_nodes):

@@ -113,7 +113,9 @@ def test_a_cluster_that_loses_nodes_gives_the_rows_of_the_local_engine(
     hint = (
         "a shard of 6 prompts is little for 3 models, which wait for the last of each: --generate.prompts_per_shard 768"
     )
-    assert capsys.readouterr().err.count(hint) == 1, "told on the cluster, not by the local engine"
+    told = capsys.readouterr().err
+    assert told.count(hint) == 1, "told on the cluster, not by the local engine"
+    assert "Ray cluster: 3 models at once on 4 nodes" in told
 
 
 @on_postgresql

@@ -9,14 +9,21 @@ import importlib.util
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
+import time
 from typing import Any, NamedTuple
 
 LOOPBACK = "127.0.0.1"
+_PAUSE_S = 1.0
+WAIT_S = (
+    30.0  # for a cluster that is just being started; Ray itself tries for three minutes, and says nothing to act on
+)
 # Ray's own name for it: without this it replaces 127.0.0.1 by the address at which other machines reach this one.
 ONLY_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 UNTOLD = {"RAY_USAGE_STATS_ENABLED": "0"}
+_PAUSE_S = 1.0
 _PROBE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -77,7 +84,8 @@ def connected() -> Any:
 
     Raises:
         RayMissingError: If it is not installed.
-        ConnectionError: If the cluster of RAY_ADDRESS does not answer; after more than a minute.
+        NoClusterError: If nothing listens at the host and port of RAY_ADDRESS.
+        ConnectionError: If what listens there is no cluster that takes us; after more than a minute.
     """
     require_ray("ANTIPODE_ENGINE=ray")
     if is_own := not os.environ.get("RAY_ADDRESS"):
@@ -91,8 +99,30 @@ def connected() -> Any:
         # "local", or Ray takes whatever cluster was started last on this machine, by anybody.
         local = {"address": "local", "include_dashboard": False, "_node_ip_address": LOOPBACK}
         own: dict[str, Any] = local if is_own else {}
+        if not is_own:
+            _require_listener(os.environ["RAY_ADDRESS"])
         ray.init(log_to_driver=False, configure_logging=False, **own)
     return ray
+
+
+def _require_listener(address: str) -> None:
+    """Raise NoClusterError if an address that is a host and a port takes no connection."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host:  # "auto", or a URL: Ray knows what is meant
+        return
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=WAIT_S).close()
+        except OSError as error:
+            if time.monotonic() < deadline:
+                time.sleep(_PAUSE_S)
+                continue
+            raise NoClusterError(
+                f"the Ray cluster at RAY_ADDRESS={address} does not answer ({error}); start it (ray start --head), or "
+                "correct RAY_ADDRESS, and give the same command again"
+            ) from error
+        return
 
 
 def own_cluster(port: int) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -10,6 +10,7 @@ first pool starts (extra `ray`); the cluster is that of RAY_ADDRESS, else one on
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -22,6 +23,7 @@ import numpy as np
 
 from models.errors import ProcessDiedError, PromptsRefusedError, PromptTooLongError
 from models.processes.ray_cluster import connected
+from models.records import shortened
 from models.storage.folders import SharedFolders
 
 IN_FLIGHT = 2  # pieces that an actor holds: the one at work, and the next
@@ -30,7 +32,10 @@ PIECES_PER_ACTOR = 4  # of one call at most, so that the slowest actor is not wa
 # process with all 256, 64 at once 1.02 times (docs/scaling.md).
 LEAST_ITEMS = 64
 TRIES = 3
+NO_ROOM_S = 30.0  # so long nobody is told that an actor waits for room
 _POLL_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class RayPool:
@@ -66,7 +71,7 @@ class RayPool:
             each = cores_each(cores, actors or (None if gpus_per_actor else sum(held >= 1 for held in cores)))
             self._needs = {"num_cpus": float(each), "num_gpus": 0.0}
             room = sum(int(held) // each for held in cores)
-        self._count = min(actors or room, room)
+        self._count, self._nodes = min(actors or room, room), len(nodes)
         if self._count < 1:
             raise ValueError(
                 f"the Ray cluster has {sum(gpus):g} GPUs and {sum(cores):g} CPU cores, an actor needs "
@@ -75,6 +80,11 @@ class RayPool:
             )
         self._folders = folders
         self._backend: _SharedOut | None = None
+
+    def __str__(self) -> str:
+        """What it has, in a few words."""
+        models = "1 model" if self._count == 1 else f"{self._count} models"
+        return f"{models} at once on {self._nodes} {'node' if self._nodes == 1 else 'nodes'}"
 
     @property
     def at_once(self) -> int:
@@ -154,9 +164,8 @@ class _SharedOut:
         self._start_deaths = 0
         self._is_closed = False
         try:
-            for _ in range(count):
-                self._start_actor()
             deadline = self._deadline()
+            self._say_if_there_is_no_room([self._start_actor() for _ in range(count)])
             while not self._ready:
                 self._take_ready(self._first(list(self._starting), "start", deadline))
         except BaseException:
@@ -222,7 +231,7 @@ class _SharedOut:
                     if deaths[piece.number] == TRIES:
                         raise self._died(method, piece, error) from error
                 waiting.appendleft(piece)
-                self._replace(actor)
+                self._replace(actor, error)
         return results, failures
 
     def _hand_out(
@@ -251,9 +260,20 @@ class _SharedOut:
                     "the time limit, send less at once, or see whether the cluster has room: ray status"
                 )
 
-    def _start_actor(self) -> None:
+    def _say_if_there_is_no_room(self, places: list[Any]) -> None:
+        """Wait until an actor has its place, for some time at most, and say so if none has one by then."""
+        wait_s = NO_ROOM_S if self._timeout_s is None else min(NO_ROOM_S, self._timeout_s)
+        if not self._ray.wait(places, num_returns=1, timeout=wait_s)[0]:
+            kind, needed = ("GPUs", "num_gpus") if self._needs["num_gpus"] else ("CPU cores", "num_cpus")
+            needs = f"{kind} of a model: {self._needs[needed]:g}"
+            _log.warning("%s waits for room on the Ray cluster (%s): ray status", self._name, needs)
+
+    def _start_actor(self) -> Any:
+        """Start another; what comes is answered once it has its place."""
         actor = self._ray.remote(_Host).options(**self._needs).remote()
+        place = actor.__ray_ready__.remote()  # before `build`, since an actor does one after the other
         self._starting[actor.build.remote(self._build)] = actor
+        return place
 
     def _take_ready(self, reference: Any) -> None:
         """Use an actor from now on that has built its backend; one that died while it did so is started again."""
@@ -274,9 +294,10 @@ class _SharedOut:
         self._ready.append(actor)
         self._start_deaths = 0
 
-    def _replace(self, actor: Any) -> None:
+    def _replace(self, actor: Any, error: Exception) -> None:
         """Start another in place of a dead actor: once, however many pieces it held."""
         if actor in self._ready:
+            _log.warning("an actor of %s died, others do its work: %s", self._name, shortened(str(error), 300))
             self._ready.remove(actor)
             self._ray.kill(actor)
             self._start_actor()
