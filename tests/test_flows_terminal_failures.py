@@ -14,8 +14,10 @@ import pytest
 from chat_server import ChatServer, echo, serving
 from refusals import SCRIPTED, assert_one_line
 from service_parts import eventually
+from sqlalchemy.exc import DBAPIError
 from surroundings import ROOT, on_sqlite
 
+from flows.terminal.failures import error_line
 from models.errors import is_interrupt
 
 # Where the database plays no part, one kind of it is enough.
@@ -101,6 +103,12 @@ def test_an_unreachable_database_is_one_line_without_its_password(antipode):
 
 
 @on_sqlite
+@pytest.mark.parametrize("end", ["already exists", "does not exist"])
+def test_a_pooler_of_transactions_is_named_with_what_to_set(settings, end):
+    error = DBAPIError("SELECT 1", None, RuntimeError(f'prepared statement "_pg3_0" {end}'))
+    assert "pool sessions (PgBouncer: pool_mode = session)" in error_line(error)
+
+
 def test_a_read_only_disk_is_one_line_and_loses_nothing(antipode, prompts_file, tmp_path):
     antipode("import", str(prompts_file))
     assert antipode("curate", *SCRIPTED).returncode == 0

@@ -21,6 +21,7 @@ from surroundings import ROOT, on_postgresql, on_sqlite
 
 from db.schema import curation
 from db.schema.base import Base
+from flows.commands.database import Vectors
 from models.demo.corpus import demo_prompts
 from models.records import ImportedRow, Prompt
 from models.storage import StorageGoneError
@@ -207,6 +208,9 @@ def test_a_repair_puts_back_what_this_host_has_a_sound_copy_of(url, filled, capf
     count = embedded(filled)
     checks = check_vectors(Settings(), None)
     assert [*checks[0].missing, *checks[0].damaged] == [Path(broken).parent.name]
+    with pytest.raises(SystemExit):
+        Vectors(action="check").cli_cmd()
+    assert "--repair, first on a host that has copies of them" in capfd.readouterr().out
     assert list(forget_broken(checks, Settings(), are_lost=False)) == [] and embedded(filled) == count
     assert "from this host's copies: 1 shards" in capfd.readouterr().err
     assert not any(check.damaged or check.missing for check in check_vectors(Settings(), None))

@@ -113,7 +113,11 @@ class Vectors(BaseModel):
             if forgotten:
                 show("Next: give the command of the run again, which embeds them anew")
         else:
-            show("Next: bring the folder back, or have them embedded anew: antipode vectors check --repair")
+            repair = "antipode vectors check --repair"
+            if settings.artifact_url:
+                show(f"Next: {repair}, first on a host that has copies of them; without one they are embedded anew")
+            else:
+                show(f"Next: bring the folder back, or have them embedded anew: {repair}")
             sys.exit(1)
 
 

@@ -112,6 +112,8 @@ def _database_line(error: Exception) -> str | None:
         hint = ""
         if "not a database" in reason or "malformed" in reason:
             hint = "; it is broken or something else: check ANTIPODE_DATABASE_URL, or move it away and antipode restore"
+        if "prepared statement" in reason:  # of another connection, which a pooler has put in the place of ours
+            hint = "; a pooler in front of it must pool sessions (PgBouncer: pool_mode = session); see: antipode doctor"
         return f"database {shown_url(Settings())}: {reason}{hint}"
     hint = "; check ANTIPODE_DATABASE_URL" if "connect" in reason else ""
     if "is full" in reason or "disk I/O" in reason or "No space left" in reason:
