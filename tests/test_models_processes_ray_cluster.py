@@ -45,6 +45,20 @@ def test_a_run_ends_in_one_line_where_no_cluster_listens_and_waits_for_one_that_
         ray_cluster._require_listener(unsaid)
 
 
+def test_a_cluster_that_does_not_take_a_run_is_named_with_what_to_set(monkeypatch):
+    has_ray()
+    import ray
+
+    def refused(**settings):
+        raise ConnectionError("Failed to connect\nto Ray cluster")
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(ray, "init", refused)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(NoClusterError, match=r"=auto does not take us \(Failed to connect to Ray.*RAY_AUTH_MODE=token"):
+        ray_cluster.connected()
+
+
 def test_a_cluster_of_this_machine_alone_listens_at_loopback():
     has_ray()
     hidden = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}

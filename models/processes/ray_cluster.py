@@ -84,8 +84,8 @@ def connected() -> Any:
 
     Raises:
         RayMissingError: If it is not installed.
-        NoClusterError: If nothing listens at the host and port of RAY_ADDRESS.
-        ConnectionError: If what listens there is no cluster that takes us; after more than a minute.
+        NoClusterError: If nothing listens at the host and port of RAY_ADDRESS, or what does is no cluster that takes
+            us; that after up to some minutes.
     """
     require_ray("ANTIPODE_ENGINE=ray")
     if is_own := not os.environ.get("RAY_ADDRESS"):
@@ -101,7 +101,14 @@ def connected() -> Any:
         own: dict[str, Any] = local if is_own else {}
         if not is_own:
             _require_listener(os.environ["RAY_ADDRESS"])
-        ray.init(log_to_driver=False, configure_logging=False, **own)
+        try:
+            ray.init(log_to_driver=False, configure_logging=False, **own)
+        except ConnectionError as error:
+            address, reason = os.environ.get("RAY_ADDRESS", ""), " ".join(str(error).split())
+            raise NoClusterError(
+                f"the Ray cluster at RAY_ADDRESS={address} does not take us ({reason}); if it asks for a token, set "
+                "RAY_AUTH_MODE=token here, with its ~/.ray/auth_token; see: antipode doctor"
+            ) from error
     return ray
 
 

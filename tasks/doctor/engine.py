@@ -24,5 +24,6 @@ def engine_place_findings(settings: Settings) -> list[Finding]:
     try:
         return [Finding("Ray", "ok", str(look(RAY_TIMEOUT_S)))]
     except NoClusterError as error:
-        advice = "ray status, on a host of it; the same ~/.ray/auth_token on all of them; or correct RAY_ADDRESS"
+        token = "the same ~/.ray/auth_token on all of them, and here RAY_AUTH_MODE=token"
+        advice = f"ray status, on a host of it; {token}; or correct RAY_ADDRESS"
         return [Finding("Ray", "problem", str(error), advice)]
