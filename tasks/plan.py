@@ -27,6 +27,7 @@ POSTGRESQL_TABLE_BYTES = 32e12  # its limit of a table, at pages of 8 kB
 SQLITE_RESPONSES = 1_000_000  # measured up to here: bench/million.json
 # Of a call, for each model at once; embedded ones are not more at once than fit the memory of any host as vectors.
 PROMPTS_A_GPU, RESPONSES_A_GPU, MOST_EMBEDDED = 256, 4_096, 65_536
+WEIGHTS_SHARE = 0.75  # of a GPU's memory at most: the rest is for what is computed, and its cache
 HOUR, DAY = 3600.0, 86_400.0
 
 
@@ -158,25 +159,25 @@ def plan(prompts: int, config: PlanConfig) -> Plan:
 
 
 def _shards(config: PlanConfig) -> Shards:
-    prompts = config.prompts_per_shard or PROMPTS_A_GPU * config.gpus
-    most = max(RESPONSES_A_GPU, min(RESPONSES_A_GPU * config.gpus, MOST_EMBEDDED))
+    prompts = config.prompts_per_shard or PROMPTS_A_GPU * config.models
+    most = max(RESPONSES_A_GPU, min(RESPONSES_A_GPU * config.models, MOST_EMBEDDED))
     return Shards(prompts, config.responses_per_shard or most)
 
 
 def _in_calls(config: PlanConfig, gpu_hours: float, items: int, per_call: int, responses: int) -> float:
     """Seconds of a stage's calls of so many items, each of so many responses.
 
-    The last GPU of a call is waited for. Its responses, k of them, are as long as k draws of a distribution whose
-    standard deviation is `length_spread` of its mean, and of n sums that are about normal the greatest lies
-    sqrt(2 ln n) standard deviations above their mean, or less. Where that is quicker than the run's host can hand
-    pieces out and take what comes back, the host is waited for.
+    The last model of a call, on one GPU or split over several, is waited for. Its responses, k of them, are as long as
+    k draws of a distribution whose standard deviation is `length_spread` of its mean, and of n sums that are about
+    normal the greatest lies sqrt(2 ln n) standard deviations above their mean, or less. Where that is quicker than the
+    run's host can hand pieces out and take what comes back, the host is waited for.
     """
-    used = min(config.gpus, per_call)
-    per_gpu = per_call * responses / used
-    last = 1 + config.rates.length_spread * math.sqrt(2 * math.log(used) / per_gpu)
-    pieces = items / per_call * len(piece_starts(per_call, config.gpus)) if config.gpus > 1 else 0
+    used = min(config.models, per_call)
+    per_model = per_call * responses / used
+    last = 1 + config.rates.length_spread * math.sqrt(2 * math.log(used) / per_model)
+    pieces = items / per_call * len(piece_starts(per_call, config.models)) if config.models > 1 else 0
     handing = pieces * config.rates.piece_cpu_ms / 1e3 + items * responses * config.rates.shared_out_cpu_us / 1e6
-    return max(gpu_hours * HOUR / used * last, handing if pieces else 0.0)
+    return max(gpu_hours * HOUR / (used * config.tensor_parallel_size) * last, handing if pieces else 0.0)
 
 
 def _cpu_seconds(prompts: int, config: PlanConfig) -> tuple[float, float]:
@@ -229,12 +230,11 @@ def _limits(prompts: int, config: PlanConfig, all_bytes: float) -> Iterator[Limi
     def linear(name: str, need: float, have: float, unit: str, remedy: str) -> Limit:
         return Limit(name, need, have, unit, prompts * have / need, remedy)
 
-    weights, of_gpu = config.parameters * 1e9 * HALF, config.gpu_memory_gb * 1e9
+    weights, of_gpu = config.parameters * 1e9 * HALF, config.gpu_memory_gb * 1e9 * config.tensor_parallel_size
     if weights > of_gpu:  # no number of prompts changes that
-        server = (
-            "a server over several GPUs samples (--generate.backend openai), a smaller model embeds (--embed.model)"
-        )
-        yield Limit("memory of a GPU: weights", weights, of_gpu, "bytes", 0.0, server)
+        enough = 2 ** math.ceil(math.log2(weights / (WEIGHTS_SHARE * config.gpu_memory_gb * 1e9)))
+        split = f"--generate.tensor_parallel_size {enough} --embed.backend vllm (here: --tensor_parallel_size {enough})"
+        yield Limit("memory of a GPU: weights", weights, of_gpu, "bytes", 0.0, f"vLLM splits it: {split}")
     compared = float(prompts * (SINGLE * config.dimension + CENTRE_BYTES))
     yield linear("memory: prompts compared", compared, memory, "bytes", "curate in parts of so many prompts")
     guard = float(count * rates.guard_bytes)

@@ -117,8 +117,18 @@ def test_a_model_that_no_gpu_holds_gives_out_before_all_else():
     made = planned(1_000, parameters=70)
     assert made.breaks.is_broken and made.breaks.name == "memory of a GPU: weights"
     assert (made.breaks.need, made.breaks.have, made.breaks.prompts) == (140e9, 80e9, 0)
-    assert "--generate.backend openai" in made.breaks.remedy
+    assert "--generate.tensor_parallel_size 4 --embed.backend vllm" in made.breaks.remedy
     assert not planned(1_000, parameters=70, gpu_memory_gb=141).breaks.is_broken
+
+
+def test_split_models_are_fewer_at_once_and_each_as_many_times_as_fast():
+    split = planned(1_000_000, parameters=70, tensor_parallel_size=4, gpus=32)
+    assert not any(limit.name == "memory of a GPU: weights" for limit in split.limits)
+    few = planned(1_000_000, parameters=70 / 4, gpus=8)
+    assert split.shards == few.shards and split.gpu_hours == pytest.approx(4 * few.gpu_hours)
+    assert split.work_days == pytest.approx(few.work_days)
+    with pytest.raises(ValidationError, match="split over 16 GPUs, got 8"):
+        planned(1_000, tensor_parallel_size=16)
 
 
 def test_gpus_wait_for_the_last_of_a_shard_and_for_the_hosts_rows():

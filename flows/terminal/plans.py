@@ -129,7 +129,7 @@ def _what_keeps_gpus_waiting(config: PlanConfig) -> str:
 
 
 def _first_words(limit: Limit) -> str:
-    words = f"{limit.name}, enough for {_rounded(limit.prompts)} prompts"
+    words = f"{limit.name}, enough for {_rounded(limit.prompts)} prompts" if limit.prompts else limit.name
     if limit.is_broken:
         return f"gives out first: {words}: {limit.need / limit.have:,.1f} times what there is; {limit.remedy}"
     return f"nothing gives out; the first to: {words}"

@@ -148,12 +148,7 @@ class GenerateConfig(AskedServer):
     gpu_memory_utilization: Pace[float] = Field(
         0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1)."
     )
-    tensor_parallel_size: Pace[Added[int]] = Field(
-        1,
-        ge=1,
-        le=64,
-        description="vLLM: GPUs of one host that a model is split over, when it embeds too (embed.backend vllm).",
-    )
+    tensor_parallel_size: Pace[Added[int]] = Field(1, ge=1, description="vLLM: GPUs that a model is split over.")
 
     @model_validator(mode="after")
     def _server_needs_an_address(self) -> Self:

@@ -126,8 +126,9 @@ class PlanConfig(Section):
     prompt_tokens: int = Field(100, ge=1, description="Tokens of a prompt (1 or more).")
     response_tokens: int = Field(200, ge=1, description="Tokens of a response (1 or more).")
     gpus: int = Field(8, ge=1, description="GPUs at once (1 or more).")
-    gpu_memory_gb: float = Field(
-        80, gt=0, description="Memory of a GPU, in GB. One holds the whole model, at 2 bytes a weight."
+    gpu_memory_gb: float = Field(80, gt=0, description="Memory of a GPU, in GB; of the model, 2 bytes a weight.")
+    tensor_parallel_size: int = Field(
+        1, ge=1, description="GPUs that a model is split over, in the runs: --generate.tensor_parallel_size."
     )
     prompts_per_shard: int | None = Field(
         None, ge=1, description="generate.prompts_per_shard of the runs. Empty: 256 for each GPU."
@@ -145,3 +146,14 @@ class PlanConfig(Section):
     gb_month_price: float | None = Field(None, ge=0, description="Price of a GB stored for a month. Empty: no money.")
     months: float = Field(1, gt=0, description="How long vectors, index and database are kept, in months.")
     rates: RatesConfig = RatesConfig()
+
+    @property
+    def models(self) -> int:
+        """Models at once."""
+        return self.gpus // self.tensor_parallel_size
+
+    @model_validator(mode="after")
+    def _one_model_has_its_gpus(self) -> Self:
+        if not self.models:
+            raise ValueError(f"a model is split over {self.tensor_parallel_size} GPUs, got {self.gpus}; give more gpus")
+        return self
