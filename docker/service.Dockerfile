@@ -20,7 +20,7 @@ WORKDIR /srv/antipode
 # The packages first: they change seldom and take minutes.
 COPY pyproject.toml constraints.txt ./
 RUN touch README.md \
-    && pip install --no-cache-dir --constraint constraints.txt '.[light,postgres]'
+    && pip install --no-cache-dir --constraint constraints.txt '.[light,postgres,s3]'
 
 # A worker finds the flows in this folder.
 COPY deployments.yaml ./

@@ -4,7 +4,7 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
 
-ARG EXTRAS=postgres
+ARG EXTRAS=postgres,s3
 ARG CONSTRAINTS=constraints.txt
 # For the CPU: the address of PyTorch's CPU packages. For GPUs leave it empty, or pip takes those.
 ARG PIP_EXTRA_INDEX_URL=

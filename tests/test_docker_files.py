@@ -120,16 +120,17 @@ def test_images_ask_for_extras_that_exist():
     asked += re.findall('EXTRAS: "([a-z,]+)"', (DOCKER / "compose.gpu.yaml").read_text())
     assert len(asked) == 4  # generation and training, without a GPU and with one
     assert {extra for extras in asked for extra in extras.split(",")} <= known
+    assert all("s3" in extras.split(",") for extras in asked), "hosts may share a bucket"
 
 
 def test_the_light_image_answers_every_command_that_searches_vectors():
-    assert "'.[light,postgres]'" in (DOCKER / "service.Dockerfile").read_text()  # light brings FAISS
+    assert "'.[light,postgres,s3]'" in (DOCKER / "service.Dockerfile").read_text()  # light brings FAISS
 
 
 def test_the_set_for_gpus_pins_whatever_the_project_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *(one for extra in ("gpu", "postgres", "qlora", "ray") for one in extras[extra])]
+    asked = [*project["dependencies"], *(one for extra in ("gpu", "postgres", "qlora", "ray", "s3") for one in extras[extra])]
     pinned = set(re.findall("^([a-z0-9-]+)==", (DOCKER / "constraints-gpu.txt").read_text(), re.MULTILINE))
     assert {re.split(r"[^A-Za-z0-9_-]", one)[0].lower().replace("_", "-") for one in asked} <= pinned
 
