@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -153,25 +154,26 @@ def _may_be_there(url: str) -> bool:
     return address.kind != "sqlite" or (path.is_file() and path.stat().st_size > 0)
 
 
+def keeps_locks(engine: Engine) -> bool:
+    """Whether connections keep what they hold; a pooler of transactions gives two of them the same one behind it."""
+    if engine.dialect.name != "postgresql":
+        return True
+    name = func.hashtext(f"antipode {uuid.uuid4()}")
+    taken, given_back = select(func.pg_try_advisory_lock(name)), select(func.pg_advisory_unlock(name))
+    lasting = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with lasting.connect() as holder, lasting.connect() as other:
+        holder.execute(taken)
+        if is_shared := bool(other.scalar(taken)):
+            other.execute(given_back)
+        holder.execute(given_back)
+    return not is_shared
+
+
 def _postgresql(connection: Connection) -> Condition:
     version = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
     size_bytes = connection.scalar(text("SELECT pg_database_size(current_database())")) or 0
     is_too_old = (connection.dialect.server_version_info or (0,))[0] < OLDEST_POSTGRESQL
-    return Condition(version, size_bytes, None if is_too_old else _schema(connection), _keeps_locks(connection.engine))
-
-
-def _keeps_locks(engine: Engine) -> bool:
-    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
-    name = func.hashtext("antipode doctor")
-    taken, given_back = select(func.pg_try_advisory_lock(name)), select(func.pg_advisory_unlock(name))
-    with alone.connect() as holder, alone.connect() as other:
-        if not holder.scalar(taken):
-            return True  # another doctor's
-        is_free = bool(other.scalar(taken))
-        if is_free:
-            other.execute(given_back)
-        holder.execute(given_back)
-    return not is_free
+    return Condition(version, size_bytes, None if is_too_old else _schema(connection), keeps_locks(connection.engine))
 
 
 def _schema(connection: Connection) -> SchemaState:

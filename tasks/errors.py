@@ -19,6 +19,16 @@ class RunBusyError(RuntimeError):
     """Another process works on the run."""
 
 
+class PoolerError(RuntimeError):
+    """Between the database and a run is a pooler that gives its locks to others."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a pooler in front of the database shares connections between transactions, so that two processes may take "
+            "up one run; pool sessions (PgBouncer: pool_mode = session), or none"
+        )
+
+
 class NoPreferencesError(ValueError):
     """There is no decisive preference to export."""
 

@@ -15,13 +15,14 @@ from typing import TypeVar
 
 from db import runs
 from db.engine import Session, Sessions, alone, as_utc
+from db.inspection import keeps_locks
 from db.prompts import run_prompts_after
 from models.errors import is_interrupt
 from models.records import StoredPrompt
 from tasks.config.section import Section, refuse_in_vain
 from tasks.database import is_gone, open_database, patiently
 from tasks.devices import device_time_of, keep_process
-from tasks.errors import RunBusyError
+from tasks.errors import PoolerError, RunBusyError
 from tasks.number_formats import chosen_format, keep_format
 from tasks.progress import say
 from tasks.run_kinds import Config, RunKind
@@ -174,6 +175,7 @@ def alone_on(run_id: int, *, patience_s: float = 0.0) -> Iterator[None]:
 
     Raises:
         RunBusyError: If another process does.
+        PoolerError: If a lock here keeps nobody out.
     """
     with open_database(Settings()) as sessions, ExitStack() as stack:
         # The sweep holds a run for a moment, to see whether somebody works on it.
@@ -184,6 +186,8 @@ def alone_on(run_id: int, *, patience_s: float = 0.0) -> Iterator[None]:
                 time.sleep(ATTEMPT_S)
                 continue
             raise RunBusyError(f"run {run_id} is being worked on by another process; wait for its end, or stop it")
+        if not keeps_locks(sessions.kw["bind"]):
+            raise PoolerError
         yield
 
 

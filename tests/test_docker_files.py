@@ -130,7 +130,10 @@ def test_the_light_image_answers_every_command_that_searches_vectors():
 def test_the_set_for_gpus_pins_whatever_the_project_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *(one for extra in ("gpu", "postgres", "qlora", "ray", "s3") for one in extras[extra])]
+    asked = [
+        *project["dependencies"],
+        *(one for extra in ("gpu", "postgres", "qlora", "ray", "s3") for one in extras[extra]),
+    ]
     pinned = set(re.findall("^([a-z0-9-]+)==", (DOCKER / "constraints-gpu.txt").read_text(), re.MULTILINE))
     assert {re.split(r"[^A-Za-z0-9_-]", one)[0].lower().replace("_", "-") for one in asked} <= pinned
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
+from poolers import PROGRAM, pooled
 from stored_rows import add, all_prompt_ids, open_run, row
+from surroundings import on_postgresql
 
 from db import runs
 from db.engine import alone, ping
 from tasks.config.studies import StudyConfig
 from tasks.database import open_database
+from tasks.errors import PoolerError, RunBusyError
 from tasks.run_kinds import STUDY
 from tasks.runs import alone_on, find_or_open, recorded, stop_opened
 
@@ -161,3 +164,17 @@ def test_ctrl_c_leaves_what_another_process_said_of_the_run_meanwhile(settings, 
     with sessions() as session:
         run = runs.get_run(session, run_id)
     assert (run.status, run.error) == (runs.FAILED, "a fault")
+
+
+@on_postgresql
+@pytest.mark.skipif(PROGRAM is None, reason="needs PgBouncer")
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_run_does_not_begin_behind_a_pooler_that_loses_its_lock(
+    settings, sessions, database_url, tmp_path, monkeypatch, mode
+):
+    run_id = open_run(sessions, ())
+    with pooled(database_url, tmp_path, mode) as url:
+        monkeypatch.setenv("ANTIPODE_DATABASE_URL", url)
+        refused = pytest.raises(PoolerError, match="pool_mode = session") if mode == "transaction" else nullcontext()
+        with refused, alone_on(run_id), pytest.raises(RunBusyError), alone_on(run_id):
+            pass
