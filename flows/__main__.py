@@ -141,7 +141,8 @@ def _run(arguments: list[str]) -> None:
         line = failures.validation_line(error, argument_names(_model(arguments[0])))
         sys.exit(failures.fail(line, status=2))
     except SettingsError as error:
-        is_about_arguments = (line := failures.error_line(error)).startswith(failures.OF_THE_ARGUMENTS)
+        line = failures.list_line(told := failures.error_line(error), error, arguments)
+        is_about_arguments = line != told or line.startswith(failures.OF_THE_ARGUMENTS)
         words = failures.arguments_line(line, arguments[0], _model(arguments[0]))
         sys.exit(failures.fail(words, status=2) if is_about_arguments else failures.fail(line, status=1))
     except BrokenPipeError:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+PREFIX = "ANTIPODE_"
 ARTIFACT_URLS = ("s3://", "gs://", "file:///")
 RELATIVE_SQLITE, ABSOLUTE_SQLITE = "sqlite:///", "sqlite:////"
 
@@ -15,7 +16,7 @@ RELATIVE_SQLITE, ABSOLUTE_SQLITE = "sqlite:///", "sqlite:////"
 class Settings(BaseSettings):
     """Read from environment variables that begin with ANTIPODE_."""
 
-    model_config = SettingsConfigDict(env_prefix="ANTIPODE_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
     artifact_root: Path = Field(Path(".antipode"), description="Folder of vectors, reports, logs and policies.")
     artifact_url: str | None = Field(
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
         None, ge=1, description="Models at once on the Ray cluster (1 or more). Empty: as many as it has room for."
     )
     ray_gpus_per_actor: float = Field(
-        1.0, gt=0, description="GPUs of a model on the Ray cluster; a fraction shares one."
+        1.0, gt=0, allow_inf_nan=False, description="GPUs of a model on the Ray cluster; a fraction shares one."
     )
 
     @field_validator("artifact_root", mode="before")

@@ -10,6 +10,8 @@ from importlib.metadata import version
 import pytest
 from surroundings import ROOT
 
+from tasks.settings import Settings
+
 RUN_AND_LIST = """
 import runpy, sys
 try:
@@ -17,6 +19,7 @@ try:
 finally:
     print("loaded:", *sys.modules, file=sys.stderr)
 """
+PLAN_HELP = "see: antipode plan --help"
 SLOW_TO_LOAD = {
     "alembic", "datasets", "faiss", "fastapi", "httpx", "huggingface_hub", "openai", "pandas", "prefect", "pyarrow",
     "scipy", "tokenizers", "torch", "transformers", "vllm",
@@ -180,6 +183,14 @@ def test_a_setting_that_does_not_exist_is_answered_with_the_nearest(folder, argu
         (("pairs", "--limit", "1.5"), "--limit: expected a whole number, got '1.5'"),
         (("plan",), "--prompts: required, but not given"),
         (("plan", "--prompts", "10,abc"), "--prompts: expected a whole number, got 'abc'"),
+        *(
+            (("plan", *given), f"--prompts: expected a number, or several by commas, got {said}; {PLAN_HELP}")
+            for given, said in (
+                (("--prompts", "nan"), "'nan'"),
+                (("--prompts=5,1_000",), "'5,1_000'"),
+                (("--gpus", "2", "--prompts", "1,000,000"), "'1,000,000'"),
+            )
+        ),
         (("sql", "SELECT 1", "--timeout_s", "soon"), "--timeout_s: expected a number, got 'soon'"),
         (("vectors", "chek"), "ACTION: Input should be 'check', got 'chek'; did you mean check?"),
         (("runs", "--hlep"), "unrecognized arguments: --hlep; did you mean --help? See: antipode runs --help"),
@@ -189,6 +200,27 @@ def test_what_was_typed_wrong_is_named_as_it_is_typed(folder, arguments, line):
     ended = run(folder, *arguments)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"antipode: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("RAY_GPUS_PER_ACTOR", "inf", "ANTIPODE_RAY_GPUS_PER_ACTOR: Input should be a finite number, got 'inf'"),
+        ("RAY_ACTORS", "x", "ANTIPODE_RAY_ACTORS: expected a whole number, got 'x'"),
+        ("ENGINE", "rai", "ANTIPODE_ENGINE: Input should be 'local' or 'ray', got 'rai'; did you mean ray?"),
+    ],
+)
+def test_an_environment_variable_that_makes_no_sense_is_named_as_it_is_set(folder, monkeypatch, name, value, line):
+    monkeypatch.setenv(f"ANTIPODE_{name}", value)
+    ended = run(folder, "runs")
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"antipode: {line}\n")
+
+
+def test_an_empty_environment_variable_is_not_set(monkeypatch):
+    for name in ("RAY_ACTORS", "ENGINE", "GPU_LIMIT", "ARTIFACT_ROOT"):
+        monkeypatch.setenv(f"ANTIPODE_{name}", "")
+    assert Settings() == Settings.model_construct()
 
 
 def test_a_view_that_does_not_exist_is_answered_with_the_nearest(folder):

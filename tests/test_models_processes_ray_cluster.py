@@ -14,6 +14,7 @@ from surroundings import free_port
 
 from models.processes import ray_cluster
 from models.processes.ray_cluster import Cluster, NoClusterError, look, own_cluster
+from models.processes.ray_pool import RayPool
 
 CONNECT = """
 from models.processes.ray_cluster import connected
@@ -45,25 +46,46 @@ def test_a_run_ends_in_one_line_where_no_cluster_listens_and_waits_for_one_that_
         ray_cluster._require_listener(unsaid)
 
 
-def test_a_cluster_that_does_not_take_a_run_is_named_with_what_to_set(monkeypatch):
+def test_a_run_asks_once_whether_its_cluster_answers(monkeypatch, capfd):
     has_ray()
-    import ray
-
-    def refused(**settings):
-        raise ConnectionError("Failed to connect\nto Ray cluster")
-
-    monkeypatch.setenv("RAY_ADDRESS", "auto")
-    monkeypatch.setattr(ray, "init", refused)
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(NoClusterError, match=r"=auto does not take us \(Failed to connect to Ray.*RAY_AUTH_MODE=token"):
-        ray_cluster.connected()
+    monkeypatch.setattr(ray_cluster, "ANSWER_S", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(NoClusterError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+ gives no answer within 3 s"):
+            RayPool()
+    assert capfd.readouterr().err == "", "Ray's own lines are not shown"
 
 
-def test_a_cluster_of_this_machine_alone_listens_at_loopback():
+def test_a_cluster_of_this_machine_alone_listens_at_loopback_and_leaves_no_token(tmp_path):
     has_ray()
-    hidden = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    hidden = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    hidden["HOME"] = str(tmp_path)
     told = subprocess.run([sys.executable, "-c", CONNECT], env=hidden, capture_output=True, text=True, check=True)
     assert told.stdout.splitlines()[-1].startswith("127.0.0.1:")
+    assert not (tmp_path / ".ray").exists(), "every cluster that is started later would ask for it"
+
+
+def test_a_cluster_that_asks_for_a_token_is_named_with_what_to_set(monkeypatch, tmp_path):
+    has_ray()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    command, settings = own_cluster(free_port())
+    cluster = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env=os.environ | settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", settings["RAY_ADDRESS"])
+        ray_cluster._require_listener(settings["RAY_ADDRESS"])
+        with pytest.raises(NoClusterError, match="takes no token but its own: set RAY_AUTH_MODE=token here"):
+            look(15)
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            monkeypatch.setenv(name, settings[name])
+        assert look(60).nodes == 1
+    finally:
+        cluster.terminate()
+        cluster.wait(timeout=60)
 
 
 def test_each_cluster_that_is_started_has_a_token_of_its_own():

@@ -81,6 +81,13 @@ def test_a_piece_that_three_actors_died_of_is_named(pool, tmp_path):
         backend.call("double", [1])
 
 
+def test_actors_that_a_lost_node_takes_at_once_while_they_load_are_started_again(pool, tmp_path):
+    (folder := tmp_path / "lost").mkdir()
+    backend = start(pool, lost=str(folder))
+    assert backend.call("double", [1]).names == ["1"]
+    assert {"0", "1", "2"} < {path.name for path in folder.iterdir()}, "three died, two of them at once"
+
+
 def test_what_the_backend_raises_has_its_type_and_positions_of_the_whole_call(pool):
     backend = start(pool)
     with pytest.raises(ZeroDivisionError):
@@ -101,10 +108,10 @@ def test_what_takes_too_long_is_ended(pool):
 
 
 def test_that_it_waits_for_room_is_told(pool, monkeypatch, caplog):
-    monkeypatch.setattr("models.processes.ray_pool.NO_ROOM_S", 1.0)
     backend = start(pool)
     eventually(lambda: len(set(backend.call("processes", list(range(40))))) == 2, "both cores are taken")
     assert not any("room" in line for line in caplog.messages)
+    monkeypatch.setattr("models.processes.ray_pool.NO_ROOM_S", 1.0)
     with pytest.raises(TimeoutError):
         start(RayPool(), timeout_s=2.0)
     assert "Doubler waits for room on the Ray cluster (CPU cores of a model: 1): ray status" in caplog.messages

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeGuard, get_args
 
 from models.guesses import guess
 from models.records import shortened
-from tasks.settings import Settings
+from tasks.settings import PREFIX, Settings
 from tasks.terminal import printable, show
 
 if TYPE_CHECKING:
@@ -54,6 +56,20 @@ def arguments_line(line: str, command: str, model: type[BaseModel]) -> str:
     return f"{said}; {near}{'See' if near else 'see'}: antipode {command} --help"
 
 
+def list_line(line: str, error: Exception, arguments: Sequence[str]) -> str:
+    """A list of numbers that pydantic-settings could not take apart, by its option; else the line.
+
+    It takes for a number what Python does, 1_000 and nan too, and then reads it as JSON, which does not.
+    """
+    fault = error.__cause__
+    if not isinstance(fault, json.JSONDecodeError):
+        return line
+    given = fault.doc.removeprefix("[").removesuffix("]")
+    split = [part for argument in arguments for part in argument.split("=", 1)]
+    option = next((name for name, value in pairwise(split) if value == given and name.startswith("--")), "")
+    return f"{option and option + ': '}expected a number, or several by commas, got {shortened(repr(given), 200)}"
+
+
 def _settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         section = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)), None)
@@ -77,6 +93,8 @@ def validation_line(error: ValidationError, arguments: Collection[str] = ()) -> 
     name = ".".join(path[1:] if error.title == COMMAND_LINE_MODEL else path)
     message = WORDS.get(fault["type"]) or shortened(fault["msg"].removeprefix("Value error, "), LONGEST_LINE)
     shown = name.upper() if name in arguments else f"--{name}"
+    if error.title == Settings.__name__:
+        shown = f"{PREFIX}{name.upper()}"
     value = "" if fault["type"] in ("value_error", "missing") else f", got {shortened(repr(fault['input']), 200)}"
     near = _nearest_choice(fault) if fault["type"] == "literal_error" else ""
     return f"{shown + ': ' if name else ''}{message}{value}{'; ' + near.strip() if near else ''}"

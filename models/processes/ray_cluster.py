@@ -24,11 +24,12 @@ WAIT_S = (
 ONLY_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 UNTOLD = {"RAY_USAGE_STATS_ENABLED": "0"}
 _PAUSE_S = 1.0
+ANSWER_S = 120.0  # a busy host imports Ray for half a minute
 _PROBE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from models.processes.ray_cluster import connected
-ray = connected()
+ray = connected(is_answering=True)
 held = ray.cluster_resources()
 nodes = sum(node["Alive"] for node in ray.nodes())
 context = ray.get_runtime_context()
@@ -79,17 +80,22 @@ def require_ray(wanted: str) -> None:
         raise RayMissingError(wanted)
 
 
-def connected() -> Any:
+def connected(*, is_answering: bool = False) -> Any:
     """Ray, connected to its cluster.
+
+    Args:
+        is_answering: the cluster of RAY_ADDRESS is known to answer, or a process of its own asks: Ray itself tries for
+            a quarter of an hour, and tells the terminal of it.
 
     Raises:
         RayMissingError: If it is not installed.
-        NoClusterError: If nothing listens at the host and port of RAY_ADDRESS, or what does is no cluster that takes
-            us; that after up to some minutes.
+        NoClusterError: If the cluster of RAY_ADDRESS does not answer, or refuses us.
     """
     require_ray("ANTIPODE_ENGINE=ray")
     if is_own := not os.environ.get("RAY_ADDRESS"):
         os.environ.update(ONLY_LOOPBACK)  # read when Ray is imported
+        # Or Ray writes one for the user's home, and every cluster that is started later asks for it.
+        os.environ.update({name: value for name, value in _own_token().items() if name not in os.environ})
     import ray
     import ray.exceptions
 
@@ -101,14 +107,9 @@ def connected() -> Any:
         own: dict[str, Any] = local if is_own else {}
         if not is_own:
             _require_listener(os.environ["RAY_ADDRESS"])
-        try:
-            ray.init(log_to_driver=False, configure_logging=False, **own)
-        except ConnectionError as error:
-            address, reason = os.environ.get("RAY_ADDRESS", ""), " ".join(str(error).split())
-            raise NoClusterError(
-                f"the Ray cluster at RAY_ADDRESS={address} does not take us ({reason}); if it asks for a token, set "
-                "RAY_AUTH_MODE=token here, with its ~/.ray/auth_token; see: antipode doctor"
-            ) from error
+            if not is_answering:
+                look(ANSWER_S)
+        ray.init(log_to_driver=False, configure_logging=False, **own)
     return ray
 
 
@@ -138,9 +139,12 @@ def own_cluster(port: int) -> tuple[tuple[str, ...], dict[str, str]]:
     The module stays until it is ended. Others on this machine cannot use the cluster: it has a token of its own.
     """
     start = ("start", "--head", "--block", "--node-ip-address", LOOPBACK, "--port", str(port))
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    environment = {"RAY_ADDRESS": f"{LOOPBACK}:{port}", **token, **ONLY_LOOPBACK, **UNTOLD}
+    environment = {"RAY_ADDRESS": f"{LOOPBACK}:{port}", **_own_token(), **ONLY_LOOPBACK, **UNTOLD}
     return ("ray.scripts.scripts", *start), environment
+
+
+def _own_token() -> dict[str, str]:
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def look(timeout_s: float) -> Cluster:
@@ -160,9 +164,14 @@ def look(timeout_s: float) -> Cluster:
         )
     except subprocess.TimeoutExpired as error:
         told = (error.stderr or b"").decode("utf-8", "replace")
-        reason = "refuses the token" if "InvalidAuthToken" in told else f"gives no answer within {timeout_s:g} s"
-        raise NoClusterError(f"the Ray cluster at RAY_ADDRESS={address} {reason}") from error
+        raise NoClusterError(_reason(address, told, f"gives no answer within {timeout_s:g} s")) from error
     if asked.returncode:
         last = asked.stderr.strip().splitlines()[-1:] or [f"ended with status {asked.returncode}"]
-        raise NoClusterError(f"the Ray cluster at RAY_ADDRESS={address} cannot be used: {last[0]}")
+        raise NoClusterError(_reason(address, asked.stderr, f"cannot be used: {last[0]}"))
     return Cluster(**json.loads(asked.stdout.splitlines()[-1]))
+
+
+def _reason(address: str, told: str, otherwise: str) -> str:
+    """Why a cluster cannot be used, by what Ray told of it."""
+    token = "takes no token but its own: set RAY_AUTH_MODE=token here, with its ~/.ray/auth_token, or RAY_AUTH_TOKEN"
+    return f"the Ray cluster at RAY_ADDRESS={address} {token if 'InvalidAuthToken' in told else otherwise}"

@@ -161,7 +161,8 @@ class _SharedOut:
         self._build = ray.put((build, folders.named(arguments) if folders else arguments, folders))
         self._ready: list[Any] = []
         self._starting: dict[Any, Any] = {}  # reference of its `build` → actor
-        self._start_deaths = 0
+        # Reference → how many died one after the other in its actor's place: a node that is lost takes many at once.
+        self._start_deaths: dict[Any, int] = {}
         self._is_closed = False
         try:
             deadline = self._deadline()
@@ -268,31 +269,30 @@ class _SharedOut:
             needs = f"{kind} of a model: {self._needs[needed]:g}"
             _log.warning("%s waits for room on the Ray cluster (%s): ray status", self._name, needs)
 
-    def _start_actor(self) -> Any:
+    def _start_actor(self, deaths: int = 0) -> Any:
         """Start another; what comes is answered once it has its place."""
         actor = self._ray.remote(_Host).options(**self._needs).remote()
         place = actor.__ray_ready__.remote()  # before `build`, since an actor does one after the other
-        self._starting[actor.build.remote(self._build)] = actor
+        reference = actor.build.remote(self._build)
+        self._starting[reference], self._start_deaths[reference] = actor, deaths
         return place
 
     def _take_ready(self, reference: Any) -> None:
         """Use an actor from now on that has built its backend; one that died while it did so is started again."""
-        actor = self._starting.pop(reference)
+        actor, deaths = self._starting.pop(reference), self._start_deaths.pop(reference)
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             self._ray.kill(actor)
             raise _cause(error) from error
-        except self._ray.exceptions.RayActorError as error:
-            self._start_deaths += 1
-            if self._start_deaths == TRIES:
+        except self._ray.exceptions.RayError as error:  # also of an actor that took too much memory
+            if deaths + 1 == TRIES:
                 raise ProcessDiedError(
                     f"{TRIES} actors of {self._name} died before its backend was built: {_one_line(error)}", 0
                 ) from error
-            self._start_actor()
+            self._start_actor(deaths + 1)
             return
         self._ready.append(actor)
-        self._start_deaths = 0
 
     def _replace(self, actor: Any, error: Exception) -> None:
         """Start another in place of a dead actor: once, however many pieces it held."""

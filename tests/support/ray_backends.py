@@ -26,8 +26,10 @@ class Doubled:
 class Doubler:
     """Doubles numbers; 13 is too long, and 1000 and more kill the process as often as there are files to take."""
 
-    def __init__(self, deaths: str = "", reason: str = "", start_s: float = 0.0) -> None:
+    def __init__(self, deaths: str = "", reason: str = "", start_s: float = 0.0, lost: str = "") -> None:
         time.sleep(start_s)
+        if lost:
+            self._die_early(Path(lost))
         if reason:
             raise ModelLoadError("doubler", reason)
         self._deaths = deaths
@@ -47,6 +49,20 @@ class Doubler:
 
     def fail(self, numbers: list[int]) -> list[int]:
         raise ZeroDivisionError(f"{len(numbers)} numbers")
+
+    def _die_early(self, folder: Path) -> None:
+        """The first two die together, once both are there, and the next one too."""
+        number = 0
+        while True:
+            try:
+                (folder / str(number)).touch(exist_ok=False)
+                break
+            except FileExistsError:
+                number += 1
+        while not (folder / "1").exists():
+            time.sleep(0.01)
+        if number < 3:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _die(self) -> None:
         for path in Path(self._deaths).iterdir():
