@@ -76,12 +76,14 @@ def test_a_cluster_that_asks_for_a_token_is_named_with_what_to_set(monkeypatch, 
         stderr=subprocess.DEVNULL,
     )
     try:
-        monkeypatch.setenv("RAY_ADDRESS", settings["RAY_ADDRESS"])
+        token = {name: settings.pop(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
         ray_cluster._require_listener(settings["RAY_ADDRESS"])
         with pytest.raises(NoClusterError, match="takes no token but its own: set RAY_AUTH_MODE=token here"):
-            look(15)
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-            monkeypatch.setenv(name, settings[name])
+            look(60)
+        for name, value in token.items():
+            monkeypatch.setenv(name, value)
         assert look(60).nodes == 1
     finally:
         cluster.terminate()
