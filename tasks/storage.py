@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from models.files import inside
-from models.storage import ObjectStore
+from models.storage import NoObjectError, ObjectStore, StorageGoneError
 from models.storage.folders import SUMS, SharedFolders, fetch_folder, publish_folder
 from tasks.settings import Settings
 
@@ -17,6 +19,14 @@ def objects_of(settings: Settings, folder: str = "") -> ObjectStore | None:
         return None
     objects = ObjectStore(settings.artifact_url, settings.artifact_wait_s)
     return objects.under(folder) if folder else objects
+
+
+def require_storage(settings: Settings) -> None:
+    """Raise StorageError where the URL of the settings cannot be used; a server that is gone may come back."""
+    objects = objects_of(settings)
+    if objects is not None:
+        with suppress(NoObjectError, StorageGoneError):
+            replace(objects, wait_s=0).read(SUMS, most=1)
 
 
 def shared_folders(settings: Settings) -> SharedFolders | None:

@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
-from ray_backends import has_ray
+from ray_backends import Doubler, cluster, has_ray
 from surroundings import free_port
 
 from models.processes import ray_cluster
@@ -54,6 +55,16 @@ def test_a_run_asks_once_whether_its_cluster_answers(monkeypatch, capfd):
         with pytest.raises(NoClusterError, match=r"RAY_ADDRESS=127\.0\.0\.1:\d+ gives no answer within 3 s"):
             RayPool()
     assert capfd.readouterr().err == "", "Ray's own lines are not shown"
+
+
+def test_a_run_whose_own_node_is_lost_says_so():
+    has_ray()
+    with cluster(1) as nodes, closing(RayPool()) as pool:
+        backend = pool.start(Doubler, {}, log_path=None, timeout_s=120.0)
+        assert backend.call("double", [1]).names == ["1"]
+        nodes.head_node.kill_raylet(check_alive=False)
+        with pytest.raises(NoClusterError, match="lost the node of this host, on which the run is; start it again"):
+            backend.call("slowly", [1])
 
 
 def test_a_cluster_of_this_machine_alone_listens_at_loopback_and_leaves_no_token(tmp_path):

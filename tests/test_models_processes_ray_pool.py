@@ -14,6 +14,7 @@ from models.index.factory import train
 from models.index.library import load_faiss
 from models.index.making import Encoder, fill
 from models.index.segments import unit_rows
+from models.processes import ray_pool
 from models.processes.ray_pool import RayPool, cores_each, joined
 from tasks.devices import device
 
@@ -107,16 +108,6 @@ def test_what_takes_too_long_is_ended(pool):
         start(pool, timeout_s=0.1, start_s=30.0)
 
 
-def test_that_it_waits_for_room_is_told(pool, monkeypatch, caplog):
-    backend = start(pool)
-    eventually(lambda: len(set(backend.call("processes", list(range(40))))) == 2, "both cores are taken")
-    assert not any("room" in line for line in caplog.messages)
-    monkeypatch.setattr("models.processes.ray_pool.NO_ROOM_S", 1.0)
-    with pytest.raises(TimeoutError):
-        start(RayPool(), timeout_s=2.0)
-    assert "Doubler waits for room on the Ray cluster (CPU cores of a model: 1): ray status" in caplog.messages
-
-
 def test_more_than_the_cluster_has_room_for_is_refused(two_nodes):
     assert RayPool(actors=50)._count == 2
     assert RayPool(actors=1)._count == 1
@@ -174,6 +165,18 @@ def test_a_model_split_over_gpus_takes_as_many_of_one_host(two_nodes, monkeypatc
 )
 def test_cores_are_shared_out_among_the_actors_of_each_node(nodes, actors, expected):
     assert cores_each(nodes, actors) == expected
+
+
+def test_a_cluster_that_has_no_room_is_waited_for_and_said(two_nodes, pool, monkeypatch, caplog):
+    monkeypatch.setattr(ray_pool, "NOTICED_S", 0.5)
+    other = RayPool()
+    backend = start(other)
+    eventually(lambda: len(set(backend.call("processes", list(range(40))))) == 2, "all of the cluster in use")
+    with pytest.raises(TimeoutError, match="Doubler did not start within 6 s"):
+        start(pool, timeout_s=6.0)
+    other.close()
+    told = "the Ray cluster has no room for Doubler: others use it, or its nodes are gone; waiting for it up to 6 s"
+    assert [told in line for line in caplog.messages] == [True]
 
 
 def test_parts_are_joined_by_what_they_are():

@@ -24,7 +24,7 @@ from db.schema.base import Base
 from flows.commands.database import Vectors
 from models.demo.corpus import demo_prompts
 from models.records import ImportedRow, Prompt
-from models.storage import StorageGoneError
+from models.storage import StorageError, StorageGoneError
 from tasks.config.curation import CurateConfig
 from tasks.curation.similar import similar_prompts, similar_responses
 from tasks.curation.vectors import check_vectors, forget_broken
@@ -148,6 +148,20 @@ def test_a_server_that_stays_away_stops_the_run_which_goes_on_later(server, fill
     finally:
         server.gateway.start()
     assert curate(configured()) == failed.id
+
+
+@on_sqlite
+def test_a_bucket_that_is_not_there_is_told_before_anything_is_sampled(server, filled, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="does not exist; make the bucket"):
+        patch.setenv("ANTIPODE_ARTIFACT_URL", "s3://nobody-has-this/x")
+        curate(configured())
+    server.refuse_all(does=True)
+    with pytest.raises(StorageError, match="refuses us: "):
+        curate(configured())
+    server.refuse_all(does=False)
+    with filled() as session:
+        assert not session.scalars(select(curation.Run)).all()
+    curate(configured())
 
 
 @on_sqlite

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.errors import ProcessDiedError, PromptsRefusedError, PromptTooLongError
-from models.processes.ray_cluster import connected
+from models.errors import ProcessDiedError
+from models.processes.ray_cluster import NoClusterError, connected
+from models.processes.ray_failures import cause, merged, moved, one_line
 from models.records import shortened
 from models.storage.folders import SharedFolders
 
@@ -32,8 +34,8 @@ PIECES_PER_ACTOR = 4  # of one call at most, so that the slowest actor is not wa
 # process with all 256, 64 at once 1.02 times (docs/scaling.md).
 LEAST_ITEMS = 64
 TRIES = 3
-NO_ROOM_S = 30.0  # so long nobody is told that an actor waits for room
-_POLL_S = 1.0
+NOTICED_S = 30.0  # an actor that has room is there after some seconds
+_POLL_S, _LOOKED_S = 1.0, 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -123,9 +125,8 @@ class RayPool:
 class _Host:
     """Holds the backend in its actor."""
 
-    def build(self, what: tuple[Callable[..., Any], dict[str, Any], SharedFolders | None]) -> None:
+    def build(self, build: Callable[..., Any], arguments: dict[str, Any], folders: SharedFolders | None) -> None:
         """Build it. Not when the actor begins: only a method's exception reaches the caller with its type."""
-        build, arguments, folders = what
         self._backend = build(**(folders.brought(arguments) if folders else arguments))
 
     def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
@@ -157,16 +158,22 @@ class _SharedOut:
     ) -> None:
         self._ray, self._timeout_s, self._needs = ray, timeout_s, needs
         self._name = getattr(build, "__qualname__", repr(build))
-        # Once for all actors: a trained index is hundreds of megabytes.
-        self._build = ray.put((build, folders.named(arguments) if folders else arguments, folders))
+        # Not by `ray.put`: where the node of this host is lost, Ray ends the process over an object that was on it.
+        self._build = (build, folders.named(arguments) if folders else arguments, folders)
         self._ready: list[Any] = []
         self._starting: dict[Any, Any] = {}  # reference of its `build` → actor
         # Reference → how many died one after the other in its actor's place: a node that is lost takes many at once.
         self._start_deaths: dict[Any, int] = {}
+        self._placed: dict[Any, Any] = {}  # reference of its `build` → reference of its `is_there`
+        self._no_room_since: float | None = None
+        context = ray.get_runtime_context()
+        self._node, self._head, self._is_headless = context.get_node_id(), context.gcs_address, False
+        self._looked = time.monotonic()
         self._is_closed = False
         try:
+            for _ in range(count):
+                self._start_actor()
             deadline = self._deadline()
-            self._say_if_there_is_no_room([self._start_actor() for _ in range(count)])
             while not self._ready:
                 self._take_ready(self._first(list(self._starting), "start", deadline))
         except BaseException:
@@ -181,6 +188,7 @@ class _SharedOut:
         Raises:
             ProcessDiedError: A piece was on three actors that died; or the backend is closed.
             TimeoutError: No answer within `timeout_s`.
+            NoClusterError: The cluster lost the node of this host.
             Exception: Whatever the method raised; the actors live on.
         """
         if self._is_closed:
@@ -191,7 +199,7 @@ class _SharedOut:
             self.close()
             raise
         if failures:
-            raise _merged(failures)
+            raise merged(failures)
         return joined([results[number] for number in sorted(results)])
 
     def close(self) -> None:
@@ -223,7 +231,7 @@ class _SharedOut:
             try:
                 results[piece.number] = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
-                failures.append(_moved(_cause(error), piece.start))
+                failures.append(moved(cause(error), piece.start))
                 waiting.clear()
             except self._ray.exceptions.RayError as error:  # the actor died, or its node with what it had answered
                 if is_at_work and actor not in dead:  # the piece that waited behind it has done nothing
@@ -255,40 +263,78 @@ class _SharedOut:
             done, _ = self._ray.wait(references, num_returns=1, timeout=_POLL_S)
             if done:
                 return done[0]
+            self._see_own_node()
+            self._tell_if_full()
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(
                     f"{self._name} did not {task} within {self._timeout_s:g} s on the Ray cluster and was ended; raise "
                     "the time limit, send less at once, or see whether the cluster has room: ray status"
                 )
 
-    def _say_if_there_is_no_room(self, places: list[Any]) -> None:
-        """Wait until an actor has its place, for some time at most, and say so if none has one by then."""
-        wait_s = NO_ROOM_S if self._timeout_s is None else min(NO_ROOM_S, self._timeout_s)
-        if not self._ray.wait(places, num_returns=1, timeout=wait_s)[0]:
-            kind, needed = ("GPUs", "num_gpus") if self._needs["num_gpus"] else ("CPU cores", "num_cpus")
-            needs = f"{kind} of a model: {self._needs[needed]:g}"
-            _log.warning("%s waits for room on the Ray cluster (%s): ray status", self._name, needs)
+    def _see_own_node(self) -> None:
+        """Raise NoClusterError once Ray's own process on this host has died: the cluster answers us no more.
 
-    def _start_actor(self, deaths: int = 0) -> Any:
-        """Start another; what comes is answered once it has its place."""
+        While the cluster's head is gone nobody knows; after a minute of that Ray ends this process, without a word.
+        """
+        if time.monotonic() < self._looked + _LOOKED_S:
+            return
+        self._looked = time.monotonic()
+        head, _, port = self._head.rpartition(":")  # an IPv6 address is in brackets
+        try:
+            socket.create_connection((head.strip("[]"), int(port)), timeout=_POLL_S).close()
+        except OSError:
+            if not self._is_headless:
+                _log.warning(
+                    "the head of the Ray cluster at %s does not answer; if it stays away Ray ends this run in a "
+                    "minute: give the same command again then, it goes on where it was",
+                    self._head,
+                )
+            self._is_headless = True
+            return
+        self._is_headless = False
+        if not any(node["Alive"] for node in self._ray.nodes() if node["NodeID"] == self._node):
+            raise NoClusterError(
+                "the Ray cluster has lost the node of this host, on which the run is; start it again (ray start), then "
+                "give the same command again: it goes on where it was"
+            )
+
+    def _tell_if_full(self) -> None:
+        """Say once that others have the cluster's room, where not one actor has found any."""
+        placed = [self._placed[reference] for reference in self._starting]
+        if self._ready or not placed or self._ray.wait(placed, num_returns=1, timeout=0)[0]:
+            self._no_room_since = None
+            return
+        now = time.monotonic()
+        begun = self._no_room_since = now if self._no_room_since is None else self._no_room_since
+        if now - begun > NOTICED_S:
+            self._no_room_since = math.inf
+            _log.warning(
+                "the Ray cluster has no room for %s: others use it, or its nodes are gone; waiting for "
+                "it%s: ray status",
+                self._name,
+                "" if self._timeout_s is None else f" up to {self._timeout_s:g} s",
+            )
+
+    def _start_actor(self, deaths: int = 0) -> None:
         actor = self._ray.remote(_Host).options(**self._needs).remote()
         place = actor.__ray_ready__.remote()  # before `build`, since an actor does one after the other
-        reference = actor.build.remote(self._build)
+        reference = actor.build.remote(*self._build)
+        self._placed[reference] = place
         self._starting[reference], self._start_deaths[reference] = actor, deaths
-        return place
 
     def _take_ready(self, reference: Any) -> None:
         """Use an actor from now on that has built its backend; one that died while it did so is started again."""
         actor, deaths = self._starting.pop(reference), self._start_deaths.pop(reference)
+        del self._placed[reference]
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             self._ray.kill(actor)
-            raise _cause(error) from error
+            raise cause(error) from error
         except self._ray.exceptions.RayError as error:  # also of an actor that took too much memory
             if deaths + 1 == TRIES:
                 raise ProcessDiedError(
-                    f"{TRIES} actors of {self._name} died before its backend was built: {_one_line(error)}", 0
+                    f"{TRIES} actors of {self._name} died before its backend was built: {one_line(error)}", 0
                 ) from error
             self._start_actor(deaths + 1)
             return
@@ -308,7 +354,7 @@ class _SharedOut:
     def _died(self, method: str, piece: _Piece, error: Exception) -> ProcessDiedError:
         return ProcessDiedError(
             f"items {piece.start + 1} to {piece.start + len(piece.items)} of a call to {self._name}.{method} were on "
-            f"{TRIES} actors that died: {_one_line(error)}",
+            f"{TRIES} actors that died: {one_line(error)}",
             0,
         )
 
@@ -349,33 +395,3 @@ def piece_starts(count: int, actors: int) -> range:
 def _pieces(items: Sequence[Any], actors: int) -> list[_Piece]:
     starts = piece_starts(len(items), actors)
     return [_Piece(number, start, items[start : start + starts.step]) for number, start in enumerate(starts)]
-
-
-def _cause(error: Any) -> Exception:
-    """What the backend raised, with its type."""
-    return error.cause if isinstance(error.cause, Exception) else cast(Exception, error)
-
-
-def _moved(error: Exception, by: int) -> Exception:
-    """What a piece's backend raised, with the positions that it names counted from the call's first item."""
-    if isinstance(error, PromptTooLongError):
-        return PromptTooLongError(str(error), tuple(by + position for position in error.positions))
-    if isinstance(error, PromptsRefusedError):
-        return PromptsRefusedError(str(error), {by + position: reason for position, reason in error.reasons.items()})
-    return error
-
-
-def _merged(failures: Sequence[Exception]) -> Exception:
-    """One exception of all the pieces': positions together where all of them name positions."""
-    first = failures[0]
-    if all(isinstance(error, PromptTooLongError) for error in failures):
-        positions = [position for error in failures for position in cast(PromptTooLongError, error).positions]
-        return PromptTooLongError(str(first), tuple(sorted(positions)))
-    if all(isinstance(error, PromptsRefusedError) for error in failures):
-        reasons = {at: why for error in failures for at, why in cast(PromptsRefusedError, error).reasons.items()}
-        return PromptsRefusedError(str(first), reasons)
-    return first
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -174,7 +174,8 @@ class ObjectStore:
                 now = time.monotonic()
                 if deadline is None:
                     deadline = now + self.wait_s
-                    _log.warning("%s does not answer; waiting up to %g s for it", self.url, self.wait_s)
+                    if self.wait_s > 0:
+                        _log.warning("%s does not answer; waiting up to %g s for it", self.url, self.wait_s)
                 if now >= deadline:
                     reason = " ".join(str(error).split()) or type(error).__name__
                     raise StorageGoneError(

@@ -12,6 +12,8 @@ from tasks.curation.choices import chosen_curation, loads_model, opened_prompts
 from tasks.curation.strategies import key_data
 from tasks.run_kinds import CURATION
 from tasks.runs import find_or_open, opened
+from tasks.settings import Settings
+from tasks.storage import require_storage
 
 
 @task(name="open run", task_run_name="open run", cache_policy=NO_CACHE)
@@ -23,9 +25,11 @@ def open_run(config: CurateConfig) -> int:
         NoModelError: If a model is needed and none is chosen.
         LookupError: If the policy in use is to sample, and there is none.
         SourceError: If a benchmark's file cannot be read.
+        StorageError: If there is no such bucket, or it refuses us.
         ValueError: If a strategy is unknown.
     """
     content = benchmarks_content(config)
+    require_storage(Settings())  # vectors are stored there after hours of sampling
 
     def open_once(sessions: Sessions) -> int:
         with sessions.begin() as session:

@@ -44,6 +44,10 @@ class Doubler:
     def processes(self, numbers: list[int]) -> list[int]:
         return [os.getpid() for _ in numbers]
 
+    def slowly(self, numbers: list[int]) -> list[int]:
+        time.sleep(300)
+        return numbers
+
     def at_once(self, numbers: list[int]) -> list[int]:
         return [len(numbers)]
 
