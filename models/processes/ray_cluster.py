@@ -16,15 +16,12 @@ import time
 from typing import Any, NamedTuple
 
 LOOPBACK = "127.0.0.1"
+WAIT_S = 30.0  # for a cluster that is just being started
+ANSWER_S = 120.0  # for one that listens: a busy host imports Ray for half a minute
 _PAUSE_S = 1.0
-WAIT_S = (
-    30.0  # for a cluster that is just being started; Ray itself tries for three minutes, and says nothing to act on
-)
 # Ray's own name for it: without this it replaces 127.0.0.1 by the address at which other machines reach this one.
 ONLY_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 UNTOLD = {"RAY_USAGE_STATS_ENABLED": "0"}
-_PAUSE_S = 1.0
-ANSWER_S = 120.0  # a busy host imports Ray for half a minute
 _PROBE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])

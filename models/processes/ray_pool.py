@@ -164,7 +164,7 @@ class _SharedOut:
         self._starting: dict[Any, Any] = {}  # reference of its `build` → actor
         # Reference → how many died one after the other in its actor's place: a node that is lost takes many at once.
         self._start_deaths: dict[Any, int] = {}
-        self._placed: dict[Any, Any] = {}  # reference of its `build` → reference of its `is_there`
+        self._placed: dict[Any, Any] = {}  # reference of its `build` → one that is answered once it has its place
         self._no_room_since: float | None = None
         context = ray.get_runtime_context()
         self._node, self._head, self._is_headless = context.get_node_id(), context.gcs_address, False
