@@ -12,7 +12,9 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 LOOPBACK = "127.0.0.1"
@@ -150,25 +152,36 @@ def look(timeout_s: float) -> Cluster:
     Raises:
         NoClusterError: If it does not answer in time, or refuses us.
     """
-    address = os.environ["RAY_ADDRESS"]
-    try:
-        asked = subprocess.run(
-            [sys.executable, "-P", "-c", _PROBE, json.dumps(sys.path)],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        told = (error.stderr or b"").decode("utf-8", "replace")
-        raise NoClusterError(_reason(address, told, f"gives no answer within {timeout_s:g} s")) from error
-    if asked.returncode:
-        last = asked.stderr.strip().splitlines()[-1:] or [f"ended with status {asked.returncode}"]
-        raise NoClusterError(_reason(address, asked.stderr, f"cannot be used: {last[0]}"))
-    return Cluster(**json.loads(asked.stdout.splitlines()[-1]))
+    command = [sys.executable, "-P", "-c", _PROBE, json.dumps(sys.path)]
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True) as asked,
+    ):
+        try:
+            found = _found(asked, told.fileno(), timeout_s)
+        finally:
+            asked.kill()
+    return Cluster(**json.loads(found.splitlines()[-1]))
 
 
-def _reason(address: str, told: str, otherwise: str) -> str:
-    """Why a cluster cannot be used, by what Ray told of it."""
-    token = "takes no token but its own: set RAY_AUTH_MODE=token here, with its ~/.ray/auth_token, or RAY_AUTH_TOKEN"
-    return f"the Ray cluster at RAY_ADDRESS={address} {token if 'InvalidAuthToken' in told else otherwise}"
+def _found(asked: subprocess.Popen[str], told: int, timeout_s: float) -> str:
+    """What a process that asks the cluster has printed; it is not waited for while Ray tries a token again."""
+    address, deadline = os.environ["RAY_ADDRESS"], time.monotonic() + timeout_s
+    cluster = f"the Ray cluster at RAY_ADDRESS={address}"
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            found, _ = asked.communicate(timeout=_PAUSE_S)
+            if asked.returncode == 0:
+                return found
+        # Not `seek`: the process writes where its file stands.
+        lines = os.pread(told, os.fstat(told).st_size, 0).decode("utf-8", "replace").strip().splitlines()
+        if any("InvalidAuthToken" in line for line in lines):
+            raise NoClusterError(
+                f"{cluster} takes no token but its own: set RAY_AUTH_MODE=token here, with its ~/.ray/auth_token, or "
+                "RAY_AUTH_TOKEN"
+            )
+        if asked.returncode is not None:
+            last = lines[-1:] or [f"ended with status {asked.returncode}"]
+            raise NoClusterError(f"{cluster} cannot be used: {last[0]}")
+        if time.monotonic() > deadline:
+            raise NoClusterError(f"{cluster} gives no answer within {timeout_s:g} s")
