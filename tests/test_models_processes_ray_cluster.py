@@ -13,7 +13,7 @@ import pytest
 from ray_backends import Doubler, cluster, has_ray
 from surroundings import free_port
 
-from models.processes import ray_cluster
+from models.processes import ray_cluster, ray_pool
 from models.processes.ray_cluster import Cluster, NoClusterError, look, own_cluster
 from models.processes.ray_pool import RayPool
 
@@ -65,6 +65,17 @@ def test_a_run_whose_own_node_is_lost_says_so():
         nodes.head_node.kill_raylet(check_alive=False)
         with pytest.raises(NoClusterError, match="lost the node of this host, on which the run is; start it again"):
             backend.call("slowly", [1])
+
+
+def test_a_run_whose_clusters_head_is_gone_says_so(monkeypatch, caplog):
+    has_ray()
+    monkeypatch.setattr(ray_pool, "HEADLESS_S", 4.0)
+    with cluster(1) as nodes, closing(RayPool()) as pool:
+        backend = pool.start(Doubler, {}, log_path=None, timeout_s=120.0)
+        nodes.head_node.kill_gcs_server(check_alive=False)
+        with pytest.raises(NoClusterError, match=r"the head of the Ray cluster at .* is gone; start it again"):
+            backend.call("slowly", [1])
+    assert any("does not answer" in line for line in caplog.messages)
 
 
 def test_a_cluster_of_this_machine_alone_listens_at_loopback_and_leaves_no_token(tmp_path):

@@ -35,6 +35,7 @@ PIECES_PER_ACTOR = 4  # of one call at most, so that the slowest actor is not wa
 LEAST_ITEMS = 64
 TRIES = 3
 NOTICED_S = 30.0  # an actor that has room is there after some seconds
+HEADLESS_S = 40.0  # after a minute Ray ends this process
 _POLL_S, _LOOKED_S = 1.0, 5.0
 
 _log = logging.getLogger(__name__)
@@ -167,7 +168,8 @@ class _SharedOut:
         self._placed: dict[Any, Any] = {}  # reference of its `build` → one that is answered once it has its place
         self._no_room_since: float | None = None
         context = ray.get_runtime_context()
-        self._node, self._head, self._is_headless = context.get_node_id(), context.gcs_address, False
+        self._node, self._head = context.get_node_id(), context.gcs_address
+        self._headless_since: float | None = None
         self._looked = time.monotonic()
         self._is_closed = False
         try:
@@ -205,7 +207,8 @@ class _SharedOut:
     def close(self) -> None:
         """Give the actors back, and what their backends hold. Safe to call twice."""
         self._is_closed = True
-        for actor in [*self._ready, *self._starting.values()]:
+        # Without a head nobody would hear it, and the actors end with their cluster.
+        for actor in () if self._headless_since else [*self._ready, *self._starting.values()]:
             self._ray.kill(actor)
         self._ready, self._starting = [], {}
 
@@ -272,10 +275,7 @@ class _SharedOut:
                 )
 
     def _see_own_node(self) -> None:
-        """Raise NoClusterError once Ray's own process on this host has died: the cluster answers us no more.
-
-        While the cluster's head is gone nobody knows; after a minute of that Ray ends this process, without a word.
-        """
+        """Raise NoClusterError once Ray's own process on this host has died, or its head is gone for long."""
         if time.monotonic() < self._looked + _LOOKED_S:
             return
         self._looked = time.monotonic()
@@ -283,15 +283,16 @@ class _SharedOut:
         try:
             socket.create_connection((head.strip("[]"), int(port)), timeout=_POLL_S).close()
         except OSError:
-            if not self._is_headless:
-                _log.warning(
-                    "the head of the Ray cluster at %s does not answer; if it stays away Ray ends this run in a "
-                    "minute: give the same command again then, it goes on where it was",
-                    self._head,
-                )
-            self._is_headless = True
+            if self._headless_since is None:
+                self._headless_since = self._looked
+                _log.warning("the head of the Ray cluster at %s does not answer", self._head)
+            if self._looked - self._headless_since >= HEADLESS_S:
+                raise NoClusterError(
+                    f"the head of the Ray cluster at {self._head} is gone; start it again (ray start --head), then "
+                    "give the same command again: it goes on where it was"
+                ) from None
             return
-        self._is_headless = False
+        self._headless_since = None
         if not any(node["Alive"] for node in self._ray.nodes() if node["NodeID"] == self._node):
             raise NoClusterError(
                 "the Ray cluster has lost the node of this host, on which the run is; start it again (ray start), then "
