@@ -19,16 +19,16 @@ def server():
 
 
 @on_sqlite
-def test_a_run_says_what_is_wrong_with_its_bucket_goes_on_and_serves_another_host(antipode, server, tmp_path):
+def test_a_run_says_what_is_wrong_with_its_bucket_before_it_begins_and_serves_another_host(antipode, server, tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"Tell me about number {n}."}) + "\n" for n in range(6)))
     assert antipode("import", str(path)).returncode == 0
     bucket = server.new_bucket()
     nowhere, here = ({"ANTIPODE_ARTIFACT_URL": f"{where}/mine"} for where in ("s3://nobody-has-this", bucket))
     advice = "make the bucket, or correct ANTIPODE_ARTIFACT_URL"
-    assert_one_line(antipode(*COMMAND, **nowhere), 1, "s3://nobody-has-this/mine/", advice)
+    assert_one_line(antipode(*COMMAND, **nowhere), 1, "s3://nobody-has-this/mine:", advice)
     done = antipode(*COMMAND, **here)
-    assert done.returncode == 0 and "taking up run 1" in done.stderr
+    assert done.returncode == 0 and "taking up" not in done.stderr, "nothing was begun without a bucket"
     there = here | {"ANTIPODE_ARTIFACT_ROOT": str(tmp_path / "other host")}
     checked = antipode("vectors", "check", **there)
     assert checked.returncode == 0 and f"{bucket}/mine/vectors/" in checked.stdout
