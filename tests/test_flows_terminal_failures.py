@@ -109,6 +109,7 @@ def test_a_pooler_of_transactions_is_named_with_what_to_set(settings, end):
     assert "pool sessions (PgBouncer: pool_mode = session)" in error_line(error)
 
 
+@on_sqlite
 def test_a_read_only_disk_is_one_line_and_loses_nothing(antipode, prompts_file, tmp_path):
     antipode("import", str(prompts_file))
     assert antipode("curate", *SCRIPTED).returncode == 0
