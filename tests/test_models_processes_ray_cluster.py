@@ -62,7 +62,9 @@ def test_a_run_whose_own_node_is_lost_says_so():
     with cluster(1) as nodes, closing(RayPool()) as pool:
         backend = pool.start(Doubler, {}, log_path=None, timeout_s=120.0)
         assert backend.call("double", [1]).names == ["1"]
-        nodes.head_node.kill_raylet(check_alive=False)
+        own = ray_cluster.connected().get_runtime_context().get_node_id()
+        (node,) = (node for node in nodes.list_all_nodes() if node.node_id == own)
+        node.kill_raylet(check_alive=False)
         with pytest.raises(NoClusterError, match="lost the node of this host, on which the run is; start it again"):
             backend.call("slowly", [1])
 

@@ -148,7 +148,7 @@ class GenerateConfig(AskedServer):
     gpu_memory_utilization: Pace[float] = Field(
         0.9, gt=0, le=1, description="vLLM: share of the GPU's memory (0 to 1)."
     )
-    tensor_parallel_size: Pace[Added[int]] = Field(1, ge=1, description="vLLM: GPUs that a model is split over.")
+    tensor_parallel_size: Pace[Added[int]] = Field(1, ge=1, description="vLLM: GPUs of a model (1 or more).")
 
     @model_validator(mode="after")
     def _server_needs_an_address(self) -> Self:

@@ -128,7 +128,7 @@ class PlanConfig(Section):
     gpus: int = Field(8, ge=1, description="GPUs at once (1 or more).")
     gpu_memory_gb: float = Field(80, gt=0, description="Memory of a GPU, in GB; of the model, 2 bytes a weight.")
     tensor_parallel_size: int = Field(
-        1, ge=1, description="GPUs that a model is split over, in the runs: --generate.tensor_parallel_size."
+        1, ge=1, description="GPUs that a model is split over (1 or more), as --generate.tensor_parallel_size."
     )
     prompts_per_shard: int | None = Field(
         None, ge=1, description="generate.prompts_per_shard of the runs. Empty: 256 for each GPU."

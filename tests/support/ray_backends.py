@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from models.errors import ModelLoadError, PromptTooLongError
+from models.processes.ray_cluster import connected
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ def cluster(nodes: int) -> Iterator[Any]:
             for _ in range(nodes):
                 whole.add_node(num_cpus=1)
             whole.wait_for_nodes()
+            # Of nodes with one address Ray takes any for this process's own; those that come later are not.
+            connected(is_answering=True)
             yield whole
         finally:
             ray.shutdown()
