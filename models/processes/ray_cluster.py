@@ -93,8 +93,9 @@ def connected(*, is_answering: bool = False) -> Any:
     require_ray("ANTIPODE_ENGINE=ray")
     if is_own := not os.environ.get("RAY_ADDRESS"):
         os.environ.update(ONLY_LOOPBACK)  # read when Ray is imported
-        # Or Ray writes one for the user's home, and every cluster that is started later asks for it.
-        os.environ.update({name: value for name, value in _own_token().items() if name not in os.environ})
+        if "ray" not in sys.modules:  # it reads its token once
+            # Or Ray writes one for the user's home, and every cluster that is started later asks for it.
+            os.environ.update({name: value for name, value in _own_token().items() if name not in os.environ})
     import ray
     import ray.exceptions
 
