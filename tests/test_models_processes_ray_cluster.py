@@ -92,6 +92,8 @@ def test_a_cluster_of_this_machine_alone_listens_at_loopback_and_leaves_no_token
 def test_a_cluster_that_asks_for_a_token_is_named_with_what_to_set(monkeypatch, tmp_path):
     has_ray()
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):  # of clusters that this process has started
+        monkeypatch.delenv(name, raising=False)
     command, settings = own_cluster(free_port())
     cluster = subprocess.Popen(
         [sys.executable, "-m", *command],
